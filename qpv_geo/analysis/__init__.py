@@ -1,0 +1,1 @@
+"""Tables to joined layers: pure functions on (Geo)DataFrames."""

@@ -1,0 +1,43 @@
+"""The project's errors. Each says what is wrong, where, and what to do; each has its exit code."""
+
+
+class QpvGeoError(Exception):
+    """Any failure that qpv-geo explains."""
+
+    exit_code = 1
+
+
+class ConfigurationError(QpvGeoError, ValueError):
+    """A command, a territory file or the catalogue of sources is wrong."""
+
+    exit_code = 2
+
+
+class SourceUnavailableError(QpvGeoError, ConnectionError):
+    """A source could not be reached, and no copy of it may be used instead."""
+
+    exit_code = 3
+
+
+class SourceContentError(QpvGeoError, ValueError):
+    """A source was reached and what it sent is not the declared file."""
+
+    exit_code = 3
+
+
+class ContractError(QpvGeoError, ValueError):
+    """A table or a layer breaks its contract; the message lists every problem found."""
+
+    exit_code = 4
+
+
+class PublicationError(QpvGeoError, RuntimeError):
+    """A release could not be written, or what was written is not what was read."""
+
+    exit_code = 5
+
+
+class LockedError(QpvGeoError, RuntimeError):
+    """Another run holds the lock of the territory."""
+
+    exit_code = 6

@@ -1,0 +1,1 @@
+"""Raw files to checked tables: readers, contracts and the repair of geometries."""

@@ -1,0 +1,83 @@
+"""The registry of indicators: one measure, one name, whatever its producer calls it from vintage to vintage."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qpv_geo.errors import ConfigurationError
+
+_REGISTRY = Path(__file__).with_name("indicators.toml")
+
+Kind = Literal["count", "rate", "median", "index", "amount"]
+
+
+class Indicator(BaseModel):
+    """One measure.
+
+    Attributes
+    ----------
+    id
+        Lower snake case, never renamed; column name where a layer carries it.
+    theme, label
+        In French.
+    unit
+        French unit (``habitants``, ``%``, ``€``), empty for an index.
+    kind
+        ``count``, ``rate`` (a percentage), ``median``, ``index`` or ``amount``.
+    additive
+        Whether values of disjoint zones may be added.
+    source
+        Id in the catalogue.
+    codes
+        The producer's spellings by kind of zone, each in order of preference; ``{yy}`` stands for the last
+        two digits of the source's vintage.
+    minimum, maximum
+        Bounds of a sound value.
+    qpv_layer
+        Whether layer ``qpv`` carries it as a column.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    theme: str
+    label: str
+    unit: str
+    kind: Kind
+    additive: bool
+    source: str
+    codes: dict[str, tuple[str, ...]]
+    minimum: float | None = 0.0
+    maximum: float | None = None
+    qpv_layer: bool = False
+
+
+class Registry(BaseModel):
+    """All indicators, in the order of the file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    indicators: tuple[Indicator, ...]
+
+    def of_source(self, source_id: str) -> tuple[Indicator, ...]:
+        """Return the indicators that one source holds."""
+        return tuple(indicator for indicator in self.indicators if indicator.source == source_id)
+
+
+@cache
+def load_registry(path: Path = _REGISTRY) -> Registry:
+    """Read and validate a registry.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file is not TOML or an entry is not valid.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Registry(indicators=tuple(Indicator(id=key, **entry) for key, entry in entries.items()))
+    except (OSError, tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
+        raise ConfigurationError(f"{path}: the registry of indicators is not valid: {error}") from error

@@ -1,0 +1,1 @@
+"""Layers to a release: files, provenance, verification."""

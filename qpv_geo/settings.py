@@ -1,0 +1,70 @@
+"""Where things are on this machine, and the limits that protect it."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+
+def project_root() -> Path | None:
+    """Return the checkout that holds this package, or None when the package is installed elsewhere."""
+    root = _PACKAGE.parent
+    return root if (root / "pyproject.toml").is_file() else None
+
+
+def default_data_dir() -> Path:
+    """Return ``QPV_GEO_DATA``, or the project's ``data/``, or ``data/`` of the current folder."""
+    if chosen := os.environ.get("QPV_GEO_DATA"):
+        return Path(chosen)
+    return (project_root() or Path.cwd()) / "data"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Folders and limits of one run.
+
+    Attributes
+    ----------
+    data_dir
+        Holds ``raw/`` (originals) and ``out/`` (releases).
+    connect_timeout, read_timeout
+        Seconds.
+    download_deadline
+        Seconds that one download may take in all, however slowly its bytes come.
+    attempts
+        How many times one address is asked before it counts as unreachable.
+    backoff
+        Seconds before the second attempt; doubled at each further one.
+    max_unpacked_bytes, max_unpacked_ratio
+        Limits of what one archive may unpack to, in bytes and relative to its own size.
+    """
+
+    data_dir: Path = field(default_factory=default_data_dir)
+    connect_timeout: float = 10.0
+    read_timeout: float = 30.0
+    download_deadline: float = 600.0
+    attempts: int = 3
+    backoff: float = 0.5
+    max_unpacked_bytes: int = 2 * 1024**3
+    max_unpacked_ratio: int = 200
+
+    @property
+    def store_dir(self) -> Path:
+        """Originals as downloaded."""
+        return self.data_dir / "raw" / "store"
+
+    @property
+    def out_dir(self) -> Path:
+        """Releases, one folder per territory."""
+        return self.data_dir / "out"
+
+    @property
+    def snapshot_dir(self) -> Path:
+        """The shipped originals: those of ``data_dir`` if it has any, else the project's, else the package's."""
+        root = project_root()
+        candidates = [self.data_dir / "raw" / "snapshot"]
+        if root:
+            candidates.append(root / "data" / "raw" / "snapshot")
+        candidates.append(_PACKAGE / "_snapshot")
+        return next((folder for folder in candidates if folder.is_dir()), candidates[-1])

@@ -1,0 +1,1 @@
+"""What to get and how it is kept: the catalogue of official sources, their download and the store."""

@@ -1,0 +1,181 @@
+"""The catalogue: every official source, declared as data and read into frozen, validated models."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from qpv_geo.errors import ConfigurationError
+
+_CATALOGUE = Path(__file__).with_name("catalogue.toml")
+
+Format = Literal["geojson", "gpkg", "shp", "csv", "xls", "json"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataGouvAddress(_Frozen):
+    """A resource of a data.gouv.fr dataset.
+
+    The resource is named by its id (then the stable redirect is the address) or found in the dataset's
+    description by a pattern on its title or address.
+    """
+
+    kind: Literal["data_gouv"]
+    dataset: str
+    resource: str | None = None
+    pattern: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_find_it(self) -> Self:
+        if (self.resource is None) == (self.pattern is None):
+            raise ValueError("give either 'resource' or 'pattern'")
+        return self
+
+
+class InseePageAddress(_Frozen):
+    """A file linked from a page of insee.fr: the page's links are the truth, the pattern says which one."""
+
+    kind: Literal["insee_page"]
+    page: str = Field(pattern=r"^\d{7}$")
+    pattern: str
+
+
+class PlainAddress(_Frozen):
+    """An address that needs no look-up. ``{epci}``, ``{departement}`` and ``{commune}`` are the territory's."""
+
+    kind: Literal["plain"]
+    url: str
+
+
+Address = Annotated[DataGouvAddress | InseePageAddress | PlainAddress, Field(discriminator="kind")]
+
+
+class Source(_Frozen):
+    """One official file.
+
+    Attributes
+    ----------
+    id
+        Lower snake case, never renamed.
+    theme
+        French theme under which the report lists it.
+    address
+        How its official address is found.
+    hosts
+        Hosts that its download may touch, redirects included.
+    mirror
+        Paths in a mirror or in the shipped snapshot, the first that exists is read.
+    member, dictionary
+        Regular expressions for the data file and the dictionary inside the archive (full match on the path).
+    members
+        Further data files of the archive by kind of zone (``commune``, ``epci``, ``ensemble_qpv``).
+    vintage
+        ``millesime`` of the values, as INSEE writes it.
+    geography
+        Date of the geography the codes belong to.
+    published
+        Date of the edition described here; stands in for a date that the server does not give.
+    key, columns
+        Key column and expected columns; for each, the accepted spellings.
+    counts
+        Expected number of rows of the national file, by scope (``metropole``).
+    required
+        Whether there is a release without it.
+    used
+        Whether the pipeline reads it today.
+    confirmed
+        Whether address and shape were seen; otherwise they are declared only.
+    """
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]+$")
+    theme: str
+    title: str
+    publisher: str
+    page: str
+    address: Address
+    hosts: tuple[str, ...]
+    mirror: tuple[str, ...] = ()
+    format: Format
+    member: str | None = None
+    members: dict[str, str] = {}
+    dictionary: str | None = None
+    vintage: str
+    geography: date | None = None
+    published: date
+    licence: str = "Licence Ouverte 2.0 (Etalab)"
+    licence_url: str = "https://www.etalab.gouv.fr/licence-ouverte-open-licence"
+    key: tuple[str, ...] = ()
+    columns: dict[str, tuple[str, ...]] = {}
+    counts: dict[str, int] = {}
+    max_bytes: int = Field(default=200 * 1024**2, gt=0)
+    required: bool = False
+    used: bool = False
+    confirmed: bool = False
+    note: str = ""
+
+    @field_validator("member", "dictionary")
+    @classmethod
+    def _is_a_pattern(cls, value: str | None) -> str | None:
+        if value is not None:
+            re.compile(value)
+        return value
+
+    @property
+    def per_territory(self) -> bool:
+        """Whether the file depends on the territory (its address holds the territory's code)."""
+        return isinstance(self.address, PlainAddress) and "{" in self.address.url
+
+    @property
+    def attribution(self) -> str:
+        """The mention that the licence asks for, without the date of last update."""
+        return f"{self.publisher}, {self.title}"
+
+
+class Catalogue(_Frozen):
+    """All sources, by id, in the order of the file."""
+
+    sources: tuple[Source, ...]
+
+    @field_validator("sources")
+    @classmethod
+    def _ids_are_unique(cls, value: tuple[Source, ...]) -> tuple[Source, ...]:
+        ids = [source.id for source in value]
+        if twice := sorted({i for i in ids if ids.count(i) > 1}):
+            raise ValueError(f"source declared twice: {', '.join(twice)}")
+        return value
+
+    def __getitem__(self, source_id: str) -> Source:
+        """Return a source by its id."""
+        for source in self.sources:
+            if source.id == source_id:
+                return source
+        known = ", ".join(source.id for source in self.sources)
+        raise ConfigurationError(f"unknown source {source_id!r}; the catalogue declares: {known}")
+
+    def used(self) -> Iterator[Source]:
+        """Yield the sources that a refresh reads."""
+        return (source for source in self.sources if source.used)
+
+
+@cache
+def load_catalogue(path: Path = _CATALOGUE) -> Catalogue:
+    """Read and validate a catalogue.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file is not TOML or an entry is not valid; the message names the entry and the field.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Catalogue(sources=tuple(Source(id=key, **entry) for key, entry in entries.items()))
+    except (OSError, tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
+        raise ConfigurationError(f"{path}: the catalogue of sources is not valid: {error}") from error

@@ -1,0 +1,62 @@
+"""The parts of France: where each lies and in which projected CRS it is measured.
+
+Areas and distances are never taken in degrees, and Lambert-93 is only right in metropolitan France. Bounds are
+generous rectangles in longitude and latitude: they tell a wrong CRS or swapped axes, not a coastline.
+CRS: decree 2019-165 of 5 March 2019 (metropolitan France and overseas), IGN for the Pacific.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FrenchZone:
+    """A part of France.
+
+    Attributes
+    ----------
+    prefix
+        Beginning of the INSEE department or commune codes; empty for metropolitan France.
+    name
+        French name.
+    epsg
+        Projected CRS in metres.
+    bounds
+        West, south, east, north in degrees (EPSG:4326, longitude first).
+    """
+
+    prefix: str
+    name: str
+    epsg: int
+    bounds: tuple[float, float, float, float]
+
+
+METROPOLE = FrenchZone("", "France métropolitaine", 2154, (-5.5, 41.2, 9.8, 51.3))
+
+_OVERSEAS = {
+    zone.prefix: zone
+    for zone in (
+        FrenchZone("971", "Guadeloupe", 5490, (-61.9, 15.7, -60.9, 16.6)),
+        FrenchZone("972", "Martinique", 5490, (-61.3, 14.3, -60.7, 15.0)),
+        FrenchZone("973", "Guyane", 2972, (-54.7, 2.0, -51.5, 5.9)),
+        FrenchZone("974", "La Réunion", 2975, (55.1, -21.5, 55.9, -20.8)),
+        FrenchZone("975", "Saint-Pierre-et-Miquelon", 4467, (-56.6, 46.6, -56.0, 47.2)),
+        FrenchZone("976", "Mayotte", 4471, (44.9, -13.1, 45.4, -12.5)),
+        FrenchZone("977", "Saint-Barthélemy", 5490, (-63.0, 17.8, -62.7, 18.0)),
+        FrenchZone("978", "Saint-Martin", 5490, (-63.2, 18.0, -62.9, 18.2)),
+        FrenchZone("987", "Polynésie française", 3297, (-155.0, -28.0, -134.0, -7.5)),
+        FrenchZone("988", "Nouvelle-Calédonie", 3163, (163.0, -23.0, 168.5, -19.0)),
+    )
+}
+
+
+def zone_of(insee: str) -> FrenchZone:
+    """Return the part of France of an INSEE department or commune code (``25``, ``2A``, ``97209``)."""
+    return _OVERSEAS.get(insee[:3], METROPOLE)
+
+
+def department_of(code_qp: str) -> str:
+    """Return the INSEE department of a ``code_qp``: ``QN02503M`` is in ``25``, ``QN02A01M`` in ``2A``.
+
+    ``code_qp`` is ``QN``, the department on three characters, the order on two digits and one letter.
+    """
+    return code_qp[2:5].removeprefix("0")

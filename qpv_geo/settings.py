@@ -61,7 +61,7 @@ class Settings:
 
     @property
     def snapshot_dir(self) -> Path:
-        """The shipped originals: those of ``data_dir`` if it has any, else the project's, else the package's."""
+        """The shipped originals: those of ``data_dir``, else the project's, else the package's."""
         root = project_root()
         candidates = [self.data_dir / "raw" / "snapshot"]
         if root:

@@ -1,4 +1,4 @@
-"""The registry of indicators: one measure, one name, whatever its producer calls it from vintage to vintage."""
+"""The registry of indicators: one measure has one name, whatever its producer calls it."""
 
 import tomllib
 from functools import cache

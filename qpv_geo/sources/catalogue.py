@@ -49,7 +49,7 @@ class InseePageAddress(_Frozen):
 
 
 class PlainAddress(_Frozen):
-    """An address that needs no look-up. ``{epci}``, ``{departement}`` and ``{commune}`` are the territory's."""
+    """An address without look-up; ``{epci}``, ``{departement}`` and ``{commune}`` are the territory's."""
 
     kind: Literal["plain"]
     url: str

@@ -1,7 +1,7 @@
 """The parts of France: where each lies and in which projected CRS it is measured.
 
 Areas and distances are never taken in degrees, and Lambert-93 is only right in metropolitan France.
-Bounds are generous rectangles in longitude and latitude: they tell a wrong CRS or swapped axes, not a coastline.
+Bounds are generous rectangles in longitude and latitude: they tell a wrong CRS or swapped axes.
 CRS: decree 2019-165 of 5 March 2019 (metropolitan France and overseas), IGN for the Pacific.
 """
 

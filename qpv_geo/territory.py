@@ -88,7 +88,7 @@ class Territory(_Frozen):
     region: str = Field(pattern=r"^\d{2}$")
     communes_principales: tuple[str, ...] = ()
     epsg: Literal[2154, 2972, 2975, 3163, 3297, 4467, 4471, 5490] = 2154
-    sliver_share: float = Field(default=0.01, ge=0, lt=0.5)
+    sliver_share: float = Field(default=0.02, ge=0, lt=0.5)
     sliver_area: float = Field(default=100.0, ge=0)
     expected: Expected
     contrat: Contract | None = None

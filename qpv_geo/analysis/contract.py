@@ -1,0 +1,84 @@
+"""The Contrat de ville's own figures, beside INSEE's and never in their place."""
+
+import pandas as pd
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.territory import Territory
+
+# The contract's figures and the indicators that they are compared with.
+_FIGURES = {
+    "population": ("population_municipale", "Population", "habitants"),
+    "taux_pauvrete": ("taux_pauvrete_60", "Taux de pauvreté", "%"),
+    "part_familles_monoparentales": (
+        "part_familles_monoparentales",
+        "Part des familles monoparentales",
+        "%",
+    ),
+}
+
+
+def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataFrame:
+    """Return layer ``contrat_de_ville``: each figure of the contract, INSEE's, and INSEE minus contract.
+
+    Parameters
+    ----------
+    territory
+        Holds the contract.
+    qpv
+        The territory's QPV (``code_qp``, ``lib_qp``).
+    statistics
+        Columns of layer ``statistiques``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the contract names a QPV that is not in the territory.
+    """
+    names = dict(zip(qpv["code_qp"], qpv["lib_qp"], strict=True))
+    contract = territory.contrat
+    if contract is None:
+        return pd.DataFrame()
+    if strangers := sorted({entry.code_qp for entry in contract.qpv} - set(names)):
+        raise ConfigurationError(
+            f"territory {territory.id!r}: 'contrat.qpv' names {', '.join(strangers)}, not among its QPV "
+            f"({', '.join(sorted(names))})"
+        )
+    of_qpv = statistics[statistics["zone"] == "qpv"].sort_values("millesime")
+    latest = of_qpv.drop_duplicates(["code", "indicateur"], keep="last")
+    insee = {
+        (row.code, row.indicateur): (row.valeur, row.statut, row.millesime) for row in latest.itertuples()
+    }
+    rows = []
+    for entry in sorted(contract.qpv, key=lambda entry: entry.code_qp):
+        for figure, (indicator, label, unit) in _FIGURES.items():
+            stated = getattr(entry, figure)
+            if stated is None:
+                continue
+            absent = (float("nan"), "non_disponible", None)
+            value, status, vintage = insee.get((entry.code_qp, indicator), absent)
+            rows.append(
+                {
+                    "code_qp": entry.code_qp,
+                    "lib_qp": names[entry.code_qp],
+                    "nom_contrat": entry.nom,
+                    "indicateur": indicator,
+                    "libelle": label,
+                    "unite": unit,
+                    "valeur_contrat": float(stated),
+                    "valeur_insee": value,
+                    "statut_insee": status,
+                    "millesime_insee": vintage,
+                    "ecart": value - stated,
+                    "source_contrat": contract.source,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def fragile_districts(territory: Territory) -> pd.DataFrame:
+    """Return layer ``quartiers_fragiles``: name and commune; no coordinate is ever made up."""
+    districts = territory.contrat.quartiers_fragiles if territory.contrat else ()
+    frame = pd.DataFrame(
+        [district.model_dump() for district in districts], columns=["nom", "insee_com", "lib_com"]
+    )
+    return frame.sort_values("nom", ignore_index=True)

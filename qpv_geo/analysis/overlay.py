@@ -1,0 +1,198 @@
+"""Which zones each QPV overlaps, by how much, with nothing lost: the pieces of a QPV add up to its area."""
+
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+Geometries = NDArray[np.object_]
+
+# Relative to the area of a QPV: what floating point loses, far below anything that a survey measures.
+_NUMERICAL_NOISE = 1e-9
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The overlay of polygons with zones.
+
+    Attributes
+    ----------
+    polygon, zone
+        Positions in the two inputs, one pair per piece; `zone` is -1 for what lies outside every zone.
+    geometry
+        MultiPolygon of each piece.
+    area
+        Square units of the CRS.
+    overlapping
+        Positions of the polygons under which zones overlap one another; what several zones claim has been
+        given to the first of them.
+    """
+
+    polygon: NDArray[np.intp]
+    zone: NDArray[np.intp]
+    geometry: Geometries
+    area: NDArray[np.float64]
+    overlapping: NDArray[np.intp]
+
+
+def overlay(polygons: Geometries, zones: Geometries) -> Pieces:
+    """Cut polygons by zones.
+
+    The pieces of a polygon do not overlap and add up to its area, even where zones leave gaps (the rest is a
+    piece without zone) or overlap one another (the first zone takes the common part).
+
+    Parameters
+    ----------
+    polygons, zones
+        Valid (Multi)Polygons in the same projected CRS.
+
+    Returns
+    -------
+    Pieces
+        Sorted by polygon, then zone, the rest last.
+    """
+    polygon, zone, cut = _intersections(polygons, zones)
+    area = shapely.area(cut)
+    real = area > 0
+    polygon, zone, cut, area = polygon[real], zone[real], cut[real], area[real]
+
+    whole = shapely.area(polygons)
+    claimed = np.bincount(polygon, weights=area, minlength=len(polygons))
+    several = np.bincount(polygon, minlength=len(polygons)) > 1
+    overlapping = [
+        index
+        for index in np.flatnonzero(several)
+        if _make_disjoint(polygon == index, cut, area, whole[index])
+    ]
+    if overlapping:
+        real = area > 0
+        polygon, zone, cut, area = polygon[real], zone[real], cut[real], area[real]
+        claimed = np.bincount(polygon, weights=area, minlength=len(polygons))
+
+    short = np.flatnonzero(whole - claimed > _NUMERICAL_NOISE * whole)
+    rest = np.array(
+        [_outside(polygons[index], zones[zone[polygon == index]]) for index in short], dtype=object
+    )
+    rest_area = shapely.area(rest)
+    polygon = np.concatenate([polygon, short[rest_area > 0]])
+    zone = np.concatenate([zone, np.full(int((rest_area > 0).sum()), -1)])
+    cut = np.concatenate([cut, rest[rest_area > 0]])
+    area = np.concatenate([area, rest_area[rest_area > 0]])
+
+    order = np.lexsort((np.where(zone < 0, len(zones), zone), polygon))
+    return Pieces(
+        polygon[order],
+        zone[order],
+        np.array([as_multipolygon(piece) for piece in cut[order]], dtype=object),
+        area[order],
+        np.array(overlapping, dtype=np.intp),
+    )
+
+
+def _intersections(
+    polygons: Geometries, zones: Geometries
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Geometries]:
+    """Intersect each polygon with the zones it meets; a polygon inside one zone is its own piece, uncut."""
+    zone, polygon = shapely.STRtree(polygons).query(zones, predicate="intersects")
+    order = np.lexsort((zone, polygon))
+    polygon, zone = polygon[order], zone[order]
+    single = np.bincount(polygon, minlength=len(polygons))[polygon] == 1
+    inside = single.copy()
+    shapely.prepare(zones)
+    inside[single] = shapely.covers(zones[zone[single]], polygons[polygon[single]])
+    cut = polygons[polygon].copy()
+    cut[~inside] = shapely.intersection(polygons[polygon[~inside]], zones[zone[~inside]])
+    return polygon, zone, cut
+
+
+def _make_disjoint(
+    pieces: NDArray[np.bool_], cut: Geometries, area: NDArray[np.float64], whole: float
+) -> bool:
+    """Take from each piece of a polygon, in place, what earlier pieces hold; say whether any did."""
+    union = shapely.union_all(cut[pieces])
+    if area[pieces].sum() - union.area <= _NUMERICAL_NOISE * whole:
+        return False
+    positions = np.flatnonzero(pieces)
+    taken = cut[positions[0]]
+    for position in positions[1:]:
+        piece = cut[position]
+        cut[position] = shapely.difference(piece, taken)
+        taken = shapely.union(taken, piece)
+    area[positions] = shapely.area(cut[positions])
+    return True
+
+
+def _outside(polygon: BaseGeometry, zones: Geometries) -> BaseGeometry:
+    """Return the part of a polygon that lies in none of the zones."""
+    return shapely.difference(polygon, shapely.union_all(zones)) if len(zones) else polygon
+
+
+def as_multipolygon(geometry: BaseGeometry) -> shapely.MultiPolygon:
+    """Keep the polygons of a geometry.
+
+    Two areas that overlap and also share an edge elsewhere intersect in a collection of both.
+    """
+    parts = shapely.get_parts(shapely.get_parts([geometry]))
+    return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
+
+
+def cut_by_zones(polygons: gpd.GeoDataFrame, zones: gpd.GeoDataFrame, suffix: str) -> gpd.GeoDataFrame:
+    """Cut one layer by another, with areas and both shares.
+
+    Parameters
+    ----------
+    polygons
+        Cut layer, in a projected CRS.
+    zones
+        Cutting layer, in the same CRS.
+    suffix
+        Names the share of the zone: ``commune`` gives ``part_commune``.
+
+    Returns
+    -------
+    GeoDataFrame
+        One row per piece: ``polygon`` and ``zone`` (positions, zone -1 outside), ``surface_m2``, ``part_qpv``
+        and ``part_<suffix>`` in percent, geometry. ``attrs["overlapping"]`` holds the positions of polygons
+        under which zones overlap one another.
+
+    Raises
+    ------
+    ValueError
+        If the two layers are not in the same projected CRS.
+    """
+    if polygons.crs != zones.crs or not polygons.crs.is_projected:
+        raise ValueError(f"overlay needs one projected CRS, got {polygons.crs} and {zones.crs}")
+    pieces = overlay(polygons.geometry.to_numpy(), zones.geometry.to_numpy())
+    outside = pieces.zone < 0
+    zone_area = np.where(outside, np.nan, zones.area.to_numpy()[pieces.zone])
+    frame = gpd.GeoDataFrame(
+        {
+            "polygon": pieces.polygon,
+            "zone": pieces.zone,
+            "surface_m2": pieces.area,
+            "part_qpv": 100 * pieces.area / polygons.area.to_numpy()[pieces.polygon],
+            f"part_{suffix}": 100 * pieces.area / zone_area,
+        },
+        geometry=pieces.geometry,
+        crs=polygons.crs,
+    )
+    frame.attrs["overlapping"] = pieces.overlapping.tolist()
+    return frame
+
+
+def is_member(pieces: pd.DataFrame, sliver_share: float, sliver_area: float) -> pd.Series:
+    """Tell real overlaps from slivers, the thin overlaps of contours that do not quite match.
+
+    Parameters
+    ----------
+    pieces
+        As `cut_by_zones` returns them.
+    sliver_share, sliver_area
+        Largest share of the QPV (0 to 1) and largest area (square metres) of a sliver.
+    """
+    real = (pieces["part_qpv"] > 100 * sliver_share) & (pieces["surface_m2"] > sliver_area)
+    return real & (pieces["zone"] >= 0)

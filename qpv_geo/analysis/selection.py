@@ -1,0 +1,167 @@
+"""Which QPV belong to a territory, and where the declared communes differ from the computed ones."""
+
+import geopandas as gpd
+import pandas as pd
+
+from qpv_geo.analysis.overlay import cut_by_zones, is_member
+from qpv_geo.checks import Check
+from qpv_geo.errors import ContractError
+from qpv_geo.territory import Territory
+
+# A QPV that nobody declares in the territory but that mostly lies there belongs to it.
+_MOSTLY_INSIDE = 50.0
+
+
+def codes_of(declared: object) -> list[str]:
+    """Split a declared list of codes (``"02571, 02691"``); nothing declared gives an empty list."""
+    if not isinstance(declared, str):
+        return []
+    return [code.strip() for code in declared.split(",") if code.strip()]
+
+
+def cut_by_communes(
+    qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territory
+) -> gpd.GeoDataFrame:
+    """Cut QPV by the communes, with membership and declaration.
+
+    Parameters
+    ----------
+    qpv, communes
+        In the territory's CRS.
+    territory
+        Gives the tolerance under which an overlap is a sliver.
+
+    Returns
+    -------
+    GeoDataFrame
+        One row per piece: the columns of layer ``qpv_commune``, and ``siren_epci`` of the commune.
+    """
+    pieces = cut_by_zones(qpv, communes, "commune")
+    inside = pieces["zone"] >= 0
+    for column in ("insee_com", "nom_com", "siren_epci"):
+        pieces[column] = communes[column].to_numpy()[pieces["zone"]]
+        pieces.loc[~inside, column] = None
+    pieces["code_qp"] = qpv["code_qp"].to_numpy()[pieces["polygon"]]
+    pieces["lib_qp"] = qpv["lib_qp"].to_numpy()[pieces["polygon"]]
+    pieces["membre"] = is_member(pieces, territory.sliver_share, territory.sliver_area)
+    declared = [set(codes_of(codes)) for codes in qpv["insee_com"]]
+    pieces["declare"] = [
+        commune in declared[polygon]
+        for commune, polygon in zip(pieces["insee_com"], pieces["polygon"], strict=True)
+    ]
+    return pieces.drop(columns=["polygon", "zone"])
+
+
+def select(
+    qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory
+) -> tuple[gpd.GeoDataFrame, list[Check]]:
+    """Keep the QPV of a territory: those that declare its EPCI, and those that mostly lie in its communes.
+
+    Parameters
+    ----------
+    qpv
+        All QPV of the file in the territory's CRS.
+    pieces
+        As `cut_by_communes` returns them for these QPV and the territory's communes.
+    territory
+        The EPCI.
+
+    Returns
+    -------
+    qpv : GeoDataFrame
+        Sorted by ``code_qp``.
+    checks : list of Check
+        QPV whose declared EPCI and contour disagree.
+
+    Raises
+    ------
+    ContractError
+        If their number is not the territory's expected one.
+    """
+    share = pieces[pieces["membre"]].groupby("code_qp")["part_qpv"].sum()
+    computed = qpv["code_qp"].map(share).fillna(0.0)
+    declared = qpv["siren_epci"].map(lambda codes: territory.epci in codes_of(codes)).astype(bool)
+    chosen = declared | (computed > _MOSTLY_INSIDE)
+    selected = qpv[chosen].sort_values("code_qp", ignore_index=True)
+    if len(selected) != territory.expected.qpv:
+        found = ", ".join(selected["code_qp"]) or "none"
+        raise ContractError(
+            f"territory {territory.id!r}: expected {territory.expected.qpv} QPV in {territory.nom} "
+            f"({territory.epci}), found {len(selected)}: {found}. If the official list has changed, "
+            f"change 'expected.qpv' in the territory file; if not, the contours are not complete"
+        )
+    checks = [
+        Check(
+            "qpv_du_territoire",
+            territory.id,
+            "conforme",
+            str(territory.expected.qpv),
+            str(len(selected)),
+            f"{len(selected)} QPV dans {territory.nom}, comme attendu.",
+        )
+    ]
+    doubtful = qpv[declared ^ (computed > 0)].assign(part=computed)
+    checks += [
+        Check(
+            "epci_declare_ou_calcule",
+            row.code_qp,
+            "avertissement",
+            f"EPCI déclaré : {row.siren_epci or 'aucun'}",
+            f"{row.part:.1f} % de la surface dans {territory.nom}".replace(".", ","),
+            f"{row.lib_qp} : l'EPCI déclaré par l'ANCT et les contours des communes ne concordent pas.",
+        )
+        for row in doubtful.itertuples()
+    ]
+    return selected, checks
+
+
+def compare_communes(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory) -> list[Check]:
+    """Compare the communes that the ANCT declares with those that the contours give, QPV by QPV."""
+    members = pieces[pieces["membre"]].groupby("code_qp")["insee_com"].agg(set)
+    known = set(pieces["insee_com"].dropna())
+    checks = []
+    for row in qpv.itertuples():
+        declared = set(codes_of(row.insee_com))
+        computed = members.get(row.code_qp, set())
+        same = declared == computed
+        checks.append(
+            Check(
+                "commune_declaree_ou_calculee",
+                row.code_qp,
+                "conforme" if same else "avertissement",
+                ", ".join(sorted(declared)) or "aucune",
+                ", ".join(sorted(computed)) or "aucune",
+                f"{row.lib_qp} : " + _explain(declared, computed, known, territory),
+            )
+        )
+    return checks
+
+
+def _explain(declared: set[str], computed: set[str], known: set[str], territory: Territory) -> str:
+    if declared == computed:
+        return "les communes déclarées sont celles que donnent les contours."
+    reasons = []
+    if away := sorted(declared - known):
+        reasons.append(f"déclarée sans recouvrement : {', '.join(away)}")
+    if thin := sorted((declared & known) - computed):
+        share = f"{100 * territory.sliver_share:g}".replace(".", ",")
+        reasons.append(f"déclarée mais recouverte à moins de {share} % : {', '.join(thin)}")
+    if more := sorted(computed - declared):
+        reasons.append(f"recouverte sans être déclarée : {', '.join(more)}")
+    return "; ".join(reasons) + "."
+
+
+def computed_lists(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Return the computed communes and EPCI of each QPV as lists in text, largest share first."""
+    members = pieces[pieces["membre"]].sort_values(["code_qp", "part_qpv"], ascending=[True, False])
+    groups = members.groupby("code_qp", sort=False)
+    lists: pd.DataFrame = groups.agg(
+        insee_com_calcule=("insee_com", _join),
+        lib_com_calcule=("nom_com", _join),
+        siren_epci_calcule=("siren_epci", _join),
+    )
+    return lists.reindex(qpv["code_qp"]).reset_index(drop=True)
+
+
+def _join(values: pd.Series) -> str | None:
+    return ", ".join(dict.fromkeys(value for value in values if isinstance(value, str))) or None

@@ -1,0 +1,144 @@
+"""Statistics to QPV by code, both ways: every orphan is named, every absence has its reason."""
+
+from collections.abc import Iterable
+
+import geopandas as gpd
+import pandas as pd
+
+from qpv_geo.checks import Check
+from qpv_geo.ingest.registry import Indicator, Registry
+
+STATISTICS_KEY = ["zone", "code", "indicateur", "millesime"]
+_NAMED_AT_MOST = 20
+
+
+def join_by_code(
+    values: pd.DataFrame, selected: Iterable[str], national: Iterable[str] | None
+) -> tuple[pd.DataFrame, list[Check]]:
+    """Keep the statistics of the selected QPV, and say which codes have no partner.
+
+    Parameters
+    ----------
+    values
+        All statistics by QPV, columns of layer ``statistiques``.
+    selected
+        ``code_qp`` of the territory.
+    national
+        ``code_qp`` of the whole contours file, or None when it holds the territory alone (then a code without
+        contour proves nothing).
+
+    Returns
+    -------
+    statistics : DataFrame
+        One row per selected QPV, indicator and vintage; what a source does not hold for a QPV is
+        ``non_disponible``.
+    checks : list of Check
+        Per source: QPV without statistics, and statistics without contour.
+    """
+    wanted = sorted(selected)
+    of_qpv = values[values["zone"] == "qpv"]
+    checks: list[Check] = []
+    completed = [values[values["zone"] != "qpv"]]
+    for source, rows in of_qpv.groupby("source", sort=True):
+        present = set(rows["code"])
+        missing = [code for code in wanted if code not in present]
+        checks.append(
+            _named(f"{source}", "qpv_sans_statistique", missing, "QPV du territoire sans statistique")
+        )
+        if national is not None:
+            orphans = sorted(present - set(national))
+            checks.append(_named(f"{source}", "statistique_sans_qpv", orphans, "codes sans contour de QPV"))
+            uncovered = sorted(set(national) - present)
+            checks.append(
+                _named(f"{source}", "qpv_de_france_sans_ligne", uncovered, "QPV de France sans ligne")
+            )
+        completed.append(rows[rows["code"].isin(wanted)])
+        completed.append(_unavailable(rows, missing))
+    statistics = pd.concat(completed, ignore_index=True)
+    return statistics.sort_values(STATISTICS_KEY, ignore_index=True), checks
+
+
+def _named(source: str, code: str, codes: list[str], what: str) -> Check:
+    listed = ", ".join(codes[:_NAMED_AT_MOST])
+    if len(codes) > _NAMED_AT_MOST:
+        listed += f" et {len(codes) - _NAMED_AT_MOST} autres"
+    message = f"{len(codes)} {what} : {listed}." if codes else f"Aucun {what}."
+    return Check(code, source, "avertissement" if codes else "conforme", "0", str(len(codes)), message)
+
+
+def _unavailable(rows: pd.DataFrame, codes: list[str]) -> pd.DataFrame:
+    """Return rows without value for QPV that a source does not hold, one per indicator and vintage of it."""
+    template = rows.drop_duplicates(["indicateur", "millesime"])
+    return pd.concat(
+        [template.assign(code=code, valeur=float("nan"), statut="non_disponible") for code in codes]
+        or [template.iloc[:0]],
+        ignore_index=True,
+    )
+
+
+def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Registry) -> gpd.GeoDataFrame:
+    """Add to layer ``qpv`` the columns of the registry's `qpv_layer` indicators, latest vintage of each.
+
+    Returns
+    -------
+    GeoDataFrame
+        For each indicator its value, ``<id>_statut`` and ``<id>_millesime``.
+    """
+    layer = qpv.copy()
+    of_qpv = statistics[statistics["zone"] == "qpv"]
+    for indicator in registry.indicators:
+        if not indicator.qpv_layer:
+            continue
+        rows = of_qpv[of_qpv["indicateur"] == indicator.id].sort_values("millesime")
+        latest = rows.drop_duplicates("code", keep="last").set_index("code").reindex(layer["code_qp"])
+        layer[indicator.id] = _typed(latest["valeur"], indicator).to_numpy()
+        layer[f"{indicator.id}_statut"] = latest["statut"].fillna("non_disponible").to_numpy()
+        layer[f"{indicator.id}_millesime"] = latest["millesime"].to_numpy()
+    return layer
+
+
+def _typed(values: pd.Series, indicator: Indicator) -> pd.Series:
+    """Keep whole counts whole; estimates of counts have decimals."""
+    whole = indicator.kind == "count" and bool((values.dropna() % 1 == 0).all())
+    return values.astype("Int64") if whole else values.astype("float64")
+
+
+def dictionary(registry: Registry, labels: pd.DataFrame) -> pd.DataFrame:
+    """Return layer ``indicateurs``: the registry, then what the producers' dictionaries name beyond it."""
+    nature = {
+        "count": "effectif",
+        "rate": "taux",
+        "median": "médiane",
+        "index": "indice",
+        "amount": "montant",
+    }
+    known = [
+        {
+            "indicateur": indicator.id,
+            "theme": indicator.theme,
+            "libelle": indicator.label,
+            "unite": indicator.unit,
+            "nature": nature[indicator.kind],
+            "additif": indicator.additive,
+            "source": indicator.source,
+            "codes_producteur": ", ".join(
+                dict.fromkeys(c for codes in indicator.codes.values() for c in codes)
+            ),
+        }
+        for indicator in registry.indicators
+    ]
+    unknown = [
+        {
+            "indicateur": row["code_producteur"].lower(),
+            "theme": "Hors registre",
+            "libelle": row["libelle"],
+            "unite": "",
+            "nature": "",
+            "additif": False,
+            "source": row["source"],
+            "codes_producteur": row["code_producteur"],
+        }
+        for row in labels.to_dict("records")
+    ]
+    frame = pd.DataFrame([*known, *unknown])
+    return frame.drop_duplicates("indicateur").sort_values("indicateur", ignore_index=True)

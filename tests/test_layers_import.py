@@ -1,0 +1,145 @@
+"""Imports go one way, Prefect stays in the flows, and flow modules keep their annotations evaluated."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Each room may import itself and what stands before it.
+BASE = ("settings", "errors", "zones", "checks", "territory")
+ORDER = ("base", "sources", "ingest", "analysis", "publish", "front")
+
+
+def room_of(module: str) -> str | None:
+    """Return the room of a dotted name, None for a module that is not the project's."""
+    package, _, rest = module.partition(".")
+    if package == "flows":
+        return "front"
+    if package != "qpv_geo":
+        return None
+    part = rest.partition(".")[0]
+    if part in ORDER:
+        return part
+    if part in BASE or part in ("", "__version__"):
+        return "base"
+    # The command line, and whatever new module nobody has given its place yet.
+    return "front"
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path, root: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and dotted name of everything a file imports, wherever in the file it does."""
+    package = path.parent.relative_to(root).parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*above, *(node.module or "").split("."))).strip(".")
+            # `from qpv_geo import publish` imports a room as surely as `import qpv_geo.publish`.
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def violations(root: Path) -> list[str]:
+    """Return every import below `root` that goes the wrong way, as ``file:line: what``."""
+    found = []
+    for path in sorted([*root.glob("qpv_geo/**/*.py"), *root.glob("flows/**/*.py")]):
+        room = room_of(module_name(path, root))
+        for line, target in imported(path, root):
+            where = f"{path.relative_to(root).as_posix()}:{line}"
+            other = room_of(target)
+            if other and ORDER.index(other) > ORDER.index(room):
+                found.append(f"{where}: {room} imports {target}")
+            if target.partition(".")[0] == "prefect" and room != "front":
+                found.append(f"{where}: imports prefect")
+            if target == "__future__.annotations" and where.startswith("flows/"):
+                found.append(f"{where}: postpones annotations")
+    return found
+
+
+def test_the_project_keeps_to_the_one_way() -> None:
+    assert violations(ROOT) == []
+
+
+def test_every_room_is_looked_at() -> None:
+    rooms = {room_of(module_name(path, ROOT)) for path in ROOT.glob("qpv_geo/**/*.py")}
+    assert rooms >= {"base", "sources", "ingest", "analysis", "publish"}
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "complaint"),
+    [
+        (
+            "qpv_geo/sources/store.py",
+            "from qpv_geo.ingest.tables import read",
+            "sources imports qpv_geo.ingest",
+        ),
+        ("qpv_geo/ingest/tables.py", "from qpv_geo import publish", "ingest imports qpv_geo.publish"),
+        (
+            "qpv_geo/analysis/bands.py",
+            "from ..publish import fields",
+            "analysis imports qpv_geo.publish.fields",
+        ),
+        (
+            "qpv_geo/zones.py",
+            "def f():\n    import qpv_geo.sources.store",
+            "base imports qpv_geo.sources.store",
+        ),
+        ("qpv_geo/publish/release.py", "import flows.refresh", "publish imports flows.refresh"),
+        ("qpv_geo/publish/release.py", "from qpv_geo.cli import main", "publish imports qpv_geo.cli.main"),
+        ("qpv_geo/publish/release.py", "from prefect import task", "imports prefect"),
+        ("flows/refresh.py", "from __future__ import annotations", "postpones annotations"),
+    ],
+)
+def test_a_wrong_way_is_reported(tmp_path: Path, file: str, code: str, complaint: str) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(code, encoding="utf-8")
+    (problem,) = violations(tmp_path)
+    assert problem.startswith(f"{file}:")
+    assert complaint in problem
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        (
+            "qpv_geo/publish/release.py",
+            "from qpv_geo.analysis.layers import join\nfrom qpv_geo.publish import fields",
+        ),
+        ("qpv_geo/sources/store.py", "from .catalogue import Source\nfrom ..errors import QpvGeoError"),
+        ("qpv_geo/analysis/overlay.py", "from qpv_geo import __version__\nimport geopandas"),
+        ("qpv_geo/cli.py", "import prefect\nfrom flows.refresh import refresh"),
+        ("flows/refresh.py", "from prefect import flow\nfrom qpv_geo.publish import release"),
+    ],
+)
+def test_the_right_way_is_not(tmp_path: Path, file: str, code: str) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(code, encoding="utf-8")
+    assert violations(tmp_path) == []
+
+
+def test_below_the_flows_nothing_loads_prefect() -> None:
+    """A third party that loads Prefect would cost its start to every user of the library."""
+    modules = [
+        name
+        for path in sorted(ROOT.glob("qpv_geo/**/*.py"))
+        if room_of(name := module_name(path, ROOT)) != "front"
+    ]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        "sys.exit(sorted(m for m in sys.modules if m.partition('.')[0] == 'prefect')[:1] or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,183 @@
+"""Members of a raw file: found by pattern in a zip, a 7z, a gzip, a folder, or the bare file itself.
+
+Nothing is ever unpacked to the disk: members are read into memory, under limits, after their names, their
+declared sizes and their kinds were checked.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from qpv_geo.errors import SourceContentError
+from qpv_geo.settings import Settings
+from qpv_geo.sources.containers import Container, DamagedError, Entry, open_container
+from qpv_geo.sources.raw import RawFile, catalogue_entry
+
+# An archive that unpacks to less than this harms nobody, however well it compresses.
+_HARMLESS_BYTES = 16 * 1024**2
+_LISTED = 20
+_ESCAPES = re.compile(r"/|[A-Za-z]:|.*\\|.*\x00|(.*/)?\.\.(/|$)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of an archive (or a bare file): its path in the archive and its bytes, unpacked."""
+
+    name: str
+    data: bytes
+
+
+def read_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member:
+    """Return the one member whose path matches `pattern` in full.
+
+    Parameters
+    ----------
+    raw
+        A zip, a 7z, a gzip, a folder or a bare file. A bare file is the member whatever the pattern, and so
+        is the content of a gzip: publishers zip and unzip the same file from one edition to the next.
+    pattern
+        Regular expression; None when the archive must hold a single file.
+    settings
+        Limits of what one archive may unpack to.
+
+    Raises
+    ------
+    SourceContentError
+        If no member or more than one matches, or if the archive is damaged, encrypted, holds a name that
+        leaves it, or unpacks beyond the limits.
+    """
+    with _opened(raw, settings) as opened:
+        found = opened.matching(pattern)
+        if len(found) != 1:
+            what = "several members match" if found else "no member matches"
+            raise SourceContentError(
+                f"{raw.label}: {what} {pattern or 'any name'!r}, exactly one was expected; "
+                f"{_listing(found or opened.entries)}. If the publisher renamed its files, change 'member' "
+                f"in {catalogue_entry(raw.source)}"
+            )
+        return opened.read(found[0])
+
+
+def find_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member | None:
+    """Return the member that `read_member` would, or None when no name matches (or there is no pattern).
+
+    Unlike `read_member`, a bare file is the member only if its own name matches.
+    """
+    if pattern is None:
+        return None
+    with _opened(raw, settings) as opened:
+        found = [entry for entry in opened.entries if re.fullmatch(pattern, entry.name)]
+        if len(found) > 1:
+            raise SourceContentError(
+                f"{raw.label}: several members match {pattern!r}, one at most was expected; "
+                f"{_listing(found)}. Make the pattern narrower in {catalogue_entry(raw.source)}"
+            )
+        return opened.read(found[0]) if found else None
+
+
+def read_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]:
+    """Return every member whose path matches, sorted by path: a Shapefile comes with its siblings.
+
+    Raises
+    ------
+    SourceContentError
+        If there is none, and as `read_member`; the limits apply to all of them together.
+    """
+    with _opened(raw, settings) as opened:
+        found = opened.matching(pattern)
+        if not found:
+            raise SourceContentError(
+                f"{raw.label}: no member matches {pattern!r}; {_listing(opened.entries)}. If the publisher "
+                f"renamed its files, change 'member' in {catalogue_entry(raw.source)}"
+            )
+        return [opened.read(entry) for entry in sorted(found, key=lambda entry: entry.name)]
+
+
+def check_archive(raw: RawFile, settings: Settings) -> bool:
+    """Return whether a file is an archive; if so, read it through to its end, checksums included.
+
+    Raises
+    ------
+    SourceContentError
+        As `read_member`, for any of its members.
+    """
+    with _opened(raw, settings) as opened:
+        if opened.container.packed:
+            for entry in opened.entries:
+                for _ in opened.chunks(entry):
+                    pass
+        return opened.container.packed
+
+
+class _Opened:
+    """An archive whose table of contents was found harmless, and what may still be unpacked of it."""
+
+    def __init__(self, raw: RawFile, settings: Settings) -> None:
+        self.raw = raw
+        self.container: Container = open_container(raw.path)
+        self.limit = settings.max_unpacked_bytes
+        if self.container.packed:
+            by_ratio = settings.max_unpacked_ratio * raw.path.stat().st_size
+            self.limit = min(self.limit, max(_HARMLESS_BYTES, by_ratio))
+        self.left = self.limit
+        self.entries: list[Entry] = self.container.entries()
+
+    def matching(self, pattern: str | None) -> list[Entry]:
+        if self.container.single or pattern is None:
+            return self.entries
+        return [entry for entry in self.entries if re.fullmatch(pattern, entry.name)]
+
+    def chunks(self, entry: Entry) -> Iterator[bytes]:
+        """Pass a member's chunks on until the limit is reached: declared sizes may lie."""
+        for chunk in self.container.chunks(entry):
+            self.left -= len(chunk)
+            if self.left < 0:
+                raise SourceContentError(f"{self.raw.label}: refused: {self.too_big(self.limit - self.left)}")
+            yield chunk
+
+    def read(self, entry: Entry) -> Member:
+        return Member(entry.name, b"".join(self.chunks(entry)))
+
+    def too_big(self, size: int) -> str:
+        return (
+            f"it unpacks to {size:,} bytes or more, the limit for its size is {self.limit:,} "
+            "(max_unpacked_bytes and max_unpacked_ratio of the settings)"
+        )
+
+
+@contextmanager
+def _opened(raw: RawFile, settings: Settings) -> Iterator[_Opened]:
+    try:
+        opened = _Opened(raw, settings)
+        _refuse_harmful(opened)
+        yield opened
+    except DamagedError as error:
+        raise SourceContentError(
+            f"{raw.label}: the archive is damaged or truncated ({error}); run again to download it anew, "
+            "and tell the publisher if it stays so"
+        ) from error
+
+
+def _refuse_harmful(opened: _Opened) -> None:
+    entries = opened.entries
+    problems = [f"{entry.name!r} leaves the archive" for entry in entries if _ESCAPES.match(entry.name)]
+    problems += [f"{entry.name!r} is a link" for entry in entries if entry.link]
+    problems += [f"{entry.name!r} is encrypted" for entry in entries if entry.encrypted]
+    names = Counter(entry.name for entry in entries)
+    problems += [f"{name!r} is there {times} times" for name, times in names.items() if times > 1]
+    declared = sum(entry.size or 0 for entry in entries)
+    if declared > opened.limit:
+        problems.append(opened.too_big(declared))
+    if problems:
+        raise SourceContentError(
+            f"{opened.raw.label}: refused: {'; '.join(problems[:_LISTED])}. No official file is like this: "
+            f"look at where it came from, and at {catalogue_entry(opened.raw.source)}"
+        )
+
+
+def _listing(entries: list[Entry]) -> str:
+    names = sorted(entry.name for entry in entries)
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"found: {', '.join(names[:_LISTED]) or 'nothing'}{more}"

@@ -1,0 +1,218 @@
+"""The kinds of files that hold members: each lists what it says it holds and streams one member.
+
+They only read; what is found in them is judged in `archive`.
+"""
+
+import gzip
+import lzma
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import py7zr
+
+_CHUNK = 1024**2
+_NOT_DATA = re.compile(r"(.*/)?(__MACOSX/.*|\.DS_Store|Thumbs\.db)")
+
+
+class DamagedError(Exception):
+    """An archive cannot be read to its end."""
+
+
+@contextmanager
+def _damage(*errors: type[Exception]) -> Iterator[None]:
+    """Give what a library raises on a damaged archive one name."""
+    try:
+        yield
+    except errors as error:
+        raise DamagedError(str(error) or type(error).__name__) from error
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What an archive declares of a member; `size` is None where the format does not say it."""
+
+    name: str
+    size: int | None
+    link: bool = False
+    encrypted: bool = False
+
+
+@dataclass(frozen=True)
+class Container(ABC):
+    """A file or a folder that holds members.
+
+    Attributes
+    ----------
+    single
+        Whether this kind holds one member, whose name is not the publisher's choice.
+    packed
+        Whether members are stored smaller than they are.
+    """
+
+    path: Path
+    single = False
+    packed = True
+
+    @abstractmethod
+    def entries(self) -> list[Entry]:
+        """Return what is declared, without folders and without what operating systems leave behind."""
+
+    @abstractmethod
+    def chunks(self, entry: Entry) -> Iterator[bytes]:
+        """Yield the bytes of a member."""
+
+
+class Bare(Container):
+    """A file that is its own member."""
+
+    single = True
+    packed = False
+
+    def entries(self) -> list[Entry]:
+        """Return the file's own name and size."""
+        return [Entry(self.path.name, self.path.stat().st_size)]
+
+    def chunks(self, entry: Entry) -> Iterator[bytes]:  # noqa: ARG002 - it has one member
+        """Yield the file."""
+        return _stream(self.path)
+
+
+class Folder(Container):
+    """An archive that was shipped unpacked."""
+
+    packed = False
+
+    def entries(self) -> list[Entry]:
+        """Return the files below the folder."""
+        files = {file.relative_to(self.path).as_posix(): file for file in self.path.rglob("*")}
+        return [
+            Entry(name, file.stat().st_size, link=file.is_symlink())
+            for name, file in sorted(files.items())
+            if file.is_file() and not _NOT_DATA.fullmatch(name)
+        ]
+
+    def chunks(self, entry: Entry) -> Iterator[bytes]:
+        """Yield one file."""
+        return _stream(self.path / entry.name)
+
+
+class Gzip(Container):
+    """One compressed file."""
+
+    single = True
+
+    def entries(self) -> list[Entry]:
+        """Return the content's name: the file's without ``.gz``."""
+        return [Entry(self.path.name.removesuffix(".gz"), None)]
+
+    def chunks(self, entry: Entry) -> Iterator[bytes]:  # noqa: ARG002 - it has one member
+        """Unpack the content."""
+        with _damage(gzip.BadGzipFile, zlib.error, EOFError, struct.error), gzip.open(self.path) as stream:
+            while chunk := stream.read(_CHUNK):
+                yield chunk
+
+
+class Zip(Container):
+    """A zip archive."""
+
+    _DAMAGES = (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        struct.error,
+        ValueError,
+        RuntimeError,
+    )
+
+    def entries(self) -> list[Entry]:
+        """Return the archive's table of contents."""
+        with _damage(*self._DAMAGES), zipfile.ZipFile(self.path) as archive:
+            return [
+                # ``orig_filename`` is what the archive says, before the library makes it presentable.
+                Entry(
+                    info.orig_filename,
+                    info.file_size,
+                    link=stat.S_ISLNK(info.external_attr >> 16),
+                    encrypted=bool(info.flag_bits & 0x1),
+                )
+                for info in archive.infolist()
+                if not info.is_dir() and not _NOT_DATA.fullmatch(info.filename)
+            ]
+
+    def chunks(self, entry: Entry) -> Iterator[bytes]:
+        """Unpack one member."""
+        with (
+            _damage(*self._DAMAGES),
+            zipfile.ZipFile(self.path) as archive,
+            archive.open(entry.name) as stream,
+        ):
+            while chunk := stream.read(_CHUNK):
+                yield chunk
+
+
+class SevenZip(Container):
+    """A 7z archive; its library costs a tenth of a second, so it is loaded when one is met."""
+
+    @contextmanager
+    def _open(self) -> Iterator["py7zr.SevenZipFile"]:
+        import py7zr  # noqa: PLC0415
+        from py7zr.exceptions import ArchiveError  # noqa: PLC0415
+
+        damages = (ArchiveError, lzma.LZMAError, zlib.error, EOFError, struct.error, ValueError, TypeError)
+        with _damage(*damages), py7zr.SevenZipFile(self.path) as archive:
+            yield archive
+
+    def entries(self) -> list[Entry]:
+        """Return the archive's table of contents."""
+        with self._open() as archive:
+            encrypted = archive.needs_password()
+            return [
+                Entry(info.filename, info.uncompressed, link=info.is_symlink, encrypted=encrypted)
+                for info in archive.list()
+                if not info.is_directory and not _NOT_DATA.fullmatch(info.filename)
+            ]
+
+    def chunks(self, entry: Entry) -> Iterator[bytes]:
+        """Unpack one member at once: the library does not stream."""
+        from py7zr.io import BytesIOFactory  # noqa: PLC0415
+
+        # One byte more than declared is enough to tell that the declared size lies.
+        factory = BytesIOFactory((entry.size or 0) + 1)
+        with self._open() as archive:
+            archive.extract(targets=[entry.name], factory=factory)
+        data = factory.products[entry.name].read()
+        if len(data) != entry.size:
+            raise DamagedError(f"{entry.name} unpacks to {len(data)} bytes, {entry.size} were declared")
+        yield data
+
+
+def open_container(path: Path) -> Container:
+    """Tell a file's kind by its first bytes: names lie."""
+    if path.is_dir():
+        return Folder(path)
+    with path.open("rb") as stream:
+        start = stream.read(6)
+    if start[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:
+        return Zip(path)
+    if start[:2] == b"\x1f\x8b":
+        return Gzip(path)
+    if start == b"7z\xbc\xaf\x27\x1c":
+        return SevenZip(path)
+    return Bare(path)
+
+
+def _stream(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            yield chunk

@@ -1,0 +1,114 @@
+"""Overlay: nothing of a polygon is lost or counted twice, whatever the zones."""
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from shapely.geometry import MultiPolygon, Polygon, box
+
+from qpv_geo.analysis.overlay import cut_by_zones, is_member, overlay
+
+coordinate = st.integers(-1000, 1000) | st.floats(-1000, 1000, allow_nan=False, width=32)
+point = st.tuples(coordinate, coordinate)
+
+
+@st.composite
+def polygons(draw: st.DrawFn) -> Polygon:
+    """Any polygon of some area: the repair of a random ring, with holes and parts as they come."""
+    ring = draw(st.lists(point, min_size=3, max_size=9, unique=True))
+    repaired = shapely.make_valid(Polygon(ring), method="structure", keep_collapsed=False)
+    parts = [part for part in shapely.get_parts(repaired) if part.geom_type == "Polygon" and part.area > 1]
+    assume(parts)
+    return MultiPolygon(parts)
+
+
+def array(*shapes: object) -> np.ndarray:
+    return np.array(shapes, dtype=object)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(polygons(), min_size=1, max_size=4), st.lists(polygons(), max_size=5))
+def test_pieces_add_up_to_the_polygon_whatever_the_zones(cut: list[Polygon], zones: list[Polygon]) -> None:
+    pieces = overlay(array(*cut), array(*zones))
+    total = np.bincount(pieces.polygon, weights=pieces.area, minlength=len(cut))
+    np.testing.assert_allclose(total, shapely.area(array(*cut)), rtol=1e-6)
+
+
+# Floating-point overlays can be wrong where edges nearly coincide; on a grid they are not.
+GRID = 1e-8
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(polygons(), min_size=1, max_size=3), st.lists(polygons(), min_size=1, max_size=4))
+def test_pieces_lie_in_their_polygon_and_zone_and_do_not_overlap(
+    cut: list[Polygon], zones: list[Polygon]
+) -> None:
+    pieces = overlay(array(*cut), array(*zones))
+    for polygon, zone, geometry in zip(pieces.polygon, pieces.zone, pieces.geometry, strict=True):
+        tolerance = 1e-6 * cut[polygon].area
+        assert shapely.difference(geometry, cut[polygon], grid_size=GRID).area <= tolerance
+        if zone >= 0:
+            assert shapely.difference(geometry, zones[zone], grid_size=GRID).area <= tolerance
+        else:
+            assert (
+                shapely.intersection(geometry, shapely.union_all(zones, grid_size=GRID), grid_size=GRID).area
+                <= tolerance
+            )
+    for index, whole in enumerate(cut):
+        own = pieces.geometry[pieces.polygon == index]
+        assert shapely.union_all(own, grid_size=GRID).area == pytest.approx(whole.area, rel=1e-6)
+
+
+def test_rest_outside_every_zone_is_a_piece_without_zone() -> None:
+    pieces = overlay(array(box(0, 0, 10, 10)), array(box(0, 0, 4, 10)))
+    assert pieces.zone.tolist() == [0, -1]
+    assert pieces.area.tolist() == [40, 60]
+
+
+def test_first_of_two_overlapping_zones_takes_the_common_part() -> None:
+    pieces = overlay(array(box(0, 0, 10, 10)), array(box(0, 0, 6, 10), box(4, 0, 10, 10)))
+    assert pieces.area.tolist() == [60, 40]
+    assert pieces.overlapping.tolist() == [0]
+
+
+def test_polygon_without_any_zone_is_whole() -> None:
+    pieces = overlay(array(box(0, 0, 1, 1)), np.array([], dtype=object))
+    assert pieces.zone.tolist() == [-1]
+    assert pieces.area.tolist() == [1]
+
+
+def test_touching_borders_make_no_piece() -> None:
+    pieces = overlay(array(box(0, 0, 1, 1)), array(box(0, 0, 1, 1), box(1, 0, 2, 1)))
+    assert pieces.zone.tolist() == [0]
+
+
+def test_overlap_with_a_shared_edge_keeps_only_its_polygons() -> None:
+    zone = Polygon([(0, 0), (4, 0), (4, 10), (10, 10), (10, 12), (0, 12)])
+    pieces = overlay(array(box(2, 0, 10, 10)), array(zone))
+    assert pieces.area.tolist() == [20, 60]
+    assert all(geometry.geom_type == "MultiPolygon" for geometry in pieces.geometry)
+
+
+def test_shares_and_membership() -> None:
+    qpv = gpd.GeoDataFrame(geometry=[box(0, 0, 100, 100)], crs=2154)
+    zones = gpd.GeoDataFrame(geometry=[box(0, 0, 99, 1000), box(99, 0, 200, 1000)], crs=2154)
+    pieces = cut_by_zones(qpv, zones, "commune")
+    assert pieces["part_qpv"].tolist() == [99, 1]
+    assert pieces["part_commune"].tolist() == pytest.approx([10, 100 * 100 / 101_000])
+    assert is_member(pieces, sliver_share=0.02, sliver_area=50).tolist() == [True, False]
+    assert is_member(pieces, sliver_share=0.005, sliver_area=50).tolist() == [True, True]
+    assert is_member(pieces, sliver_share=0.005, sliver_area=100).tolist() == [True, False]
+
+
+def test_degrees_are_refused() -> None:
+    frame = gpd.GeoDataFrame(geometry=[box(6, 47, 6.1, 47.1)], crs=4326)
+    with pytest.raises(ValueError, match="projected CRS"):
+        cut_by_zones(frame, frame, "commune")
+
+
+def test_two_crs_are_refused() -> None:
+    frame = gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1)], crs=2154)
+    with pytest.raises(ValueError, match="one projected CRS"):
+        cut_by_zones(frame, frame.to_crs(3857), "commune")

@@ -14,9 +14,19 @@ class ConfigurationError(QpvGeoError, ValueError):
 
 
 class SourceUnavailableError(QpvGeoError, ConnectionError):
-    """A source could not be reached, and no copy of it may be used instead."""
+    """A source could not be reached, and no copy of it may be used instead.
+
+    Attributes
+    ----------
+    reason
+        The same in a short French sentence, for a release that had to use another copy.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SourceContentError(QpvGeoError, ValueError):

@@ -91,7 +91,7 @@ def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Re
             continue
         rows = of_qpv[of_qpv["indicateur"] == indicator.id].sort_values("millesime")
         latest = rows.drop_duplicates("code", keep="last").set_index("code").reindex(layer["code_qp"])
-        layer[indicator.id] = _typed(latest["valeur"], indicator).to_numpy()
+        layer[indicator.id] = _typed(latest["valeur"], indicator).array
         layer[f"{indicator.id}_statut"] = latest["statut"].fillna("non_disponible").to_numpy()
         layer[f"{indicator.id}_millesime"] = latest["millesime"].to_numpy()
     return layer

@@ -1,0 +1,105 @@
+"""Which QPV belong to the territory, and declared against computed communes."""
+
+import geopandas as gpd
+import pytest
+from shapely.geometry import MultiPolygon, box
+
+from qpv_geo.analysis.selection import codes_of, compare_communes, computed_lists, cut_by_communes, select
+from qpv_geo.errors import ContractError
+from qpv_geo.territory import Expected, Territory
+
+EPCI = "242500361"
+
+
+def territory(qpv: int) -> Territory:
+    return Territory(
+        id="essai", nom="Essai", epci=EPCI, departement="25", region="27", expected=Expected(qpv=qpv)
+    )
+
+
+def communes() -> gpd.GeoDataFrame:
+    """Two communes side by side, 1 km wide."""
+    return gpd.GeoDataFrame(
+        {
+            "insee_com": ["25056", "25112"],
+            "nom_com": ["Besançon", "Chalezeule"],
+            "siren_epci": [EPCI, EPCI],
+        },
+        geometry=[box(0, 0, 1000, 1000), box(1000, 0, 2000, 1000)],
+        crs=2154,
+    )
+
+
+def qpv(*rows: tuple[str, str | None, str | None, tuple[float, float, float, float]]) -> gpd.GeoDataFrame:
+    codes, declared, epci, boxes = zip(*rows, strict=True)
+    return gpd.GeoDataFrame(
+        {"code_qp": codes, "lib_qp": codes, "insee_com": declared, "siren_epci": epci},
+        geometry=[MultiPolygon([box(*bounds)]) for bounds in boxes],
+        crs=2154,
+    )
+
+
+INSIDE = ("QN02501M", "25056", EPCI, (0, 0, 100, 100))
+ON_THE_BORDER = ("QN02502M", "25056", EPCI, (901, 0, 1001, 100))
+ACROSS = ("QN02503M", "25056, 25112", EPCI, (900, 0, 1100, 100))
+ELSEWHERE = ("QN02504M", "25462", "242500338", (5000, 0, 5100, 100))
+
+
+def test_lists_of_codes() -> None:
+    assert codes_of("02571, 02691") == ["02571", "02691"]
+    assert codes_of("25056,25112") == ["25056", "25112"]
+    assert codes_of(None) == []
+
+
+def test_sliver_is_no_membership_but_keeps_its_area() -> None:
+    pieces = cut_by_communes(qpv(ON_THE_BORDER), communes(), territory(1))
+    assert pieces["insee_com"].tolist() == ["25056", "25112"]
+    assert pieces["membre"].tolist() == [True, False]
+    assert pieces["declare"].tolist() == [True, False]
+    assert pieces["surface_m2"].tolist() == [9900, 100]
+
+
+def test_a_qpv_across_two_communes_belongs_to_both() -> None:
+    layer = qpv(ACROSS)
+    pieces = cut_by_communes(layer, communes(), territory(1))
+    lists = computed_lists(layer, pieces)
+    assert lists["insee_com_calcule"].tolist() == ["25056, 25112"]
+    assert lists["lib_com_calcule"].tolist() == ["Besançon, Chalezeule"]
+    assert lists["siren_epci_calcule"].tolist() == [EPCI]
+
+
+def test_the_part_outside_the_communes_has_no_commune() -> None:
+    layer = qpv(("QN02505M", "25056", EPCI, (-100, 0, 100, 100)))
+    pieces = cut_by_communes(layer, communes(), territory(1))
+    assert pieces["insee_com"].isna().tolist() == [False, True]
+    assert pieces["part_qpv"].tolist() == [50, 50]
+    assert pieces["membre"].tolist() == [True, False]
+
+
+def test_selection_keeps_what_declares_the_epci_or_lies_mostly_in_it() -> None:
+    undeclared = ("QN02509N", None, None, (300, 300, 400, 400))
+    layer = qpv(undeclared, INSIDE, ELSEWHERE)
+    pieces = cut_by_communes(layer, communes(), territory(2))
+    selected, checks = select(layer, pieces, territory(2))
+    assert selected["code_qp"].tolist() == ["QN02501M", "QN02509N"]
+    assert [(c.subject, c.outcome) for c in checks if c.code == "epci_declare_ou_calcule"] == [
+        ("QN02509N", "avertissement")
+    ]
+
+
+def test_a_wrong_number_of_qpv_names_what_was_found() -> None:
+    layer = qpv(INSIDE, ACROSS)
+    pieces = cut_by_communes(layer, communes(), territory(6))
+    with pytest.raises(ContractError, match=r"expected 6 QPV.*found 2: QN02501M, QN02503M"):
+        select(layer, pieces, territory(6))
+
+
+def test_declared_and_computed_communes_are_compared() -> None:
+    layer = qpv(INSIDE, ("QN02507M", "25056, 25112, 25999", EPCI, (901, 0, 1001, 100)))
+    pieces = cut_by_communes(layer, communes(), territory(2))
+    same, different = compare_communes(layer, pieces, territory(2))
+    assert same.outcome == "conforme"
+    assert different.outcome == "avertissement"
+    assert (different.expected, different.found) == ("25056, 25112, 25999", "25056")
+    assert "déclarée sans recouvrement : 25999" in different.message
+    assert "recouverte à moins de 2 % : 25112" in different.message

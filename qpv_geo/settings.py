@@ -3,8 +3,12 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from qpv_geo.errors import ConfigurationError
 
 _PACKAGE = Path(__file__).parent
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def project_root() -> Path | None:
@@ -36,8 +40,19 @@ class Settings:
         How many times one address is asked before it counts as unreachable.
     backoff
         Seconds before the second attempt; doubled at each further one.
+    max_retry_after
+        Longest pause, in seconds, that a server may ask for (``Retry-After``) and obtain.
     max_unpacked_bytes, max_unpacked_ratio
         Limits of what one archive may unpack to, in bytes and relative to its own size.
+    official_sites
+        Address of a server of this machine that plays all official sites, each below a folder named after its
+        host (``http://127.0.0.1:8000/www.insee.fr/…``): it lets the live path be tried without them.
+        ``QPV_GEO_OFFICIAL_SITES`` sets it. Only a loopback address is taken.
+
+    Raises
+    ------
+    ConfigurationError
+        If `official_sites` is not the address of this machine.
     """
 
     data_dir: Path = field(default_factory=default_data_dir)
@@ -46,8 +61,23 @@ class Settings:
     download_deadline: float = 600.0
     attempts: int = 3
     backoff: float = 0.5
+    max_retry_after: float = 60.0
     max_unpacked_bytes: int = 2 * 1024**3
     max_unpacked_ratio: int = 200
+    official_sites: str | None = field(
+        default_factory=lambda: os.environ.get("QPV_GEO_OFFICIAL_SITES") or None
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse to take another machine for the official sites."""
+        if self.official_sites is None:
+            return
+        parts = urlsplit(self.official_sites)
+        if parts.scheme != "http" or parts.hostname not in _LOOPBACK or parts.path.strip("/"):
+            raise ConfigurationError(
+                f"QPV_GEO_OFFICIAL_SITES={self.official_sites!r}: only a server of this machine may stand in "
+                "for the official sites, such as http://127.0.0.1:8000"
+            )
 
     @property
     def store_dir(self) -> Path:

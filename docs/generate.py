@@ -1,0 +1,111 @@
+"""Write the pages that repeat declared data; run it after a change of the catalogue."""
+
+from pathlib import Path
+
+from qpv_geo.sources.catalogue import (
+    Catalogue,
+    DataGouvAddress,
+    InseePageAddress,
+    Source,
+    load_catalogue,
+)
+
+DOCS = Path(__file__).parent
+
+_INTRODUCTION = """\
+# Sources
+
+<!-- Generated from qpv_geo/sources/catalogue.toml by docs/generate.py: change them, not this page. -->
+
+Every official file that qpv-geo knows, as declared in `qpv_geo/sources/catalogue.toml`.
+
+- **Use**: *required* (there is no release without it), *optional* (its part is left out of the release,
+  which says so) or *not read yet* (its address and shape are noted for later work).
+- **Evidence**: *seen* means that the address and the shape of the file were confirmed by the file itself or
+  by two independent public users of it. *As declared* means that they come from documentation alone: a
+  refresh that meets something else stops and says what it expected, what it found and which entry of the
+  catalogue to change.
+- **Geography**: the date of the geography that the codes belong to. Statistics of one geography are never
+  joined to another.
+
+`qpv-geo sources list` shows the same list; `qpv-geo sources check` asks each live address whether it still is
+as declared.
+
+All sources are published under the Licence Ouverte 2.0 (Etalab) unless their section says otherwise. Reuse
+asks for the name of the source and the date of its last update, and must not suggest that the producers
+endorse it.
+"""
+
+
+def sources_page(catalogue: Catalogue) -> str:
+    """Return ``docs/sources.md``: a table of all sources, then one section each."""
+    table = [
+        "| Source | Publisher | Vintage | Geography | Use | Evidence |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| [`{source.id}`](#{source.id}) | {source.publisher} | {source.vintage} | "
+            f"{source.geography or '-'} | {_use(source)} | {_evidence(source)} |"
+            for source in catalogue.sources
+        ),
+    ]
+    sections = [_section(source) for source in catalogue.sources]
+    return "\n".join([_INTRODUCTION, *table, "", *sections])
+
+
+def _section(source: Source) -> str:
+    lines = [
+        f"## {source.id}",
+        "",
+        f"*{source.title}*, {source.publisher}. {_use(source).capitalize()}, {_evidence(source)}.",
+        "",
+        f"- Page: <{source.page}>",
+        f"- Address: {_address(source)}",
+        f"- Downloads may touch: {', '.join(f'`{host}`' for host in source.hosts)}",
+        f"- In a mirror: {', '.join(f'`{path}`' for path in source.mirror) or 'not laid out'}",
+        f"- Format: {source.format}, at most {source.max_bytes // 1024**2} MiB",
+        f"- Vintage {source.vintage}, edition of {source.published}",
+    ]
+    if source.member:
+        lines.append(f"- File in the archive, or sheet of the workbook: `{source.member}`")
+    lines += [f"- File for zones `{zone}`: `{member}`" for zone, member in source.members.items()]
+    if source.dictionary:
+        lines.append(f"- Dictionary in the archive: `{source.dictionary}`")
+    if source.key:
+        lines.append(f"- Key: {_spellings(source.key)}")
+    if source.columns:
+        lines.append(f"- Columns: {', '.join(_spellings(names) for names in source.columns.values())}")
+    lines += [f"- Rows expected, {scope}: {count}" for scope, count in source.counts.items()]
+    lines.append(f"- Licence: [{source.licence}]({source.licence_url})")
+    if source.note:
+        lines.append(f"- Note: {source.note}")
+    return "\n".join([*lines, ""])
+
+
+def _address(source: Source) -> str:
+    match source.address:
+        case DataGouvAddress(dataset=dataset, resource=str(resource)):
+            return f"data.gouv.fr, resource `{resource}` of dataset `{dataset}` (its stable redirect)"
+        case DataGouvAddress(dataset=dataset, pattern=pattern):
+            return f"data.gouv.fr, the resource of dataset `{dataset}` that matches `{pattern}`"
+        case InseePageAddress(page=page, pattern=pattern):
+            return f"the link of INSEE's page {page} that matches `{pattern}`"
+        case plain:
+            return f"`{plain.url}`"
+
+
+def _use(source: Source) -> str:
+    if not source.used:
+        return "not read yet"
+    return "required" if source.required else "optional"
+
+
+def _evidence(source: Source) -> str:
+    return "seen" if source.confirmed else "as declared"
+
+
+def _spellings(names: tuple[str, ...]) -> str:
+    return " or ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    DOCS.joinpath("sources.md").write_text(sources_page(load_catalogue()), encoding="utf-8")

@@ -1,0 +1,115 @@
+"""What a source sent, checked before it replaces anything: the kind of file that the catalogue declares.
+
+Tables, codes and geometries are checked later, by the contracts of `ingest`.
+"""
+
+import re
+
+from qpv_geo.errors import SourceContentError
+from qpv_geo.settings import Settings
+from qpv_geo.sources.archive import check_archive, read_member
+from qpv_geo.sources.catalogue import Format, Source
+from qpv_geo.sources.raw import RawFile, catalogue_entry
+
+_START = 2048
+_SHOWN = 60
+_BOM = b"\xef\xbb\xbf"
+_JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title>", re.DOTALL | re.IGNORECASE)
+
+_EXPECTED: dict[Format, tuple[str, frozenset[str]]] = {
+    "geojson": ("GeoJSON", frozenset({"json"})),
+    "json": ("JSON", frozenset({"json"})),
+    "csv": ("a text table (CSV)", frozenset({"text"})),
+    "xls": ("an Excel 97 workbook (.xls)", frozenset({"ole"})),
+    "gpkg": ("a GeoPackage", frozenset({"sqlite"})),
+    "shp": ("an archive that holds a Shapefile", frozenset({"shp"})),
+}
+_MAGIC = (
+    (b"PK\x03\x04", "zip", "a zip archive"),
+    (b"PK\x05\x06", "zip", "an empty zip archive"),
+    (b"\x1f\x8b", "gzip", "a gzip"),
+    (b"7z\xbc\xaf\x27\x1c", "7z", "a 7z archive"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole", "an Excel 97 workbook or another OLE file"),
+    (b"SQLite format 3\x00", "sqlite", "an SQLite database"),
+    (b"\x00\x00\x27\x0a", "shp", "a Shapefile"),
+    (b"%PDF", "pdf", "a PDF"),
+    (b"\xff\xfe", "utf-16", "text in UTF-16"),
+    (b"\xfe\xff", "utf-16", "text in UTF-16"),
+)
+
+
+def archive_pattern(source: Source) -> str | None:
+    """Return the pattern of the data file in the archive (a workbook's `member` is a sheet, not a file)."""
+    return None if source.format == "xls" else source.member
+
+
+def check_content(raw: RawFile, settings: Settings) -> None:
+    """Check that a file, bare or packed, is what its source declares.
+
+    An archive is read through to its end, its declared member must be there exactly once and must have the
+    right format; JSON must be complete.
+
+    Raises
+    ------
+    SourceContentError
+        If it is not; the message says what was expected, what was found and what to do.
+    """
+    if raw.path.is_file():
+        with raw.path.open("rb") as stream:
+            start = stream.read(_START)
+        kind, found = _kind(start)
+        if kind not in {"zip", "gzip", "7z"} | _EXPECTED[raw.source.format][1]:
+            raise _unexpected(raw, raw.path.name, found)
+        check_archive(raw, settings)
+    member = read_member(raw, archive_pattern(raw.source), settings)
+    kind, found = _kind(member.data[:_START])
+    if kind not in _EXPECTED[raw.source.format][1]:
+        raise _unexpected(raw, member.name, found)
+    if kind == "json" and not _is_complete(member.data):
+        raise SourceContentError(
+            f"{raw.label}: {member.name} is truncated: it ends with {_shown(member.data[-_SHOWN:])} before "
+            "all brackets are closed; run again to download it anew, and tell the publisher if it stays so"
+        )
+
+
+def _unexpected(raw: RawFile, name: str, found: str) -> SourceContentError:
+    expected, _ = _EXPECTED[raw.source.format]
+    return SourceContentError(
+        f"{raw.label}: {expected} was expected, {name} is {found}. Look at {raw.source.page}; if the "
+        f"publisher changed the format, change 'format' and 'member' in {catalogue_entry(raw.source)}"
+    )
+
+
+def _kind(start: bytes) -> tuple[str, str]:
+    """Tell a kind of file by its first bytes, for a program and for a reader."""
+    for magic, kind, description in _MAGIC:
+        if start.startswith(magic):
+            return kind, description
+    text = start.removeprefix(_BOM).lstrip()
+    if not text:
+        return "empty", "empty" if not start else "blank"
+    if b"\x00" in text:
+        return "binary", f"binary data that begins with 0x{start[:8].hex()}"
+    if text.startswith(b"<"):
+        return "markup", _markup(text)
+    if text.startswith((b"{", b"[")):
+        return "json", f"JSON that begins with {_shown(text)}"
+    return "text", f"text that begins with {_shown(text)}"
+
+
+def _markup(text: bytes) -> str:
+    what = "an HTML page" if re.search(rb"<(!doctype\s+)?html", text, re.IGNORECASE) else "XML"
+    title = _TITLE.search(text)
+    return f"{what} titled {_shown(title[1])}" if title else f"{what} that begins with {_shown(text)}"
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:_SHOWN].decode("utf-8", errors="replace"))
+
+
+def _is_complete(data: bytes) -> bool:
+    """Tell complete JSON from the beginning of one, whose brackets or last string are not closed."""
+    outside = _JSON_STRING.sub(b"", data)
+    pairs = ((b"{", b"}"), (b"[", b"]"))
+    return b'"' not in outside and all(outside.count(left) == outside.count(right) for left, right in pairs)

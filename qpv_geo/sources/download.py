@@ -1,0 +1,357 @@
+"""Download of one file over HTTP: bounded in time and size, on declared hosts only, retried when it helps.
+
+What is retried, with exponential backoff: failures of the network, answers cut short, and the statuses 408,
+425, 429 (after the pause that the server asks for, within a bound) and 5xx. What is not: everything that
+asking again cannot mend.
+"""
+
+import hashlib
+import logging
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from functools import cache
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+from urllib.parse import urlsplit
+
+import httpx
+import stamina
+
+import qpv_geo
+from qpv_geo.errors import SourceContentError, SourceUnavailableError
+from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import Source
+from qpv_geo.sources.raw import catalogue_entry
+
+_LOGGER = logging.getLogger(__name__)
+_REDIRECTS = 5
+_RETRIED = {408, 425, 429}
+_MISSING = {403, 404, 410}
+
+
+class Progress(Protocol):
+    """Called as bytes arrive: source id, bytes so far, bytes in all (None if the server does not say)."""
+
+    def __call__(self, source_id: str, done: int, total: int | None) -> None:
+        """Take note of it."""
+
+
+class MissingError(SourceUnavailableError):
+    """The server answered that there is no such file (403, 404, 410)."""
+
+
+class _StatusError(Exception):
+    """An answer that may be another one a little later."""
+
+    def __init__(self, status: int, host: str, retry_after: float | None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.host = host
+        self.retry_after = retry_after
+
+
+class _TruncatedError(Exception):
+    """The connection was closed in good order before the body was complete."""
+
+
+class _DeadlineError(Exception):
+    """The download took longer than it may."""
+
+
+@dataclass(frozen=True)
+class Validators:
+    """What lets a server say that a file did not change: sent to the address that gave them, to no other."""
+
+    url: str
+    etag: str | None
+    last_modified: datetime | None
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of a conditional request."""
+        headers = {}
+        if self.etag:
+            headers["If-None-Match"] = self.etag
+        if self.last_modified:
+            headers["If-Modified-Since"] = format_datetime(self.last_modified, usegmt=True)
+        return headers
+
+
+@dataclass(frozen=True)
+class Received:
+    """What a complete download was."""
+
+    resolved_url: str
+    etag: str | None
+    last_modified: datetime | None
+    sha256: str
+    size: int
+
+
+class Downloader:
+    """The requests that one source needs, over one client.
+
+    Parameters
+    ----------
+    source
+        What is downloaded: its id names it in messages.
+    settings
+        Timeouts, deadline, retries.
+    origins
+        The ``scheme://host[:port]`` that requests may go to, redirects included. None: the official ones,
+        ``https://`` and each of the source's hosts.
+    progress
+        Told of the bytes as they arrive.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        settings: Settings,
+        origins: frozenset[str] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._source = source
+        self._settings = settings
+        self._origins = origins or frozenset(f"https://{host}" for host in source.hosts)
+        self._progress = progress
+        transport = None
+        if origins is None and settings.official_sites:
+            _LOGGER.warning("official sites are played by %s", settings.official_sites)
+            transport = _PlayedSites(settings.official_sites)
+        self._client = httpx.Client(
+            transport=transport,
+            verify=_tls(),
+            headers={"User-Agent": f"qpv-geo/{qpv_geo.__version__}", "Accept-Encoding": "identity"},
+        )
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def get(
+        self, url: str, sink: BinaryIO, max_bytes: int, known: Validators | None = None
+    ) -> Received | None:
+        """Download a file into `sink`, or return None if it is still the one that `known` describes.
+
+        Raises
+        ------
+        SourceUnavailableError
+            If it could not be had: no connection, no answer in time, a status of failure, endless redirects.
+        MissingError
+            If the server says that there is no such file.
+        SourceContentError
+            If an answer came that is no file: another status, a body cut short each time or beyond
+            `max_bytes`, a redirect to a host that the catalogue does not declare.
+        """
+        settings = self._settings
+        deadline = time.monotonic() + settings.download_deadline
+        retrying = stamina.RetryingCaller(
+            attempts=settings.attempts,
+            timeout=settings.download_deadline,
+            wait_initial=settings.backoff,
+            wait_jitter=settings.backoff,
+            wait_max=settings.max_retry_after,
+        )
+        with self._explained(url):
+            return retrying(self._worth_another, self._follow, url, sink, max_bytes, known, deadline)
+
+    def _worth_another(self, error: Exception) -> bool | float:
+        """Tell stamina whether to ask again, and after how many seconds if the server said so."""
+        if isinstance(error, _StatusError):
+            if error.retry_after is None:
+                return True
+            return error.retry_after if error.retry_after <= self._settings.max_retry_after else False
+        return isinstance(error, httpx.TransportError | _TruncatedError)
+
+    def _follow(
+        self, url: str, sink: BinaryIO, max_bytes: int, known: Validators | None, deadline: float
+    ) -> Received | None:
+        sink.seek(0)
+        sink.truncate()
+        target = httpx.URL(url)
+        for _ in range(_REDIRECTS + 1):
+            self._refuse_elsewhere(target, url)
+            conditions = known.headers() if known and httpx.URL(known.url) == target else {}
+            patience = self._patience(deadline)
+            with self._client.stream("GET", target, headers=conditions, timeout=patience) as response:
+                if response.next_request is not None:
+                    target = response.next_request.url
+                    continue
+                if response.status_code == httpx.codes.NOT_MODIFIED and conditions:
+                    return None
+                self._refuse_status(response)
+                return self._receive(response, sink, max_bytes, deadline)
+        host = target.host
+        raise SourceUnavailableError(
+            f"source {self._source.id}: {url} redirects more than {_REDIRECTS} times, last to {target}",
+            reason=f"site injoignable : {host} redirige sans fin",
+        )
+
+    def _patience(self, deadline: float) -> httpx.Timeout:
+        """Return how long a connection and each read may take: never beyond what is left of the deadline."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise _DeadlineError
+        settings = self._settings
+        return httpx.Timeout(min(settings.read_timeout, left), connect=min(settings.connect_timeout, left))
+
+    def _refuse_elsewhere(self, target: httpx.URL, url: str) -> None:
+        origin = f"{target.scheme}://{target.netloc.decode('ascii')}"
+        if origin in self._origins and not target.userinfo:
+            return
+        raise SourceContentError(
+            f"source {self._source.id}: {url} leads to {origin}, only "
+            f"{', '.join(sorted(self._origins))} may be asked; if the publisher moved there, add it to 'hosts' of {catalogue_entry(self._source)}"
+        )
+
+    def _refuse_status(self, response: httpx.Response) -> None:
+        status, url = response.status_code, response.request.url
+        if status == httpx.codes.OK:
+            return
+        if status in _RETRIED or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise _StatusError(status, url.host, _retry_after(response))
+        message = f"source {self._source.id}: {url} answered {status} {response.reason_phrase}"
+        reason = f"site injoignable : {url.host} a répondu {status}"
+        if status in _MISSING:
+            raise MissingError(f"{message}; look at {self._source.page}", reason=reason)
+        if status >= httpx.codes.BAD_REQUEST:
+            raise SourceUnavailableError(message, reason=reason)
+        raise SourceContentError(f"{message}, 200 was expected; look at {self._source.page}")
+
+    def _receive(self, response: httpx.Response, sink: BinaryIO, max_bytes: int, deadline: float) -> Received:
+        declared = response.headers.get("Content-Length", "")
+        total = int(declared) if declared.isdigit() else None
+        if total is not None and total > max_bytes:
+            raise self._too_big(response, f"declares {total:,} bytes", max_bytes)
+        checksum, size = hashlib.sha256(), 0
+        for chunk in _whole(response):
+            size += len(chunk)
+            if size > max_bytes:
+                raise self._too_big(response, f"sends {size:,} bytes or more", max_bytes)
+            if time.monotonic() > deadline:
+                raise _DeadlineError
+            checksum.update(chunk)
+            sink.write(chunk)
+            if self._progress:
+                self._progress(self._source.id, size, total)
+        return Received(
+            resolved_url=str(response.request.url),
+            etag=response.headers.get("ETag"),
+            last_modified=_http_date(response.headers.get("Last-Modified")),
+            sha256=checksum.hexdigest(),
+            size=size,
+        )
+
+    def _too_big(self, response: httpx.Response, what: str, max_bytes: int) -> SourceContentError:
+        return SourceContentError(
+            f"source {self._source.id}: {response.request.url} {what}, the limit is {max_bytes:,}; if the "
+            f"publisher's file has grown so much, raise 'max_bytes' in {catalogue_entry(self._source)}"
+        )
+
+    @contextmanager
+    def _explained(self, url: str) -> Iterator[None]:
+        """Turn what the last attempt met into the project's errors."""
+        host = urlsplit(url).hostname
+        message = f"source {self._source.id}: {url}: "
+        try:
+            yield
+        except httpx.InvalidURL as error:
+            raise SourceContentError(
+                f"{message}not an address ({error}); look at {self._source.page}, then correct 'address' in "
+                f"{catalogue_entry(self._source)}"
+            ) from error
+        except _StatusError as error:
+            raise SourceUnavailableError(
+                f"{message}{error.host} answered {error.status} to each attempt",
+                reason=f"site injoignable : {error.host} a répondu {error.status}",
+            ) from error
+        except _TruncatedError as error:
+            raise SourceContentError(
+                f"{message}the answer was cut short at each attempt ({error}); run again later, and tell the "
+                f"publisher if it stays so ({self._source.page})"
+            ) from error
+        except _DeadlineError as error:
+            limit = self._settings.download_deadline
+            raise SourceUnavailableError(
+                f"{message}not complete after {limit:g} s",
+                reason=f"site injoignable : {host} trop lent (plus de {limit:g} s)",
+            ) from error
+        except httpx.DecodingError as error:
+            raise SourceContentError(f"{message}the answer cannot be decoded: {error}") from error
+        except httpx.TimeoutException as error:
+            raise SourceUnavailableError(
+                f"{message}no answer in time ({type(error).__name__})",
+                reason=f"site injoignable : {host} ne répond pas",
+            ) from error
+        except httpx.TransportError as error:
+            raise SourceUnavailableError(
+                f"{message}{error or type(error).__name__}",
+                reason=f"site injoignable : connexion à {host} impossible ou interrompue",
+            ) from error
+
+
+class _PlayedSites(httpx.BaseTransport):
+    """Takes requests for official addresses to a server of this machine, below a folder named after the host.
+
+    Above it nothing changes: addresses, allowed hosts and redirects are the official ones.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = httpx.URL(server)
+        self._inner = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        path = f"/{request.url.host}".encode() + request.url.raw_path
+        played = httpx.Request(
+            request.method,
+            self._server.copy_with(raw_path=path),
+            headers=[(name, value) for name, value in request.headers.items() if name != "host"],
+            extensions=request.extensions,
+        )
+        return self._inner.handle_request(played)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Certificates are always verified; reading the trusted ones takes long enough to do it once."""
+    return httpx.create_ssl_context()
+
+
+def _whole(response: httpx.Response) -> Iterator[bytes]:
+    """Yield the body, and tell an answer that was cut short from a connection that broke."""
+    try:
+        yield from response.iter_bytes()
+    except httpx.RemoteProtocolError as error:
+        raise _TruncatedError(str(error)) from error
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Return the pause that a server asks for in seconds, given as such or as a date."""
+    value = response.headers.get("Retry-After", "")
+    if value.isdigit():
+        return float(value)
+    if (date := _http_date(value)) is None:
+        return None
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+
+
+def _http_date(value: str | None) -> datetime | None:
+    try:
+        parsed = parsedate_to_datetime(value or "")
+    except ValueError:
+        return None
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

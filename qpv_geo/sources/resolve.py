@@ -1,0 +1,183 @@
+"""From a catalogue entry to the address of its file, at the publisher's and in a mirror.
+
+A plain address needs no look-up. Pages of insee.fr and descriptions of data.gouv.fr datasets are read, their
+links listed, and one is chosen by the declared pattern:
+
+1. the link's file name (or the resource's title) matches the pattern in full;
+2. links to the declared format are preferred to links that do not say theirs (``…_QP24.zip``), and those to
+   links to another (``…_xlsx.zip``, ``.pdf``);
+3. then the highest version wins: INSEE re-issues ``name.csv`` as ``name_v2.csv``;
+4. if several are left, nobody can tell which is meant, and that is an error.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from urllib.parse import unquote, urljoin, urlsplit
+
+from qpv_geo.errors import ConfigurationError, SourceContentError
+from qpv_geo.sources.catalogue import DataGouvAddress, InseePageAddress, PlainAddress, Source
+from qpv_geo.sources.raw import catalogue_entry
+from qpv_geo.territory import Territory
+
+_DATA_GOUV = "https://www.data.gouv.fr"
+_INSEE = "https://www.insee.fr"
+_INSEE_FILE = re.compile(r"/fr/statistiques/fichier/\d+/[^/]+")
+_VERSION = re.compile(r"_v(\d+)(?=[_.]|$)", re.IGNORECASE)
+_FORMAT_WORDS = {"csv", "xls", "xlsx", "ods", "pdf", "geojson", "json", "gpkg", "shp", "parquet", "html"}
+_LISTED = 30
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link that a page offers: the name of its file, the title that the page gives it, its address."""
+
+    name: str
+    title: str
+    url: str
+
+
+def expand(template: str, territory: Territory) -> str:
+    """Fill ``{epci}``, ``{departement}`` and ``{commune}`` with the territory's codes.
+
+    A source by commune is one raw file for each commune. A territory of several main communes is narrowed to
+    one of them at a time: ``territory.model_copy(update={"communes_principales": (code,)})``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the template has another field, or asks for *the* commune of a territory that has not exactly one.
+    """
+    codes = {"epci": territory.epci, "departement": territory.departement}
+    if len(territory.communes_principales) == 1:
+        codes["commune"] = territory.communes_principales[0]
+    try:
+        return template.format_map(codes)
+    except (KeyError, ValueError, IndexError) as error:
+        raise ConfigurationError(
+            f"{template!r} cannot be filled for territory {territory.id!r} ({error}): the fields are "
+            "{epci}, {departement} and {commune}; {commune} needs exactly one of communes_principales"
+        ) from error
+
+
+def raw_key(source: Source, territory: Territory) -> str:
+    """Return what tells a raw file from all others: the source's id and the codes that its address holds."""
+    if not isinstance(source.address, PlainAddress):
+        return source.id
+    fields = re.findall(r"\{\w+\}", source.address.url)
+    return "-".join([source.id, *(expand(field, territory) for field in fields)])
+
+
+def mirror_paths(source: Source, territory: Territory) -> list[str]:
+    """Return the file's possible paths in a mirror or in the snapshot, the preferred one first."""
+    return [expand(path, territory) for path in source.mirror]
+
+
+def lookup_url(source: Source) -> str | None:
+    """Return the address of the page that links the file, None when the file's own address is known."""
+    match source.address:
+        case InseePageAddress(page=page):
+            return f"{_INSEE}/fr/statistiques/{page}"
+        case DataGouvAddress(dataset=dataset, resource=None):
+            return f"{_DATA_GOUV}/api/1/datasets/{dataset}/"
+        case _:
+            return None
+
+
+def known_url(source: Source, territory: Territory) -> str:
+    """Return the address of a file that needs no look-up.
+
+    A resource of data.gouv.fr has a stable address, which redirects to that of its current edition.
+    """
+    match source.address:
+        case PlainAddress(url=url):
+            return expand(url, territory)
+        case DataGouvAddress(resource=str(resource)):
+            return f"{_DATA_GOUV}/fr/datasets/r/{resource}"
+        case _:
+            raise ValueError(f"the address of {source.id} is found through {lookup_url(source)}")
+
+
+def links_of(source: Source, page: bytes) -> list[Link]:
+    """Return the links to files that a page of insee.fr or a dataset's description holds.
+
+    Raises
+    ------
+    SourceContentError
+        If a dataset's description is not the JSON that data.gouv.fr documents.
+    """
+    if isinstance(source.address, InseePageAddress):
+        return _insee_links(page.decode("utf-8", errors="replace"), f"{lookup_url(source)}")
+    return _data_gouv_links(source, page)
+
+
+def _insee_links(page: str, base: str) -> list[Link]:
+    anchors = _Anchors()
+    anchors.feed(page)
+    links = []
+    for href in anchors.hrefs:
+        url = urljoin(base, href)
+        path = urlsplit(url).path
+        if _INSEE_FILE.fullmatch(path):
+            name = unquote(path.rpartition("/")[2])
+            links.append(Link(name, name, url))
+    return links
+
+
+class _Anchors(HTMLParser):
+    """Collects where a page's anchors lead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hrefs: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.hrefs += [value.strip() for name, value in attrs if name == "href" and value]
+
+
+def _data_gouv_links(source: Source, page: bytes) -> list[Link]:
+    try:
+        resources = json.loads(page)["resources"]
+        return [
+            Link(unquote(urlsplit(entry["url"]).path.rpartition("/")[2]), entry["title"] or "", entry["url"])
+            for entry in resources
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceContentError(
+            f"source {source.id}: {lookup_url(source)} was expected to describe a dataset in JSON, with a "
+            f"list 'resources' of objects with 'title' and 'url' ({type(error).__name__}: {error}); "
+            f"look at {source.page}, then correct 'address' in {catalogue_entry(source)}"
+        ) from error
+
+
+def choose(source: Source, links: Iterable[Link]) -> Link:
+    """Choose the source's file among a page's links, by the rule in the module's description.
+
+    Raises
+    ------
+    SourceContentError
+        If no link matches the declared pattern, or several do equally; the message lists the links seen.
+    """
+    seen = list({link.url: link for link in links}.values())
+    pattern = "" if isinstance(source.address, PlainAddress) else source.address.pattern or ""
+    found = [link for link in seen if re.fullmatch(pattern, link.name) or re.fullmatch(pattern, link.title)]
+    best = min((_rank(source, link) for link in found), default=None)
+    chosen = [link for link in found if _rank(source, link) == best]
+    if len(chosen) == 1:
+        return chosen[0]
+    what = "no link matches" if not chosen else "several links match equally well"
+    listed = ", ".join(sorted(link.name for link in chosen or seen)[:_LISTED]) or "no link to a file"
+    raise SourceContentError(
+        f"source {source.id}: {lookup_url(source)}: {what} the pattern {pattern!r}; seen: {listed}. Look at "
+        f"{source.page}, then correct 'address.pattern' in {catalogue_entry(source)}"
+    )
+
+
+def _rank(source: Source, link: Link) -> tuple[int, int]:
+    """Return (0 declared format, 1 unsaid, 2 another; minus the version): the smallest is the best."""
+    words = set(re.split(r"[^a-z0-9]+", link.name.lower())) & _FORMAT_WORDS
+    form = 1 if not words else 0 if source.format in words else 2
+    return form, -max((int(version) for version in _VERSION.findall(link.name)), default=0)

@@ -1,18 +1,25 @@
 """The published layers and their fields, declared as data: names, French aliases, units, types."""
 
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.ingest.registry import Indicator, Registry
 
 _FIELDS = Path(__file__).with_name("fields.toml")
 
 FieldType = Literal["text", "integer", "real", "boolean", "date", "datetime"]
 GeometryType = Literal["MultiPolygon"]
+
+# Columns that every table or spatial layer of a GeoPackage has beside the declared ones.
+FID_COLUMN = "fid"
+GEOMETRY_COLUMN = "geom"
+_FIELD_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class LayerField(BaseModel):
@@ -24,6 +31,12 @@ class LayerField(BaseModel):
     alias: str
     description: str = ""
     unit: str = ""
+
+    @property
+    def comment(self) -> str:
+        """Description and unit in one French sentence or two; empty when there is neither."""
+        unit = f"Unité : {self.unit}." if self.unit else ""
+        return " ".join(part for part in (self.description, unit) if part)
 
 
 class Layer(BaseModel):
@@ -52,6 +65,27 @@ class Layer(BaseModel):
     indicators: bool = False
     fields: dict[str, LayerField]
 
+    @model_validator(mode="after")
+    def _names_are_sound(self) -> Self:
+        bad = [name for name in self.fields if not _FIELD_NAME.fullmatch(name)]
+        reserved = {FID_COLUMN, GEOMETRY_COLUMN} & set(self.fields)
+        strangers = set(self.key) - set(self.fields)
+        aliases = [field.alias for field in self.fields.values()]
+        twice = {alias for alias in aliases if aliases.count(alias) > 1}
+        problems = {
+            "not lower snake case": bad,
+            "reserved for the GeoPackage": reserved,
+            "in the key without being declared": strangers,
+            # Table gpkg_data_columns forbids two columns of one layer with one name.
+            "aliases used twice": twice,
+        }
+        if any(problems.values()):
+            listed = "; ".join(
+                f"{what}: {', '.join(sorted(names))}" for what, names in problems.items() if names
+            )
+            raise ValueError(f"layer {self.name}: {listed}")
+        return self
+
 
 @cache
 def load_layers(path: Path = _FIELDS) -> dict[str, Layer]:
@@ -67,3 +101,41 @@ def load_layers(path: Path = _FIELDS) -> dict[str, Layer]:
         return {name: Layer(name=name, **entry) for name, entry in entries.items()}
     except (OSError, tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
         raise ConfigurationError(f"{path}: the declared layers are not valid: {error}") from error
+
+
+def published_layers(registry: Registry) -> dict[str, Layer]:
+    """Return the declared layers, those with indicators completed by the registry's `qpv_layer` columns.
+
+    Raises
+    ------
+    ConfigurationError
+        If an indicator's columns or labels clash with declared fields.
+    """
+    layers = {}
+    for name, layer in load_layers().items():
+        added: dict[str, LayerField] = {}
+        if layer.indicators:
+            for indicator in registry.indicators:
+                if indicator.qpv_layer:
+                    added |= _indicator_fields(indicator)
+        if clash := sorted(added.keys() & layer.fields.keys()):
+            raise ConfigurationError(
+                f"layer {name} declares {', '.join(clash)}, an indicator does too: rename one"
+            )
+        try:
+            layers[name] = Layer.model_validate(layer.model_dump() | {"fields": layer.fields | added})
+        except ValidationError as error:
+            raise ConfigurationError(f"indicators of the registry as columns of {name}: {error}") from error
+    return layers
+
+
+def _indicator_fields(indicator: Indicator) -> dict[str, LayerField]:
+    """Declare value, status and vintage; the value is real, since counts may be estimates."""
+    status = "ok, secret, non_disponible ou non_significatif."
+    return {
+        indicator.id: LayerField(type="real", alias=indicator.label, unit=indicator.unit),
+        f"{indicator.id}_statut": LayerField(
+            type="text", alias=f"{indicator.label} : statut", description=status
+        ),
+        f"{indicator.id}_millesime": LayerField(type="text", alias=f"{indicator.label} : millésime"),
+    }

@@ -1,0 +1,255 @@
+"""What the tests of publication publish: the six QPV of the snapshot, joined by hand, small and complete."""
+
+import csv
+import json
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from qpv_geo.checks import Check
+from qpv_geo.ingest.registry import load_registry
+from qpv_geo.publish.fields import Layer, published_layers
+from qpv_geo.sources.catalogue import load_catalogue
+from qpv_geo.sources.raw import RawFile, digest
+from qpv_geo.territory import load_territory
+
+CATALOGUE = load_catalogue()
+REGISTRY = load_registry()
+BESANCON = load_territory("besancon")
+SNAPSHOT = Path(__file__).parents[1] / "data" / "raw" / "snapshot"
+
+FILES = {
+    "qpv_2024": "anct/qpv-2024.geojson",
+    "insee_population": "insee/pop_QPV24.csv",
+    "insee_filosofi": "insee/revenus_pauvrete_2021_qp24_v2_csv",
+    "communes_epci": "geo-api/epcis/242500361/communes.geojson",
+}
+CHECKS = (
+    Check("qpv_du_territoire", "besancon", "conforme", "6", "6", "6 QPV, comme attendu."),
+    Check("communes_du_cog", "besancon", "non_verifiable", "", "", "Code officiel géographique non lu."),
+)
+
+
+def declared() -> dict[str, Layer]:
+    return published_layers(REGISTRY)
+
+
+def raw_file(source_id: str, path: Path, **changes: object) -> RawFile:
+    """Return a raw file of the snapshot kind, unless changed."""
+    sha256, size = digest(path)
+    raw = RawFile(
+        source=CATALOGUE[source_id],
+        path=path,
+        sha256=sha256,
+        size=size,
+        url=None,
+        resolved_url=None,
+        etag=None,
+        last_modified=None,
+        retrieved_at=None,
+        origin="snapshot",
+        provenance="snapshot",
+        reason="site injoignable : délai dépassé",
+    )
+    return replace(raw, **changes)
+
+
+def snapshot_raws(folder: Path = SNAPSHOT) -> dict[str, RawFile | None]:
+    raws: dict[str, RawFile | None] = {
+        source: raw_file(source, folder / path) for source, path in FILES.items()
+    }
+    return raws | {"cog_epci": None}
+
+
+@dataclass
+class Inputs:
+    """What `publish_release` takes, to be changed at will by a test."""
+
+    layers: dict[str, pd.DataFrame]
+    raws: dict[str, RawFile | None]
+    checks: list[Check] = field(default_factory=lambda: list(CHECKS))
+
+
+def inputs(folder: Path = SNAPSHOT) -> Inputs:
+    """Read the snapshot with means of the tests' own and join it."""
+    qpv = _qpv(folder)
+    communes = _communes(folder)
+    statistics = _statistics(folder)
+    qpv["population_municipale"] = pd.array(_values(statistics, "population_municipale"), dtype="Int64")
+    qpv["population_municipale_statut"] = "ok"
+    qpv["population_municipale_millesime"] = "2020"
+    qpv["taux_pauvrete_60"] = _values(statistics, "taux_pauvrete_60")
+    qpv["taux_pauvrete_60_statut"] = "ok"
+    qpv["taux_pauvrete_60_millesime"] = "2021"
+    layers = {
+        "qpv": qpv,
+        "communes": communes,
+        "epci": _epci(communes),
+        "qpv_commune": _pieces(qpv, communes),
+        "statistiques": statistics,
+        "indicateurs": _dictionary(),
+        "contrat_de_ville": _contract(qpv),
+        "quartiers_fragiles": _fragile(),
+    }
+    return Inputs(layers, snapshot_raws(folder))
+
+
+def _qpv(folder: Path) -> gpd.GeoDataFrame:
+    qpv = gpd.read_file(folder / FILES["qpv_2024"]).drop(columns="fid").to_crs(2154)
+    qpv = qpv.sort_values("code_qp", ignore_index=True)
+    qpv["geometry"] = [shapely.MultiPolygon(shapely.get_parts(shape).tolist()) for shape in qpv.geometry]
+    return qpv.assign(
+        nom_contrat=[None, "Planoise", None, None, None, None],
+        insee_com_calcule="25056",
+        lib_com_calcule="Besançon",
+        siren_epci_calcule="242500361",
+        surface_m2=qpv.area,
+        perimetre_m=qpv.length,
+        ecart_reparation_m2=np.nan,
+    )
+
+
+def _communes(folder: Path) -> gpd.GeoDataFrame:
+    raw = json.loads((folder / FILES["communes_epci"]).read_text(encoding="utf-8"))
+    shapes = [shapely.geometry.shape(feature["geometry"]) for feature in raw["features"]]
+    properties = pd.DataFrame([feature["properties"] for feature in raw["features"]])
+    communes = gpd.GeoDataFrame(
+        {
+            "insee_com": properties["code"],
+            "nom_com": properties["nom"],
+            "siren_epci": properties["codeEpci"],
+            "insee_dep": properties["codeDepartement"],
+            "insee_reg": properties["codeRegion"],
+            "population": properties["population"].astype("Int64"),
+        },
+        geometry=[shapely.MultiPolygon(shapely.get_parts(shape).tolist()) for shape in shapes],
+        crs=4326,
+    ).to_crs(2154)
+    communes = communes.sort_values("insee_com", ignore_index=True)
+    return communes.assign(
+        surface_m2=communes.area,
+        ecart_reparation_m2=np.nan,
+        nb_qpv=(communes["insee_com"] == "25056").astype("Int64") * 6,
+    )
+
+
+def _epci(communes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    union = shapely.union_all(communes.geometry.to_numpy())
+    return gpd.GeoDataFrame(
+        {
+            "siren_epci": ["242500361"],
+            "nom_epci": ["Grand Besançon Métropole"],
+            "nb_communes": [len(communes)],
+            "population": [communes["population"].sum()],
+            "surface_m2": [union.area],
+            "nb_qpv": [6],
+        },
+        geometry=[union],
+        crs=2154,
+    )
+
+
+def _pieces(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    besancon = communes.loc[communes["insee_com"] == "25056"].geometry.iloc[0]
+    return gpd.GeoDataFrame(
+        {
+            "code_qp": qpv["code_qp"],
+            "lib_qp": qpv["lib_qp"],
+            "insee_com": "25056",
+            "nom_com": "Besançon",
+            "surface_m2": qpv.area,
+            "part_qpv": 100.0,
+            "part_commune": 100 * qpv.area / besancon.area,
+            "membre": True,
+            "declare": True,
+        },
+        geometry=qpv.geometry,
+        crs=2154,
+    )
+
+
+def _statistics(folder: Path) -> pd.DataFrame:
+    population = folder / FILES["insee_population"]
+    poverty = next((folder / FILES["insee_filosofi"]).glob("indic*.csv"))
+    tables = (
+        (population, "insee_population", "population_municipale", "PMUN", "2020"),
+        (poverty, "insee_filosofi", "taux_pauvrete_60", "DISP_TP60_A21", "2021"),
+    )
+    rows = [
+        {
+            "zone": "qpv",
+            "code": cells["CODGEO"],
+            "indicateur": indicator,
+            "millesime": vintage,
+            "valeur": float(cells[column].replace(",", ".")),
+            "statut": "ok",
+            "source": source,
+            "fichier": path.name,
+            "code_producteur": column,
+            "geographie": date(2024, 1, 1),
+        }
+        for path, source, indicator, column, vintage in tables
+        for cells in csv.DictReader(path.read_text("utf-8-sig").splitlines(), delimiter=";")
+    ]
+    frame = pd.DataFrame(rows)
+    return frame.sort_values(["zone", "code", "indicateur"], ignore_index=True)
+
+
+def _values(statistics: pd.DataFrame, indicator: str) -> list[float]:
+    rows = statistics[statistics["indicateur"] == indicator].sort_values("code")
+    return rows["valeur"].tolist()
+
+
+def _dictionary() -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "indicateur": indicator.id,
+                "theme": indicator.theme,
+                "libelle": indicator.label,
+                "unite": indicator.unit,
+                "nature": "effectif" if indicator.kind == "count" else "taux",
+                "additif": indicator.additive,
+                "source": indicator.source,
+                "codes_producteur": ", ".join(indicator.codes["qpv"]),
+            }
+            for indicator in REGISTRY.indicators
+            if indicator.qpv_layer
+        ]
+    )
+
+
+def _contract(qpv: gpd.GeoDataFrame) -> pd.DataFrame:
+    assert BESANCON.contrat is not None
+    names = dict(zip(qpv["code_qp"], qpv["lib_qp"], strict=True))
+    rates = dict(zip(qpv["code_qp"], qpv["taux_pauvrete_60"], strict=True))
+    return pd.DataFrame(
+        [
+            {
+                "code_qp": entry.code_qp,
+                "lib_qp": names[entry.code_qp],
+                "nom_contrat": entry.nom,
+                "indicateur": "taux_pauvrete_60",
+                "libelle": "Taux de pauvreté",
+                "unite": "%",
+                "valeur_contrat": entry.taux_pauvrete,
+                "valeur_insee": rates[entry.code_qp],
+                "statut_insee": "ok",
+                "millesime_insee": "2021",
+                "ecart": rates[entry.code_qp] - (entry.taux_pauvrete or 0),
+                "source_contrat": BESANCON.contrat.source,
+            }
+            for entry in sorted(BESANCON.contrat.qpv, key=lambda entry: entry.code_qp)
+        ]
+    )
+
+
+def _fragile() -> pd.DataFrame:
+    assert BESANCON.contrat is not None
+    districts = [district.model_dump() for district in BESANCON.contrat.quartiers_fragiles]
+    return pd.DataFrame(districts).sort_values("nom", ignore_index=True)

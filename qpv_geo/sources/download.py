@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import cache
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, Self, overload
 from urllib.parse import urlsplit
 
 import httpx
@@ -139,6 +139,12 @@ class Downloader:
         """Close the connections."""
         self._client.close()
 
+    @overload
+    def get(self, url: str, sink: BinaryIO, max_bytes: int) -> Received: ...
+
+    @overload
+    def get(self, url: str, sink: BinaryIO, max_bytes: int, known: Validators) -> Received | None: ...
+
     def get(
         self, url: str, sink: BinaryIO, max_bytes: int, known: Validators | None = None
     ) -> Received | None:
@@ -207,12 +213,13 @@ class Downloader:
         return httpx.Timeout(min(settings.read_timeout, left), connect=min(settings.connect_timeout, left))
 
     def _refuse_elsewhere(self, target: httpx.URL, url: str) -> None:
-        origin = f"{target.scheme}://{target.netloc.decode('ascii')}"
+        origin = origin_of(target)
         if origin in self._origins and not target.userinfo:
             return
+        allowed = ", ".join(sorted(self._origins))
         raise SourceContentError(
-            f"source {self._source.id}: {url} leads to {origin}, only "
-            f"{', '.join(sorted(self._origins))} may be asked; if the publisher moved there, add it to 'hosts' of {catalogue_entry(self._source)}"
+            f"source {self._source.id}: {url} leads to {origin}, only {allowed} may be asked; if the "
+            f"publisher moved there, add it to 'hosts' of {catalogue_entry(self._source)}"
         )
 
     def _refuse_status(self, response: httpx.Response) -> None:
@@ -323,6 +330,12 @@ class _PlayedSites(httpx.BaseTransport):
 
     def close(self) -> None:
         self._inner.close()
+
+
+def origin_of(url: str | httpx.URL) -> str:
+    """Return ``scheme://host`` of an address, with its port if it is not the scheme's."""
+    url = httpx.URL(url)
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
 @cache

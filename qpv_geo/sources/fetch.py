@@ -1,0 +1,302 @@
+"""Getting a source: from its official address or a mirror, else from what was kept of it.
+
+A source that cannot be *reached* is replaced by its last accepted copy, then by the shipped snapshot. A
+source that is reached and *bad* is not replaced: somebody has to look.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from qpv_geo.errors import ConfigurationError, SourceUnavailableError
+from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import Source
+from qpv_geo.sources.content import check_content
+from qpv_geo.sources.download import Downloader, MissingError, Progress, Validators, origin_of
+from qpv_geo.sources.raw import RawFile, digest
+from qpv_geo.sources.resolve import choose, known_url, links_of, lookup_url, mirror_paths, raw_key
+from qpv_geo.sources.store import Copies, Lookup, file_name, mark_accepted
+from qpv_geo.territory import Territory
+
+_LOGGER = logging.getLogger(__name__)
+_PAGE_BYTES = 20 * 1024**2
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Where a run may take its sources from.
+
+    Attributes
+    ----------
+    offline
+        No network: a mirror on disk if there is one, else what was kept.
+    mirror
+        Folder or ``http(s)://`` address that replaces the official sites.
+    require_live
+        A source that is not had at first hand fails, whatever was kept of it.
+
+    Raises
+    ------
+    ConfigurationError
+        If these contradict each other, or the mirror is not there; the message lists every problem.
+    """
+
+    offline: bool = False
+    mirror: str | None = None
+    require_live: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        problems = []
+        if self.offline and self.require_live:
+            problems.append("--offline and --require-live contradict each other")
+        if self.offline and self.mirror_url:
+            problems.append("--offline forbids the network, --mirror gives an address on it")
+        if self.mirror_folder and not self.mirror_folder.is_dir():
+            problems.append(f"--mirror {self.mirror}: no such folder")
+        if self.mirror_url:
+            parts = urlsplit(self.mirror_url)
+            if not parts.hostname or parts.username or parts.query or parts.fragment:
+                shown = f"{parts.scheme}://{parts.hostname}{parts.path}"
+                problems.append(f"--mirror {shown}: give an address without credentials nor query")
+        if problems:
+            raise ConfigurationError("; ".join(problems))
+
+    @property
+    def mirror_url(self) -> str | None:
+        """The mirror's address without its last slash, None if it is a folder or there is none."""
+        is_url = self.mirror is not None and self.mirror.lower().startswith(("http://", "https://"))
+        return self.mirror.rstrip("/") if self.mirror and is_url else None
+
+    @property
+    def mirror_folder(self) -> Path | None:
+        """The mirror's folder, None if it is an address or there is none."""
+        return None if self.mirror is None or self.mirror_url else Path(self.mirror)
+
+
+def fetch(
+    source: Source,
+    territory: Territory,
+    settings: Settings,
+    policy: Policy,
+    progress: Progress | None = None,
+) -> RawFile | None:
+    """Get a source at first hand, else from what was kept of it.
+
+    Returns
+    -------
+    RawFile or None
+        None when the source is not required and cannot be had at all.
+
+    Raises
+    ------
+    SourceUnavailableError, SourceContentError
+        As `fetch_primary` and `fall_back`.
+    """
+    try:
+        return fetch_primary(source, territory, settings, policy, progress)
+    except SourceUnavailableError as error:
+        _LOGGER.warning("%s", error)
+        return fall_back(source, territory, settings, policy, error.reason)
+
+
+def fetch_primary(
+    source: Source,
+    territory: Territory,
+    settings: Settings,
+    policy: Policy,
+    progress: Progress | None = None,
+) -> RawFile:
+    """Get a source at first hand: its official address, or the mirror that replaces it.
+
+    What is downloaded is put into the store as a candidate; see `accept`. An unchanged source costs headers.
+
+    Raises
+    ------
+    SourceUnavailableError
+        If it cannot be reached, is not there, or the run is offline. Its `reason` says so in French.
+    SourceContentError
+        If what was reached is not the declared file.
+    ConfigurationError
+        If the store cannot be written.
+    LockedError
+        If another run has been downloading the same file for too long.
+    """
+    if policy.mirror_folder:
+        return _from_mirror_folder(source, territory, settings, policy.mirror_folder)
+    if policy.offline:
+        raise SourceUnavailableError(
+            f"source {source.id}: the network is forbidden (--offline)", reason="exécution hors ligne"
+        )
+    copies = Copies(source, raw_key(source, territory), "mirror" if policy.mirror_url else "live", settings)
+    origins = frozenset({origin_of(policy.mirror_url)}) if policy.mirror_url else None
+    with copies.locked(), Downloader(source, settings, origins, progress) as downloader:
+        job = _Download(source, settings, downloader, copies)
+        if policy.mirror_url:
+            return job.from_mirror(policy.mirror_url, mirror_paths(source, territory))
+        return job.from_official_site(territory)
+
+
+def fall_back(
+    source: Source, territory: Territory, settings: Settings, policy: Policy, reason: str
+) -> RawFile | None:
+    """Get what was kept of a source: its last accepted copy, else the shipped snapshot.
+
+    Parameters
+    ----------
+    source, territory, settings, policy
+        As `fetch`.
+    reason
+        French sentence that says why the first choice is not used; it is published.
+
+    Returns
+    -------
+    RawFile or None
+        None when nothing was kept and the source is not required.
+
+    Raises
+    ------
+    SourceUnavailableError
+        If the source is required and nothing was kept, or if the policy forbids a fallback.
+    """
+    if policy.require_live:
+        raise SourceUnavailableError(
+            f"source {source.id}: {reason}; --require-live forbids to use a copy of it", reason=reason
+        )
+    copies = Copies(source, raw_key(source, territory), "mirror" if policy.mirror else "live", settings)
+    if not policy.mirror_folder:
+        for raw in copies.accepted():
+            # A copy from another mirror is not a copy of this one.
+            if policy.mirror_url is None or f"{raw.url}".startswith(f"{policy.mirror_url}/"):
+                return replace(raw, origin="store", reason=reason)
+        reason = " ; ".join([reason, *copies.damaged()])
+    for path in mirror_paths(source, territory):
+        shipped = settings.snapshot_dir / path
+        if shipped.exists():
+            sha256, size = digest(shipped)
+            return RawFile(
+                source, shipped, sha256, size, None, None, None, None, None, "snapshot", "snapshot", reason
+            )
+    if source.required:
+        raise SourceUnavailableError(
+            f"source {source.id} is required: {reason}; no copy of it in {copies.folder} and none of "
+            f"{', '.join(mirror_paths(source, territory))} in {settings.snapshot_dir}. Run again when "
+            f"{source.page} answers, or give --mirror",
+            reason=reason,
+        )
+    _LOGGER.warning("source %s is left out: %s", source.id, reason)
+    return None
+
+
+def accept(raws: Iterable[RawFile], settings: Settings) -> None:
+    """Make what was downloaded the store's current copies, once all contracts passed.
+
+    Files that were not downloaded by this run (mirror on disk, store, snapshot) are none of its business.
+
+    Raises
+    ------
+    ConfigurationError
+        If the store cannot be written.
+    """
+    for raw in raws:
+        if raw.origin in {"live", "mirror"} and settings.store_dir in raw.path.parents:
+            mark_accepted(raw, settings)
+
+
+def _from_mirror_folder(source: Source, territory: Territory, settings: Settings, folder: Path) -> RawFile:
+    paths = mirror_paths(source, territory)
+    for path in paths:
+        found = folder / path
+        if not found.exists():
+            continue
+        sha256, size = digest(found)
+        raw = RawFile(source, found, sha256, size, None, None, None, None, None, "mirror", "mirror")
+        check_content(raw, settings)
+        return raw
+    raise SourceUnavailableError(
+        f"source {source.id}: the mirror {folder} holds none of {', '.join(paths) or 'its files'}",
+        reason="fichier absent du miroir",
+    )
+
+
+@dataclass(frozen=True)
+class _Download:
+    """The download of one source into the store; the caller holds the lock of its copies."""
+
+    source: Source
+    settings: Settings
+    downloader: Downloader
+    copies: Copies
+
+    def from_official_site(self, territory: Territory) -> RawFile:
+        page = lookup_url(self.source)
+        if page is None:
+            url = known_url(self.source, territory)
+            return self._into_store(url, url)
+        return self._into_store(page, self._linked(page))
+
+    def from_mirror(self, mirror: str, paths: list[str]) -> RawFile:
+        for path in paths:
+            url = f"{mirror}/{quote(path)}"
+            try:
+                return self._into_store(url, url)
+            except MissingError:
+                continue
+        raise SourceUnavailableError(
+            f"source {self.source.id}: the mirror {mirror} holds none of {', '.join(paths) or 'its files'}",
+            reason="fichier absent du miroir",
+        )
+
+    def _linked(self, page: str) -> str:
+        """Return the address that a page links; the page is sent again only if it changed."""
+        body = BytesIO()
+        remembered = self.copies.lookup(page)
+        if remembered is None:
+            received = self.downloader.get(page, body, _PAGE_BYTES)
+        else:
+            validators = Validators(page, remembered.etag, remembered.last_modified)
+            unless = self.downloader.get(page, body, _PAGE_BYTES, validators)
+            if unless is None:
+                return choose(self.source, remembered.links).url
+            received = unless
+        links = links_of(self.source, body.getvalue())
+        chosen = choose(self.source, links)
+        self.copies.remember(
+            Lookup(url=page, etag=received.etag, last_modified=received.last_modified, links=tuple(links))
+        )
+        return chosen.url
+
+    def _into_store(self, asked: str, url: str) -> RawFile:
+        """Download a file, unless the current copy is still it, check it and keep it as a candidate."""
+        current = next(self.copies.accepted(), None)
+        with self.copies.unfinished() as folder:
+            path = folder / "content"
+            with path.open("wb") as sink:
+                if current is None:
+                    received = self.downloader.get(url, sink, self.source.max_bytes)
+                else:
+                    known = Validators(current.resolved_url or url, current.etag, current.last_modified)
+                    changed = self.downloader.get(url, sink, self.source.max_bytes, known)
+                    if changed is None:
+                        return current
+                    received = changed
+            name = file_name(self.source, received.resolved_url)
+            raw = RawFile(
+                source=self.source,
+                path=path.rename(folder / name),
+                sha256=received.sha256,
+                size=received.size,
+                url=asked,
+                resolved_url=received.resolved_url,
+                etag=received.etag,
+                last_modified=received.last_modified,
+                retrieved_at=datetime.now(UTC),
+                origin=self.copies.shelf,
+                provenance=self.copies.shelf,
+            )
+            check_content(raw, self.settings)
+            return self.copies.keep(raw)

@@ -1,0 +1,316 @@
+"""The store: copies of raw files on this disk, each complete and described, or not there at all.
+
+``store/<live or mirror>/<key>/<first 16 hex of the sha256>/`` holds a file and its ``_raw.json``. The folder
+is written under another name and renamed when both are on the disk. What comes from a mirror is kept apart:
+it never stands in for the official sites.
+
+A copy is a *candidate* until `accept` says that it passed every contract. Only accepted copies are offered as
+a fallback or asked about in a conditional request; the last two of them are kept.
+
+Whoever holds the lock of a key may take for granted that unfinished folders in it were left by a dead run.
+"""
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qpv_geo.errors import ConfigurationError, LockedError, SourceContentError
+from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import Source
+from qpv_geo.sources.raw import RawFile, digest
+from qpv_geo.sources.resolve import Link
+
+_LOGGER = logging.getLogger(__name__)
+_METADATA = "_raw.json"
+_LOOKUP = "_lookup.json"
+_UNFINISHED = ".unfinished-"
+_KEPT = 2
+# A candidate may be in use by a run that is still checking it; after a day nobody is.
+_CANDIDATE_LIFE = timedelta(days=1)
+
+Shelf = Literal["live", "mirror"]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Metadata(BaseModel):
+    """What ``_raw.json`` says of the copy beside it; `accepted_at` is None for a candidate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    vintage: str
+    file: str = Field(pattern=r"^[A-Za-z0-9-][A-Za-z0-9._-]*$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int
+    url: str
+    resolved_url: str
+    etag: str | None
+    last_modified: datetime | None
+    retrieved_at: datetime
+    accepted_at: datetime | None = None
+
+
+class Lookup(BaseModel):
+    """The links that a publisher's page held, so that an unchanged page costs headers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str
+    etag: str | None
+    last_modified: datetime | None
+    links: tuple[Link, ...]
+
+
+class Copies:
+    """The copies of one raw file.
+
+    Parameters
+    ----------
+    source, key
+        What is kept; `key` names its folder.
+    shelf
+        ``live`` or ``mirror``: where it comes from.
+    settings
+        Where the store is, and how long a download may hold the lock.
+    """
+
+    def __init__(self, source: Source, key: str, shelf: Shelf, settings: Settings) -> None:
+        self._source = source
+        self.shelf: Shelf = shelf
+        self._patience = 2 * settings.download_deadline
+        self.folder = settings.store_dir / shelf / key
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the key's lock, and clear away what a dead run left.
+
+        Raises
+        ------
+        LockedError
+            If another run does not let go of it.
+        ConfigurationError
+            If the store cannot be written.
+        """
+        with _writable(self.folder), _lock(self.folder, self._patience):
+            for left in self.folder.glob(f"{_UNFINISHED}*"):
+                shutil.rmtree(left)
+            yield
+
+    def accepted(self) -> Iterator[RawFile]:
+        """Yield the sound accepted copies of the declared vintage, the newest first."""
+        for folder, metadata in _described(self.folder):
+            if metadata.accepted_at is None or metadata.vintage != self._source.vintage:
+                continue
+            if (raw := self._sound(folder, metadata)) is not None:
+                yield raw
+
+    def damaged(self) -> list[str]:
+        """Return in French what is wrong with the copies that are not sound."""
+        problems = []
+        for folder in _folders(self.folder):
+            metadata = _read(folder / _METADATA, Metadata)
+            if metadata is None:
+                problems.append(f"copie {folder.name} écartée : description illisible")
+            elif metadata.accepted_at and self._sound(folder, metadata) is None:
+                problems.append(f"copie {folder.name} écartée : contenu altéré depuis son téléchargement")
+        return problems
+
+    def _sound(self, folder: Path, metadata: Metadata) -> RawFile | None:
+        """Return a copy, or None if its bytes are not those that were downloaded."""
+        path = folder / metadata.file
+        if not path.is_file() or digest(path) != (metadata.sha256, metadata.size):
+            _LOGGER.warning("%s does not have the sha256 that %s gives: it is left aside", path, _METADATA)
+            return None
+        return RawFile(
+            source=self._source,
+            path=path,
+            sha256=metadata.sha256,
+            size=metadata.size,
+            url=metadata.url,
+            resolved_url=metadata.resolved_url,
+            etag=metadata.etag,
+            last_modified=metadata.last_modified,
+            retrieved_at=metadata.retrieved_at,
+            origin=self.shelf,
+            provenance=self.shelf,
+        )
+
+    def lookup(self, url: str) -> Lookup | None:
+        """Return what a page held when it was last read, None if it was not (or that cannot be read)."""
+        remembered = _read(self.folder / _LOOKUP, Lookup)
+        return remembered if remembered and remembered.url == url else None
+
+    def remember(self, lookup: Lookup) -> None:
+        """Keep what a page held. Needs the lock."""
+        _write(self.folder / _LOOKUP, lookup)
+
+    @contextmanager
+    def unfinished(self) -> Iterator[Path]:
+        """Yield a folder to download into; it goes away unless `keep` took its file. Needs the lock."""
+        folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.folder))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def keep(self, raw: RawFile) -> RawFile:
+        """Make a downloaded and checked file of `unfinished` a candidate, in one step. Needs the lock.
+
+        The same bytes as a copy that is already there leave that copy as it is, but for what the server now
+        says of them.
+        """
+        final = self.folder / raw.sha256[:16]
+        metadata = _metadata(raw)
+        there = _read(final / _METADATA, Metadata)
+        if there and (sound := self._sound(final, there)) is not None:
+            metadata = metadata.model_copy(
+                update={
+                    "file": there.file,
+                    "retrieved_at": there.retrieved_at,
+                    "accepted_at": there.accepted_at,
+                }
+            )
+            if metadata != there:
+                _write(final / _METADATA, metadata)
+            return replace(raw, path=sound.path, retrieved_at=there.retrieved_at)
+        unfinished = raw.path.parent
+        _write(unfinished / _METADATA, metadata)
+        _flush(raw.path)
+        if final.exists():
+            shutil.rmtree(final)
+        unfinished.rename(final)
+        _flush(self.folder)
+        return replace(raw, path=final / raw.path.name)
+
+
+def file_name(source: Source, url: str) -> str:
+    """Return a plain file name for what an address serves: its own if it has one, else the source's id."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(urlsplit(url).path.rpartition("/")[2])).lstrip("._")
+    return name[-120:] if "." in name else f"{source.id}.{source.format}"
+
+
+def mark_accepted(raw: RawFile, settings: Settings) -> None:
+    """Make a file of the store its key's current copy, and drop the copies that are no longer kept.
+
+    Raises
+    ------
+    SourceContentError
+        If the copy is no longer there.
+    """
+    folder = raw.path.parent
+    copies = folder.parent
+    with _writable(copies), _lock(copies, 2 * settings.download_deadline):
+        described = list(_described(copies))
+        current = next((metadata for _, metadata in described if metadata.accepted_at), None)
+        if current and current.sha256 == raw.sha256:
+            return
+        metadata = _read(folder / _METADATA, Metadata)
+        if metadata is None or metadata.sha256 != raw.sha256:
+            raise SourceContentError(f"{raw.label}: {folder} changed during the run; run again")
+        _write(folder / _METADATA, metadata.model_copy(update={"accepted_at": datetime.now(UTC)}))
+        _prune(copies)
+
+
+def _prune(copies: Path) -> None:
+    described = list(_described(copies))
+    kept = [folder for folder, metadata in described if metadata.accepted_at][:_KEPT]
+    horizon = datetime.now(UTC) - _CANDIDATE_LIFE
+    kept += [
+        folder
+        for folder, metadata in described
+        if not metadata.accepted_at and metadata.retrieved_at > horizon
+    ]
+    for folder in _folders(copies):
+        if folder not in kept:
+            shutil.rmtree(folder)
+
+
+def _described(copies: Path) -> Iterator[tuple[Path, Metadata]]:
+    """Yield the copies whose metadata can be read: accepted ones first, the newest of them first."""
+    found = [
+        (folder, metadata) for folder in _folders(copies) if (metadata := _read(folder / _METADATA, Metadata))
+    ]
+    oldest = datetime.min.replace(tzinfo=UTC)
+    yield from sorted(found, key=lambda pair: pair[1].accepted_at or oldest, reverse=True)
+
+
+def _folders(copies: Path) -> list[Path]:
+    return sorted(folder for folder in copies.glob("*") if re.fullmatch(r"[0-9a-f]{16}", folder.name))
+
+
+def _metadata(raw: RawFile) -> Metadata:
+    return Metadata(
+        source=raw.source.id,
+        vintage=raw.source.vintage,
+        file=raw.path.name,
+        sha256=raw.sha256,
+        size=raw.size,
+        url=raw.url,
+        resolved_url=raw.resolved_url,
+        etag=raw.etag,
+        last_modified=raw.last_modified,
+        retrieved_at=raw.retrieved_at,
+    )
+
+
+def _read(path: Path, model: type[_Model]) -> _Model | None:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        _LOGGER.warning("%s cannot be read and is left aside: %s", path, error)
+        return None
+
+
+def _write(path: Path, content: BaseModel) -> None:
+    """Write a description so that a reader sees the old one or the new one. Needs the lock."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    _flush(fresh)
+    fresh.replace(path)
+
+
+def _flush(path: Path) -> None:
+    """Have the system write a file, or a folder's names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _lock(folder: Path, patience: float) -> Iterator[None]:
+    try:
+        with FileLock(folder / ".lock", timeout=patience):
+            yield
+    except Timeout as error:
+        raise LockedError(f"another run has held {folder} for more than {patience:g} s; try again") from error
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Create a folder and say what to do when the disk refuses."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except (ConnectionError, TimeoutError):
+        raise
+    except OSError as error:
+        raise ConfigurationError(
+            f"the store cannot be written: {error}; check the space left and the rights on {folder}, or give "
+            "another folder with --data or QPV_GEO_DATA"
+        ) from error

@@ -1,0 +1,106 @@
+"""Contours of the communes, of one EPCI or of France."""
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI, REGION
+from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
+from qpv_geo.ingest.geometry import check_crs, check_position, check_shapes, project
+from qpv_geo.ingest.vector import Layer, read_layer
+from qpv_geo.settings import Settings
+from qpv_geo.sources.raw import RawFile
+from qpv_geo.zones import zone_of
+
+# The API's names, and those of the official geographic code that the layers use.
+_NAMES = {
+    "code": "insee_com",
+    "nom": "nom_com",
+    "codeEpci": "siren_epci",
+    "codeDepartement": "insee_dep",
+    "codeRegion": "insee_reg",
+    "population": "population",
+}
+
+
+def read_communes(raw: RawFile, settings: Settings, epsg: int) -> gpd.GeoDataFrame:
+    """Read communes and hold them to their contract.
+
+    Parameters
+    ----------
+    raw
+        GeoJSON of geo.api.gouv.fr or of Etalab, bare or compressed.
+    settings
+        Limits of archives.
+    epsg
+        Projected CRS; only the communes of the parts of France that it serves are returned.
+
+    Returns
+    -------
+    GeoDataFrame
+        ``insee_com``, ``nom_com``, ``siren_epci``, ``insee_dep``, ``insee_reg`` (text or None),
+        ``population`` (Int64), ``ecart_reparation_m2`` (NaN where the contour was valid), MultiPolygons in
+        `epsg`, in the file's order.
+
+    Raises
+    ------
+    SourceContentError
+        If the file is not a whole file of its format.
+    ContractError
+        If columns, codes, populations, CRS or geometries are not as declared; the message says it all.
+    """
+    layer = read_layer(raw, settings)
+    problems = Problems(layer.label, raw.source)
+    table = layer.official_columns(problems).rename(columns=_NAMES)
+    where = layer.names(table["insee_com"])
+    population, readable = _numbers(table["population"], where, problems)
+    validate(table.assign(population=population), _SCHEMA, problems, where, as_published=table)
+    table["population"] = population.where(readable).astype("Int64")
+    communes = _geometries(layer, table, epsg, where, problems)
+    problems.raise_if_any()
+    return communes
+
+
+_SCHEMA = pa.DataFrameSchema(
+    {
+        "insee_com": code_column(COMMUNE, key=True),
+        "nom_com": pa.Column(),
+        "siren_epci": code_column(EPCI, nullable=True),
+        "insee_dep": code_column(DEPARTEMENT),
+        "insee_reg": code_column(REGION, nullable=True),
+        "population": pa.Column(checks=pa.Check.ge(0, error="a population of at least 0"), nullable=True),
+    }
+)
+
+
+def _numbers(
+    text: pd.Series, where: Names, problems: Problems
+) -> tuple["pd.Series[float]", "pd.Series[bool]"]:
+    """Return populations as numbers, and which of them are whole."""
+    numbers = pd.to_numeric(text, errors="coerce").astype("float64")
+    whole = numbers.notna() & (numbers % 1 == 0)
+    wrong = np.flatnonzero(text.notna() & ~whole)
+    problems.add_rows(
+        "a whole number of inhabitants",
+        where[wrong],
+        [shown(text.iloc[row]) for row in wrong],
+        column="population",
+    )
+    return numbers, whole
+
+
+def _geometries(
+    layer: Layer, table: pd.DataFrame, epsg: int, where: Names, problems: Problems
+) -> gpd.GeoDataFrame:
+    """Check all geometries, and project those of the parts of France that `epsg` serves."""
+    geometries = layer.frame.geometry.to_numpy()
+    crs = check_crs(layer.frame.crs, problems)
+    sound = check_shapes(geometries, where, problems)
+    if crs is None:
+        return gpd.GeoDataFrame(table)
+    zones = table["insee_com"].fillna("").str[:3].map(zone_of)
+    rows = np.flatnonzero(sound & [zone.epsg == epsg for zone in zones])
+    rows = rows[check_position(geometries[rows], crs, list(zones.iloc[rows]), where[rows], problems)]
+    communes = gpd.GeoDataFrame(table, geometry=geometries, crs=crs)
+    return project(communes.iloc[rows], epsg, where[rows], problems)

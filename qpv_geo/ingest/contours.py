@@ -1,0 +1,208 @@
+"""Contours of the QPV 2024: official attributes, repaired geometry, and counts that prove the file whole."""
+
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from qpv_geo.checks import Check, Outcome
+from qpv_geo.ingest.attributes import clean_text
+from qpv_geo.ingest.codes import COMMUNES, DEPARTEMENT, EPCIS, QPV_2015, QPV_2024, REGION
+from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
+from qpv_geo.ingest.geometry import Mask, check_crs, check_position, check_shapes, project
+from qpv_geo.ingest.vector import read_layer
+from qpv_geo.settings import Settings
+from qpv_geo.sources.raw import RawFile, catalogue_entry
+from qpv_geo.territory import Territory
+from qpv_geo.zones import METROPOLE, department_of, zone_of
+
+_OLD_COLUMNS = {"CODE_QP", "NOM_QP", "COMMUNE_QP"}
+_NAMED_AT_MOST = 30
+
+
+@dataclass(frozen=True)
+class Contours:
+    """Every QPV of a file.
+
+    Attributes
+    ----------
+    by_epsg
+        Grouped by the projected CRS of their part of France (2154: metropolitan France), in the file's order.
+        Official columns as published, text or None; ``ecart_reparation_m2``, NaN where the official geometry
+        is valid; MultiPolygons.
+    national
+        Whether the file covers the country.
+    checks
+        What was controlled.
+    """
+
+    by_epsg: dict[int, gpd.GeoDataFrame]
+    national: bool
+    checks: tuple[Check, ...]
+
+
+def read_contours(raw: RawFile, territory: Territory, settings: Settings) -> Contours:
+    """Read the QPV contours and hold them to their contract.
+
+    Parameters
+    ----------
+    raw
+        GeoJSON (bare or zipped), GeoPackage or Shapefile, in any CRS of `geometry.ACCEPTED_CRS`.
+    territory
+        Its expected numbers of QPV are checked.
+    settings
+        Limits of archives.
+
+    Raises
+    ------
+    SourceContentError
+        If the file is not a whole file of its format.
+    ContractError
+        If columns, codes, counts, CRS or geometries are not as declared; the message lists every problem.
+    """
+    layer = read_layer(raw, settings)
+    problems = Problems(layer.label, raw.source)
+    if _is_2015(layer.frame):
+        problems.add("the 2024 geography", "the 2015 geography in place of 2024 (column CODE_QP)")
+        problems.advise(f"take the 2024 contours from {raw.source.page}")
+    table = layer.official_columns(problems)
+    where = layer.names(table["code_qp"])
+    validate(table, _SCHEMA, problems, where)
+    readable = _check_departments(table, problems, where)
+    by_epsg = _geometries(layer.frame, table, readable, where, problems)
+    counts = _check_counts(table[readable], raw, territory, problems)
+    problems.raise_if_any()
+    checks = (
+        layer.check(raw.source.id),
+        *counts,
+        _repairs(by_epsg, raw.source.id),
+        _empty_fields(table, raw.source.id),
+    )
+    return Contours(by_epsg, raw.national, checks)
+
+
+_SCHEMA = pa.DataFrameSchema(
+    {
+        "code_qp": code_column(QPV_2024, key=True),
+        "lib_qp": pa.Column(),
+        "insee_reg": code_column(REGION, nullable=True),
+        "insee_dep": code_column(DEPARTEMENT, nullable=True),
+        "insee_com": code_column(COMMUNES, nullable=True),
+        "siren_epci": code_column(EPCIS, nullable=True),
+    }
+)
+
+
+def _is_2015(frame: gpd.GeoDataFrame) -> bool:
+    if "CODE_QP" not in frame.columns:
+        return False
+    codes = clean_text(frame["CODE_QP"]).dropna()
+    return len(_OLD_COLUMNS & set(frame.columns)) > 1 or bool(codes.str.fullmatch(QPV_2015.pattern).any())
+
+
+def _check_departments(table: pd.DataFrame, problems: Problems, where: Names) -> Mask:
+    """Return which rows have a code to trust; their department must be that of the code."""
+    codes = table["code_qp"].astype("str")
+    readable: Mask = (table["code_qp"].notna() & codes.str.fullmatch(QPV_2024.pattern)).to_numpy()
+    computed = codes.where(readable, "").map(department_of)
+    declared = table["insee_dep"]
+    different = readable & declared.notna().to_numpy() & (declared != computed).to_numpy()
+    rows = np.flatnonzero(different)
+    problems.add_rows(
+        "the department of its code_qp",
+        where[rows],
+        [f"{shown(declared.iloc[row])} in place of {shown(computed.iloc[row])}" for row in rows],
+        column="insee_dep",
+    )
+    return readable
+
+
+def _geometries(
+    frame: gpd.GeoDataFrame, table: pd.DataFrame, readable: Mask, where: Names, problems: Problems
+) -> dict[int, gpd.GeoDataFrame]:
+    """Check the geometries, project each into the CRS of its part of France and repair it there."""
+    geometries = frame.geometry.to_numpy()
+    crs = check_crs(frame.crs, problems)
+    rows = np.flatnonzero(check_shapes(geometries, where, problems) & readable)
+    if crs is None:
+        return {}
+    zones = [zone_of(department_of(code)) for code in table["code_qp"].iloc[rows]]
+    placed = check_position(geometries[rows], crs, zones, where[rows], problems)
+    targets = np.array([zone.epsg for zone in zones], dtype="int64")
+    layer = gpd.GeoDataFrame(table, geometry=geometries, crs=crs)
+    by_epsg = {}
+    for epsg in np.unique(targets).tolist():
+        chosen = rows[placed & (targets == epsg)]
+        by_epsg[epsg] = project(layer.iloc[chosen], epsg, where[chosen], problems)
+    return by_epsg
+
+
+def _check_counts(table: pd.DataFrame, raw: RawFile, territory: Territory, problems: Problems) -> list[Check]:
+    """Compare the numbers of QPV with those that are known; those of France only in a file of France."""
+    departments = table["code_qp"].map(department_of)
+    declared = table["siren_epci"].fillna("").str.contains(rf"\b{territory.epci}\b")
+    metropolitan = departments.map(zone_of) == METROPOLE
+    territory_file = "'expected' in the territory file"
+    counts = (
+        ("nombre_qpv_metropole", "France métropolitaine", metropolitan, raw.source.counts.get("metropole"),
+         f"'counts' in {catalogue_entry(raw.source)}"),
+        ("nombre_qpv_departement", f"département {territory.departement}",
+         departments == territory.departement, territory.expected.qpv_departement, territory_file),
+        ("nombre_qpv_territoire", territory.nom, declared, territory.expected.qpv, territory_file),
+    )  # fmt: skip
+    checks = []
+    for code, subject, chosen, expected, declaration in counts:
+        if expected is None:
+            continue
+        found = int(chosen.sum())
+        if code != "nombre_qpv_territoire" and not raw.national:
+            message = (
+                f"{subject} : le fichier se limite au territoire, son nombre de QPV n'est pas vérifiable."
+            )
+            checks.append(Check(code, subject, "non_verifiable", str(expected), "", message))
+            continue
+        message = f"{found} QPV : {subject}, comme attendu."
+        checks.append(Check(code, subject, "conforme", str(expected), str(found), message))
+        if found != expected:
+            problems.add(f"{expected} QPV in {subject}", f"{found}{_listed(table[chosen])}")
+            problems.advise(
+                f"if the official list has changed, change {declaration}; if not, the file is not whole"
+            )
+    return checks
+
+
+def _listed(table: pd.DataFrame) -> str:
+    if table.empty or len(table) > _NAMED_AT_MOST:
+        return ""
+    return ": " + ", ".join(f"{row.code_qp} {row.lib_qp}" for row in table.itertuples())
+
+
+def _repairs(by_epsg: dict[int, gpd.GeoDataFrame], source_id: str) -> Check:
+    """Say how many official contours were repaired, and which changed most."""
+    changes = [
+        frame.assign(part=frame["ecart_reparation_m2"].abs() / frame.area) for frame in by_epsg.values()
+    ]
+    repaired = pd.concat(
+        [frame[["code_qp", "ecart_reparation_m2", "part"]].dropna() for frame in changes], ignore_index=True
+    )
+    if repaired.empty:
+        message = "Tous les contours officiels sont valides."
+        return Check("contours_repares", source_id, "conforme", "0", "0", message)
+    worst = repaired.loc[repaired["part"].idxmax()]
+    change = f"{worst['ecart_reparation_m2']:+.1f} m², soit {100 * worst['part']:.2f} %".replace(".", ",")
+    message = (
+        f"{len(repaired)} contours officiels invalides ont été réparés ; le plus grand écart relatif de "
+        f"surface est celui de {worst['code_qp']} ({change})."
+    )
+    return Check("contours_repares", source_id, "avertissement", "0", str(len(repaired)), message)
+
+
+def _empty_fields(table: pd.DataFrame, source_id: str) -> Check:
+    """Say which official fields the publisher left empty."""
+    missing = table.isna().sum()
+    parts = [f"{column} ({count})" for column, count in missing[missing > 0].items()]
+    message = f"Champs vides à la source : {', '.join(parts)}." if parts else "Aucun champ vide."
+    outcome: Outcome = "avertissement" if parts else "conforme"
+    return Check("champs_vides", source_id, outcome, "0", str(int(missing.sum())), message)

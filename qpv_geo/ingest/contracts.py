@@ -1,0 +1,216 @@
+"""Contracts: what a table must satisfy, checked in full and then told in one error.
+
+The rules of a table are a pandera schema. This module runs it, keeps pandera's wording to itself, and says
+what is wrong in the file's own terms: row or feature, column, value found, value expected, what to do.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from qpv_geo.errors import ContractError
+from qpv_geo.ingest.codes import CodeKind, explain
+from qpv_geo.sources.catalogue import Source
+from qpv_geo.sources.raw import catalogue_entry
+
+# Names of the rows of a table, as the file's user finds them: ``line 12``, ``feature 3 (QN02503M)``.
+Names = NDArray[np.object_]
+
+_SHOWN_ROWS = 5
+_SHOWN_COLUMNS = 40
+_LONGEST_VALUE = 60
+
+# What pandera calls its built-in rules, in the words of this project.
+_BUILT_IN = {
+    "not_nullable": "a value",
+    "field_uniqueness": "a code that appears once in the file",
+}
+
+
+@dataclass
+class _Finding:
+    """Rows that break one rule of one column."""
+
+    column: str
+    expected: str
+    rows: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def __str__(self) -> str:
+        subject = f"{self.column}: " if self.column else ""
+        more = f"; and {self.count - len(self.rows)} more" if self.count > len(self.rows) else ""
+        return f"{subject}expected {self.expected}; found {'; '.join(self.rows)}{more}"
+
+
+class Problems:
+    """Collects everything that is wrong with one file, then raises once.
+
+    Parameters
+    ----------
+    label
+        How the file is named in the message.
+    source
+        Its entry in the catalogue, to say which page to compare with and which entry to change.
+    """
+
+    def __init__(self, label: str, source: Source) -> None:
+        self.label = label
+        self.source = source
+        self._findings: dict[tuple[str, str], _Finding] = {}
+        self._advice: list[str] = []
+
+    def __bool__(self) -> bool:
+        """Whether anything was found."""
+        return bool(self._findings)
+
+    def add(self, expected: str, found: str, *, column: str = "", where: str = "") -> None:
+        """Add one problem; `where` names the row or the feature, empty for the file as a whole."""
+        self.add_rows(expected, [where], [found], column=column)
+
+    def add_rows(
+        self, expected: str, where: Iterable[str], found: Iterable[str], *, column: str = ""
+    ) -> None:
+        """Add the rows that break one rule; long lists are cut in the message, with their count."""
+        for place, value in zip(where, found, strict=True):
+            finding = self._findings.setdefault((column, expected), _Finding(column, expected))
+            finding.count += 1
+            if len(finding.rows) < _SHOWN_ROWS:
+                finding.rows.append(f"{value} at {place}" if place else value)
+
+    def advise(self, what_to_do: str) -> None:
+        """Add a sentence to the end of the message, in place of the general one."""
+        if what_to_do not in self._advice:
+            self._advice.append(what_to_do)
+
+    def raise_if_any(self) -> None:
+        """Raise everything that was collected.
+
+        Raises
+        ------
+        ContractError
+            If there is any problem.
+        """
+        if not self._findings:
+            return
+        count = sum(finding.count for finding in self._findings.values())
+        general = (
+            f"compare the file with {self.source.page}; if the publisher changed it for good, change "
+            f"{catalogue_entry(self.source)}, if not, tell the publisher"
+        )
+        lines = [f"{self.label}: {count} problem{'s' if count > 1 else ''}, nothing of it is used:"]
+        lines += [f"  - {finding}" for finding in self._findings.values()]
+        lines += [f"  What to do: {sentence}" for sentence in self._advice or [general]]
+        raise ContractError("\n".join(lines))
+
+
+def shown(value: object, kind: CodeKind | None = None) -> str:
+    """Return a value as error messages quote it; a wrong code with what probably happened to it."""
+    if not isinstance(value, str):
+        return "nothing" if pd.isna(value) else str(value)  # type: ignore[call-overload]
+    text = repr(value)
+    if len(text) > _LONGEST_VALUE:
+        text = f"{text[: _LONGEST_VALUE - 1]}…"
+    reason = explain(value, kind) if kind else ""
+    return f"{text} ({reason})" if reason else text
+
+
+def code_column(kind: CodeKind, *, key: bool = False, nullable: bool = False) -> pa.Column:
+    """Return the rule of a column of codes; a `key` is unique and never empty."""
+
+    def matches(values: pd.Series) -> "pd.Series[bool]":
+        return values.astype("str").str.fullmatch(kind.full_pattern)
+
+    check = pa.Check(matches, error=kind.expected)
+    return pa.Column(checks=check, nullable=nullable, unique=key, metadata={"kind": kind})
+
+
+def validate(
+    frame: pd.DataFrame,
+    schema: pa.DataFrameSchema,
+    problems: Problems,
+    where: Names,
+    *,
+    as_published: pd.DataFrame | None = None,
+) -> None:
+    """Check a table against a schema and add every failure to `problems`.
+
+    Parameters
+    ----------
+    frame
+        Indexed from 0; it has every column of the schema.
+    schema
+        Every `Check` carries in ``error`` what it expects.
+    problems
+        Receives the failures.
+    where
+        Name of each row.
+    as_published
+        The cells as the file has them, for the message; `frame` itself if not given.
+    """
+    try:
+        schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cells = frame if as_published is None else as_published
+        for (column, check), cases in error.failure_cases.groupby(["column", "check"], sort=False):
+            kind = (schema.columns[column].metadata or {}).get("kind")
+            rows = cases["index"].astype("int64").to_numpy()
+            found = [shown(value, kind) for value in cells[column].iloc[rows]]
+            problems.add_rows(_BUILT_IN.get(check, check), where[rows], found, column=str(column))
+
+
+def find_columns(
+    available: Sequence[str], wanted: Mapping[str, Sequence[str]], problems: Problems
+) -> dict[str, str]:
+    """Return for each wanted column the spelling that the file has; add a problem for each that is missing.
+
+    Parameters
+    ----------
+    available
+        Columns of the file.
+    wanted
+        Accepted spellings of each, in order of preference.
+    problems
+        Receives the columns that are missing, each with what resembles it in the file.
+    """
+    found = {}
+    for name, spellings in wanted.items():
+        match = next((spelling for spelling in spellings if spelling in available), None)
+        if match is not None:
+            found[name] = match
+            continue
+        problems.add(f"column {' or '.join(map(repr, spellings))}", describe_columns(available, spellings))
+        problems.advise(
+            f"if the publisher renamed a column, add its new spelling to {catalogue_entry(problems.source)}"
+        )
+    return found
+
+
+def describe_columns(available: Sequence[str], spellings: Sequence[str]) -> str:
+    """Return the columns of a file for an error message, those that resemble what was wanted first."""
+    by_folded = {column.casefold(): column for column in available}
+    near: dict[str, None] = {}
+    for spelling in spellings:
+        matches = difflib.get_close_matches(spelling.casefold(), list(by_folded), n=3, cutoff=0.6)
+        near |= dict.fromkeys(by_folded[match] for match in matches)
+    listed = ", ".join(map(repr, available[:_SHOWN_COLUMNS]))
+    more = f" and {len(available) - _SHOWN_COLUMNS} more" if len(available) > _SHOWN_COLUMNS else ""
+    hint = f", perhaps renamed to {' or '.join(map(repr, near))}" if near else ""
+    return f"no such column{hint} (the file has {listed or 'no column'}{more})"
+
+
+def refuse_doubled(columns: Sequence[str], problems: Problems) -> None:
+    """Add a problem for each column that is there twice, whatever its case."""
+    positions: dict[str, list[int]] = {}
+    for position, column in enumerate(columns, start=1):
+        positions.setdefault(column.casefold(), []).append(position)
+    for same in positions.values():
+        if len(same) > 1:
+            places = ", ".join(map(str, same))
+            problems.add(
+                "each column once", f"{columns[same[0] - 1]!r} {len(same)} times, as columns {places}"
+            )

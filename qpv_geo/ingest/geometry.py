@@ -1,0 +1,224 @@
+"""Geometries of official contours: checked, and repaired with the area that the repair costs.
+
+Every function takes arrays of shapely geometries and serves any layer of polygons: QPV, communes, IRIS.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+from qpv_geo.ingest.contracts import Names, Problems
+from qpv_geo.zones import FrenchZone
+
+Geometries = NDArray[np.object_]
+Mask = NDArray[np.bool_]
+
+# Share of a polygon's area that its repair may add or remove. Rounding official vertices to four decimals, up
+# to five metres, costs 0.87 % at most; a ring drawn in the wrong order costs far more.
+REPAIR_LIMIT = 0.01
+
+# CRS from which every zone's projection is reached without a datum shift that needs a grid (EPSG:27572 would
+# silently be off by metres): WGS84, ETRS89, RGF93, web Mercator, and the projections of the zones themselves.
+ACCEPTED_CRS = (4326, 4258, 4171, 3857, 2154, 2972, 2975, 3163, 3297, 4467, 4471, 5490)
+_IN_DEGREES = {4326, 4258, 4171}
+_HALF_TURN = 180.0
+
+_POLYGON, _MULTIPOLYGON = 3, 6
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """Polygons after repair.
+
+    Attributes
+    ----------
+    geometries
+        MultiPolygons, all valid; those that were valid keep their vertices and their order.
+    change
+        Repaired area minus the area of the original rings, in square units of the CRS; NaN where nothing was
+        repaired.
+    """
+
+    geometries: Geometries
+    change: NDArray[np.float64]
+
+
+def check_crs(crs: CRS | None, problems: Problems) -> int | None:
+    """Return the EPSG code of a layer's CRS, or None after adding a problem if there is none to trust."""
+    accepted = ", ".join(f"EPSG:{code}" for code in ACCEPTED_CRS)
+    if crs is None:
+        problems.add(f"a declared CRS, one of {accepted}", "none (no .prj beside the .shp?)", column="CRS")
+        return None
+    code = crs.to_epsg(min_confidence=25)
+    if code not in ACCEPTED_CRS:
+        problems.add(f"one of {accepted}", f"{crs.name} (EPSG:{code or 'unknown'})", column="CRS")
+        return None
+    return int(code)
+
+
+def check_shapes(geometries: Geometries, where: Names, problems: Problems) -> Mask:
+    """Check that each geometry is a polygon with finite coordinates, and that no two are the same.
+
+    Parameters
+    ----------
+    geometries
+        As read.
+    where
+        Name of each feature, for the messages.
+    problems
+        Receives what is wrong.
+
+    Returns
+    -------
+    ndarray of bool
+        Which of them are polygons that may be measured.
+    """
+    missing = shapely.is_missing(geometries) | shapely.is_empty(geometries)
+    other = ~missing & ~np.isin(shapely.get_type_id(geometries), (_POLYGON, _MULTIPOLYGON))
+    coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
+    infinite = np.zeros(len(geometries), dtype=bool)
+    infinite[owner[~np.isfinite(coordinates).all(axis=1)]] = True
+    infinite &= ~other
+    found = [
+        ("a polygon with closed rings", missing, lambda _: "no geometry, an empty or an unclosed one"),
+        ("a polygon", other, lambda geometry: geometry.geom_type),
+        ("finite coordinates", infinite, lambda _: "NaN or infinite ones"),
+    ]
+    for expected, mask, describe in found:
+        problems.add_rows(expected, where[mask], map(describe, geometries[mask]), column="geometry")
+    sound: Mask = ~(missing | other | infinite)
+    _refuse_twins(geometries[sound], where[sound], problems)
+    return sound
+
+
+def _refuse_twins(geometries: Geometries, where: Names, problems: Problems) -> None:
+    """Add a problem for each polygon that equals an earlier one, whatever the order of its vertices."""
+    # Equal polygons have equal bounds: few candidates are left to normalise.
+    bounds = pd.DataFrame(shapely.bounds(geometries))
+    rows = np.flatnonzero(bounds.duplicated(keep=False))
+    keys = pd.Series(shapely.to_wkb(shapely.normalize(geometries[rows])), index=where[rows], dtype=object)
+    for _, twins in keys[keys.duplicated(keep=False)].groupby(keys, sort=False):
+        first, *others = twins.index
+        same = [f"the same polygon as {first}"] * len(others)
+        problems.add_rows("contours that all differ", others, same, column="geometry")
+
+
+def check_position(
+    geometries: Geometries, epsg: int, zones: Sequence[FrenchZone], where: Names, problems: Problems
+) -> Mask:
+    """Check that each geometry lies in its part of France: a wrong CRS or swapped axes put it elsewhere.
+
+    Parameters
+    ----------
+    geometries
+        With finite coordinates.
+    epsg
+        Their CRS, x first.
+    zones
+        Where each should be.
+    where, problems
+        As in `check_shapes`.
+
+    Returns
+    -------
+    ndarray of bool
+        Which of them are where they should be.
+    """
+    bounds = shapely.bounds(geometries).reshape(-1, 4)
+    limits = np.array([zone.bounds for zone in zones]).reshape(-1, 4)
+    inside: Mask = _within(_in_degrees(bounds, epsg), limits)
+    away = np.flatnonzero(~inside)
+    swapped = _within(_in_degrees(bounds[away][:, [1, 0, 3, 2]], epsg), limits[away])
+    for row, turned in zip(away.tolist(), swapped, strict=True):
+        west, south, east, north = bounds[row]
+        found = f"x {west:g} to {east:g}, y {south:g} to {north:g}"
+        if turned:
+            found += " (axes swapped: latitude or northing comes first)"
+        elif epsg in _IN_DEGREES and np.abs(bounds[row]).max() > _HALF_TURN:
+            found += " (metres where degrees are declared: the CRS is wrong or missing)"
+        x0, y0, x1, y1 = zones[row].bounds
+        expected = f"longitude {x0} to {x1} and latitude {y0} to {y1} ({zones[row].name})"
+        problems.add(f"{expected}, from EPSG:{epsg}", found, column="geometry", where=where[row])
+    return inside
+
+
+def _in_degrees(bounds: NDArray[np.float64], epsg: int) -> NDArray[np.float64]:
+    """Return bounds as longitudes and latitudes, from their lower left and upper right corners."""
+    transformer = Transformer.from_crs(epsg, 4326, always_xy=True)
+    west, south = transformer.transform(bounds[:, 0], bounds[:, 1])
+    east, north = transformer.transform(bounds[:, 2], bounds[:, 3])
+    return np.column_stack([west, south, east, north])
+
+
+def _within(bounds: NDArray[np.float64], limits: NDArray[np.float64]) -> Mask:
+    inside: Mask = (
+        (bounds[:, 0] >= limits[:, 0])
+        & (bounds[:, 1] >= limits[:, 1])
+        & (bounds[:, 2] <= limits[:, 2])
+        & (bounds[:, 3] <= limits[:, 3])
+    )
+    return inside
+
+
+def repair(geometries: Geometries, where: Names, problems: Problems, limit: float = REPAIR_LIMIT) -> Repaired:
+    """Make invalid polygons valid, and refuse those that it would change too much.
+
+    The area of the original rings is the shoelace formula's, shells minus holes. A ring that crosses itself
+    counts its lobes with opposite signs there, so that the repair of a bow tie shows as the change it is.
+
+    Parameters
+    ----------
+    geometries
+        Polygons and MultiPolygons in a projected CRS, with finite coordinates.
+    where, problems
+        As in `check_shapes`.
+    limit
+        Largest share of the repaired area that may be added or removed.
+    """
+    bad = np.flatnonzero(~shapely.is_valid(geometries))
+    repaired = geometries.copy()
+    repaired[bad] = shapely.make_valid(geometries[bad], method="structure", keep_collapsed=False)
+    before, after = shapely.area(geometries[bad]), shapely.area(repaired[bad])
+    change = np.full(len(geometries), np.nan)
+    change[bad] = after - before
+    polygonal = np.isin(shapely.get_type_id(repaired), (_POLYGON, _MULTIPOLYGON))
+    refused = (np.abs(after - before) > limit * after) | (after == 0) | ~polygonal[bad]
+    found = [
+        f"{shapely.is_valid_reason(geometry)}, repair would change its area from {old:,.0f} to {new:,.0f} m²"
+        for geometry, old, new in zip(geometries[bad][refused], before[refused], after[refused], strict=True)
+    ]
+    expected = f"a valid polygon, or one whose repair changes its area by {limit:.0%} at most"
+    problems.add_rows(expected, where[bad][refused], found, column="geometry")
+    single = np.flatnonzero(shapely.get_type_id(repaired) == _POLYGON)
+    if len(single):
+        repaired[single] = shapely.multipolygons(repaired[single], indices=np.arange(len(single)))
+    return Repaired(repaired, change)
+
+
+def project(layer: gpd.GeoDataFrame, epsg: int, where: Names, problems: Problems) -> gpd.GeoDataFrame:
+    """Return a layer in a projected CRS, its polygons repaired there.
+
+    Parameters
+    ----------
+    layer
+        Sound polygons (`check_shapes`) in the right place (`check_position`), with their attributes and CRS.
+    epsg
+        The projected CRS, in metres.
+    where, problems
+        As in `check_shapes`.
+
+    Returns
+    -------
+    GeoDataFrame
+        Indexed from 0, MultiPolygons, with ``ecart_reparation_m2`` (see `Repaired.change`).
+    """
+    projected = layer.reset_index(drop=True).to_crs(epsg)
+    repaired = repair(projected.geometry.to_numpy(), where, problems)
+    projected["ecart_reparation_m2"] = repaired.change
+    return projected.set_geometry(gpd.GeoSeries(repaired.geometries, crs=epsg))

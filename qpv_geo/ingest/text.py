@@ -1,0 +1,63 @@
+"""Bytes to text, whichever of its two encodings a French publisher chose."""
+
+import codecs
+
+from qpv_geo.errors import SourceContentError
+
+_MARKUP = b"<"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def decode(data: bytes, label: str) -> tuple[str, str]:
+    """Return the text of a file, without byte-order mark, and the name of its encoding.
+
+    UTF-8 is the rule; what is not UTF-8 is Windows-1252, as INSEE's older files are. In Windows-1252 a French
+    accented letter is one byte that UTF-8 only allows in pairs, so that one is not taken for the other.
+
+    Parameters
+    ----------
+    data
+        A CSV, JSON or GeoJSON file.
+    label
+        How the file is named in an error.
+
+    Raises
+    ------
+    SourceContentError
+        If the file is empty, is a web page, or is not text in either encoding.
+    """
+    refuse_page(data, label)
+    if data.startswith(_UTF_16) or b"\x00" in data:
+        raise SourceContentError(
+            f"{label}: expected text in UTF-8 or Windows-1252, found UTF-16 or binary data"
+        )
+    try:
+        return data.decode("utf-8-sig"), "UTF-8"
+    except UnicodeDecodeError:
+        pass
+    try:
+        return data.decode("cp1252"), "Windows-1252"
+    except UnicodeDecodeError as error:
+        raise SourceContentError(
+            f"{label}: expected text in UTF-8 or Windows-1252, found byte "
+            f"{error.object[error.start]:#04x} at position {error.start}, which neither has"
+        ) from error
+
+
+def refuse_page(data: bytes, label: str) -> None:
+    """Raise if the bytes are empty or a web page (no data file of ours begins with ``<``).
+
+    Raises
+    ------
+    SourceContentError
+        In both cases.
+    """
+    start = data[:1024].removeprefix(codecs.BOM_UTF8).lstrip()
+    if not start:
+        raise SourceContentError(f"{label}: the file is empty")
+    if start.startswith(_MARKUP):
+        beginning = start[:40].decode("utf-8", "replace")
+        raise SourceContentError(
+            f"{label}: expected a data file, found a web page or an error document ({beginning!r}…). "
+            "The site may be down or the file may have moved: open its address in a browser"
+        )

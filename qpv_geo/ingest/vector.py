@@ -1,0 +1,228 @@
+"""Vector files as publishers ship them, GeoJSON, GeoPackage or Shapefile, read into one frame."""
+
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from qpv_geo.checks import Check, Outcome
+from qpv_geo.errors import ContractError, SourceContentError
+from qpv_geo.ingest.attributes import clean_text
+from qpv_geo.ingest.contracts import Names, Problems, find_columns
+from qpv_geo.ingest.text import decode, refuse_page
+from qpv_geo.settings import Settings
+from qpv_geo.sources.archive import Member, read_member, read_members
+from qpv_geo.sources.raw import RawFile, catalogue_entry
+
+_SIBLINGS = ("shp", "shx", "dbf", "prj", "cpg")
+_DECLARED_CRS = re.compile(r'"crs"\s*:\s*\{[^{}]*\{[^{}]*"name"\s*:\s*"([^"]+)"')
+_FIRST_PROPERTIES = re.compile(r'"properties"\s*:\s*(?=\{\s*")')
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A vector file as it was read.
+
+    Attributes
+    ----------
+    frame
+        Every feature, in the file's order, indexed from 0, heights dropped. ``crs`` is None when the file
+        declares none; a geometry that cannot be built (a ring that is not closed) is None.
+    name
+        File, or member of the archive.
+    label
+        How errors name it.
+    remarks
+        In French: what was unusual, and what GDAL warned about.
+    """
+
+    frame: gpd.GeoDataFrame
+    name: str
+    label: str
+    remarks: tuple[str, ...]
+
+    def check(self, source_id: str) -> Check:
+        """Return the control of the reading."""
+        message = "Fichier lu sans remarque." if not self.remarks else " ; ".join(self.remarks) + "."
+        outcome: Outcome = "avertissement" if self.remarks else "conforme"
+        return Check("lecture_du_fichier", source_id, outcome, "", f"{len(self.frame)} entités", message)
+
+    def names(self, codes: pd.Series) -> Names:
+        """Name each feature as a user finds it: its number in the file, from 1, and its code."""
+        return np.array([f"feature {n} ({code})" for n, code in enumerate(codes, start=1)], dtype=object)
+
+    def official_columns(self, problems: Problems) -> pd.DataFrame:
+        """Return the columns that the catalogue declares, as clean text and under their declared names.
+
+        Raises
+        ------
+        ContractError
+            If the layer is empty or a column is missing, together with what was collected before.
+        """
+        if self.frame.empty:
+            problems.add("at least one feature", "an empty layer")
+        else:
+            available = [str(column) for column in self.frame.columns]
+            columns = find_columns(available, problems.source.columns, problems)
+        problems.raise_if_any()
+        return pd.DataFrame({name: clean_text(self.frame[column]) for name, column in columns.items()})
+
+
+def read_layer(raw: RawFile, settings: Settings) -> Layer:
+    """Read the vector file of a source, bare or in its archive.
+
+    Parameters
+    ----------
+    raw
+        The source's bytes; its `format` (``geojson``, ``gpkg`` or ``shp``) says how to read them, its
+        `member` where they are in an archive.
+    settings
+        Limits of archives.
+
+    Raises
+    ------
+    SourceContentError
+        If the file is a web page, empty, truncated, or not of its format.
+    ContractError
+        If it has several layers, a column twice, or a CRS that does not exist.
+    """
+    if raw.source.format == "geojson":
+        return _read_geojson(raw, read_member(raw, raw.source.member, settings))
+    if raw.source.format == "gpkg":
+        return _read_geopackage(raw, read_member(raw, raw.source.member, settings))
+    return _read_shapefile(raw, settings)
+
+
+def _label(raw: RawFile, member: Member) -> str:
+    return raw.label if member.name == raw.path.name else f"{raw.label}, member {member.name}"
+
+
+def _read_geojson(raw: RawFile, member: Member) -> Layer:
+    label = _label(raw, member)
+    text, encoding = decode(member.data, label)
+    remarks = []
+    data = member.data
+    if encoding != "UTF-8":
+        remarks.append(f"texte en {encoding} et non en UTF-8 : converti")
+        data = text.encode()
+    if not text.lstrip().startswith("{"):
+        raise SourceContentError(f"{label}: expected GeoJSON, found {text.lstrip()[:40]!r}…")
+    _refuse_doubled_properties(text, label, raw)
+    declared = _DECLARED_CRS.search(text)
+    if declared:
+        _refuse_unknown_crs(declared[1], label, raw)
+    with _explained(label, "GeoJSON", remarks):
+        frame = _read(data)
+    return _layer(frame, member.name, label, remarks)
+
+
+def _refuse_unknown_crs(name: str, label: str, raw: RawFile) -> None:
+    """Raise for a CRS that does not exist: GDAL would take the file for WGS84 without a word."""
+    try:
+        CRS.from_user_input(name)
+    except CRSError as error:
+        raise ContractError(
+            f"{label}: the file declares the CRS {name!r}, which does not exist. Tell the publisher, or read "
+            f"another of its files: {catalogue_entry(raw.source)}"
+        ) from error
+
+
+def _refuse_doubled_properties(text: str, label: str, raw: RawFile) -> None:
+    """Raise if the first feature has a property twice: JSON readers keep one of them without a word."""
+    start = _FIRST_PROPERTIES.search(text)
+    if not start:
+        return
+    end = text.find("}", start.end())
+    names = re.findall(r'[{,]\s*"((?:[^"\\]|\\.)*)"\s*:', text[start.end() : end])
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ContractError(
+            f"{label}: expected each column once; found twice at feature 1: {', '.join(doubled)}. "
+            f"Compare the file with {raw.source.page} and tell the publisher"
+        )
+
+
+def _read_geopackage(raw: RawFile, member: Member) -> Layer:
+    label = _label(raw, member)
+    refuse_page(member.data, label)
+    remarks: list[str] = []
+    with tempfile.TemporaryDirectory() as folder, _explained(label, "GeoPackage", remarks):
+        path = Path(folder) / "layer.gpkg"
+        path.write_bytes(member.data)
+        spatial = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
+        if len(spatial) != 1:
+            raise ContractError(
+                f"{label}: expected one spatial layer, found {len(spatial)}: {', '.join(spatial) or 'none'}. "
+                f"Compare the file with {raw.source.page}"
+            )
+        frame = _read(path, layer=spatial[0])
+    return _layer(frame, member.name, label, remarks)
+
+
+def _read_shapefile(raw: RawFile, settings: Settings) -> Layer:
+    pattern = (raw.source.member or r".*\.shp").removesuffix("shp") + f"(?:{'|'.join(_SIBLINGS)})"
+    members = read_members(raw, pattern, settings)
+    parts = {Path(member.name).suffix.lower().lstrip("."): member for member in members}
+    if len(parts) != len(members) or not parts.keys() >= {"shp", "shx", "dbf"}:
+        listed = ", ".join(member.name for member in members)
+        raise SourceContentError(
+            f"{raw.label}: expected one Shapefile with its .shx and .dbf, found {listed}. "
+            f"Compare with {raw.source.page}, or change 'member' in {catalogue_entry(raw.source)}"
+        )
+    label = _label(raw, parts["shp"])
+    refuse_page(parts["shp"].data, label)
+    remarks: list[str] = []
+    # Without a .cpg nothing says how the .dbf is encoded, and GDAL takes it for Latin-1.
+    encoding = None if "cpg" in parts else _encoding_of(parts["dbf"].data)
+    with tempfile.TemporaryDirectory() as folder, _explained(label, "Shapefile", remarks):
+        for suffix, member in parts.items():
+            (Path(folder) / f"layer.{suffix}").write_bytes(member.data)
+        frame = _read(Path(folder) / "layer.shp", encoding=encoding)
+    return _layer(frame, parts["shp"].name, label, remarks)
+
+
+def _encoding_of(data: bytes) -> str:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return "CP1252"
+    return "UTF-8"
+
+
+def _read(source: bytes | Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401 - handed on to pyogrio
+    frame: pd.DataFrame = pyogrio.read_dataframe(source, force_2d=True, on_invalid="ignore", **options)
+    return frame
+
+
+def _layer(frame: pd.DataFrame, name: str, label: str, remarks: list[str]) -> Layer:
+    if not isinstance(frame, gpd.GeoDataFrame):
+        raise ContractError(f"{label}: expected a layer with geometries, found a table without any")
+    return Layer(frame, name, label, tuple(remarks))
+
+
+@contextmanager
+def _explained(label: str, kind: str, remarks: list[str]) -> Iterator[None]:
+    """Turn what GDAL raises into an error that names the file, and what it warns about into remarks."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", category=RuntimeWarning)
+        warnings.filterwarnings("ignore", message="invalid value encountered in from_wkb")
+        try:
+            yield
+        except (DataSourceError, DataLayerError, UnicodeDecodeError) as error:
+            raise SourceContentError(
+                f"{label}: expected a whole {kind} file, found one that is damaged, truncated or of another "
+                f"format ({error}). Run again to download it anew, and tell the publisher if it stays so"
+            ) from error
+    remarks += dict.fromkeys(str(warning.message) for warning in caught)

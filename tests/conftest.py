@@ -1,5 +1,7 @@
 """Fixtures that every test may use."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,22 @@ import pytest
 from qpv_geo.settings import Settings, project_root
 from qpv_geo.sources.catalogue import Catalogue, load_catalogue
 from qpv_geo.territory import Territory, load_territory
+from tests.server import OfficialSites
 
 _ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _alone() -> Iterator[None]:
+    """Keep tests, and the commands that they start, off the network and off the user's own settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            patch.delenv(name, raising=False)
+            patch.delenv(name.lower(), raising=False)
+        patch.delenv("QPV_GEO_DATA", raising=False)
+        # Nothing listens there: without a server of its own, a test finds every official site unreachable.
+        patch.setenv("QPV_GEO_OFFICIAL_SITES", "http://127.0.0.1:9")
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +44,22 @@ def snapshot() -> Path:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Settings of a run whose data folder is empty, whose retries do not wait and which asks no real site."""
+    """Settings of a run whose data folder is empty, whose retries do not wait, and that reaches no site."""
     assert project_root() == _ROOT, "tests run on the checkout, not on an installed copy"
     return Settings(data_dir=tmp_path / "data", backoff=0.001)
+
+
+@pytest.fixture
+def sites(snapshot: Path) -> Iterator[OfficialSites]:
+    """Official sites that serve the shipped originals."""
+    with OfficialSites(snapshot) as server:
+        yield server
+
+
+@pytest.fixture
+def live(settings: Settings, sites: OfficialSites) -> Settings:
+    """Settings of a run that reaches `sites`."""
+    return replace(settings, official_sites=sites.url)
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,7 @@ class Downloader:
         self._progress = progress
         transport = None
         if origins is None and settings.official_sites:
-            _LOGGER.warning("official sites are played by %s", settings.official_sites)
+            _announce(settings.official_sites)
             transport = _PlayedSites(settings.official_sites)
         self._client = httpx.Client(
             transport=transport,
@@ -336,6 +336,12 @@ def origin_of(url: str | httpx.URL) -> str:
     """Return ``scheme://host`` of an address, with its port if it is not the scheme's."""
     url = httpx.URL(url)
     return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+
+@cache
+def _announce(server: str) -> None:
+    """Say once what must never be taken for the official sites unawares."""
+    _LOGGER.warning("the official sites are played by %s (QPV_GEO_OFFICIAL_SITES)", server)
 
 
 @cache

@@ -100,7 +100,7 @@ def fetch(
     try:
         return fetch_primary(source, territory, settings, policy, progress)
     except SourceUnavailableError as error:
-        _LOGGER.warning("%s", error)
+        _LOGGER.log(logging.INFO if policy.offline else logging.WARNING, "%s", error)
         return fall_back(source, territory, settings, policy, error.reason)
 
 

@@ -145,11 +145,11 @@ class OfficialSites:
             Part of a path, the host's folder included: ``www.insee.fr``, ``fichier/8210600``, ``/mirror/``.
         how
             A status (403, 429, 503, …), or ``html`` (a page with status 200), ``empty``, ``truncated``
-            (closed before the declared length), ``cut`` (half the file, no length), ``short`` (half the length is
-            declared), ``reset`` (connection reset half-way), ``down`` (closed without an answer), ``silent``
-            (no answer), ``drip`` (a byte from time to time), ``endless``, ``huge`` (a declared length of a
-            terabyte), ``loop``, ``elsewhere`` (a redirect to an undeclared host), ``downgrade`` (to http),
-            ``credentials`` (to an address with a password).
+            (closed before the declared length), ``cut`` (half the file, no length), ``short`` (half the
+            length is declared), ``reset`` (connection reset half-way), ``down`` (closed without an answer),
+            ``silent`` (no answer), ``drip`` (a byte from time to time), ``endless``, ``huge`` (a declared
+            length of a terabyte), ``loop``, ``elsewhere`` (a redirect to an undeclared host),
+            ``downgrade`` (to http), ``credentials`` (to an address with a password).
         """
         self._faults.insert(0, _Fault(where, how, times, retry_after))
 

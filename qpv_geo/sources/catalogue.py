@@ -8,13 +8,32 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from qpv_geo.errors import ConfigurationError
 
 _CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
 Format = Literal["geojson", "gpkg", "shp", "csv", "xls", "json"]
+
+
+def _compiles(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
 
 
 class _Frozen(BaseModel):
@@ -31,7 +50,7 @@ class DataGouvAddress(_Frozen):
     kind: Literal["data_gouv"]
     dataset: str
     resource: str | None = None
-    pattern: str | None = None
+    pattern: Pattern | None = None
 
     @model_validator(mode="after")
     def _one_way_to_find_it(self) -> Self:
@@ -45,7 +64,7 @@ class InseePageAddress(_Frozen):
 
     kind: Literal["insee_page"]
     page: str = Field(pattern=r"^\d{7}$")
-    pattern: str
+    pattern: Pattern
 
 
 class PlainAddress(_Frozen):
@@ -101,12 +120,12 @@ class Source(_Frozen):
     publisher: str
     page: str
     address: Address
-    hosts: tuple[str, ...]
+    hosts: tuple[str, ...] = Field(min_length=1)
     mirror: tuple[str, ...] = ()
     format: Format
-    member: str | None = None
-    members: dict[str, str] = {}
-    dictionary: str | None = None
+    member: Pattern | None = None
+    members: dict[str, Pattern] = {}
+    dictionary: Pattern | None = None
     vintage: str
     geography: date | None = None
     published: date
@@ -120,13 +139,6 @@ class Source(_Frozen):
     used: bool = False
     confirmed: bool = False
     note: str = ""
-
-    @field_validator("member", "dictionary")
-    @classmethod
-    def _is_a_pattern(cls, value: str | None) -> str | None:
-        if value is not None:
-            re.compile(value)
-        return value
 
     @property
     def per_territory(self) -> bool:

@@ -1,0 +1,92 @@
+"""The columns of a raw file, read without reading its rows into tables: what `probe` compares."""
+
+import csv
+import json
+import re
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+import pyogrio
+import xlrd
+
+from qpv_geo.errors import SourceContentError
+from qpv_geo.settings import Settings
+from qpv_geo.sources.archive import Member, read_member, read_members
+from qpv_geo.sources.content import archive_pattern
+from qpv_geo.sources.raw import RawFile, catalogue_entry
+
+_HEADER_ROWS = 30
+
+
+def columns_of(raw: RawFile, settings: Settings) -> list[str]:
+    """Return the names of the columns (of the properties, for GeoJSON) in the order of the file.
+
+    Raises
+    ------
+    SourceContentError
+        If the file's declared member or its columns cannot be read.
+    """
+    member = read_member(raw, archive_pattern(raw.source), settings)
+    match raw.source.format:
+        case "csv":
+            return _csv_header(member)
+        case "geojson" | "json":
+            return _json_keys(raw, member)
+        case "xls":
+            return _sheet_codes(raw, member)
+        case _:
+            return _vector_fields(raw, member, settings)
+
+
+def _csv_header(member: Member) -> list[str]:
+    line = member.data.partition(b"\n")[0]
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = line.decode("cp1252", errors="replace")
+    return [name.strip() for name in next(csv.reader([text], delimiter=";"), [])]
+
+
+def _json_keys(raw: RawFile, member: Member) -> list[str]:
+    try:
+        content = json.loads(member.data)
+        if raw.source.format == "geojson":
+            rows = [feature["properties"] for feature in content["features"]]
+        else:
+            rows = content
+        # Rows may leave out the keys for which they have no value.
+        return list(dict.fromkeys(key for row in rows for key in row))
+    except (ValueError, KeyError, TypeError) as error:
+        raise SourceContentError(
+            f"{raw.label}: {member.name} is not the declared {raw.source.format} "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+def _sheet_codes(raw: RawFile, member: Member) -> list[str]:
+    """Return the row of codes of the declared sheet: the first row that holds the key."""
+    try:
+        book = xlrd.open_workbook(file_contents=member.data, on_demand=True)
+    except xlrd.XLRDError as error:
+        raise SourceContentError(f"{raw.label}: the workbook cannot be read: {error}") from error
+    if raw.source.member not in book.sheet_names():
+        raise SourceContentError(
+            f"{raw.label}: no sheet {raw.source.member!r}, found: {', '.join(book.sheet_names())}; correct "
+            f"'member' in {catalogue_entry(raw.source)}"
+        )
+    sheet = book.sheet_by_name(raw.source.member)
+    rows = (sheet.row_values(index) for index in range(min(_HEADER_ROWS, sheet.nrows)))
+    return next(([str(code) for code in row] for row in rows if set(raw.source.key) & set(row)), [])
+
+
+def _vector_fields(raw: RawFile, member: Member, settings: Settings) -> list[str]:
+    """Return a Shapefile's or a GeoPackage's fields; GDAL wants a Shapefile's siblings beside it."""
+    name = PurePosixPath(member.name)
+    siblings = re.escape(str(name.with_suffix(""))) + r"\.\w+"
+    with TemporaryDirectory() as folder:
+        for sibling in read_members(raw, siblings, settings):
+            Path(folder, PurePosixPath(sibling.name).name).write_bytes(sibling.data)
+        try:
+            return [str(field) for field in pyogrio.read_info(Path(folder, name.name))["fields"]]
+        except pyogrio.errors.DataSourceError as error:
+            raise SourceContentError(f"{raw.label}: {member.name} cannot be read: {error}") from error

@@ -1,0 +1,92 @@
+"""Does each source still answer as the catalogue declares it? For ``qpv-geo sources check``."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from qpv_geo.errors import SourceContentError, SourceUnavailableError
+from qpv_geo.settings import Settings
+from qpv_geo.sources.archive import find_member
+from qpv_geo.sources.catalogue import Source
+from qpv_geo.sources.columns import columns_of
+from qpv_geo.sources.containers import open_container
+from qpv_geo.sources.fetch import Policy, fetch_primary
+from qpv_geo.sources.raw import RawFile, catalogue_entry
+from qpv_geo.territory import Territory
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a source's official address gave.
+
+    Attributes
+    ----------
+    reachable
+        Whether the publisher's site answered with something.
+    differences
+        What is not as declared, empty if all is well.
+    resolved_url, last_modified
+        Address of the file after look-up and redirects, and the server's date; None if what is there is not
+        the file.
+    """
+
+    source_id: str
+    reachable: bool
+    differences: tuple[str, ...]
+    resolved_url: str | None = None
+    last_modified: datetime | None = None
+
+
+def probe(source: Source, territory: Territory, settings: Settings) -> Probe:
+    """Download a source to a place of its own and compare it with its declaration.
+
+    The store is neither read nor written. The bounds of any download apply.
+    """
+    # One commune tells as much as all of them about an address by commune.
+    narrowed = territory.model_copy(update={"communes_principales": territory.communes_principales[:1]})
+    with TemporaryDirectory() as folder:
+        apart = replace(settings, data_dir=Path(folder))
+        try:
+            raw = fetch_primary(source, narrowed, apart, Policy())
+            differences = _differences(raw, apart)
+        except SourceUnavailableError as error:
+            return Probe(source.id, reachable=False, differences=(str(error),))
+        except SourceContentError as error:
+            return Probe(source.id, reachable=True, differences=(str(error),))
+        return Probe(
+            source.id,
+            reachable=True,
+            differences=tuple(differences),
+            resolved_url=raw.resolved_url,
+            last_modified=raw.last_modified,
+        )
+
+
+def _differences(raw: RawFile, settings: Settings) -> list[str]:
+    source = raw.source
+    differences = []
+    if not open_container(raw.path).single:
+        further = {"dictionary": source.dictionary} | {
+            f"members.{zone}": p for zone, p in source.members.items()
+        }
+        differences += [
+            f"no member matches {name} = {pattern!r}"
+            for name, pattern in further.items()
+            if pattern and find_member(raw, pattern, settings) is None
+        ]
+    found = columns_of(raw, settings)
+    expected = dict(source.columns)
+    if source.key:
+        expected.setdefault("key", source.key)
+    missing = [
+        f"no column {name!r}"
+        if spellings == (name,)
+        else f"no column {name!r} (accepted: {', '.join(spellings)})"
+        for name, spellings in expected.items()
+        if not set(spellings) & set(found)
+    ]
+    twice = sorted({f"column {name!r} is there more than once" for name in found if found.count(name) > 1})
+    if missing:
+        missing.append(f"columns found: {', '.join(found)}; correct 'columns' in {catalogue_entry(source)}")
+    return differences + missing + twice

@@ -1,11 +1,21 @@
 """A territory: the EPCI that a release is about, read from a TOML file into a frozen, validated model."""
 
+import re
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from qpv_geo.errors import ConfigurationError
 
@@ -63,6 +73,66 @@ class Contract(_Frozen):
     quartiers_fragiles: tuple[FragileDistrict, ...] = ()
 
 
+class Bands(_Frozen):
+    """The bands around QPV where home ownership is taxed at a reduced VAT.
+
+    300 m around a QPV; 500 m where it has an urban renewal agreement, for a building that is also partly
+    within 300 m (Code général des impôts, article 278 sexies, III, 2°).
+
+    Attributes
+    ----------
+    distance_m, distance_npnru_m
+        Metres.
+    npnru
+        QPV of the territory that are in the NPNRU.
+    decoupe_epci
+        Whether bands stop at the EPCI's limit.
+    """
+
+    distance_m: float = Field(default=300.0, gt=0)
+    distance_npnru_m: float = Field(default=500.0, gt=0)
+    npnru: tuple[str, ...] = ()
+    decoupe_epci: bool = False
+
+
+class ContourFile(_Frozen):
+    """A contour file of the metropolis: GeoPackage, GeoJSON or Shapefile.
+
+    Attributes
+    ----------
+    chemin
+        Path, relative to the territory's file (see `Territory.locate`).
+    crs
+        CRS of its coordinates (``EPSG:2154``), needed only if the file does not declare it.
+    champ_nom
+        Field that holds the names.
+    couche
+        Layer, needed only if the file holds several.
+    """
+
+    chemin: str = Field(min_length=1)
+    crs: str | None = Field(default=None, pattern=r"^EPSG:\d{4,5}$")
+    champ_nom: str = "nom"
+    couche: str | None = None
+
+
+class LocalDistrict(_Frozen):
+    """A *quartier* of the city, declared as a set of whole IRIS."""
+
+    nom: str = Field(min_length=1)
+    iris: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("iris")
+    @classmethod
+    def _are_codes(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        name = info.data.get("nom", "?")
+        if bad := [code for code in value if not re.fullmatch(r"\d[\dAB]\d{7}", code)]:
+            raise ValueError(f"district {name!r}: not codes of IRIS (nine characters): {', '.join(bad)}")
+        if twice := sorted({code for code in value if value.count(code) > 1}):
+            raise ValueError(f"district {name!r} names an IRIS twice: {', '.join(twice)}")
+        return value
+
+
 class Territory(_Frozen):
     """The EPCI that a release is about.
 
@@ -79,6 +149,12 @@ class Territory(_Frozen):
     sliver_share, sliver_area
         A QPV belongs to a commune when their overlap is more than this share of the QPV and more than this
         area (square metres); a smaller overlap comes from contours that do not quite match.
+    bandes
+        Distances of the bands around QPV.
+    quartiers, quartiers_fichier
+        The city's districts, as sets of IRIS and as a contour file.
+    quartiers_fragiles_fichier
+        Contours of the contract's fragile districts.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -92,6 +168,41 @@ class Territory(_Frozen):
     sliver_area: float = Field(default=100.0, ge=0)
     expected: Expected
     contrat: Contract | None = None
+    bandes: Bands = Bands()
+    quartiers: tuple[LocalDistrict, ...] = ()
+    quartiers_fichier: ContourFile | None = None
+    quartiers_fragiles_fichier: ContourFile | None = None
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="after")
+    def _districts_are_apart(self) -> Self:
+        names = [district.nom for district in self.quartiers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"'quartiers' declares a name twice: {', '.join(twice)}")
+        owners: dict[str, list[str]] = {}
+        for district in self.quartiers:
+            for code in district.iris:
+                owners.setdefault(code, []).append(district.nom)
+        if shared := [f"{code} ({', '.join(nom)})" for code, nom in owners.items() if len(nom) > 1]:
+            raise ValueError(f"'quartiers' puts an IRIS in two districts: {'; '.join(sorted(shared))}")
+        return self
+
+    @model_validator(mode="after")
+    def _fragile_districts_are_known(self) -> Self:
+        if self.quartiers_fragiles_fichier and not (self.contrat and self.contrat.quartiers_fragiles):
+            raise ValueError(
+                "'quartiers_fragiles_fichier' needs 'contrat.quartiers_fragiles', whose names it matches"
+            )
+        return self
+
+    def model_post_init(self, context: dict[str, Path] | None, /) -> None:
+        """Remember the folder that relative paths start from, out of what is compared or dumped."""
+        self._folder = (context or {}).get("folder", Path())
+
+    def locate(self, file: ContourFile) -> Path:
+        """Return the path of a contour file: relative ones start from the folder of the territory's file."""
+        return self._folder / file.chemin
 
 
 def territory_names() -> list[str]:
@@ -114,6 +225,7 @@ def load_territory(name_or_path: str) -> Territory:
             f"no territory {name_or_path!r}: give one of {known}, or the path of a .toml file"
         )
     try:
-        return Territory(**tomllib.loads(path.read_text(encoding="utf-8")))
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Territory.model_validate(entries, context={"folder": path.parent})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise ConfigurationError(f"{path}: the territory is not valid: {error}") from error

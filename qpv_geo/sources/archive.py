@@ -53,7 +53,7 @@ def read_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member
         if len(found) != 1:
             what = "several members match" if found else "no member matches"
             raise SourceContentError(
-                f"{raw.label}: {what} {pattern or 'any name'!r}, exactly one was expected; "
+                f"{raw.label}: {what} '{pattern or '.*'}', exactly one was expected; "
                 f"{_listing(found or opened.entries)}. If the publisher renamed its files, change 'member' "
                 f"in {catalogue_entry(raw.source)}"
             )
@@ -71,7 +71,7 @@ def find_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member
         found = [entry for entry in opened.entries if re.fullmatch(pattern, entry.name)]
         if len(found) > 1:
             raise SourceContentError(
-                f"{raw.label}: several members match {pattern!r}, one at most was expected; "
+                f"{raw.label}: several members match '{pattern}', one at most was expected; "
                 f"{_listing(found)}. Make the pattern narrower in {catalogue_entry(raw.source)}"
             )
         return opened.read(found[0]) if found else None
@@ -89,7 +89,7 @@ def read_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]
         found = opened.matching(pattern)
         if not found:
             raise SourceContentError(
-                f"{raw.label}: no member matches {pattern!r}; {_listing(opened.entries)}. If the publisher "
+                f"{raw.label}: no member matches '{pattern}'; {_listing(opened.entries)}. If the publisher "
                 f"renamed its files, change 'member' in {catalogue_entry(raw.source)}"
             )
         return [opened.read(entry) for entry in sorted(found, key=lambda entry: entry.name)]

@@ -71,7 +71,7 @@ def _differences(raw: RawFile, settings: Settings) -> list[str]:
             f"members.{zone}": p for zone, p in source.members.items()
         }
         differences += [
-            f"no member matches {name} = {pattern!r}"
+            f"no member matches {name} = '{pattern}'"
             for name, pattern in further.items()
             if pattern and find_member(raw, pattern, settings) is None
         ]

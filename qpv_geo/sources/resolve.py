@@ -171,7 +171,7 @@ def choose(source: Source, links: Iterable[Link]) -> Link:
     what = "no link matches" if not chosen else "several links match equally well"
     listed = ", ".join(sorted(link.name for link in chosen or seen)[:_LISTED]) or "no link to a file"
     raise SourceContentError(
-        f"source {source.id}: {lookup_url(source)}: {what} the pattern {pattern!r}; seen: {listed}. Look at "
+        f"source {source.id}: {lookup_url(source)}: {what} the pattern '{pattern}'; seen: {listed}. Look at "
         f"{source.page}, then correct 'address.pattern' in {catalogue_entry(source)}"
     )
 

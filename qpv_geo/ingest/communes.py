@@ -5,9 +5,11 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from qpv_geo.checks import Check
 from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI, REGION
 from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
-from qpv_geo.ingest.geometry import check_crs, check_position, check_shapes, project
+from qpv_geo.ingest.geometry import check_crs, check_position, check_shapes, project, report_repairs
+from qpv_geo.ingest.text import report_reading
 from qpv_geo.ingest.vector import Layer, read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile
@@ -41,7 +43,7 @@ def read_communes(raw: RawFile, settings: Settings, epsg: int) -> gpd.GeoDataFra
     GeoDataFrame
         ``insee_com``, ``nom_com``, ``siren_epci``, ``insee_dep``, ``insee_reg`` (text or None),
         ``population`` (Int64), ``ecart_reparation_m2`` (NaN where the contour was valid), MultiPolygons in
-        `epsg`, in the file's order.
+        `epsg`, in the file's order; ``attrs["remarques"]``, what was unusual in the file, in French.
 
     Raises
     ------
@@ -59,7 +61,17 @@ def read_communes(raw: RawFile, settings: Settings, epsg: int) -> gpd.GeoDataFra
     table["population"] = population.where(readable).astype("Int64")
     communes = _geometries(layer, table, epsg, where, problems)
     problems.raise_if_any()
+    communes.attrs["remarques"] = layer.remarks
     return communes
+
+
+def report_communes(communes: gpd.GeoDataFrame, source_id: str) -> tuple[Check, ...]:
+    """Return the controls that `read_communes` made."""
+    found = f"{len(communes)} communes"
+    return (
+        report_reading(communes.attrs["remarques"], found, source_id),
+        report_repairs([communes], "insee_com", source_id),
+    )
 
 
 _SCHEMA = pa.DataFrameSchema(

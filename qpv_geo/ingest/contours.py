@@ -11,7 +11,8 @@ from qpv_geo.checks import Check, Outcome
 from qpv_geo.ingest.attributes import clean_text
 from qpv_geo.ingest.codes import COMMUNES, DEPARTEMENT, EPCIS, QPV_2015, QPV_2024, REGION
 from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
-from qpv_geo.ingest.geometry import Mask, check_crs, check_position, check_shapes, project
+from qpv_geo.ingest.geometry import Mask, check_crs, check_position, check_shapes, project, report_repairs
+from qpv_geo.ingest.text import report_reading
 from qpv_geo.ingest.vector import read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile, catalogue_entry
@@ -75,9 +76,9 @@ def read_contours(raw: RawFile, territory: Territory, settings: Settings) -> Con
     counts = _check_counts(table[readable], raw, territory, problems)
     problems.raise_if_any()
     checks = (
-        layer.check(raw.source.id),
+        report_reading(layer.remarks, f"{len(table)} entités", raw.source.id),
         *counts,
-        _repairs(by_epsg, raw.source.id),
+        report_repairs(list(by_epsg.values()), "code_qp", raw.source.id),
         _empty_fields(table, raw.source.id),
     )
     return Contours(by_epsg, raw.national, checks)
@@ -177,26 +178,6 @@ def _listed(table: pd.DataFrame) -> str:
     if table.empty or len(table) > _NAMED_AT_MOST:
         return ""
     return ": " + ", ".join(f"{row.code_qp} {row.lib_qp}" for row in table.itertuples())
-
-
-def _repairs(by_epsg: dict[int, gpd.GeoDataFrame], source_id: str) -> Check:
-    """Say how many official contours were repaired, and which changed most."""
-    changes = [
-        frame.assign(part=frame["ecart_reparation_m2"].abs() / frame.area) for frame in by_epsg.values()
-    ]
-    repaired = pd.concat(
-        [frame[["code_qp", "ecart_reparation_m2", "part"]].dropna() for frame in changes], ignore_index=True
-    )
-    if repaired.empty:
-        message = "Tous les contours officiels sont valides."
-        return Check("contours_repares", source_id, "conforme", "0", "0", message)
-    worst = repaired.loc[repaired["part"].idxmax()]
-    change = f"{worst['ecart_reparation_m2']:+.1f} m², soit {100 * worst['part']:.2f} %".replace(".", ",")
-    message = (
-        f"{len(repaired)} contours officiels invalides ont été réparés ; le plus grand écart relatif de "
-        f"surface est celui de {worst['code_qp']} ({change})."
-    )
-    return Check("contours_repares", source_id, "avertissement", "0", str(len(repaired)), message)
 
 
 def _empty_fields(table: pd.DataFrame, source_id: str) -> Check:

@@ -13,6 +13,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
+from qpv_geo.checks import Check
 from qpv_geo.ingest.contracts import Names, Problems
 from qpv_geo.zones import FrenchZone
 
@@ -222,3 +223,29 @@ def project(layer: gpd.GeoDataFrame, epsg: int, where: Names, problems: Problems
     repaired = repair(projected.geometry.to_numpy(), where, problems)
     projected["ecart_reparation_m2"] = repaired.change
     return projected.set_geometry(gpd.GeoSeries(repaired.geometries, crs=epsg))
+
+
+def report_repairs(layers: Sequence[gpd.GeoDataFrame], key: str, source_id: str) -> Check:
+    """Say how many official contours `project` repaired, and which changed most.
+
+    Parameters
+    ----------
+    layers
+        As `project` returns them.
+    key
+        Their column of codes.
+    source_id
+        Subject of the control.
+    """
+    parts = [layer.assign(part=layer["ecart_reparation_m2"].abs() / layer.area) for layer in layers]
+    repaired = pd.concat([part[[key, "ecart_reparation_m2", "part"]].dropna() for part in parts])
+    if repaired.empty:
+        message = "Tous les contours officiels sont valides."
+        return Check("contours_repares", source_id, "conforme", "0", "0", message)
+    worst = repaired.sort_values(["part", key]).iloc[-1]
+    change = f"{worst['ecart_reparation_m2']:+.1f} m², soit {100 * worst['part']:.2f} %".replace(".", ",")
+    message = (
+        f"{len(repaired)} contours officiels invalides ont été réparés ; le plus grand écart relatif de "
+        f"surface est celui de {worst[key]} ({change})."
+    )
+    return Check("contours_repares", source_id, "avertissement", "0", str(len(repaired)), message)

@@ -3,9 +3,9 @@
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qpv_geo.errors import ConfigurationError
 
@@ -36,6 +36,8 @@ class Indicator(BaseModel):
         two digits of the source's vintage.
     minimum, maximum
         Bounds of a sound value.
+    required
+        Whether the source is wrong without it; the others are listed when a file lacks them.
     qpv_layer
         Whether layer ``qpv`` carries it as a column.
     """
@@ -52,7 +54,22 @@ class Indicator(BaseModel):
     codes: dict[str, tuple[str, ...]]
     minimum: float | None = 0.0
     maximum: float | None = None
+    required: bool = False
     qpv_layer: bool = False
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        return self
+
+    def spellings(self, zone: str, vintage: str) -> tuple[str, ...]:
+        """Return the producer's codes for a kind of zone and a vintage, in order of preference.
+
+        A zone without codes of its own has those of the QPV: producers ship both in one archive.
+        """
+        codes = self.codes.get(zone) or self.codes.get("qpv", ())
+        return tuple(code.replace("{yy}", vintage[-2:]) for code in codes)
 
 
 class Registry(BaseModel):
@@ -61,6 +78,17 @@ class Registry(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     indicators: tuple[Indicator, ...]
+
+    @model_validator(mode="after")
+    def _one_name_per_code(self) -> Self:
+        owners: dict[tuple[str, str, str], str] = {}
+        for indicator in self.indicators:
+            for zone, codes in indicator.codes.items():
+                for code in codes:
+                    owner = owners.setdefault((indicator.source, zone, code.upper()), indicator.id)
+                    if owner != indicator.id:
+                        raise ValueError(f"code {code!r} is given to {owner} and to {indicator.id}")
+        return self
 
     def of_source(self, source_id: str) -> tuple[Indicator, ...]:
         """Return the indicators that one source holds."""

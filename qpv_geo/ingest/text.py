@@ -1,7 +1,9 @@
-"""Bytes to text, whichever of its two encodings a French publisher chose."""
+"""Text: from bytes, whichever of two encodings a French publisher chose, and remarks on it for the reader."""
 
 import codecs
+from collections.abc import Sequence
 
+from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import SourceContentError
 
 _MARKUP = b"<"
@@ -61,3 +63,16 @@ def refuse_page(data: bytes, label: str) -> None:
             f"{label}: expected a data file, found a web page or an error document ({beginning!r}…). "
             "The site may be down or the file may have moved: open its address in a browser"
         )
+
+
+def report_reading(remarks: Sequence[str], found: str, subject: str) -> Check:
+    """Return the control of the reading of a file: what was found in it, and what was unusual."""
+    outcome: Outcome = "avertissement" if remarks else "conforme"
+    message = sentence(remarks) or "Fichier lu sans remarque."
+    return Check("lecture_du_fichier", subject, outcome, "", found, message)
+
+
+def sentence(remarks: Sequence[str]) -> str:
+    """Join remarks into a French sentence; none make an empty one."""
+    text = " ; ".join(remarks)
+    return text and f"{text[0].upper()}{text[1:]}."

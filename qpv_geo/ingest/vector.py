@@ -17,7 +17,6 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.attributes import clean_text
 from qpv_geo.ingest.contracts import Names, Problems, find_columns
@@ -52,12 +51,6 @@ class Layer:
     name: str
     label: str
     remarks: tuple[str, ...]
-
-    def check(self, source_id: str) -> Check:
-        """Return the control of the reading."""
-        message = "Fichier lu sans remarque." if not self.remarks else " ; ".join(self.remarks) + "."
-        outcome: Outcome = "avertissement" if self.remarks else "conforme"
-        return Check("lecture_du_fichier", source_id, outcome, "", f"{len(self.frame)} entités", message)
 
     def names(self, codes: pd.Series) -> Names:
         """Name each feature as a user finds it: its number in the file, from 1, and its code."""

@@ -23,7 +23,13 @@ _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class LayerField(BaseModel):
-    """One published field: official or lower-snake-case name, French alias and description, unit."""
+    """One published field: official or lower-snake-case name, French alias and description, unit.
+
+    Attributes
+    ----------
+    optional
+        For a field of the key: whether it may be empty all the same.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,6 +37,7 @@ class LayerField(BaseModel):
     alias: str
     description: str = ""
     unit: str = ""
+    optional: bool = False
 
     @property
     def comment(self) -> str:

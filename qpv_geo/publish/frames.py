@@ -47,8 +47,8 @@ def conform(frames: Mapping[str, pd.DataFrame], layers: Mapping[str, Layer], eps
     ------
     PublicationError
         With all problems of all layers: undeclared layer or column, missing column, value of another type,
-        infinite number, key that is not unique, geometry that is missing, empty, invalid, three-dimensional,
-        of another type or in another CRS.
+        infinite number, key that is missing or not unique, geometry that is missing, empty, invalid,
+        three-dimensional, of another type or in another CRS.
     """
     problems = [f"layer {name} is not declared in fields.toml" for name in frames if name not in layers]
     conformed: Frames = {}
@@ -81,11 +81,28 @@ def _conform_layer(frame: pd.DataFrame, layer: Layer, epsg: int, problems: list[
         where = f"layer {layer.name}, field {name}"
         data[name] = _conform_column(frame[name].reset_index(drop=True), field.type, where, problems)
     result = pd.DataFrame(data)
-    if (twice := result.duplicated(list(layer.key))).any():
-        rows = result.loc[twice, list(layer.key)].head(_NAMED_AT_MOST).to_dict("records")
+    _check_key(result, layer, problems)
+    return (
+        _with_geometry(result, frame, layer, epsg, problems)
+        if isinstance(frame, gpd.GeoDataFrame)
+        else result
+    )
+
+
+def _check_key(result: pd.DataFrame, layer: Layer, problems: list[str]) -> None:
+    key = list(layer.key)
+    twice = result.duplicated(key)
+    if twice.any():
+        rows = result.loc[twice, key].head(_NAMED_AT_MOST).to_dict("records")
         problems.append(f"layer {layer.name}: {int(twice.sum())} rows repeat a key: {rows}")
-    if not isinstance(frame, gpd.GeoDataFrame):
-        return result
+    required = [name for name in key if not layer.fields[name].optional]
+    missing = result[required].isna().sum()
+    problems += [f"layer {layer.name}: {count} rows lack {name}" for name, count in missing.items() if count]
+
+
+def _with_geometry(
+    result: pd.DataFrame, frame: gpd.GeoDataFrame, layer: Layer, epsg: int, problems: list[str]
+) -> pd.DataFrame:
     found = frame.crs.to_epsg() if frame.crs else None
     if found != epsg:
         problems.append(f"layer {layer.name}: expected EPSG:{epsg}, found {frame.crs and frame.crs.name}")

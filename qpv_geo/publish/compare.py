@@ -1,0 +1,170 @@
+"""What was written against what was meant and against the raw files, value by value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.publish.compare_contours import compare_communes, compare_measures, compare_qpv
+from qpv_geo.publish.compare_figures import (
+    compare_contract,
+    compare_sources,
+    compare_statistics,
+    compare_wide,
+)
+from qpv_geo.publish.differences import Difference, row_names
+from qpv_geo.publish.fields import Layer
+from qpv_geo.publish.frames import Frames
+from qpv_geo.publish.geopackage import geopackage_name
+from qpv_geo.publish.originals import Originals
+from qpv_geo.publish.provenance import Raws
+from qpv_geo.publish.readers import Reading, read_csv, read_geojson, read_geopackage
+from qpv_geo.settings import Settings
+from qpv_geo.territory import Territory
+
+_NAMED_AT_MOST = 20
+_ROWS = "number of rows"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A release in memory, as it was handed to the writers.
+
+    Attributes
+    ----------
+    frames
+        All layers, in the territory's CRS.
+    rounded
+        Spatial layers as the GeoJSON files hold them.
+    layers
+        Their declarations.
+    """
+
+    frames: Frames
+    rounded: Frames
+    layers: Mapping[str, Layer]
+
+
+def compare_release(
+    folder: Path,
+    written: Written,
+    raws: Raws,
+    *,
+    territory: Territory,
+    registry: Registry,
+    settings: Settings,
+) -> None:
+    """Read every file of a release back, without GDAL, and compare each value.
+
+    Twice: with the layers in memory, so that no writer changed anything; and with the raw files, read again
+    by other means than ingestion, so that nothing got lost between the official file and the published one.
+    Official vertices must be the published ones, reprojected (a micrometre; in GeoJSON a ten-millionth of a
+    degree); repaired contours must follow the official lines and differ in area by what is recorded; each
+    statistic must be what its raw cell says, and each absence must have its status.
+
+    Parameters
+    ----------
+    folder
+        The release.
+    written
+        What it should hold.
+    raws
+        The raw files that it was made from.
+    territory, registry
+        What the contract says, and which column is which indicator.
+    settings
+        Limits of archives.
+
+    Raises
+    ------
+    PublicationError
+        With file, layer, row, field, published and expected value of each difference.
+    """
+    files = read_back(folder, written, territory)
+    unlike = [
+        difference
+        for readings, meant in files
+        for name, reading in readings.items()
+        for difference in _compare_written(reading, meant[name], written.layers[name])
+    ]
+    differences = {difference.place: difference for difference in unlike}
+    if not any(difference.field == _ROWS for difference in unlike):
+        formats = [readings for readings, _ in files]
+        against_raw = _compare_raw(formats, Originals(raws, settings), territory, registry)
+        differences |= {difference.place: difference for difference in compare_sources(raws) + against_raw}
+    if differences:
+        raise PublicationError(_message(folder, list(differences.values())))
+
+
+def read_back(
+    folder: Path, written: Written, territory: Territory
+) -> list[tuple[dict[str, Reading], Frames]]:
+    """Return what each format holds, by layer, and what it should hold: GeoPackage, GeoJSON, CSV."""
+    layers, frames, rounded = written.layers, written.frames, written.rounded
+    geopackage = read_geopackage(folder / geopackage_name(territory.id), [layers[name] for name in frames])
+    geojson = {name: read_geojson(folder / "geojson" / f"{name}.geojson", layers[name]) for name in rounded}
+    tables = {name: read_csv(folder / "csv" / f"{name}.csv", layers[name]) for name in frames}
+    return [(geopackage, frames), (geojson, rounded), (tables, frames)]
+
+
+def _compare_raw(
+    formats: list[dict[str, Reading]], originals: Originals, territory: Territory, registry: Registry
+) -> list[Difference]:
+    figures = formats[0]["statistiques"].attributes
+    differences = []
+    for readings in formats:
+        differences += compare_qpv(readings, originals, territory)
+        differences += compare_communes(readings, originals, territory)
+        differences += compare_measures(readings)
+        differences += compare_statistics(readings, originals)
+        differences += compare_wide(readings["qpv"], figures, registry)
+        if "contrat_de_ville" in readings:
+            differences += compare_contract(readings["contrat_de_ville"], figures, territory)
+    return differences
+
+
+def _compare_written(reading: Reading, meant: pd.DataFrame, layer: Layer) -> list[Difference]:
+    """Compare one layer of one file with the frame that it was written from, exactly."""
+    file = reading.path.name
+    if len(reading.attributes) != len(meant):
+        return [Difference(file, layer.name, "", _ROWS, len(reading.attributes), len(meant))]
+    differences = []
+    if not reading.attributes.equals(meant[list(layer.fields)]):
+        for field in layer.fields:
+            published, expected = reading.attributes[field], meant[field]
+            equal = (published.isna() & expected.isna()) | (published == expected).fillna(value=False)
+            rows = np.flatnonzero(~equal)
+            differences += [
+                Difference(file, layer.name, name, field, published.iloc[row], expected.iloc[row])
+                for row, name in zip(rows, row_names(meant.iloc[rows], layer.key), strict=True)
+            ]
+    if isinstance(meant, gpd.GeoDataFrame) and reading.geometry is not None:
+        shapes, wanted = reading.geometry, meant.geometry.to_numpy()
+        rows = np.flatnonzero(shapely.to_wkb(shapes) != shapely.to_wkb(wanted))
+        differences += [
+            Difference(file, layer.name, name, "geometry", _shown(shapes[row]), _shown(wanted[row]))
+            for row, name in zip(rows, row_names(meant.iloc[rows], layer.key), strict=True)
+        ]
+    return differences
+
+
+def _shown(geometry: BaseGeometry | None) -> str:
+    return "none" if geometry is None else str(shapely.to_wkt(geometry, rounding_precision=7))[:80]
+
+
+def _message(folder: Path, differences: list[Difference]) -> str:
+    lines = [f"- {difference}" for difference in differences[:_NAMED_AT_MOST]]
+    if len(differences) > _NAMED_AT_MOST:
+        lines.append(f"- and {len(differences) - _NAMED_AT_MOST} more")
+    return (
+        f"{folder.name}: nothing is published, what was written is not what was read ({len(differences)} "
+        "differences). Run again; if it stays so, this is an error of qpv-geo to report with this message:\n"
+        + "\n".join(lines)
+    )

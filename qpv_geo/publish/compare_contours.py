@@ -1,0 +1,226 @@
+"""Published contours against the official ones: attributes, vertices, repairs, measures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from qpv_geo.publish.differences import Difference, row_names
+from qpv_geo.publish.geojson import DECIMALS
+from qpv_geo.publish.originals import Features, Originals, projector
+from qpv_geo.publish.readers import Reading
+from qpv_geo.territory import Territory
+
+_WGS84 = 4326
+# How far a published vertex may be from the official one, reprojected: metres, and degrees in GeoJSON.
+_METRES, _DEGREES = 1e-6, 10.0**-DECIMALS
+# How far a vertex of a repaired contour may be from the official lines, in metres: the precision of the file,
+# that of rounding and snapping in GeoJSON.
+_OFF_LINE, _OFF_LINE_ROUNDED = 1e-6, 0.03
+# Relative: areas are sums of large products.
+_AREA = 1e-9
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Which published field is which official property."""
+
+    layer: str
+    key: str
+    fields: Mapping[str, str]
+
+
+_QPV_FIELDS = (
+    *("code_qp", "lib_qp", "insee_reg", "lib_reg", "insee_dep", "lib_dep"),
+    *("insee_com", "lib_com", "siren_epci"),
+)
+_QPV = _Kind("qpv", "code_qp", {name: name for name in _QPV_FIELDS})
+_COMMUNES = _Kind(
+    "communes",
+    "insee_com",
+    {
+        "insee_com": "code",
+        "nom_com": "nom",
+        "siren_epci": "codeEpci",
+        "insee_dep": "codeDepartement",
+        "insee_reg": "codeRegion",
+        "population": "population",
+    },
+)
+
+
+def compare_qpv(
+    readings: Mapping[str, Reading], originals: Originals, territory: Territory
+) -> list[Difference]:
+    """Compare layer ``qpv`` with the official file; each QPV that declares the EPCI must be there."""
+    features = originals.features("qpv_2024")
+    declaring = {
+        code
+        for code, row in features.rows.items()
+        if territory.epci in [part.strip() for part in (row["siren_epci"] or "").split(",")]
+    }
+    return _compare(readings, _QPV, features, declaring, territory.epsg)
+
+
+def compare_communes(
+    readings: Mapping[str, Reading], originals: Originals, territory: Territory
+) -> list[Difference]:
+    """Compare layer ``communes`` with the official file; each commune of the EPCI must be there."""
+    features = originals.features("communes_epci")
+    members = {code for code, row in features.rows.items() if row["codeEpci"] == territory.epci}
+    return _compare(readings, _COMMUNES, features, members, territory.epsg)
+
+
+def _compare(
+    readings: Mapping[str, Reading], kind: _Kind, features: Features, expected: set[str], epsg: int
+) -> list[Difference]:
+    reading = readings[kind.layer]
+    file, origin = reading.path.name, features.raw.label
+    attributes = reading.attributes
+    codes = attributes[kind.key].tolist()
+    differences = [
+        Difference(file, kind.layer, code, kind.key, None, code, origin)
+        for code in sorted(expected - set(codes))
+    ]
+    columns = {field: attributes[field].tolist() for field in kind.fields}
+    changes = attributes["ecart_reparation_m2"].tolist()
+    for row, code in enumerate(codes):
+        official = features.rows.get(code)
+        if official is None:
+            differences.append(Difference(file, kind.layer, code, kind.key, code, None, origin))
+            continue
+        for field, name in kind.fields.items():
+            published = columns[field][row]
+            found = None if pd.isna(published) else str(published)
+            if found != official[name]:
+                differences.append(Difference(file, kind.layer, code, field, found, official[name], origin))
+        if reading.geometry is None:
+            continue
+        problem = _shape_problem(reading, row, _Official(features, code, epsg), changes[row])
+        if problem:
+            differences.append(
+                Difference(file, kind.layer, code, "geometry", problem, "the official contour", origin)
+            )
+    return differences
+
+
+@dataclass(frozen=True)
+class _Official:
+    """An official contour, and the projected CRS in which it is measured and repaired."""
+
+    features: Features
+    code: str
+    epsg: int
+
+    def in_crs(self, epsg: int) -> BaseGeometry:
+        return self.features.geometry(self.code, epsg)
+
+
+def _shape_problem(reading: Reading, row: int, official: _Official, change: float) -> str:
+    """Say in a few words how a published contour differs from the official one; empty if it does not."""
+    published = None if reading.geometry is None else reading.geometry[row]
+    if published is None or shapely.is_empty(published):
+        return "no geometry"
+    projected = official.in_crs(official.epsg)
+    repaired = not shapely.is_valid(projected)
+    if repaired == pd.isna(change):
+        return f"repair recorded: {change}, official contour valid: {not repaired}"
+    if reading.epsg == _WGS84:
+        degrees = official.in_crs(_WGS84)
+        rounded = shapely.transform(degrees, lambda points: np.round(points, DECIMALS))
+        if not repaired and shapely.is_valid(rounded):
+            return _vertex_problem(published, degrees, _DEGREES, "degrees")
+        flat = shapely.transform(published, projector(_WGS84, official.epsg))
+        slack = shapely.length(flat) * _OFF_LINE_ROUNDED
+        return _line_problem(flat, projected, 0.0 if pd.isna(change) else change, _OFF_LINE_ROUNDED, slack)
+    if not repaired:
+        return _vertex_problem(published, projected, _METRES, "m")
+    return _line_problem(published, projected, change, _OFF_LINE, _AREA * shapely.area(projected))
+
+
+def _vertex_problem(published: BaseGeometry, official: BaseGeometry, tolerance: float, unit: str) -> str:
+    """Compare vertices one by one; the direction of rings is not compared, GeoJSON prescribes its own."""
+    one, other = (shapely.orient_polygons(shape) for shape in (published, official))
+    sizes, official_sizes = (shapely.get_num_coordinates(_rings(shape)) for shape in (one, other))
+    if not np.array_equal(sizes, official_sizes):
+        return f"rings of {sizes.tolist()} vertices in place of {official_sizes.tolist()}"
+    distance = np.abs(shapely.get_coordinates(one) - shapely.get_coordinates(other)).max()
+    # The last binary digit of a rounded decimal is not a difference.
+    return f"a vertex {distance:g} {unit} away" if distance > tolerance * (1 + 1e-6) else ""
+
+
+def _rings(shape: BaseGeometry) -> np.ndarray:
+    return shapely.get_rings(shapely.get_parts(shape))
+
+
+def _line_problem(
+    published: BaseGeometry, official: BaseGeometry, change: float, tolerance: float, slack: float
+) -> str:
+    """Check that a repaired contour has its vertices on the official lines, and the area recorded."""
+    lines = shapely.multilinestrings([shapely.LineString(ring.coords) for ring in _rings(official)])
+    away = shapely.distance(shapely.points(shapely.get_coordinates(published)), lines).max()
+    if away > tolerance:
+        return f"a vertex {away:g} m away from the official lines"
+    expected = shapely.area(official) + change
+    found = shapely.area(published)
+    return f"area {found} m² in place of {expected} m²" if abs(found - expected) > slack else ""
+
+
+def compare_measures(readings: Mapping[str, Reading]) -> list[Difference]:
+    """Compare published areas, lengths, shares and sums with what the published rows and geometries give."""
+    differences = []
+    for name, reading in readings.items():
+        for field, measure in (("surface_m2", shapely.area), ("perimetre_m", shapely.length)):
+            if reading.geometry is None or reading.epsg == _WGS84 or field not in reading.attributes:
+                continue
+            differences += _unequal(reading, name, field, pd.Series(measure(reading.geometry)), _AREA)
+    if "qpv_commune" in readings:
+        differences += _compare_pieces(readings)
+    if "epci" in readings:
+        differences += _compare_sums(readings)
+    return differences
+
+
+def _compare_pieces(readings: Mapping[str, Reading]) -> list[Difference]:
+    """Check that the pieces of each QPV add up to its area, and that shares are of what they say."""
+    reading, pieces = readings["qpv_commune"], readings["qpv_commune"].attributes
+    qpv = readings["qpv"].attributes.set_index("code_qp")["surface_m2"]
+    communes = readings["communes"].attributes.set_index("insee_com")["surface_m2"]
+    whole = pieces["code_qp"].map(qpv)
+    total = pieces.groupby("code_qp")["surface_m2"].transform("sum")
+    surface = pieces["surface_m2"]
+    differences = _unequal(reading, "qpv_commune", "surface_m2", surface * whole / total, 1e-6)
+    differences += _unequal(reading, "qpv_commune", "part_qpv", 100 * surface / whole, 1e-6)
+    share = 100 * surface / pieces["insee_com"].map(communes)
+    return differences + _unequal(reading, "qpv_commune", "part_commune", share, 1e-6)
+
+
+def _compare_sums(readings: Mapping[str, Reading]) -> list[Difference]:
+    reading, communes = readings["epci"], readings["communes"].attributes
+    sums = {
+        "population": communes["population"].sum(min_count=len(communes)),
+        "nb_communes": len(communes),
+        "nb_qpv": len(readings["qpv"].attributes),
+    }
+    differences = []
+    for field, value in sums.items():
+        differences += _unequal(reading, "epci", field, pd.Series([value], dtype="Float64"), 0.0)
+    return differences
+
+
+def _unequal(
+    reading: Reading, layer: str, field: str, expected: pd.Series, tolerance: float
+) -> list[Difference]:
+    """Return where a field differs from what it should be by more than a relative tolerance."""
+    published = reading.attributes[field].astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
+    wanted = expected.astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
+    equal = np.isclose(published, wanted, rtol=tolerance, atol=0, equal_nan=True)
+    rows = np.flatnonzero(~equal)
+    names = row_names(reading.attributes.iloc[rows], reading.attributes.columns[:1])
+    return [
+        Difference(reading.path.name, layer, name, field, published[row], wanted[row])
+        for row, name in zip(rows, names, strict=True)
+    ]

@@ -1,0 +1,201 @@
+"""Published figures against the raw cells they come from, and against what is derived from them."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.publish.differences import Difference, row_names
+from qpv_geo.publish.originals import Originals, meaning
+from qpv_geo.publish.provenance import Raws, present
+from qpv_geo.publish.readers import Reading
+from qpv_geo.sources.raw import digest
+from qpv_geo.territory import ContractQpv, Territory
+
+_KEY = ("zone", "code", "indicateur", "millesime")
+_CELL = ["source", "fichier", "code_producteur"]
+# Which figure of the contract is compared with which indicator.
+_CONTRACT = {
+    "population_municipale": "population",
+    "taux_pauvrete_60": "taux_pauvrete",
+    "part_familles_monoparentales": "part_familles_monoparentales",
+}
+
+
+def compare_sources(raws: Raws) -> list[Difference]:
+    """Check that each raw file is still the one whose checksum is published."""
+    differences = []
+    for raw in present(raws):
+        sha256, size = digest(raw.path)
+        for field, published, found in (("sha256", raw.sha256, sha256), ("taille_octets", raw.size, size)):
+            if published != found:
+                row = raw.source.id
+                differences.append(Difference("sources", "sources", row, field, published, found, raw.label))
+    return differences
+
+
+def compare_statistics(readings: Mapping[str, Reading], originals: Originals) -> list[Difference]:
+    """Compare each row of ``statistiques`` with its raw cell, and find cells that have no row.
+
+    A cell is found by source, file and the producer's column, on the row of the zone's code. For each file,
+    every published code must have every published column, and every published QPV that the file holds must
+    have its rows.
+    """
+    if "statistiques" not in readings:
+        return []
+    reading = readings["statistiques"]
+    table = reading.attributes
+    differences = _without_origin(reading)
+    values = np.full(len(table), np.nan)
+    statuses = np.full(len(table), None, dtype=object)
+    for (source, member, column), rows in _by(table, _CELL):
+        cells = originals.cells(source, member).columns.get(column, {})
+        said = {code: meaning(cells.get(code)) for code in table["code"].iloc[rows].unique()}
+        values[rows] = [said[code][0] for code in table["code"].iloc[rows]]
+        statuses[rows] = [said[code][1] for code in table["code"].iloc[rows]]
+    differences += _cells_that_differ(reading, originals, values, statuses)
+    return differences + _cells_without_row(readings, originals)
+
+
+def _by(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    """Yield the positions of the rows that share texts; rows without one of the texts are left out."""
+    for key, rows in table.groupby(columns, sort=False).indices.items():
+        yield tuple(str(part) for part in np.array(key, dtype=object)), np.asarray(rows)
+
+
+def _without_origin(reading: Reading) -> list[Difference]:
+    table = reading.attributes
+    rows = np.flatnonzero(table[_CELL].isna().any(axis=1))
+    return [
+        Difference(reading.path.name, "statistiques", name, ", ".join(_CELL), None, "the place of a raw cell")
+        for name in row_names(table.iloc[rows], _KEY)
+    ]
+
+
+def _cells_that_differ(
+    reading: Reading, originals: Originals, values: np.ndarray, statuses: np.ndarray
+) -> list[Difference]:
+    table = reading.attributes
+    published = table["valeur"].to_numpy()
+    same_value = (published == values) | (np.isnan(published) & np.isnan(values))
+    same_status = table["statut"].to_numpy() == statuses
+    rows = np.flatnonzero(~(same_value & same_status) & table[_CELL].notna().all(axis=1).to_numpy())
+    differences = []
+    for row, name in zip(rows, row_names(table.iloc[rows], _KEY), strict=True):
+        source, member, column = table[_CELL].iloc[row]
+        cells = originals.cells(source, member)
+        cell = cells.columns.get(column, {}).get(table["code"].iloc[row])
+        found = f"{published[row]} ({table['statut'].iloc[row]})"
+        origin = f"{cells.raw.label}, {member}, column {column}"
+        differences.append(Difference(reading.path.name, "statistiques", name, "valeur", found, cell, origin))
+    return differences
+
+
+def _cells_without_row(readings: Mapping[str, Reading], originals: Originals) -> list[Difference]:
+    reading = readings["statistiques"]
+    table = reading.attributes
+    differences = []
+    for (zone, source, member), positions in _by(table, ["zone", "source", "fichier"]):
+        rows = table.iloc[positions]
+        cells = originals.cells(source, member)
+        columns = rows["code_producteur"].unique()
+        held = set().union(*(cells.columns.get(column, {}) for column in columns))
+        wanted = set(rows["code"])
+        if zone == "qpv":
+            wanted |= held & set(readings["qpv"].attributes["code_qp"])
+        there = set(zip(rows["code"], rows["code_producteur"], strict=True))
+        differences += [
+            Difference(
+                reading.path.name,
+                "statistiques",
+                f"{zone} / {code}",
+                column,
+                "no row",
+                cells.columns.get(column, {}).get(code),
+                f"{cells.raw.label}, {member}",
+            )
+            for code in sorted(wanted)
+            for column in columns
+            if (code, column) not in there
+        ]
+    return differences
+
+
+def compare_wide(reading: Reading, figures: pd.DataFrame, registry: Registry) -> list[Difference]:
+    """Compare the indicator columns of layer ``qpv`` with the rows of ``statistiques``, latest vintage.
+
+    Parameters
+    ----------
+    reading
+        Layer ``qpv``.
+    figures
+        Layer ``statistiques``, already compared with the raw files.
+    registry
+        Says which indicators are columns.
+    """
+    latest = _latest(figures)
+    differences = []
+    for indicator in registry.indicators:
+        if indicator.qpv_layer:
+            columns = {
+                "valeur": indicator.id,
+                "statut": f"{indicator.id}_statut",
+                "millesime": f"{indicator.id}_millesime",
+            }
+            codes = reading.attributes["code_qp"]
+            wanted = _looked_up(latest, codes, pd.Series(indicator.id, index=codes.index))
+            differences += _compare_looked_up(reading, "qpv", ["code_qp"], wanted, columns)
+    return differences
+
+
+def compare_contract(reading: Reading, figures: pd.DataFrame, territory: Territory) -> list[Difference]:
+    """Compare layer ``contrat_de_ville`` with the territory's contract and with ``statistiques``."""
+    table = reading.attributes
+    wanted = _looked_up(_latest(figures), table["code_qp"], table["indicateur"])
+    columns = {"valeur": "valeur_insee", "statut": "statut_insee", "millesime": "millesime_insee"}
+    key = ["code_qp", "indicateur"]
+    differences = _compare_looked_up(reading, "contrat_de_ville", key, wanted, columns)
+    entries = {entry.code_qp: entry for entry in territory.contrat.qpv} if territory.contrat else {}
+    stated = [
+        _stated(entries.get(code), indicator)
+        for code, indicator in zip(table["code_qp"], table["indicateur"], strict=True)
+    ]
+    contract = pd.DataFrame({"valeur": stated, "ecart": wanted["valeur"].to_numpy() - np.array(stated)})
+    columns = {"valeur": "valeur_contrat", "ecart": "ecart"}
+    return differences + _compare_looked_up(reading, "contrat_de_ville", key, contract, columns)
+
+
+def _stated(entry: ContractQpv | None, indicator: str) -> float:
+    figure = getattr(entry, _CONTRACT[indicator]) if entry and indicator in _CONTRACT else None
+    return float("nan") if figure is None else float(figure)
+
+
+def _latest(figures: pd.DataFrame) -> pd.DataFrame:
+    """Return value, status and vintage of the latest row of each QPV and indicator."""
+    of_qpv = figures[figures["zone"] == "qpv"].sort_values("millesime", kind="stable")
+    latest = of_qpv.drop_duplicates(["code", "indicateur"], keep="last")
+    return latest.set_index(["code", "indicateur"])[["valeur", "statut", "millesime"]]
+
+
+def _looked_up(latest: pd.DataFrame, codes: pd.Series, indicators: pd.Series) -> pd.DataFrame:
+    """Return the latest figure of each pair; a pair that no source holds is ``non_disponible``."""
+    pairs = pd.MultiIndex.from_arrays([codes, indicators], names=latest.index.names)
+    found = latest.reindex(pairs).reset_index(drop=True)
+    found["statut"] = found["statut"].where(found["statut"].notna(), "non_disponible")
+    return found
+
+
+def _compare_looked_up(
+    reading: Reading, layer: str, key: list[str], wanted: pd.DataFrame, columns: Mapping[str, str]
+) -> list[Difference]:
+    differences = []
+    for source, field in columns.items():
+        published, expected = reading.attributes[field], wanted[source]
+        equal = (published.isna() & expected.isna()) | (published == expected)
+        rows = np.flatnonzero(~equal)
+        differences += [
+            Difference(reading.path.name, layer, name, field, published.iloc[row], expected.iloc[row])
+            for row, name in zip(rows, row_names(reading.attributes.iloc[rows], key), strict=True)
+        ]
+    return differences

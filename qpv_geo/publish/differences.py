@@ -1,0 +1,46 @@
+"""A difference between what is published and what should be."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value that is not what it should be.
+
+    Attributes
+    ----------
+    file, layer, row, field
+        Where; an empty row stands for the whole layer.
+    published, expected
+        What is there, and what should be.
+    origin
+        The raw file that says so, empty for the layer in memory.
+    """
+
+    file: str
+    layer: str
+    row: str
+    field: str
+    published: object
+    expected: object
+    origin: str = ""
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """Where it is: a value is reported once, whatever it was compared with."""
+        return self.file, self.layer, self.row, self.field
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        row = f", row {self.row}" if self.row else ""
+        said = f"raw {self.expected!r} ({self.origin})" if self.origin else f"expected {self.expected!r}"
+        where = f"{self.file}, layer {self.layer}{row}, field {self.field}"
+        return f"{where}: published {self.published!r}, {said}"
+
+
+def row_names(frame: pd.DataFrame, key: Iterable[str]) -> list[str]:
+    """Name each row by its key, as messages do."""
+    return [" / ".join(str(part) for part in row) for row in frame[list(key)].to_numpy()]

@@ -1,0 +1,270 @@
+"""The raw files read once more, by other means than ingestion: json, sqlite3 and csv."""
+
+import csv
+import io
+import json
+import re
+import sqlite3
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+import shapely.geometry
+from pyproj import CRS, Transformer
+from shapely.geometry.base import BaseGeometry
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.ingest.text import decode
+from qpv_geo.ingest.vector import read_layer
+from qpv_geo.publish.readers import parse_blob
+from qpv_geo.settings import Settings
+from qpv_geo.sources.archive import read_member
+from qpv_geo.sources.raw import RawFile
+
+# How official files write that there is no value, and what that means.
+_NOTHING = {"", "NA"}
+_MARKS = {
+    "s": "secret",
+    "nd": "non_disponible",
+    "ns": "non_significatif",
+    "": "non_disponible",
+}
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of an official vector file.
+
+    Attributes
+    ----------
+    raw
+        The file.
+    rows
+        By code, its properties under their declared names, as text or None.
+    shapes
+        By code, what builds its geometry.
+    crs
+        As the file declares it; WGS84 if a GeoJSON declares none.
+    """
+
+    raw: RawFile
+    rows: dict[str, dict[str, str | None]]
+    shapes: dict[str, Callable[[], BaseGeometry]]
+    crs: CRS
+
+    def geometry(self, code: str, epsg: int) -> BaseGeometry:
+        """Return a feature's official geometry, each vertex reprojected to a CRS, x first."""
+        return shapely.transform(shapely.force_2d(self.shapes[code]()), projector(self.crs, epsg))
+
+
+@cache
+def projector(crs: CRS | int, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what reprojects an array of points (n, 2), x first."""
+    project = Transformer.from_crs(crs, epsg, always_xy=True).transform
+    return lambda points: np.column_stack(project(points[:, 0], points[:, 1]))
+
+
+def read_features(raw: RawFile, settings: Settings) -> Features:
+    """Read a vector file again.
+
+    GeoJSON is read with json, a GeoPackage with sqlite3. A Shapefile is read with GDAL, as ingestion does,
+    for want of another reader: the comparison then proves what was done after reading.
+
+    Raises
+    ------
+    PublicationError
+        If the file cannot be read any more, or a declared column is not there.
+    """
+    read = {"geojson": _read_geojson, "gpkg": _read_geopackage, "shp": _read_shapefile}.get(raw.source.format)
+    if read is None:
+        raise PublicationError(f"{raw.label}: format {raw.source.format!r} holds no contours")
+    try:
+        properties, shapes, crs = read(raw, settings)
+        names = _declared_names(raw, list(properties[0]))
+        rows = [{name: _as_text(row[found]) for name, found in names.items()} for row in properties]
+        codes = [row[raw.source.key[0]] for row in rows]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, sqlite3.Error) as error:
+        raise PublicationError(
+            f"{raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
+        ) from error
+    return Features(
+        raw,
+        {code: row for code, row in zip(codes, rows, strict=True) if code},
+        {code: shape for code, shape in zip(codes, shapes, strict=True) if code},
+        crs,
+    )
+
+
+_Shapes = list[Callable[[], BaseGeometry]]
+_Found = tuple[list[dict[str, Any]], _Shapes, CRS]
+
+
+def _read_geojson(raw: RawFile, settings: Settings) -> _Found:
+    member = read_member(raw, raw.source.member, settings)
+    document = json.loads(decode(member.data, raw.label)[0])
+    name = ((document.get("crs") or {}).get("properties") or {}).get("name", "EPSG:4326")
+    features = document["features"]
+    shapes: _Shapes = [partial(shapely.geometry.shape, feature["geometry"]) for feature in features]
+    return [feature["properties"] for feature in features], shapes, CRS.from_user_input(name)
+
+
+def _read_geopackage(raw: RawFile, settings: Settings) -> _Found:
+    member = read_member(raw, raw.source.member, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "original.gpkg"
+        path.write_bytes(member.data)
+        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as database:
+            table, column, epsg = database.execute(
+                "SELECT table_name, column_name, organization_coordsys_id "
+                "FROM gpkg_geometry_columns JOIN gpkg_spatial_ref_sys USING (srs_id)"
+            ).fetchone()
+            cursor = database.execute(f'SELECT * FROM "{table}" ORDER BY rowid')  # noqa: S608 - the only layer
+            names = [description[0] for description in cursor.description]
+            properties = [dict(zip(names, cells, strict=True)) for cells in cursor]
+    blobs = [row.pop(column) for row in properties]
+    shapes: _Shapes = [partial(_from_blob, blob) for blob in blobs]
+    return properties, shapes, CRS.from_epsg(epsg)
+
+
+def _from_blob(blob: bytes) -> BaseGeometry:
+    return shapely.from_wkb(parse_blob(blob).wkb)
+
+
+def _read_shapefile(raw: RawFile, settings: Settings) -> _Found:
+    frame = read_layer(raw, settings).frame
+    shapes: _Shapes = [partial(shapely.force_2d, geometry) for geometry in frame.geometry]
+    return frame.drop(columns=frame.geometry.name).to_dict("records"), shapes, frame.crs
+
+
+def _declared_names(raw: RawFile, found: list[str]) -> dict[str, str]:
+    """Return the file's spelling of each declared column."""
+    return {
+        name: next(column for spelling in spellings for column in found if column.strip() == spelling)
+        for name, spellings in raw.source.columns.items()
+    }
+
+
+def _as_text(value: object) -> str | None:
+    """Return a property as text, None where there is nothing; a whole float is a code that lost its type."""
+    if value is None or value != value:  # noqa: PLR0124 - NaN alone differs from itself
+        return None
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    return None if text in _NOTHING else text
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of an official table, as text.
+
+    Attributes
+    ----------
+    raw
+        The file.
+    columns
+        By column, cells by code.
+    """
+
+    raw: RawFile
+    columns: Mapping[str, Mapping[str, str]]
+
+
+def read_cells(raw: RawFile, member: str, settings: Settings) -> Cells:
+    """Read a table again with csv.
+
+    Parameters
+    ----------
+    raw
+        The source's bytes.
+    member
+        Name of the data file as layer ``statistiques`` gives it.
+    settings
+        Limits of archives.
+
+    Raises
+    ------
+    PublicationError
+        If the file cannot be read any more, has another format, or none of its columns is the declared key.
+    """
+    if raw.source.format != "csv":
+        raise PublicationError(f"{raw.label}: no second reader for format {raw.source.format!r}")
+    try:
+        data = read_member(raw, rf"(.*/)?{re.escape(member)}", settings).data
+        text, _ = decode(data, raw.label)
+        header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=";")
+        names = [name.strip() for name in header]
+        key = next(names.index(spelling) for spelling in raw.source.key if spelling in names)
+        rows = [row for row in rows if row]
+        codes = [row[key].strip() for row in rows]
+        columns = {
+            name: dict(zip(codes, (row[position].strip() for row in rows), strict=True))
+            for position, name in enumerate(names)
+        }
+    except (OSError, ValueError, IndexError, StopIteration) as error:
+        raise PublicationError(
+            f"{raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
+        ) from error
+    return Cells(raw, columns)
+
+
+def meaning(cell: str | None) -> tuple[float, str]:
+    """Return what a raw cell says: its value and status; a value that is not there is NaN.
+
+    Parameters
+    ----------
+    cell
+        Text with decimal comma or a mark of INSEE; None if the file has no such row.
+
+    Raises
+    ------
+    PublicationError
+        If it is neither a number nor a known mark.
+    """
+    text = (cell or "").strip()
+    if text.lower() in _MARKS:
+        return float("nan"), _MARKS[text.lower()]
+    try:
+        return float(re.sub(r"\s", "", text).replace(",", ".")), "ok"
+    except ValueError as error:
+        raise PublicationError(f"raw cell {cell!r} is neither a number nor a known mark") from error
+
+
+class Originals:
+    """The raw files of a release, each read again once, when it is first asked for.
+
+    Parameters
+    ----------
+    raws
+        By source; None for a source that could not be had.
+    settings
+        Limits of archives.
+    """
+
+    def __init__(self, raws: Mapping[str, RawFile | None], settings: Settings) -> None:
+        self._raws = raws
+        self._settings = settings
+        self._features: dict[str, Features] = {}
+        self._cells: dict[tuple[str, str], Cells] = {}
+
+    def features(self, source_id: str) -> Features:
+        """Return the features of a vector file; see `read_features`."""
+        if source_id not in self._features:
+            self._features[source_id] = read_features(self._raw(source_id), self._settings)
+        return self._features[source_id]
+
+    def cells(self, source_id: str, member: str) -> Cells:
+        """Return the cells of a table; see `read_cells`."""
+        if (source_id, member) not in self._cells:
+            self._cells[source_id, member] = read_cells(self._raw(source_id), member, self._settings)
+        return self._cells[source_id, member]
+
+    def _raw(self, source_id: str) -> RawFile:
+        raw = self._raws.get(source_id)
+        if raw is None:
+            raise PublicationError(f"a layer holds values of source {source_id!r}, which was not read")
+        return raw

@@ -1,0 +1,120 @@
+"""The schema of ``rapport.json``, in the French words of the tables of the release."""
+
+from datetime import date
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Publication(_Part):
+    """Which release of which territory, made by what."""
+
+    id: str
+    empreinte: str
+    territoire: str
+    nom: str
+    epci: str
+    logiciel: str
+    environnement: dict[str, str]
+
+
+class SourceRead(_Part):
+    """A source that the release was made from."""
+
+    source: str
+    titre: str
+    producteur: str
+    origine: str
+    motif: str | None
+    millesime: str
+    geographie: date | None
+    date_source: date
+    fichier: str
+    url: str | None
+    sha256: str
+    licence: str
+    licence_url: str
+    mention: str
+
+
+class SourceAbsent(_Part):
+    """A source that could not be had, or that this release has no use for."""
+
+    source: str
+    titre: str
+    etat: str
+    motif: str | None
+
+
+class Control(_Part):
+    """A row of table ``controles``."""
+
+    controle: str
+    objet: str
+    resultat: str
+    attendu: str | None
+    trouve: str | None
+    message: str
+
+
+class LayerHeld(_Part):
+    """A published layer."""
+
+    nom: str
+    titre: str
+    lignes: int
+    geometrie: str | None
+
+
+class LayerAbsent(_Part):
+    """A declared layer that this release leaves out."""
+
+    nom: str
+    titre: str
+
+
+class UnknownIndicator(_Part):
+    """A producer's column that the registry does not know; it is published under its own code."""
+
+    indicateur: str
+    code_producteur: str
+    source: str
+    libelle: str | None
+
+
+class MissingIndicator(_Part):
+    """An indicator that its source was expected to hold and does not."""
+
+    indicateur: str
+    libelle: str
+    source: str
+
+
+class Repair(_Part):
+    """An official contour that was not valid and had to be repaired."""
+
+    couche: str
+    code: str
+    ecart_m2: float
+
+
+class Report(_Part):
+    """The whole of ``rapport.json``. Whoever changes a name here changes the number after ``rapport``."""
+
+    rapport: Literal["qpv-geo/rapport/1"] = "qpv-geo/rapport/1"
+    publication: Publication
+    origine: str
+    date_des_donnees: date
+    mentions: tuple[str, ...]
+    sources: tuple[SourceRead, ...]
+    sources_absentes: tuple[SourceAbsent, ...]
+    controles: tuple[Control, ...]
+    couches: tuple[LayerHeld, ...]
+    couches_absentes: tuple[LayerAbsent, ...]
+    indicateurs_inconnus: tuple[UnknownIndicator, ...]
+    indicateurs_manquants: tuple[MissingIndicator, ...]
+    reparations: tuple[Repair, ...]

@@ -87,6 +87,13 @@ def test_selection_keeps_what_declares_the_epci_or_lies_mostly_in_it() -> None:
     ]
 
 
+def test_an_epci_declared_and_computed_alike_raises_no_doubt() -> None:
+    layer = qpv(INSIDE, ACROSS, ELSEWHERE)
+    pieces = cut_by_communes(layer, communes(), territory(2))
+    _, checks = select(layer, pieces, territory(2))
+    assert [check.code for check in checks] == ["qpv_du_territoire"]
+
+
 def test_a_wrong_number_of_qpv_names_what_was_found() -> None:
     layer = qpv(INSIDE, ACROSS)
     pieces = cut_by_communes(layer, communes(), territory(6))

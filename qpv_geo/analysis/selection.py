@@ -100,7 +100,7 @@ def select(
             f"{len(selected)} QPV dans {territory.nom}, comme attendu.",
         )
     ]
-    doubtful = qpv[declared ^ (computed > 0)].assign(part=computed)
+    doubtful = qpv.assign(part=computed)[declared ^ (computed > 0)]
     checks += [
         Check(
             "epci_declare_ou_calcule",

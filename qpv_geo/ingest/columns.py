@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from qpv_geo.ingest.contracts import Problems, describe_columns
+from qpv_geo.ingest.contracts import Problems, describe_columns, either
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.ingest.text_table import TextTable
 from qpv_geo.sources.raw import catalogue_entry
@@ -63,7 +63,7 @@ def sort_columns(
     by_upper = {column.upper(): column for column in spelled}
     key = _first(source.key, by_upper)
     if key is None:
-        problems.add(f"key column {_either(source.key)}", describe_columns(spelled, source.key))
+        problems.add(f"key column {either(source.key)}", describe_columns(spelled, source.key))
         problems.advise(
             f"if the producer renamed it, add the new spelling to 'key' in {catalogue_entry(source)}"
         )
@@ -77,13 +77,13 @@ def sort_columns(
             continue
         missing.append(indicator)
         if main and indicator.required:
-            expected = f"column {_either(spellings)} ({indicator.label})"
+            expected = f"column {either(spellings)} ({indicator.label})"
             problems.add(expected, describe_columns(spelled, spellings))
             problems.advise(
                 f"if the producer renamed it, add the new spelling to 'codes' of [{indicator.id}] in "
                 "qpv_geo/ingest/indicators.toml"
             )
-    if main and missing and not known:
+    if main and missing and not known and not problems:
         problems.add("at least one indicator of the registry", f"none among {', '.join(spelled)}")
     problems.raise_if_any()
     declared = {spelling.upper() for spellings in source.columns.values() for spelling in spellings}
@@ -98,7 +98,3 @@ def sort_columns(
 
 def _first(spellings: Iterable[str], by_upper: dict[str, str]) -> str | None:
     return next((by_upper[name.upper()] for name in spellings if name.upper() in by_upper), None)
-
-
-def _either(spellings: Iterable[str]) -> str:
-    return " or ".join(map(repr, spellings))

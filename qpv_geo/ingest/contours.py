@@ -68,6 +68,7 @@ def read_contours(raw: RawFile, territory: Territory, settings: Settings) -> Con
     if _is_2015(layer.frame):
         problems.add("the 2024 geography", "the 2015 geography in place of 2024 (column CODE_QP)")
         problems.advise(f"take the 2024 contours from {raw.source.page}")
+        problems.raise_if_any()
     table = layer.official_columns(problems)
     where = layer.names(table["code_qp"])
     validate(table, _SCHEMA, problems, where)

@@ -178,29 +178,41 @@ def find_columns(
         Receives the columns that are missing, each with what resembles it in the file.
     """
     found = {}
+    missing: list[str] = []
     for name, spellings in wanted.items():
         match = next((spelling for spelling in spellings if spelling in available), None)
         if match is not None:
             found[name] = match
             continue
-        problems.add(f"column {' or '.join(map(repr, spellings))}", describe_columns(available, spellings))
+        found_instead = describe_columns(available, spellings, everything=not missing)
+        problems.add(f"column {either(spellings)}", found_instead)
+        missing.append(name)
         problems.advise(
             f"if the publisher renamed a column, add its new spelling to {catalogue_entry(problems.source)}"
         )
     return found
 
 
-def describe_columns(available: Sequence[str], spellings: Sequence[str]) -> str:
-    """Return the columns of a file for an error message, those that resemble what was wanted first."""
+def either(spellings: Iterable[str]) -> str:
+    """Return accepted spellings as error messages list them."""
+    return " or ".join(map(repr, spellings))
+
+
+def describe_columns(available: Sequence[str], spellings: Sequence[str], *, everything: bool = True) -> str:
+    """Say that a column is missing, what resembles it, and (unless it was said already) what is there."""
     by_folded = {column.casefold(): column for column in available}
     near: dict[str, None] = {}
     for spelling in spellings:
         matches = difflib.get_close_matches(spelling.casefold(), list(by_folded), n=3, cutoff=0.6)
         near |= dict.fromkeys(by_folded[match] for match in matches)
-    listed = ", ".join(map(repr, available[:_SHOWN_COLUMNS]))
-    more = f" and {len(available) - _SHOWN_COLUMNS} more" if len(available) > _SHOWN_COLUMNS else ""
-    hint = f", perhaps renamed to {' or '.join(map(repr, near))}" if near else ""
-    return f"no such column{hint} (the file has {listed or 'no column'}{more})"
+    text = "no such column"
+    if near:
+        text += f", perhaps renamed to {either(near)}"
+    if everything:
+        listed = ", ".join(map(repr, available[:_SHOWN_COLUMNS]))
+        more = f" and {len(available) - _SHOWN_COLUMNS} more" if len(available) > _SHOWN_COLUMNS else ""
+        text += f" (the file has {listed or 'no column'}{more})"
+    return text
 
 
 def refuse_doubled(columns: Sequence[str], problems: Problems) -> None:

@@ -138,14 +138,15 @@ def check_position(
     swapped = _within(_in_degrees(bounds[away][:, [1, 0, 3, 2]], epsg), limits[away])
     for row, turned in zip(away.tolist(), swapped, strict=True):
         west, south, east, north = bounds[row]
-        found = f"x {west:g} to {east:g}, y {south:g} to {north:g}"
+        found = f"x {west:.7g} to {east:.7g}, y {south:.7g} to {north:.7g}"
+        cause = "geometry in another place"
         if turned:
-            found += " (axes swapped: latitude or northing comes first)"
+            cause = "axes swapped, latitude or northing comes first"
         elif epsg in _IN_DEGREES and np.abs(bounds[row]).max() > _HALF_TURN:
-            found += " (metres where degrees are declared: the CRS is wrong or missing)"
+            cause = "metres in place of degrees, the CRS is wrong or missing"
         x0, y0, x1, y1 = zones[row].bounds
         expected = f"longitude {x0} to {x1} and latitude {y0} to {y1} ({zones[row].name})"
-        problems.add(f"{expected}, from EPSG:{epsg}", found, column="geometry", where=where[row])
+        problems.add(f"{expected}, from EPSG:{epsg}", found, column=cause, where=where[row])
     return inside
 
 

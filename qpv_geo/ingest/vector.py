@@ -112,39 +112,29 @@ def _read_geojson(raw: RawFile, member: Member) -> Layer:
         data = text.encode()
     if not text.lstrip().startswith("{"):
         raise SourceContentError(f"{label}: expected GeoJSON, found {text.lstrip()[:40]!r}…")
-    _refuse_doubled_properties(text, label, raw)
-    declared = _DECLARED_CRS.search(text)
-    if declared:
-        _refuse_unknown_crs(declared[1], label, raw)
+    _check_head(text, Problems(label, raw.source))
     with _explained(label, "GeoJSON", remarks):
         frame = _read(data)
     return _layer(frame, member.name, label, remarks)
 
 
-def _refuse_unknown_crs(name: str, label: str, raw: RawFile) -> None:
-    """Raise for a CRS that does not exist: GDAL would take the file for WGS84 without a word."""
-    try:
-        CRS.from_user_input(name)
-    except CRSError as error:
-        raise ContractError(
-            f"{label}: the file declares the CRS {name!r}, which does not exist. Tell the publisher, or read "
-            f"another of its files: {catalogue_entry(raw.source)}"
-        ) from error
+def _check_head(text: str, problems: Problems) -> None:
+    """Check what GDAL passes over in silence: a CRS that does not exist, and a property that is there twice.
 
-
-def _refuse_doubled_properties(text: str, label: str, raw: RawFile) -> None:
-    """Raise if the first feature has a property twice: JSON readers keep one of them without a word."""
-    start = _FIRST_PROPERTIES.search(text)
-    if not start:
-        return
-    end = text.find("}", start.end())
-    names = re.findall(r'[{,]\s*"((?:[^"\\]|\\.)*)"\s*:', text[start.end() : end])
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise ContractError(
-            f"{label}: expected each column once; found twice at feature 1: {', '.join(doubled)}. "
-            f"Compare the file with {raw.source.page} and tell the publisher"
-        )
+    GDAL takes such a file for WGS84, and keeps one of the two properties. The first feature stands for all:
+    programs write them alike.
+    """
+    if declared := _DECLARED_CRS.search(text):
+        try:
+            CRS.from_user_input(declared[1])
+        except CRSError:
+            problems.add("a CRS that exists", repr(declared[1]), column="CRS")
+    if start := _FIRST_PROPERTIES.search(text, max(0, text.find('"features"'))):
+        head = text[start.end() : text.find("}", start.end())]
+        names = re.findall(r'[{,]\s*"((?:[^"\\]|\\.)*)"\s*:', head)
+        doubled = dict.fromkeys(name for name in names if names.count(name) > 1)
+        problems.add_rows("each column once", ["feature 1"] * len(doubled), [f"{n!r} twice" for n in doubled])
+    problems.raise_if_any()
 
 
 def _read_geopackage(raw: RawFile, member: Member) -> Layer:
@@ -156,10 +146,9 @@ def _read_geopackage(raw: RawFile, member: Member) -> Layer:
         path.write_bytes(member.data)
         spatial = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
         if len(spatial) != 1:
-            raise ContractError(
-                f"{label}: expected one spatial layer, found {len(spatial)}: {', '.join(spatial) or 'none'}. "
-                f"Compare the file with {raw.source.page}"
-            )
+            problems = Problems(label, raw.source)
+            problems.add("one spatial layer", f"{len(spatial)}: {', '.join(spatial) or 'only tables'}")
+            problems.raise_if_any()
         frame = _read(path, layer=spatial[0])
     return _layer(frame, member.name, label, remarks)
 
@@ -210,7 +199,9 @@ def _explained(label: str, kind: str, remarks: list[str]) -> Iterator[None]:
     """Turn what GDAL raises into an error that names the file, and what it warns about into remarks."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", category=RuntimeWarning)
+        # Said elsewhere: the geometry is missing, the text is not what its column should hold.
         warnings.filterwarnings("ignore", message="invalid value encountered in from_wkb")
+        warnings.filterwarnings("ignore", message="Could not parse column", category=UserWarning)
         try:
             yield
         except (DataSourceError, DataLayerError, UnicodeDecodeError) as error:

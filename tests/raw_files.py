@@ -1,0 +1,109 @@
+"""Small real files of the official shapes, for the tests of the readers."""
+
+import copy
+import json
+import struct
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from qpv_geo.settings import project_root
+from qpv_geo.sources.catalogue import Source, load_catalogue
+from qpv_geo.sources.raw import Provenance, RawFile, digest
+
+Json = dict[str, Any]
+
+
+def raw_file(
+    source: str | Source, path: Path, *, provenance: Provenance = "snapshot", **changes: object
+) -> RawFile:
+    """Describe a file as the bytes of a source, whose entry in the catalogue may be changed first."""
+    entry = load_catalogue()[source] if isinstance(source, str) else source
+    sha256, size = digest(path)
+    entry = entry.model_copy(update=changes)
+    return RawFile(entry, path, sha256, size, None, None, None, None, None, provenance, provenance)
+
+
+def shipped(name: str) -> Path:
+    """Return a file of the shipped snapshot."""
+    root = project_root()
+    assert root
+    return root / "data" / "raw" / "snapshot" / name
+
+
+def six_qpv() -> Json:
+    """Return the shipped contours of Besançon as GeoJSON, free to be changed."""
+    return copy.deepcopy(json.loads(shipped("anct/qpv-2024.geojson").read_text(encoding="utf-8")))
+
+
+def some_communes(count: int = 3) -> Json:
+    """Return the first shipped communes as GeoJSON, free to be changed."""
+    path = shipped("geo-api/epcis/242500361/communes.geojson")
+    collection = json.loads(path.read_text(encoding="utf-8"))
+    return {**collection, "features": collection["features"][:count]}
+
+
+def set_property(name: str, value: object, feature: int = 0) -> Callable[[Json], None]:
+    """Return a change of one property of one feature."""
+
+    def change(collection: Json) -> None:
+        collection["features"][feature]["properties"][name] = value
+
+    return change
+
+
+def write_json(path: Path, content: object) -> Path:
+    """Write JSON as the official sites do; NaN and Infinity are written as such."""
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def write_csv(path: Path, rows: Sequence[Sequence[str]], encoding: str = "utf-8-sig") -> Path:
+    """Write rows, the header first, as INSEE does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(";".join(row) + "\r\n" for row in rows), encoding=encoding, newline="")
+    return path
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> Path:
+    """Write an archive."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def write_workbook(path: Path, sheets: dict[str, Sequence[Sequence[str | float]]]) -> Path:
+    """Write an ``.xls`` workbook: a bare BIFF8 stream of text and number cells, which is all there is to it.
+
+    Records are those of Microsoft's [MS-XLS]: BOF, CODEPAGE, BOUNDSHEET8, LABEL, NUMBER, EOF.
+    """
+    bodies = [_sheet(rows) for rows in sheets.values()]
+    names = [_record(0x0085, struct.pack("<IHBB", 0, 0, len(n), 1) + n.encode("utf-16-le")) for n in sheets]
+    head = _record(0x0809, struct.pack("<HHHHII", 0x0600, 0x0005, 0x0DBB, 0x07CC, 0, 6))
+    head += _record(0x0042, struct.pack("<H", 1200))
+    end = _record(0x000A, b"")
+    start = len(head) + sum(map(len, names)) + len(end)
+    for name, body in zip(names, bodies, strict=True):
+        head += name[:4] + struct.pack("<I", start) + name[8:]
+        start += len(body)
+    path.write_bytes(head + end + b"".join(bodies))
+    return path
+
+
+def _sheet(rows: Sequence[Sequence[str | float]]) -> bytes:
+    body = _record(0x0809, struct.pack("<HHHHII", 0x0600, 0x0010, 0x0DBB, 0x07CC, 0, 6))
+    for y, row in enumerate(rows):
+        for x, cell in enumerate(row):
+            place = struct.pack("<HHH", y, x, 0)
+            if isinstance(cell, str) and cell:
+                text = struct.pack("<HB", len(cell), 1) + cell.encode("utf-16-le")
+                body += _record(0x0204, place + text)
+            elif not isinstance(cell, str):
+                body += _record(0x0203, place + struct.pack("<d", cell))
+    return body + _record(0x000A, b"")
+
+
+def _record(kind: int, data: bytes) -> bytes:
+    return struct.pack("<HH", kind, len(data)) + data

@@ -233,7 +233,7 @@ def zipped(folder: Path) -> bytes:
     """Return a folder as the bytes of a zip, the same each time."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(folder.rglob("*")):
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             archive.writestr(zipfile.ZipInfo(file.relative_to(folder).as_posix()), file.read_bytes())
     return packed.getvalue()
 
@@ -352,10 +352,10 @@ class _Handler(BaseHTTPRequestHandler):
         bodies = {  # the declared length, the body
             "html": (len(MAINTENANCE), MAINTENANCE),
             "empty": (0, b""),
-            "truncated": (len(data), half),
+            "truncated": (len(data) + 1, half),
             "cut": (None, half),
             "short": (len(half), data),
-            "reset": (len(data), half),
+            "reset": (len(data) + 1, half),
             "drip": (None, b""),
             "endless": (None, b""),
             "huge": (1024**4, b""),

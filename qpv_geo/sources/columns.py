@@ -3,11 +3,13 @@
 import csv
 import json
 import re
+import struct
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 import pyogrio
 import xlrd
+from xlrd.compdoc import CompDocError
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
@@ -16,6 +18,7 @@ from qpv_geo.sources.content import archive_pattern
 from qpv_geo.sources.raw import RawFile, catalogue_entry
 
 _HEADER_ROWS = 30
+_WORKBOOK_DAMAGES = (xlrd.XLRDError, CompDocError, struct.error, AssertionError, IndexError)
 
 
 def columns_of(raw: RawFile, settings: Settings) -> list[str]:
@@ -67,7 +70,7 @@ def _sheet_codes(raw: RawFile, member: Member) -> list[str]:
     """Return the row of codes of the declared sheet: the first row that holds the key."""
     try:
         book = xlrd.open_workbook(file_contents=member.data, on_demand=True)
-    except xlrd.XLRDError as error:
+    except _WORKBOOK_DAMAGES as error:
         raise SourceContentError(f"{raw.label}: the workbook cannot be read: {error}") from error
     if raw.source.member not in book.sheet_names():
         raise SourceContentError(

@@ -77,8 +77,8 @@ def _differences(raw: RawFile, settings: Settings) -> list[str]:
         ]
     found = columns_of(raw, settings)
     expected = dict(source.columns)
-    if source.key:
-        expected.setdefault("key", source.key)
+    if source.key and not set(source.key) & set(source.columns):
+        expected["key"] = source.key
     missing = [
         f"no column {name!r}"
         if spellings == (name,)

@@ -148,7 +148,8 @@ class OfficialSites:
             (closed before the declared length), ``cut`` (half the file, no length), ``short`` (half the
             length is declared), ``reset`` (connection reset half-way), ``down`` (closed without an answer),
             ``silent`` (no answer), ``drip`` (a byte from time to time), ``endless``, ``huge`` (a declared
-            length of a terabyte), ``loop``, ``elsewhere`` (a redirect to an undeclared host),
+            length of a terabyte), ``encoded`` (compressed for the transfer), ``garbled`` (only said to be),
+            ``loop``, ``elsewhere`` (a redirect to an undeclared host),
             ``downgrade`` (to http), ``credentials`` (to an address with a password).
         """
         self._faults.insert(0, _Fault(where, how, times, retry_after))
@@ -359,12 +360,17 @@ class _Handler(BaseHTTPRequestHandler):
             "drip": (None, b""),
             "endless": (None, b""),
             "huge": (1024**4, b""),
+            "encoded": (None, gzip.compress(data)),
+            "garbled": (None, data),
         }
         if fault.how in redirects:
             self._reply(302, {"Location": redirects[fault.how], "Content-Length": "0"})
         elif fault.how in bodies:
             length, body = bodies[fault.how]
-            self._reply(200, {} if length is None else {"Content-Length": str(length)}, body)
+            headers = {} if length is None else {"Content-Length": str(length)}
+            if fault.how in {"encoded", "garbled"}:
+                headers["Content-Encoding"] = "gzip"
+            self._reply(200, headers, body)
             self._go_on(fault.how)
         elif fault.how == "silent":
             self.server.sites.stopped.wait()

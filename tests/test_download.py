@@ -187,6 +187,24 @@ def test_a_file_cut_short_each_time_is_bad_content(
     assert len(sites.requests) == live.attempts
 
 
+def test_a_file_compressed_for_the_transfer_is_the_file(
+    source: Source, live: Settings, sites: OfficialSites
+) -> None:
+    sites.misbehave(".csv", "encoded")
+    data, received = get(source, live)
+    assert data == sites.data("insee_population")
+    assert received.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_a_transfer_that_cannot_be_decoded_is_bad_content(
+    source: Source, live: Settings, sites: OfficialSites
+) -> None:
+    sites.misbehave(".csv", "garbled")
+    with pytest.raises(SourceContentError, match="cannot be decoded"):
+        get(source, live)
+    assert len(sites.requests) == 1
+
+
 def test_a_silent_site_is_unavailable(source: Source, live: Settings, sites: OfficialSites) -> None:
     sites.misbehave(".csv", "silent")
     with pytest.raises(SourceUnavailableError, match="ReadTimeout") as caught:

@@ -378,6 +378,17 @@ def test_what_a_mirror_on_disk_lacks_is_said(
         get("qpv_2024", replace(policy, require_live=True), settings)
 
 
+def test_a_file_that_cannot_be_read_counts_as_not_reached(
+    get: Get, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "insee").mkdir()
+    # Reading the first page of one's own memory fails for every user, whatever the rights.
+    (tmp_path / "insee" / "pop_QPV24.csv").symlink_to("/proc/self/mem")
+    raw = get("insee_population", Policy(mirror=str(tmp_path)), settings)
+    assert raw is not None
+    assert (raw.origin, raw.reason) == ("snapshot", "fichier illisible dans le miroir")
+
+
 def test_a_bad_file_in_a_mirror_on_disk_stops_the_run(get: Get, settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "anct").mkdir()
     (tmp_path / "anct" / "qpv-2024-geojson.zip").write_bytes(b"<html><title>404</title></html>")

@@ -316,7 +316,7 @@ class _PlayedSites(httpx.BaseTransport):
 
     def __init__(self, server: str) -> None:
         self._server = httpx.URL(server)
-        self._inner = httpx.HTTPTransport()
+        self._inner = httpx.HTTPTransport(verify=_tls())
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         path = f"/{request.url.host}".encode() + request.url.raw_path

@@ -209,18 +209,21 @@ def accept(raws: Iterable[RawFile], settings: Settings) -> None:
 
 def _from_mirror_folder(source: Source, territory: Territory, settings: Settings, folder: Path) -> RawFile:
     paths = mirror_paths(source, territory)
-    for path in paths:
-        found = folder / path
-        if not found.exists():
-            continue
+    found = next((folder / path for path in paths if (folder / path).exists()), None)
+    if found is None:
+        raise SourceUnavailableError(
+            f"source {source.id}: the mirror {folder} holds none of {', '.join(paths) or 'its files'}",
+            reason="fichier absent du miroir",
+        )
+    try:
         sha256, size = digest(found)
         raw = RawFile(source, found, sha256, size, None, None, None, None, None, "mirror", "mirror")
         check_content(raw, settings)
-        return raw
-    raise SourceUnavailableError(
-        f"source {source.id}: the mirror {folder} holds none of {', '.join(paths) or 'its files'}",
-        reason="fichier absent du miroir",
-    )
+    except OSError as error:
+        raise SourceUnavailableError(
+            f"source {source.id}: {found} cannot be read: {error}", reason="fichier illisible dans le miroir"
+        ) from error
+    return raw
 
 
 @dataclass(frozen=True)

@@ -175,9 +175,10 @@ def _read_shapefile(raw: RawFile, settings: Settings) -> Layer:
     return _layer(frame, parts["shp"].name, label, remarks)
 
 
-def _encoding_of(data: bytes) -> str:
+def _encoding_of(dbf: bytes) -> str:
+    """Tell the encoding of a ``.dbf`` from its records, which follow a binary header of stated length."""
     try:
-        data.decode()
+        dbf[int.from_bytes(dbf[8:10], "little") :].decode()
     except UnicodeDecodeError:
         return "CP1252"
     return "UTF-8"

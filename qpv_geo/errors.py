@@ -20,13 +20,16 @@ class SourceUnavailableError(QpvGeoError, ConnectionError):
     ----------
     reason
         The same in a short French sentence, for a release that had to use another copy.
+    transient
+        Whether asking again a little later may succeed: the site was busy or the network failed.
     """
 
     exit_code = 3
 
-    def __init__(self, message: str, *, reason: str = "") -> None:
+    def __init__(self, message: str, *, reason: str = "", transient: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
+        self.transient = transient
 
 
 class SourceContentError(QpvGeoError, ValueError):

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import logging
+import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -126,6 +127,7 @@ def test_a_site_that_stays_down_is_unavailable(
     with pytest.raises(SourceUnavailableError, match=f"answered {status} to each attempt") as caught:
         get(source, live)
     assert caught.value.reason == f"site injoignable : www.insee.fr a répondu {status}"
+    assert caught.value.transient
     assert len(sites.requests) == live.attempts
 
 
@@ -137,6 +139,7 @@ def test_a_file_that_is_not_there_is_not_asked_twice(
     with pytest.raises(MissingError, match=f"answered {status}") as caught:
         get(source, live)
     assert caught.value.reason == f"site injoignable : www.insee.fr a répondu {status}"
+    assert not caught.value.transient
     assert len(sites.requests) == 1
 
 
@@ -173,6 +176,7 @@ def test_a_broken_connection_is_unavailable(
     with pytest.raises(SourceUnavailableError) as caught:
         get(source, live)
     assert "connexion à www.insee.fr impossible ou interrompue" in caught.value.reason
+    assert caught.value.transient
     assert len(sites.requests) == live.attempts
 
 
@@ -210,6 +214,7 @@ def test_a_silent_site_is_unavailable(source: Source, live: Settings, sites: Off
     with pytest.raises(SourceUnavailableError, match="ReadTimeout") as caught:
         get(source, replace(live, read_timeout=0.05, attempts=2))
     assert caught.value.reason == "site injoignable : www.insee.fr ne répond pas"
+    assert caught.value.transient
     assert len(sites.requests) == 2
 
 
@@ -253,6 +258,7 @@ def test_an_endless_chain_of_redirects_is_unavailable(
     with pytest.raises(SourceUnavailableError, match="redirects more than 5 times") as caught:
         get(source, live)
     assert caught.value.reason == "site injoignable : www.insee.fr redirige sans fin"
+    assert not caught.value.transient
     assert len(sites.requests) == 6
 
 
@@ -348,6 +354,12 @@ def test_retries_go_through_the_library(source: Source, live: Settings, sites: O
     finally:
         stamina.set_active(True)
     assert len(sites.requests) == 1
+
+
+def test_an_error_keeps_its_reason_from_one_process_to_another() -> None:
+    error = MissingError("message", reason="raison", transient=True)
+    copied = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert (str(copied), copied.reason, copied.transient) == ("message", "raison", True)
 
 
 def test_progress_is_told(catalogue: Catalogue, live: Settings, sites: OfficialSites) -> None:

@@ -282,6 +282,7 @@ class Downloader:
             raise SourceUnavailableError(
                 f"{message}{error.host} answered {error.status} to each attempt",
                 reason=f"site injoignable : {error.host} a répondu {error.status}",
+                transient=True,
             ) from error
         except _TruncatedError as error:
             raise SourceContentError(
@@ -300,11 +301,13 @@ class Downloader:
             raise SourceUnavailableError(
                 f"{message}no answer in time ({type(error).__name__})",
                 reason=f"site injoignable : {host} ne répond pas",
+                transient=True,
             ) from error
         except httpx.TransportError as error:
             raise SourceUnavailableError(
                 f"{message}{error or type(error).__name__}",
                 reason=f"site injoignable : connexion à {host} impossible ou interrompue",
+                transient=True,
             ) from error
 
 

@@ -22,6 +22,8 @@ from qpv_geo.sources.resolve import choose, known_url, links_of, lookup_url, mir
 from qpv_geo.sources.store import Copies, Lookup, file_name, mark_accepted
 from qpv_geo.territory import Territory
 
+__all__ = ["Policy", "Progress", "accept", "fall_back", "fetch", "fetch_primary"]
+
 _LOGGER = logging.getLogger(__name__)
 _PAGE_BYTES = 20 * 1024**2
 

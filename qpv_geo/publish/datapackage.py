@@ -76,7 +76,7 @@ def write_datapackage(
     OSError
         If a file cannot be read or the descriptor cannot be written.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DESCRIPTOR)
     descriptor = {
         "profile": "data-package",
         "name": f"qpv-{territory.id}",

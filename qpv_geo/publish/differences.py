@@ -43,4 +43,6 @@ class Difference:
 
 def row_names(frame: pd.DataFrame, key: Iterable[str]) -> list[str]:
     """Name each row by its key, as messages do."""
+    if frame.empty:
+        return []
     return [" / ".join(str(part) for part in row) for row in frame[list(key)].to_numpy()]

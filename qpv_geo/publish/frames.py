@@ -114,26 +114,25 @@ def _with_geometry(
 
 
 def _conform_column(column: pd.Series, kind: FieldType, where: str, problems: list[str]) -> pd.Series:
-    missing = column.isna()
-    found = pd.api.types.infer_dtype(column[~missing], skipna=True)
-    if not missing.all() and found not in _ACCEPTED[kind]:
-        problems.append(f"{where}: expected {kind}, found {found}, as in {_examples(column[~missing])}")
-        return column
-    if missing.all():
+    present = column[column.notna()]
+    if present.empty:
         column = pd.Series([None] * len(column), dtype=object)
-    return _CONVERT[kind](column, missing, where, problems)
+    elif (found := pd.api.types.infer_dtype(present)) not in _ACCEPTED[kind]:
+        problems.append(f"{where}: expected {kind}, found {found}, as in {_examples(present)}")
+        return column
+    return _CONVERT[kind](column, present, where, problems)
 
 
-def _text(column: pd.Series, missing: pd.Series, where: str, problems: list[str]) -> pd.Series:
-    values = column.astype(object).where(~missing & (column != ""), None)
-    if any("\0" in value for value in values if value is not None):
+def _text(column: pd.Series, _: pd.Series, where: str, problems: list[str]) -> pd.Series:
+    values = [value if isinstance(value, str) and value else None for value in column]
+    if any(value and "\0" in value for value in values):
         problems.append(f"{where}: a text holds a NUL character, which no GIS file can hold")
     return pd.Series(values, dtype=object)
 
 
-def _integer(column: pd.Series, missing: pd.Series, where: str, problems: list[str]) -> pd.Series:
-    present = column[~missing].astype("float64")
-    if (fraction := present % 1 != 0).any():
+def _integer(column: pd.Series, present: pd.Series, where: str, problems: list[str]) -> pd.Series:
+    fraction = present.astype("float64") % 1 != 0
+    if fraction.any():
         problems.append(f"{where}: expected whole numbers, found {_examples(present[fraction])}")
         return column
     return column.astype("Int64")

@@ -14,7 +14,7 @@ from qpv_geo.publish.fields import FID_COLUMN, GEOMETRY_COLUMN, Layer
 from qpv_geo.publish.frames import Frames
 from qpv_geo.publish.ogr import gdal_options, write_layer
 
-# OGC 12-128r17 (GeoPackage 1.3), requirement 103 and annexes C.8 and F.9: column names and descriptions.
+# OGC 12-128r17 (GeoPackage 1.3), annex F.9, the Schema extension: column names and descriptions.
 _SCHEMA_EXTENSION = """
 CREATE TABLE gpkg_data_columns (
   table_name TEXT NOT NULL,

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -195,22 +196,29 @@ def _typed(
 
 
 def _series(values: list[Any], kind: FieldType) -> pd.Series:
-    column = pd.Series(values, dtype=object)
     if kind == "date":
-        return pd.to_datetime(column, format="%Y-%m-%d").astype("datetime64[s]")
+        return pd.Series(np.array(values, dtype="datetime64[s]"))
     if kind == "datetime":
-        return pd.to_datetime(column, format="ISO8601", utc=True).astype("datetime64[ms, UTC]")
+        return pd.Series(pd.to_datetime(values, format="ISO8601", utc=True).astype("datetime64[ms, UTC]"))
     if kind == "integer":
-        return column.astype("Int64")
+        return pd.Series(pd.array(values, dtype="Int64"))
     if kind == "boolean":
-        return column.astype("boolean")
-    return column.astype("float64") if kind == "real" else column
+        return pd.Series(pd.array(values, dtype="boolean"))
+    if kind == "real":
+        return pd.Series(np.array(values, dtype="float64"))
+    return pd.Series(values, dtype=object)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not a text")
     return value
+
+
+def _day(value: object) -> str:
+    """Check a day: numpy would take a year alone for its first day."""
+    date.fromisoformat(_text(value))
+    return _text(value)
 
 
 def _integer(value: object) -> int:
@@ -252,7 +260,7 @@ _FROM_SQLITE: _Types = {
     "integer": _integer,
     "real": _real,
     "boolean": _from_bit,
-    "date": _text,
+    "date": _day,
     "datetime": _text,
 }
 _FROM_JSON: _Types = {**_FROM_SQLITE, "real": _number, "boolean": _boolean}
@@ -261,6 +269,6 @@ _FROM_CSV: _Types = {
     "integer": int,
     "real": _from_decimal,
     "boolean": _from_word,
-    "date": str,
+    "date": _day,
     "datetime": str,
 }

@@ -1,8 +1,10 @@
 """CSV as French spreadsheets expect it, that every other reader understands through ``datapackage.json``."""
 
+import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,41 +47,22 @@ def write_csv(folder: Path, frames: Frames, layers: Mapping[str, Layer]) -> None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, frame in frames.items():
-            cells = pd.DataFrame(
-                {
-                    column: format_cells(frame[column], field.type)
-                    for column, field in layers[name].fields.items()
-                }
-            )
-            cells.to_csv(
-                folder / f"{name}.csv",
-                sep=SEPARATOR,
-                index=False,
-                encoding="utf-8-sig",
-                lineterminator=LINE_END,
-            )
+            fields = layers[name].fields
+            columns = [format_cells(frame[column], field.type) for column, field in fields.items()]
+            with (folder / f"{name}.csv").open("w", encoding="utf-8-sig", newline="") as stream:
+                writer = csv.writer(stream, delimiter=SEPARATOR, lineterminator=LINE_END)
+                writer.writerow(fields)
+                writer.writerows(zip(*columns, strict=True))
     except OSError as error:
         raise PublicationError(
             f"{folder}: the CSV files cannot be written ({error}); check the free space and the rights"
         ) from error
 
 
-def format_cells(column: pd.Series, kind: FieldType) -> pd.Series:
+def format_cells(column: pd.Series, kind: FieldType) -> list[str]:
     """Return a column of a conformed layer as the texts of its cells; a missing value is an empty one."""
-    missing = column.isna()
-    if kind == "text":
-        texts = column.where(~missing, "").map(neutralised)
-    elif kind == "boolean":
-        texts = column.map({True: TRUE, False: FALSE})
-    elif kind == "real":
-        texts = column.map(_decimal)
-    elif kind == "date":
-        texts = column.dt.strftime("%Y-%m-%d")
-    elif kind == "datetime":
-        texts = column.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    else:
-        texts = column.astype(object).map(str)
-    return texts.astype(object).where(~missing, "")
+    say = _SAY[kind]
+    return ["" if missing else say(value) for value, missing in zip(column, column.isna(), strict=True)]
 
 
 def neutralised(text: str) -> str:
@@ -95,3 +78,25 @@ def restored(text: str) -> str:
 def _decimal(value: float) -> str:
     """Shortest text that reads back as the same number, without exponent nor useless zeros."""
     return np.format_float_positional(value, trim="-").replace(".", DECIMAL)
+
+
+def _day(value: pd.Timestamp) -> str:
+    return f"{value:%Y-%m-%d}"
+
+
+def _instant(value: pd.Timestamp) -> str:
+    return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _word(value: object) -> str:
+    return TRUE if value else FALSE
+
+
+_SAY: dict[FieldType, Callable[[Any], str]] = {
+    "text": neutralised,
+    "integer": str,
+    "real": _decimal,
+    "boolean": _word,
+    "date": _day,
+    "datetime": _instant,
+}

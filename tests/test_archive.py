@@ -18,6 +18,7 @@ from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import check_archive, find_member, read_member, read_members
 from qpv_geo.sources.catalogue import Catalogue
+from qpv_geo.sources.containers import DamagedError, SevenZip
 from qpv_geo.sources.raw import RawFile, digest
 
 TABLE = r"(.*/)?.*_QP\.csv"
@@ -256,6 +257,15 @@ def test_a_declared_size_that_lies_is_found_out(tmp_path: Path, raw_of: RawOf, s
     assert path.read_bytes() != data
     with pytest.raises(SourceContentError, match="damaged or truncated"):
         read_member(raw_of(path), TABLE, settings)
+
+
+def test_a_7z_member_of_another_size_than_declared_is_damaged(tmp_path: Path) -> None:
+    container = SevenZip(seven_zip_of(tmp_path / "pop.7z", {"pop_QP.csv": ROWS}))
+    (entry,) = container.entries()
+    assert b"".join(container.chunks(entry)) == ROWS
+    for size in (len(ROWS) - 1, len(ROWS) + 1):
+        with pytest.raises(DamagedError, match=f"{size} were declared"):
+            list(container.chunks(replace(entry, size=size)))
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.99])

@@ -3,6 +3,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import ValidationError
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.settings import Settings
@@ -152,3 +153,9 @@ def test_a_file_that_is_no_toml_is_refused(written: Path) -> None:
         load_catalogue(written)
     with pytest.raises(ConfigurationError, match="not valid"):
         load_catalogue(written.with_name("absent.toml"))
+
+
+def test_an_id_is_declared_once(catalogue: Catalogue) -> None:
+    source = catalogue["qpv_2024"]
+    with pytest.raises(ValidationError, match="source declared twice: qpv_2024"):
+        Catalogue(sources=(source, source))

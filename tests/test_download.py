@@ -228,6 +228,14 @@ def test_bytes_that_trickle_in_do_not_outlast_the_deadline(
     assert len(sites.requests) == 1
 
 
+def test_nothing_is_asked_once_the_deadline_has_passed(
+    source: Source, live: Settings, sites: OfficialSites
+) -> None:
+    with pytest.raises(SourceUnavailableError, match="not complete after 0 s"):
+        get(source, replace(live, download_deadline=0.0))
+    assert not sites.requests
+
+
 def test_a_body_without_end_stops_at_the_limit(source: Source, live: Settings, sites: OfficialSites) -> None:
     sites.misbehave(".csv", "endless")
     with pytest.raises(SourceContentError, match=r"the limit is 1,000; .*'max_bytes' in entry \[insee_pop"):

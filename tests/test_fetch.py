@@ -407,6 +407,16 @@ def test_a_mirror_on_the_network_is_downloaded(get: Get, settings: Settings, sit
     assert [request.status for request in sites.requests] == [404, 200]
 
 
+def test_what_a_mirror_on_the_network_lacks_is_said(
+    get: Get, settings: Settings, sites: OfficialSites
+) -> None:
+    sites.withdraw("qpv_2024")
+    raw = get("qpv_2024", Policy(mirror=sites.mirror_url), settings)
+    assert raw is not None
+    assert (raw.origin, raw.reason) == ("snapshot", "fichier absent du miroir")
+    assert [request.status for request in sites.requests] == [404, 404]
+
+
 def test_what_came_from_a_mirror_never_stands_in_for_the_official_sites(
     get: Get, settings: Settings, sites: OfficialSites
 ) -> None:

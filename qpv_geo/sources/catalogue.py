@@ -141,11 +141,6 @@ class Source(_Frozen):
     note: str = ""
 
     @property
-    def per_territory(self) -> bool:
-        """Whether the file depends on the territory (its address holds the territory's code)."""
-        return isinstance(self.address, PlainAddress) and "{" in self.address.url
-
-    @property
     def attribution(self) -> str:
         """The mention that the licence asks for, without the date of last update."""
         return f"{self.publisher}, {self.title}"

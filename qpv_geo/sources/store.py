@@ -7,14 +7,13 @@ it never stands in for the official sites.
 A copy is a *candidate* until `accept` says that it passed every contract. Only accepted copies are offered as
 a fallback or asked about in a conditional request; the last two of them are kept.
 
-Whoever holds the lock of a key may take for granted that unfinished folders in it were left by a dead run.
+Whoever holds the lock of a key may take for granted that an unfinished folder in it was left by a dead run.
 """
 
 import logging
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,7 +34,7 @@ from qpv_geo.sources.resolve import Link
 _LOGGER = logging.getLogger(__name__)
 _METADATA = "_raw.json"
 _LOOKUP = "_lookup.json"
-_UNFINISHED = ".unfinished-"
+_UNFINISHED = ".unfinished"
 _KEPT = 2
 # A candidate may be in use by a run that is still checking it; after a day nobody is.
 _CANDIDATE_LIFE = timedelta(days=1)
@@ -104,8 +103,7 @@ class Copies:
             If the store cannot be written.
         """
         with _writable(self.folder), _lock(self.folder, self._patience):
-            for left in self.folder.glob(f"{_UNFINISHED}*"):
-                shutil.rmtree(left)
+            shutil.rmtree(self.folder / _UNFINISHED, ignore_errors=True)
             yield
 
     def accepted(self) -> Iterator[RawFile]:
@@ -159,7 +157,8 @@ class Copies:
     @contextmanager
     def unfinished(self) -> Iterator[Path]:
         """Yield a folder to download into; it goes away unless `keep` took its file. Needs the lock."""
-        folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.folder))
+        folder = self.folder / _UNFINISHED
+        folder.mkdir()
         try:
             yield folder
         finally:
@@ -175,12 +174,10 @@ class Copies:
         metadata = _metadata(raw)
         there = _read(final / _METADATA, Metadata)
         if there and (sound := self._sound(final, there)) is not None:
+            # Contracts that were passed for another vintage say nothing of this one.
+            accepted_at = there.accepted_at if there.vintage == metadata.vintage else None
             metadata = metadata.model_copy(
-                update={
-                    "file": there.file,
-                    "retrieved_at": there.retrieved_at,
-                    "accepted_at": there.accepted_at,
-                }
+                update={"file": there.file, "retrieved_at": there.retrieved_at, "accepted_at": accepted_at}
             )
             if metadata != there:
                 _write(final / _METADATA, metadata)

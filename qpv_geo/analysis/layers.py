@@ -63,7 +63,9 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
         "qpv": add_indicators(_qpv(selected, pieces, territory), statistics, registry),
         "communes": _communes(tables.communes, pieces),
         "epci": _epci(tables, territory, len(selected)),
-        "qpv_commune": pieces.sort_values(["code_qp", "insee_com"], ignore_index=True),
+        "qpv_commune": pieces.drop(columns="siren_epci").sort_values(
+            ["code_qp", "insee_com"], ignore_index=True
+        ),
         "statistiques": statistics,
         "indicateurs": dictionary(registry, tables.labels),
         "contrat_de_ville": contract_figures(territory, selected, statistics),

@@ -37,7 +37,7 @@ class Tables:
     communes
         The territory's, in its CRS (see `read_communes`).
     statistics
-        Rows of all sources, columns of `Statistics.values`, every zone of the files.
+        Rows of all sources, columns of `Statistics.rows`, every zone of the files.
     epci_members
         Communes of every EPCI; None when the source is absent.
     labels
@@ -107,16 +107,16 @@ def read_tables(
     _raise_together(errors)
     if not parts:
         raise SourceUnavailableError(f"no statistics: give one of {', '.join(s.id for s in sources)}")
-    frames = [part.values for part in parts.values()]  # noqa: PD011 - a field of Statistics
-    values = _with_unique_names(pd.concat(frames, ignore_index=True), registry)
+    rows = pd.concat([part.rows for part in parts.values()], ignore_index=True)
+    statistics = _with_unique_names(rows, registry)
     checks = [*contours.checks, *report_communes(communes, COMMUNES)]
     checks += [check for part in parts.values() for check in part.checks]
     return Tables(
         contours,
-        communes.drop(columns="ecart_reparation_m2"),
-        values,
+        communes,
+        statistics,
         members,
-        _labels(values, parts),
+        _labels(statistics, parts),
         tuple(checks),
     )
 
@@ -161,19 +161,19 @@ def _check_membership(communes: gpd.GeoDataFrame, raw: RawFile, territory: Terri
     problems.raise_if_any()
 
 
-def _with_unique_names(values: pd.DataFrame, registry: Registry) -> pd.DataFrame:
+def _with_unique_names(statistics: pd.DataFrame, registry: Registry) -> pd.DataFrame:
     """Add the source to a name that two sources use for columns that the registry does not know."""
     known = {indicator.id for indicator in registry.indicators}
-    pairs = values[["source", "indicateur"]].drop_duplicates()
+    pairs = statistics[["source", "indicateur"]].drop_duplicates()
     shared = set(pairs.loc[pairs["indicateur"].duplicated(), "indicateur"]) - known
-    ambiguous = values["indicateur"].isin(shared)
-    named = values["indicateur"].where(~ambiguous, values["indicateur"] + "_" + values["source"])
-    return values.assign(indicateur=named)
+    ambiguous = statistics["indicateur"].isin(shared)
+    named = statistics["indicateur"].where(~ambiguous, statistics["indicateur"] + "_" + statistics["source"])
+    return statistics.assign(indicateur=named)
 
 
-def _labels(values: pd.DataFrame, parts: dict[str, Statistics]) -> pd.DataFrame:
+def _labels(statistics: pd.DataFrame, parts: dict[str, Statistics]) -> pd.DataFrame:
     """Return the producers' labels of the indicators that the registry does not know."""
-    names = values[["source", "code_producteur", "indicateur"]].drop_duplicates(ignore_index=True)
+    names = statistics[["source", "code_producteur", "indicateur"]].drop_duplicates(ignore_index=True)
     labels = {(source, code): label for source, part in parts.items() for code, label in part.unknown}
     found = [labels.get(pair) for pair in zip(names["source"], names["code_producteur"], strict=True)]
     names["libelle"] = np.array(found, dtype=object)

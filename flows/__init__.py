@@ -1,0 +1,9 @@
+"""Prefect flows: what runs, in what order, with which retries and schedule."""
+
+import os
+
+# Prefect reads its own settings when it is imported; a settings file in the working directory would only
+# count for runs started there. What the environment already says stands.
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")

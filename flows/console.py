@@ -1,0 +1,62 @@
+"""What a run shows on a terminal: downloads while they go, tables at the end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from flows.fetching import progress_listener
+
+
+@contextmanager
+def downloads_shown(*, enabled: bool) -> Iterator[None]:
+    """Show a progress bar per source while its bytes come."""
+    if not enabled:
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, transient=True) as progress:
+        bars = {"": progress.add_task("refresh", total=None)}
+
+        def show(source_id: str, done: int, total: int | None) -> None:
+            if source_id not in bars:
+                bars[source_id] = progress.add_task(source_id, total=total)
+            progress.update(bars[source_id], completed=done, total=total)
+
+        token = progress_listener.set(show)
+        try:
+            yield
+        finally:
+            progress_listener.reset(token)
+
+
+def summary_tables(summary: dict[str, Any]) -> Iterator[Table | str]:
+    """Yield the closing tables of a run: sources, checks, layers, and where the release is."""
+    sources = ("source", "origine", "millesime", "date", "fichier", "motif")
+    yield _table("Sources", sources, summary["sources"])
+    shown = [check for check in summary["checks"] if _is_told(check)]
+    checks = ("controle", "objet", "attendu", "trouve", "resultat")
+    yield _table("Contrôles", checks, shown)
+    yield f"et {len(summary['checks']) - len(shown)} autres contrôles conformes (rapport.html)\n"
+    layers = [{"couche": layer, "lignes": rows} for layer, rows in summary["layers"].items()]
+    yield _table("Couches", ("couche", "lignes"), layers)
+    yield f"\n{summary['origin']}"
+    state = "publiée" if summary["published"] else "inchangée, rien n'a été publié"
+    yield f"Version {summary['release']} ({state}) : {summary['path']}"
+
+
+def _is_told(check: dict[str, Any]) -> bool:
+    """Tell the counts, and whatever somebody should look at."""
+    counted = check["attendu"] not in {"", "0"}
+    return counted or check["resultat"] != "conforme"
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(row.get(column) or "") for column in columns))
+    return table

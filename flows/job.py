@@ -1,0 +1,21 @@
+"""What one run is asked to do."""
+
+from dataclasses import dataclass, field
+
+from qpv_geo.ingest.registry import Registry, load_registry
+from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import Catalogue, load_catalogue
+from qpv_geo.sources.fetch import Policy
+from qpv_geo.territory import Territory
+
+
+@dataclass(frozen=True)
+class Job:
+    """Territory, folders, policy, and what is declared as data."""
+
+    territory: Territory
+    settings: Settings = field(default_factory=Settings)
+    policy: Policy = field(default_factory=Policy)
+    force: bool = False
+    catalogue: Catalogue = field(default_factory=load_catalogue)
+    registry: Registry = field(default_factory=load_registry)

@@ -1,0 +1,108 @@
+"""The whole job: official files in, a verified release out. Read it from top to bottom."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.artifacts import create_artifacts, summarise
+from flows.fetching import Raws, fetch_as_tasks, fetch_in_threads
+from flows.job import Job
+from qpv_geo.analysis.layers import build_layers
+from qpv_geo.ingest.tables import read_tables
+from qpv_geo.lock import territory_lock
+from qpv_geo.publish.release import Release, publish_release, unchanged_release
+from qpv_geo.settings import Settings, default_data_dir
+from qpv_geo.sources.fetch import Policy, accept
+from qpv_geo.sources.raw import RawFile
+from qpv_geo.territory import load_territory
+
+
+# Prefect's own runner does not match the invariant type that its decorator declares.
+@flow(name="refresh", task_runner=ThreadPoolTaskRunner(max_workers=8))  # type: ignore[arg-type]
+def refresh(
+    *,
+    territory: str = "besancon",
+    offline: bool = False,
+    mirror: str | None = None,
+    require_live: bool = False,
+    data: str | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Refresh the release of a territory.
+
+    Parameters
+    ----------
+    territory
+        Name of a shipped territory, or path of a TOML file.
+    offline
+        Use no network: the store, then the shipped snapshot.
+    mirror
+        Folder or address laid out like the official sites, in their place.
+    require_live
+        Fail rather than fall back to an older copy of a source.
+    data
+        Folder that holds ``raw/`` and ``out/``.
+    force
+        Publish again even if nothing changed.
+
+    Returns
+    -------
+    dict
+        Summary of the run: release, sources, checks, layers.
+    """
+    job = Job(
+        territory=load_territory(territory),
+        settings=Settings(data_dir=Path(data) if data else default_data_dir()),
+        policy=Policy(offline=offline, mirror=mirror, require_live=require_live),
+        force=force,
+    )
+    outcome = run(job, fetch_as_tasks)
+    for raw in outcome.raws.values():
+        if raw and raw.reason:
+            get_run_logger().warning("%s: %s from the %s", raw.source.id, raw.reason, raw.origin)
+    summary = summarise(outcome.release, outcome.raws)
+    create_artifacts(summary)
+    return summary
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did: the release that is current now, and the raw files it stands on."""
+
+    release: Release
+    raws: Mapping[str, RawFile | None]
+
+
+def run(job: Job, fetch_all: Callable[[Job], Raws] = fetch_in_threads) -> Outcome:
+    """Do the whole job, in order, holding the territory's lock.
+
+    Parameters
+    ----------
+    job
+        Territory, folders, policy.
+    fetch_all
+        How the sources are fetched: in plain threads, or as Prefect tasks.
+
+    Raises
+    ------
+    QpvGeoError
+        Whatever went wrong, explained; the last published release is untouched.
+    """
+    with territory_lock(job.settings.out_dir / job.territory.id):
+        raws = fetch_all(job)
+        inputs = (raws, job.territory, job.catalogue, job.registry)
+
+        release = None if job.force else unchanged_release(*inputs, job.settings)
+        if release is None:
+            tables = read_tables(*inputs, job.settings)
+            layers, found = build_layers(tables, job.territory, job.registry)
+            checks = (*tables.checks, *found)
+            release = publish_release(layers, checks, *inputs, job.settings, force=job.force)
+
+        # Only now: a file that breaks a contract never becomes the last good copy.
+        accept((raw for raw in raws.values() if raw), job.settings)
+    return Outcome(release, raws)

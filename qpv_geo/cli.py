@@ -1,0 +1,188 @@
+"""The command line, thin over the flow: options in, tables and exit codes out."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from qpv_geo import __version__
+from qpv_geo.errors import QpvGeoError
+from qpv_geo.settings import Settings, default_data_dir
+from qpv_geo.sources.catalogue import load_catalogue
+from qpv_geo.territory import load_territory
+
+app = typer.Typer(
+    name="qpv-geo",
+    help="Official QPV contours and INSEE statistics, joined with a territory, as GeoPackage and GeoJSON.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+sources_app = typer.Typer(help="The official sources.", no_args_is_help=True)
+releases_app = typer.Typer(help="The published releases.", no_args_is_help=True)
+app.add_typer(sources_app, name="sources")
+app.add_typer(releases_app, name="releases")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Holds raw/ and out/ (default: QPV_GEO_DATA, else data/)."),
+]
+TerritoryName = Annotated[
+    str, typer.Option("--territory", help="Name of a shipped territory, or path of a TOML file.")
+]
+
+
+def console() -> Console:
+    """Return a console as wide as the terminal, or wide enough for a log."""
+    return Console() if sys.stdout.isatty() else Console(width=160, no_color=True)
+
+
+def settings_of(data: Path | None) -> Settings:
+    """Return the settings of one command."""
+    return Settings(data_dir=data or default_data_dir())
+
+
+def main() -> None:
+    """Run a command; every failure that the project explains ends with its exit code."""
+    try:
+        app()
+    except QpvGeoError as error:
+        typer.echo(f"qpv-geo: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options of every command."""
+
+
+@app.command()
+def refresh(
+    *,
+    territory: TerritoryName = "besancon",
+    offline: Annotated[bool, typer.Option("--offline", help="Use the store and the snapshot only.")] = False,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="PATH_OR_URL", help="Folder or address laid out like the official sites."),
+    ] = None,
+    require_live: Annotated[
+        bool, typer.Option("--require-live", help="Fail rather than fall back to a copy.")
+    ] = False,
+    data: DataDir = None,
+    force: Annotated[bool, typer.Option("--force", help="Publish even if nothing changed.")] = False,
+) -> None:
+    """Fetch, check, join, verify and publish."""
+    terminal = sys.stdout.isatty()
+    if terminal:
+        # Progress bars and the closing tables say it better than log lines; the Prefect UI keeps them.
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    from flows.console import downloads_shown, summary_tables  # noqa: PLC0415 - Prefect takes a second
+    from flows.refresh import refresh as flow  # noqa: PLC0415
+
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_traceback)
+    with downloads_shown(enabled=terminal):
+        outcome = flow(
+            territory=territory,
+            offline=offline,
+            mirror=mirror,
+            require_live=require_live,
+            data=str(data) if data else None,
+            force=force,
+        )
+    for part in summary_tables(outcome):
+        console().print(part)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Log an explained failure by its explanation; the traceback is for the others."""
+    if record.exc_info and isinstance(record.exc_info[1], QpvGeoError):
+        record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
+    return True
+
+
+@sources_app.command("list")
+def sources_list() -> None:
+    """List every declared source."""
+    table = Table(title="Sources")
+    for column in ("id", "title", "publisher", "vintage", "read", "required", "seen"):
+        table.add_column(column, overflow="fold")
+    for source in load_catalogue().sources:
+        flags = (_yes(source.used), _yes(source.required), "seen" if source.confirmed else "as declared")
+        table.add_row(source.id, source.title, source.publisher, source.vintage, *flags)
+    console().print(table)
+
+
+@sources_app.command("check")
+def sources_check(territory: TerritoryName = "besancon", data: DataDir = None) -> None:
+    """Ask each live address whether it is reachable and still as declared."""
+    from qpv_geo.sources.probe import probe  # noqa: PLC0415 - the HTTP client is not needed elsewhere
+
+    about, settings = load_territory(territory), settings_of(data)
+    table = Table(title="Live addresses")
+    for column in ("id", "reachable", "last modified", "address", "what differs"):
+        table.add_column(column, overflow="fold")
+    failed = False
+    for source in load_catalogue().sources:
+        result = probe(source, about, settings)
+        failed |= source.required and not (result.reachable and not result.differences)
+        modified = result.last_modified.date().isoformat() if result.last_modified else ""
+        differences = "\n".join(result.differences) or ("as declared" if result.reachable else "")
+        table.add_row(source.id, _yes(result.reachable), modified, result.resolved_url or "", differences)
+    console().print(table)
+    if failed:
+        raise typer.Exit(3)
+
+
+def _yes(value: bool) -> str:  # noqa: FBT001 - a word for a truth value
+    return "yes" if value else "no"
+
+
+@releases_app.command("list")
+def releases_list(territory: TerritoryName = "besancon", data: DataDir = None) -> None:
+    """List the published releases, the current one marked."""
+    from qpv_geo.publish.release import current_release, list_releases  # noqa: PLC0415
+
+    settings, about = settings_of(data), load_territory(territory)
+    current = current_release(about.id, settings)
+    table = Table(title=f"Releases of {about.id}")
+    for column in ("current", "id", "path"):
+        table.add_column(column, overflow="fold")
+    for release in list_releases(about.id, settings):
+        table.add_row("*" if current and release.id == current.id else "", release.id, str(release.path))
+    console().print(table)
+
+
+@releases_app.command("verify")
+def releases_verify(
+    release_id: Annotated[str | None, typer.Argument(help="Release (default: the current one).")] = None,
+    territory: TerritoryName = "besancon",
+    data: DataDir = None,
+) -> None:
+    """Check a published release again: checksums, GeoPackage rules, RFC 7946, Data Package."""
+    from qpv_geo.publish.release import find_release  # noqa: PLC0415
+    from qpv_geo.publish.verify import verify_release  # noqa: PLC0415
+
+    release = find_release(load_territory(territory).id, release_id, settings_of(data))
+    findings = verify_release(release.path)
+    for finding in findings:
+        typer.echo(str(finding), err=True)
+    if findings:
+        typer.echo(f"{release.path}: {len(findings)} rules broken", err=True)
+        raise typer.Exit(5)
+    typer.echo(f"{release.path}: verified, every rule holds")

@@ -1,0 +1,364 @@
+"""QPV of 2015 and of 2024: what was kept, entered and left, by overlay of the contours and never by name."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from qpv_geo.analysis.overlay import Pieces, cut_by_zones, overlay
+from qpv_geo.checks import Check, Outcome
+from qpv_geo.territory import Territory
+
+# A QPV 2015 that mostly lies in the territory's communes is the territory's.
+_MOSTLY_INSIDE = 50.0
+
+# Relative to the area of a QPV.
+_CONSERVED = 1e-6
+
+# Percent: below, one decimal would show a share as none.
+_SMALLEST_SHOWN = 0.1
+
+_COLUMNS = [
+    "nature",
+    "code_qp",
+    "lib_qp",
+    "code_qp_2015",
+    "nom_qp_2015",
+    "surface_m2",
+    "part_2024",
+    "part_2015",
+    "geometry",
+]
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """The two geographies of a territory compared.
+
+    Attributes
+    ----------
+    pieces
+        Layer ``evolution_2015_2024``: ``nature`` (``conserve``, ``entrant``, ``sortant``), ``code_qp`` (None
+        for what left), ``lib_qp``, ``code_qp_2015`` (None for what entered), ``nom_qp_2015``, ``surface_m2``,
+        ``part_2024``, ``part_2015`` (percent of each), geometry.
+    qpv_2015
+        Layer ``qpv_2015``: ``code_qp``, ``nom_qp``, ``commune_qp``, ``surface_m2``, ``part_conservee``,
+        ``successeurs``, ``sorti``, geometry.
+    of_qpv
+        Columns to join to layer ``qpv`` by ``code_qp``: ``part_conservee_2015``, ``predecesseurs_2015``.
+    checks
+        Areas, letters of the codes and correspondence table against the overlay.
+    """
+
+    pieces: gpd.GeoDataFrame
+    qpv_2015: gpd.GeoDataFrame
+    of_qpv: pd.DataFrame
+    checks: tuple[Check, ...]
+
+
+def compare_geographies(
+    qpv: gpd.GeoDataFrame,
+    qpv_2015: gpd.GeoDataFrame,
+    communes: gpd.GeoDataFrame,
+    territory: Territory,
+    *,
+    others: gpd.GeoDataFrame | None = None,
+    correspondence: pd.DataFrame | None = None,
+) -> Evolution:
+    """Overlay the QPV of 2024 and of 2015.
+
+    An overlap counts as succession if it is more than the territory's sliver area and more than its sliver
+    share of either QPV (a small QPV wholly absorbed by a large one is its predecessor); below, it keeps its
+    area among the pieces without making one QPV the successor of the other.
+
+    Parameters
+    ----------
+    qpv
+        The territory's QPV 2024 (``code_qp``, ``lib_qp``).
+    qpv_2015
+        QPV 2015 of the whole file (``code_qp``, ``nom_qp``, ``commune_qp``), all frames in one projected CRS.
+    communes
+        The territory's communes: a QPV 2015 that mostly lies in them is the territory's.
+    territory
+        Gives its name and the tolerances.
+    others
+        QPV 2024 of other territories (the territory's own are ignored in it): what a QPV 2015 shares with
+        them has not left.
+    correspondence
+        The official table (``code_qp_2024``, ``code_qp_2015``; either may be None), None if it was not read.
+
+    Returns
+    -------
+    Evolution
+        Rows sorted by code.
+
+    Raises
+    ------
+    ValueError
+        If the frames are not in one projected CRS.
+    """
+    current = _with_others(qpv, others)
+    old = select_2015(qpv_2015, communes)
+    pieces = _pieces(qpv, current, old, qpv_2015)
+    links = pieces[(pieces["nature"] == "conserve") & _is_succession(pieces, territory)]
+    listed = ", ".join(old["code_qp"]) or "aucun"
+    checks = [
+        Check(
+            "qpv_2015_du_territoire",
+            territory.id,
+            "conforme",
+            "",
+            str(len(old)),
+            f"QPV 2015 situés pour l'essentiel dans {territory.nom} : {listed}.",
+        ),
+        _check_areas(pieces, qpv, old),
+        *check_letters(qpv, links, territory),
+        *check_correspondence(qpv["code_qp"], old["code_qp"], links, correspondence),
+    ]
+    return Evolution(
+        pieces.drop(columns=["surface_2024", "surface_2015"]),
+        _layer_2015(old, pieces, links),
+        _columns_of_qpv(qpv, pieces, links),
+        tuple(checks),
+    )
+
+
+def _with_others(qpv: gpd.GeoDataFrame, others: gpd.GeoDataFrame | None) -> gpd.GeoDataFrame:
+    """Return the territory's QPV first, then those of other territories."""
+    columns = ["code_qp", "lib_qp", "geometry"]
+    own = qpv[columns].sort_values("code_qp", ignore_index=True)
+    if others is None:
+        return own
+    if others.crs != qpv.crs:
+        raise ValueError(f"overlay needs one projected CRS, got {qpv.crs} and {others.crs}")
+    foreign = others[~others["code_qp"].isin(own["code_qp"])][columns]
+    return gpd.GeoDataFrame(pd.concat([own, foreign], ignore_index=True), crs=qpv.crs)
+
+
+def select_2015(qpv_2015: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Keep the QPV 2015 that mostly lie in the communes, sorted by ``code_qp``.
+
+    Raises
+    ------
+    ValueError
+        If the two layers are not in the same projected CRS.
+    """
+    near = qpv_2015.iloc[np.unique(qpv_2015.sindex.query(communes.geometry, predicate="intersects")[1])]
+    pieces = cut_by_zones(near, communes, "commune")
+    inside = pieces[pieces["zone"] >= 0].groupby("polygon")["part_qpv"].sum()
+    chosen = near.iloc[inside.index[inside > _MOSTLY_INSIDE]]
+    return chosen.sort_values("code_qp", ignore_index=True)
+
+
+def _pieces(
+    qpv: gpd.GeoDataFrame, current: gpd.GeoDataFrame, old: gpd.GeoDataFrame, every_old: gpd.GeoDataFrame
+) -> gpd.GeoDataFrame:
+    """Cut the territory's QPV 2024 by all of 2015, then its QPV 2015 by all of 2024.
+
+    The second cut gives what left, and what the QPV of other territories took over.
+    """
+    own = current.iloc[: len(qpv)]
+    forth = overlay(own.geometry.to_numpy(), every_old.geometry.to_numpy())
+    back = overlay(old.geometry.to_numpy(), current.geometry.to_numpy())
+    kept = (back.zone < 0) | (back.zone >= len(own))
+    frame = pd.concat(
+        [
+            _rows(forth.polygon, own, forth.zone, every_old, forth),
+            _rows(back.zone, current, back.polygon, old, back)[kept],
+        ]
+    )
+    frame["nature"] = np.select(
+        [frame["code_qp_2015"].isna(), frame["code_qp"].isna()], ["entrant", "sortant"], "conserve"
+    )
+    frame["part_2024"] = 100 * frame["surface_m2"] / frame["surface_2024"]
+    frame["part_2015"] = 100 * frame["surface_m2"] / frame["surface_2015"]
+    frame = frame.sort_values(["code_qp", "code_qp_2015"], na_position="last", ignore_index=True)
+    columns = [*_COLUMNS, "surface_2024", "surface_2015"]
+    return gpd.GeoDataFrame(frame[columns], geometry="geometry", crs=qpv.crs)
+
+
+def _rows(
+    new: np.ndarray, current: gpd.GeoDataFrame, old: np.ndarray, every_old: gpd.GeoDataFrame, cut: Pieces
+) -> pd.DataFrame:
+    """Return one row per piece; `new` and `old` are positions in the two frames, -1 for none."""
+    return pd.DataFrame(
+        {
+            "code_qp": _take(current["code_qp"], new),
+            "lib_qp": _take(current["lib_qp"], new),
+            "code_qp_2015": _take(every_old["code_qp"], old),
+            "nom_qp_2015": _take(every_old["nom_qp"], old),
+            "surface_m2": cut.area,
+            "surface_2024": _take(current.area, new),
+            "surface_2015": _take(every_old.area, old),
+            "geometry": cut.geometry,
+        }
+    )
+
+
+def _take(column: pd.Series, positions: np.ndarray) -> np.ndarray:
+    """Return values at positions, None or NaN at -1."""
+    missing = np.nan if column.dtype.kind == "f" else None
+    padded = np.append(column.to_numpy(), [missing])
+    taken: np.ndarray = padded[positions]
+    return taken
+
+
+def _is_succession(pieces: pd.DataFrame, territory: Territory) -> pd.Series:
+    share = pieces[["part_2024", "part_2015"]].max(axis=1)
+    return (share > 100 * territory.sliver_share) & (pieces["surface_m2"] > territory.sliver_area)
+
+
+def _layer_2015(old: gpd.GeoDataFrame, pieces: pd.DataFrame, links: pd.DataFrame) -> gpd.GeoDataFrame:
+    kept = pieces[pieces["nature"] == "conserve"].groupby("code_qp_2015")["surface_m2"].sum()
+    layer = old[["code_qp", "nom_qp", "commune_qp"]].copy()
+    layer["surface_m2"] = old.area
+    layer["part_conservee"] = 100 * layer["code_qp"].map(kept).fillna(0.0) / old.area
+    layer["successeurs"] = layer["code_qp"].map(_listed(links, "code_qp_2015", "code_qp", "part_2015"))
+    layer["sorti"] = ~layer["code_qp"].isin(links["code_qp_2015"])
+    return gpd.GeoDataFrame(layer, geometry=old.geometry, crs=old.crs)
+
+
+def _columns_of_qpv(qpv: gpd.GeoDataFrame, pieces: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
+    kept = pieces[pieces["nature"] == "conserve"].groupby("code_qp")["part_2024"].sum()
+    codes = qpv["code_qp"].sort_values(ignore_index=True)
+    return pd.DataFrame(
+        {
+            "code_qp": codes,
+            "part_conservee_2015": codes.map(kept).fillna(0.0),
+            "predecesseurs_2015": codes.map(_listed(links, "code_qp", "code_qp_2015", "part_2024")),
+        }
+    )
+
+
+def _listed(links: pd.DataFrame, by: str, named: str, share: str) -> dict[str, str]:
+    """Return for each QPV its partners with their shares in text, the largest share first."""
+    ordered = links.sort_values([by, share, named], ascending=[True, False, True])
+    return {
+        str(code): ", ".join(
+            f"{partner} ({_percent(part)})" for partner, part in zip(rows[named], rows[share], strict=True)
+        )
+        for code, rows in ordered.groupby(by)
+    }
+
+
+def _percent(share: float) -> str:
+    return "< 0,1 %" if share < _SMALLEST_SHOWN else f"{share:.1f} %".replace(".", ",")
+
+
+def _check_areas(pieces: pd.DataFrame, qpv: gpd.GeoDataFrame, old: gpd.GeoDataFrame) -> Check:
+    """Say whether the pieces of each QPV, of 2024 and of 2015, add up to its area."""
+    deviating: set[str] = set()
+    largest = 0.0
+    for frame, column in ((qpv, "code_qp"), (old, "code_qp_2015")):
+        total = pieces.groupby(column)["surface_m2"].sum()
+        whole = frame.area.set_axis(frame["code_qp"])
+        gap = (total.reindex(whole.index, fill_value=0.0) - whole).abs()
+        deviating |= set(whole.index[gap > _CONSERVED * whole])
+        largest = max(largest, gap.max(), 0.0) if len(gap) else largest
+    message = (
+        "Des contours d'une même année se chevauchent, leurs surfaces ne se partagent pas : "
+        + ", ".join(sorted(deviating))
+        if deviating
+        else "Conservé et entrant totalisent chaque QPV 2024, conservé et sortant chaque QPV 2015"
+    )
+    outcome: Outcome = "avertissement" if deviating else "conforme"
+    found = f"{largest:.2g} m²".replace(".", ",")
+    return Check("conservation_des_surfaces", "evolution_2015_2024", outcome, "0 m²", found, f"{message}.")
+
+
+def check_letters(qpv: pd.DataFrame, links: pd.DataFrame, territory: Territory) -> list[Check]:
+    """Compare the letter that ends each ``code_qp`` with the overlay.
+
+    ``N`` is new in 2024: no predecessor. ``I`` is identical: one predecessor, and what either has alone is
+    within the tolerance on shares. ``M`` is modified: a predecessor, and contours that differ by more than
+    the tolerance on areas.
+
+    Parameters
+    ----------
+    qpv
+        ``code_qp`` and ``lib_qp``.
+    links
+        The pieces that are successions, with the areas of both QPV.
+    territory
+        Gives the tolerances.
+    """
+    meaning = {"N": "aucun prédécesseur", "I": "contour de 2015", "M": "contour de 2015 modifié"}
+    least = 100 * (1 - territory.sliver_share)
+    checks = []
+    for code, name in sorted(zip(qpv["code_qp"], qpv["lib_qp"], strict=True)):
+        own = links[links["code_qp"] == code]
+        predecessors = _listed(own, "code_qp", "code_qp_2015", "part_2024").get(code, "aucun")
+        alone = (own["surface_2024"] + own["surface_2015"] - 2 * own["surface_m2"]).sum()
+        identical = len(own) == 1 and bool((own[["part_2024", "part_2015"]] >= least).all(axis=None))
+        unchanged = len(own) == 1 and alone <= territory.sliver_area
+        letter = code[-1]
+        agrees = {"N": own.empty, "I": identical, "M": not own.empty and not unchanged}
+        outcome: Outcome = "conforme" if agrees.get(letter) else "avertissement"
+        if letter not in meaning:
+            outcome = "non_verifiable"
+        checks.append(
+            Check(
+                "lettre_du_code",
+                code,
+                outcome,
+                f"{letter} : {meaning.get(letter, 'sens non documenté')}",
+                f"prédécesseurs : {predecessors}",
+                f"{name} : " + _explain(outcome, unchanged=unchanged),
+            )
+        )
+    return checks
+
+
+def _explain(outcome: Outcome, *, unchanged: bool) -> str:
+    if outcome == "non_verifiable":
+        return "la lettre du code n'a pas de sens documenté."
+    if outcome == "conforme":
+        return "la lettre du code et la superposition des contours concordent."
+    same = " (le contour est celui de 2015)" if unchanged else ""
+    return f"la lettre du code et la superposition des contours ne concordent pas{same}."
+
+
+def check_correspondence(
+    qpv: Iterable[str], old: Iterable[str], links: pd.DataFrame, correspondence: pd.DataFrame | None
+) -> list[Check]:
+    """Compare the official correspondence table with the overlay, QPV by QPV, from both sides.
+
+    Parameters
+    ----------
+    qpv, old
+        ``code_qp`` of the territory's QPV, of 2024 and of 2015.
+    links
+        The pieces that are successions.
+    correspondence
+        ``code_qp_2024``, ``code_qp_2015``; None if it was not read. A QPV without partner may be absent.
+    """
+    code = "table_de_correspondance"
+    if correspondence is None:
+        message = "Table de correspondance non lue : les prédécesseurs calculés n'ont pas été recoupés."
+        return [Check(code, "correspondance_2024_2015", "non_verifiable", "", "", message)]
+    pairs = correspondence.dropna(subset=["code_qp_2024", "code_qp_2015"])
+    checks = []
+    for codes, declared_by, declared_column, by, column in (
+        (qpv, "code_qp_2024", "code_qp_2015", "code_qp", "code_qp_2015"),
+        (old, "code_qp_2015", "code_qp_2024", "code_qp_2015", "code_qp"),
+    ):
+        for subject in sorted(codes):
+            declared = set(pairs.loc[pairs[declared_by] == subject, declared_column])
+            computed = set(links.loc[links[by] == subject, column])
+            outcome: Outcome = "conforme" if declared == computed else "avertissement"
+            expected, found = (", ".join(sorted(names)) or "aucun" for names in (declared, computed))
+            checks.append(Check(code, subject, outcome, expected, found, _compare(declared, computed)))
+    return checks
+
+
+def _compare(declared: set[str], computed: set[str]) -> str:
+    if declared == computed:
+        return "La table de correspondance et la superposition des contours concordent."
+    reasons = []
+    if only := sorted(declared - computed):
+        reasons.append(f"déclaré sans recouvrement : {', '.join(only)}")
+    if only := sorted(computed - declared):
+        reasons.append(f"recouvert sans être déclaré : {', '.join(only)}")
+    return f"La table de correspondance et la superposition diffèrent ({' ; '.join(reasons)})."

@@ -555,8 +555,8 @@ def test_a_long_list_of_problems_is_cut(tmp_path: Path, settings: Settings) -> N
 def test_either_encoding_is_read(encoding: str, tmp_path: Path, settings: Settings) -> None:
     rows = [["CODGEO", "LIBGEO", "PMUN", "Été"], ["QN02503M", "Planoise, l'été", "15603", "1,5"]]
     statistics = population_of(rows, tmp_path, settings, encoding)
-    assert statistics.values["code_producteur"].tolist() == ["PMUN", "Été"]
-    assert statistics.values["code"].tolist() == ["QN02503M", "QN02503M"]
+    assert statistics.rows["code_producteur"].tolist() == ["PMUN", "Été"]
+    assert statistics.rows["code"].tolist() == ["QN02503M", "QN02503M"]
     reading = statistics.checks[0]
     assert reading.code == "lecture_du_fichier"
     assert ("Windows-1252" in reading.message) == (encoding == "cp1252")

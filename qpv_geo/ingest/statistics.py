@@ -34,12 +34,12 @@ class Statistics:
 
     Attributes
     ----------
-    values
+    rows
         One row per zone and indicator: ``zone`` (its kind), ``code``, ``indicateur``, ``millesime``,
         ``valeur`` (float, NaN where there is none), ``statut``, ``source``, ``fichier``, ``code_producteur``,
         ``geographie`` (date).
     unknown
-        Producer's code and label of the columns that the registry does not know. They are in `values` too,
+        Producer's code and label of the columns that the registry does not know. They are in `rows` too,
         under their code in lower case.
     missing
         Ids of the indicators that the registry expects of this source and its main table has not.
@@ -47,7 +47,7 @@ class Statistics:
         What was controlled.
     """
 
-    values: pd.DataFrame
+    rows: pd.DataFrame
     unknown: tuple[tuple[str, str], ...]
     missing: tuple[str, ...]
     checks: tuple[Check, ...]
@@ -88,7 +88,7 @@ def read_statistics(raw: RawFile, registry: Registry, settings: Settings) -> Sta
         for zone, table in _tables(raw, main, settings).items()
     ]
     return Statistics(
-        pd.concat([part.values for part in parts], ignore_index=True),  # noqa: PD011 - a field of Statistics
+        pd.concat([part.rows for part in parts], ignore_index=True),
         tuple(dict.fromkeys(pair for part in parts for pair in part.unknown)),
         parts[0].missing,
         tuple(check for part in parts for check in part.checks),

@@ -1,0 +1,330 @@
+"""INSEE tables to value and status."""
+
+import re
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from raw_files import raw_file, shipped, write_csv, write_zip
+
+from qpv_geo.errors import ContractError, SourceContentError
+from qpv_geo.ingest.registry import Registry, load_registry
+from qpv_geo.ingest.statistics import Statistics, read_statistics
+from qpv_geo.ingest.text import decode
+from qpv_geo.ingest.text_table import MARKS, parse_values
+from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import Catalogue
+
+COLUMNS = [
+    "zone",
+    "code",
+    "indicateur",
+    "millesime",
+    "valeur",
+    "statut",
+    "source",
+    "fichier",
+    "code_producteur",
+    "geographie",
+]
+DATA = [
+    ["CODGEO", "DISP_TP60_A21", "DISP_MED_A21", "DISP_NOTE_A21"],
+    ["QN02502M", "50,0", "15230", ""],
+    ["QN02503M", "s", "ns", ""],
+    ["QN02504M", "", "nd", "1"],
+]
+DICTIONARY = [
+    ["COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD"],
+    ["DISP_TP60_A21", "Taux de pauvreté au seuil de 60 %", "", ""],
+    ["DISP_MED_A21", "Médiane du niveau de vie (€)", "", ""],
+    ["DISP_NOTE_A21", "Note de lecture", "1", "Valeurs masquées"],
+    ["CODGEO", "Code du quartier prioritaire", "QN02502M", "Orchamps-Palente"],
+]
+
+
+def csv_bytes(folder: Path, rows: list[list[str]], encoding: str = "utf-8-sig") -> bytes:
+    return write_csv(folder / "x.csv", rows, encoding).read_bytes()
+
+
+def filosofi(folder: Path, settings: Settings, **members: list[list[str]]) -> Statistics:
+    """Read an archive with the given members (``QP``, ``COM``, …) and dictionary (``meta``)."""
+    names = {"meta": "meta_indic-revenu-disponible-qp24-2021_QP.csv"}
+    files = {
+        names.get(name, f"indic-revenu-disponible-qp24-2021_{name}.csv"): csv_bytes(folder, rows)
+        for name, rows in members.items()
+    }
+    archive = write_zip(folder / "revenus_pauvrete_2021_qp24_v2_csv.zip", files)
+    zones = {
+        "commune": r"(.*/)?.*_COM\.csv",
+        "epci": r"(.*/)?.*_EPCI\.csv",
+        "ensemble_qpv": r"(.*/)?.*_ENSQP\.csv",
+    }
+    declared = {zone: zones[zone] for zone in zones if {"COM", "EPCI", "ENSQP"} & members.keys()}
+    raw = raw_file("insee_filosofi", archive, members=declared)
+    return read_statistics(raw, load_registry(), settings)
+
+
+def test_population_of_the_six(settings: Settings) -> None:
+    raw = raw_file("insee_population", shipped("insee/pop_QPV24.csv"))
+    statistics = read_statistics(raw, load_registry(), settings)
+    values = statistics.rows
+    assert list(values.columns) == COLUMNS
+    assert values["valeur"].sum() == 25627
+    planoise = values.set_index("code").loc["QN02503M"]
+    assert planoise.to_dict() == {
+        "zone": "qpv",
+        "indicateur": "population_municipale",
+        "millesime": "2020",
+        "valeur": 15603.0,
+        "statut": "ok",
+        "source": "insee_population",
+        "fichier": "pop_QPV24.csv",
+        "code_producteur": "PMUN",
+        "geographie": date(2024, 1, 1),
+    }
+    assert statistics.unknown == ()
+    assert statistics.missing == ()
+    assert {check.outcome for check in statistics.checks} == {"conforme"}
+
+
+def test_values_statuses_and_columns_that_the_registry_does_not_know(
+    tmp_path: Path, settings: Settings
+) -> None:
+    statistics = filosofi(tmp_path, settings, QP=DATA, meta=DICTIONARY)
+    found = statistics.rows.set_index(["code", "indicateur"])[["valeur", "statut"]]
+    assert found.loc[("QN02502M", "taux_pauvrete_60")].tolist() == [50.0, "ok"]
+    assert found.loc[("QN02502M", "disp_med_a21")].tolist() == [15230.0, "ok"]
+    absent = {
+        ("QN02503M", "taux_pauvrete_60"): "secret",
+        ("QN02503M", "disp_med_a21"): "non_significatif",
+        ("QN02504M", "taux_pauvrete_60"): "non_disponible",
+        ("QN02504M", "disp_med_a21"): "non_disponible",
+    }
+    for key, status in absent.items():
+        assert np.isnan(found.loc[key, "valeur"])
+        assert found.loc[key, "statut"] == status
+    # A variable whose values the dictionary lists classifies, it does not measure.
+    assert len(found) == 6
+    assert statistics.unknown == (("DISP_MED_A21", "Médiane du niveau de vie (€)"),)
+    assert set(statistics.rows["fichier"]) == {"indic-revenu-disponible-qp24-2021_QP.csv"}
+    recognised = statistics.checks[1]
+    assert (recognised.code, recognised.outcome) == ("indicateurs_reconnus", "avertissement")
+    assert "DISP_MED_A21" in recognised.message
+    assert (
+        statistics.checks[2].message
+        == "Valeurs absentes : non disponible (2), non significatif (1), secret (1)."
+    )
+
+
+def test_zones_of_comparison(tmp_path: Path, settings: Settings) -> None:
+    statistics = filosofi(
+        tmp_path,
+        settings,
+        QP=DATA,
+        COM=[["CODGEO", "LIBGEO", "TP6021"], ["25056", "Besançon", "20,0"], ["01053", "Bourg", "s"]],
+        ENSQP=[["CODGEO", "DISP_TP60_A21"], ["00", "42,6"]],
+        meta=DICTIONARY,
+    )
+    rates = statistics.rows[statistics.rows["indicateur"] == "taux_pauvrete_60"].set_index(["zone", "code"])
+    assert rates.loc[("commune", "25056"), "valeur"] == 20.0
+    assert rates.loc[("commune", "01053"), "statut"] == "secret"
+    assert rates.loc[("commune", "25056"), "code_producteur"] == "TP6021"
+    assert rates.loc[("ensemble_qpv", "00"), "valeur"] == 42.6
+    assert rates.loc[("qpv", "QN02502M"), "valeur"] == 50.0
+    subjects = [check.subject for check in statistics.checks if check.code == "lecture_du_fichier"]
+    assert subjects == ["insee_filosofi", "insee_filosofi (commune)", "insee_filosofi (ensemble_qpv)"]
+    assert "Pas de fichier pour les zones de type epci" in statistics.checks[0].message
+    keys = [(check.code, check.subject) for check in statistics.checks]
+    assert len(keys) == len(set(keys))
+
+
+def test_codes_of_each_kind_of_zone_are_checked(tmp_path: Path, settings: Settings) -> None:
+    communes = [["CODGEO", "TP6021"], ["1053", "20,0"]]
+    with pytest.raises(ContractError, match=r"(?s)_COM\.csv.*'1053' \(leading zeros lost\) at line 2"):
+        filosofi(tmp_path, settings, QP=DATA, COM=communes, meta=DICTIONARY)
+
+
+def test_an_archive_without_its_dictionary(tmp_path: Path, settings: Settings) -> None:
+    statistics = filosofi(tmp_path, settings, QP=DATA)
+    assert statistics.unknown == (("DISP_MED_A21", ""), ("DISP_NOTE_A21", ""))
+    assert statistics.checks[0].outcome == "avertissement"
+    assert "Dictionnaire absent" in statistics.checks[0].message
+
+
+@pytest.mark.parametrize(
+    ("dictionary", "remark"),
+    [
+        (
+            [["CODE", "LIBELLE"], ["DISP_MED_A21", "Médiane"]],
+            "Dictionnaire sans colonne COD_VAR, LIB_VAR, COD_MOD",
+        ),
+        ([["COD_VAR", "COD_VAR"], ["DISP_MED_A21", "Médiane"]], "Dictionnaire illisible"),
+    ],
+)
+def test_a_dictionary_of_another_shape(
+    dictionary: list[list[str]], remark: str, tmp_path: Path, settings: Settings
+) -> None:
+    statistics = filosofi(tmp_path, settings, QP=DATA, meta=dictionary)
+    assert ("DISP_MED_A21", "") in statistics.unknown
+    assert remark in statistics.checks[0].message
+
+
+def test_case_of_columns_does_not_matter(tmp_path: Path, settings: Settings) -> None:
+    lower = [[name.lower() for name in DATA[0]], *DATA[1:]]
+    statistics = filosofi(tmp_path, settings, QP=lower, meta=DICTIONARY)
+    assert set(statistics.rows["code_producteur"]) == {"disp_tp60_a21", "disp_med_a21"}
+    assert "taux_pauvrete_60" in set(statistics.rows["indicateur"])
+    assert statistics.unknown == (("disp_med_a21", "Médiane du niveau de vie (€)"),)
+
+
+def test_the_preferred_spelling_wins(tmp_path: Path, settings: Settings) -> None:
+    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "POP_MUN", "PMUN"], ["QN02503M", "1", "15603"]])
+    statistics = read_statistics(raw_file("insee_population", path), load_registry(), settings)
+    found = statistics.rows.set_index("indicateur")["valeur"]
+    assert found.to_dict() == {"population_municipale": 15603.0, "pop_mun": 1.0}
+
+
+def test_an_unknown_column_never_takes_the_name_of_an_indicator(tmp_path: Path, settings: Settings) -> None:
+    rows = [["CODGEO", "PMUN", "TAUX_PAUVRETE_60"], ["QN02503M", "15603", "1"]]
+    path = write_csv(tmp_path / "pop.csv", rows)
+    statistics = read_statistics(raw_file("insee_population", path), load_registry(), settings)
+    assert set(statistics.rows["indicateur"]) == {
+        "population_municipale",
+        "taux_pauvrete_60_insee_population",
+    }
+
+
+def test_columns_of_text_are_left_out_and_named(tmp_path: Path, settings: Settings) -> None:
+    rows = [["CODGEO", "LIBGEO", "TAILLE", "PMUN"], ["QN02503M", "Planoise", "grand", "15603"]]
+    path = write_csv(tmp_path / "pop.csv", rows)
+    statistics = read_statistics(raw_file("insee_population", path), load_registry(), settings)
+    assert statistics.rows["code_producteur"].tolist() == ["PMUN"]
+    assert "Colonnes de texte non reprises : TAILLE" in statistics.checks[1].message
+    assert statistics.checks[1].outcome == "conforme"
+
+
+def test_a_mixed_column_is_wrong_even_if_unknown(tmp_path: Path, settings: Settings) -> None:
+    rows = [["CODGEO", "PMUN", "MEN"], ["QN02503M", "15603", "7000"], ["QN02502M", "3194", "beaucoup"]]
+    path = write_csv(tmp_path / "pop.csv", rows)
+    with pytest.raises(ContractError, match=r"MEN: expected a number.* found 'beaucoup' at line 3"):
+        read_statistics(raw_file("insee_population", path), load_registry(), settings)
+
+
+def test_an_optional_indicator_that_is_missing_is_listed(tmp_path: Path, settings: Settings) -> None:
+    registry = load_registry()
+    first = registry.of_source("insee_population")[0]
+    optional = first.model_copy(
+        update={"id": "menages", "codes": {"qpv": ("MEN",)}, "required": False, "qpv_layer": False}
+    )
+    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "PMUN"], ["QN02503M", "15603"]])
+    statistics = read_statistics(
+        raw_file("insee_population", path), Registry(indicators=(first, optional)), settings
+    )
+    assert statistics.missing == ("menages",)
+    assert "Indicateurs absents du fichier : menages" in statistics.checks[1].message
+    assert (statistics.checks[1].expected, statistics.checks[1].found) == ("2", "1")
+
+
+def test_none_of_the_optional_indicators_is_an_error(tmp_path: Path, settings: Settings) -> None:
+    registry = load_registry()
+    optional = registry.indicators[0].model_copy(update={"required": False})
+    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "X"], ["QN02503M", "15603"]])
+    with pytest.raises(
+        ContractError, match="at least one indicator of the registry; found none among CODGEO, X"
+    ):
+        read_statistics(raw_file("insee_population", path), Registry(indicators=(optional,)), settings)
+
+
+def test_line_numbers_count_every_line(tmp_path: Path, settings: Settings) -> None:
+    path = tmp_path / "pop.csv"
+    path.write_text(
+        'CODGEO;LIBGEO;PMUN\n\nQN02503M;"Planoise\nOuest";15603\n;;\nQN02502M;x;y\n', encoding="utf-8"
+    )
+    with pytest.raises(ContractError, match="found 'y' at line 6"):
+        read_statistics(raw_file("insee_population", path), load_registry(), settings)
+
+
+def test_spaces_and_a_last_semicolon_are_nothing(tmp_path: Path, settings: Settings) -> None:
+    path = write_csv(tmp_path / "pop.csv", [["CODGEO ", " PMUN", ""], [" QN02503M", "15603 ", " "]])
+    statistics = read_statistics(raw_file("insee_population", path), load_registry(), settings)
+    assert statistics.rows[["code", "valeur"]].to_numpy().tolist() == [["QN02503M", 15603.0]]
+
+
+def test_every_table_of_the_mirror(mirror: Path, catalogue: Catalogue, settings: Settings) -> None:
+    rows = {
+        "insee_population": 1518,
+        "insee_filosofi": 1518,
+        "insee_demographie": 15180,
+        "insee_caf": 3 * 1518,
+        "insee_logement_social": 1518,
+    }
+    for source_id, expected in rows.items():
+        raw = raw_file(source_id, mirror / catalogue[source_id].mirror[0])
+        statistics = read_statistics(raw, load_registry(), settings)
+        assert len(statistics.rows) == expected
+        assert statistics.rows["code"].nunique() == 1518
+        assert set(statistics.rows["statut"]) <= {"ok", "secret"}
+        assert (statistics.rows["valeur"].isna() == (statistics.rows["statut"] != "ok")).all()
+        assert all(label for _, label in statistics.unknown)
+    filosofi_raw = raw_file("insee_filosofi", mirror / catalogue["insee_filosofi"].mirror[0])
+    rates = read_statistics(filosofi_raw, load_registry(), settings).rows.set_index("code")
+    assert rates.loc["QN02503M", "valeur"] == 55.0
+    assert rates.loc["QN00202M", "statut"] == "secret"
+
+
+decimals = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12, places=4)
+
+
+@given(st.lists(decimals, min_size=1, max_size=20))
+def test_french_decimals_are_read_to_the_nearest_double(numbers: list[Decimal]) -> None:
+    cells = pd.Series([f"{number:f}".replace(".", ",") for number in numbers], dtype="str")
+    parsed = parse_values(cells)
+    assert parsed.value.tolist() == [float(number) for number in numbers]
+    assert set(parsed.status) == {"ok"}
+    assert not parsed.wrong.any()
+
+
+@given(st.lists(st.text(max_size=6), min_size=1, max_size=20))
+def test_a_cell_is_a_number_or_a_mark_or_wrong(texts: list[str]) -> None:
+    parsed = parse_values(pd.Series(texts, dtype="str"))
+    for text, value, status, wrong in zip(texts, parsed.value, parsed.status, parsed.wrong, strict=True):
+        assert np.isnan(value) == (status != "ok")
+        assert wrong == (status is None)
+        if text.lower() in MARKS:
+            assert status == MARKS[text.lower()]
+        if re.fullmatch(r"[+-]?[0-9]+([.,][0-9]+)?", text):
+            assert status == "ok"
+        if status == "ok":
+            assert float(text.replace(",", ".")) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["nan", "inf", "1e5", "0x10", "1 234", "1.234,5", "50 %", "--", "٣", "1,", ",5", "-"]
+)
+def test_what_python_would_take_for_a_number(text: str) -> None:
+    assert parse_values(pd.Series([text], dtype="str")).wrong.tolist() == [True]
+
+
+@given(st.text(alphabet="abc éèàçùÉœ€;\n", min_size=1).filter(str.strip))
+def test_utf_8_is_always_recognised(text: str) -> None:
+    assert decode(text.encode(), "x") == (text, "UTF-8")
+    assert decode(text.encode("utf-8-sig"), "x") == (text, "UTF-8")
+
+
+@given(st.lists(st.sampled_from(["Besançon", "Saint-Étienne", "Nîmes", "l'œuvre", "Fos", "5 €"]), min_size=1))
+def test_windows_1252_is_recognised_by_its_accents(words: list[str]) -> None:
+    text = " ".join(words)
+    expected = "UTF-8" if text.isascii() else "Windows-1252"
+    assert decode(text.encode("cp1252"), "x") == (text, expected)
+
+
+def test_a_member_that_matches_twice(tmp_path: Path, settings: Settings) -> None:
+    data = csv_bytes(tmp_path, DATA)
+    archive = write_zip(tmp_path / "f.zip", {"a_QP.csv": data, "b_QP.csv": data})
+    with pytest.raises(SourceContentError, match=r"several members match.*a_QP\.csv, b_QP\.csv"):
+        read_statistics(raw_file("insee_filosofi", archive), load_registry(), settings)

@@ -61,8 +61,8 @@ def _is_worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any
 
 @task(
     task_run_name="fetch-{source.id}",
-    retries=2,
-    retry_delay_seconds=[5, 30],
+    retries=1,
+    retry_delay_seconds=5,
     retry_condition_fn=_is_worth_another_try,
     cache_policy=NO_CACHE,
 )

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import stamina
+from stamina.instrumentation import set_on_retry_hooks
 
 import qpv_geo
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
@@ -32,6 +33,10 @@ _LOGGER = logging.getLogger(__name__)
 _REDIRECTS = 5
 _RETRIED = {408, 425, 429}
 _MISSING = {403, 404, 410}
+
+
+# Failed attempts are logged here, with the source's id, rather than by stamina.
+set_on_retry_hooks([])
 
 
 class Progress(Protocol):
@@ -174,6 +179,7 @@ class Downloader:
 
     def _worth_another(self, error: Exception) -> bool | float:
         """Tell stamina whether to ask again, and after how many seconds if the server said so."""
+        _LOGGER.info("source %s: attempt failed: %s", self._source.id, error or type(error).__name__)
         if isinstance(error, _StatusError):
             if error.retry_after is None:
                 return True

@@ -74,10 +74,10 @@ def write_zip(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def write_workbook(path: Path, sheets: dict[str, Sequence[Sequence[str | float]]]) -> Path:
-    """Write an ``.xls`` workbook: a bare BIFF8 stream of text and number cells, which is all there is to it.
+def write_workbook(path: Path, sheets: dict[str, Sequence[Sequence[str | float | None]]]) -> Path:
+    """Write an ``.xls`` workbook, a bare BIFF8 stream; None is a cell in error (``#N/A``).
 
-    Records are those of Microsoft's [MS-XLS]: BOF, CODEPAGE, BOUNDSHEET8, LABEL, NUMBER, EOF.
+    Records are those of Microsoft's [MS-XLS]: BOF, CODEPAGE, BOUNDSHEET8, LABEL, NUMBER, BOOLERR, EOF.
     """
     bodies = [_sheet(rows) for rows in sheets.values()]
     names = [_record(0x0085, struct.pack("<IHBB", 0, 0, len(n), 1) + n.encode("utf-16-le")) for n in sheets]
@@ -92,12 +92,14 @@ def write_workbook(path: Path, sheets: dict[str, Sequence[Sequence[str | float]]
     return path
 
 
-def _sheet(rows: Sequence[Sequence[str | float]]) -> bytes:
+def _sheet(rows: Sequence[Sequence[str | float | None]]) -> bytes:
     body = _record(0x0809, struct.pack("<HHHHII", 0x0600, 0x0010, 0x0DBB, 0x07CC, 0, 6))
     for y, row in enumerate(rows):
         for x, cell in enumerate(row):
             place = struct.pack("<HHH", y, x, 0)
-            if isinstance(cell, str) and cell:
+            if cell is None:
+                body += _record(0x0205, place + struct.pack("<BB", 0x2A, 1))
+            elif isinstance(cell, str) and cell:
                 text = struct.pack("<HB", len(cell), 1) + cell.encode("utf-16-le")
                 body += _record(0x0204, place + text)
             elif not isinstance(cell, str):

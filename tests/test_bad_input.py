@@ -379,6 +379,30 @@ def test_a_shapefile_where_geojson_was(tmp_path: Path, besancon: Territory, sett
         read_contours(raw_file("qpv_2024", path), besancon, settings)
 
 
+@pytest.mark.parametrize(
+    "content", ["CODGEO;PMUN\nQN02503M;15603\n", '[{"code_qp": "QN02503M"}]', '{"erreur": 404}']
+)
+def test_other_text_where_geojson_was(
+    content: str, tmp_path: Path, besancon: Territory, settings: Settings
+) -> None:
+    path = tmp_path / "qpv-2024.geojson"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(SourceContentError, match=r"qpv-2024\.geojson.*GeoJSON"):
+        read_contours(raw_file("qpv_2024", path), besancon, settings)
+
+
+def test_features_without_any_geometry(tmp_path: Path, besancon: Territory, settings: Settings) -> None:
+    """ESRI's JSON of a table, which GDAL reads as well."""
+    table = {
+        "fields": [{"name": "code_qp", "type": "esriFieldTypeString"}],
+        "features": [{"attributes": {"code_qp": "QN02503M"}}],
+    }
+    path = write_json(tmp_path / "qpv-2024.geojson", table)
+    with pytest.raises(ContractError) as error:
+        read_contours(raw_file("qpv_2024", path), besancon, settings)
+    said(error, 4, "qpv-2024.geojson", "a layer with geometries; found a table without any")
+
+
 # ---------------------------------------------------------------- communes
 
 
@@ -407,6 +431,15 @@ def test_communes(
     with pytest.raises(ContractError) as error:
         read_communes(raw_file("communes_epci", path), settings, 2154)
     said(error, 4, "communes.geojson", *parts)
+
+
+def test_communes_without_a_crs(tmp_path: Path, settings: Settings) -> None:
+    frame = gpd.GeoDataFrame.from_features(some_communes()["features"])
+    with pytest.warns(UserWarning, match="'crs' was not provided"):
+        pyogrio.write_dataframe(frame, tmp_path / "communes.gpkg")
+    with pytest.raises(ContractError) as error:
+        read_communes(raw_file("communes_epci", tmp_path / "communes.gpkg", format="gpkg"), settings, 2154)
+    said(error, 4, "communes.gpkg", "CRS: expected a declared CRS")
 
 
 # ---------------------------------------------------------------- statistics

@@ -246,6 +246,16 @@ def test_the_expected_number_is_the_territorys(besancon: Territory, settings: Se
         read_contours(raw_file("qpv_2024", shipped("anct/qpv-2024.geojson")), other, settings)
 
 
+def test_a_number_that_is_not_known_is_not_checked(besancon: Territory, settings: Settings) -> None:
+    expected = besancon.expected.model_copy(update={"qpv_departement": None})
+    other = besancon.model_copy(update={"expected": expected})
+    contours = read_contours(
+        raw_file("qpv_2024", shipped("anct/qpv-2024.geojson"), counts={}), other, settings
+    )
+    assert "nombre_qpv_departement" not in checks_of(contours)
+    assert "nombre_qpv_metropole" not in checks_of(contours)
+
+
 def test_a_declared_spelling_of_a_column_is_accepted(
     tmp_path: Path, besancon: Territory, settings: Settings
 ) -> None:

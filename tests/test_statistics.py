@@ -240,6 +240,13 @@ def test_none_of_the_optional_indicators_is_an_error(tmp_path: Path, settings: S
         read_statistics(raw_file("insee_population", path), Registry(indicators=(optional,)), settings)
 
 
+def test_an_indicator_without_bounds_may_be_negative(tmp_path: Path, settings: Settings) -> None:
+    change = load_registry().indicators[0].model_copy(update={"minimum": None})
+    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "PMUN"], ["QN02503M", "-1,5"]])
+    statistics = read_statistics(raw_file("insee_population", path), Registry(indicators=(change,)), settings)
+    assert statistics.rows["valeur"].tolist() == [-1.5]
+
+
 def test_line_numbers_count_every_line(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "pop.csv"
     path.write_text(

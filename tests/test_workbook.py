@@ -12,7 +12,7 @@ from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.settings import Settings
 
-Rows = list[list[str | float]]
+Rows = list[list[str | float | None]]
 
 TITLES: Rows = [["Estimations démographiques"], ["Données par quartier"], []]
 CODES: Rows = [["NOM_QP", "qp", "listcom", "reg", "ind_jeune", "tx_tot_et"]]
@@ -28,7 +28,7 @@ DATA: Rows = [
 
 
 def read(
-    folder: Path, settings: Settings, rows: Sequence[Sequence[str | float]], **changes: object
+    folder: Path, settings: Settings, rows: Sequence[Sequence[str | float | None]], **changes: object
 ) -> Statistics:
     sheets = {"Regions": TITLES, "Quartiers": rows, "Documentation": [["1. Calcul"]]}
     path = write_workbook(folder / "demographie_2010_qpv.xls", sheets)
@@ -96,6 +96,10 @@ def test_the_genuine_workbook(mirror: Path, settings: Settings) -> None:
             + LABELS
             + [["X", "QP025004", "", "", 1.0, 1.0], ["X", "QP025003", "", "", "beaucoup", 1.0]],
             "or one of the marks s, nd, ns, or nothing; found 'beaucoup' at row 7",
+        ),
+        (
+            [*CODES, *LABELS, ["X", "QP025004", "", "", None, 1.0], *DATA[:1]],
+            "or nothing; found '#N/A' at row 3",
         ),
         (TITLES + CODES + LABELS + DATA + DATA[:1], "'QP025002' at row 6; 'QP025002' at row 10"),
         ([*TITLES, ["NOM", "code"], *DATA], "a row of codes that holds 'qp'; found none in 8 rows"),

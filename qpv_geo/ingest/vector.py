@@ -17,7 +17,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from qpv_geo.errors import ContractError, SourceContentError
+from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.attributes import clean_text
 from qpv_geo.ingest.contracts import Names, Problems, find_columns
 from qpv_geo.ingest.text import decode, refuse_page
@@ -115,7 +115,7 @@ def _read_geojson(raw: RawFile, member: Member) -> Layer:
     _check_head(text, Problems(label, raw.source))
     with _explained(label, "GeoJSON", remarks):
         frame = _read(data)
-    return _layer(frame, member.name, label, remarks)
+    return _layer(frame, member.name, Problems(label, raw.source), remarks)
 
 
 def _check_head(text: str, problems: Problems) -> None:
@@ -150,7 +150,7 @@ def _read_geopackage(raw: RawFile, member: Member) -> Layer:
             problems.add("one spatial layer", f"{len(spatial)}: {', '.join(spatial) or 'only tables'}")
             problems.raise_if_any()
         frame = _read(path, layer=spatial[0])
-    return _layer(frame, member.name, label, remarks)
+    return _layer(frame, member.name, Problems(label, raw.source), remarks)
 
 
 def _read_shapefile(raw: RawFile, settings: Settings) -> Layer:
@@ -172,7 +172,7 @@ def _read_shapefile(raw: RawFile, settings: Settings) -> Layer:
         for suffix, member in parts.items():
             (Path(folder) / f"layer.{suffix}").write_bytes(member.data)
         frame = _read(Path(folder) / "layer.shp", encoding=encoding)
-    return _layer(frame, parts["shp"].name, label, remarks)
+    return _layer(frame, parts["shp"].name, Problems(label, raw.source), remarks)
 
 
 def _encoding_of(dbf: bytes) -> str:
@@ -189,10 +189,11 @@ def _read(source: bytes | Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401
     return frame
 
 
-def _layer(frame: pd.DataFrame, name: str, label: str, remarks: list[str]) -> Layer:
+def _layer(frame: pd.DataFrame, name: str, problems: Problems, remarks: list[str]) -> Layer:
     if not isinstance(frame, gpd.GeoDataFrame):
-        raise ContractError(f"{label}: expected a layer with geometries, found a table without any")
-    return Layer(frame, name, label, tuple(remarks))
+        problems.add("a layer with geometries", "a table without any")
+        problems.raise_if_any()
+    return Layer(frame, name, problems.label, tuple(remarks))
 
 
 @contextmanager

@@ -1,0 +1,287 @@
+"""Values of a set of zones from its parts': counts are added, ratios are sums over sums, nothing else.
+
+A sum that misses a part is no sum: where the value of a part is secret or not available, so is the whole's.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from qpv_geo.errors import ContractError
+
+NOT_COMPUTABLE = "non_calculable"
+"""Neither a sum nor a mean of this indicator over several zones has a meaning."""
+
+ESTIMATE = "estimation"
+"""Shared out by area: as if the people of each IRIS were spread evenly over it."""
+
+_OK = "ok"
+_ABSENT = "non_disponible"
+
+# When parts miss their value for several reasons, the first of these is the whole's.
+_REASONS = ("secret", "non_significatif", _ABSENT, NOT_COMPUTABLE)
+
+_COLUMNS = [
+    "zone",
+    "code",
+    "indicateur",
+    "millesime",
+    "valeur",
+    "statut",
+    "source",
+    "fichier",
+    "code_producteur",
+    "geographie",
+]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an indicator is computed for a set of zones.
+
+    Attributes
+    ----------
+    additive
+        It is the sum of its parts' values.
+    numerator, denominator
+        Ids of two additive indicators whose ratio it is; None for an indicator that is no such ratio.
+    scale
+        Factor of the ratio: 100 for a percentage.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a sum, nor a ratio with both its terms, nor without rule.
+    """
+
+    additive: bool = False
+    numerator: str | None = None
+    denominator: str | None = None
+    scale: float = 100.0
+
+    def __post_init__(self) -> None:
+        """Refuse half a ratio, and what would be both a sum and a ratio."""
+        terms = (self.numerator is not None) + (self.denominator is not None)
+        if terms == 1 or (terms and self.additive):
+            raise ValueError(f"an indicator is a sum, or a numerator over a denominator, or neither: {self}")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A zone of a set: its code (None for what no zone covers), the share of it that is in, 0 to 1."""
+
+    code: str | None
+    share: float = 1.0
+    significant: bool = True
+
+
+@dataclass(frozen=True)
+class _Result:
+    value: float
+    status: str
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """The values of one indicator and vintage by zone, and where they come from."""
+
+    cells: Mapping[str, _Result]
+    source: str
+    fichier: str
+    code_producteur: str
+    geographie: object
+
+
+_Measures = Mapping[tuple[str, str], _Measure]
+_NO_RULE = Rule()
+
+
+def aggregate(
+    values: pd.DataFrame, members: Mapping[str, Sequence[str]], rules: Mapping[str, Rule], zone: str
+) -> pd.DataFrame:
+    """Compute the values of sets of whole zones.
+
+    Parameters
+    ----------
+    values
+        Columns of layer ``statistiques``, one kind of zone; a zone without row counts as not available.
+    members
+        For each set, the codes of its zones, each once.
+    rules
+        By indicator; one without rule is left empty.
+    zone
+        Kind of the sets, such as ``quartier``.
+
+    Returns
+    -------
+    DataFrame
+        Columns of layer ``statistiques``, one row per set, indicator and vintage, sorted. ``valeur`` is the
+        exact sum, or the ratio of two, and ``statut`` ``ok`` if every part's is; otherwise there is no value,
+        and the status says why: that of the parts, or ``non_calculable``.
+
+    Raises
+    ------
+    ContractError
+        If a zone has two values of one indicator and vintage, or zones come from several geographies.
+    """
+    parts = {code: [_Part(member) for member in codes] for code, codes in members.items()}
+    return _compute(values, parts, rules, zone)
+
+
+def estimate_by_area(
+    values: pd.DataFrame, shares: pd.DataFrame, rules: Mapping[str, Rule], zone: str
+) -> pd.DataFrame:
+    """Estimate the values of contours: each count of an IRIS is shared out in proportion to areas.
+
+    Parameters
+    ----------
+    values
+        Columns of layer ``statistiques``, zones ``iris``.
+    shares
+        One row per overlap: ``code`` (of the contour), ``code_iris`` (missing for what lies outside every
+        IRIS), ``part_iris`` (percent of the IRIS), ``significatif``. An overlap that is not significant is
+        counted where its value is known and does not spoil the whole where it is not.
+    rules
+        By indicator; one without rule is left empty.
+    zone
+        Kind of the contours, such as ``quartier``.
+
+    Returns
+    -------
+    DataFrame
+        As `aggregate` returns it, with status ``estimation`` in place of ``ok``.
+
+    Raises
+    ------
+    ContractError
+        As `aggregate` does.
+    """
+    parts = {
+        str(code): [
+            _Part(iris if isinstance(iris, str) else None, share / 100, bool(significant))
+            for iris, share, significant in zip(
+                rows["code_iris"], rows["part_iris"], rows["significatif"], strict=True
+            )
+        ]
+        for code, rows in shares.groupby("code")
+    }
+    frame = _compute(values, parts, rules, zone)
+    frame["statut"] = frame["statut"].where(frame["statut"] != _OK, ESTIMATE)
+    return frame
+
+
+def _compute(
+    values: pd.DataFrame, parts: Mapping[str, list[_Part]], rules: Mapping[str, Rule], zone: str
+) -> pd.DataFrame:
+    measures = _measures(values)
+    wanted = sorted({*measures, *_ratios_to_add(measures, rules)})
+    rows = []
+    for code in sorted(parts):
+        for indicator, vintage in wanted:
+            rule = rules.get(indicator, _NO_RULE)
+            result = _apply(rule, indicator, vintage, measures, parts[code])
+            origin = _origin(rule, indicator, vintage, measures)
+            rows.append((zone, code, indicator, vintage, result.value, result.status, *origin))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _measures(values: pd.DataFrame) -> _Measures:
+    """Return the values by indicator and vintage, then by zone."""
+    if (twice := values.duplicated(["code", "indicateur", "millesime"])).any():
+        row = values[twice].iloc[0]
+        raise ContractError(
+            f"zone {row['code']} has {row['indicateur']} ({row['millesime']}) more than once, in "
+            f"{row['fichier']}: a sum would count it twice. Keep one file of each source and vintage"
+        )
+    measures = {}
+    for (indicator, vintage), rows in values.groupby(["indicateur", "millesime"]):
+        geographies = rows["geographie"].drop_duplicates()
+        if len(geographies) > 1:
+            raise ContractError(
+                f"{indicator} ({vintage}) comes in several geographies ({', '.join(map(str, geographies))}): "
+                f"zones of different dates are not added. Correct 'geography' in the catalogue of sources"
+            )
+        cells = {
+            code: _Result(value, status) if status in {_OK, ESTIMATE} else _Result(math.nan, status)
+            for code, value, status in zip(rows["code"], rows["valeur"], rows["statut"], strict=True)
+        }
+        measures[str(indicator), str(vintage)] = _Measure(
+            cells,
+            _joined(rows["source"]),
+            _joined(rows["fichier"]),
+            _joined(rows["code_producteur"]),
+            geographies.iloc[0],
+        )
+    return measures
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(str(name) for name in names))
+
+
+def _ratios_to_add(measures: _Measures, rules: Mapping[str, Rule]) -> Iterable[tuple[str, str]]:
+    """Return the ratios that no file holds for these zones and whose two terms are there."""
+    for indicator, rule in rules.items():
+        for term, vintage in measures:
+            if term == rule.numerator and (rule.denominator, vintage) in measures:
+                yield indicator, vintage
+
+
+def _apply(rule: Rule, indicator: str, vintage: str, measures: _Measures, parts: Sequence[_Part]) -> _Result:
+    if rule.additive:
+        return _add(measures[indicator, vintage].cells, parts)
+    terms = _terms(rule, vintage, measures)
+    if not terms:
+        return _Result(math.nan, NOT_COMPUTABLE)
+    numerator, denominator = (_add(term.cells, parts) for term in terms)
+    status = _worst([numerator.status, denominator.status])
+    if status not in {_OK, ESTIMATE}:
+        return _Result(math.nan, status)
+    if denominator.value == 0:
+        return _Result(math.nan, NOT_COMPUTABLE)
+    return _Result(rule.scale * numerator.value / denominator.value, status)
+
+
+def _terms(rule: Rule, vintage: str, measures: _Measures) -> list[_Measure]:
+    """Return numerator and denominator, or nothing if it is no ratio or one of them was not read."""
+    keys = [(term, vintage) for term in (rule.numerator, rule.denominator) if term is not None]
+    found = [measures[key] for key in keys if key in measures]
+    return found if len(found) == len(keys) else []
+
+
+def _add(cells: Mapping[str, _Result], parts: Sequence[_Part]) -> _Result:
+    """Add the values of parts; the sum is rounded once, so that their order does not matter."""
+    absent = _Result(math.nan, _ABSENT)
+    found = [(part, cells.get(part.code, absent) if part.code else absent) for part in parts]
+    statuses = [cell.status for part, cell in found if part.significant]
+    status = _worst(statuses) if statuses else _ABSENT
+    if status not in {_OK, ESTIMATE}:
+        return _Result(math.nan, status)
+    return _Result(
+        math.fsum(part.share * cell.value for part, cell in found if cell.status in {_OK, ESTIMATE}), status
+    )
+
+
+def _worst(statuses: Iterable[str]) -> str:
+    """Return the status of a whole: that of the parts without value, else whether any is an estimate."""
+    found = set(statuses)
+    for reason in _REASONS:
+        if reason in found:
+            return reason
+    return ESTIMATE if ESTIMATE in found else _OK
+
+
+def _origin(rule: Rule, indicator: str, vintage: str, measures: _Measures) -> tuple[str, str, str, object]:
+    """Return where a value comes from: the file of the indicator itself, or those of the two terms."""
+    terms = [] if rule.additive else _terms(rule, vintage, measures)
+    if not terms:
+        own = measures[indicator, vintage]
+        return own.source, own.fichier, own.code_producteur, own.geographie
+    return (
+        _joined(term.source for term in terms),
+        _joined(term.fichier for term in terms),
+        " / ".join(term.code_producteur for term in terms),
+        terms[0].geographie,
+    )

@@ -2,6 +2,11 @@
 
 import csv
 import json
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -14,6 +19,10 @@ import shapely
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.publish.fields import Layer, published_layers
+from qpv_geo.publish.frames import Frames, conform
+from qpv_geo.publish.provenance import checks_table, sources_table
+from qpv_geo.publish.release import Release, publish_release
+from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.raw import RawFile, digest
 from qpv_geo.territory import load_territory
@@ -253,3 +262,36 @@ def _fragile() -> pd.DataFrame:
     assert BESANCON.contrat is not None
     districts = [district.model_dump() for district in BESANCON.contrat.quartiers_fragiles]
     return pd.DataFrame(districts).sort_values("nom", ignore_index=True)
+
+
+def publish(settings: Settings, made: Inputs, *, force: bool = False) -> Release:
+    return publish_release(
+        made.layers, made.checks, made.raws, BESANCON, CATALOGUE, REGISTRY, settings, force=force
+    )
+
+
+def frames_of(made: Inputs) -> Frames:
+    """Return conformed layers, provenance included, as `publish_release` writes them."""
+    provenance = {
+        "sources": sources_table(made.raws, CATALOGUE, made.checks),
+        "controles": checks_table(made.checks),
+    }
+    return conform({**made.layers, **provenance}, declared(), BESANCON.epsg)
+
+
+def writable_copy(release: Path, target: Path) -> Path:
+    """Copy a release so that a test may damage it."""
+    shutil.copytree(release, target)
+    for path in target.rglob("*"):
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
+    return target
+
+
+@contextmanager
+def edit(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a GeoPackage to damage it; the functions that its triggers call are there in name only."""
+    with closing(sqlite3.connect(path)) as database:
+        for name in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
+            database.create_function(name, 1, lambda _: 0)
+        yield database
+        database.commit()

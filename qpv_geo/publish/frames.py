@@ -107,9 +107,8 @@ def _with_geometry(
     if found != epsg:
         problems.append(f"layer {layer.name}: expected EPSG:{epsg}, found {frame.crs and frame.crs.name}")
     geometries = _conform_geometry(frame.geometry.to_numpy(), layer, result, problems)
-    published: pd.DataFrame = gpd.GeoDataFrame(
-        result, geometry=gpd.GeoSeries(geometries, name=GEOMETRY_COLUMN, crs=frame.crs)
-    )
+    located = result.assign(**{GEOMETRY_COLUMN: geometries})
+    published: pd.DataFrame = gpd.GeoDataFrame(located, geometry=GEOMETRY_COLUMN, crs=frame.crs)
     return published
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.publish.fields import Layer
+from qpv_geo.publish.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.publish.frames import Frames
 from qpv_geo.publish.provenance import Raws, attribution, french_date, newest_date, origin_sentence, present
 from qpv_geo.publish.report_schema import (
@@ -177,7 +177,7 @@ def write_report(folder: Path, report: Report, frames: Frames, registry: Registr
             outcomes=Counter(control.resultat for control in report.controles),
             warnings=[control for control in report.controles if control.resultat == "avertissement"],
             indicators=[indicator for indicator in registry.indicators if indicator.qpv_layer],
-            qpv=_records(frames["qpv"], [name for name in frames["qpv"].columns if name != "geom"]),
+            qpv=_records(frames["qpv"], [name for name in frames["qpv"].columns if name != GEOMETRY_COLUMN]),
         )
     )
     (folder / REPORT_HTML).write_text(page, encoding="utf-8")

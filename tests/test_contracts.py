@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import pandera.config
 import pandera.pandas as pa
 import pytest
 from hypothesis import given
@@ -120,6 +121,19 @@ def test_a_sound_table_passes() -> None:
     where = np.array(["line 2", "line 3"], dtype=object)
     validate(frame, pa.DataFrameSchema({"code": code_column(COMMUNE, nullable=True)}), problems, where)
     assert not problems
+
+
+def test_a_contract_cannot_be_switched_off() -> None:
+    frame = pd.DataFrame({"code": ["Planoise"]})
+    problems = Problems("f.csv", SOURCE)
+    with pandera.config.config_context(validation_enabled=False):
+        validate(
+            frame,
+            pa.DataFrameSchema({"code": code_column(QPV_2024)}),
+            problems,
+            np.array(["line 2"], dtype=object),
+        )
+    assert "'Planoise' at line 2" in told(problems)
 
 
 def test_columns_are_found_by_their_first_accepted_spelling() -> None:

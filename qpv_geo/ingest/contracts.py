@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
+from pandera.config import ValidationDepth, config_context
 
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.codes import CodeKind, explain
@@ -153,7 +154,9 @@ def validate(
         The cells as the file has them, for the message; `frame` itself if not given.
     """
     try:
-        schema.validate(frame, lazy=True)
+        # An environment variable switches pandera off; a contract is not something to switch off.
+        with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
+            schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as error:
         cells = frame if as_published is None else as_published
         for (column, check), cases in error.failure_cases.groupby(["column", "check"], sort=False):

@@ -116,6 +116,23 @@ class ContourFile(_Frozen):
     couche: str | None = None
 
 
+class Contact(_Frozen):
+    """Whom users of the release may ask; published in its metadata, so give a service and no person.
+
+    Attributes
+    ----------
+    organisation
+        Who publishes.
+    service, courriel, site
+        Service in charge, its electronic mail, web site.
+    """
+
+    organisation: str = Field(min_length=1)
+    service: str | None = None
+    courriel: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+    site: str | None = Field(default=None, pattern=r"^https?://\S+$")
+
+
 class LocalDistrict(_Frozen):
     """A *quartier* of the city, declared as a set of whole IRIS."""
 
@@ -149,6 +166,8 @@ class Territory(_Frozen):
     sliver_share, sliver_area
         A QPV belongs to a commune when their overlap is more than this share of the QPV and more than this
         area (square metres); a smaller overlap comes from contours that do not quite match.
+    contact
+        Whom users may ask; without it, the EPCI is named alone.
     bandes
         Distances of the bands around QPV.
     quartiers, quartiers_fichier
@@ -168,6 +187,7 @@ class Territory(_Frozen):
     sliver_area: float = Field(default=100.0, ge=0)
     expected: Expected
     contrat: Contract | None = None
+    contact: Contact | None = None
     bandes: Bands = Bands()
     quartiers: tuple[LocalDistrict, ...] = ()
     quartiers_fichier: ContourFile | None = None

@@ -285,6 +285,18 @@ def test_contours(
     said(error, 4, "qpv-2024.geojson", *parts)
 
 
+def test_contours_of_which_no_code_can_be_read(
+    tmp_path: Path, besancon: Territory, settings: Settings
+) -> None:
+    collection = six_qpv()
+    for order in range(6):
+        set_property("code_qp", f"QP02500{order + 1}", order)(collection)
+    with pytest.raises(ContractError) as error:
+        contours_of(collection, tmp_path, besancon, settings)
+    said(error, 4, "'QP025001' (2015 geography in place of 2024)", "and 1 more", "expected 6 QPV", "found 0")
+    assert "'expected' in the territory file" not in str(error.value), "the codes are wrong, not the number"
+
+
 def test_contours_tell_every_problem_at_once(tmp_path: Path, besancon: Territory, settings: Settings) -> None:
     collection = six_qpv()
     set_property("code_qp", "QN2503M", 1)(collection)

@@ -74,7 +74,7 @@ def read_contours(raw: RawFile, territory: Territory, settings: Settings) -> Con
     validate(table, _SCHEMA, problems, where)
     readable = _check_departments(table, problems, where)
     by_epsg = _geometries(layer.frame, table, readable, where, problems)
-    counts = _check_counts(table[readable], raw, territory, problems)
+    counts = _check_counts(table, readable, raw, territory, problems)
     problems.raise_if_any()
     checks = (
         report_reading(layer.remarks, f"{len(table)} entités", raw.source.id),
@@ -141,8 +141,14 @@ def _geometries(
     return by_epsg
 
 
-def _check_counts(table: pd.DataFrame, raw: RawFile, territory: Territory, problems: Problems) -> list[Check]:
-    """Compare the numbers of QPV with those that are known; those of France only in a file of France."""
+def _check_counts(
+    table: pd.DataFrame, readable: Mask, raw: RawFile, territory: Territory, problems: Problems
+) -> list[Check]:
+    """Compare the numbers of QPV with those that are known; those of France only in a file of France.
+
+    Rows whose code cannot be read are not counted, and then the codes are to be mended, not the numbers.
+    """
+    table = table[readable]
     departments = table["code_qp"].map(department_of)
     declared = table["siren_epci"].fillna("").str.contains(rf"\b{territory.epci}\b")
     metropolitan = departments.map(zone_of) == METROPOLE
@@ -169,9 +175,10 @@ def _check_counts(table: pd.DataFrame, raw: RawFile, territory: Territory, probl
         checks.append(Check(code, subject, "conforme", str(expected), str(found), message))
         if found != expected:
             problems.add(f"{expected} QPV in {subject}", f"{found}{_listed(table[chosen])}")
-            problems.advise(
-                f"if the official list has changed, change {declaration}; if not, the file is not whole"
-            )
+            if readable.all():
+                problems.advise(
+                    f"if the official list has changed, change {declaration}; if not, the file is not whole"
+                )
     return checks
 
 

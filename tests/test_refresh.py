@@ -1,0 +1,233 @@
+"""The whole job, end to end: on the snapshot, on the mirror, on official sites played by a local server."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+
+from flows.job import Job
+from flows.refresh import Outcome, run
+from qpv_geo.errors import (
+    ContractError,
+    LockedError,
+    QpvGeoError,
+    SourceContentError,
+    SourceUnavailableError,
+)
+from qpv_geo.lock import territory_lock
+from qpv_geo.publish.release import current_release
+from qpv_geo.publish.verify import verify_release
+from qpv_geo.settings import Settings
+from qpv_geo.sources.fetch import Policy
+from qpv_geo.territory import Territory
+from tests.country import country, publish_country, zipped
+from tests.server import MAINTENANCE, OfficialSites
+
+POPULATIONS = {
+    "QN02502M": 3194,
+    "QN02503M": 15603,
+    "QN02504M": 1636,
+    "QN02505M": 1502,
+    "QN02515N": 1211,
+    "QN02517N": 2481,
+}
+OFFLINE = Policy(offline=True)
+
+
+def layer(outcome: Outcome, name: str) -> gpd.GeoDataFrame:
+    return gpd.read_file(outcome.release.path / "qpv_besancon.gpkg", layer=name)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_offline_publishes_the_six_qpv_of_besancon(settings: Settings, besancon: Territory) -> None:
+    outcome = run(Job(besancon, settings, OFFLINE))
+    qpv = layer(outcome, "qpv").set_index("code_qp")
+    assert qpv["population_municipale"].to_dict() == POPULATIONS
+    assert qpv["population_municipale"].sum() == 25_627
+    assert qpv.loc["QN02503M", ["lib_qp", "taux_pauvrete_60"]].tolist() == ["Planoise", 55]
+    assert qpv["insee_com_calcule"].unique().tolist() == ["25056"]
+    assert str(qpv.crs) == "EPSG:2154"
+
+    contract = layer(outcome, "contrat_de_ville").set_index(["code_qp", "indicateur"])
+    figures = contract.loc[("QN02502M", "taux_pauvrete_60"), ["valeur_contrat", "valeur_insee", "ecart"]]
+    assert figures.tolist() == [46, 50, 4]
+
+    assert {raw.origin for raw in outcome.raws.values() if raw} == {"snapshot"}
+    assert "Instantané" in outcome.release.origin
+    assert verify_release(outcome.release.path) == []
+
+
+def test_the_pieces_of_each_qpv_add_up_to_it(settings: Settings, besancon: Territory) -> None:
+    outcome = run(Job(besancon, settings, OFFLINE))
+    pieces = layer(outcome, "qpv_commune")
+    qpv = layer(outcome, "qpv").set_index("code_qp")
+    total = pieces.groupby("code_qp")["surface_m2"].sum()
+    assert (total / qpv["surface_m2"]).tolist() == pytest.approx([1.0] * 6, rel=1e-6)
+    clairs_soleil = pieces[pieces["code_qp"] == "QN02505M"].set_index("nom_com")
+    assert clairs_soleil["membre"].to_dict() == {"Besançon": True, "Chalezeule": False}
+
+
+def test_the_same_inputs_give_the_same_bytes(settings: Settings, besancon: Territory, tmp_path: Path) -> None:
+    first = run(Job(besancon, settings, OFFLINE)).release
+    elsewhere = replace(settings, data_dir=tmp_path / "été à l'ombre")
+    second = run(Job(besancon, elsewhere, OFFLINE)).release
+    assert first.id == second.id
+    assert digests(first.path) == digests(second.path)
+
+
+def test_unchanged_inputs_publish_nothing(settings: Settings, besancon: Territory) -> None:
+    first = run(Job(besancon, settings, OFFLINE)).release
+    again = run(Job(besancon, settings, OFFLINE)).release
+    assert (first.published, again.published) == (True, False)
+    assert again.path == first.path
+
+
+def test_a_damaged_release_is_made_again(settings: Settings, besancon: Territory) -> None:
+    first = run(Job(besancon, settings, OFFLINE)).release
+    intact = digests(first.path)
+    table = first.path / "csv" / "qpv.csv"
+    table.chmod(0o644)
+    table.write_text("abîmé", encoding="utf-8")
+    again = run(Job(besancon, settings, OFFLINE)).release
+    assert again.published
+    assert digests(again.path) == intact
+
+
+def test_force_publishes_again(settings: Settings, besancon: Territory) -> None:
+    first = run(Job(besancon, settings, OFFLINE)).release
+    again = run(Job(besancon, settings, OFFLINE, force=True)).release
+    assert digests(again.path) == digests(first.path)
+
+
+def test_the_mirror_confirms_the_national_counts(
+    settings: Settings, besancon: Territory, mirror: Path
+) -> None:
+    outcome = run(Job(besancon, settings, Policy(mirror=str(mirror))))
+    checks = layer(outcome, "controles").set_index("controle")["trouve"]
+    assert checks["nombre_qpv_metropole"] == "1362"
+    assert checks["nombre_qpv_departement"] == "17"
+    assert checks["nombre_qpv_territoire"] == "6"
+    qpv = layer(outcome, "qpv").set_index("code_qp")
+    assert qpv["population_municipale"].to_dict() == POPULATIONS
+    assert qpv.loc["QN02505M", "insee_com_calcule"] == "25056"
+    sources = layer(outcome, "sources").set_index("source")
+    assert sources.loc["qpv_2024", "origine"] == "mirror"
+    archive = mirror / "anct" / "qpv-2024-geojson.zip"
+    assert sources.loc["qpv_2024", "sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
+    assert verify_release(outcome.release.path) == []
+
+
+def test_the_official_sites_are_asked_and_then_cost_headers_only(
+    live: Settings, besancon: Territory, sites: OfficialSites
+) -> None:
+    publish_country(sites)
+    first = run(Job(besancon, live))
+    assert {raw.origin for raw in first.raws.values() if raw} == {"live"}
+    assert layer(first, "qpv")["population_municipale"].sum() == 25_627
+    sites.requests.clear()
+
+    again = run(Job(besancon, live))
+    assert not again.release.published
+    assert sum(request.body for request in sites.requests if request.status == 200) == 0
+    assert {request.status for request in sites.asked("fichier/8210600")} == {304}
+
+
+def test_a_site_out_of_reach_leaves_the_last_good_copy(
+    live: Settings, besancon: Territory, sites: OfficialSites
+) -> None:
+    publish_country(sites)
+    first = run(Job(besancon, live)).release
+    sites.misbehave("www.insee.fr", 503)
+    again = run(Job(besancon, live))
+    raw = again.raws["insee_population"]
+    assert raw
+    assert raw.origin == "store"
+    assert "site injoignable" in raw.reason or "503" in raw.reason
+    assert again.release.path == first.path
+
+
+def test_require_live_refuses_a_copy(live: Settings, besancon: Territory, sites: OfficialSites) -> None:
+    publish_country(sites)
+    run(Job(besancon, live))
+    sites.misbehave("www.insee.fr", 503)
+    with pytest.raises(SourceUnavailableError, match=r"insee_population.*--require-live"):
+        run(Job(besancon, live, Policy(require_live=True)))
+
+
+def test_a_new_edition_is_published_beside_the_old_one(
+    live: Settings, besancon: Territory, sites: OfficialSites
+) -> None:
+    publish_country(sites)
+    first = run(Job(besancon, live)).release
+    sites.publish("insee_population", sites.data("insee_population").replace(b"15603", b"15700"))
+    second = run(Job(besancon, live))
+    assert second.release.published
+    assert second.release.path != first.path
+    assert layer(second, "qpv")["population_municipale"].sum() == 25_724
+    assert verify_release(first.path) == []
+
+
+def without(code: str) -> bytes:
+    collection = country()
+    collection["features"] = [f for f in collection["features"] if f["properties"]["code_qp"] != code]
+    return zipped(collection)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ("qpv_2024", MAINTENANCE, SourceContentError, "HTML"),
+        ("qpv_2024", zipped(country())[:-4000], SourceContentError, "qpv-2024-geojson.zip"),
+        ("qpv_2024", zipped(country(), "AUTRE/fichier.geojson"), SourceContentError, "AUTRE/fichier.geojson"),
+        ("qpv_2024", without("QN02503M"), ContractError, "QN02502M"),
+        ("insee_population", b"CODGEO;PMUN\nQN02503M;-5\n", ContractError, "-5"),
+        ("insee_population", b"CODGEO;AUTRE\nQN02503M;5\n", ContractError, "PMUN"),
+    ],
+    ids=["html", "truncated zip", "other member", "five qpv", "negative", "renamed column"],
+)
+def test_a_bad_file_stops_the_run_and_leaves_the_release_and_the_good_copy(
+    live: Settings,
+    besancon: Territory,
+    sites: OfficialSites,
+    bad: tuple[str, bytes, type[QpvGeoError], str],
+) -> None:
+    source_id, data, error, words = bad
+    publish_country(sites)
+    before = run(Job(besancon, live)).release
+    bytes_before = digests(before.path)
+    good = sites.data(source_id)
+
+    sites.publish(source_id, data)
+    with pytest.raises(error) as failure:
+        run(Job(besancon, live))
+    assert words in str(failure.value)
+    assert source_id in str(failure.value)
+    current = current_release(besancon.id, live)
+    assert current
+    assert current.path == before.path
+    assert digests(before.path) == bytes_before
+
+    # The site is down now: what serves is the good copy, not the bad file.
+    sites.misbehave("", 503)
+    assert not run(Job(besancon, live)).release.published
+    sites.behave()
+    sites.publish(source_id, good)
+    assert not run(Job(besancon, live)).release.published
+
+
+def test_two_runs_at_a_time_are_refused(settings: Settings, besancon: Territory) -> None:
+    with (
+        territory_lock(settings.out_dir / besancon.id),
+        pytest.raises(LockedError, match="another run holds the lock \\(process"),
+    ):
+        run(Job(besancon, settings, OFFLINE))
+    assert run(Job(besancon, settings, OFFLINE)).release.published

@@ -106,7 +106,7 @@ def refresh(
             force=force,
         )
     for part in summary_tables(outcome):
-        console().print(part)
+        console().print(part, soft_wrap=isinstance(part, str))
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

@@ -79,7 +79,12 @@ def test_estimated_counts_keep_their_decimals() -> None:
 
 def test_the_dictionary_holds_the_registry_and_what_lies_beyond_it() -> None:
     labels = pd.DataFrame(
-        {"source": ["insee_filosofi"], "code_producteur": ["DISP_XX_A21"], "libelle": ["Autre mesure"]}
+        {
+            "indicateur": ["disp_xx_a21"],
+            "source": ["insee_filosofi"],
+            "code_producteur": ["DISP_XX_A21"],
+            "libelle": ["Autre mesure"],
+        }
     )
     frame = dictionary(load_registry(), labels).set_index("indicateur")
     assert frame.loc["population_municipale", "additif"]

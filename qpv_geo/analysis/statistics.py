@@ -129,7 +129,7 @@ def dictionary(registry: Registry, labels: pd.DataFrame) -> pd.DataFrame:
     ]
     unknown = [
         {
-            "indicateur": row["code_producteur"].lower(),
+            "indicateur": row["indicateur"],
             "theme": "Hors registre",
             "libelle": row["libelle"],
             "unite": "",

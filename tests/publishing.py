@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -38,6 +39,7 @@ FILES = {
     "insee_filosofi": "insee/revenus_pauvrete_2021_qp24_v2_csv",
     "communes_epci": "geo-api/epcis/242500361/communes.geojson",
 }
+MARKS = {"s": "secret", "nd": "non_disponible", "ns": "non_significatif", "": "non_disponible"}
 CHECKS = (
     Check("qpv_du_territoire", "besancon", "conforme", "6", "6", "6 QPV, comme attendu."),
     Check("communes_du_cog", "besancon", "non_verifiable", "", "", "Code officiel géographique non lu."),
@@ -75,6 +77,19 @@ def snapshot_raws(folder: Path = SNAPSHOT) -> dict[str, RawFile | None]:
     return raws | {"cog_epci": None}
 
 
+def snapshot_copy(folder: Path) -> Path:
+    """Copy the snapshot so that a test may change its originals."""
+    shutil.copytree(SNAPSHOT, folder)
+    return folder
+
+
+def change(path: Path, old: str, new: str) -> None:
+    """Replace one text in an original."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
 @dataclass
 class Inputs:
     """What `publish_release` takes, to be changed at will by a test."""
@@ -90,10 +105,10 @@ def inputs(folder: Path = SNAPSHOT) -> Inputs:
     communes = _communes(folder)
     statistics = _statistics(folder)
     qpv["population_municipale"] = pd.array(_values(statistics, "population_municipale"), dtype="Int64")
-    qpv["population_municipale_statut"] = "ok"
+    qpv["population_municipale_statut"] = _values(statistics, "population_municipale", "statut")
     qpv["population_municipale_millesime"] = "2020"
     qpv["taux_pauvrete_60"] = _values(statistics, "taux_pauvrete_60")
-    qpv["taux_pauvrete_60_statut"] = "ok"
+    qpv["taux_pauvrete_60_statut"] = _values(statistics, "taux_pauvrete_60", "statut")
     qpv["taux_pauvrete_60_millesime"] = "2021"
     layers = {
         "qpv": qpv,
@@ -195,8 +210,8 @@ def _statistics(folder: Path) -> pd.DataFrame:
             "code": cells["CODGEO"],
             "indicateur": indicator,
             "millesime": vintage,
-            "valeur": float(cells[column].replace(",", ".")),
-            "statut": "ok",
+            "valeur": float("nan") if cells[column] in MARKS else float(cells[column].replace(",", ".")),
+            "statut": MARKS.get(cells[column], "ok"),
             "source": source,
             "fichier": path.name,
             "code_producteur": column,
@@ -209,9 +224,9 @@ def _statistics(folder: Path) -> pd.DataFrame:
     return frame.sort_values(["zone", "code", "indicateur"], ignore_index=True)
 
 
-def _values(statistics: pd.DataFrame, indicator: str) -> list[float]:
+def _values(statistics: pd.DataFrame, indicator: str, column: str = "valeur") -> list[Any]:
     rows = statistics[statistics["indicateur"] == indicator].sort_values("code")
-    return rows["valeur"].tolist()
+    return list(rows[column])
 
 
 def _dictionary() -> pd.DataFrame:
@@ -237,6 +252,7 @@ def _contract(qpv: gpd.GeoDataFrame) -> pd.DataFrame:
     assert BESANCON.contrat is not None
     names = dict(zip(qpv["code_qp"], qpv["lib_qp"], strict=True))
     rates = dict(zip(qpv["code_qp"], qpv["taux_pauvrete_60"], strict=True))
+    statuses = dict(zip(qpv["code_qp"], qpv["taux_pauvrete_60_statut"], strict=True))
     return pd.DataFrame(
         [
             {
@@ -248,7 +264,7 @@ def _contract(qpv: gpd.GeoDataFrame) -> pd.DataFrame:
                 "unite": "%",
                 "valeur_contrat": entry.taux_pauvrete,
                 "valeur_insee": rates[entry.code_qp],
-                "statut_insee": "ok",
+                "statut_insee": statuses[entry.code_qp],
                 "millesime_insee": "2021",
                 "ecart": rates[entry.code_qp] - (entry.taux_pauvrete or 0),
                 "source_contrat": BESANCON.contrat.source,

@@ -149,7 +149,7 @@ def _vertex_problem(published: BaseGeometry, official: BaseGeometry, tolerance: 
         return f"rings of {sizes.tolist()} vertices in place of {official_sizes.tolist()}"
     distance = np.abs(shapely.get_coordinates(one) - shapely.get_coordinates(other)).max()
     # The last binary digit of a rounded decimal is not a difference.
-    return f"a vertex {distance:g} {unit} away" if distance > tolerance * (1 + 1e-6) else ""
+    return f"a vertex {distance:.3g} {unit} away" if distance > tolerance * (1 + 1e-6) else ""
 
 
 def _rings(shape: BaseGeometry) -> np.ndarray:
@@ -163,7 +163,7 @@ def _line_problem(
     lines = shapely.multilinestrings([shapely.LineString(ring.coords) for ring in _rings(official)])
     away = shapely.distance(shapely.points(shapely.get_coordinates(published)), lines).max()
     if away > tolerance:
-        return f"a vertex {away:g} m away from the official lines"
+        return f"a vertex {away:.3g} m away from the official lines"
     expected = shapely.area(official) + change
     found = shapely.area(published)
     return f"area {found} m² in place of {expected} m²" if abs(found - expected) > slack else ""

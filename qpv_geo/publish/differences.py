@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 
@@ -36,9 +37,14 @@ class Difference:
     def __str__(self) -> str:
         """Say it in one line."""
         row = f", row {self.row}" if self.row else ""
-        said = f"raw {self.expected!r} ({self.origin})" if self.origin else f"expected {self.expected!r}"
+        expected = _shown(self.expected)
+        said = f"raw {expected} ({self.origin})" if self.origin else f"expected {expected}"
         where = f"{self.file}, layer {self.layer}{row}, field {self.field}"
-        return f"{where}: published {self.published!r}, {said}"
+        return f"{where}: published {_shown(self.published)}, {said}"
+
+
+def _shown(value: object) -> str:
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def row_names(frame: pd.DataFrame, key: Iterable[str]) -> list[str]:

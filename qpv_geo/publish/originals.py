@@ -144,10 +144,14 @@ def _read_shapefile(raw: RawFile, settings: Settings) -> _Found:
 
 def _declared_names(raw: RawFile, found: list[str]) -> dict[str, str]:
     """Return the file's spelling of each declared column."""
-    return {
-        name: next(column for spelling in spellings for column in found if column.strip() == spelling)
-        for name, spellings in raw.source.columns.items()
-    }
+    there = {column.strip(): column for column in found}
+    names = {}
+    for name, spellings in raw.source.columns.items():
+        known = [there[spelling] for spelling in spellings if spelling in there]
+        if not known:
+            raise KeyError(f"no column {' or '.join(spellings)} in {', '.join(found)}")
+        names[name] = known[0]
+    return names
 
 
 def _as_text(value: object) -> str | None:

@@ -1,0 +1,563 @@
+"""Comparison: one wrong value anywhere is found, and named beside what the raw file says."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from publishing import (
+    BESANCON,
+    FILES,
+    REGISTRY,
+    SNAPSHOT,
+    Inputs,
+    change,
+    declared,
+    edit,
+    frames_of,
+    inputs,
+    publish,
+    raw_file,
+    snapshot_copy,
+    writable_copy,
+)
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.publish.compare import Written, compare_release
+from qpv_geo.publish.compare_figures import compare_statistics
+from qpv_geo.publish.frames import conform
+from qpv_geo.publish.geojson import to_wgs84
+from qpv_geo.publish.originals import Originals, meaning, read_features
+from qpv_geo.publish.readers import Reading, parse_blob
+from qpv_geo.publish.release import Release
+from qpv_geo.settings import Settings
+
+
+def meant(made: Inputs) -> Written:
+    """Return what a release made from these inputs should hold."""
+    conformed = conform(made.layers, declared(), BESANCON.epsg)
+    rounded, found = to_wgs84(conformed, declared())
+    complete = Inputs(made.layers, made.raws, [*made.checks, *found])
+    return Written(frames_of(complete), rounded, declared())
+
+
+def compare(folder: Path, made: Inputs, settings: Settings) -> None:
+    compare_release(folder, meant(made), made.raws, territory=BESANCON, registry=REGISTRY, settings=settings)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return publish(Settings(data_dir=tmp_path_factory.mktemp("data")), inputs())
+
+
+@pytest.fixture
+def folder(release: Release, tmp_path: Path) -> Path:
+    return writable_copy(release.path, tmp_path / "release")
+
+
+def test_a_sound_release_passes(folder: Path, settings: Settings) -> None:
+    compare(folder, inputs(), settings)
+
+
+# ------------------------------------------------------------------ a file that is not what was meant
+
+
+def in_geopackage(statement: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        with edit(folder / "qpv_besancon.gpkg") as database:
+            assert database.execute(statement).rowcount == 1
+
+    return damage
+
+
+def move_vertex_in_geopackage(folder: Path) -> None:
+    with edit(folder / "qpv_besancon.gpkg") as database:
+        (blob,) = database.execute("SELECT geom FROM qpv WHERE code_qp = 'QN02503M'").fetchone()
+        wkb = parse_blob(blob).wkb
+        header, shape = blob[: -len(wkb)], shapely.from_wkb(wkb)
+        points = shapely.get_coordinates(shape)
+        points[3] += 1e-5
+        moved = shapely.set_coordinates(shape, points)
+        database.execute(
+            "UPDATE qpv SET geom = ? WHERE code_qp = 'QN02503M'",
+            (header + shapely.to_wkb(moved, byte_order=1),),
+        )
+
+
+def in_geojson(layer: str, old: str, new: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "geojson" / f"{layer}.geojson"
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return damage
+
+
+def move_vertex_in_geojson(folder: Path) -> None:
+    path = folder / "geojson" / "qpv.geojson"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["features"][1]["geometry"]["coordinates"][0][0][3][0] += 3e-7
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def in_csv(layer: str, old: str, new: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "csv" / f"{layer}.csv"
+        data = path.read_bytes()
+        assert data.count(old.encode()) == 1
+        path.write_bytes(data.replace(old.encode(), new.encode()))
+
+    return damage
+
+
+PLANOISE = "qpv / QN02503M / population_municipale / 2020"
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        pytest.param(
+            in_geopackage(
+                "UPDATE statistiques SET valeur = 15604 WHERE code = 'QN02503M' "
+                "AND indicateur = 'population_municipale'"
+            ),
+            f"qpv_besancon.gpkg, layer statistiques, row {PLANOISE}, field valeur: published '15604.0 (ok)', "
+            "raw '15603' (source insee_population: pop_QPV24.csv",
+            id="statistic in the GeoPackage",
+        ),
+        pytest.param(
+            in_geopackage(
+                "UPDATE statistiques SET valeur = NULL WHERE code = 'QN02503M' "
+                "AND indicateur = 'population_municipale'"
+            ),
+            f"layer statistiques, row {PLANOISE}, field valeur: published 'nan (ok)', raw '15603'",
+            id="null without a status",
+        ),
+        pytest.param(
+            in_geopackage("UPDATE qpv SET taux_pauvrete_60 = 46 WHERE code_qp = 'QN02502M'"),
+            "layer qpv, row QN02502M, field taux_pauvrete_60: published 46.0, expected 50.0",
+            id="indicator column",
+        ),
+        pytest.param(
+            in_geopackage("UPDATE qpv SET lib_qp = 'Clairs Soleils' WHERE code_qp = 'QN02505M'"),
+            "layer qpv, row QN02505M, field lib_qp: published 'Clairs Soleils', raw 'Clairs Soleil' "
+            "(source qpv_2024",
+            id="official name",
+        ),
+        pytest.param(
+            in_geopackage("UPDATE communes SET population = population + 1 WHERE insee_com = '25056'"),
+            "layer communes, row 25056, field population",
+            id="population of a commune",
+        ),
+        pytest.param(
+            in_geopackage("UPDATE sources SET sha256 = 'f' WHERE source = 'qpv_2024'"),
+            "layer sources, row qpv_2024, field sha256: published 'f', expected '4f35a1f",
+            id="checksum of a source",
+        ),
+        pytest.param(
+            in_geopackage("DELETE FROM quartiers_fragiles WHERE nom = 'Cité Viotte'"),
+            "layer quartiers_fragiles, field number of rows: published 5, expected 6",
+            id="row lost",
+        ),
+        pytest.param(
+            move_vertex_in_geopackage,
+            "qpv_besancon.gpkg, layer qpv, row QN02503M, field geometry: published 'a vertex 1e-05 m away', "
+            "raw 'the official contour'",
+            id="vertex in the GeoPackage",
+        ),
+        pytest.param(
+            in_geojson("qpv", '"population_municipale": 15603.0', '"population_municipale": 15604.0'),
+            "qpv.geojson, layer qpv, row QN02503M, field population_municipale: published",
+            id="value in the GeoJSON",
+        ),
+        pytest.param(
+            in_geojson("communes", '"insee_com": "25014"', '"insee_com": "25015"'),
+            "communes.geojson, layer communes, row 25014, field insee_com: published None, raw '25014'",
+            id="code in the GeoJSON",
+        ),
+        pytest.param(
+            move_vertex_in_geojson,
+            "qpv.geojson, layer qpv, row QN02503M, field geometry: published 'a vertex 3e-07 degrees away'",
+            id="vertex in the GeoJSON",
+        ),
+        pytest.param(
+            in_csv(
+                "statistiques",
+                "QN02503M;population_municipale;2020;15603;ok",
+                "QN02503M;population_municipale;2020;15604;ok",
+            ),
+            f"statistiques.csv, layer statistiques, row {PLANOISE}, field valeur: published '15604.0 (ok)', "
+            "raw '15603'",
+            id="statistic in the CSV",
+        ),
+        pytest.param(
+            in_csv(
+                "statistiques",
+                "QN02503M;taux_pauvrete_60;2021;55;ok",
+                "QN02503M;taux_pauvrete_60;2021;55;secret",
+            ),
+            "statistiques.csv, layer statistiques, row qpv / QN02503M / taux_pauvrete_60 / 2021, "
+            "field valeur: published '55.0 (secret)', raw '55,0'",
+            id="status in the CSV",
+        ),
+        pytest.param(
+            in_csv("communes", "25014;Amagney;", "25014;;"),
+            "communes.csv, layer communes, row 25014, field nom_com: published None, raw 'Amagney'",
+            id="name lost in the CSV",
+        ),
+    ],
+)
+def test_a_deliberate_corruption_is_found_and_named(
+    folder: Path, settings: Settings, damage: Callable[[Path], None], expected: str
+) -> None:
+    damage(folder)
+    with pytest.raises(PublicationError) as caught:
+        compare(folder, inputs(), settings)
+    assert expected in str(caught.value)
+
+
+def test_each_wrong_value_is_named_once(folder: Path, settings: Settings) -> None:
+    in_csv("communes", "25014;Amagney;", "25014;Magney;")(folder)
+    with pytest.raises(PublicationError, match=r"\(1 differences\)") as caught:
+        compare(folder, inputs(), settings)
+    assert str(caught.value).count("Magney'") == 1
+
+
+def test_many_differences_are_counted_and_some_named(folder: Path, settings: Settings) -> None:
+    with edit(folder / "qpv_besancon.gpkg") as database:
+        database.execute("UPDATE communes SET nom_com = 'X'")
+    with pytest.raises(PublicationError, match=r"\(67 differences\)") as caught:
+        compare(folder, inputs(), settings)
+    assert "and 47 more" in str(caught.value)
+
+
+# ------------------------------------------------------------------ layers that the raw files contradict
+
+
+def refuse(made: Inputs, settings: Settings) -> str:
+    with pytest.raises(PublicationError) as caught:
+        publish(settings, made)
+    assert not list((settings.out_dir / BESANCON.id).iterdir()), "nothing is left behind"
+    return str(caught.value)
+
+
+def test_a_layer_that_ingestion_got_wrong_is_not_published(settings: Settings) -> None:
+    made = inputs()
+    made.layers["statistiques"].loc[0, "valeur"] += 1
+    made.layers["communes"].loc[0, "nom_com"] = "Autre"
+    message = refuse(made, settings)
+    assert "raw '3194'" in message
+    assert "published 'Autre', raw 'Amagney'" in message
+    for file in ("qpv_besancon.gpkg", "statistiques.csv", "communes.csv", "communes.geojson"):
+        assert f"- {file}, layer" in message, "each format is compared with the raw files"
+
+
+def test_a_value_that_was_read_as_absent_is_not_published(settings: Settings) -> None:
+    made = inputs()
+    made.layers["statistiques"].loc[0, ["valeur", "statut"]] = [np.nan, "secret"]
+    assert "published 'nan (secret)', raw '3194'" in refuse(made, settings)
+
+
+@pytest.mark.parametrize(
+    ("mark", "status"),
+    [("s", "secret"), ("nd", "non_disponible"), ("ns", "non_significatif"), ("", "non_disponible")],
+)
+def test_marks_are_published_with_their_status_and_never_as_zero(
+    settings: Settings, tmp_path: Path, mark: str, status: str
+) -> None:
+    folder = snapshot_copy(tmp_path / "originals")
+    (path,) = (folder / FILES["insee_filosofi"]).glob("indic*.csv")
+    change(path, "QN02517N;38,0", f"QN02517N;{mark}")
+    release = publish(settings, inputs(folder))
+    text = (release.path / "csv" / "statistiques.csv").read_text("utf-8-sig")
+    assert f"qpv;QN02517N;taux_pauvrete_60;2021;;{status};" in text
+    made = inputs(folder)
+    rows = made.layers["statistiques"]
+    wrong = (rows["code"] == "QN02517N") & (rows["indicateur"] == "taux_pauvrete_60")
+    rows.loc[wrong, ["valeur", "statut"]] = [0.0, "ok"]
+    with pytest.raises(PublicationError, match=rf"published '0.0 \(ok\)', raw '{mark}'"):
+        publish(settings, made, force=True)
+
+
+def test_a_qpv_without_row_in_its_source_is_not_available(settings: Settings, tmp_path: Path) -> None:
+    folder = snapshot_copy(tmp_path / "originals")
+    made = inputs(folder)
+    change(folder / FILES["insee_population"], "QN02517N;2481\n", "")
+    made.raws["insee_population"] = raw_file("insee_population", folder / FILES["insee_population"])
+    assert "published '2481.0 (ok)', raw None" in refuse(made, settings)
+    statistics = made.layers["statistiques"]
+    rows = (statistics["code"] == "QN02517N") & (statistics["indicateur"] == "population_municipale")
+    statistics.loc[rows, ["valeur", "statut"]] = [np.nan, "non_disponible"]
+    qpv = made.layers["qpv"]
+    qpv["population_municipale"] = qpv["population_municipale"].astype("Float64")
+    qpv.loc[5, ["population_municipale", "population_municipale_statut"]] = [pd.NA, "non_disponible"]
+    assert publish(settings, made).published
+
+
+def test_a_qpv_that_was_dropped_is_missed(settings: Settings) -> None:
+    made = inputs()
+    for name in ("qpv", "qpv_commune", "contrat_de_ville"):
+        layer = made.layers[name]
+        made.layers[name] = layer[layer["code_qp"] != "QN02517N"]
+    made.layers["epci"]["nb_qpv"] = 5
+    assert "layer qpv, row QN02517N, field code_qp: published None, raw 'QN02517N'" in refuse(made, settings)
+
+
+def test_a_commune_that_was_dropped_is_missed(settings: Settings) -> None:
+    made = inputs()
+    made.layers["communes"] = made.layers["communes"].iloc[1:]
+    message = refuse(made, settings)
+    assert "layer communes, row 25014, field insee_com: published None, raw '25014'" in message
+    assert "layer epci, row 242500361, field nb_communes" in message
+
+
+def test_a_row_of_statistics_that_was_dropped_is_missed(settings: Settings) -> None:
+    made = inputs()
+    made.layers["statistiques"] = made.layers["statistiques"].iloc[1:]
+    message = refuse(made, settings)
+    assert "layer statistiques, row qpv / QN02502M, field PMUN: published 'no row', raw '3194'" in message
+
+
+def test_a_statistic_says_which_cell_it_comes_from(settings: Settings) -> None:
+    made = inputs()
+    made.layers["statistiques"].loc[0, "fichier"] = None
+    assert "published None, expected 'the place of a raw cell'" in refuse(made, settings)
+
+
+def test_a_statistic_of_a_source_that_was_not_read_is_refused(settings: Settings) -> None:
+    made = inputs()
+    made.layers["statistiques"].loc[0, "source"] = "insee_caf"
+    assert "source 'insee_caf', which was not read" in refuse(made, settings)
+
+
+def test_a_contour_moved_by_a_centimetre_is_found(settings: Settings) -> None:
+    made = inputs()
+    qpv = made.layers["qpv"]
+    shapes = qpv.geometry.to_numpy().copy()
+    shapes[0] = shapely.transform(shapes[0], lambda points: points + 0.01)
+    made.layers["qpv"] = qpv.set_geometry(gpd.GeoSeries(shapes, crs=2154))
+    assert "layer qpv, row QN02502M, field geometry: published 'a vertex 0.01 m away'" in refuse(
+        made, settings
+    )
+
+
+def test_a_contour_that_lost_a_vertex_is_found(settings: Settings) -> None:
+    made = inputs()
+    qpv = made.layers["qpv"]
+    shapes = qpv.geometry.to_numpy().copy()
+    ring = shapely.get_parts(shapes[0])[0].exterior.coords[:]
+    shapes[0] = shapely.MultiPolygon([shapely.Polygon(ring[:5] + ring[6:])])
+    made.layers["qpv"] = qpv.set_geometry(gpd.GeoSeries(shapes, crs=2154)).assign(
+        surface_m2=shapely.area(shapes), perimetre_m=shapely.length(shapes)
+    )
+    assert "vertices in place of" in refuse(made, settings)
+
+
+def test_measures_and_shares_are_those_of_the_published_geometries(settings: Settings) -> None:
+    made = inputs()
+    made.layers["qpv"].loc[0, "surface_m2"] *= 1.001
+    made.layers["qpv"].loc[1, "perimetre_m"] += 1
+    made.layers["qpv_commune"].loc[2, "part_qpv"] = 99.0
+    made.layers["epci"].loc[0, "population"] += 1
+    message = refuse(made, settings)
+    for place in (
+        "layer qpv, row QN02502M, field surface_m2",
+        "layer qpv, row QN02503M, field perimetre_m",
+        "layer qpv_commune, row QN02504M, field part_qpv",
+        "layer epci, row 242500361, field population",
+    ):
+        assert place in message
+
+
+def test_figures_of_the_contract_and_of_insee_are_theirs(settings: Settings) -> None:
+    made = inputs()
+    contract = made.layers["contrat_de_ville"]
+    contract["valeur_contrat"] = contract["valeur_contrat"].astype(float)
+    contract.loc[0, "valeur_contrat"] = 50.0
+    contract.loc[1, "valeur_insee"] = 54.0
+    contract.loc[2, "ecart"] = 1.0
+    message = refuse(made, settings)
+    for field in ("valeur_contrat", "valeur_insee", "ecart"):
+        assert f"/ taux_pauvrete_60, field {field}: published" in message
+
+
+def test_a_raw_file_that_changed_since_it_was_read_is_found(settings: Settings, tmp_path: Path) -> None:
+    folder = snapshot_copy(tmp_path / "originals")
+    made = inputs(folder)
+    path = folder / FILES["insee_population"]
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert "row insee_population, field sha256" in refuse(made, settings)
+
+
+# ------------------------------------------------------------------ repaired contours
+
+
+def bow(settings: Settings, tmp_path: Path) -> Inputs:
+    """Battant with a small bow tie in its official ring, repaired as ingestion repairs."""
+    folder = snapshot_copy(tmp_path / "originals")
+    path = folder / FILES["qpv_2024"]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    feature = next(f for f in document["features"] if f["properties"]["code_qp"] == "QN02517N")
+    ring = feature["geometry"]["coordinates"][0][0]
+    ring[5], ring[6] = ring[6], ring[5]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    raw = raw_file("qpv_2024", path)
+    official = read_features(raw, settings).geometry("QN02517N", 2154)
+    assert not official.is_valid
+    made = inputs()
+    made.raws["qpv_2024"] = raw
+    repaired = shapely.make_valid(official, method="structure", keep_collapsed=False)
+    qpv = made.layers["qpv"]
+    shapes = qpv.geometry.to_numpy().copy()
+    shapes[5] = shapely.MultiPolygon(shapely.get_parts(repaired).tolist())
+    made.layers["qpv"] = qpv.set_geometry(gpd.GeoSeries(shapes, crs=2154)).assign(
+        surface_m2=shapely.area(shapes),
+        perimetre_m=shapely.length(shapes),
+        ecart_reparation_m2=[np.nan] * 5 + [shapes[5].area - official.area],
+    )
+    pieces = made.layers["qpv_commune"]
+    whole = made.layers["communes"].set_index("insee_com").loc["25056", "surface_m2"]
+    made.layers["qpv_commune"] = pieces.set_geometry(gpd.GeoSeries(shapes, crs=2154)).assign(
+        surface_m2=shapely.area(shapes), part_commune=100 * shapely.area(shapes) / whole
+    )
+    return made
+
+
+def test_a_repaired_contour_follows_the_official_lines(settings: Settings, tmp_path: Path) -> None:
+    assert publish(settings, bow(settings, tmp_path)).published
+
+
+def test_a_repair_must_be_recorded_with_its_area(settings: Settings, tmp_path: Path) -> None:
+    made = bow(settings, tmp_path)
+    recorded = made.layers["qpv"].loc[5, "ecart_reparation_m2"]
+    made.layers["qpv"].loc[5, "ecart_reparation_m2"] = recorded + 1
+    assert "m² in place of" in refuse(made, settings)
+    made.layers["qpv"].loc[5, "ecart_reparation_m2"] = np.nan
+    assert "repair recorded: nan, official contour valid: False" in refuse(made, settings)
+
+
+def test_a_repair_that_leaves_the_official_lines_is_found(settings: Settings, tmp_path: Path) -> None:
+    made = bow(settings, tmp_path)
+    qpv = made.layers["qpv"]
+    shapes = qpv.geometry.to_numpy().copy()
+    shapes[5] = shapely.MultiPolygon([shapely.convex_hull(shapes[5]).buffer(1)])
+    made.layers["qpv"] = qpv.set_geometry(gpd.GeoSeries(shapes, crs=2154))
+    assert "m away from the official lines" in refuse(made, settings)
+
+
+def test_a_repair_of_what_was_valid_is_found(settings: Settings) -> None:
+    made = inputs()
+    made.layers["qpv"].loc[0, "ecart_reparation_m2"] = 0.0
+    assert "repair recorded: 0.0, official contour valid: True" in refuse(made, settings)
+
+
+# ------------------------------------------------------------------ the raw files, read again
+
+
+def test_contours_are_read_again_from_a_zip_and_from_a_geopackage(settings: Settings, tmp_path: Path) -> None:
+    source = SNAPSHOT / FILES["qpv_2024"]
+    packed = tmp_path / "qpv.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(source, "GEOJSON/QP2024_France_Hexagonale_Outre_Mer_WGS84.geojson")
+    package = tmp_path / "qpv.gpkg"
+    gpd.read_file(source).drop(columns="fid").to_crs(2154).to_file(package, driver="GPKG")
+    shapefile = tmp_path / "shp" / "QP2024_France_Hexagonale_Outre_Mer_WGS84.shp"
+    shapefile.parent.mkdir()
+    gpd.read_file(source).drop(columns="fid").to_crs(2154).to_file(shapefile, encoding="utf-8")
+    bare = raw_file("qpv_2024", source)
+    member = r"(.*/)?QP2024_France_Hexagonale_Outre_Mer_WGS84\.shp"
+    others = [
+        raw_file("qpv_2024", packed),
+        raw_file("qpv_2024", package, source=bare.source.model_copy(update={"format": "gpkg"})),
+        raw_file(
+            "qpv_2024",
+            shapefile.parent,
+            source=bare.source.model_copy(update={"format": "shp", "member": member}),
+        ),
+    ]
+    first = read_features(bare, settings)
+    for raw in others:
+        features = read_features(raw, settings)
+        assert features.rows == first.rows
+        for code in first.rows:
+            shapes = [reading.geometry(code, 2154) for reading in (first, features)]
+            one, other = (shapely.normalize(shapely.get_parts(shape)) for shape in shapes)
+            assert shapely.equals_exact(one, other, 1e-6).all()
+
+
+def test_a_raw_file_that_cannot_be_read_again_is_named(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "qpv-2024.geojson"
+    path.write_text('{"features": [{"properties": {"code_qp": "QN02503M"}, "geometry": null}]}', "utf-8")
+    with pytest.raises(PublicationError, match=r"qpv-2024\.geojson .*cannot be read again.*no column lib_qp"):
+        read_features(raw_file("qpv_2024", path), settings)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [("15603", 15603.0), ("50,0", 50.0), ("1 234,5", 1234.5), ("1\u202f234", 1234.0), ("-2,5", -2.5)],
+)
+def test_a_cell_means_its_number(cell: str, value: float) -> None:
+    assert meaning(cell) == (value, "ok")
+
+
+def test_a_cell_that_is_neither_number_nor_mark_is_refused() -> None:
+    with pytest.raises(PublicationError, match="raw cell 'beaucoup' is neither"):
+        meaning("beaucoup")
+
+
+def test_every_statistic_of_the_national_files_is_compared(mirror: Path, settings: Settings) -> None:
+    """All 1,518 populations and 1,584 poverty rates, `s` included; one wrong value is found among them."""
+    raws = {
+        "insee_population": raw_file("insee_population", mirror / "insee" / "pop_QPV24.csv"),
+        "insee_filosofi": raw_file(
+            "insee_filosofi", mirror / "insee" / "revenus_pauvrete_2021_qp24_v2_csv.zip"
+        ),
+    }
+    rows = national_rows(mirror)
+    table = pd.DataFrame(rows)
+    layers = conform({"statistiques": table}, declared(), 2154)
+    reading = Reading(Path("statistiques.csv"), layers["statistiques"])
+    qpv = Reading(Path("qpv.csv"), pd.DataFrame({"code_qp": table["code"].unique()}))
+    readings = {"statistiques": reading, "qpv": qpv}
+    assert len(rows) > 3000
+    assert (table["statut"] == "secret").sum() > 10
+    assert not compare_statistics(readings, Originals(raws, settings))
+    reading.attributes.loc[1234, "valeur"] += 1
+    (difference,) = compare_statistics(readings, Originals(raws, settings))
+    assert difference.row.startswith(f"qpv / {rows[1234]['code']}")
+
+
+def national_rows(mirror: Path) -> list[dict[str, object]]:
+    with zipfile.ZipFile(mirror / "insee" / "revenus_pauvrete_2021_qp24_v2_csv.zip") as archive:
+        member = "indic-revenu-disponible-qp24-2021_QP.csv"
+        poverty = archive.read(member).decode("utf-8-sig")
+    population = (mirror / "insee" / "pop_QPV24.csv").read_text("utf-8-sig")
+    marks = {"s": "secret", "nd": "non_disponible", "ns": "non_significatif", "": "non_disponible"}
+    return [
+        {
+            "zone": "qpv",
+            "code": row["CODGEO"],
+            "indicateur": column.lower(),
+            "millesime": "2021",
+            "valeur": np.nan if row[column] in marks else float(row[column].replace(",", ".")),
+            "statut": marks.get(row[column], "ok"),
+            "source": source,
+            "fichier": file,
+            "code_producteur": column,
+            "geographie": date(2024, 1, 1),
+        }
+        for text, source, file, column in (
+            (population, "insee_population", "pop_QPV24.csv", "PMUN"),
+            (poverty, "insee_filosofi", member, "DISP_TP60_A21"),
+        )
+        for row in csv.DictReader(io.StringIO(text), delimiter=";")
+    ]

@@ -1,0 +1,215 @@
+"""The report: its schema stays, it says first where the data come from, and it escapes what it shows."""
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from publishing import FILES, REGISTRY, Inputs, change, declared, frames_of, inputs, publish, snapshot_copy
+
+from qpv_geo.checks import Check
+from qpv_geo.publish.release import Release
+from qpv_geo.publish.report import build_report, french_number
+from qpv_geo.publish.report_schema import Publication, Report
+from qpv_geo.settings import Settings
+
+PUBLICATION = Publication(
+    id="2026-01-15-0123456789",
+    empreinte="0" * 64,
+    territoire="besancon",
+    nom="Grand Besançon Métropole",
+    epci="242500361",
+    logiciel="qpv-geo 0",
+    environnement={"GDAL": "3"},
+)
+
+
+def report_of(made: Inputs) -> Report:
+    return build_report(PUBLICATION, frames_of(made), declared(), made.raws, REGISTRY)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return publish(Settings(data_dir=tmp_path_factory.mktemp("data")), inputs())
+
+
+@pytest.fixture(scope="module")
+def page(release: Release) -> str:
+    return (release.path / "rapport.html").read_text(encoding="utf-8")
+
+
+def test_the_schema_is_the_one_that_others_rely_on() -> None:
+    """A change here is a change of the number in ``rapport``."""
+    assert list(Report.model_fields) == [
+        "rapport",
+        "publication",
+        "origine",
+        "date_des_donnees",
+        "mentions",
+        "sources",
+        "sources_absentes",
+        "controles",
+        "couches",
+        "couches_absentes",
+        "indicateurs_inconnus",
+        "indicateurs_manquants",
+        "reparations",
+    ]
+
+
+def test_the_file_says_which_release_from_what(release: Release) -> None:
+    text = (release.path / "rapport.json").read_text(encoding="utf-8")
+    report = Report.model_validate_json(text)
+    assert report.rapport == "qpv-geo/rapport/1"
+    assert report.publication.id == release.id
+    assert report.publication.empreinte == release.fingerprint
+    assert report.publication.environnement["GDAL"]
+    assert report.origine.startswith("Instantané livré avec le logiciel, du 15 janvier 2026")
+    assert {source.source: source.millesime for source in report.sources} == {
+        "qpv_2024": "2024",
+        "insee_population": "2020",
+        "insee_filosofi": "2021",
+        "communes_epci": "2026",
+    }
+    assert {layer.nom: layer.lignes for layer in report.couches} == release.layers
+    assert [source.source for source in report.sources_absentes] == ["cog_epci"]
+    assert json.loads(text)["controles"][0]["controle"] == "qpv_du_territoire"
+
+
+def test_a_layer_that_is_left_out_is_said() -> None:
+    made = inputs()
+    made.layers["contrat_de_ville"] = pd.DataFrame()
+    assert [layer.nom for layer in report_of(made).couches_absentes] == ["contrat_de_ville"]
+
+
+def test_unknown_and_missing_indicators_are_said() -> None:
+    made = inputs()
+    statistics = made.layers["statistiques"]
+    poverty = statistics["indicateur"] == "taux_pauvrete_60"
+    statistics.loc[poverty, ["indicateur", "code_producteur"]] = ["disp_nouveau_a21", "DISP_NOUVEAU_A21"]
+    dictionary = made.layers["indicateurs"]
+    dictionary.loc[dictionary["indicateur"] == "taux_pauvrete_60", ["indicateur", "libelle"]] = [
+        "disp_nouveau_a21",
+        "Nouvel indicateur",
+    ]
+    report = report_of(made)
+    (unknown,) = report.indicateurs_inconnus
+    assert (unknown.code_producteur, unknown.libelle, unknown.source) == (
+        "DISP_NOUVEAU_A21",
+        "Nouvel indicateur",
+        "insee_filosofi",
+    )
+    assert "taux_pauvrete_60" in {indicator.indicateur for indicator in report.indicateurs_manquants}
+
+
+def test_an_absent_source_makes_no_missing_indicator() -> None:
+    made = inputs()
+    made.raws["insee_filosofi"] = None
+    statistics = made.layers["statistiques"]
+    made.layers["statistiques"] = statistics[statistics["source"] != "insee_filosofi"]
+    report = report_of(made)
+    assert not report.indicateurs_manquants
+    assert "insee_filosofi" in {source.source for source in report.sources_absentes}
+
+
+def test_repairs_are_listed_with_their_change_of_area() -> None:
+    made = inputs()
+    made.layers["qpv"].loc[2, "ecart_reparation_m2"] = -12.5
+    (repair,) = report_of(made).reparations
+    assert (repair.couche, repair.code, repair.ecart_m2) == ("qpv", "QN02504M", -12.5)
+
+
+class Outline(HTMLParser):
+    """Collects what a reader of the page relies on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "br", "link"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def outline(page: str) -> Outline:
+    parser = Outline()
+    parser.feed(page)
+    parser.close()
+    assert not parser.open
+    return parser
+
+
+def test_the_page_says_first_where_the_data_come_from(page: str) -> None:
+    body = page.partition("<body>")[2]
+    assert body.index("Instantané livré avec le logiciel, du 15 janvier 2026") < body.index("<h2")
+    assert "contours de communes généralisés" in body.partition("<h2")[0]
+
+
+def test_the_page_is_french_and_accessible(page: str) -> None:
+    found = outline(page)
+    assert ("html", {"lang": "fr"}) in found.tags
+    assert [tag for tag, _ in found.tags].count("h1") == 1
+    tables = [tag for tag, _ in found.tags if tag == "table"]
+    assert len(tables) == len([tag for tag, _ in found.tags if tag == "caption"]) == 4
+    assert all("scope" in attributes for tag, attributes in found.tags if tag == "th")
+    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    labels = {attributes.get("aria-labelledby") for _, attributes in found.tags}
+    assert labels - {None} <= set(ids)
+    assert "@media print" in page
+    assert "<script" not in page
+    assert not [a for _, a in found.tags if str(a.get("src", "")).startswith("http")], "nothing is fetched"
+
+
+def test_the_page_has_the_licences_mention_and_claims_no_endorsement(page: str) -> None:
+    footer = page.partition("<footer>")[2]
+    assert "INSEE, Population municipale des QPV (recensement 2020), mise à jour du 1er août 2024" in footer
+    assert "Licence Ouverte 2.0 (Etalab)" in footer
+    assert "n'engage pas leurs producteurs et n'a pas été approuvé par eux" in footer
+
+
+def test_the_page_shows_figures_and_the_reason_of_those_that_miss(
+    settings: Settings, page: str, tmp_path: Path
+) -> None:
+    assert "15\u202f603 <small>(2020)</small>" in page
+    folder = snapshot_copy(tmp_path / "originals")
+    (path,) = (folder / FILES["insee_filosofi"]).glob("indic*.csv")
+    change(path, "QN02517N;38,0", "QN02517N;s")
+    text = (publish(settings, inputs(folder)).path / "rapport.html").read_text(encoding="utf-8")
+    assert '<td class="nombre">secret statistique <small>(2021)</small></td>' in text
+
+
+def test_what_sources_say_is_escaped(settings: Settings) -> None:
+    made = inputs()
+    made.checks.append(Check("essai", "qpv", "avertissement", "", "", "<script>alert(1)</script> & co"))
+    made.raws["qpv_2024"] = replace(made.raws["qpv_2024"], reason='<img src="x">')  # type: ignore[type-var]
+    text = (publish(settings, made).path / "rapport.html").read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert "<img" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; co" in text
+    outline(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (15603, "15\u202f603"),
+        (55.0, "55"),
+        (276244.1898, "276\u202f244,19"),
+        (-0.5, "-0,5"),
+        (1_000_000, "1\u202f000\u202f000"),
+        (100, "100"),
+        (0.0, "0"),
+    ],
+)
+def test_numbers_are_written_as_french_readers_do(value: float, text: str) -> None:
+    assert french_number(value) == text
+    if value == int(value):
+        assert french_number(value, 0) == text

@@ -1,0 +1,208 @@
+"""The contract's *quartiers fragiles*: no official contour, no INSEE table, perhaps local contours."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from qpv_geo.analysis.aggregate import Rule, estimate_by_area
+from qpv_geo.analysis.bands import draw_bands
+from qpv_geo.analysis.districts import comparable, name_problems
+from qpv_geo.analysis.iris import shares_of_iris
+from qpv_geo.analysis.overlay import as_multipolygon, overlay
+from qpv_geo.checks import Check
+from qpv_geo.errors import ConfigurationError, ContractError
+from qpv_geo.territory import FragileDistrict, Territory
+
+# A contour that mostly lies outside its district's commune may have been given another's name.
+_MOSTLY_INSIDE = 50.0
+
+
+@dataclass(frozen=True)
+class FragileDistricts:
+    """The contract's fragile districts.
+
+    Attributes
+    ----------
+    layer
+        Layer ``quartiers_fragiles``: ``nom``, ``insee_com``, ``lib_com``, ``contour`` (whether there is one),
+        ``surface_m2``, geometry (None without contour); sorted by name.
+    bands
+        Layer ``bande_quartiers_fragiles``: ``nom``, ``distance_m``, ``surface_m2``, geometry.
+    checks
+        Which of them have no contour, and how much of each contour lies in its district's commune.
+    """
+
+    layer: gpd.GeoDataFrame
+    bands: gpd.GeoDataFrame
+    checks: tuple[Check, ...]
+
+
+def fragile_districts(
+    territory: Territory,
+    contours: gpd.GeoDataFrame | None,
+    communes: gpd.GeoDataFrame,
+    label: str = "contours",
+) -> FragileDistricts:
+    """Give the contract's fragile districts the contours of the metropolis's own file, by name.
+
+    Names match whatever their accents, case, apostrophes and hyphens.
+
+    Parameters
+    ----------
+    territory
+        Holds the contract.
+    contours
+        ``nom`` and geometry in the territory's CRS; None without such a file, then none has a geometry.
+    communes
+        The territory's (``insee_com``): a contour lies in its district's commune.
+    label
+        How the contour file is named in an error.
+
+    Raises
+    ------
+    ContractError
+        If a name is missing, repeated or none of the contract's, or a contour does not touch its commune; the
+        message lists all that is wrong.
+    ConfigurationError
+        If the contract names a commune that is not the territory's.
+    """
+    declared = sorted(territory.contrat.quartiers_fragiles if territory.contrat else (), key=lambda d: d.nom)
+    drawn = communes.set_index("insee_com").geometry
+    if strangers := [f"{d.nom} ({d.insee_com})" for d in declared if d.insee_com not in drawn.index]:
+        raise ConfigurationError(
+            f"territory {territory.id!r}: 'contrat.quartiers_fragiles' names communes that are not among its "
+            f"{len(drawn)}: {', '.join(strangers)}"
+        )
+    shapes: dict[str, shapely.MultiPolygon] = {}
+    checks: list[Check] = []
+    if contours is not None:
+        shapes, problems = _match(declared, contours)
+        inside = {d.nom: _inside(d, shapes[d.nom], drawn) for d in declared if d.nom in shapes}
+        problems += [
+            f"{d.nom!r} does not touch {d.lib_com} ({d.insee_com})"
+            for d in declared
+            if inside.get(d.nom) == 0
+        ]
+        checks = _report(declared, inside, label)
+        if problems:
+            raise ContractError(
+                f"{label}: {'; '.join(problems)}. Correct the file, or 'contrat.quartiers_fragiles' in the "
+                f"territory file; if contours are far away, so is the CRS"
+            )
+    layer = gpd.GeoDataFrame(
+        {name: [getattr(d, name) for d in declared] for name in ("nom", "insee_com", "lib_com")},
+        geometry=np.array([shapes.get(district.nom) for district in declared], dtype=object),
+        crs=territory.epsg,
+    )
+    layer.insert(3, "contour", layer.geometry.notna())
+    layer.insert(4, "surface_m2", layer.area)
+    return FragileDistricts(layer, _bands(layer, communes, territory), tuple(checks))
+
+
+def _match(
+    declared: list[FragileDistrict], contours: gpd.GeoDataFrame
+) -> tuple[dict[str, shapely.MultiPolygon], list[str]]:
+    """Return the contour of each district of the contract that has one, and what is wrong with the names."""
+    problems = name_problems(contours["nom"])
+    official = {comparable(district.nom): district.nom for district in declared}
+    shapes = {}
+    unknown = []
+    for name, shape in zip(contours["nom"], contours.geometry, strict=True):
+        key = comparable(name) if isinstance(name, str) else ""
+        if key in official:
+            shapes[official[key]] = shape
+        elif key:
+            near = difflib.get_close_matches(key, official, n=1)
+            unknown.append(f"{name!r}{f' (perhaps {official[near[0]]!r})' if near else ''}")
+    if unknown:
+        listed = ", ".join(official.values())
+        problems.append(f"{', '.join(unknown)}: none of the contract's fragile districts, which are {listed}")
+    return shapes, problems
+
+
+def _inside(district: FragileDistrict, shape: shapely.MultiPolygon, communes: gpd.GeoSeries) -> float:
+    """Return the percentage of a contour that lies in the commune that the contract names."""
+    pieces = overlay(np.array([shape]), np.array([communes[district.insee_com]]))
+    return 100 * float(pieces.area[pieces.zone == 0].sum()) / float(shape.area)
+
+
+def _report(declared: list[FragileDistrict], inside: Mapping[str, float], label: str) -> list[Check]:
+    """Say which districts have a contour, and how much of it lies in its commune."""
+    missing = [district.nom for district in declared if district.nom not in inside]
+    checks = [
+        Check(
+            "contours_des_quartiers_fragiles",
+            "quartiers_fragiles",
+            "avertissement" if missing else "conforme",
+            str(len(declared)),
+            str(len(inside)),
+            f"Sans contour dans {label} : {', '.join(missing)}."
+            if missing
+            else f"Tous les quartiers fragiles ont un contour dans {label}.",
+        )
+    ]
+    checks += [
+        Check(
+            "commune_du_quartier_fragile",
+            district.nom,
+            "conforme" if inside[district.nom] > _MOSTLY_INSIDE else "avertissement",
+            f"{district.lib_com} ({district.insee_com})",
+            f"{inside[district.nom]:.1f} %".replace(".", ","),
+            f"{district.nom} : part du contour située dans {district.lib_com}.",
+        )
+        for district in declared
+        if district.nom in inside
+    ]
+    return checks
+
+
+def _bands(layer: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territory) -> gpd.GeoDataFrame:
+    """Return the band around each district that has a contour, at the distance of QPV outside the NPNRU."""
+    drawn = layer[layer["contour"]].reset_index(drop=True)
+    within = None
+    if territory.bandes.decoupe_epci:
+        within = as_multipolygon(shapely.union_all(communes.geometry.to_numpy()))
+    distances = np.full(len(drawn), territory.bandes.distance_m)
+    geometry = draw_bands(drawn.geometry.to_numpy(), distances, drawn["nom"].tolist(), within)
+    return gpd.GeoDataFrame(
+        {"nom": drawn["nom"], "distance_m": distances, "surface_m2": shapely.area(geometry)},
+        geometry=geometry,
+        crs=layer.crs,
+    )
+
+
+def fragile_statistics(
+    layer: gpd.GeoDataFrame,
+    values: pd.DataFrame,
+    iris: gpd.GeoDataFrame,
+    rules: Mapping[str, Rule],
+    territory: Territory,
+) -> pd.DataFrame:
+    """Estimate the statistics of the fragile districts that have a contour.
+
+    Parameters
+    ----------
+    layer
+        As `fragile_districts` returns it.
+    values
+        Statistics by IRIS that match the contours (`iris.IrisStatistics.joined`).
+    iris
+        IRIS contours (``code_iris``) in the same CRS; a district that they do not cover has no estimate.
+    rules
+        By indicator.
+    territory
+        Gives the tolerance under which an overlap is a sliver.
+
+    Returns
+    -------
+    DataFrame
+        Columns of layer ``statistiques``; ``zone`` is ``quartier_fragile``, ``code`` the district's name.
+    """
+    drawn = layer[layer["contour"]].reset_index(drop=True)
+    shares = shares_of_iris(drawn, "nom", iris, territory)
+    return estimate_by_area(values, shares, rules, "quartier_fragile")

@@ -1,0 +1,264 @@
+"""How layers are drawn, declared as data: groups, symbols, classes, labels, words for coded values."""
+
+import tomllib
+from fnmatch import fnmatchcase
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from qpv_geo.errors import ConfigurationError
+
+_CARTOGRAPHY = Path(__file__).with_name("cartography.toml")
+_COLOR = r"^#[0-9a-f]{6}$"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Outline(_Frozen):
+    """A line along the border: colour, width in millimetres, lengths of dashes and gaps in millimetres.
+
+    `thin` is the width at scales smaller than 1:50 000, where small polygons would be all border.
+    """
+
+    color: str = Field(pattern=_COLOR)
+    width: float = Field(gt=0)
+    thin: float | None = Field(default=None, gt=0)
+    dash: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?(;\d+(\.\d+)?)+$")
+
+
+class Hatch(_Frozen):
+    """Parallel lines inside: angle in degrees, distance and width in millimetres, colour."""
+
+    angle: float
+    distance: float = Field(gt=0)
+    width: float = Field(gt=0)
+    color: str = Field(pattern=_COLOR)
+
+
+class Rule(_Frozen):
+    """One entry of the legend and how its features are drawn.
+
+    Attributes
+    ----------
+    label
+        In French; empty if it is the only rule, whose legend is the layer's title.
+    filter
+        QGIS expression; empty for all features, ``ELSE`` for those that no other rule takes.
+    fill, opacity
+        Colour of the inside and how much it covers, from 0 to 1.
+    hatches, outlines
+        Drawn over the fill in this order.
+    children
+        Entries under this one, which is then a heading without a symbol.
+    """
+
+    label: str = ""
+    filter: str = ""
+    fill: str | None = Field(default=None, pattern=_COLOR)
+    opacity: float = Field(default=1.0, gt=0, le=1)
+    hatches: tuple[Hatch, ...] = ()
+    outlines: tuple[Outline, ...] = ()
+    children: tuple["Rule", ...] = ()
+
+
+class Label(_Frozen):
+    """Texts on the map, with a white halo.
+
+    Attributes
+    ----------
+    expression
+        QGIS expression of the text.
+    size
+        Points.
+    farthest, nearest
+        Denominators of the scales between which the text shows; 0 for no limit.
+    outside
+        Whether the text may stand beside a polygon that is too small for it.
+    perimeter
+        Whether the text follows the outer border.
+    always
+        Whether the text is drawn even where it covers another.
+    """
+
+    expression: str
+    size: float = Field(gt=0)
+    color: str = Field(default="#1a1a1a", pattern=_COLOR)
+    bold: bool = False
+    italic: bool = False
+    farthest: int = Field(default=0, ge=0)
+    nearest: int = Field(default=0, ge=0)
+    outside: bool = False
+    perimeter: bool = False
+    always: bool = False
+
+
+class LayerLook(_Frozen):
+    """One spatial layer.
+
+    Attributes
+    ----------
+    name
+        Field whose value names a feature (identify, search).
+    tip
+        Fields shown over a feature, those that the layer has.
+    visible
+        Whether the project shows it at first.
+    farthest
+        Denominator of the smallest scale at which it is drawn; 0 for no limit.
+    obstacle
+        Whether texts of other features keep off it.
+    """
+
+    name: str
+    tip: tuple[str, ...] = ()
+    visible: bool = True
+    farthest: int = Field(default=0, ge=0)
+    obstacle: bool = False
+    rules: tuple[Rule, ...] = ()
+    labels: tuple[Label, ...] = ()
+
+
+class Missing(_Frozen):
+    """How a value that is missing for one reason is drawn."""
+
+    label: str
+    hatches: tuple[Hatch, ...] = Field(min_length=1)
+
+
+class Choropleth(_Frozen):
+    """Classes of one indicator.
+
+    Attributes
+    ----------
+    layer, field
+        What is classified.
+    heading, unit
+        For the legend, in French.
+    breaks
+        Where a class ends and the next begins; the bound belongs to the upper class.
+    colors
+        One more than `breaks`.
+    missing
+        By status.
+    """
+
+    layer: str
+    field: str
+    heading: str
+    unit: str
+    breaks: tuple[float, ...] = Field(min_length=1)
+    colors: tuple[str, ...]
+    outline: Outline
+    missing: dict[str, Missing]
+
+    @model_validator(mode="after")
+    def _classes_are_sound(self) -> Self:
+        if any(low >= high for low, high in pairwise(self.breaks)):
+            raise ValueError(f"breaks do not increase: {self.breaks}")
+        if len(self.colors) != len(self.breaks) + 1:
+            raise ValueError(
+                f"{len(self.breaks)} breaks make {len(self.breaks) + 1} classes, not {len(self.colors)}"
+            )
+        return self
+
+
+class Group(_Frozen):
+    """A group of the layer tree; layers in the order of drawing, top first."""
+
+    title: str
+    expanded: bool = True
+    layers: tuple[str, ...]
+
+
+class Words(_Frozen):
+    """French words for the coded values of some fields, named ``layer.field`` with wildcards."""
+
+    fields: tuple[str, ...]
+    words: dict[str, str]
+
+
+class Atlas(_Frozen):
+    """The print layout.
+
+    Attributes
+    ----------
+    figures
+        Indicators of layer ``qpv`` that it shows, in order, as far as the layer has them.
+    legend, situation
+        Layers in the legend, and on the small map of the whole territory, top first.
+    """
+
+    figures: tuple[str, ...]
+    legend: tuple[str, ...]
+    situation: tuple[str, ...]
+
+
+class Tiles(_Frozen):
+    """A base map of web tiles: title, address with ``{x}``, ``{y}``, ``{z}``, greatest zoom, who to name."""
+
+    title: str
+    url: str
+    zoom: int = Field(gt=0)
+    attribution: str
+
+
+class BaseMap(_Frozen):
+    """The group of base maps, off at first: nothing is asked of the network before somebody turns it on."""
+
+    title: str
+    tiles: tuple[Tiles, ...]
+
+
+class Cartography(_Frozen):
+    """Everything that decides what a map of qpv-geo looks like."""
+
+    groups: tuple[Group, ...]
+    choropleth: Choropleth
+    layers: dict[str, LayerLook]
+    values: dict[str, Words]
+    atlas: Atlas
+    base_map: BaseMap
+    scales: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _each_layer_is_in_one_group(self) -> Self:
+        grouped = [name for group in self.groups for name in group.layers]
+        if sorted(grouped) != sorted(self.layers):
+            odd = sorted(set(grouped) ^ set(self.layers)) or sorted(
+                n for n in grouped if grouped.count(n) > 1
+            )
+            raise ValueError(f"each drawn layer must be in one group: {', '.join(odd)}")
+        return self
+
+    @property
+    def order(self) -> list[str]:
+        """Drawn layers, top first."""
+        return [name for group in self.groups for name in group.layers]
+
+    def words_of(self, layer: str, field: str) -> dict[str, str]:
+        """Return the French words for the coded values of a field; empty if it has none."""
+        name = f"{layer}.{field}"
+        for words in self.values.values():
+            if any(fnmatchcase(name, pattern) for pattern in words.fields):
+                return words.words
+        return {}
+
+
+@cache
+def load_cartography(path: Path = _CARTOGRAPHY) -> Cartography:
+    """Read how layers are drawn.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file is not TOML or a declaration is not valid.
+    """
+    try:
+        return Cartography.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ConfigurationError(f"{path}: the cartography is not valid: {error}") from error

@@ -1,0 +1,5 @@
+<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
+<qgis version="3.22.0" styleCategories="AllStyleCategories" labelsEnabled="{{ (style.labels | length > 0) | int }}" hasScaleBasedVisibilityFlag="{{ (style.farthest > 0) | int }}" minScale="{{ style.farthest or 100000000 }}" maxScale="0">
+{% include "style.xml" %}
+
+</qgis>

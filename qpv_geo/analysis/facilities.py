@@ -1,0 +1,205 @@
+"""Facilities in each QPV and around it, by type: zero is a count only where the source looked."""
+
+from collections.abc import Collection
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from qpv_geo.analysis.bands import widen
+from qpv_geo.analysis.overlay import overlay
+from qpv_geo.checks import Check, Outcome
+from qpv_geo.errors import ContractError
+from qpv_geo.territory import Territory
+
+PERIMETERS = {"qpv": 0.0, "500m": 500.0}
+"""Perimeters by name: how far a facility may be from the QPV, in metres; those inside are at 0."""
+
+# Some facilities lie across the limit of their commune; most of them do not.
+_MOSTLY_INSIDE = 0.5
+
+_COLUMNS = [
+    "code_qp",
+    "lib_qp",
+    "perimetre",
+    "type_equipement",
+    "libelle",
+    "domaine",
+    "nombre",
+    "statut",
+    "non_localises",
+    "millesime",
+]
+
+
+def count_facilities(
+    points: pd.DataFrame,
+    types: pd.DataFrame,
+    qpv: gpd.GeoDataFrame,
+    communes: gpd.GeoDataFrame,
+    territory: Territory,
+    *,
+    vintage: str,
+    covered: Collection[str] | None = None,
+) -> tuple[pd.DataFrame, list[Check]]:
+    """Return table ``equipements``: how many facilities of each type in each QPV and within 500 m of it.
+
+    Parameters
+    ----------
+    points
+        One row per facility: ``type_equipement``, ``insee_com``, ``x``, ``y`` (NaN for one that has not been
+        located) in the CRS of `qpv`.
+    types
+        The types to count: ``type_equipement`` (each once), ``libelle``, ``domaine``.
+    qpv, communes
+        The territory's, in one projected CRS: ``code_qp``, ``lib_qp``; ``insee_com``.
+    territory
+        Gives the area under which an overlap with a commune is a sliver.
+    vintage
+        Of the source.
+    covered
+        INSEE codes of the communes that the source covers; None for all of them.
+
+    Returns
+    -------
+    table : DataFrame
+        One row per QPV, perimeter (``qpv``, or ``500m`` which includes it) and type, sorted: ``code_qp``,
+        ``lib_qp``, ``perimetre``, ``type_equipement``, ``libelle``, ``domaine``, ``nombre``, ``statut``
+        (``non_disponible`` where the source does not cover all of the perimeter), ``non_localises``
+        (facilities of this type without coordinates in the communes that the perimeter touches),
+        ``millesime``.
+    checks : list of Check
+        Communes with facilities that have not been located, and communes that the source does not cover.
+
+    Raises
+    ------
+    ContractError
+        If most facilities of the territory's communes lie outside of them: their CRS is another one.
+    """
+    points = points[points["type_equipement"].isin(types["type_equipement"])]
+    located = np.isfinite(points[["x", "y"]].to_numpy(dtype="float64")).all(axis=1)
+    _refuse_elsewhere(points[located], communes)
+    lost = points[~located & points["insee_com"].isin(communes["insee_com"])]
+    layer = qpv.sort_values("code_qp", ignore_index=True)
+    parts = []
+    for name, distance in PERIMETERS.items():
+        counts = _count(points[located], types, layer, distance)
+        touched = _communes_of(layer, distance, communes, territory)
+        missing = _count_lost(lost, types, touched)
+        known = [covered is None or communes_of <= set(covered) for communes_of in touched]
+        parts.append(_rows(layer, types, perimeter=name, counts=counts, lost=missing, known=known))
+    table = pd.concat(parts, ignore_index=True)
+    table["millesime"] = vintage
+    order = ["code_qp", "perimetre", "type_equipement"]
+    return (
+        table.sort_values(order, ignore_index=True)[_COLUMNS],
+        [*_report_lost(lost), _report_coverage(communes, covered)],
+    )
+
+
+def _refuse_elsewhere(located: pd.DataFrame, communes: gpd.GeoDataFrame) -> None:
+    own = located[located["insee_com"].isin(communes["insee_com"])]
+    tree = _index(own)
+    inside = np.unique(tree.query(communes.geometry.to_numpy(), predicate="intersects")[1])
+    if len(inside) < _MOSTLY_INSIDE * len(own):
+        first = own.iloc[0]
+        raise ContractError(
+            f"{len(own) - len(inside)} of the {len(own)} facilities declared in the territory's communes lie "
+            f"outside of them, the first at x {first['x']:g}, y {first['y']:g}: expected coordinates in "
+            f"{communes.crs.name}. Compare the CRS of the file with the one declared for its source"
+        )
+
+
+def _index(points: pd.DataFrame) -> shapely.STRtree:
+    return shapely.STRtree(gpd.points_from_xy(points["x"], points["y"]))
+
+
+def _count(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame, distance: float) -> np.ndarray:
+    """Return the facilities within a distance of each QPV: one row per QPV, one column per type."""
+    west, south, east, north = qpv.total_bounds + distance * np.array([-1, -1, 1, 1])
+    near = points[points["x"].between(west, east) & points["y"].between(south, north)]
+    tree = _index(near)
+    zone, point = tree.query(qpv.geometry.to_numpy(), predicate="dwithin", distance=distance)
+    kind = pd.Index(types["type_equipement"]).get_indexer(near["type_equipement"])
+    counts = np.zeros((len(qpv), len(types)), dtype=np.int64)
+    np.add.at(counts, (zone, kind[point]), 1)
+    return counts
+
+
+def _communes_of(
+    qpv: gpd.GeoDataFrame, distance: float, communes: gpd.GeoDataFrame, territory: Territory
+) -> list[set[str | None]]:
+    """Return the communes that each perimeter overlaps by more than a sliver; None stands for any other."""
+    perimeters = qpv.geometry.to_numpy()
+    if distance:
+        perimeters = np.array([widen(polygon, distance) for polygon in perimeters], dtype=object)
+    pieces = overlay(perimeters, communes.geometry.to_numpy())
+    codes = np.append(communes["insee_com"].to_numpy(dtype=object), [None])
+    touched: list[set[str | None]] = [set() for _ in perimeters]
+    for polygon, zone, area in zip(pieces.polygon, pieces.zone, pieces.area, strict=True):
+        if area > territory.sliver_area:
+            touched[polygon].add(codes[zone])
+    return touched
+
+
+def _count_lost(lost: pd.DataFrame, types: pd.DataFrame, touched: list[set[str | None]]) -> np.ndarray:
+    """Return the facilities without coordinates in the communes of each perimeter, by type."""
+    by_commune = pd.crosstab(lost["insee_com"], lost["type_equipement"]).reindex(
+        columns=types["type_equipement"], fill_value=0
+    )
+    return np.array([by_commune[by_commune.index.isin(codes)].sum().to_numpy() for codes in touched])
+
+
+def _rows(
+    qpv: gpd.GeoDataFrame,
+    types: pd.DataFrame,
+    *,
+    perimeter: str,
+    counts: np.ndarray,
+    lost: np.ndarray,
+    known: list[bool],
+) -> pd.DataFrame:
+    size = len(types)
+    complete = np.repeat(known, size)
+    rows = pd.DataFrame(
+        {
+            "code_qp": np.repeat(qpv["code_qp"].to_numpy(), size),
+            "lib_qp": np.repeat(qpv["lib_qp"].to_numpy(), size),
+            "perimetre": perimeter,
+            "nombre": pd.array(counts.ravel(), dtype="Int64"),
+            "statut": np.where(complete, "ok", "non_disponible"),
+            "non_localises": pd.array(lost.ravel(), dtype="Int64"),
+        }
+    )
+    rows.loc[~complete, ["nombre", "non_localises"]] = pd.NA
+    for column in ("type_equipement", "libelle", "domaine"):
+        rows[column] = np.tile(types[column].to_numpy(dtype=object), len(qpv))
+    return rows
+
+
+def _report_lost(lost: pd.DataFrame) -> list[Check]:
+    """Say for each commune how many facilities have no coordinates, and of which types."""
+    code = "equipements_non_localises"
+    if lost.empty:
+        message = "Tous les équipements des communes du territoire ont des coordonnées."
+        return [Check(code, "equipements", "conforme", "0", "0", message)]
+    checks = []
+    for commune, rows in lost.groupby("insee_com", sort=True):
+        kinds = rows["type_equipement"].value_counts().sort_index()
+        listed = ", ".join(f"{kind} ({number})" for kind, number in kinds.items())
+        message = f"Équipements sans coordonnées, comptés dans aucun QPV, par type : {listed}."
+        checks.append(Check(code, str(commune), "avertissement", "0", str(len(rows)), message))
+    return checks
+
+
+def _report_coverage(communes: gpd.GeoDataFrame, covered: Collection[str] | None) -> Check:
+    missing = sorted(set(communes["insee_com"]) - set(covered)) if covered is not None else []
+    message = (
+        f"La source ne couvre pas les communes {', '.join(missing)} : aucun compte n'y est donné."
+        if missing
+        else "La source couvre toutes les communes du territoire."
+    )
+    outcome: Outcome = "avertissement" if missing else "conforme"
+    found = str(len(communes) - len(missing))
+    return Check("equipements_communes_couvertes", "equipements", outcome, str(len(communes)), found, message)

@@ -1,0 +1,191 @@
+"""Facilities by QPV and within 500 m: nothing is lost, and zero is a count only where the source looked."""
+
+import math
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shapely.geometry import Point, Polygon, box
+
+from qpv_geo.analysis.facilities import count_facilities
+from qpv_geo.checks import Check
+from qpv_geo.errors import ContractError
+from qpv_geo.territory import Expected, Territory
+
+TERRITORY = Territory(
+    id="essai",
+    nom="Essai",
+    epci="242500361",
+    departement="25",
+    region="27",
+    expected=Expected(qpv=2),
+    sliver_area=100,
+)
+TYPES = pd.DataFrame(
+    {
+        "type_equipement": ["D265", "D307", "C108"],
+        "libelle": ["Médecin généraliste", "Pharmacie", "École primaire"],
+        "domaine": ["Santé", "Santé", "Enseignement"],
+    }
+)
+# Two communes side by side, 3 km wide; a QPV in the west of the first, one on both sides of the limit.
+COMMUNES = gpd.GeoDataFrame(
+    {"insee_com": ["25056", "25112"]},
+    geometry=[box(0, 0, 3000, 3000), box(3000, 0, 6000, 3000)],
+    crs=2154,
+)
+WEST, EAST = "QN02502M", "QN02503M"
+QPV = gpd.GeoDataFrame(
+    {"code_qp": [EAST, WEST], "lib_qp": ["Planoise", "Orchamps-Palente"]},
+    geometry=[box(2600, 1000, 3200, 1600), box(1000, 1000, 1400, 1400)],
+    crs=2154,
+)
+
+
+def points(*rows: tuple[str, str, float, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["type_equipement", "insee_com", "x", "y"])
+
+
+NOWHERE = (math.nan, math.nan)
+POINTS = points(
+    ("D265", "25056", 1200, 1200),  # in the western QPV
+    ("D265", "25056", 1400, 1200),  # on its limit
+    ("D265", "25056", 1900, 1200),  # 500 m east of it
+    ("D265", "25056", 1900.001, 1200),  # a millimetre farther
+    ("D307", "25056", 1700, 1700),  # beyond its corner: 300 m east, 300 m north, 424 m away
+    ("D307", "25056", 1800, 1800),  # 566 m away
+    ("C108", "25056", *NOWHERE),
+    ("C108", "25112", *NOWHERE),
+    ("C108", "25112", *NOWHERE),
+    ("A101", "25056", 1200, 1200),  # not a type that was asked for
+    ("D307", "25112", 3100, 1100),  # in the eastern QPV, in the second commune
+)
+
+
+def count(frame: pd.DataFrame, code: str, perimeter: str, kind: str) -> tuple[object, str, object]:
+    keys = (frame["code_qp"] == code) & (frame["perimetre"] == perimeter)
+    row = frame[keys & (frame["type_equipement"] == kind)]
+    assert len(row) == 1
+    return row["nombre"].iloc[0], row["statut"].iloc[0], row["non_localises"].iloc[0]
+
+
+def tabulate(
+    facilities: pd.DataFrame = POINTS, covered: set[str] | None = None
+) -> tuple[pd.DataFrame, list[Check]]:
+    return count_facilities(facilities, TYPES, QPV, COMMUNES, TERRITORY, vintage="2024", covered=covered)
+
+
+def test_facilities_are_counted_inside_and_within_500_m() -> None:
+    table, _ = tabulate()
+    assert table.columns.tolist() == [
+        "code_qp",
+        "lib_qp",
+        "perimetre",
+        "type_equipement",
+        "libelle",
+        "domaine",
+        "nombre",
+        "statut",
+        "non_localises",
+        "millesime",
+    ]
+    assert len(table) == 2 * 2 * 3
+    assert count(table, WEST, "qpv", "D265") == (2, "ok", 0)
+    assert count(table, WEST, "500m", "D265") == (3, "ok", 0)
+    assert count(table, WEST, "qpv", "D307") == (0, "ok", 0)
+    assert count(table, WEST, "500m", "D307") == (1, "ok", 0)
+    assert count(table, EAST, "qpv", "D307") == (1, "ok", 0)
+    assert count(table, EAST, "500m", "D265") == (0, "ok", 0)
+    row = table[(table["code_qp"] == EAST) & (table["type_equipement"] == "C108")].iloc[0]
+    assert (row["lib_qp"], row["libelle"], row["domaine"], row["millesime"]) == (
+        "Planoise",
+        "École primaire",
+        "Enseignement",
+        "2024",
+    )
+
+
+def test_facilities_without_coordinates_are_reported() -> None:
+    table, checks = tabulate()
+    # The western perimeters touch the first commune only, the eastern ones both.
+    assert count(table, WEST, "500m", "C108") == (0, "ok", 1)
+    assert count(table, EAST, "qpv", "C108") == (0, "ok", 3)
+    found = {check.subject: check for check in checks if check.code == "equipements_non_localises"}
+    assert {code: check.found for code, check in found.items()} == {"25056": "1", "25112": "2"}
+    assert found["25112"].outcome == "avertissement"
+    assert "C108 (2)" in found["25112"].message
+
+
+def test_all_located_is_said_too() -> None:
+    _, checks = tabulate(POINTS[POINTS["x"].notna()])
+    assert [c.outcome for c in checks if c.code == "equipements_non_localises"] == ["conforme"]
+
+
+def test_zero_is_no_count_where_the_source_does_not_look() -> None:
+    table, checks = tabulate(covered={"25056"})
+    assert count(table, WEST, "500m", "D307") == (1, "ok", 0)
+    assert count(table, WEST, "qpv", "D307") == (0, "ok", 0)
+    number, status, lost = count(table, EAST, "qpv", "D265")
+    assert status == "non_disponible"
+    assert pd.isna(number)
+    assert pd.isna(lost)
+    (check,) = (c for c in checks if c.code == "equipements_communes_couvertes")
+    assert (check.outcome, check.expected, check.found) == ("avertissement", "2", "1")
+    assert "25112" in check.message
+
+
+def test_beyond_the_territory_only_a_source_for_all_communes_counts() -> None:
+    edge = QPV.iloc[:1].assign(geometry=[box(5700, 1000, 5900, 1200)])
+    for covered, status in ((None, "ok"), ({"25056", "25112"}, "non_disponible")):
+        table, _ = count_facilities(POINTS, TYPES, edge, COMMUNES, TERRITORY, vintage="2024", covered=covered)
+        assert count(table, EAST, "500m", "D265")[1] == status
+        assert count(table, EAST, "qpv", "D265")[1] == "ok"
+
+
+def test_coordinates_in_another_crs_are_refused() -> None:
+    degrees = POINTS.assign(x=-1.55, y=47.22)
+    with pytest.raises(ContractError, match=r"10 of the 10 facilities.*x -1.55, y 47.22.*RGF93"):
+        tabulate(degrees)
+
+
+def test_no_facility_at_all_is_a_table_of_zeros() -> None:
+    table, checks = tabulate(POINTS.iloc[:0])
+    assert table["nombre"].sum() == 0
+    assert set(table["statut"]) == {"ok"}
+    assert {check.outcome for check in checks} == {"conforme"}
+
+
+place = st.tuples(st.sampled_from(["D265", "D307", "C108"]), st.integers(0, 3000), st.integers(0, 3000))
+ring = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3000)), min_size=3, max_size=7, unique=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(place, max_size=30), st.lists(ring, min_size=1, max_size=3))
+def test_counts_are_those_of_distances_one_by_one(
+    places: list[tuple[str, int, int]], rings: list[list[tuple[int, int]]]
+) -> None:
+    shapes = [shapely.make_valid(Polygon(r)).convex_hull for r in rings]
+    shapes = [shape for shape in shapes if shape.geom_type == "Polygon"]
+    codes = [f"QN0250{index}M" for index in range(len(shapes))]
+    layer = gpd.GeoDataFrame({"code_qp": codes, "lib_qp": codes}, geometry=shapes, crs=2154)
+    if layer.empty:
+        return
+    table, _ = count_facilities(
+        points(*((kind, "25056", x, y) for kind, x, y in places)),
+        TYPES,
+        layer,
+        COMMUNES,
+        TERRITORY,
+        vintage="2024",
+    )
+    for code, shape in zip(codes, shapes, strict=True):
+        for perimeter, distance in (("qpv", 0), ("500m", 500)):
+            for kind in TYPES["type_equipement"]:
+                near = [shape.distance(Point(x, y)) for found, x, y in places if found == kind]
+                assert count(table, code, perimeter, kind)[0] == int(np.sum(np.array(near) <= distance))
+    wide = table[table["perimetre"] == "500m"]["nombre"].to_numpy()
+    assert (wide >= table[table["perimetre"] == "qpv"]["nombre"].to_numpy()).all()

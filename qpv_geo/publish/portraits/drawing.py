@@ -1,0 +1,128 @@
+"""Drawing geometry in a page: from metres of a projected CRS to units of an SVG, small and light."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+Geometries = NDArray[np.object_]
+
+# Units of the drawing: outlines may move by this much when vertices are left out.
+_TOLERANCE = 0.3
+_DECIMALS = 1
+# Average width of a letter and height of a line, as shares of the font size, to keep labels apart.
+_LETTER, _LINE = 0.56, 1.15
+_ROUND_LENGTHS = (1, 2, 5)
+
+
+@dataclass(frozen=True)
+class View:
+    """A rectangle of the ground drawn in a rectangle of units, north up.
+
+    Attributes
+    ----------
+    left, top
+        Metres.
+    width, height
+        Units of the drawing.
+    scale
+        Units per metre.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    scale: float
+
+    @classmethod
+    def around(cls, bounds: Iterable[float], width: float, height: float, *, least: float = 0.0) -> "View":
+        """Return the view of a drawing's size that shows bounds, centred, and at least so many metres across.
+
+        Parameters
+        ----------
+        bounds
+            West, south, east, north in metres.
+        width, height
+            Units.
+        least
+            Metres that the width of the view shows at least.
+        """
+        west, south, east, north = bounds
+        metres = max(east - west, (north - south) * width / height, least)
+        scale = width / metres
+        return cls(
+            (west + east) / 2 - metres / 2, (south + north) / 2 + height / scale / 2, width, height, scale
+        )
+
+    @property
+    def box(self) -> BaseGeometry:
+        """The rectangle of the ground."""
+        return shapely.box(
+            self.left, self.top - self.height / self.scale, self.left + self.width / self.scale, self.top
+        )
+
+    def clipped(self, geometries: Geometries) -> Geometries:
+        """Return what of geometries lies in the view and a little around it, where outlines do not show."""
+        margin = 0.02 * self.width / self.scale
+        return shapely.clip_by_rect(geometries, *self.box.buffer(margin).bounds)
+
+    def point(self, point: shapely.Point) -> tuple[float, float]:
+        """Return a point in units."""
+        return (point.x - self.left) * self.scale, (self.top - point.y) * self.scale
+
+    def path(self, polygon: BaseGeometry) -> str:
+        """Return the ``d`` of an SVG path for a polygon or several; empty for an empty one."""
+        light = shapely.simplify(polygon, _TOLERANCE / self.scale)
+        return "".join(self._ring(shapely.get_coordinates(ring)) for ring in shapely.get_rings(light))
+
+    def _ring(self, metres: NDArray[np.float64]) -> str:
+        units = np.column_stack((metres[:-1, 0] - self.left, self.top - metres[:-1, 1])) * self.scale
+        # Adding zero turns -0.0 into 0.0.
+        return "M" + " ".join(f"{x:g},{y:g}" for x, y in np.round(units, _DECIMALS) + 0.0) + "Z"
+
+    def scale_bar(self) -> tuple[int, float]:
+        """Return a round length in metres that takes about a quarter of the width, and its units."""
+        most = self.width / 4 / self.scale
+        power = 10 ** int(np.floor(np.log10(most)))
+        metres = max(step * power for step in _ROUND_LENGTHS if step * power <= most)
+        return int(metres), metres * self.scale
+
+
+@dataclass
+class Labels:
+    """Texts of a map that neither cover one another nor leave it.
+
+    Attributes
+    ----------
+    width, height
+        The map, in units.
+    """
+
+    width: float
+    height: float
+    _taken: list[tuple[float, float, float, float]] = field(default_factory=list)
+
+    def reserve(self, box: tuple[float, float, float, float]) -> None:
+        """Keep labels out of a rectangle (left, top, right, bottom)."""
+        self._taken.append(box)
+
+    def place(self, text: str, at: tuple[float, float], size: float) -> tuple[float, float] | None:
+        """Return where to centre a text near a point (its baseline), None if there is no room."""
+        x, y = at
+        half, line = len(text) * size * _LETTER / 2, size * _LINE
+        for step in (0, -1, 1, -2, 2):
+            middle = y + step * line
+            box = (x - half, middle - line / 2, x + half, middle + line / 2)
+            inside = box[0] >= 0 and box[1] >= 0 and box[2] <= self.width and box[3] <= self.height
+            if inside and not any(_overlap(box, taken) for taken in self._taken):
+                self._taken.append(box)
+                return x, middle + size / 3
+        return None
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -1,0 +1,132 @@
+"""The figures of a portrait: an indicator's latest value for a QPV and the zones it is compared with."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from qpv_geo.ingest.registry import Indicator
+from qpv_geo.publish.frames import Frames
+from qpv_geo.publish.portraits.french import amount, measure, status_words
+from qpv_geo.territory import Territory
+
+_OK = "ok"
+_ABSENT = "non_disponible"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One value, or why there is none.
+
+    Attributes
+    ----------
+    value
+        NaN where there is none.
+    status
+        As in layer ``statistiques``.
+    vintage
+        ``millesime``, empty if unknown.
+    unit
+        French unit.
+    source
+        Id of its source, empty if no source holds it.
+    """
+
+    value: float
+    status: str
+    vintage: str
+    unit: str
+    source: str = ""
+
+    @property
+    def present(self) -> bool:
+        """Whether there is a value."""
+        return not math.isnan(self.value)
+
+    @property
+    def text(self) -> str:
+        """The value with its unit, or the words of its status."""
+        return self._said(measure(self.value, self.unit) if self.present else "")
+
+    @property
+    def short(self) -> str:
+        """The same without a unit in words, for a place whose label says what is counted."""
+        return self._said(amount(self.value, self.unit) if self.present else "")
+
+    def _said(self, value: str) -> str:
+        if not self.present:
+            return status_words(self.status)
+        return value if self.status == _OK else f"{value} (estimation)"
+
+
+@dataclass(frozen=True)
+class Zone:
+    """What figures attach to: kind and code as in layer ``statistiques``, and its name."""
+
+    kind: str
+    code: str
+    name: str
+
+
+class Figures:
+    """The figures of a release, looked up by zone and indicator.
+
+    Parameters
+    ----------
+    frames
+        Conformed layers.
+    indicators
+        Those that may be asked for.
+    """
+
+    def __init__(self, frames: Frames, indicators: Iterable[Indicator]) -> None:
+        self._units = {indicator.id: indicator.unit for indicator in indicators}
+        columns = ["zone", "code", "indicateur", "millesime", "valeur", "statut", "source"]
+        rows = frames["statistiques"][columns].sort_values("millesime", kind="stable")
+        self._latest: dict[tuple[str, str, str], Figure] = {}
+        self._of_vintage: dict[tuple[str, str, str, str], Figure] = {}
+        for zone, code, indicator, vintage, value, status, source in rows.itertuples(index=False, name=None):
+            if indicator not in self._units:
+                continue
+            unit = self._units[indicator]
+            figure = Figure(float(value), status, vintage or "", unit, source or "")
+            self._latest[zone, code, indicator] = figure
+            self._of_vintage[zone, code, indicator, vintage or ""] = figure
+        self.indicators = {indicator for _, _, indicator in self._latest}
+
+    def latest(self, zone: Zone, indicator: str) -> Figure:
+        """Return the latest figure of a zone; without any, a missing one that is ``non_disponible``."""
+        found = self._latest.get((zone.kind, zone.code, indicator))
+        return found or Figure(math.nan, _ABSENT, "", self._units[indicator])
+
+    def same_vintage(self, zone: Zone, indicator: str, vintage: str) -> Figure | None:
+        """Return a zone's figure of one vintage: INSEE warns against comparing two of them."""
+        return self._of_vintage.get((zone.kind, zone.code, indicator, vintage))
+
+
+def zone_of_qpv(code: str, name: str) -> Zone:
+    """Return a QPV as a zone."""
+    return Zone("qpv", code, name)
+
+
+def comparison_zones(row: pd.Series, frames: Frames, territory: Territory) -> list[Zone]:
+    """Return what a QPV is compared with, from near to far: its communes, EPCI, department, all QPV.
+
+    Parameters
+    ----------
+    row
+        The QPV's row of layer ``qpv``.
+    frames, territory
+        Give the zones' names and codes.
+    """
+    names = dict(zip(frames["communes"]["insee_com"], frames["communes"]["nom_com"], strict=True))
+    communes = [code.strip() for code in (row["insee_com_calcule"] or "").split(",") if code.strip()]
+    statistics = frames["statistiques"]
+    whole = statistics.loc[statistics["zone"] == "ensemble_qpv", "code"].drop_duplicates().tolist()
+    return [
+        *(Zone("commune", code, names.get(code, code)) for code in communes),
+        Zone("epci", territory.epci, frames["epci"]["nom_epci"].iloc[0] or territory.nom),
+        Zone("departement", territory.departement, row["lib_dep"] or f"Département {territory.departement}"),
+        *(Zone("ensemble_qpv", code, "Ensemble des QPV") for code in whole[:1]),
+    ]

@@ -1,0 +1,82 @@
+"""Figures in the words of French readers: ``15 603``, ``46,0 %``, ``secret statistique``."""
+
+# Narrow no-break space: between groups of three digits and before %, € and double punctuation
+# (Lexique des règles typographiques en usage à l'Imprimerie nationale).
+THIN = "\u202f"
+MINUS = "\u2212"
+
+# Whole numbers, unless the unit is one of these.
+_DECIMALS = {"%": 1, "": 2}
+_SIGNS = {"%", "€"}
+_STATUSES = {
+    "secret": "secret statistique",
+    "non_disponible": "non disponible",
+    "non_significatif": "non significatif",
+}
+_REASONS = {
+    "secret": "l'INSEE ne publie pas la valeur, pour que personne ne puisse être reconnu",
+    "non_disponible": "la source ne donne pas de valeur",
+    "non_significatif": "l'effectif est trop faible pour que la valeur ait un sens",
+}
+_SIZES = ("octets", "Ko", "Mo", "Go")
+_STEP = 1024
+
+
+def number(value: float, decimals: int = 0, *, signed: bool = False) -> str:
+    """Write a number with so many decimals, halves away from zero (as readers round), and a true minus."""
+    rounded = _round(abs(value), decimals)
+    text = f"{rounded:,.{decimals}f}".replace(",", THIN).replace(".", ",")
+    if not rounded:
+        return text
+    return (MINUS if value < 0 else "+" if signed else "") + text
+
+
+def _round(value: float, decimals: int) -> float:
+    """Round halves up; the tiny addition undoes what binary fractions take away (0,285 is 0.28499…)."""
+    scale: int = 10**decimals
+    return int(value * scale + 0.5 + 1e-9) / scale
+
+
+def measure(value: float, unit: str) -> str:
+    """Write a value with its unit: one decimal for a percentage, none for what is counted."""
+    text = amount(value, unit)
+    return text if unit in _SIGNS else f"{text} {unit}".rstrip()
+
+
+def amount(value: float, unit: str) -> str:
+    """Write a value with its unit if that is a sign; a unit in words is left to the label beside it."""
+    text = number(value, _DECIMALS.get(unit, 0))
+    return f"{text}{THIN}{unit}" if unit in _SIGNS else text
+
+
+def gap(value: float, unit: str) -> str:
+    """Write a difference, with its sign; percentages differ by points."""
+    if not _round(abs(value), _DECIMALS.get(unit, 0)):
+        return "aucun"
+    text = number(value, _DECIMALS.get(unit, 0), signed=True)
+    if unit != "%":
+        return f"{text} {unit}".rstrip()
+    return f"{text} {'points' if abs(value) >= 2 else 'point'}"  # noqa: PLR2004 - French plurals begin at two
+
+
+def status_words(status: str) -> str:
+    """Return the words that stand in the place of a missing value."""
+    return _STATUSES.get(status, status.replace("_", " "))
+
+
+def status_reason(status: str) -> str:
+    """Return what a status means, as the clause that follows its words."""
+    return _REASONS.get(status, "")
+
+
+def file_size(size: int) -> str:
+    """Write a number of bytes."""
+    value, unit = float(size), 0
+    while value >= _STEP and unit < len(_SIZES) - 1:
+        value, unit = value / _STEP, unit + 1
+    return f"{number(value, 1 if unit > 1 else 0)} {_SIZES[unit]}"
+
+
+def listing(words: list[str]) -> str:
+    """Join words as a sentence does: ``a, b et c``."""
+    return " et ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

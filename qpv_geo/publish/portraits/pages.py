@@ -1,0 +1,232 @@
+"""Writing the pages of a release: ``portraits/<code_qp>.html`` and ``portraits/index.html``."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import distribution
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.publish.fields import Layer
+from qpv_geo.publish.frames import Frames
+from qpv_geo.publish.portraits.figures import Figures
+from qpv_geo.publish.portraits.french import listing, number
+from qpv_geo.publish.portraits.index_page import downloads, table
+from qpv_geo.publish.portraits.portrait import build_portrait
+from qpv_geo.publish.portraits.sections import Absence, Sections
+from qpv_geo.publish.portraits.territory_map import choices, map_data
+from qpv_geo.publish.portraits.typography import bind_punctuation
+from qpv_geo.publish.provenance import french_date
+from qpv_geo.sources.catalogue import Catalogue
+from qpv_geo.territory import Territory
+
+FOLDER, INDEX = "portraits", "index.html"
+
+_ORIGINS = {
+    "live": "site officiel",
+    "mirror": "miroir des sites officiels",
+    "store": "dernière copie gardée",
+    "snapshot": "instantané livré avec le logiciel",
+}
+# Layers that the map of a portrait shows, and the source that each needs.
+_MAP_LAYERS = {
+    "bande_300m": ("Bande autour du QPV", None),
+    "qpv_2015": ("Contours de 2015", "qpv_2015"),
+    "evolution_2015_2024": ("Évolution du périmètre", "qpv_2015"),
+    "iris": ("IRIS", "iris"),
+}
+_GROUPED = ("origine", "motif", "geographie", "licence", "licence_url")
+_NOT_COMPUTED = "couche que cette version ne calcule pas"
+_LEAFLET = "xstatic-leaflet"
+_LEAFLET_FOLDER = "xstatic/pkg/leaflet/data"
+
+
+@dataclass(frozen=True)
+class Edition:
+    """Which release the pages belong to.
+
+    Attributes
+    ----------
+    id
+        Release id.
+    origin
+        French sentence that says where the data come from (`provenance.origin_sentence`).
+    files
+        Files of the release, relative to its folder, that the index offers; those already there have a size.
+    """
+
+    id: str
+    origin: str
+    files: tuple[Path, ...]
+
+
+def write_portraits(
+    folder: Path,
+    frames: Frames,
+    layers: Mapping[str, Layer],
+    *,
+    edition: Edition,
+    territory: Territory,
+    registry: Registry,
+    catalogue: Catalogue,
+) -> list[Path]:
+    """Write a portrait for each QPV and the index that leads to them, into ``<folder>/portraits``.
+
+    Each page is one HTML file that needs no other and asks the network for nothing. Its bytes depend on the
+    arguments alone.
+
+    Parameters
+    ----------
+    folder
+        The release.
+    frames
+        Conformed layers, with ``sources``. Layers that are missing are said to be missing.
+    layers
+        Their declarations: the downloads are described by their titles.
+    edition
+        Which release.
+    territory, registry, catalogue
+        What it is about; its indicators; all declared sources.
+
+    Returns
+    -------
+    list of Path
+        The files written, portraits in the order of layer ``qpv``, then the index.
+
+    Raises
+    ------
+    PublicationError
+        If a page cannot be written.
+    """
+    figures = Figures(frames, registry.indicators)
+    sections = Sections(frames, figures, registry, catalogue)
+    absences = {
+        layer: Absence(title, sections.why_absent(source) if source else _NOT_COMPUTED)
+        for layer, (title, source) in _MAP_LAYERS.items()
+        if layer not in frames
+    }
+    portraits = [
+        build_portrait(
+            row, frames, figures, sections, registry=registry, territory=territory, absences=absences
+        )
+        for _, row in frames["qpv"].iterrows()
+    ]
+    common = {
+        "edition": edition,
+        "territory": territory,
+        "contract": territory.contrat,
+        "sources": _sources(frames["sources"]),
+    }
+    pages = {
+        f"{portrait.zone.code}.html": _render("portrait.html", common | {"portrait": portrait})
+        for portrait in portraits
+    }
+    pages[INDEX] = _render(
+        "index.html",
+        common
+        | _table_and_map(frames, figures, registry)
+        | {
+            "name": frames["epci"]["nom_epci"].iloc[0] or territory.nom,
+            "downloads": downloads(folder, edition.files, layers),
+            "leaflet_js": leaflet_script(),
+            "leaflet_css": leaflet_style(),
+        },
+    )
+    return _write(folder / FOLDER, pages)
+
+
+def _table_and_map(frames: Frames, figures: Figures, registry: Registry) -> dict[str, Any]:
+    found = choices(frames, figures, registry)
+    columns, rows = table(frames, figures, registry)
+    told = {choice.id for choice in found if not choice.circles}
+    leading = [indicator.id for indicator in registry.indicators if indicator.qpv_layer]
+    chosen = next((name for name in leading if name in told), found[0].id if found else "")
+    return {
+        "choices": [(group, list(items)) for group, items in groupby(found, key=lambda choice: choice.group)],
+        "chosen": chosen,
+        "columns": columns,
+        "rows": rows,
+        "data": map_data(frames, found),
+        "fragile_drawn": isinstance(frames.get("quartiers_fragiles"), gpd.GeoDataFrame),
+    }
+
+
+def _write(folder: Path, pages: Mapping[str, str]) -> list[Path]:
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, page in pages.items():
+            written.append(folder / name)
+            written[-1].write_text(page, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise PublicationError(
+            f"{folder}: the portraits cannot be written ({error}); check the free space and the rights"
+        ) from error
+    return written
+
+
+def _render(template: str, values: Mapping[str, Any]) -> str:
+    return bind_punctuation(_environment().get_template(template).render(values))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("qpv_geo.publish.portraits"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    environment.filters |= {"jour": french_date, "nombre": number, "liste": listing}
+    return environment
+
+
+@cache
+def leaflet_script() -> str:
+    """Return Leaflet's script as its package ships it, but for the address of its source map."""
+    return re.sub(r"//# sourceMappingURL=.*", "", _leaflet("leaflet.js")).strip()
+
+
+@cache
+def leaflet_style() -> str:
+    """Return Leaflet's style sheet without the pictures of controls that the index has not."""
+    return re.sub(r"url\([^)]*\)", "none", _leaflet("leaflet.css")).strip()
+
+
+def _leaflet(name: str) -> str:
+    return Path(str(distribution(_LEAFLET).locate_file(f"{_LEAFLET_FOLDER}/{name}"))).read_text(
+        encoding="utf-8"
+    )
+
+
+def _sources(frame: pd.DataFrame) -> list[tuple[dict[str, Any], list[dict[Any, Any]]]]:
+    """Return the sources that were read, in groups of one origin, geography and licence."""
+    read = frame[frame["etat"] == "lue"]
+    plain = read.astype(object).where(read.notna(), None).to_dict("records")
+    groups: dict[tuple[Any, ...], list[dict[Any, Any]]] = {}
+    for row in plain:
+        groups.setdefault(tuple(row[name] for name in _GROUPED), []).append(row)
+    return [
+        (
+            {
+                "origine": _ORIGINS.get(origin, origin),
+                "motif": reason,
+                "geographie": geography,
+                "licence": licence,
+                "licence_url": url,
+            },
+            rows,
+        )
+        for (origin, reason, geography, licence, url), rows in groups.items()
+    ]

@@ -1,0 +1,276 @@
+"""The sections of a portrait: the registry's indicators by theme, compared; why something is missing."""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from markupsafe import Markup
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.ingest.registry import Indicator, Registry
+from qpv_geo.publish.frames import Frames
+from qpv_geo.publish.portraits.charts import Bar, bar_chart
+from qpv_geo.publish.portraits.figures import Figure, Figures, Zone
+from qpv_geo.sources.catalogue import Catalogue
+
+_SECTIONS = Path(__file__).with_name("sections.toml")
+_READ = "lue"
+_NOT_READ = "non lu par cette version"
+_CONTOURS = "qpv_2024"
+_NOT_IN_FILE = "absent du fichier lu"
+# A portrait shows the first indicators of a theme as charts; the table has them all.
+_CHARTS_AT_MOST = 4
+# What two pages of A4 hold at the print sizes of the style sheet: lines of tables and notes; letters of a
+# label beside columns of comparison, of a note in one line. The rest stays on the screen; the paper says so.
+_PRINTED_LINES = 58
+_LETTERS_OF_LABEL, _LETTERS_OF_NOTE = 50, 150
+_ROWS_BESIDE_TWO_CHARTS = 12
+
+
+class SectionPlan(BaseModel):
+    """A section and the themes that it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    title: str
+    themes: tuple[str, ...] = Field(min_length=1)
+
+
+@cache
+def section_plans(path: Path = _SECTIONS) -> tuple[SectionPlan, ...]:
+    """Read the declared sections.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file is not TOML or an entry is not valid.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tuple(SectionPlan(id=key, **entry) for key, entry in entries.items())
+    except (OSError, tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
+        raise ConfigurationError(f"{path}: the sections of portraits are not valid: {error}") from error
+
+
+def plans_for(registry: Registry) -> tuple[SectionPlan, ...]:
+    """Return the declared sections, then one for each theme of the registry that none of them names."""
+    plans = section_plans()
+    named = {theme for plan in plans for theme in plan.themes}
+    others = dict.fromkeys(i.theme for i in registry.indicators if i.theme not in named)
+    extra = (
+        SectionPlan(id=f"theme-{number}", title=theme, themes=(theme,))
+        for number, theme in enumerate(others, 1)
+    )
+    return (*plans, *extra)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An indicator: the QPV's figure and, by compared zone, that of the same vintage (None: unpublished)."""
+
+    indicator: Indicator
+    figure: Figure
+    others: tuple[Figure | None, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart: what it shows, and the drawing."""
+
+    title: str
+    detail: str
+    drawing: Markup
+
+
+@dataclass(frozen=True)
+class Absence:
+    """Something that this release lacks, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One theme of a portrait.
+
+    Attributes
+    ----------
+    id, title
+        Its anchor and its heading.
+    zones
+        Columns of comparison.
+    rows
+        One per indicator.
+    charts
+        Of the first indicators.
+    absences
+        Sources of the theme that were not read.
+    printed
+        How many rows go on paper, the first ones.
+    """
+
+    id: str
+    title: str
+    zones: tuple[Zone, ...]
+    rows: tuple[Row, ...]
+    charts: tuple[Chart, ...]
+    absences: tuple[Absence, ...]
+    printed: int = 0
+
+    @property
+    def printed_charts(self) -> int:
+        """How many charts go on paper, as high as the printed rows beside them."""
+        return 2 if self.printed >= _ROWS_BESIDE_TWO_CHARTS else 1
+
+
+class Sections:
+    """Builds the sections of each portrait of a release.
+
+    Parameters
+    ----------
+    frames
+        Conformed layers, with ``sources``.
+    figures
+        Their figures.
+    registry, catalogue
+        Indicators and sources by theme.
+    """
+
+    def __init__(self, frames: Frames, figures: Figures, registry: Registry, catalogue: Catalogue) -> None:
+        self._figures = figures
+        self._registry = registry
+        self._catalogue = catalogue
+        sources = frames["sources"]
+        self._states: dict[str, tuple[str, str]] = {
+            source: (state, reason or "")
+            for source, state, reason in zip(
+                sources["source"], sources["etat"], sources["motif"], strict=True
+            )
+        }
+        self._every_qpv = [
+            Zone("qpv", code, name)
+            for code, name in zip(frames["qpv"]["code_qp"], frames["qpv"]["lib_qp"], strict=True)
+        ]
+
+    def of(self, zone: Zone, others: Sequence[Zone]) -> list[Section]:
+        """Return the sections of a QPV, compared with other zones."""
+        told = [self._section(plan, zone, others) for plan in plans_for(self._registry)]
+        heights = [[_lines(row) for row in section.rows] for section in told]
+        most = rows_on_paper(heights, _PRINTED_LINES - sum(_lines_of_notes(section) for section in told))
+        return [replace(section, printed=min(len(section.rows), most)) for section in told]
+
+    def _section(self, plan: SectionPlan, zone: Zone, others: Sequence[Zone]) -> Section:
+        indicators = [i for i in self._registry.indicators if i.theme in plan.themes]
+        rows = [self._row(indicator, zone, others) for indicator in indicators if self._is_told(indicator)]
+        used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
+        rows = [
+            Row(row.indicator, row.figure, tuple(row.others[column] for column in used), row.note)
+            for row in rows
+        ]
+        zones = tuple(others[column] for column in used)
+        return Section(
+            plan.id,
+            plan.title,
+            zones,
+            tuple(rows),
+            tuple(self._charts(rows, zone, zones)),
+            tuple(self._absences(plan.themes)),
+        )
+
+    def _is_told(self, indicator: Indicator) -> bool:
+        """Tell whether an indicator has a line: a release holds it, or its source was read and lacks it."""
+        return indicator.id in self._figures.indicators or self._was_read(indicator.source)
+
+    def _was_read(self, source: str) -> bool:
+        return self._states.get(source, ("", ""))[0] == _READ
+
+    def _row(self, indicator: Indicator, zone: Zone, others: Sequence[Zone]) -> Row:
+        figure = self._figures.latest(zone, indicator.id)
+        compared = tuple(self._figures.same_vintage(o, indicator.id, figure.vintage) for o in others)
+        return Row(
+            indicator, figure, compared, "" if indicator.id in self._figures.indicators else _NOT_IN_FILE
+        )
+
+    def _absences(self, themes: Iterable[str]) -> Iterator[Absence]:
+        """Yield the sources that were not read, but those of another geography: they are never joined."""
+        geography = self._catalogue[_CONTOURS].geography
+        for source in self._catalogue.sources:
+            if source.theme in themes and source.geography == geography and not self._was_read(source.id):
+                yield Absence(source.title, self.why_absent(source.id))
+
+    def why_absent(self, source: str) -> str:
+        """Return why a source was not read, as a clause in French."""
+        _, reason = self._states.get(source, ("", ""))
+        return reason.rstrip(".") or _NOT_READ
+
+    def _charts(self, rows: Sequence[Row], zone: Zone, zones: Sequence[Zone]) -> Iterator[Chart]:
+        """Draw rates and amounts beside other zones; if there are none, the first beside the other QPV."""
+        compared = [
+            row
+            for row in rows
+            if row.indicator.kind != "count"
+            and row.figure.present
+            and any(f and f.present for f in row.others)
+        ]
+        for row in compared[:_CHARTS_AT_MOST]:
+            bars = [_bar(zone.name, row.figure, strong=True)]
+            bars += [_bar(o.name, f) for o, f in zip(zones, row.others, strict=True) if f is not None]
+            yield _chart(row, "", bars)
+        if compared:
+            return
+        drawn = [row for row in rows if row.figure.present] or list(rows)
+        for row in [row for row in drawn if not row.note][:1]:
+            yield _chart(row, "Quartiers du territoire", self._beside_the_others(row, zone))
+
+    def _beside_the_others(self, row: Row, zone: Zone) -> list[Bar]:
+        """Return the bars of the territory's QPV, the highest first, those without value last."""
+        found = [(other, self._figures.latest(other, row.indicator.id)) for other in self._every_qpv]
+        found.sort(key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
+        return [_bar(other.name, figure, strong=other.code == zone.code) for other, figure in found]
+
+
+def rows_on_paper(heights: Sequence[Sequence[int]], room: int) -> int:
+    """Return how many rows each section may print at most, so that all together find room.
+
+    Parameters
+    ----------
+    heights
+        Lines that each row of each section takes.
+    room
+        Lines that the paper holds.
+    """
+    longest = max((len(section) for section in heights), default=0)
+    fitting = (
+        most for most in range(longest, 0, -1) if sum(sum(section[:most]) for section in heights) <= room
+    )
+    return next(fitting, 1)
+
+
+def _lines(row: Row) -> int:
+    """Return how many lines a row takes: its label, or the words of a status in a narrow column."""
+    letters = len(row.indicator.label) + len(row.figure.vintage) + len(" ()")
+    narrow = any(figure and not figure.present for figure in (row.figure, *row.others))
+    return max(-(-letters // _LETTERS_OF_LABEL), 2 if narrow else 1)
+
+
+def _lines_of_notes(section: Section) -> int:
+    letters = sum(len(absence.what) + len(absence.why) for absence in section.absences)
+    return -(-letters // _LETTERS_OF_NOTE)
+
+
+def _bar(name: str, figure: Figure, *, strong: bool = False) -> Bar:
+    return Bar(name, figure.value if figure.present else None, figure.short, strong=strong)
+
+
+def _chart(row: Row, detail: str, bars: list[Bar]) -> Chart:
+    title = row.indicator.label
+    words = [word for word in (detail, row.figure.vintage) if word]
+    return Chart(
+        title, ", ".join(words), bar_chart(f"{title} ({', '.join(words)})" if words else title, bars)
+    )

@@ -19,22 +19,13 @@ ESTIMATE = "estimation"
 
 _OK = "ok"
 _ABSENT = "non_disponible"
+_VALUED = (_OK, ESTIMATE)
 
 # When parts miss their value for several reasons, the first of these is the whole's.
 _REASONS = ("secret", "non_significatif", _ABSENT, NOT_COMPUTABLE)
 
-_COLUMNS = [
-    "zone",
-    "code",
-    "indicateur",
-    "millesime",
-    "valeur",
-    "statut",
-    "source",
-    "fichier",
-    "code_producteur",
-    "geographie",
-]
+_ORIGIN = ["source", "fichier", "code_producteur", "geographie"]
+_COLUMNS = ["zone", "code", "indicateur", "millesime", "valeur", "statut", *_ORIGIN]
 
 
 @dataclass(frozen=True)
@@ -195,30 +186,35 @@ def _measures(values: pd.DataFrame) -> _Measures:
             f"zone {row['code']} has {row['indicateur']} ({row['millesime']}) more than once, in "
             f"{row['fichier']}: a sum would count it twice. Keep one file of each source and vintage"
         )
-    measures = {}
-    for (indicator, vintage), rows in values.groupby(["indicateur", "millesime"]):
-        geographies = rows["geographie"].drop_duplicates()
-        if len(geographies) > 1:
-            raise ContractError(
-                f"{indicator} ({vintage}) comes in several geographies ({', '.join(map(str, geographies))}): "
-                f"zones of different dates are not added. Correct 'geography' in the catalogue of sources"
-            )
-        cells = {
-            code: _Result(value, status) if status in {_OK, ESTIMATE} else _Result(math.nan, status)
-            for code, value, status in zip(rows["code"], rows["valeur"], rows["statut"], strict=True)
-        }
-        measures[str(indicator), str(vintage)] = _Measure(
-            cells,
-            _joined(rows["source"]),
-            _joined(rows["fichier"]),
-            _joined(rows["code_producteur"]),
-            geographies.iloc[0],
+    cells: dict[tuple[str, str], dict[str, _Result]] = {}
+    columns = (values[name] for name in ("indicateur", "millesime", "code", "valeur", "statut"))
+    for indicator, vintage, code, value, status in zip(*columns, strict=True):
+        known = _Result(value if status in _VALUED else math.nan, status)
+        cells.setdefault((indicator, vintage), {})[code] = known
+    origins = values[["indicateur", "millesime", *_ORIGIN]].drop_duplicates()
+    by_measure: dict[tuple[str, str], list[tuple[str, str, str, object]]] = {}
+    for indicator, vintage, *origin in origins.itertuples(index=False, name=None):
+        by_measure.setdefault((indicator, vintage), []).append(tuple(origin))
+    return {key: _Measure(cells[key], *_one_origin(key, found)) for key, found in by_measure.items()}
+
+
+def _one_origin(
+    key: tuple[str, str], origins: list[tuple[str, str, str, object]]
+) -> tuple[str, str, str, object]:
+    """Return the sources, files and producer's codes of a measure, and its one geography."""
+    *named, geographies = zip(*origins, strict=True)
+    if len(set(geographies)) > 1:
+        listed = ", ".join(sorted(map(str, set(geographies))))
+        raise ContractError(
+            f"{key[0]} ({key[1]}) comes in several geographies ({listed}): zones of different dates are not "
+            f"added. Correct 'geography' in the catalogue of sources"
         )
-    return measures
+    source, file, code = (_joined(names) for names in named)
+    return source, file, code, geographies[0]
 
 
 def _joined(names: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(str(name) for name in names))
+    return ", ".join(dict.fromkeys(names))
 
 
 def _ratios_to_add(measures: _Measures, rules: Mapping[str, Rule]) -> Iterable[tuple[str, str]]:
@@ -237,7 +233,7 @@ def _apply(rule: Rule, indicator: str, vintage: str, measures: _Measures, parts:
         return _Result(math.nan, NOT_COMPUTABLE)
     numerator, denominator = (_add(term.cells, parts) for term in terms)
     status = _worst([numerator.status, denominator.status])
-    if status not in {_OK, ESTIMATE}:
+    if status not in _VALUED:
         return _Result(math.nan, status)
     if denominator.value == 0:
         return _Result(math.nan, NOT_COMPUTABLE)
@@ -257,10 +253,10 @@ def _add(cells: Mapping[str, _Result], parts: Sequence[_Part]) -> _Result:
     found = [(part, cells.get(part.code, absent) if part.code else absent) for part in parts]
     statuses = [cell.status for part, cell in found if part.significant]
     status = _worst(statuses) if statuses else _ABSENT
-    if status not in {_OK, ESTIMATE}:
+    if status not in _VALUED:
         return _Result(math.nan, status)
     return _Result(
-        math.fsum(part.share * cell.value for part, cell in found if cell.status in {_OK, ESTIMATE}), status
+        math.fsum(part.share * cell.value for part, cell in found if cell.status in _VALUED), status
     )
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from qpv_geo.analysis.bands import widen
 from qpv_geo.analysis.overlay import overlay
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
@@ -131,9 +130,8 @@ def _communes_of(
     qpv: gpd.GeoDataFrame, distance: float, communes: gpd.GeoDataFrame, territory: Territory
 ) -> list[set[str | None]]:
     """Return the communes that each perimeter overlaps by more than a sliver; None stands for any other."""
-    perimeters = qpv.geometry.to_numpy()
-    if distance:
-        perimeters = np.array([widen(polygon, distance) for polygon in perimeters], dtype=object)
+    # GEOS's buffer errs by less than a sliver here (see `bands`), and is ten times as fast.
+    perimeters = qpv.buffer(distance).to_numpy() if distance else qpv.geometry.to_numpy()
     pieces = overlay(perimeters, communes.geometry.to_numpy())
     codes = np.append(communes["insee_com"].to_numpy(dtype=object), [None])
     touched: list[set[str | None]] = [set() for _ in perimeters]

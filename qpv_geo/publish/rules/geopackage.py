@@ -34,6 +34,8 @@ _COLUMN_TYPES = re.compile(
     r"BOOLEAN|TINYINT|SMALLINT|MEDIUMINT|INT|INTEGER|FLOAT|DOUBLE|REAL|TEXT(\(\d+\))?|BLOB(\(\d+\))?|DATE|DATETIME"
 )
 _EXTENSIONS = {"gpkg_rtree_index", "gpkg_schema", "gpkg_metadata", "gpkg_crs_wkt"}
+# QGIS's table of default styles, whose name and columns QGIS dictates.
+_STYLES = "layer_styles"
 # SQLite's and GeoPackage's own tables, the R-trees' shadows, and GDAL's count of features.
 _SYSTEM = re.compile(r"(gpkg_|sqlite_|rtree_|layer_styles$)")
 
@@ -259,12 +261,17 @@ class ColumnTypes(GeoPackageRule):
 
 
 class Names(GeoPackageRule):
-    """Tables and columns have names in lower snake case, which every system takes without quotes."""
+    """Tables and columns have names in lower snake case, which every system takes without quotes.
+
+    But those of QGIS's own table of styles.
+    """
 
     code = "GPKG13"
 
     def _problems(self, package: GeoPackage) -> Iterator[str]:
         for row in package.contents:
+            if row["table_name"] == _STYLES:
+                continue
             names = [row["table_name"], *(column["name"] for column in package.columns(row["table_name"]))]
             if bad := [name for name in names if not _SNAKE.fullmatch(name)]:
                 yield f"{row['table_name']}: {named(bad)}"
@@ -299,6 +306,7 @@ class DataColumns(GeoPackageRule):
         fields = {
             (row["table_name"], column["name"])
             for row in package.contents
+            if row["table_name"] != _STYLES
             for column in package.columns(row["table_name"])
             if not column["pk"]
         } - geometry

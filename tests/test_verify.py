@@ -1,0 +1,460 @@
+"""Verification: for each rule a small broken release, and a sound one that keeps them all."""
+
+import json
+import sqlite3
+import struct
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import shapely
+from publishing import edit, inputs, publish, writable_copy
+from shapely.geometry.base import BaseGeometry
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.publish.datapackage import checksum
+from qpv_geo.publish.readers import parse_blob
+from qpv_geo.publish.release import Release
+from qpv_geo.publish.rules import files, geojson, geopackage, geopackage_geometry
+from qpv_geo.publish.rules.base import Finding, Rule
+from qpv_geo.publish.verify import verify_release
+from qpv_geo.settings import Settings
+
+GPKG = "qpv_besancon.gpkg"
+RULES: tuple[Rule[Any], ...] = (
+    *files.RULES,
+    *geojson.RULES,
+    *geopackage.RULES,
+    *geopackage_geometry.RULES,
+)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return publish(Settings(data_dir=tmp_path_factory.mktemp("data")), inputs())
+
+
+@pytest.fixture
+def folder(release: Release, tmp_path: Path) -> Path:
+    return writable_copy(release.path, tmp_path / "release")
+
+
+def sign(folder: Path) -> None:
+    """Make the descriptor agree with the damaged files, so that only the rule about their content speaks."""
+    path = folder / "datapackage.json"
+    descriptor = json.loads(path.read_text(encoding="utf-8"))
+    for resource in descriptor["resources"]:
+        file = folder / resource["path"]
+        resource["bytes"], resource["hash"] = file.stat().st_size, checksum(file)
+    path.write_text(json.dumps(descriptor), encoding="utf-8")
+
+
+def codes(findings: Iterable[Finding]) -> set[str]:
+    return {finding.code for finding in findings}
+
+
+def test_a_sound_release_keeps_every_rule(release: Release) -> None:
+    assert verify_release(release.path) == []
+    assert verify_release(release.path, quick=True) == []
+
+
+def test_every_rule_has_a_code_of_its_own_and_a_public_text() -> None:
+    all_codes = [rule.code for rule in RULES]
+    assert len(set(all_codes)) == len(all_codes)
+    for rule in RULES:
+        assert rule.__doc__, rule.code
+        assert rule.__doc__ != Rule.__doc__, rule.code
+
+
+def test_a_folder_that_is_not_there_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(PublicationError, match="no release is there; `qpv-geo releases list`"):
+        verify_release(tmp_path / "absent")
+
+
+Case = tuple[str, Callable[[Path], object], str]
+
+
+def named(cases: list[Case]) -> list[str]:
+    return [f"{code}-{number}" for number, (code, *_) in enumerate(cases)]
+
+
+# ------------------------------------------------------------------ GeoPackage
+
+
+def sql(*statements: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        with edit(folder / GPKG) as database:
+            database.execute("PRAGMA writable_schema = ON")
+            for statement in statements:
+                database.execute(statement)
+
+    return damage
+
+
+def at(offset: int, data: bytes) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        with (folder / GPKG).open("r+b") as stream:
+            stream.seek(offset)
+            stream.write(data)
+
+    return damage
+
+
+def blob(change: Callable[[bytes], bytes], *, and_index: bool = False) -> Callable[[Path], None]:
+    """Change the geometry of the first QPV; the spatial index follows only if asked."""
+
+    def damage(folder: Path) -> None:
+        with edit(folder / GPKG) as database:
+            (before,) = database.execute("SELECT geom FROM qpv WHERE fid = 1").fetchone()
+            index = database.execute("SELECT * FROM rtree_qpv_geom WHERE id = 1").fetchone()
+            after = change(before)
+            database.execute("UPDATE qpv SET geom = ? WHERE fid = 1", (after,))
+            if and_index:
+                west, south, east, north = shapely.bounds(shapely.from_wkb(parse_blob(after).wkb)).tolist()
+                index = (1, west, east, south, north)
+            database.execute("INSERT OR REPLACE INTO rtree_qpv_geom VALUES (?, ?, ?, ?, ?)", index)
+
+    return damage
+
+
+def with_shape(change: Callable[[BaseGeometry], BaseGeometry]) -> Callable[[bytes], bytes]:
+    def rewritten(before: bytes) -> bytes:
+        shape = change(shapely.from_wkb(parse_blob(before).wkb))
+        return before[:3] + b"\x01" + before[4:8] + shapely.to_wkb(shape, byte_order=1, output_dimension=3)
+
+    return rewritten
+
+
+def bow_tie(shape: BaseGeometry) -> BaseGeometry:
+    west, south, east, north = shape.bounds
+    return shapely.MultiPolygon(
+        [shapely.Polygon([(west, south), (east, north), (east, south), (west, north)])]
+    )
+
+
+def wal(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / GPKG)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+
+
+def beside(suffix: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / f"{GPKG}{suffix}").write_bytes(b"")
+
+
+GEOPACKAGES: list[Case] = [
+    ("GPKG01", at(68, b"GP10"), "application_id is b'GP10'"),
+    ("GPKG01", at(0, b"PK\x03\x04"), "does not begin as a SQLite 3 database"),
+    ("GPKG02", sql("PRAGMA user_version = 10400"), "user_version is 10400"),
+    ("GPKG03", sql("UPDATE sqlite_master SET rootpage = 3 WHERE name = 'sources'"), ""),
+    (
+        "GPKG04",
+        sql("UPDATE gpkg_contents SET srs_id = 27572 WHERE table_name = 'qpv'"),
+        "gpkg_spatial_ref_sys",
+    ),
+    ("GPKG05", wal, "journal mode is WAL"),
+    ("GPKG05", beside("-wal"), "-wal lies beside it"),
+    ("GPKG05", beside("-journal"), "-journal lies beside it"),
+    ("GPKG06", sql("ALTER TABLE gpkg_extensions RENAME TO autre"), "missing: gpkg_extensions"),
+    ("GPKG07", sql("CREATE TABLE intrus (fid INTEGER PRIMARY KEY)"), "tables not registered: intrus"),
+    ("GPKG07", sql("DROP TABLE sources"), "registered without a table: sources"),
+    ("GPKG08", sql("UPDATE gpkg_contents SET identifier = NULL WHERE table_name = 'qpv'"), "qpv: no title"),
+    ("GPKG08", sql("UPDATE gpkg_contents SET data_type = 'tiles' WHERE table_name = 'sources'"), "'tiles'"),
+    ("GPKG08", sql("UPDATE gpkg_contents SET last_change = '15/01/2026'"), "last_change '15/01/2026'"),
+    ("GPKG09", sql("DELETE FROM gpkg_spatial_ref_sys WHERE srs_id = 4326"), "required: 4326"),
+    ("GPKG09", sql("DELETE FROM gpkg_spatial_ref_sys WHERE srs_id = 2154"), "used: 2154"),
+    ("GPKG10", sql("DELETE FROM gpkg_geometry_columns WHERE table_name = 'qpv'"), "feature tables"),
+    ("GPKG10", sql("UPDATE gpkg_geometry_columns SET geometry_type_name = 'POINT'"), "not of type POINT"),
+    (
+        "GPKG10",
+        sql("UPDATE gpkg_geometry_columns SET z = 1 WHERE table_name = 'epci'"),
+        "epci: type 'MULTIPOLYGON', z 1",
+    ),
+    (
+        "GPKG10",
+        sql("UPDATE gpkg_geometry_columns SET srs_id = 4326 WHERE table_name = 'epci'"),
+        "srs_id 4326 here, 2154",
+    ),
+    (
+        "GPKG11",
+        sql(
+            "CREATE TABLE copie AS SELECT * FROM sources",
+            "DROP TABLE sources",
+            "ALTER TABLE copie RENAME TO sources",
+        ),
+        "sources: primary key",
+    ),
+    ("GPKG12", sql("ALTER TABLE sources ADD COLUMN montant MONEY"), "sources.montant: type 'MONEY'"),
+    ("GPKG13", sql('ALTER TABLE sources RENAME COLUMN titre TO "Titre"'), "sources: Titre"),
+    ("GPKG14", blob(lambda before: b"XX" + before[2:]), "wrong header in rows 1"),
+    (
+        "GPKG14",
+        blob(lambda before: before[:4] + struct.pack("<i", 4326) + before[8:]),
+        "wrong srs_id in rows 1",
+    ),
+    ("GPKG14", blob(with_shape(lambda shape: shapely.get_parts(shape)[0])), "wrong type in rows 1"),
+    ("GPKG14", blob(with_shape(shapely.force_3d)), "wrong dimension in rows 1"),
+    (
+        "GPKG14",
+        blob(lambda before: before[:3] + bytes([before[3] | 16]) + before[4:]),
+        "wrong empty flag in rows 1",
+    ),
+    (
+        "GPKG14",
+        blob(lambda before: before[:3] + b"\x03" + before[4:8] + bytes(32) + parse_blob(before).wkb),
+        "wrong envelope in rows 1",
+    ),
+    ("GPKG14", blob(lambda before: before[:5]), "cannot be checked: ValueError: shorter than its header"),
+    ("GPKG15", blob(with_shape(bow_tie)), "qpv: not valid or empty in rows 1"),
+    ("GPKG15", blob(with_shape(lambda _: shapely.MultiPolygon())), "qpv: not valid or empty in rows 1"),
+    ("GPKG15", sql("UPDATE qpv SET geom = NULL WHERE fid = 1"), "qpv: 1 rows without geometry"),
+    ("GPKG16", sql("UPDATE gpkg_contents SET max_x = max_x + 1 WHERE table_name = 'epci'"), "epci: ["),
+    (
+        "GPKG17",
+        sql("DELETE FROM rtree_communes_geom WHERE id = 3"),
+        "66 entries of the index for 67 geometries",
+    ),
+    (
+        "GPKG17",
+        sql("UPDATE rtree_communes_geom SET maxx = maxx + 10 WHERE id = 3"),
+        "another envelope for rows 3",
+    ),
+    ("GPKG17", sql("DELETE FROM gpkg_extensions WHERE table_name = 'qpv'"), "qpv: no spatial index"),
+    (
+        "GPKG18",
+        sql("UPDATE gpkg_extensions SET extension_name = 'maison' WHERE table_name = 'qpv'"),
+        "'maison'",
+    ),
+    (
+        "GPKG18",
+        sql("UPDATE gpkg_extensions SET table_name = 'absente' WHERE table_name = 'qpv'"),
+        "absente is not there",
+    ),
+    (
+        "GPKG18",
+        sql("UPDATE gpkg_extensions SET column_name = 'forme' WHERE table_name = 'qpv'"),
+        "qpv.forme is not there",
+    ),
+    ("GPKG19", sql("DROP TABLE gpkg_data_columns"), "QGIS shows no alias"),
+    (
+        "GPKG19",
+        sql("DELETE FROM gpkg_data_columns WHERE column_name = 'lib_qp'"),
+        "no alias for contrat_de_ville.lib_qp",
+    ),
+    (
+        "GPKG19",
+        sql("UPDATE gpkg_data_columns SET column_name = 'autre' WHERE column_name = 'nom'"),
+        "alias for what is not a field: quartiers_fragiles.autre",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "damage", "message"), GEOPACKAGES, ids=named(GEOPACKAGES))
+def test_a_broken_geopackage_breaks_its_rule(
+    folder: Path, code: str, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(folder)
+    sign(folder)
+    found = [finding for finding in verify_release(folder, quick=True) if finding.code == code]
+    assert any(message in finding.message for finding in found), [str(finding) for finding in found]
+    assert {finding.file for finding in found} == {GPKG}
+
+
+def test_a_geopackage_that_is_no_database_does_not_stop_verification(folder: Path) -> None:
+    (folder / GPKG).write_bytes(b"<html>503</html>")
+    found = verify_release(folder, quick=True)
+    assert "GPKG01" in codes(found)
+    assert any("cannot be checked: DatabaseError" in finding.message for finding in found)
+
+
+# ------------------------------------------------------------------ GeoJSON
+
+
+def qpv(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "geojson" / "qpv.geojson"
+        document = json.loads(path.read_text(encoding="utf-8"))
+        change(document)
+        path.write_text(json.dumps(document), encoding="utf-8")
+
+    return damage
+
+
+def ring(document: dict[str, Any]) -> list[list[float]]:
+    exterior: list[list[float]] = document["features"][0]["geometry"]["coordinates"][0][0]
+    return exterior
+
+
+def text(old: str, new: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "geojson" / "qpv.geojson"
+        content = path.read_text(encoding="utf-8")
+        assert old in content
+        path.write_text(content.replace(old, new, 1), encoding="utf-8")
+
+    return damage
+
+
+def cross(document: dict[str, Any]) -> None:
+    exterior = ring(document)
+    exterior[3], exterior[40] = exterior[40], exterior[3]
+
+
+GEOJSONS: list[Case] = [
+    ("GEOJSON01", qpv(lambda document: document.update(type="Feature")), "not a FeatureCollection"),
+    ("GEOJSON01", text('"code_qp": "QN02502M"', '"lib_qp": "X", "code_qp": "QN02502M"'), "a name twice"),
+    ("GEOJSON01", text('"type"', '\ufeff"type"'), "cannot be checked"),
+    ("GEOJSON01", lambda folder: (folder / "geojson" / "qpv.geojson").write_text("[]"), "not a JSON object"),
+    ("GEOJSON02", qpv(lambda document: document.update(crs={"type": "name"})), "crs member"),
+    ("GEOJSON03", qpv(lambda document: document["features"][2].pop("properties")), "features 3"),
+    (
+        "GEOJSON03",
+        qpv(lambda document: document["features"][0].update(geometry={"type": "Point"})),
+        "features 1",
+    ),
+    (
+        "GEOJSON04",
+        qpv(lambda document: ring(document)[1].reverse() or ring(document)[1].append(3)),
+        "cannot be",
+    ),
+    (
+        "GEOJSON04",
+        qpv(
+            lambda document: [
+                point.append(0.0)
+                for feature in document["features"]
+                for part in feature["geometry"]["coordinates"]
+                for r in part
+                for point in r
+            ]
+        ),
+        "positions are not pairs",
+    ),
+    ("GEOJSON04", qpv(lambda document: ring(document)[1].__setitem__(1, 6688835.0)), "leave the ranges"),
+    ("GEOJSON05", qpv(lambda document: ring(document).pop()), "features 1"),
+    ("GEOJSON06", qpv(lambda document: ring(document).reverse()), "features 1"),
+    ("GEOJSON07", qpv(lambda document: document["bbox"].reverse()), "stated"),
+    ("GEOJSON07", qpv(lambda document: document.pop("bbox")), "None stated"),
+    ("GEOJSON08", qpv(cross), "features 1"),
+    (
+        "GEOJSON09",
+        qpv(lambda document: ring(document)[2].__setitem__(0, 6.03631921234)),
+        "more than 7 decimals",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "damage", "message"), GEOJSONS, ids=named(GEOJSONS))
+def test_a_broken_geojson_breaks_its_rule(
+    folder: Path, code: str, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(folder)
+    sign(folder)
+    found = [finding for finding in verify_release(folder, quick=True) if finding.code == code]
+    assert any(message in finding.message for finding in found), [str(finding) for finding in found]
+    assert {finding.file for finding in found} == {"geojson/qpv.geojson"}
+
+
+def test_a_feature_without_geometry_is_allowed(folder: Path) -> None:
+    path = folder / "geojson" / "qpv_commune.geojson"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["features"][0]["geometry"] = None
+    points = shapely.get_coordinates(
+        [shapely.geometry.shape(feature["geometry"]) for feature in document["features"][1:]]
+    )
+    document["bbox"] = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    sign(folder)
+    assert verify_release(folder, quick=True) == []
+
+
+# ------------------------------------------------------------------ the release as a whole
+
+
+def descriptor(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "datapackage.json"
+        document = json.loads(path.read_text(encoding="utf-8"))
+        change(document)
+        path.write_text(json.dumps(document), encoding="utf-8")
+
+    return damage
+
+
+def table(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "csv" / f"{name}.csv"
+        before = path.read_bytes()
+        path.write_bytes(change(before))
+        assert path.read_bytes() != before
+        sign(folder)
+
+    return damage
+
+
+def report(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "rapport.json"
+        document = json.loads(path.read_text(encoding="utf-8"))
+        change(document)
+        path.write_text(json.dumps(document), encoding="utf-8")
+        sign(folder)
+
+    return damage
+
+
+RELEASES: list[Case] = [
+    ("FILE01", lambda folder: (folder / "csv" / "qpv.csv").unlink(), "csv/qpv.csv is missing"),
+    ("FILE01", lambda folder: (folder / "rapport.html").write_text("x"), "rapport.html is not the file"),
+    ("FILE01", lambda folder: (folder / "datapackage.json").unlink(), "cannot be checked: FileNotFoundError"),
+    ("FILE02", lambda folder: (folder / "notes.txt").write_text("x"), "notes.txt is not part of the release"),
+    (
+        "FILE02",
+        lambda folder: (folder / "lien").symlink_to("rapport.html"),
+        "lien is not part of the release",
+    ),
+    ("FILE03", report(lambda document: document.pop("origine")), "origine"),
+    ("FILE03", report(lambda document: document["publication"].update(id="autre")), "is that of autre"),
+    (
+        "FILE04",
+        table("quartiers_fragiles", lambda data: data[: data.rindex(b"\r\n", 0, -2) + 2]),
+        "quartiers_fragiles: 6 rows in the report, 5 in the CSV file",
+    ),
+    ("FILE05", table("qpv", lambda data: data.removeprefix(b"\xef\xbb\xbf")), "no byte order mark"),
+    ("FILE05", table("qpv", lambda data: data.replace(b"lib_qp", b"nom", 1)), "csv/qpv.csv: columns"),
+    ("FILE06", table("qpv", lambda data: data.replace(b";15603;", b";beaucoup;")), "csv/qpv.csv: "),
+    ("FILE06", table("qpv", lambda data: data.replace(b"QN02503M", b"QN02502M")), "csv/qpv.csv: "),
+    ("FILE06", descriptor(lambda document: document.update(profile="tabular-data-package")), "profile"),
+    (
+        "FILE06",
+        descriptor(
+            lambda document: document["resources"].append({"name": "datapackage", "path": "datapackage.json"})
+        ),
+        "the descriptor lists itself",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "damage", "message"), RELEASES, ids=named(RELEASES))
+def test_a_broken_release_breaks_its_rule(
+    folder: Path, code: str, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(folder)
+    found = [finding for finding in verify_release(folder) if finding.code == code]
+    assert any(message in finding.message for finding in found), [str(finding) for finding in found]
+
+
+def test_there_is_a_broken_release_for_every_rule() -> None:
+    broken = {code for code, *_ in (*GEOPACKAGES, *GEOJSONS, *RELEASES)}
+    assert broken == {rule.code for rule in RULES}
+
+
+def test_slow_rules_are_left_out_of_a_quick_verification(folder: Path) -> None:
+    table("qpv", lambda data: data.replace(b";15603;", b";beaucoup;"))(folder)
+    assert verify_release(folder, quick=True) == []
+    assert codes(verify_release(folder)) == {"FILE06"}
+
+
+def test_a_finding_is_said_in_one_line() -> None:
+    assert str(Finding("GPKG02", GPKG, "its user_version is 0")) == f"GPKG02 {GPKG}: its user_version is 0"

@@ -25,6 +25,7 @@ _KINDS = {
     ".gpkg": ("gpkg", "application/geopackage+sqlite3"),
     ".html": ("html", "text/html"),
     ".json": ("json", "application/json"),
+    ".qgz": ("qgz", "application/zip"),
 }
 _TYPES = {
     "text": "string",

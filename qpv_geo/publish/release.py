@@ -24,6 +24,10 @@ from qpv_geo.publish.frames import conform
 from qpv_geo.publish.geojson import to_wgs84, write_geojson
 from qpv_geo.publish.geopackage import geopackage_name, write_geopackage
 from qpv_geo.publish.provenance import Raws, checks_table, newest_date, origin_sentence, sources_table
+from qpv_geo.publish.qgis.content import Content
+from qpv_geo.publish.qgis.metadata import add_metadata
+from qpv_geo.publish.qgis.project import write_project
+from qpv_geo.publish.qgis.styles import add_styles
 from qpv_geo.publish.report import REPORT_JSON, build_report, write_report
 from qpv_geo.publish.report_schema import Publication
 from qpv_geo.publish.rules import files
@@ -225,15 +229,13 @@ def _write(folder: Path, making: _Making, layers: Mapping[str, pd.DataFrame], ch
     }
     conformed |= conform(provenance, declared, territory.epsg)
     frames = {name: conformed[name] for name in declared if name in conformed}
-    origin = origin_sentence(raws)
-    write_geopackage(
-        folder / geopackage_name(territory.id),
-        frames,
-        declared,
-        epsg=territory.epsg,
-        newest=newest_date(raws),
-        origin=origin,
-    )
+    origin, newest = origin_sentence(raws), newest_date(raws)
+    package = folder / geopackage_name(territory.id)
+    write_geopackage(package, frames, declared, epsg=territory.epsg, newest=newest, origin=origin)
+    content = Content(frames, declared, territory, newest, origin)
+    add_styles(package, content)
+    add_metadata(package, content)
+    write_project(folder, content)
     write_geojson(folder / "geojson", rounded, declared, origin)
     write_csv(folder / "csv", frames, declared)
     software = f"qpv-geo {__version__}"

@@ -55,6 +55,8 @@ class Layer(BaseModel):
         In French, what QGIS shows.
     geometry
         Geometry type, None for a table.
+    geometry_optional
+        Whether a row may be without geometry.
     key
         Fields whose values are unique together.
     indicators
@@ -68,6 +70,7 @@ class Layer(BaseModel):
     title: str
     abstract: str
     geometry: GeometryType | None = None
+    geometry_optional: bool = False
     key: tuple[str, ...]
     indicators: bool = False
     fields: dict[str, LayerField]

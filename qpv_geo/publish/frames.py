@@ -173,8 +173,9 @@ def _conform_geometry(
     kinds = shapely.get_type_id(geometries)
     multi = kinds == shapely.GeometryType.MULTIPOLYGON
     single = kinds == shapely.GeometryType.POLYGON
+    absent = shapely.is_missing(geometries) & layer.geometry_optional
     wrong = {
-        "missing or not a polygon": ~(multi | single),
+        "missing or not a polygon": ~(multi | single | absent),
         "empty": shapely.is_empty(geometries),
         "three-dimensional": shapely.has_z(geometries),
         "not valid": (multi | single) & ~shapely.is_valid(geometries),

@@ -43,6 +43,8 @@ _WORDS = {
     "secret": "secret statistique",
     "non_disponible": "non disponible",
     "non_significatif": "non significatif",
+    "non_calculable": "non calculable",
+    "estimation": "estimation",
 }
 
 

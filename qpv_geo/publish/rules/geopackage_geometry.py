@@ -6,6 +6,7 @@ import numpy as np
 import shapely
 
 from qpv_geo.publish.readers import Blob
+from qpv_geo.publish.fields import load_layers
 from qpv_geo.publish.rules.base import chosen, named
 from qpv_geo.publish.rules.geopackage import GeoPackage, GeoPackageRule
 
@@ -85,8 +86,15 @@ def _is_envelope(blob: Blob, bounds: np.ndarray) -> bool:
     return not blob.envelope or blob.envelope[:4] == (west, east, south, north)
 
 
+def _may_lack_geometry() -> set[str]:
+    return {name for name, layer in load_layers().items() if layer.geometry_optional}
+
+
 class Valid(GeoPackageRule):
-    """Geometries are valid in the sense of OGC Simple Features, none is empty or missing."""
+    """Geometries are valid in the sense of OGC Simple Features, none is empty.
+
+    None is missing either, except in a layer that is declared so.
+    """
 
     code = "GPKG15"
 
@@ -99,7 +107,7 @@ class Valid(GeoPackageRule):
             if bad.any():
                 yield f"{table}: not valid or empty in rows {named(chosen(rowids, bad))}"
             (count,) = package.database.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # noqa: S608 - a table of the file
-            if count != len(rowids):
+            if count != len(rowids) and table not in _may_lack_geometry():
                 yield f"{table}: {count - len(rowids)} rows without geometry"
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from qpv_geo.analysis.contract import contract_figures, fragile_districts
+from qpv_geo.analysis.contract import contract_figures
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.territory import load_territory
 
@@ -48,10 +48,3 @@ def test_the_contract_states_three_figures_for_each_of_the_six() -> None:
 def test_a_contract_that_names_a_stranger_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="names QN02503M, not among its QPV"):
         contract_figures(BESANCON, QPV[QPV["code_qp"] != "QN02503M"], STATISTICS)
-
-
-def test_fragile_districts_have_a_commune_and_no_geometry() -> None:
-    districts = fragile_districts(BESANCON).set_index("nom")
-    assert len(districts) == 6
-    assert districts.loc["Cité Curie-Pasteur", "insee_com"] == "25429"
-    assert "geometry" not in districts

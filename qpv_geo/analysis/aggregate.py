@@ -24,6 +24,8 @@ _VALUED = (_OK, ESTIMATE)
 # When parts miss their value for several reasons, the first of these is the whole's.
 _REASONS = ("secret", "non_significatif", _ABSENT, NOT_COMPUTABLE)
 
+# Kinds of zones whose values are computed here and stand in no producer's file.
+COMPUTED_ZONES = frozenset({"qpv_epci", "quartier", "quartier_fragile"})
 _ORIGIN = ["source", "fichier", "code_producteur", "geographie"]
 _COLUMNS = ["zone", "code", "indicateur", "millesime", "valeur", "statut", *_ORIGIN]
 

@@ -73,12 +73,3 @@ def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.Dat
                 }
             )
     return pd.DataFrame(rows)
-
-
-def fragile_districts(territory: Territory) -> pd.DataFrame:
-    """Return layer ``quartiers_fragiles``: name and commune; no coordinate is ever made up."""
-    districts = territory.contrat.quartiers_fragiles if territory.contrat else ()
-    frame = pd.DataFrame(
-        [district.model_dump() for district in districts], columns=["nom", "insee_com", "lib_com"]
-    )
-    return frame.sort_values("nom", ignore_index=True)

@@ -4,17 +4,23 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
-from qpv_geo.analysis.contract import contract_figures, fragile_districts
+from qpv_geo.analysis.contract import contract_figures
 from qpv_geo.analysis.overlay import as_multipolygon
+from qpv_geo.analysis.perimeters import Layers, add_perimeters
 from qpv_geo.analysis.selection import codes_of, compare_communes, computed_lists, cut_by_communes, select
-from qpv_geo.analysis.statistics import add_indicators, dictionary, join_by_code
+from qpv_geo.analysis.statistics import (
+    STATISTICS_KEY,
+    add_indicators,
+    comparison_zones,
+    dictionary,
+    join_by_code,
+    together,
+)
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.territory import Territory
-
-Layers = dict[str, pd.DataFrame | gpd.GeoDataFrame]
 
 
 def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tuple[Layers, list[Check]]:
@@ -56,20 +62,28 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     whole = None
     if tables.contours.national:
         whole = pd.concat(frame["code_qp"] for frame in tables.contours.by_epsg.values())
-    statistics, found = join_by_code(tables.statistics, selected["code_qp"], whole)
-    checks += found
+    of_qpv, found = join_by_code(tables.statistics, selected["code_qp"], whole)
+    epci = _epci(tables, territory, len(selected))
+    around = add_perimeters(tables, selected, epci, territory, registry)
+    checks += [*found, *around.checks]
+    statistics = [
+        of_qpv,
+        together(of_qpv, selected["code_qp"], registry, territory),
+        comparison_zones(tables.statistics, tables.communes["insee_com"], territory),
+        *around.statistics,
+    ]
 
     layers: Layers = {
-        "qpv": add_indicators(_qpv(selected, pieces, territory), statistics, registry),
+        "qpv": add_indicators(_qpv(selected, pieces, around.of_qpv, territory), of_qpv, registry),
         "communes": _communes(tables.communes, pieces),
-        "epci": _epci(tables, territory, len(selected)),
+        "epci": epci,
         "qpv_commune": pieces.drop(columns="siren_epci").sort_values(
             ["code_qp", "insee_com"], ignore_index=True
         ),
-        "statistiques": statistics,
+        "statistiques": pd.concat(statistics).sort_values(STATISTICS_KEY, ignore_index=True),
         "indicateurs": dictionary(registry, tables.labels),
-        "contrat_de_ville": contract_figures(territory, selected, statistics),
-        "quartiers_fragiles": fragile_districts(territory),
+        "contrat_de_ville": contract_figures(territory, selected, of_qpv),
+        **around.layers,
     }
     return layers, checks
 
@@ -134,12 +148,18 @@ def _near(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territor
     return qpv[declared].reset_index(drop=True)
 
 
-def _qpv(selected: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory) -> gpd.GeoDataFrame:
+def _qpv(
+    selected: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, added: list[pd.DataFrame], territory: Territory
+) -> gpd.GeoDataFrame:
     names = {entry.code_qp: entry.nom for entry in territory.contrat.qpv} if territory.contrat else {}
     layer = selected.join(computed_lists(selected, pieces))
     layer["nom_contrat"] = layer["code_qp"].map(names)
     layer["surface_m2"] = layer.area
     layer["perimetre_m"] = layer.length
+    layer[["part_conservee_2015", "predecesseurs_2015"]] = None
+    for columns in added:
+        values = columns.set_index("code_qp").reindex(layer["code_qp"])
+        layer[values.columns] = values.to_numpy()
     return layer
 
 

@@ -5,9 +5,13 @@ from collections.abc import Iterable
 import geopandas as gpd
 import pandas as pd
 
+from qpv_geo.analysis.aggregate import Rule, aggregate
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import Indicator, Registry
+from qpv_geo.territory import Territory
 
+# Code of the row of all QPV of metropolitan France in INSEE's ``_ENSQP`` files.
+ALL_QPV = "00"
 STATISTICS_KEY = ["zone", "code", "indicateur", "millesime"]
 _NAMED_AT_MOST = 20
 
@@ -20,7 +24,7 @@ def join_by_code(
     Parameters
     ----------
     values
-        All statistics by QPV, columns of layer ``statistiques``.
+        Statistics of all zones, columns of layer ``statistiques``; those of QPV are joined.
     selected
         ``code_qp`` of the territory.
     national
@@ -38,7 +42,7 @@ def join_by_code(
     wanted = sorted(selected)
     of_qpv = values[values["zone"] == "qpv"]
     checks: list[Check] = []
-    completed = [values[values["zone"] != "qpv"]]
+    completed = [of_qpv.iloc[:0]]
     for source, rows in of_qpv.groupby("source", sort=True):
         present = set(rows["code"])
         missing = [code for code in wanted if code not in present]
@@ -56,6 +60,63 @@ def join_by_code(
         completed.append(_unavailable(rows, missing))
     statistics = pd.concat(completed, ignore_index=True)
     return statistics.sort_values(STATISTICS_KEY, ignore_index=True), checks
+
+
+def comparison_zones(values: pd.DataFrame, communes: Iterable[str], territory: Territory) -> pd.DataFrame:
+    """Keep the producers' own rows for what the territory's QPV are compared with.
+
+    Parameters
+    ----------
+    values
+        Statistics of all zones, columns of layer ``statistiques``.
+    communes
+        The territory's (``insee_com``).
+    territory
+        Its EPCI, department and region.
+
+    Returns
+    -------
+    DataFrame
+        Rows of the territory's communes, EPCI, department and region, and of all QPV of metropolitan France.
+    """
+    codes = {
+        "commune": set(communes),
+        "epci": {territory.epci},
+        "departement": {territory.departement},
+        "region": {territory.region},
+        "ensemble_qpv": {ALL_QPV},
+    }
+    kept = pd.Series(False, index=values.index)  # noqa: FBT003 - the value of every row
+    for zone, wanted in codes.items():
+        kept |= (values["zone"] == zone) & values["code"].isin(wanted)
+    return values[kept]
+
+
+def together(
+    statistics: pd.DataFrame, selected: Iterable[str], registry: Registry, territory: Territory
+) -> pd.DataFrame:
+    """Return the statistics of the territory's QPV taken together, zone ``qpv_epci``.
+
+    Sums of what may be added up, sums over sums for ratios; medians and rates without their terms have none.
+
+    Parameters
+    ----------
+    statistics
+        Those of the territory's QPV, columns of layer ``statistiques``.
+    selected
+        ``code_qp`` of the territory.
+    registry
+        How each indicator is computed.
+    territory
+        Its EPCI is the code of the zone.
+    """
+    members = {territory.epci: sorted(selected)}
+    return aggregate(statistics, members, rules_of(registry), "qpv_epci")
+
+
+def rules_of(registry: Registry) -> dict[str, Rule]:
+    """Return how each indicator of the registry is computed for a set of zones."""
+    return {i.id: Rule(i.additive, i.numerator, i.denominator, i.scale) for i in registry.indicators}
 
 
 def _named(source: str, code: str, codes: list[str], what: str) -> Check:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 
 import geopandas as gpd
 import numpy as np
@@ -27,6 +28,15 @@ EPCI_MEMBERS = "cog_epci"
 
 
 @dataclass(frozen=True)
+class Facilities:
+    """Facilities of the BPE: `points` (``type_equipement``, ``insee_com``, ``x``, ``y``) and `types`."""
+
+    points: pd.DataFrame
+    types: pd.DataFrame
+    vintage: str
+
+
+@dataclass(frozen=True)
 class Tables:
     """Checked tables of all sources.
 
@@ -45,6 +55,16 @@ class Tables:
         name in `statistics`), ``libelle`` (the producer's dictionary's, may be empty).
     checks
         What was controlled.
+    qpv_2015, correspondence
+        QPV 2015 of the whole file in the territory's CRS (``code_qp``, ``nom_qp``, ``commune_qp``), and the
+        official table of their successors (``code_qp_2024``, ``code_qp_2015``).
+    iris, iris_geography
+        IRIS contours (``code_iris``, ``nom_iris``, ``type_iris``, ``insee_com``, ``nom_com``) in the same
+        CRS, and the date of their geography.
+    facilities
+        Points of the BPE and the types to count.
+    fragile_contours, district_contours
+        Contour files of the metropolis (``nom``), in the territory's CRS.
     """
 
     contours: Contours
@@ -53,6 +73,13 @@ class Tables:
     epci_members: pd.DataFrame | None
     labels: pd.DataFrame
     checks: tuple[Check, ...]
+    qpv_2015: gpd.GeoDataFrame | None = None
+    correspondence: pd.DataFrame | None = None
+    iris: gpd.GeoDataFrame | None = None
+    iris_geography: date | None = None
+    facilities: Facilities | None = None
+    fragile_contours: gpd.GeoDataFrame | None = None
+    district_contours: gpd.GeoDataFrame | None = None
 
 
 def read_tables(

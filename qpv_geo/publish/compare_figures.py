@@ -1,10 +1,12 @@
 """Published figures against the raw cells they come from, and against what is derived from them."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from qpv_geo.analysis.aggregate import COMPUTED_ZONES
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.publish.differences import Difference, row_names
 from qpv_geo.publish.originals import Originals, meaning
@@ -40,11 +42,13 @@ def compare_statistics(readings: Mapping[str, Reading], originals: Originals) ->
 
     A cell is found by source, file and the producer's column, on the row of the zone's code. For each file,
     every published code must have every published column, and every published QPV that the file holds must
-    have its rows.
+    have its rows. Rows of sets of zones are computed, and stand in no file.
     """
     if "statistiques" not in readings:
         return []
-    reading = readings["statistiques"]
+    whole = readings["statistiques"].attributes
+    published = whole[~whole["zone"].isin(COMPUTED_ZONES)].reset_index(drop=True)
+    reading = replace(readings["statistiques"], attributes=published)
     table = reading.attributes
     differences = _without_origin(reading)
     values = np.full(len(table), np.nan)
@@ -55,7 +59,7 @@ def compare_statistics(readings: Mapping[str, Reading], originals: Originals) ->
         values[rows] = [said[code][0] for code in table["code"].iloc[rows]]
         statuses[rows] = [said[code][1] for code in table["code"].iloc[rows]]
     differences += _cells_that_differ(reading, originals, values, statuses)
-    return differences + _cells_without_row(readings, originals)
+    return differences + _cells_without_row(reading, readings["qpv"], originals)
 
 
 def _by(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
@@ -92,8 +96,7 @@ def _cells_that_differ(
     return differences
 
 
-def _cells_without_row(readings: Mapping[str, Reading], originals: Originals) -> list[Difference]:
-    reading = readings["statistiques"]
+def _cells_without_row(reading: Reading, qpv: Reading, originals: Originals) -> list[Difference]:
     table = reading.attributes
     differences = []
     for (zone, source, member), positions in _by(table, ["zone", "source", "fichier"]):
@@ -103,7 +106,7 @@ def _cells_without_row(readings: Mapping[str, Reading], originals: Originals) ->
         held = set().union(*(cells.columns.get(column, {}) for column in columns))
         wanted = set(rows["code"])
         if zone == "qpv":
-            wanted |= held & set(readings["qpv"].attributes["code_qp"])
+            wanted |= held & set(qpv.attributes["code_qp"])
         there = set(zip(rows["code"], rows["code_producteur"], strict=True))
         differences += [
             Difference(

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import shapely
 
-from qpv_geo.publish.readers import Blob
 from qpv_geo.publish.fields import load_layers
+from qpv_geo.publish.readers import Blob
 from qpv_geo.publish.rules.base import chosen, named
 from qpv_geo.publish.rules.geopackage import GeoPackage, GeoPackageRule
 

@@ -1,0 +1,135 @@
+"""The layers around the QPV: bands, the geography of 2015, IRIS, districts, facilities.
+
+Each stands on an optional source. Where it is absent, its layer is left out, and table ``sources`` says why.
+"""
+
+from dataclasses import dataclass, field
+
+import geopandas as gpd
+import pandas as pd
+
+from qpv_geo.analysis.bands import qpv_bands
+from qpv_geo.analysis.districts import district_statistics, local_districts
+from qpv_geo.analysis.evolution import compare_geographies
+from qpv_geo.analysis.facilities import count_facilities
+from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
+from qpv_geo.analysis.iris import cut_by_iris, iris_layer, iris_statistics
+from qpv_geo.analysis.statistics import rules_of
+from qpv_geo.checks import Check
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.ingest.tables import Tables
+from qpv_geo.territory import Territory
+
+Layers = dict[str, pd.DataFrame | gpd.GeoDataFrame]
+
+
+@dataclass
+class Perimeters:
+    """What the optional sources add to a release.
+
+    Attributes
+    ----------
+    layers
+        By name.
+    statistics
+        Rows of ``statistiques`` for zones other than QPV.
+    of_qpv
+        Columns to join to layer ``qpv`` by ``code_qp``.
+    checks
+        What the joins found.
+    """
+
+    layers: Layers = field(default_factory=dict)
+    statistics: list[pd.DataFrame] = field(default_factory=list)
+    of_qpv: list[pd.DataFrame] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+
+
+def add_perimeters(
+    tables: Tables, qpv: gpd.GeoDataFrame, epci: gpd.GeoDataFrame, territory: Territory, registry: Registry
+) -> Perimeters:
+    """Build every layer around the QPV that the sources at hand allow.
+
+    Parameters
+    ----------
+    tables
+        Checked tables; what is None there was not read.
+    qpv
+        The territory's QPV, in its CRS.
+    epci
+        Layer ``epci``.
+    territory, registry
+        Configuration, and which indicators may be added up.
+
+    Raises
+    ------
+    ConfigurationError, ContractError
+        As the functions for each layer do.
+    """
+    result = Perimeters()
+    result.layers["bande_300m"] = qpv_bands(qpv, territory.bandes, epci.geometry.iloc[0])
+    _add_2015(result, tables, qpv, territory)
+    _add_districts(result, tables, qpv, territory, registry)
+    _add_facilities(result, tables, qpv, territory)
+    return result
+
+
+def _add_2015(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> None:
+    if tables.qpv_2015 is None:
+        return
+    evolution = compare_geographies(
+        qpv,
+        tables.qpv_2015,
+        tables.communes,
+        territory,
+        others=tables.contours.by_epsg[territory.epsg],
+        correspondence=tables.correspondence,
+    )
+    result.layers["qpv_2015"] = evolution.qpv_2015
+    result.layers["evolution_2015_2024"] = evolution.pieces
+    result.of_qpv.append(evolution.of_qpv)
+    result.checks += evolution.checks
+
+
+def _add_districts(
+    result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory, registry: Registry
+) -> None:
+    """Add the IRIS, and the districts whose statistics are made from those of the IRIS."""
+    fragile = fragile_districts(territory, tables.fragile_contours, tables.communes)
+    result.layers["quartiers_fragiles"] = fragile.layer
+    if len(fragile.bands):
+        result.layers["bande_quartiers_fragiles"] = fragile.bands
+    result.checks += fragile.checks
+
+    iris = tables.iris
+    districts = local_districts(territory, iris, tables.district_contours)
+    if len(districts.layer):
+        result.layers["quartiers"] = districts.layer
+    result.checks += districts.checks
+    if iris is None:
+        return
+
+    pieces = cut_by_iris(qpv, iris)
+    result.layers["iris"] = iris_layer(iris, pieces, territory)
+    result.layers["qpv_iris"] = pieces
+    values = tables.statistics[tables.statistics["zone"] == "iris"]
+    if values.empty:
+        return
+    of_iris = iris_statistics(values, iris, tables.iris_geography, set(tables.communes["insee_com"]))
+    rules = rules_of(registry)
+    result.statistics += [
+        of_iris.rows,
+        district_statistics(districts, of_iris.joined, rules),
+        fragile_statistics(fragile.layer, of_iris.joined, iris, rules, territory),
+    ]
+    result.checks += of_iris.checks
+
+
+def _add_facilities(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> None:
+    found = tables.facilities
+    if found is None:
+        return
+    result.layers["equipements"], checks = count_facilities(
+        found.points, found.types, qpv, tables.communes, territory, vintage=found.vintage
+    )
+    result.checks += checks

@@ -1,10 +1,26 @@
-"""One run at a time for each territory."""
+"""One run at a time for each territory, across the processes and the machines that share its folder.
+
+Two layers, because a shared folder does not always share its locks:
+
+- ``.lock`` is locked through the operating system, which lets go of it when a process dies, however it dies.
+  That settles it among the processes of one machine, and among machines where the share passes locks on.
+- ``.lock-holder.json`` names the holder, who touches it every few seconds. It counts against runs of *other*
+  machines only. They compare its time with what they saw a moment ago, never with a clock of their own: a
+  holder that stays silent for `LEASE` seconds is dead and its place is taken.
+
+A run that slept through its lease may find its place taken. It asks `Hold.confirm` before it publishes.
+"""
 
 import json
+import logging
 import os
+import secrets
 import socket
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,51 +28,237 @@ from filelock import FileLock, Timeout
 
 from qpv_geo.errors import LockedError, PublicationError
 
+_LOGGER = logging.getLogger(__name__)
+
+# Seconds without a sign of life after which a holder on another machine counts as dead. Longer than the
+# minute for which an NFS client may believe what it last saw.
+LEASE = 90.0
+_BEATS_IN_A_LEASE = 6
+
+_LOCK, _HOLDER = ".lock", ".lock-holder.json"
+# `release` sweeps what begins so.
+_UNFINISHED = ".tmp-"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Who holds the lock; `kernel` tells machines apart, and a machine from itself before a restart."""
+
+    host: str
+    pid: int
+    started: str
+    kernel: str
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.started}"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The holder's file at one moment; two that differ mean that somebody is alive."""
+
+    content: bytes
+    modified: int
+
+    @property
+    def run(self) -> _Run | None:
+        """Who wrote it, None for what was left half-written."""
+        try:
+            return _Run(**json.loads(self.content))
+        except (ValueError, TypeError):
+            return None
+
+
+class Hold:
+    """The lock while it is held.
+
+    Parameters
+    ----------
+    holder
+        The file that names this run.
+    run
+        This run.
+    lease
+        Seconds that the others wait for a sign of life.
+    """
+
+    def __init__(self, holder: Path, run: _Run, lease: float) -> None:
+        self._holder = holder
+        self._run = run
+        self._over = threading.Event()
+        self._heart = threading.Thread(
+            target=self._beat, args=(lease / _BEATS_IN_A_LEASE,), name="territory-lock", daemon=True
+        )
+        self._heart.start()
+
+    def confirm(self) -> None:
+        """Make sure that the lock is still this run's.
+
+        Raises
+        ------
+        LockedError
+            If a run on another machine has taken it, having seen no sign of life for `LEASE` seconds.
+        """
+        if not self._is_ours():
+            raise LockedError(
+                f"{self._holder.parent}: this run was suspended for so long that another one took the lock. "
+                "Nothing was published; run again"
+            )
+
+    def _is_ours(self) -> bool:
+        seen = _look(self._holder)
+        return seen is not None and seen.run == self._run
+
+    def _beat(self, pause: float) -> None:
+        while not self._over.wait(pause):
+            try:
+                if not self._is_ours():
+                    return
+                os.utime(self._holder)
+            except OSError as error:
+                # A share may be out of reach for a moment; `confirm` has the last word.
+                _LOGGER.warning("%s: no sign of life could be given: %s", self._holder, error)
+
+    def release(self) -> None:
+        """Stop giving signs of life and take the name off."""
+        self._over.set()
+        self._heart.join()
+        with suppress(OSError):
+            if self._is_ours():
+                self._holder.unlink()
+
 
 @contextmanager
-def territory_lock(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
+def territory_lock(folder: Path, *, wait: float = 0.0, lease: float = LEASE) -> Iterator[Hold]:
     """Hold the lock of the territory whose releases are in a folder.
-
-    The operating system releases the lock of a process that dies, however it dies.
 
     Parameters
     ----------
     folder
         The territory's folder of releases; created when there is none.
     wait
-        Seconds to wait for another run; 0 does not wait.
+        Seconds to wait for another run; 0 does not wait for one that is known to be alive. Whether a holder
+        on another machine is alive may take up to `lease` seconds to see, whatever `wait` says.
+    lease
+        Seconds without a sign of life after which a holder on another machine counts as dead; the same for
+        all who share the folder.
+
+    Yields
+    ------
+    Hold
+        To be asked before anything is published.
 
     Raises
     ------
     LockedError
         If another run holds the lock; the message says which.
     PublicationError
-        If the folder cannot be written.
+        If the folder cannot be written or does not take locks.
     """
+    deadline = time.monotonic() + wait
+    lock = FileLock(folder / _LOCK, timeout=wait, fallback_to_soft=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=wait)
-        with lock:
-            holder = folder / ".lock-holder.json"
-            holder.write_text(json.dumps(_this_run()), encoding="utf-8")
-            yield
-            holder.unlink(missing_ok=True)
-    except Timeout as error:
-        raise LockedError(
-            f"{folder}: another run holds the lock ({_holder(folder)}). Wait until it is over and try again"
-        ) from error
-    except PermissionError as error:
-        raise PublicationError(f"{error.filename}: cannot be written. Give this user write access") from error
-
-
-def _this_run() -> dict[str, str | int]:
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"host": socket.gethostname(), "pid": os.getpid(), "started": started}
-
-
-def _holder(folder: Path) -> str:
+        lock.acquire()
+    except Timeout:
+        raise _locked(folder, _look(folder / _HOLDER)) from None
+    except OSError as error:
+        raise _unusable(folder, error) from error
     try:
-        run = json.loads((folder / ".lock-holder.json").read_text(encoding="utf-8"))
-        return f"process {run['pid']} on {run['host']}, since {run['started']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "unknown process"
+        try:
+            run = _claim(folder, deadline, lease)
+        except OSError as error:
+            raise _unusable(folder, error) from error
+        hold = Hold(folder / _HOLDER, run, lease)
+        try:
+            yield hold
+        finally:
+            hold.release()
+    finally:
+        lock.release()
+
+
+def _claim(folder: Path, deadline: float, lease: float) -> _Run:
+    """Put this run's name to the lock as soon as no run on another machine holds it."""
+    holder, run = folder / _HOLDER, _this_run()
+    last: _Seen | None = None
+    since, alive = 0.0, False
+    while True:
+        seen = _look(holder)
+        if seen is None:
+            try:
+                _create(holder, run)
+            except FileExistsError:
+                continue
+            return run
+        # The lock of this machine is in our hands: a run of this machine that has its name there is dead.
+        if seen.run is not None and seen.run.kernel == run.kernel:
+            return _replace(holder, run)
+        now = time.monotonic()
+        if seen != last:
+            alive = last is not None
+            last, since = seen, now
+        elif now - since >= lease:
+            _LOGGER.warning("%s: no sign of life of %s for %.0f s, taken over", folder, seen.run, lease)
+            return _replace(holder, run)
+        if alive and now >= deadline:
+            raise _locked(folder, seen)
+        time.sleep(min(1.0, lease / _BEATS_IN_A_LEASE / 2))
+
+
+def _look(holder: Path) -> _Seen | None:
+    """Read the holder's file; opening it makes an NFS client ask the server rather than its own memory."""
+    try:
+        with holder.open("rb") as stream:
+            return _Seen(stream.read(), os.fstat(stream.fileno()).st_mtime_ns)
+    except FileNotFoundError:
+        return None
+
+
+def _create(holder: Path, run: _Run) -> None:
+    """Write the holder's file, which must not be there: two machines that start at once cannot both."""
+    with holder.open("x", encoding="utf-8") as stream:
+        try:
+            json.dump(asdict(run), stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        except OSError:
+            holder.unlink()
+            raise
+
+
+def _replace(holder: Path, run: _Run) -> _Run:
+    """Put this run's name in the place of a dead one; of two that do so at once, the last holds the lock."""
+    aside = holder.with_name(f"{_UNFINISHED}{run.token}")
+    aside.write_text(json.dumps(asdict(run)), encoding="utf-8")
+    aside.replace(holder)
+    return run
+
+
+def _this_run() -> _Run:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return _Run(socket.gethostname(), os.getpid(), started, _kernel())
+
+
+def _kernel() -> str:
+    """Identify the running kernel: containers share it, and with it the locks of the operating system."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return socket.gethostname()
+
+
+def _locked(folder: Path, seen: _Seen | None) -> LockedError:
+    run = (seen and seen.run) or "unknown process"
+    return LockedError(
+        f"{folder}: another run holds the lock ({run}). Try again when it is over, or wait for it with "
+        "`--wait SECONDS`"
+    )
+
+
+def _unusable(folder: Path, error: OSError) -> PublicationError:
+    return PublicationError(
+        f"{error.filename or folder}: cannot be written or locked ({error.strerror or error}). Check the "
+        "rights and the free space; a network share must be mounted with file locks"
+    )

@@ -1,44 +1,39 @@
 """Releases: written aside, compared, verified, then made visible in one step and never changed again."""
 
 import json
-import os
 import re
-import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from qpv_geo import __version__
 from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.publish.compare import Written, compare_release
-from qpv_geo.publish.datapackage import DESCRIPTOR, write_datapackage
-from qpv_geo.publish.fields import published_layers
-from qpv_geo.publish.fingerprint import environment, fingerprint
-from qpv_geo.publish.frames import conform
-from qpv_geo.publish.geojson import to_wgs84, write_geojson
-from qpv_geo.publish.geopackage import geopackage_name, write_geopackage
-from qpv_geo.publish.provenance import Raws, checks_table, newest_date, origin_sentence, sources_table
-from qpv_geo.publish.qgis.content import Content
-from qpv_geo.publish.qgis.metadata import add_metadata
-from qpv_geo.publish.qgis.project import write_project
-from qpv_geo.publish.qgis.styles import add_styles
-from qpv_geo.publish.report import REPORT_JSON, build_report, write_report
-from qpv_geo.publish.report_schema import Publication
-from qpv_geo.publish.rules import files
-from qpv_geo.publish.tabular import write_csv
+from qpv_geo.publish.compare import compare_release
+from qpv_geo.publish.datapackage import DESCRIPTOR
+from qpv_geo.publish.fingerprint import fingerprint
+from qpv_geo.publish.placement import (
+    LATEST,
+    explained,
+    is_intact,
+    make_current,
+    place,
+    refuse_what_is_not_a_link,
+    seal,
+    sweep,
+    unfinished,
+)
+from qpv_geo.publish.provenance import Raws
+from qpv_geo.publish.report import REPORT_JSON
 from qpv_geo.publish.verify import verify_release
+from qpv_geo.publish.writing import Making, write_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.territory import Territory
 
-_LATEST = "latest"
-_UNFINISHED = ".tmp-"
 _ID = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{10}")
 
 
@@ -78,8 +73,8 @@ def current_release(territory_id: str, settings: Settings) -> Release | None:
     PublicationError
         If ``latest`` is not a link.
     """
-    latest = settings.out_dir / territory_id / _LATEST
-    _refuse_what_is_not_a_link(latest)
+    latest = settings.out_dir / territory_id / LATEST
+    refuse_what_is_not_a_link(latest)
     return _described(latest.resolve()) if latest.is_dir() else None
 
 
@@ -127,13 +122,6 @@ def unchanged_release(
     return current if is_intact(current.path) else None
 
 
-def is_intact(path: Path) -> bool:
-    """Return whether the files of a release are those that were published, by their checksums."""
-    folder = files.Folder(path)
-    rules = (files.Checksums(), files.NothingElse())
-    return not any(rule.findings(folder, ".", files.UNREADABLE) for rule in rules)
-
-
 def publish_release(  # noqa: PLR0917 - what a run has made, in the order in which it made it
     layers: Mapping[str, pd.DataFrame],
     checks: Iterable[Check],
@@ -150,9 +138,6 @@ def publish_release(  # noqa: PLR0917 - what a run has made, in the order in whi
     Everything is written to a folder of its own, beside the releases. What was written is compared with the
     raw files and verified; then the folder gets its name and ``latest`` is swapped, one step each. Whatever
     fails before leaves the last release and ``latest`` as they were. The caller holds the territory's lock.
-
-    Published files are read-only: QGIS turns a GeoPackage that it may write to WAL mode, which changes it.
-    Their folder stays writable, so that releases can be removed.
 
     Parameters
     ----------
@@ -176,82 +161,28 @@ def publish_release(  # noqa: PLR0917 - what a run has made, in the order in whi
         the message says which value, or what to do.
     """
     made_from = fingerprint(raws, territory, catalogue, registry)
-    making = _Making(made_from, raws, territory, catalogue, registry, settings)
+    making = Making(made_from, raws, territory, catalogue, registry, settings)
     folder = settings.out_dir / territory.id
     target = folder / making.id
-    with _explained(folder):
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _refuse_what_is_not_a_link(folder / _LATEST)
-        _sweep(folder)
+        refuse_what_is_not_a_link(folder / LATEST)
+        sweep(folder)
         if not force and target.is_dir() and is_intact(target):
-            return _make_current(target)
-        aside = folder / f"{_UNFINISHED}{secrets.token_hex(6)}"
+            return replace(_described(target), published=make_current(target))
+        aside = unfinished(folder)
         try:
             aside.mkdir()
-            written = _write(aside, making, layers, list(checks))
+            written = write_release(aside, making, layers, checks)
             compare_release(aside, written, raws, territory=territory, registry=registry, settings=settings)
             _verify(aside)
-            _seal(aside)
-            changed = _place(aside, target)
+            seal(aside)
+            changed = place(aside, target)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        release = _make_current(target)
-        _sweep(folder)
-    return replace(release, published=release.published or changed)
-
-
-@dataclass(frozen=True)
-class _Making:
-    """What a release is made from."""
-
-    fingerprint: str
-    raws: Raws
-    territory: Territory
-    catalogue: Catalogue
-    registry: Registry
-    settings: Settings
-
-    @property
-    def id(self) -> str:
-        return f"{newest_date(self.raws)}-{self.fingerprint[:10]}"
-
-
-def _write(folder: Path, making: _Making, layers: Mapping[str, pd.DataFrame], checks: list[Check]) -> Written:
-    """Write every file of a release and return what they should hold."""
-    raws, territory, registry = making.raws, making.territory, making.registry
-    declared = published_layers(registry)
-    conformed = conform(layers, declared, territory.epsg)
-    rounded, found = to_wgs84(conformed, declared)
-    checks = [*checks, *found]
-    provenance = {
-        "sources": sources_table(raws, making.catalogue, checks),
-        "controles": checks_table(checks),
-    }
-    conformed |= conform(provenance, declared, territory.epsg)
-    frames = {name: conformed[name] for name in declared if name in conformed}
-    origin, newest = origin_sentence(raws), newest_date(raws)
-    package = folder / geopackage_name(territory.id)
-    write_geopackage(package, frames, declared, epsg=territory.epsg, newest=newest, origin=origin)
-    content = Content(frames, declared, territory, newest, origin)
-    add_styles(package, content)
-    add_metadata(package, content)
-    write_project(folder, content)
-    write_geojson(folder / "geojson", rounded, declared, origin)
-    write_csv(folder / "csv", frames, declared)
-    software = f"qpv-geo {__version__}"
-    publication = Publication(
-        id=making.id,
-        empreinte=making.fingerprint,
-        territoire=territory.id,
-        nom=territory.nom,
-        epci=territory.epci,
-        logiciel=software,
-        environnement=environment(),
-    )
-    write_report(folder, build_report(publication, frames, declared, raws, registry), frames, registry)
-    release = {"version": making.id, "fingerprint": making.fingerprint, "software": software}
-    write_datapackage(folder, release, frames, declared, raws=raws, territory=territory)
-    return Written(frames, rounded, declared)
+        changed |= make_current(target)
+        sweep(folder)
+    return replace(_described(target), published=changed)
 
 
 def _verify(folder: Path) -> None:
@@ -259,79 +190,6 @@ def _verify(folder: Path) -> None:
         raise PublicationError(
             "nothing is published, the release breaks its own rules: report this error of qpv-geo\n- "
             + "\n- ".join(str(finding) for finding in findings)
-        )
-
-
-def _seal(folder: Path) -> None:
-    """Make files read-only and see to it that they are on the disk, then their folders."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_file():
-            path.chmod(path.stat().st_mode & ~0o222)
-        _synchronise(path)
-    _synchronise(folder)
-
-
-def _synchronise(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _place(aside: Path, target: Path) -> bool:
-    """Give a finished release its name; return whether that changed anything.
-
-    A release that is there and is not the same is moved out of the way. In the meantime ``latest``, if it
-    points there, points to a copy of the new one: at no time does it lead nowhere.
-    """
-    if not target.exists():
-        aside.rename(target)
-        return True
-    if (aside / DESCRIPTOR).read_bytes() == (target / DESCRIPTOR).read_bytes() and is_intact(target):
-        return False
-    latest = target.with_name(_LATEST)
-    if latest.is_symlink() and latest.resolve() == target.resolve():
-        bridge = target.with_name(f"{_UNFINISHED}{secrets.token_hex(6)}")
-        shutil.copytree(aside, bridge)
-        _point(latest, bridge)
-    target.rename(target.with_name(f"{_UNFINISHED}{secrets.token_hex(6)}"))
-    aside.rename(target)
-    return True
-
-
-def _make_current(target: Path) -> Release:
-    """Point ``latest`` to a release and return it; `published` says whether that changed anything."""
-    latest = target.with_name(_LATEST)
-    changed = not (latest.is_symlink() and latest.resolve() == target.resolve())
-    if changed:
-        _point(latest, target)
-    return replace(_described(target), published=changed)
-
-
-def _point(latest: Path, target: Path) -> None:
-    """Swap the link in one step; it is relative, so that the folder can be moved."""
-    link = latest.with_name(f"{_UNFINISHED}{secrets.token_hex(6)}")
-    link.symlink_to(target.name, target_is_directory=True)
-    link.replace(latest)
-    _synchronise(latest.parent)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what runs that died left, but for what ``latest`` points to."""
-    current = (folder / _LATEST).resolve()
-    for path in folder.glob(f"{_UNFINISHED}*"):
-        if path.is_symlink() or path.is_file():
-            path.unlink()
-        elif path.resolve() != current:
-            shutil.rmtree(path)
-
-
-def _refuse_what_is_not_a_link(latest: Path) -> None:
-    if latest.exists() and not latest.is_symlink():
-        raise PublicationError(
-            f"{latest}: expected a link to the current release, found a "
-            f"{'folder' if latest.is_dir() else 'file'}. Move it away and run again"
         )
 
 
@@ -344,15 +202,3 @@ def _described(path: Path) -> Release:
         return Release(path.name, path, str(descriptor["fingerprint"]), str(report["origine"]), layers)
     except (OSError, ValueError, KeyError, TypeError):
         return Release(path.name, path, "", "", {})
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Turn what the system refuses into an error that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise PublicationError(
-            f"{error.filename or folder}: cannot be written ({error.strerror or error}). Nothing was "
-            f"published: check the rights and the free space of {folder}, and that it may hold symbolic links"
-        ) from error

@@ -1,0 +1,103 @@
+"""The files of a release, each format by its own module."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from qpv_geo import __version__
+from qpv_geo.checks import Check
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.publish.compare import Written
+from qpv_geo.publish.datapackage import write_datapackage
+from qpv_geo.publish.fields import published_layers
+from qpv_geo.publish.fingerprint import environment
+from qpv_geo.publish.frames import conform
+from qpv_geo.publish.geojson import to_wgs84, write_geojson
+from qpv_geo.publish.geopackage import geopackage_name, write_geopackage
+from qpv_geo.publish.provenance import Raws, checks_table, newest_date, origin_sentence, sources_table
+from qpv_geo.publish.qgis.content import Content
+from qpv_geo.publish.qgis.metadata import add_metadata
+from qpv_geo.publish.qgis.project import write_project
+from qpv_geo.publish.qgis.styles import add_styles
+from qpv_geo.publish.report import build_report, write_report
+from qpv_geo.publish.report_schema import Publication
+from qpv_geo.publish.tabular import write_csv
+from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import Catalogue
+from qpv_geo.territory import Territory
+
+
+@dataclass(frozen=True)
+class Making:
+    """What a release is made from; `fingerprint` stands for all of it."""
+
+    fingerprint: str
+    raws: Raws
+    territory: Territory
+    catalogue: Catalogue
+    registry: Registry
+    settings: Settings
+
+    @property
+    def id(self) -> str:
+        """Date of the newest source and beginning of the fingerprint."""
+        return f"{newest_date(self.raws)}-{self.fingerprint[:10]}"
+
+
+def write_release(
+    folder: Path, making: Making, layers: Mapping[str, pd.DataFrame], checks: Iterable[Check]
+) -> Written:
+    """Write every file of a release and return what they should hold.
+
+    Parameters
+    ----------
+    folder
+        There, and empty.
+    making
+        What it is made from.
+    layers, checks
+        As `release.publish_release` takes them.
+
+    Raises
+    ------
+    PublicationError
+        If the layers are not as declared or a file cannot be written.
+    OSError
+        If a file cannot be written.
+    """
+    raws, territory, registry = making.raws, making.territory, making.registry
+    declared = published_layers(registry)
+    conformed = conform(layers, declared, territory.epsg)
+    rounded, found = to_wgs84(conformed, declared)
+    checks = [*checks, *found]
+    provenance = {
+        "sources": sources_table(raws, making.catalogue, checks),
+        "controles": checks_table(checks),
+    }
+    conformed |= conform(provenance, declared, territory.epsg)
+    frames = {name: conformed[name] for name in declared if name in conformed}
+    origin, newest = origin_sentence(raws), newest_date(raws)
+    package = folder / geopackage_name(territory.id)
+    write_geopackage(package, frames, declared, epsg=territory.epsg, newest=newest, origin=origin)
+    content = Content(frames, declared, territory, newest, origin)
+    add_styles(package, content)
+    add_metadata(package, content)
+    write_project(folder, content)
+    write_geojson(folder / "geojson", rounded, declared, origin)
+    write_csv(folder / "csv", frames, declared)
+    software = f"qpv-geo {__version__}"
+    publication = Publication(
+        id=making.id,
+        empreinte=making.fingerprint,
+        territoire=territory.id,
+        nom=territory.nom,
+        epci=territory.epci,
+        logiciel=software,
+        environnement=environment(),
+    )
+    write_report(folder, build_report(publication, frames, declared, raws, registry), frames, registry)
+    release = {"version": making.id, "fingerprint": making.fingerprint, "software": software}
+    write_datapackage(folder, release, frames, declared, raws=raws, territory=territory)
+    return Written(frames, rounded, declared)

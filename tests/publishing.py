@@ -120,7 +120,16 @@ def inputs(folder: Path = SNAPSHOT) -> Inputs:
         "contrat_de_ville": _contract(qpv),
         "quartiers_fragiles": _fragile(),
     }
-    return Inputs(layers, snapshot_raws(folder))
+    return Inputs(completed(layers), snapshot_raws(folder))
+
+
+def completed(layers: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Add the declared fields that these tests have no use for, without values."""
+    for name, layer in layers.items():
+        for field_name in declared()[name].fields:
+            if field_name not in layer:
+                layer[field_name] = "non_disponible" if field_name.endswith("_statut") else None
+    return layers
 
 
 def _qpv(folder: Path) -> gpd.GeoDataFrame:
@@ -274,10 +283,11 @@ def _contract(qpv: gpd.GeoDataFrame) -> pd.DataFrame:
     )
 
 
-def _fragile() -> pd.DataFrame:
+def _fragile() -> gpd.GeoDataFrame:
     assert BESANCON.contrat is not None
     districts = [district.model_dump() for district in BESANCON.contrat.quartiers_fragiles]
-    return pd.DataFrame(districts).sort_values("nom", ignore_index=True)
+    frame = pd.DataFrame(districts).sort_values("nom", ignore_index=True)
+    return gpd.GeoDataFrame(frame.assign(contour=False), geometry=[None] * len(frame), crs=2154)
 
 
 def publish(settings: Settings, made: Inputs, *, force: bool = False) -> Release:

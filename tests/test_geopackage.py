@@ -48,7 +48,7 @@ def database(package: Path) -> Iterator[sqlite3.Connection]:
 
 def test_gdal_opens_every_layer_with_its_rows_crs_and_type(package: Path, frames: Frames) -> None:
     found = {str(name): kind for name, kind in pyogrio.list_layers(package)}
-    assert list(found) == list(frames)
+    assert set(found) == set(frames), "GDAL lists what has a geometry first"
     for name, frame in frames.items():
         info = pyogrio.read_info(package, layer=name)
         spatial = isinstance(frame, gpd.GeoDataFrame)
@@ -183,7 +183,8 @@ def test_what_was_written_is_read_back_without_gdal(package: Path, frames: Frame
         )
         if isinstance(frame, gpd.GeoDataFrame):
             assert readings[name].epsg == 2154
-            assert shapely.equals_exact(readings[name].geometry, frame.geometry.to_numpy(), 0).all()
+            written = shapely.to_wkb(frame.geometry.to_numpy())
+            assert shapely.to_wkb(readings[name].geometry).tolist() == written.tolist()
 
 
 def test_a_value_of_another_type_in_the_file_is_found_when_it_is_read_back(

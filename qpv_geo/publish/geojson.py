@@ -48,12 +48,13 @@ def to_wgs84(frames: Frames, layers: Mapping[str, Layer]) -> tuple[Frames, list[
             continue
         degrees = frame.geometry.to_crs(_WGS84).to_numpy()
         moved = shapely.transform(degrees, _on_grid)
-        broken = ~shapely.is_valid(moved)
+        absent = shapely.is_missing(degrees)
+        broken = ~shapely.is_valid(moved) & ~absent
         moved[broken] = [_repair(polygon) for polygon in degrees[broken]]
         rounded[name] = frame.set_geometry(
             gpd.GeoSeries(shapely.orient_polygons(moved), index=frame.index, crs=_WGS84)
         )
-        lost = shapely.is_missing(moved)
+        lost = shapely.is_missing(moved) & ~absent
         keys = [" / ".join(str(part) for part in row) for row in frame[list(layers[name].key)].to_numpy()]
         repaired = [key for key, is_it in zip(keys, broken & ~lost, strict=True) if is_it]
         checks.append(_report(name, repaired, [key for key, is_it in zip(keys, lost, strict=True) if is_it]))

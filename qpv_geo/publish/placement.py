@@ -63,7 +63,7 @@ def place(aside: Path, target: Path) -> bool:
     if not target.exists():
         aside.rename(target)
         return True
-    if (aside / DESCRIPTOR).read_bytes() == (target / DESCRIPTOR).read_bytes() and is_intact(target):
+    if is_intact(target) and (aside / DESCRIPTOR).read_bytes() == (target / DESCRIPTOR).read_bytes():
         return False
     if leads_to(target.with_name(LATEST), target):
         bridge = unfinished(target.parent)

@@ -7,16 +7,18 @@ asking again cannot mend.
 
 import hashlib
 import logging
+import os
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import cache
+from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self, overload
+from typing import BinaryIO, Protocol, Self, TypeVar, overload
 from urllib.parse import urlsplit
 
 import httpx
@@ -27,12 +29,13 @@ import qpv_geo
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
-from qpv_geo.sources.raw import catalogue_entry
+from qpv_geo.sources.raw import RawFile, catalogue_entry
 
 _LOGGER = logging.getLogger(__name__)
 _REDIRECTS = 5
 _RETRIED = {408, 425, 429}
 _MISSING = {403, 404, 410}
+_Taken = TypeVar("_Taken")
 
 
 # Failed attempts are logged here, with the source's id, rather than by stamina.
@@ -75,6 +78,11 @@ class Validators:
     url: str
     etag: str | None
     last_modified: datetime | None
+
+    @classmethod
+    def of(cls, copy: RawFile, url: str) -> Self:
+        """Return those of a copy that came from an address."""
+        return cls(copy.resolved_url or url, copy.etag, copy.last_modified)
 
     def headers(self) -> dict[str, str]:
         """Return the headers of a conditional request."""
@@ -165,8 +173,45 @@ class Downloader:
             If an answer came that is no file: another status, a body cut short each time or beyond
             `max_bytes`, a redirect to a host that the catalogue does not declare.
         """
+        deadline = self._deadline()
+
+        def take(response: httpx.Response) -> Received:
+            sink.seek(0)
+            sink.truncate()
+            return self._receive(response, sink, max_bytes, deadline)
+
+        return self._ask(url, known, deadline, take)
+
+    def is_another(self, url: str, max_bytes: int, copy: RawFile | None) -> bool:
+        """Tell whether a file is another than a copy of it; without a copy, any file is.
+
+        Headers are all that is read, unless the server gives neither an ETag nor a date to go by: then the
+        bytes are read, compared and forgotten. Raises as `get`.
+        """
+        deadline = self._deadline()
+        known = Validators.of(copy, url) if copy else None
+
+        def take(response: httpx.Response) -> bool:
+            if copy is None:
+                return True
+            etag, modified = response.headers.get("ETag"), _http_date(response.headers.get("Last-Modified"))
+            if etag and copy.etag:
+                return bool(etag != copy.etag)
+            if modified and copy.last_modified:
+                return modified != copy.last_modified
+            with Path(os.devnull).open("wb") as nowhere:
+                return self._receive(response, nowhere, max_bytes, deadline).sha256 != copy.sha256
+
+        return bool(self._ask(url, known, deadline, take))
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._settings.download_deadline
+
+    def _ask(
+        self, url: str, known: Validators | None, deadline: float, take: Callable[[httpx.Response], _Taken]
+    ) -> _Taken | None:
+        """Ask until an answer is good, within bounds; return what was taken from it, None if unchanged."""
         settings = self._settings
-        deadline = time.monotonic() + settings.download_deadline
         retrying = stamina.RetryingCaller(
             attempts=settings.attempts,
             timeout=settings.download_deadline,
@@ -175,7 +220,7 @@ class Downloader:
             wait_max=settings.max_retry_after,
         )
         with self._explained(url):
-            return retrying(self._worth_another, self._follow, url, sink, max_bytes, known, deadline)
+            return retrying(self._worth_another, self._follow, url, known, deadline, take)
 
     def _worth_another(self, error: Exception) -> bool | float:
         """Tell stamina whether to ask again, and after how many seconds if the server said so."""
@@ -187,10 +232,8 @@ class Downloader:
         return isinstance(error, httpx.TransportError | _TruncatedError)
 
     def _follow(
-        self, url: str, sink: BinaryIO, max_bytes: int, known: Validators | None, deadline: float
-    ) -> Received | None:
-        sink.seek(0)
-        sink.truncate()
+        self, url: str, known: Validators | None, deadline: float, take: Callable[[httpx.Response], _Taken]
+    ) -> _Taken | None:
         target = httpx.URL(url)
         for _ in range(_REDIRECTS + 1):
             self._refuse_elsewhere(target, url)
@@ -203,7 +246,7 @@ class Downloader:
                 if response.status_code == httpx.codes.NOT_MODIFIED and conditions:
                     return None
                 self._refuse_status(response)
-                return self._receive(response, sink, max_bytes, deadline)
+                return take(response)
         host = target.host
         raise SourceUnavailableError(
             f"source {self._source.id}: {url} redirects more than {_REDIRECTS} times, last to {target}",

@@ -5,27 +5,31 @@ source that is reached and *bad* is not replaced: somebody has to look.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
 from qpv_geo.errors import ConfigurationError, SourceUnavailableError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.catalogue import Source
+from qpv_geo.sources.catalogue import Source, TerritoryFileAddress
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.download import Downloader, MissingError, Progress, Validators, origin_of
+from qpv_geo.sources.local import territory_file
 from qpv_geo.sources.raw import RawFile, digest
 from qpv_geo.sources.resolve import choose, known_url, links_of, lookup_url, mirror_paths, raw_key
 from qpv_geo.sources.store import Copies, Lookup, file_name, mark_accepted
 from qpv_geo.territory import Territory
 
-__all__ = ["Policy", "Progress", "accept", "fall_back", "fetch", "fetch_primary"]
+__all__ = ["Policy", "Progress", "accept", "fall_back", "fetch", "fetch_primary", "has_changed"]
 
 _LOGGER = logging.getLogger(__name__)
 _PAGE_BYTES = 20 * 1024**2
+_Taken = TypeVar("_Taken")
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ def fetch_primary(
     """Get a source at first hand: its official address, or the mirror that replaces it.
 
     What is downloaded is put into the store as a candidate; see `accept`. An unchanged source costs headers.
+    A file of the territory itself is read where it lies.
 
     Raises
     ------
@@ -124,23 +129,53 @@ def fetch_primary(
     SourceContentError
         If what was reached is not the declared file.
     ConfigurationError
-        If the store cannot be written.
+        If the store cannot be written, or a file that the territory declares is not there.
     LockedError
         If another run has been downloading the same file for too long.
     """
+    if isinstance(source.address, TerritoryFileAddress):
+        return territory_file(source, source.address, territory, settings)
     if policy.mirror_folder:
         return _from_mirror_folder(source, territory, settings, policy.mirror_folder)
     if policy.offline:
         raise SourceUnavailableError(
             f"source {source.id}: the network is forbidden (--offline)", reason="exécution hors ligne"
         )
-    copies = Copies(source, raw_key(source, territory), "mirror" if policy.mirror_url else "live", settings)
-    origins = frozenset({origin_of(policy.mirror_url)}) if policy.mirror_url else None
-    with copies.locked(), Downloader(source, settings, origins, progress) as downloader:
-        job = _Download(source, settings, downloader, copies)
+    with _asking(source, territory, settings, policy, progress) as job:
         if policy.mirror_url:
             return job.from_mirror(policy.mirror_url, mirror_paths(source, territory))
         return job.from_official_site(territory)
+
+
+def has_changed(source: Source, territory: Territory, settings: Settings, policy: Policy) -> bool:
+    """Tell whether the official site, or the mirror at an address, has another file than the accepted copy.
+
+    Nothing is kept of the file. It costs headers, but for sites that give nothing else to go by. Without an
+    accepted copy, any file counts as changed.
+
+    Raises
+    ------
+    SourceUnavailableError, SourceContentError, LockedError
+        As `fetch_primary`.
+    """
+    with _asking(source, territory, settings, policy) as job:
+        if policy.mirror_url:
+            return job.first_in_mirror(policy.mirror_url, mirror_paths(source, territory), job.is_another)
+        return job.is_another(job.official_url(territory))
+
+
+@contextmanager
+def _asking(
+    source: Source,
+    territory: Territory,
+    settings: Settings,
+    policy: Policy,
+    progress: Progress | None = None,
+) -> Iterator["_Download"]:
+    copies = Copies(source, raw_key(source, territory), "mirror" if policy.mirror_url else "live", settings)
+    origins = frozenset({origin_of(policy.mirror_url)}) if policy.mirror_url else None
+    with copies.locked(), Downloader(source, settings, origins, progress) as downloader:
+        yield _Download(source, settings, downloader, copies)
 
 
 def fall_back(
@@ -238,23 +273,31 @@ class _Download:
     copies: Copies
 
     def from_official_site(self, territory: Territory) -> RawFile:
+        url = self.official_url(territory)
+        return self._into_store(lookup_url(self.source) or url, url)
+
+    def official_url(self, territory: Territory) -> str:
         page = lookup_url(self.source)
-        if page is None:
-            url = known_url(self.source, territory)
-            return self._into_store(url, url)
-        return self._into_store(page, self._linked(page))
+        return self._linked(page) if page else known_url(self.source, territory)
 
     def from_mirror(self, mirror: str, paths: list[str]) -> RawFile:
+        return self.first_in_mirror(mirror, paths, lambda url: self._into_store(url, url))
+
+    def first_in_mirror(self, mirror: str, paths: list[str], attempt: Callable[[str], _Taken]) -> _Taken:
         for path in paths:
-            url = f"{mirror}/{quote(path)}"
             try:
-                return self._into_store(url, url)
+                return attempt(f"{mirror}/{quote(path)}")
             except MissingError:
                 continue
         raise SourceUnavailableError(
             f"source {self.source.id}: the mirror {mirror} holds none of {', '.join(paths) or 'its files'}",
             reason="fichier absent du miroir",
         )
+
+    def is_another(self, url: str) -> bool:
+        """Tell whether the file at an address is another than the last accepted copy."""
+        current = next(self.copies.accepted(), None)
+        return self.downloader.is_another(url, self.source.max_bytes, current)
 
     def _linked(self, page: str) -> str:
         """Return the address that a page links; the page is sent again only if it changed."""
@@ -284,7 +327,7 @@ class _Download:
                 if current is None:
                     received = self.downloader.get(url, sink, self.source.max_bytes)
                 else:
-                    known = Validators(current.resolved_url or url, current.etag, current.last_modified)
+                    known = Validators.of(current, url)
                     changed = self.downloader.get(url, sink, self.source.max_bytes, known)
                     if changed is None:
                         return current

@@ -1,0 +1,58 @@
+"""What happens when a run ends otherwise than well: people are told, and leftovers are swept away."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
+from prefect.utilities.urls import url_for
+
+from flows.notifications import notify
+from qpv_geo.errors import LockedError, QpvGeoError
+from qpv_geo.lock import territory_lock
+from qpv_geo.publish.placement import sweep
+from qpv_geo.settings import Settings, default_data_dir
+from qpv_geo.territory import load_territory
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Say that a run failed, and why."""
+    _tell("échec", flow, flow_run, state)
+
+
+def tell_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Say that a run was interrupted: its process was killed, its machine stopped."""
+    _tell("interruption", flow, flow_run, state)
+
+
+def sweep_leftovers(
+    flow: Flow[..., Any],  # noqa: ARG001 - Prefect gives it by name
+    flow_run: FlowRun,
+    state: State[Any],  # noqa: ARG001
+) -> None:
+    """Remove what an interrupted run was writing; while another run is at work, that one does it."""
+    chosen = flow_run.parameters.get("data")
+    settings = Settings(data_dir=Path(chosen) if chosen else default_data_dir())
+    try:
+        folder = settings.out_dir / load_territory(flow_run.parameters.get("territory", "besancon")).id
+        if folder.is_dir():
+            with territory_lock(folder):
+                sweep(folder)
+    except LockedError:
+        _LOGGER.info("%s: another run is at work, it has swept", settings.out_dir)
+    except (QpvGeoError, OSError) as error:
+        _LOGGER.warning("%s: not swept: %s", settings.out_dir, error)
+
+
+def _tell(what: str, flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
+    # A run that another one started ends with it: one message is enough.
+    if run.parent_task_run_id is not None:
+        return
+    territory = run.parameters.get("territory", "")
+    lines = [state.message or "", "", "La dernière version publiée est intacte.", f"Exécution : {run.name}"]
+    if url := url_for(run):
+        lines.append(url)
+    notify(f"qpv-geo, {territory} : {what} ({flow.name})", "\n".join(lines))

@@ -13,57 +13,18 @@ import shapely
 
 from qpv_geo.analysis.bands import qpv_bands
 from qpv_geo.analysis.evolution import compare_geographies
+from qpv_geo.analysis.facilities import count_facilities
 from qpv_geo.analysis.layers import build_layers
-from qpv_geo.ingest.registry import Indicator, Registry
+from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import read_tables
-from qpv_geo.publish.frames import Frames
+from qpv_geo.publish.frames import Frames, conform
 from qpv_geo.publish.portraits import Edition, write_portraits
 from qpv_geo.publish.provenance import checks_table, origin_sentence, sources_table
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
 from tests.publishing import BESANCON, CATALOGUE, REGISTRY, declared, snapshot_raws
 
-_JOBS = "insee_demandeurs_emploi"
-# Theme, source, label, unit, kind.
-_EXTRA = (
-    ("Démographie", "insee_demographie", "Part des moins de 25 ans", "%", "rate"),
-    ("Démographie", "insee_demographie", "Part des 60 ans ou plus", "%", "rate"),
-    ("Démographie", "insee_demographie", "Indice de jeunesse", "", "index"),
-    ("Démographie", "insee_demographie", "Part des étrangers dans la population", "%", "rate"),
-    ("Démographie", "insee_demographie", "Nombre de ménages", "ménages", "count"),
-    ("Démographie", "insee_demographie", "Part des ménages d'une personne", "%", "rate"),
-    ("Démographie", "insee_demographie", "Part des ménages de six personnes ou plus", "%", "rate"),
-    ("Revenus et pauvreté", "insee_filosofi", "Niveau de vie médian", "€", "median"),
-    ("Revenus et pauvreté", "insee_filosofi", "Premier décile du niveau de vie", "€", "amount"),
-    ("Revenus et pauvreté", "insee_filosofi", "Neuvième décile du niveau de vie", "€", "amount"),
-    ("Revenus et pauvreté", "insee_filosofi", "Rapport interdécile", "", "index"),
-    ("Revenus et pauvreté", "insee_filosofi", "Part des prestations sociales dans le revenu", "%", "rate"),
-    ("Emploi", _JOBS, "Demandeurs d'emploi des catégories A, B et C", "personnes", "count"),
-    ("Emploi", _JOBS, "Part des femmes parmi les demandeurs d'emploi", "%", "rate"),
-    ("Emploi", _JOBS, "Part des moins de 26 ans parmi les demandeurs d'emploi", "%", "rate"),
-    ("Emploi", "insee_demographie", "Taux d'emploi des 15 à 64 ans", "%", "rate"),
-    ("Emploi", "insee_demographie", "Part des emplois précaires", "%", "rate"),
-    ("Tissu économique", "insee_entreprises", "Établissements", "établissements", "count"),
-    ("Tissu économique", "insee_entreprises", "Créations d'établissements", "établissements", "count"),
-    ("Éducation", "insee_education", "Élèves du second degré", "élèves", "count"),
-    ("Éducation", "insee_education", "Part des boursiers", "%", "rate"),
-    ("Éducation", "insee_brevet", "Taux de réussite au brevet", "%", "rate"),
-    ("Éducation", "insee_demographie", "Part des diplômés de niveau inférieur au bac", "%", "rate"),
-    ("Éducation", "insee_demographie", "Taux de scolarisation des 15 à 24 ans", "%", "rate"),
-    ("Logement", "insee_logement_social", "Logements sociaux", "logements", "count"),
-    ("Logement", "insee_logement_social", "Part des logements vacants", "%", "rate"),
-    ("Logement", "insee_logement_social", "Taux de mobilité", "%", "rate"),
-    ("Logement", "insee_logement_social", "Part des logements de classe E, F ou G", "%", "rate"),
-    ("Santé", "insee_cnam", "Bénéficiaires de l'assurance maladie", "personnes", "count"),
-    ("Santé", "insee_cnam", "Bénéficiaires de la complémentaire santé solidaire", "personnes", "count"),
-    ("Santé", "insee_cnam", "Part des bénéficiaires de la complémentaire santé solidaire", "%", "rate"),
-    ("Santé", "insee_cnam", "Part des personnes en affection de longue durée", "%", "rate"),
-    ("Prestations sociales", "insee_caf", "Allocataires de la CAF", "allocataires", "count"),
-    ("Prestations sociales", "insee_caf", "Allocataires du RSA", "allocataires", "count"),
-    ("Prestations sociales", "insee_caf", "Part des allocataires à bas revenus", "%", "rate"),
-    ("Prestations sociales", "insee_caf", "Part des allocataires isolés", "%", "rate"),
-)  # fmt: skip
-_LARGEST = {"%": 100, "": 5, "€": 30_000}
+_LARGEST = {"%": 100, "": 5, "€": 30_000, "€/m²": 9}
 _ZONES = (
     ("commune", "25056"),
     ("epci", "242500361"),
@@ -74,6 +35,10 @@ _ZONES = (
 
 def snapshot_frames(settings: Settings) -> Frames:
     """Return the layers that a refresh without network publishes."""
+    return conform(_layers(settings), declared(), BESANCON.epsg)
+
+
+def _layers(settings: Settings) -> Frames:
     raws = snapshot_raws()
     tables = read_tables(raws, BESANCON, CATALOGUE, REGISTRY, settings)
     layers, found = build_layers(tables, BESANCON, REGISTRY)
@@ -81,48 +46,31 @@ def snapshot_frames(settings: Settings) -> Frames:
     return layers | {"sources": sources_table(raws, CATALOGUE, checks), "controles": checks_table(checks)}
 
 
-def full_registry() -> Registry:
-    """Return the shipped indicators and one of each kind in every theme."""
-    known = {indicator.label for indicator in REGISTRY.indicators}
-    extra = tuple(
-        Indicator(
-            id=f"essai_{number}",
-            theme=theme,
-            label=label,
-            unit=unit,
-            kind=kind,
-            additive=kind == "count",
-            source=source,
-            codes={"qpv": (f"ESSAI{number}",)},
-            qpv_layer=number in {1, 13, 31},
-        )
-        for number, (theme, source, label, unit, kind) in enumerate(_EXTRA)
-        if label not in known
-    )
-    return Registry(indicators=(*REGISTRY.indicators, *extra))
-
-
 def full_frames(settings: Settings, territory: Territory = BESANCON) -> Frames:
     """Return a release that lacks nothing: every theme, zones to compare with, bands, 2015 outlines, IRIS."""
-    frames = snapshot_frames(settings)
+    frames = _layers(settings)
     qpv, communes = frames["qpv"], frames["communes"]
-    frames["statistiques"] = _statistics(frames, full_registry())
+    frames["statistiques"] = _statistics(frames)
     epci = frames["epci"].geometry.iloc[0]
     frames["bande_300m"] = qpv_bands(qpv, territory.bandes, epci)
     evolution = compare_geographies(qpv, _of_2015(qpv), communes, territory)
+    of_qpv = evolution.of_qpv.set_index("code_qp").reindex(qpv["code_qp"])
+    frames["qpv"] = qpv.assign(**{name: of_qpv[name].to_numpy() for name in of_qpv})
     frames["qpv_2015"], frames["evolution_2015_2024"] = evolution.qpv_2015, evolution.pieces
     frames["iris"] = _iris(communes[communes["insee_com"] == "25056"])
+    frames["equipements"] = _facilities(qpv, communes, territory)
     read = frames["sources"]["source"].str.startswith(("insee", "qpv", "communes"))
     frames["sources"] = _all_read(frames["sources"][read])
-    return frames
+    return conform(frames, declared(), territory.epsg)
 
 
-def _statistics(frames: Frames, registry: Registry) -> pd.DataFrame:
+def _statistics(frames: Frames) -> pd.DataFrame:
     """Return a value for each zone and indicator; a few are missing, for each reason that there is."""
     zones = [*(("qpv", code) for code in frames["qpv"]["code_qp"]), *_ZONES]
+    vintages = {source.id: source.vintage for source in CATALOGUE.sources}
     rows = []
-    for indicator in registry.indicators:
-        for zone, code in zones:
+    for indicator in REGISTRY.indicators:
+        for zone, code in (pair for pair in zones if pair[0] in indicator.zones):
             seed = zlib.crc32(f"{indicator.id}{zone}{code}".encode())
             status = {0: "secret", 1: "non_significatif", 2: "non_disponible"}.get(seed % 40, "ok")
             value = round((seed % 997) / 997 * _LARGEST.get(indicator.unit, 9_000), 1)
@@ -133,10 +81,13 @@ def _statistics(frames: Frames, registry: Registry) -> pd.DataFrame:
                     "zone": zone,
                     "code": code,
                     "indicateur": indicator.id,
-                    "millesime": CATALOGUE[indicator.source].vintage,
+                    "millesime": vintages.get(indicator.source, "2021"),
                     "valeur": value if status == "ok" else np.nan,
                     "statut": status,
                     "source": indicator.source,
+                    "fichier": "essai.csv",
+                    "code_producteur": indicator.id.upper(),
+                    "geographie": CATALOGUE["qpv_2024"].geography,
                 }
             )
     made = pd.DataFrame(rows)
@@ -177,10 +128,45 @@ def _iris(besancon: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         {
             "code_iris": [f"25056{number:04d}" for number in range(len(kept))],
             "nom_iris": [f"IRIS {number}" for number in range(len(kept))],
+            "type_iris": "H",
+            "insee_com": "25056",
+            "nom_com": "Besançon",
+            "surface_m2": shapely.area(kept),
+            "nb_qpv": 0,
         },
         geometry=kept,
         crs=besancon.crs,
     )
+
+
+def _facilities(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territory) -> pd.DataFrame:
+    """Count facilities on a grid of 200 m, a type after the other."""
+    types = pd.DataFrame(
+        [
+            ("D265", "Médecin généraliste", "Santé"),
+            ("D307", "Pharmacie", "Santé"),
+            ("D277", "Chirurgien-dentiste", "Santé"),
+            ("C107", "École maternelle", "Enseignement"),
+            ("C109", "École élémentaire", "Enseignement"),
+            ("C201", "Collège", "Enseignement"),
+            ("A128", "France Services", "Services publics"),
+            ("A122", "Réseau de proximité France Travail", "Services publics"),
+        ],
+        columns=["type_equipement", "libelle", "domaine"],
+    )
+    west, south, east, north = qpv.total_bounds
+    xs, ys = np.meshgrid(np.arange(west, east, 200.0), np.arange(south, north, 200.0))
+    points = pd.DataFrame(
+        {
+            "type_equipement": np.resize(types["type_equipement"].to_numpy(), xs.size),
+            "insee_com": "25056",
+            "x": xs.ravel(),
+            "y": ys.ravel(),
+        }
+    )
+    besancon = communes.loc[communes["insee_com"] == "25056"].geometry.iloc[0]
+    inside = shapely.contains_xy(besancon, points["x"], points["y"])
+    return count_facilities(points[inside], types, qpv, communes, territory, vintage="2024")[0]
 
 
 def _all_read(sources: pd.DataFrame) -> pd.DataFrame:
@@ -191,6 +177,7 @@ def _all_read(sources: pd.DataFrame) -> pd.DataFrame:
             "titre": source.title,
             "producteur": source.publisher,
             "etat": "lue",
+            "taille_octets": pd.NA,
             "origine": "live",
             "motif": None,
             "millesime": source.vintage,

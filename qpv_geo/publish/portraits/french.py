@@ -5,18 +5,20 @@
 THIN = "\u202f"
 MINUS = "\u2212"
 
-# Whole numbers, unless the unit is one of these.
-_DECIMALS = {"%": 1, "": 2}
-_SIGNS = {"%", "€"}
+# Whole numbers, unless the unit is one of these or the value is an index.
+_DECIMALS = {"%": 1, "": 2, "€/m²": 2}
+_SIGNS = {"%", "€", "€/m²"}
 _STATUSES = {
     "secret": "secret statistique",
     "non_disponible": "non disponible",
     "non_significatif": "non significatif",
+    "non_calculable": "non calculable",
 }
 _REASONS = {
     "secret": "l'INSEE ne publie pas la valeur, pour que personne ne puisse être reconnu",
     "non_disponible": "la source ne donne pas de valeur",
     "non_significatif": "l'effectif est trop faible pour que la valeur ait un sens",
+    "non_calculable": "pour un ensemble de zones, ni somme ni moyenne n'a de sens",
 }
 _SIZES = ("octets", "Ko", "Mo", "Go")
 _STEP = 1024
@@ -37,15 +39,15 @@ def _round(value: float, decimals: int) -> float:
     return int(value * scale + 0.5 + 1e-9) / scale
 
 
-def measure(value: float, unit: str) -> str:
-    """Write a value with its unit: one decimal for a percentage, none for what is counted."""
-    text = amount(value, unit)
+def measure(value: float, unit: str, *, index: bool = False) -> str:
+    """Write a value with its unit: one decimal for a percentage, two for an index, none for a count."""
+    text = amount(value, unit, index=index)
     return text if unit in _SIGNS else f"{text} {unit}".rstrip()
 
 
-def amount(value: float, unit: str) -> str:
+def amount(value: float, unit: str, *, index: bool = False) -> str:
     """Write a value with its unit if that is a sign; a unit in words is left to the label beside it."""
-    text = number(value, _DECIMALS.get(unit, 0))
+    text = number(value, _DECIMALS[""] if index else _DECIMALS.get(unit, 0))
     return f"{text}{THIN}{unit}" if unit in _SIGNS else text
 
 

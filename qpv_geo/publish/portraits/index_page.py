@@ -77,23 +77,23 @@ class DownloadGroup:
 
 
 def table(frames: Frames, figures: Figures, registry: Registry) -> tuple[list[Column], list[QpvRow]]:
-    """Return the columns and the rows of the table: the registry's indicators of layer ``qpv``, the area."""
-    indicators = [indicator for indicator in registry.indicators if indicator.qpv_layer]
+    """Return the columns and the rows of the table: the area, the indicators of layer ``qpv``."""
+    indicators = figures.leading(registry.indicators)
     qpv = frames["qpv"]
     zones = [
         zone_of_qpv(code, name or code) for code, name in zip(qpv["code_qp"], qpv["lib_qp"], strict=True)
     ]
     columns = [Column("Quartier"), Column("Code"), Column("Commune")]
     cells: list[list[Cell]] = [[] for _ in zones]
+    columns.append(Column("Surface"))
+    for row, area in zip(cells, qpv["surface_m2"], strict=True):
+        row.append(Cell(f"{number(area / _HECTARE, 1)} ha", repr(area)))
     for indicator in indicators:
         found = [figures.latest(zone, indicator.id) for zone in zones]
         vintages = sorted({figure.vintage for figure in found if figure.vintage})
         columns.append(Column(indicator.label, ", ".join(vintages)))
         for row, figure in zip(cells, found, strict=True):
             row.append(Cell(figure.short, repr(figure.value) if figure.present else "", not figure.present))
-    columns.append(Column("Surface"))
-    for row, area in zip(cells, qpv["surface_m2"], strict=True):
-        row.append(Cell(f"{number(area / _HECTARE, 1)} ha", repr(area)))
     rows = [
         QpvRow(zone.name, zone.code, f"{zone.code}.html", communes or "", tuple(row))
         for zone, communes, row in zip(zones, qpv["lib_com_calcule"], cells, strict=True)

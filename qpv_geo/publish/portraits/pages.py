@@ -9,7 +9,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -22,8 +21,8 @@ from qpv_geo.publish.portraits.french import listing, number
 from qpv_geo.publish.portraits.index_page import downloads, table
 from qpv_geo.publish.portraits.portrait import build_portrait
 from qpv_geo.publish.portraits.sections import Absence, Sections
-from qpv_geo.publish.portraits.territory_map import choices, map_data
-from qpv_geo.publish.portraits.typography import bind_punctuation
+from qpv_geo.publish.portraits.territory_map import choices, map_data, outlines
+from qpv_geo.publish.portraits.typography import typeset
 from qpv_geo.publish.provenance import french_date
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.territory import Territory
@@ -36,14 +35,17 @@ _ORIGINS = {
     "store": "dernière copie gardée",
     "snapshot": "instantané livré avec le logiciel",
 }
-# Layers that the map of a portrait shows, and the source that each needs.
-_MAP_LAYERS = {
+# Layers that a portrait shows where the release has them, and the source that each needs.
+_LAYERS = {
     "bande_300m": ("Bande autour du QPV", None),
     "qpv_2015": ("Contours de 2015", "qpv_2015"),
     "evolution_2015_2024": ("Évolution du périmètre", "qpv_2015"),
     "iris": ("IRIS", "iris"),
+    "equipements": ("Équipements", "bpe"),
 }
 _GROUPED = ("origine", "motif", "geographie", "licence", "licence_url")
+# Columns of the index's table that a sheet of A4 holds.
+_PRINTED_COLUMNS = 9
 _NOT_COMPUTED = "couche que cette version ne calcule pas"
 _LEAFLET = "xstatic-leaflet"
 _LEAFLET_FOLDER = "xstatic/pkg/leaflet/data"
@@ -110,7 +112,7 @@ def write_portraits(
     sections = Sections(frames, figures, registry, catalogue)
     absences = {
         layer: Absence(title, sections.why_absent(source) if source else _NOT_COMPUTED)
-        for layer, (title, source) in _MAP_LAYERS.items()
+        for layer, (title, source) in _LAYERS.items()
         if layer not in frames
     }
     portraits = [
@@ -147,15 +149,17 @@ def _table_and_map(frames: Frames, figures: Figures, registry: Registry) -> dict
     found = choices(frames, figures, registry)
     columns, rows = table(frames, figures, registry)
     told = {choice.id for choice in found if not choice.circles}
-    leading = [indicator.id for indicator in registry.indicators if indicator.qpv_layer]
-    chosen = next((name for name in leading if name in told), found[0].id if found else "")
+    leading = figures.leading(registry.indicators)
+    chosen = next((i.id for i in leading if i.id in told), found[0].id if found else "")
     return {
         "choices": [(group, list(items)) for group, items in groupby(found, key=lambda choice: choice.group)],
         "chosen": chosen,
         "columns": columns,
         "rows": rows,
+        "printed_columns": _PRINTED_COLUMNS,
+        "absent": [i.label for i in registry.indicators if i.qpv_layer and i not in leading],
         "data": map_data(frames, found),
-        "fragile_drawn": isinstance(frames.get("quartiers_fragiles"), gpd.GeoDataFrame),
+        "fragile_drawn": bool(outlines(frames, "quartiers_fragiles")),
     }
 
 
@@ -174,7 +178,7 @@ def _write(folder: Path, pages: Mapping[str, str]) -> list[Path]:
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:
-    return bind_punctuation(_environment().get_template(template).render(values))
+    return typeset(_environment().get_template(template).render(values))
 
 
 @cache

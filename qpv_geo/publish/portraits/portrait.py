@@ -7,7 +7,9 @@ import pandas as pd
 
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.publish.frames import Frames
-from qpv_geo.publish.portraits.evolution import EVOLUTION, Evolution, tell_evolution
+from qpv_geo.publish.portraits.evolution import Evolution, tell_evolution
+from qpv_geo.publish.portraits.facilities import LAYER as FACILITIES
+from qpv_geo.publish.portraits.facilities import Facilities, tell_facilities
 from qpv_geo.publish.portraits.figures import Figures, Zone, comparison_zones, zone_of_qpv
 from qpv_geo.publish.portraits.french import amount, gap, number, status_reason, status_words
 from qpv_geo.publish.portraits.qpv_map import Drawing, draw_locator, draw_qpv
@@ -58,7 +60,14 @@ class Portrait:
     sections: tuple[Section, ...]
     contract: tuple[ContractRow, ...]
     evolution: Evolution
+    facilities: Facilities | None
+    facilities_absence: str
     statuses: tuple[tuple[str, str], ...]
+
+    @property
+    def unprinted(self) -> int:
+        """How many indicators are on the screen alone."""
+        return sum(len(section.rows) + len(section.more) - section.printed for section in self.sections)
 
 
 def build_portrait(
@@ -84,10 +93,12 @@ def build_portrait(
     registry, territory
         Name indicators and zones.
     absences
-        By layer that the map would show and the release has not, why.
+        By layer that a portrait would show and the release has not, why.
     """
     zone = zone_of_qpv(row["code_qp"], row["lib_qp"] or row["code_qp"])
-    told = tuple(sections.of(zone, comparison_zones(row, frames, territory)))
+    facilities = tell_facilities(zone.code, frames)
+    taken = facilities.printed_lines if facilities else 0
+    told = tuple(sections.of(zone, comparison_zones(row, frames, territory), taken=taken))
     contract = tuple(_contract_rows(zone.code, frames))
     return Portrait(
         zone=zone,
@@ -98,17 +109,21 @@ def build_portrait(
         map=draw_qpv(zone.code, frames),
         locator=draw_locator(zone.code, frames),
         band=_band(zone.code, frames),
-        map_absences=tuple(absence for layer, absence in absences.items() if layer != EVOLUTION),
+        map_absences=tuple(
+            absences[layer] for layer in ("bande_300m", "qpv_2015", "iris") if layer in absences
+        ),
         sections=told,
         contract=contract,
         evolution=tell_evolution(row, frames, absences),
+        facilities=facilities,
+        facilities_absence="" if facilities else absences[FACILITIES].why,
         statuses=_statuses(told, frames, zone),
     )
 
 
 def _keys(row: pd.Series, zone: Zone, figures: Figures, registry: Registry) -> list[Key]:
     keys = []
-    for indicator in [i for i in registry.indicators if i.qpv_layer][:_KEYS_AT_MOST]:
+    for indicator in figures.leading(registry.indicators)[:_KEYS_AT_MOST]:
         figure = figures.latest(zone, indicator.id)
         unit = indicator.unit if figure.present and figure.short != figure.text else ""
         keys.append(Key(indicator.label, figure.short, unit, figure.vintage, present=figure.present))
@@ -151,7 +166,7 @@ def _statuses(sections: Sequence[Section], frames: Frames, zone: Zone) -> tuple[
     figures = [
         figure
         for section in sections
-        for row in section.rows
+        for row in (*section.rows, *section.more)
         for figure in (row.figure, *row.others)
         if figure and not figure.present
     ]

@@ -1,6 +1,7 @@
 """The sections of a portrait: the registry's indicators by theme, compared; why something is missing."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,15 +19,18 @@ from qpv_geo.sources.catalogue import Catalogue
 
 _SECTIONS = Path(__file__).with_name("sections.toml")
 _READ = "lue"
-_NOT_READ = "non lu par cette version"
+_NOT_READ = "source non lue par cette version"
 _CONTOURS = "qpv_2024"
 _NOT_IN_FILE = "absent du fichier lu"
 # A portrait shows the first indicators of a theme as charts; the table has them all.
 _CHARTS_AT_MOST = 4
-# What two pages of A4 hold at the print sizes of the style sheet: lines of tables and notes; letters of a
+# Rows shown at first sight, and how many more are not worth hiding.
+_LEADING, _FEW = 8, 3
+# What two pages of A4 hold at the print sizes of the style sheet: all lines below the map; letters of a
 # label beside columns of comparison, of a note in one line. The rest stays on the screen; the paper says so.
-_PRINTED_LINES = 58
-_LETTERS_OF_LABEL, _LETTERS_OF_NOTE = 50, 150
+_PRINTED_LINES = 94
+_LINES_OF_HEADINGS = 5
+_LETTERS_OF_LABEL, _LETTERS_OF_NOTE, _LETTERS_OF_SOURCES = 50, 150, 180
 _ROWS_BESIDE_TWO_CHARTS = 12
 
 
@@ -105,20 +109,21 @@ class Section:
         Its anchor and its heading.
     zones
         Columns of comparison.
-    rows
-        One per indicator.
+    rows, more
+        One per indicator: the leading ones, and the others.
     charts
         Of the first indicators.
     absences
         Sources of the theme that were not read.
     printed
-        How many rows go on paper, the first ones.
+        How many of the leading rows go on paper, the first ones.
     """
 
     id: str
     title: str
     zones: tuple[Zone, ...]
     rows: tuple[Row, ...]
+    more: tuple[Row, ...]
     charts: tuple[Chart, ...]
     absences: tuple[Absence, ...]
     printed: int = 0
@@ -153,20 +158,32 @@ class Sections:
                 sources["source"], sources["etat"], sources["motif"], strict=True
             )
         }
+        letters = sources.loc[sources["etat"] == _READ, "mention"].str.len().sum()
+        self._room = _PRINTED_LINES - int(letters // _LETTERS_OF_SOURCES)
         self._every_qpv = [
             Zone("qpv", code, name)
             for code, name in zip(frames["qpv"]["code_qp"], frames["qpv"]["lib_qp"], strict=True)
         ]
 
-    def of(self, zone: Zone, others: Sequence[Zone]) -> list[Section]:
-        """Return the sections of a QPV, compared with other zones."""
+    def of(self, zone: Zone, others: Sequence[Zone], *, taken: int = 0) -> list[Section]:
+        """Return the sections of a QPV, compared with other zones.
+
+        Parameters
+        ----------
+        zone
+            The QPV.
+        others
+            What it is compared with.
+        taken
+            Lines of paper that something else needs.
+        """
         told = [self._section(plan, zone, others) for plan in plans_for(self._registry)]
         heights = [[_lines(row) for row in section.rows] for section in told]
-        most = rows_on_paper(heights, _PRINTED_LINES - sum(_lines_of_notes(section) for section in told))
+        most = rows_on_paper(heights, self._room - taken - sum(map(_lines_around, told)))
         return [replace(section, printed=min(len(section.rows), most)) for section in told]
 
     def _section(self, plan: SectionPlan, zone: Zone, others: Sequence[Zone]) -> Section:
-        indicators = [i for i in self._registry.indicators if i.theme in plan.themes]
+        indicators = [i for i in self._registry.indicators if i.theme in plan.themes and "qpv" in i.zones]
         rows = [self._row(indicator, zone, others) for indicator in indicators if self._is_told(indicator)]
         used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
         rows = [
@@ -174,12 +191,14 @@ class Sections:
             for row in rows
         ]
         zones = tuple(others[column] for column in used)
+        leading = leading_rows(rows)
         return Section(
             plan.id,
             plan.title,
             zones,
-            tuple(rows),
-            tuple(self._charts(rows, zone, zones)),
+            tuple(leading),
+            tuple(row for row in rows if row not in leading),
+            tuple(self._charts(leading, zone, zones)),
             tuple(self._absences(plan.themes)),
         )
 
@@ -218,6 +237,7 @@ class Sections:
             and row.figure.present
             and any(f and f.present for f in row.others)
         ]
+        compared.sort(key=lambda row: not row.indicator.qpv_layer)
         for row in compared[:_CHARTS_AT_MOST]:
             bars = [_bar(zone.name, row.figure, strong=True)]
             bars += [_bar(o.name, f) for o, f in zip(zones, row.others, strict=True) if f is not None]
@@ -233,6 +253,27 @@ class Sections:
         found = [(other, self._figures.latest(other, row.indicator.id)) for other in self._every_qpv]
         found.sort(key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
         return [_bar(other.name, figure, strong=other.code == zone.code) for other, figure in found]
+
+
+def leading_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that a section shows at first sight, in the order of the registry.
+
+    They are the indicators that layer ``qpv`` carries and, up to eight, rates and amounts that have a value,
+    the first of each theme before the second of any. A section of few rows more shows all.
+    """
+    if len(rows) <= _LEADING + _FEW:
+        return list(rows)
+    chosen = [row for row in rows if row.indicator.qpv_layer]
+    others = [
+        row for row in rows if row not in chosen and row.indicator.kind != "count" and row.figure.present
+    ]
+    ranks: Counter[str] = Counter()
+    ranked: list[tuple[int, int, Row]] = []
+    for row in others:
+        ranked.append((ranks[row.indicator.theme], len(ranked), row))
+        ranks[row.indicator.theme] += 1
+    chosen += [row for *_, row in sorted(ranked, key=lambda item: item[:2])[: max(_LEADING - len(chosen), 0)]]
+    return [row for row in rows if row in chosen] or list(rows[:_LEADING])
 
 
 def rows_on_paper(heights: Sequence[Sequence[int]], room: int) -> int:
@@ -259,9 +300,10 @@ def _lines(row: Row) -> int:
     return max(-(-letters // _LETTERS_OF_LABEL), 2 if narrow else 1)
 
 
-def _lines_of_notes(section: Section) -> int:
+def _lines_around(section: Section) -> int:
+    """Return how many lines a section takes beside its rows: headings and notes."""
     letters = sum(len(absence.what) + len(absence.why) for absence in section.absences)
-    return -(-letters // _LETTERS_OF_NOTE)
+    return -(-letters // _LETTERS_OF_NOTE) + (_LINES_OF_HEADINGS if section.rows else 2)
 
 
 def _bar(name: str, figure: Figure, *, strong: bool = False) -> Bar:

@@ -1,8 +1,7 @@
 """What the index's map draws: outlines in metres, indicators as classes or circles, layers to show."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import geopandas as gpd
@@ -12,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.publish.frames import Frames
-from qpv_geo.publish.portraits.classes import bounds, colours
+from qpv_geo.publish.portraits.classes import classes_of
 from qpv_geo.publish.portraits.figures import Figure, Figures, zone_of_qpv
 from qpv_geo.publish.portraits.french import measure
 from qpv_geo.publish.portraits.sections import plans_for
@@ -22,11 +21,14 @@ _FINE, _COARSE = 1.0, 15.0
 # Pixels: radius of the circle of the highest count.
 _LARGEST = 36
 _LEAST_RADIUS = 5
+# Entries of a legend, and what a value adds to what is drawn.
+_Legend = tuple[list[dict[str, Any]], Callable[[float], dict[str, Any]]]
 _OVERLAYS = (
-    ("bande_300m", "lib_qp", "Bandes de TVA réduite", "bande"),
-    ("qpv_2015", "nom_qp", "QPV 2015", "ancien"),
-    ("iris", "nom_iris", "IRIS", "iris"),
-    ("quartiers_fragiles", "nom", "Quartiers fragiles", "fragile"),
+    ("bande_300m", "Bandes de TVA réduite", "bande"),
+    ("qpv_2015", "QPV 2015", "ancien"),
+    ("iris", "IRIS", "iris"),
+    ("quartiers", "Quartiers de la ville", "quartier"),
+    ("quartiers_fragiles", "Quartiers fragiles", "fragile"),
 )
 
 
@@ -73,7 +75,7 @@ def _choice(indicator: Indicator, group: str, figures: dict[str, Figure]) -> Cho
     label = f"{indicator.label} ({', '.join(vintages)})" if vintages else indicator.label
     values = [figure.value for figure in figures.values() if figure.present]
     draw = _circles if indicator.kind == "count" else _classes
-    legend, drawn = draw(values, indicator.unit)
+    legend, drawn = draw(indicator, values)
     told = {
         code: {"texte": figure.text, "valeur": figure.value if figure.present else None}
         | (drawn(figure.value) if figure.present else {"classe": "absent"})
@@ -84,27 +86,25 @@ def _choice(indicator: Indicator, group: str, figures: dict[str, Figure]) -> Cho
     return Choice(indicator.id, label, group, indicator.kind == "count", (*legend, *absent), told)
 
 
-def _classes(values: Sequence[float], unit: str) -> tuple[list[dict[str, Any]], Any]:
+def _classes(indicator: Indicator, values: Sequence[float]) -> _Legend:
     """Return the legend of a choropleth, and what gives a value its colour."""
-    inner = bounds(values)
-    ramp = colours(len(inner) + 1)
-    edges = [min(values), *inner, max(values)]
+    classes = classes_of(indicator, values)
     legend = [
-        {"couleur": colour, "texte": f"{measure(low, unit)} à {measure(high, unit)}"}
-        for colour, (low, high) in zip(ramp, pairwise(edges), strict=True)
+        {"couleur": colour, "texte": label}
+        for colour, label in zip(classes.colours, classes.labels, strict=True)
     ]
-    return legend, lambda value: {"couleur": ramp[int(np.searchsorted(inner, value, side="right"))]}
+    return legend, lambda value: {"couleur": classes.colour(value)}
 
 
-def _circles(values: Sequence[float], unit: str) -> tuple[list[dict[str, Any]], Any]:
+def _circles(indicator: Indicator, values: Sequence[float]) -> _Legend:
     """Return the legend of circles whose areas are as the values, and what gives a value its radius."""
     largest = max(*values, 1.0)
 
-    def radius(value: float) -> dict[str, float]:
+    def radius(value: float) -> dict[str, Any]:
         return {"rayon": round(max(_LARGEST * (value / largest) ** 0.5, _LEAST_RADIUS), 1)}
 
     shown = sorted({max(values), float(np.median(values)), min(values)}, reverse=True)
-    return [radius(value) | {"texte": measure(value, unit)} for value in shown], radius
+    return [radius(value) | {"texte": measure(value, indicator.unit)} for value in shown], radius
 
 
 def map_data(frames: Frames, chosen: Sequence[Choice]) -> dict[str, Any]:
@@ -136,14 +136,10 @@ def map_data(frames: Frames, chosen: Sequence[Choice]) -> dict[str, Any]:
             {
                 "titre": title,
                 "classe": kind,
-                "formes": [
-                    {"nom": text or "", "anneaux": _rings(shapely.simplify(shape, _FINE), origin)}
-                    for text, shape in zip(frames[layer][name], frames[layer].geometry, strict=True)
-                    if shape is not None
-                ],
+                "formes": [_rings(shapely.simplify(shape, _FINE), origin) for shape in shapes],
             }
-            for layer, name, title, kind in _OVERLAYS
-            if isinstance(frames.get(layer), gpd.GeoDataFrame)
+            for layer, title, kind in _OVERLAYS
+            if (shapes := outlines(frames, layer))
         ],
         "indicateurs": {
             choice.id: {
@@ -155,6 +151,16 @@ def map_data(frames: Frames, chosen: Sequence[Choice]) -> dict[str, Any]:
             for choice in chosen
         },
     }
+
+
+def outlines(frames: Frames, layer: str) -> list[BaseGeometry]:
+    """Return the geometries that a layer has; none if the release lacks it or it is a table."""
+    frame = frames.get(layer)
+    return (
+        [shape for shape in frame.geometry if shape is not None]
+        if isinstance(frame, gpd.GeoDataFrame)
+        else []
+    )
 
 
 def _rings(shape: BaseGeometry, origin: np.ndarray) -> list[list[list[list[int]]]]:

@@ -35,16 +35,24 @@
   });
   groupe.addTo(carte);
 
-  // Names beside the QPV, of which those that would cover one another are left out at small scales.
-  function nommer(nom, point, classe, cote) {
-    return L.tooltip({ permanent: true, direction: cote, className: classe, interactive: false, offset: [0, 0], opacity: 1 })
-      .setLatLng(point).setContent(texte(nom)).addTo(carte);
+  // Names of QPV, then of communes: each where it covers neither a QPV nor another name, else nowhere.
+  function nommer(nom, places, classe) {
+    const etiquette = L.tooltip({ permanent: true, className: classe, interactive: false, offset: [0, 0], opacity: 1 });
+    etiquette.places = places;
+    etiquette.options.direction = places[0].cote;
+    return etiquette.setLatLng(places[0].point).setContent(texte(nom)).addTo(carte);
   }
   const noms = donnees.qpv.map(function (qpv) {
     const cadre = quartiers[qpv.code].forme.getBounds();
-    return nommer(qpv.nom, [cadre.getNorth(), cadre.getCenter().lng], "nom-qpv", "top");
+    const milieu = cadre.getCenter();
+    return nommer(qpv.nom, [
+      { cote: "top", point: [cadre.getNorth(), milieu.lng] },
+      { cote: "bottom", point: [cadre.getSouth(), milieu.lng] },
+      { cote: "right", point: [milieu.lat, cadre.getEast()] },
+      { cote: "left", point: [milieu.lat, cadre.getWest()] },
+    ], "nom-qpv");
   }).concat(donnees.communes.map(function (commune) {
-    return nommer(commune.nom, commune.centre, "nom-commune", "center");
+    return nommer(commune.nom, [{ cote: "center", point: commune.centre }], "nom-commune");
   }));
   function degager() {
     const pris = Object.keys(quartiers).map(function (code) {
@@ -52,12 +60,17 @@
     });
     noms.forEach(function (nom) {
       const element = nom.getElement();
-      element.style.visibility = "";
-      const cadre = element.getBoundingClientRect();
-      const gene = pris.some(function (autre) {
-        return cadre.left < autre.right && autre.left < cadre.right && cadre.top < autre.bottom && autre.top < cadre.bottom;
+      const libre = nom.places.some(function (place) {
+        nom.options.direction = place.cote;
+        nom.setLatLng(place.point);
+        const cadre = element.getBoundingClientRect();
+        const gene = pris.some(function (autre) {
+          return cadre.left < autre.right && autre.left < cadre.right && cadre.top < autre.bottom && autre.top < cadre.bottom;
+        });
+        if (!gene) { pris.push(cadre); }
+        return !gene;
       });
-      if (gene) { element.style.visibility = "hidden"; } else { pris.push(cadre); }
+      element.style.visibility = libre ? "" : "hidden";
     });
   }
 
@@ -132,7 +145,7 @@
   donnees.surcouches.forEach(function (surcouche) {
     const couche = L.featureGroup(
       surcouche.formes.map(function (forme) {
-        return L.polygon(forme.anneaux, { className: surcouche.classe, interactive: false });
+        return L.polygon(forme, { className: surcouche.classe, interactive: false });
       })
     );
     const etiquette = document.createElement("label");
@@ -144,7 +157,7 @@
     surcouches.hidden = false;
   });
 
-  function cadrer(couche) { carte.fitBounds(couche.getBounds(), { padding: [24, 24] }); }
+  function cadrer(couche) { carte.fitBounds(couche.getBounds(), { padding: [44, 36] }); }
   document.getElementById("voir-qpv").addEventListener("click", function () { cadrer(groupe); });
   document.getElementById("voir-tout").addEventListener("click", function () { cadrer(communes); });
   carte.on("zoomend moveend resize", degager);

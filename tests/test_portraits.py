@@ -1,0 +1,584 @@
+"""Portraits and index: what they say, in which words, and that nothing upstream can change what they are."""
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from html import unescape
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qpv_geo.errors import ConfigurationError, PublicationError
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.publish.frames import Frames
+from qpv_geo.publish.portraits.charts import Bar, bar_chart
+from qpv_geo.publish.portraits.classes import classes_of, quintiles
+from qpv_geo.publish.portraits.drawing import Labels, View
+from qpv_geo.publish.portraits.french import amount, file_size, gap, listing, measure, number
+from qpv_geo.publish.portraits.sections import plans_for, rows_on_paper, section_plans
+from qpv_geo.publish.portraits.typography import typeset
+from qpv_geo.settings import Settings
+from tests.portraying import full_frames, portray, snapshot_frames
+from tests.publishing import BESANCON, REGISTRY
+
+THIN, NBSP, MINUS = "\u202f", "\u00a0", "\u2212"
+ROOT = Path(__file__).parents[1]
+INLINE = {"a", "small", "span", "strong"}
+# Curved apostrophe, en dash.
+PLAIN = {0x2019: "'", 0x2013: "-"}
+MEGABYTE = 1024**2
+
+
+class Page(HTMLParser):
+    """A page taken apart: text, tags with attributes, what scripts hold."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self._texts: list[str] = []
+        self._inside = ""
+        self.html = path.read_text(encoding="utf-8")
+        self.feed(self.html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._texts.append("" if tag in INLINE else " ")
+        if tag in {"script", "style"}:
+            self._inside = tag
+            if tag == "script":
+                self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = "" if tag == self._inside else self._inside
+        self._texts.append("" if tag in INLINE else " ")
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif not self._inside:
+            self._texts.append(data)
+
+    @property
+    def text(self) -> str:
+        """What is read, with plain spaces, apostrophes and dashes in the place of all others."""
+        return " ".join("".join(self._texts).translate(PLAIN).split())
+
+    @property
+    def row_headings(self) -> set[str]:
+        """Of all tables, without the vintage behind."""
+        cells = re.findall(r'<th scope="row">(.*?)(?: <small>.*?)?</th>', self.html)
+        return {" ".join(unescape(cell).translate(PLAIN).split()) for cell in cells}
+
+    def attributes(self, tag: str, name: str) -> list[str]:
+        return [attrs[name] or "" for found, attrs in self.tags if found == tag and name in attrs]
+
+    def data(self) -> dict[str, object]:
+        return json.loads(self.scripts[0])
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(data_dir=tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def frames(settings: Settings) -> Frames:
+    return snapshot_frames(settings)
+
+
+@pytest.fixture(scope="module")
+def full(settings: Settings) -> Frames:
+    return full_frames(settings)
+
+
+@pytest.fixture(scope="module")
+def snapshot_pages(frames: Frames, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
+    return {path.stem: Page(path) for path in portray(tmp_path_factory.mktemp("snapshot"), frames)}
+
+
+@pytest.fixture(scope="module")
+def full_pages(full: Frames, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
+    written = portray(tmp_path_factory.mktemp("full"), full)
+    return {path.stem: Page(path) for path in written}
+
+
+def one_page(folder: Path, frames: Frames, code: str, registry: Registry = REGISTRY) -> Page:
+    written = portray(folder, frames, registry)
+    return next(Page(path) for path in written if path.stem == code)
+
+
+def with_status(frames: Frames, code: str, indicator: str, status: str) -> Frames:
+    """Take a value away and say why."""
+    statistics = frames["statistiques"].copy()
+    rows = (statistics["code"] == code) & (statistics["indicateur"] == indicator)
+    assert rows.any()
+    statistics.loc[rows, ["valeur", "statut"]] = [float("nan"), status]
+    return frames | {"statistiques": statistics}
+
+
+# ---------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (15603, 0, f"15{THIN}603"),
+        (1234567.891, 2, f"1{THIN}234{THIN}567,89"),
+        (0.285, 2, "0,29"),
+        (-0.04, 1, "0,0"),
+        (-4, 1, f"{MINUS}4,0"),
+        (999.5, 0, f"1{THIN}000"),
+    ],
+)
+def test_numbers_are_french(value: float, decimals: int, text: str) -> None:
+    assert number(value, decimals) == text
+
+
+@given(st.floats(-1e9, 1e9), st.integers(0, 3))
+def test_a_number_reads_back_as_its_rounding(value: float, decimals: int) -> None:
+    text = number(value, decimals).replace(THIN, "").replace(",", ".").replace(MINUS, "-")
+    assert abs(float(text) - value) <= 0.5 * 10**-decimals * (1 + 1e-6) + 1e-9
+
+
+def test_units_follow_values() -> None:
+    assert measure(46, "%") == f"46,0{THIN}%"
+    assert measure(15603, "habitants") == f"15{THIN}603 habitants"
+    assert amount(15603, "habitants") == f"15{THIN}603"
+    assert measure(10230, "€") == f"10{THIN}230{THIN}€"
+    assert measure(1.5, "") == "1,50"
+    assert gap(4, "%") == "+4,0 points"
+    assert gap(-1, "%") == f"{MINUS}1,0 point"
+    assert gap(0.0, "%") == "aucun"
+    assert file_size(1023) == "1\u202f023 octets"
+    assert file_size(221_184) == "216 Ko"
+    assert file_size(5 * MEGABYTE) == "5,0 Mo"
+    assert listing(["a", "b", "c"]) == "a, b et c"
+    assert (listing(["a"]), listing([])) == ("a", "")
+
+
+def test_punctuation_stays_with_its_word_and_markup_as_it_is() -> None:
+    html = (
+        """<p title="l'a : b">l'a&#39;b : b ; « c » ?</p><script>x ? y : 'z'</script><style>a : b</style>"""
+    )
+    bound = typeset(html)
+    assert f"l\u2019a\u2019b{NBSP}: b{THIN}; «{NBSP}c{NBSP}»{THIN}?" in bound
+    assert """title="l'a : b\"""" in bound
+    assert "<script>x ? y : 'z'</script><style>a : b</style>" in bound
+
+
+# ---------------------------------------------------------------- what fits where
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
+def test_no_class_is_empty_and_every_value_has_one(values: list[float]) -> None:
+    bounds = quintiles(values)
+    assert len(bounds) <= 4
+    assert all(low < high for low, high in pairwise(bounds))
+    found = np.searchsorted(bounds, values, side="right")
+    assert set(found) == set(range(len(bounds) + 1))
+
+
+def test_poverty_has_the_classes_of_the_gis_project() -> None:
+    poverty = next(i for i in REGISTRY.indicators if i.id == "taux_pauvrete_60")
+    classes = classes_of(poverty, [38, 55])
+    assert (classes.bounds, len(set(classes.colours))) == ((35, 40, 45, 50, 55), 6)
+    assert classes.labels[0] == f"Moins de 35{NBSP}%"
+    assert classes.colour(50) == classes.colours[4], "a bound belongs to the class above it"
+    assert classes.colour(49.9) == classes.colours[3]
+
+
+@given(st.lists(st.lists(st.integers(1, 3), max_size=30), max_size=9), st.integers(0, 60))
+def test_printed_rows_fit_and_no_row_more_would(heights: list[list[int]], room: int) -> None:
+    def height(most: int) -> int:
+        return sum(sum(section[:most]) for section in heights)
+
+    most = rows_on_paper(heights, room)
+    assert most == 1 or height(most) <= room
+    assert height(most + 1) > room or most >= max(map(len, heights), default=0)
+
+
+@given(st.lists(st.tuples(st.text("abc", min_size=1, max_size=12), st.floats(0, 300), st.floats(0, 200))))
+def test_labels_neither_overlap_nor_leave_the_map(wanted: list[tuple[str, float, float]]) -> None:
+    labels = Labels(300, 200)
+    for text, x, y in wanted:
+        labels.place(text, (x, y), 12)
+    boxes = [shapely.box(*box) for box in labels._taken]
+    assert all(box.within(shapely.box(-1e-9, -1e-9, 300.0001, 200.0001)) for box in boxes)
+    area = sum(box.area for box in boxes)
+    assert math.isclose(area, shapely.union_all(boxes).area, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_a_view_keeps_proportions_and_the_north_up() -> None:
+    view = View.around((1000, 2000, 1400, 2100), 400, 300)
+    assert view.scale == 1
+    assert view.point(shapely.Point(1000, 2050)) == (0, 150)
+    assert view.point(shapely.Point(1000, 2150)) == (0, 50), "north is up"
+    assert view.path(shapely.box(1000, 2000, 1400, 2100)) == "M400,200 400,100 0,100 0,200Z"
+    assert View.around((0, 0, 10, 10), 400, 300, least=1200).scale == pytest.approx(1 / 3)
+    assert view.scale_bar() == (100, 100)
+
+
+def test_a_chart_says_all_its_bars() -> None:
+    svg = bar_chart(
+        "Taux <b>", [Bar("A & B", 50.0, "50 %", strong=True), Bar("C", None, "secret statistique")]
+    )
+    assert 'role="img"' in svg
+    assert 'aria-label="Taux &lt;b&gt;. A &amp; B 50 % ; C secret statistique."' in svg
+    assert svg.count('class="bar fort"') == 1
+    assert "secret statistique</text>" in svg
+    assert not re.search(r"<script|<style|<!--|pygal|http(?!://www\.w3\.org/2000/svg)", svg)
+
+
+# ---------------------------------------------------------------- the release without network
+
+
+def test_one_page_for_each_qpv_and_an_index(frames: Frames, tmp_path: Path) -> None:
+    written = portray(tmp_path, frames)
+    codes = [*frames["qpv"]["code_qp"], "index"]
+    assert written == [tmp_path / "portraits" / f"{code}.html" for code in codes]
+    assert sorted(tmp_path.rglob("*.*")) == sorted(written)
+
+
+def test_figures_of_planoise(snapshot_pages: dict[str, Page]) -> None:
+    page = snapshot_pages["QN02503M"]
+    assert f"15{THIN}603" in page.html
+    assert f"55,0{THIN}%" in page.html
+    assert "QN02503M Besançon, Grand Besançon Métropole" in page.text
+    assert "115,9 ha" in page.text
+
+
+def test_contract_and_insee_differ_where_they_do(snapshot_pages: dict[str, Page]) -> None:
+    orchamps = snapshot_pages["QN02502M"]
+    assert "Taux de pauvreté 46,0 % 50,0 % (2021) +4,0 points" in orchamps.text
+    assert "l'INSEE publie 50,0 % (2021), le contrat indique 46,0 %" in orchamps.text
+    planoise = snapshot_pages["QN02503M"].text
+    assert "Taux de pauvreté 55,0 % 55,0 % (2021) aucun" in planoise
+    assert "le contrat indique" not in planoise
+
+
+def test_every_page_says_where_it_comes_from(snapshot_pages: dict[str, Page]) -> None:
+    for page in snapshot_pages.values():
+        assert (
+            "Instantané livré avec le logiciel, du 15 janvier 2026, contours de communes généralisés."
+            in page.text
+        )
+        assert (
+            "INSEE, Population municipale des QPV (recensement 2020), mise à jour du 1er août 2024"
+            in page.text
+        )
+        assert "Licence Ouverte 2.0 (Etalab)" in page.text
+        assert "qui ne l'ont ni approuvée ni cautionnée" in page.text
+        assert "site injoignable : délai dépassé" in page.text
+        assert page.attributes("html", "lang") == ["fr"]
+
+
+def test_objectives_and_principles_of_the_contract(snapshot_pages: dict[str, Page]) -> None:
+    assert BESANCON.contrat is not None
+    for page in snapshot_pages.values():
+        for objective in BESANCON.contrat.objectifs:
+            assert objective.titre in page.text
+            assert all(action in page.text for action in objective.actions)
+        assert "approche territoriale, approche partenariale, approche globale" in page.text
+    for district in BESANCON.contrat.quartiers_fragiles:
+        assert f"{district.nom} ({district.lib_com})" in snapshot_pages["index"].text
+
+
+def test_what_is_missing_is_said_to_be_missing_and_why(snapshot_pages: dict[str, Page]) -> None:
+    page = snapshot_pages["QN02517N"]
+    for title in ("Emploi et activité économique", "Éducation", "Logement", "Santé et droits"):
+        assert f"{title} Aucune donnée dans cette publication" in page.text
+    assert "complémentaire santé solidaire (01-01-2025) (source non lue par cette version)" in page.text
+    assert "quartier entré dans la géographie prioritaire en 2024" in page.text
+    assert (
+        "Pas de superposition des contours de 2015 et de 2024 : source non lue par cette version" in page.text
+    )
+    assert "non disponible : la source ne donne pas de valeur" in page.text
+
+
+def test_a_source_that_was_asked_for_in_vain_is_named_with_its_reason(frames: Frames, tmp_path: Path) -> None:
+    sources = frames["sources"].copy()
+    absent = sources.iloc[0].copy()
+    absent["source"], absent["etat"], absent["motif"] = (
+        "insee_cnam",
+        "absente",
+        "site injoignable : erreur 503.",
+    )
+    sources = pd.concat([sources, absent.to_frame().T], ignore_index=True)
+    page = one_page(tmp_path, frames | {"sources": sources}, "QN02503M")
+    assert "complémentaire santé solidaire (01-01-2025) (site injoignable : erreur 503)" in page.text
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("secret", "secret statistique"),
+        ("non_disponible", "non disponible"),
+        ("non_significatif", "non significatif"),
+    ],
+)
+def test_a_missing_value_has_its_reason_everywhere(
+    frames: Frames, tmp_path: Path, status: str, words: str
+) -> None:
+    changed = with_status(frames, "QN02503M", "taux_pauvrete_60", status)
+    written = {path.stem: Page(path) for path in portray(tmp_path, changed)}
+    page, index = written["QN02503M"], written["index"]
+    assert f"métropolitain (2021) {words}" in page.text, "the table"
+    assert f"{words} : " in page.text, "what it means"
+    assert f"Planoise {words}" in " ".join(page.attributes("svg", "aria-label")), "the chart"
+    indicators = index.data()["indicateurs"]
+    assert indicators["taux_pauvrete_60"]["valeurs"]["QN02503M"] == {
+        "texte": words,
+        "valeur": None,
+        "classe": "absent",
+    }
+    assert indicators["taux_pauvrete_60"]["legende"][-1]["texte"] == f"Sans valeur : {words}"
+    cells = [attrs for tag, attrs in index.tags if tag == "td" and attrs.get("class") == "absent"]
+    assert [cell["data-tri"] for cell in cells] == [""], "sorted after all values"
+
+
+def test_an_estimate_is_labelled(frames: Frames, tmp_path: Path) -> None:
+    statistics = frames["statistiques"].copy()
+    rows = (statistics["code"] == "QN02503M") & (statistics["indicateur"] == "population_municipale")
+    statistics.loc[rows, "statut"] = "estimation"
+    page = one_page(tmp_path, frames | {"statistiques": statistics}, "QN02503M")
+    assert "15 603 (estimation)" in page.text
+
+
+# ---------------------------------------------------------------- a release that lacks nothing
+
+
+def test_every_section_has_its_indicators_and_its_comparisons(full_pages: dict[str, Page]) -> None:
+    page = full_pages["QN02503M"]
+    for indicator in REGISTRY.indicators:
+        assert (indicator.label in page.row_headings) == ("qpv" in indicator.zones), indicator.id
+    assert "Besançon Grand Besançon Métropole Doubs Ensemble des QPV" in page.text
+    assert "Aucune donnée" not in page.text
+    drawings = " ".join(page.attributes("svg", "aria-label"))
+    assert "Ensemble des QPV" in drawings
+    assert "Grand Besançon Métropole" in drawings
+
+
+def test_the_map_draws_what_the_release_has(full_pages: dict[str, Page], full: Frames) -> None:
+    page = full_pages["QN02503M"]
+    kinds = Counter(page.attributes("path", "class"))
+    # One more of each is in the legend.
+    assert kinds["qpv"] == kinds["bande"] == 2
+    assert kinds["ancien"] == 2
+    assert kinds["iris"] > 5
+    assert "Bande de 500 m (TVA à taux réduit)" in page.text
+    assert "Bande de 300 m (TVA à taux réduit)" in full_pages["QN02517N"].text
+    alternative = page.attributes("svg", "aria-label")[0]
+    assert alternative.startswith("Carte du quartier Planoise, au nord en haut, sur les communes ")
+    assert alternative.endswith("avec la bande qui l'entoure, les contours de 2015, les IRIS.")
+    assert len(full["qpv_2015"]) == 4
+
+
+def test_evolution_is_told_in_shares(full_pages: dict[str, Page], full: Frames) -> None:
+    pieces = full["evolution_2015_2024"]
+    own = pieces[(pieces["code_qp"] == "QN02503M") & (pieces["nature"] == "conserve")].iloc[0]
+    text = full_pages["QN02503M"].text
+    kept, share = number(own["surface_m2"] / 10_000, 1), number(own["part_2024"], 1)
+    assert f"Conservé Planoise {own['code_qp_2015']} {kept} ha {share} % du quartier 2024" in text
+    assert f"Sorti en 2024 Planoise {own['code_qp_2015']}" in text
+    assert "Entré en 2024 16,8 ha 100,0 % du quartier 2024" in full_pages["QN02517N"].text
+
+
+def test_facilities_are_counted_in_and_around(full_pages: dict[str, Page], full: Frames) -> None:
+    counts = full["equipements"]
+    own = counts[(counts["code_qp"] == "QN02503M") & (counts["libelle"] == "Pharmacie")]
+    inside, around = own.sort_values("perimetre", ascending=False)["nombre"]
+    assert around >= inside > 0
+    assert f"Pharmacie {inside} {around}" in full_pages["QN02503M"].text
+
+
+def test_only_values_of_one_vintage_are_compared(full: Frames, tmp_path: Path) -> None:
+    statistics = full["statistiques"].copy()
+    rows = (statistics["zone"] == "commune") & (statistics["indicateur"] == "taux_pauvrete_60")
+    assert rows.any()
+    statistics.loc[rows, ["millesime", "valeur", "statut"]] = ["2019", 12.3, "ok"]
+    page = one_page(tmp_path, full | {"statistiques": statistics}, "QN02503M")
+    assert "métropolitain (2021) 55,0 % non publié-" in page.text
+
+
+def test_the_latest_vintage_is_shown(frames: Frames, tmp_path: Path) -> None:
+    statistics = frames["statistiques"]
+    newer = statistics[statistics["indicateur"] == "taux_pauvrete_60"].assign(millesime="2022", valeur=61.5)
+    changed = frames | {"statistiques": pd.concat([newer, statistics], ignore_index=True)}
+    page = one_page(tmp_path, changed, "QN02503M")
+    assert "métropolitain (2022) 61,5 %" in page.text
+
+
+def test_a_theme_that_nobody_foresaw_gets_its_section(frames: Frames, tmp_path: Path) -> None:
+    template = REGISTRY.indicators[0]
+    new = template.model_copy(
+        update={"id": "acces_numerique", "theme": "Numérique", "label": "Foyers raccordés à la fibre"}
+    )
+    registry = Registry.model_construct(indicators=(*REGISTRY.indicators, new))
+    rows = frames["statistiques"][frames["statistiques"]["indicateur"] == template.id]
+    rows = rows.assign(indicateur=new.id, valeur=321.0)
+    changed = frames | {"statistiques": pd.concat([frames["statistiques"], rows], ignore_index=True)}
+    page = one_page(tmp_path, changed, "QN02503M", registry)
+    assert "Numérique Numérique : Planoise Indicateur Planoise Foyers raccordés à la fibre" in page.text
+    assert [plan.title for plan in plans_for(registry)][-1] == "Numérique"
+
+
+def test_sizes(full: Frames, tmp_path: Path) -> None:
+    for path in portray(tmp_path, full):
+        assert path.stat().st_size < (6 * MEGABYTE if path.stem == "index" else 400 * 1024)
+
+
+def test_a_count_is_drawn_as_circles_and_a_rate_as_colours(full_pages: dict[str, Page]) -> None:
+    indicators = full_pages["index"].data()["indicateurs"]
+    population = indicators["population_municipale"]
+    radius = {code: value["rayon"] for code, value in population["valeurs"].items()}
+    assert radius["QN02503M"] == max(radius.values())
+    ratio = (radius["QN02502M"] / radius["QN02503M"]) ** 2
+    assert ratio == pytest.approx(3194 / 15603, abs=0.01), "areas of circles are as the counts"
+    poverty = indicators["taux_pauvrete_60"]
+    colours = {entry["couleur"] for entry in poverty["legende"] if "couleur" in entry}
+    assert {value["couleur"] for value in poverty["valeurs"].values()} <= colours
+
+
+def test_downloads_lead_to_every_file(frames: Frames, tmp_path: Path) -> None:
+    files = (
+        "qpv_besancon.gpkg",
+        "csv/qpv.csv",
+        "geojson/qpv.geojson",
+        "geoparquet/qpv.parquet",
+        "rapport.html",
+    )
+    for name in files[:-1]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x" * 2048)
+    index = Page(portray(tmp_path, frames, files=files)[-1])
+    links = [link for link in index.attributes("a", "href") if link.startswith("../")]
+    assert sorted(links) == sorted(f"../{name}" for name in files)
+    assert "qpv.csv Quartiers prioritaires (QPV 2024), 2 Ko" in index.text
+    saved = [attrs["href"] for tag, attrs in index.tags if tag == "a" and "download" in attrs]
+    assert "../rapport.html" not in saved
+    assert len(saved) == 4
+
+
+# ---------------------------------------------------------------- what upstream must not do
+
+
+HOSTILE = '</script><script>alert("1")</script>" onmouseover="x" <img src=x onerror=y> & « é »'
+
+
+def test_upstream_text_stays_text(full: Frames, full_pages: dict[str, Page], tmp_path: Path) -> None:
+    changed = dict(full)
+    for layer, column in (
+        ("qpv", "lib_qp"),
+        ("qpv", "nom_contrat"),
+        ("qpv", "lib_com_calcule"),
+        ("communes", "nom_com"),
+        ("epci", "nom_epci"),
+        ("iris", "nom_iris"),
+        ("qpv_2015", "nom_qp"),
+        ("evolution_2015_2024", "nom_qp_2015"),
+        ("equipements", "libelle"),
+        ("sources", "mention"),
+        ("sources", "motif"),
+        ("contrat_de_ville", "libelle"),
+        ("statistiques", "millesime"),
+    ):
+        changed[layer] = changed[layer].assign(**{column: HOSTILE})
+    registry = Registry.model_construct(
+        indicators=tuple(
+            i.model_copy(update={"label": HOSTILE, "unit": HOSTILE}) for i in REGISTRY.indicators
+        )
+    )
+    for path in portray(tmp_path, changed, registry):
+        page, sound = Page(path), full_pages[path.stem]
+        assert Counter(tag for tag, _ in page.tags)["script"] == len(sound.scripts)
+        assert Counter(tag for tag, _ in page.tags)["img"] == 0
+        assert not [attrs for _, attrs in page.tags if any(name.startswith("on") for name in attrs)]
+        plain = HOSTILE.replace("« é »", f"«{NBSP}é{NBSP}»")
+        assert " ".join(plain.split()) in page.text
+    assert page.data()["qpv"][0]["nom"] == HOSTILE
+    assert page.scripts[1:] == sound.scripts[1:], "the scripts hold nothing from upstream"
+
+
+@pytest.mark.parametrize("stem", ["QN02503M", "index"])
+def test_pages_need_nothing_but_themselves(full_pages: dict[str, Page], stem: str) -> None:
+    page = full_pages[stem]
+    loading = [
+        (tag, attrs)
+        for tag, attrs in page.tags
+        if tag in {"img", "iframe", "object", "embed", "audio", "video", "source"}
+        or (tag == "script" and "src" in attrs)
+    ]
+    assert loading == []
+    assert page.attributes("link", "href") == ["data:,"]
+    styles = re.findall(r"<style.*?</style>", page.html, re.DOTALL)
+    assert not [found for style in styles for found in re.findall(r"url\(|@import", style)]
+    assert "sourceMappingURL" not in page.html
+
+
+@pytest.mark.parametrize("stem", ["QN02503M", "index"])
+def test_every_drawing_has_an_alternative_and_every_id_is_unique(
+    full_pages: dict[str, Page], stem: str
+) -> None:
+    page = full_pages[stem]
+    for tag, attrs in page.tags:
+        if tag == "svg":
+            assert attrs.get("aria-hidden") == "true" or (
+                attrs.get("role") == "img" and attrs.get("aria-label")
+            )
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    targets = page.attributes("section", "aria-labelledby") + page.attributes("div", "aria-labelledby")
+    assert set(targets) <= set(ids)
+
+
+def test_same_release_same_bytes_whatever_the_process_and_the_day(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from qpv_geo.settings import Settings; "
+        "from tests.portraying import full_frames, portray; folder = Path(sys.argv[1]); "
+        "portray(folder, full_frames(Settings(data_dir=folder)))"
+    )
+    contents = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        subprocess.run([sys.executable, "-c", code, str(folder)], check=True, env=environment, cwd=ROOT)
+        contents.append({path.name: path.read_bytes() for path in (folder / "portraits").iterdir()})
+    assert contents[0] == contents[1]
+    today = datetime.now(tz=UTC).date().isoformat()
+    assert not [name for name, page in contents[0].items() if today.encode() in page]
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(frames: Frames, tmp_path: Path) -> None:
+    (tmp_path / "portraits").write_text("a file in the place of the folder")
+    with pytest.raises(PublicationError, match=r"portraits: the portraits cannot be written"):
+        portray(tmp_path, frames)
+
+
+def test_sections_that_are_not_valid_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "sections.toml"
+    path.write_text('[emploi]\ntitle = "Emploi"\nthemes = []\n', encoding="utf-8")
+    with pytest.raises(
+        ConfigurationError, match=r"sections\.toml: the sections of portraits are not valid(?s:.*)themes"
+    ):
+        section_plans(path)
+
+
+def test_a_territory_without_contract_has_pages_all_the_same(frames: Frames, tmp_path: Path) -> None:
+    territory = BESANCON.model_copy(update={"contrat": None})
+    bare = {name: frame for name, frame in frames.items() if name != "contrat_de_ville"}
+    bare["qpv"] = frames["qpv"].assign(nom_contrat=None)
+    for path in portray(tmp_path, bare, territory=territory):
+        assert "Contrat de ville" not in Page(path).text

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Container, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
@@ -137,6 +138,27 @@ def published_layers(registry: Registry) -> dict[str, Layer]:
         except ValidationError as error:
             raise ConfigurationError(f"indicators of the registry as columns of {name}: {error}") from error
     return layers
+
+
+def as_held(layers: Mapping[str, Layer], spatial: Container[str]) -> dict[str, Layer]:
+    """Return the declarations as a release holds them.
+
+    A layer whose optional geometry nobody has is a table: a spatial layer without any geometry is an error to
+    GIS software that checks a GeoPackage.
+
+    Parameters
+    ----------
+    layers
+        As `published_layers` returns them.
+    spatial
+        Names of the layers that have geometries.
+    """
+    return {
+        name: layer.model_copy(update={"geometry": None})
+        if layer.geometry_optional and name not in spatial
+        else layer
+        for name, layer in layers.items()
+    }
 
 
 def _indicator_fields(indicator: Indicator) -> dict[str, LayerField]:

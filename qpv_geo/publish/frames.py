@@ -39,7 +39,8 @@ def conform(frames: Mapping[str, pd.DataFrame], layers: Mapping[str, Layer], eps
     Returns
     -------
     dict
-        By layer, the declared columns in their order (and `geom`): text as str or None (an empty text is a
+        By layer, the declared columns in their order (and `geom`; a layer whose geometry is optional and that
+        has none at all is a table, see `fields.as_held`): text as str or None (an empty text is a
         missing one), ``Int64``, ``float64``, ``boolean``, ``datetime64[s]``, ``datetime64[ms, UTC]`` in whole
         seconds. Rows keep their order.
 
@@ -82,11 +83,9 @@ def _conform_layer(frame: pd.DataFrame, layer: Layer, epsg: int, problems: list[
         data[name] = _conform_column(frame[name].reset_index(drop=True), field.type, where, problems)
     result = pd.DataFrame(data)
     _check_key(result, layer, problems)
-    return (
-        _with_geometry(result, frame, layer, epsg, problems)
-        if isinstance(frame, gpd.GeoDataFrame)
-        else result
-    )
+    if not isinstance(frame, gpd.GeoDataFrame) or (layer.geometry_optional and frame.geometry.isna().all()):
+        return result
+    return _with_geometry(result, frame, layer, epsg, problems)
 
 
 def _check_key(result: pd.DataFrame, layer: Layer, problems: list[str]) -> None:

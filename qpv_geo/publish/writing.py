@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import geopandas as gpd
 import pandas as pd
 
 from qpv_geo import __version__
@@ -11,7 +12,7 @@ from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.publish.compare import Written
 from qpv_geo.publish.datapackage import write_datapackage
-from qpv_geo.publish.fields import published_layers
+from qpv_geo.publish.fields import as_held, published_layers
 from qpv_geo.publish.fingerprint import environment
 from qpv_geo.publish.frames import conform
 from qpv_geo.publish.geojson import to_wgs84, write_geojson
@@ -70,6 +71,8 @@ def write_release(
     raws, territory, registry = making.raws, making.territory, making.registry
     declared = published_layers(registry)
     conformed = conform(layers, declared, territory.epsg)
+    spatial = {name for name, frame in conformed.items() if isinstance(frame, gpd.GeoDataFrame)}
+    declared = as_held(declared, spatial)
     rounded, found = to_wgs84(conformed, declared)
     checks = [*checks, *found]
     provenance = {

@@ -139,7 +139,7 @@ def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartograph
 
 
 def _chosen(refs: Mapping[str, LayerRef], names: Sequence[str], content: Content) -> tuple[LayerRef, ...]:
-    return tuple(refs[name] for name in names if content.spatial(name) is not None)
+    return tuple(refs[name] for name in names if content.is_drawn(name))
 
 
 def _scale(refs: Mapping[str, LayerRef]) -> str:

@@ -5,14 +5,16 @@ from fnmatch import fnmatchcase
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qpv_geo.errors import ConfigurationError
 
 _CARTOGRAPHY = Path(__file__).with_name("cartography.toml")
-_COLOR = r"^#[0-9a-f]{6}$"
+
+
+Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 
 
 class _Frozen(BaseModel):
@@ -25,7 +27,7 @@ class Outline(_Frozen):
     `thin` is the width at scales smaller than 1:50 000, where small polygons would be all border.
     """
 
-    color: str = Field(pattern=_COLOR)
+    color: Color
     width: float = Field(gt=0)
     thin: float | None = Field(default=None, gt=0)
     dash: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?(;\d+(\.\d+)?)+$")
@@ -37,7 +39,7 @@ class Hatch(_Frozen):
     angle: float
     distance: float = Field(gt=0)
     width: float = Field(gt=0)
-    color: str = Field(pattern=_COLOR)
+    color: Color
 
 
 class Rule(_Frozen):
@@ -59,7 +61,7 @@ class Rule(_Frozen):
 
     label: str = ""
     filter: str = ""
-    fill: str | None = Field(default=None, pattern=_COLOR)
+    fill: Color | None = None
     opacity: float = Field(default=1.0, gt=0, le=1)
     hatches: tuple[Hatch, ...] = ()
     outlines: tuple[Outline, ...] = ()
@@ -87,7 +89,7 @@ class Label(_Frozen):
 
     expression: str
     size: float = Field(gt=0)
-    color: str = Field(default="#1a1a1a", pattern=_COLOR)
+    color: Color = "#1a1a1a"
     bold: bool = False
     italic: bool = False
     farthest: int = Field(default=0, ge=0)
@@ -152,7 +154,7 @@ class Choropleth(_Frozen):
     heading: str
     unit: str
     breaks: tuple[float, ...] = Field(min_length=1)
-    colors: tuple[str, ...]
+    colors: tuple[Color, ...]
     outline: Outline
     missing: dict[str, Missing]
 
@@ -220,7 +222,7 @@ class Cartography(_Frozen):
     groups: tuple[Group, ...]
     choropleth: Choropleth
     layers: dict[str, LayerLook]
-    values: dict[str, Words]
+    vocabulary: dict[str, Words]
     atlas: Atlas
     base_map: BaseMap
     scales: tuple[int, ...]
@@ -243,7 +245,7 @@ class Cartography(_Frozen):
     def words_of(self, layer: str, field: str) -> dict[str, str]:
         """Return the French words for the coded values of a field; empty if it has none."""
         name = f"{layer}.{field}"
-        for words in self.values.values():
+        for words in self.vocabulary.values():
             if any(fnmatchcase(name, pattern) for pattern in words.fields):
                 return words.words
         return {}

@@ -74,8 +74,13 @@ class Content:
         frame = self.frames.get(name)
         return frame if isinstance(frame, gpd.GeoDataFrame) else None
 
+    def is_drawn(self, name: str) -> bool:
+        """Tell whether a layer is there with at least one geometry; contours that nobody has are empty."""
+        frame = self.spatial(name)
+        return frame is not None and bool(frame.geometry.notna().any())
+
     def bounds(self, name: str) -> Bounds:
-        """Return west, south, east, north of a spatial layer, in metres to the millimetre."""
+        """Return west, south, east, north of a drawn layer, in metres to the millimetre."""
         return rounded(self.frames[name].total_bounds)
 
 

@@ -21,10 +21,11 @@ _TABLES = "Tables"
 
 @dataclass(frozen=True)
 class ProjectLayer(LayerRef):
-    """A layer or table of the GeoPackage in the project; `bounds` is None for a table."""
+    """A layer or table of the GeoPackage in the project; `bounds` is None where there is nothing to draw."""
 
     abstract: str
     style: Style
+    spatial: bool
     bounds: Bounds | None
     visible: bool
     provider: str = "ogr"
@@ -139,7 +140,7 @@ def _project(content: Content) -> Project:
 
 
 def _member(name: str, style: Style, content: Content, look: Cartography) -> ProjectLayer:
-    spatial = content.spatial(name) is not None
+    drawn = content.is_drawn(name)
     return ProjectLayer(
         id=_id(content.territory, name),
         name=name,
@@ -147,8 +148,9 @@ def _member(name: str, style: Style, content: Content, look: Cartography) -> Pro
         source=f"./{geopackage_name(content.territory.id)}|layername={name}",
         abstract=content.layers[name].abstract,
         style=style,
-        bounds=content.bounds(name) if spatial else None,
-        visible=spatial and look.layers[name].visible,
+        spatial=content.spatial(name) is not None,
+        bounds=content.bounds(name) if drawn else None,
+        visible=drawn and look.layers[name].visible,
     )
 
 
@@ -166,14 +168,14 @@ def _around(bounds: Bounds) -> Bounds:
 def _groups(members: Mapping[str, ProjectLayer], look: Cartography) -> tuple[Branch, ...]:
     """Return the groups that have a layer, and one of tables, in the order of the cartography.
 
-    A drawn layer that this release has without geometry is among the tables.
+    A spatial layer that this release has without any geometry is among the tables.
     """
-    spatial = {name for name, layer in members.items() if layer.bounds}
+    drawn = {name for name, layer in members.items() if layer.bounds}
     groups = [
-        Branch(group.title, group.expanded, tuple(members[name] for name in group.layers if name in spatial))
+        Branch(group.title, group.expanded, tuple(members[name] for name in group.layers if name in drawn))
         for group in look.groups
     ]
-    tables = tuple(layer for name, layer in members.items() if name not in spatial)
+    tables = tuple(layer for name, layer in members.items() if name not in drawn)
     groups.append(Branch(_TABLES, expanded=False, layers=tables))
     return tuple(group for group in groups if group.layers)
 

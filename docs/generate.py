@@ -7,6 +7,7 @@ from qpv_geo.sources.catalogue import (
     DataGouvAddress,
     InseePageAddress,
     Source,
+    TerritoryFileAddress,
     load_catalogue,
 )
 
@@ -58,18 +59,27 @@ def _section(source: Source) -> str:
         "",
         f"*{source.title}*, {source.publisher}. {_use(source).capitalize()}, {_evidence(source)}.",
         "",
-        f"- Page: <{source.page}>",
+        *([f"- Page: <{source.page}>"] if source.page else []),
         f"- Address: {_address(source)}",
-        f"- Downloads may touch: {', '.join(f'`{host}`' for host in source.hosts)}",
-        f"- In a mirror: {', '.join(f'`{path}`' for path in source.mirror) or 'not laid out'}",
-        f"- Format: {source.format}, at most {source.max_bytes // 1024**2} MiB",
-        f"- Vintage {source.vintage}, edition of {source.published}",
     ]
+    if source.alternative_to:
+        lines.append(
+            f"- Second choice, asked for if [`{source.alternative_to}`](#{source.alternative_to}) is absent"
+        )
+    if source.hosts:
+        lines += [
+            f"- Downloads may touch: {', '.join(f'`{host}`' for host in source.hosts)}",
+            f"- In a mirror: {', '.join(f'`{path}`' for path in source.mirror) or 'not laid out'}",
+            f"- Format: {source.format}, at most {source.max_bytes // 1024**2} MiB",
+            f"- Vintage {source.vintage}, edition of {source.published}",
+        ]
     if source.member:
         lines.append(f"- File in the archive, or sheet of the workbook: `{source.member}`")
     lines += [f"- File for zones `{zone}`: `{member}`" for zone, member in source.members.items()]
     if source.dictionary:
         lines.append(f"- Dictionary in the archive: `{source.dictionary}`")
+    if source.masks:
+        lines.append(f"- Columns that mask values: {_spellings(source.masks)}")
     if source.key:
         lines.append(f"- Key: {_spellings(source.key)}")
     if source.columns:
@@ -89,6 +99,8 @@ def _address(source: Source) -> str:
             return f"data.gouv.fr, the resource of dataset `{dataset}` that matches `{pattern}`"
         case InseePageAddress(page=page, pattern=pattern):
             return f"the link of INSEE's page {page} that matches `{pattern}`"
+        case TerritoryFileAddress(key=key):
+            return f"the file that `{key}` of the territory's configuration names"
         case plain:
             return f"`{plain.url}`"
 

@@ -1,5 +1,6 @@
 """The sources of a run, fetched concurrently: only this touches the network, only this is tried again."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
@@ -11,10 +12,11 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from flows.job import Job
-from qpv_geo.errors import SourceUnavailableError
-from qpv_geo.sources.catalogue import Source
+from flows.progress import ProgressArtifact
+from qpv_geo.errors import SourceContentError, SourceUnavailableError
 from qpv_geo.sources.fetch import Progress, fall_back, fetch_primary
-from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.plan import Wanted, first_choices, ignored, second_choices
+from qpv_geo.sources.raw import RawFile, way_out
 
 Raws = dict[str, RawFile | None]
 
@@ -25,32 +27,50 @@ progress_listener: ContextVar[Progress | None] = ContextVar("progress_listener",
 def fetch_in_threads(job: Job) -> Raws:
     """Fetch every source that the pipeline reads, in plain threads.
 
+    Returns
+    -------
+    dict
+        By key (see `plan.Wanted`); None for an optional source that could not be had, or is ignored.
+
     Raises
     ------
     SourceUnavailableError
         If a required source can be had from nowhere.
     SourceContentError
         If a source was reached and sent something else than what is declared.
+    ConfigurationError
+        If the territory ignores a source that is required, or declares a file that is not there.
     """
-    sources = list(job.catalogue.used())
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        attempts = [pool.submit(copy_context().run, _ask, source, job) for source in sources]
-    return {
-        source.id: _settle(source, job, attempt.result)
-        for source, attempt in zip(sources, attempts, strict=True)
-    }
+    return _fetch(job, _in_threads)
 
 
 def fetch_as_tasks(job: Job) -> Raws:
     """Fetch every source as a Prefect task of its own; raises as `fetch_in_threads` does."""
-    if job.policy.offline:
-        return fetch_in_threads(job)
-    sources = list(job.catalogue.used())
-    futures = [fetch.submit(source, job) for source in sources]
+    return _fetch(job, _in_threads if job.policy.offline else _as_tasks)
+
+
+def _fetch(job: Job, together: Callable[[list[Wanted], Job], Raws]) -> Raws:
+    """Fetch the first choices, then the second choices of those that could not be had."""
+    raws: Raws = dict.fromkeys(ignored(job.catalogue, job.territory))
+    raws |= together(first_choices(job.catalogue, job.territory), job)
+    return raws | together(second_choices(job.catalogue, job.territory, raws), job)
+
+
+def _in_threads(choices: list[Wanted], job: Job) -> Raws:
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        attempts = [pool.submit(copy_context().run, _ask, wanted, job) for wanted in choices]
+    return {
+        wanted.key: _settle(wanted, job, attempt.result)
+        for wanted, attempt in zip(choices, attempts, strict=True)
+    }
+
+
+def _as_tasks(choices: list[Wanted], job: Job) -> Raws:
+    futures = [fetch.submit(wanted, job) for wanted in choices]
     raws: Raws = {}
-    for source, future in zip(sources, futures, strict=True):
+    for wanted, future in zip(choices, futures, strict=True):
         future.wait()
-        raws[source.id] = _settle(source, job, future.result)
+        raws[wanted.key] = _settle(wanted, job, future.result)
     return raws
 
 
@@ -60,26 +80,35 @@ def _is_worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any
 
 
 @task(
-    task_run_name="fetch-{source.id}",
+    task_run_name="fetch-{wanted.key}",
     retries=1,
     retry_delay_seconds=5,
     retry_condition_fn=_is_worth_another_try,
     cache_policy=NO_CACHE,
 )
-def fetch(source: Source, job: Job) -> RawFile:
+def fetch(wanted: Wanted, job: Job) -> RawFile:
     """Ask one official address."""
-    raw = _ask(source, job)
-    get_run_logger().info("%s: %s, %d bytes, %s", source.id, raw.path.name, raw.size, raw.origin)
+    shown, started = ProgressArtifact(wanted.key, progress_listener.get()), time.monotonic()
+    raw = fetch_primary(wanted.source, wanted.territory, job.settings, job.policy, shown)
+    shown.finish(raw.size)
+    seconds = time.monotonic() - started
+    get_run_logger().info(
+        "%s: %s, %d bytes, %s, %.1f s", wanted.key, raw.path.name, raw.size, raw.origin, seconds
+    )
     return raw
 
 
-def _ask(source: Source, job: Job) -> RawFile:
-    return fetch_primary(source, job.territory, job.settings, job.policy, progress_listener.get())
+def _ask(wanted: Wanted, job: Job) -> RawFile:
+    return fetch_primary(wanted.source, wanted.territory, job.settings, job.policy, progress_listener.get())
 
 
-def _settle(source: Source, job: Job, result: Callable[[], RawFile]) -> RawFile | None:
+def _settle(wanted: Wanted, job: Job, result: Callable[[], RawFile]) -> RawFile | None:
     """Take what came, or the fallback of a source that could not be reached; anything else stops the run."""
     try:
         return result()
     except SourceUnavailableError as error:
-        return fall_back(source, job.territory, job.settings, job.policy, error.reason)
+        return fall_back(wanted.source, wanted.territory, job.settings, job.policy, error.reason)
+    except SourceContentError as error:
+        if advice := way_out(wanted.source):
+            raise SourceContentError(f"{error}. Or {advice}") from error
+        raise

@@ -138,7 +138,8 @@ def sources_check(territory: TerritoryName = "besancon", data: DataDir = None) -
     for column in ("id", "reachable", "last modified", "address", "what differs"):
         table.add_column(column, overflow="fold")
     failed = False
-    for source in load_catalogue().sources:
+    # The territory's own files have no address.
+    for source in (source for source in load_catalogue().sources if source.hosts):
         result = probe(source, about, settings)
         failed |= source.required and not (result.reachable and not result.differences)
         modified = result.last_modified.date().isoformat() if result.last_modified else ""

@@ -96,12 +96,17 @@ class Bands(_Frozen):
 
 
 class ContourFile(_Frozen):
-    """A contour file of the metropolis: GeoPackage, GeoJSON or Shapefile.
+    """A contour file of the metropolis: GeoPackage, GeoJSON or Shapefile (bare or zipped).
 
     Attributes
     ----------
     chemin
         Path, relative to the territory's file (see `Territory.locate`).
+    mise_a_jour
+        Date of the contours, published as that of any other source: a file's own date is lost when it is
+        copied.
+    producteur
+        Who made it, if not the publisher of the territory's release.
     crs
         CRS of its coordinates (``EPSG:2154``), needed only if the file does not declare it.
     champ_nom
@@ -111,6 +116,8 @@ class ContourFile(_Frozen):
     """
 
     chemin: str = Field(min_length=1)
+    mise_a_jour: date
+    producteur: str | None = None
     crs: str | None = Field(default=None, pattern=r"^EPSG:\d{4,5}$")
     champ_nom: str = "nom"
     couche: str | None = None
@@ -166,6 +173,8 @@ class Territory(_Frozen):
     sliver_share, sliver_area
         A QPV belongs to a commune when their overlap is more than this share of the QPV and more than this
         area (square metres); a smaller overlap comes from contours that do not quite match.
+    sources_ignorees
+        Optional sources that are not asked for: a release can be made although one of them is broken.
     contact
         Whom users may ask; without it, the EPCI is named alone.
     bandes
@@ -186,6 +195,7 @@ class Territory(_Frozen):
     sliver_share: float = Field(default=0.02, ge=0, lt=0.5)
     sliver_area: float = Field(default=100.0, ge=0)
     expected: Expected
+    sources_ignorees: tuple[str, ...] = ()
     contrat: Contract | None = None
     contact: Contact | None = None
     bandes: Bands = Bands()
@@ -219,6 +229,14 @@ class Territory(_Frozen):
     def model_post_init(self, context: dict[str, Path] | None, /) -> None:
         """Remember the folder that relative paths start from, out of what is compared or dumped."""
         self._folder = (context or {}).get("folder", Path())
+
+    def file(self, key: str) -> ContourFile | None:
+        """Return the contour file that an entry of the territory declares, None without it."""
+        declared = {
+            "quartiers_fichier": self.quartiers_fichier,
+            "quartiers_fragiles_fichier": self.quartiers_fragiles_fichier,
+        }
+        return declared[key]
 
     def locate(self, file: ContourFile) -> Path:
         """Return the path of a contour file: relative ones start from the folder of the territory's file."""

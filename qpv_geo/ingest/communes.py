@@ -8,9 +8,9 @@ import pandera.pandas as pa
 from qpv_geo.checks import Check
 from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI, REGION
 from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
-from qpv_geo.ingest.geometry import check_crs, check_position, check_shapes, project, report_repairs
+from qpv_geo.ingest.geometry import draw, report_repairs
 from qpv_geo.ingest.text import report_reading
-from qpv_geo.ingest.vector import Layer, read_layer
+from qpv_geo.ingest.vector import read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.zones import zone_of
@@ -59,7 +59,9 @@ def read_communes(raw: RawFile, settings: Settings, epsg: int) -> gpd.GeoDataFra
     population, readable = _numbers(table["population"], where, problems)
     validate(table.assign(population=population), _SCHEMA, problems, where, as_published=table)
     table["population"] = population.where(readable).astype("Int64")
-    communes = _geometries(layer, table, epsg, where, problems)
+    zones = [zone_of(code or "") for code in table["insee_com"]]
+    drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
+    communes = draw(drawn, zones, epsg, where, problems)
     problems.raise_if_any()
     communes.attrs["remarques"] = layer.remarks
     return communes
@@ -100,19 +102,3 @@ def _numbers(
         column="population",
     )
     return numbers, whole
-
-
-def _geometries(
-    layer: Layer, table: pd.DataFrame, epsg: int, where: Names, problems: Problems
-) -> gpd.GeoDataFrame:
-    """Check all geometries, and project those of the parts of France that `epsg` serves."""
-    geometries = layer.frame.geometry.to_numpy()
-    crs = check_crs(layer.frame.crs, problems)
-    sound = check_shapes(geometries, where, problems)
-    if crs is None:
-        return gpd.GeoDataFrame(table)
-    zones = table["insee_com"].fillna("").str[:3].map(zone_of)
-    rows = np.flatnonzero(sound & [zone.epsg == epsg for zone in zones])
-    rows = rows[check_position(geometries[rows], crs, list(zones.iloc[rows]), where[rows], problems)]
-    communes = gpd.GeoDataFrame(table, geometry=geometries, crs=crs)
-    return project(communes.iloc[rows], epsg, where[rows], problems)

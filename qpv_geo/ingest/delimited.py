@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,14 +13,52 @@ from qpv_geo.ingest.contracts import Names, Problems, refuse_doubled
 from qpv_geo.ingest.text import decode
 from qpv_geo.ingest.text_table import TextTable
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import Member, find_member
+from qpv_geo.sources.archive import Member, find_members
 from qpv_geo.sources.raw import RawFile, catalogue_entry
 
 _SEPARATOR = ";"
 _DICTIONARY = ("COD_VAR", "LIB_VAR", "COD_MOD")
 
 
-def read_delimited(raw: RawFile, member: Member) -> TextTable:
+@dataclass(frozen=True)
+class RowFilter:
+    """Which rows of a national file are read.
+
+    Attributes
+    ----------
+    column
+        Accepted spellings of the column that decides, whatever their case.
+    keeps
+        Whether a cell of that column is wanted.
+    wanted
+        What is wanted, as error messages say it.
+    """
+
+    column: Sequence[str]
+    keeps: Callable[[str], bool]
+    wanted: str
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """What a producer's dictionary says of the columns.
+
+    Attributes
+    ----------
+    labels
+        Label by variable, in upper case.
+    categories
+        Variables, in upper case, whose values (``COD_MOD``) it lists.
+    remarks
+        In French.
+    """
+
+    labels: dict[str, str]
+    categories: frozenset[str]
+    remarks: tuple[str, ...]
+
+
+def read_delimited(raw: RawFile, member: Member, only: RowFilter | None = None) -> TextTable:
     """Read a CSV file as text.
 
     Parameters
@@ -27,6 +67,8 @@ def read_delimited(raw: RawFile, member: Member) -> TextTable:
         Where the member comes from, for the messages.
     member
         The file.
+    only
+        Which rows are read; None for all of them.
 
     Raises
     ------
@@ -39,19 +81,12 @@ def read_delimited(raw: RawFile, member: Member) -> TextTable:
     label = raw.label if member.name == raw.path.name else f"{raw.label}, member {member.name}"
     text, encoding = decode(member.data, label)
     problems = Problems(label, raw.source)
-    (_, header), *records = _records(text, problems) or [(1, [""])]
-    columns = [column.strip() for column in header]
+    columns, records = _records(text, only, problems)
     if len(columns) == 1:
         problems.add(f"columns separated by {_SEPARATOR!r}", f"a single one, {columns[0]!r}")
     refuse_doubled([column for column in columns if column], problems)
-    ragged = [(line, cells) for line, cells in records if len(cells) != len(columns)]
-    problems.add_rows(
-        f"{len(columns)} cells in each row",
-        [f"line {line}" for line, _ in ragged],
-        [f"{len(cells)}" for _, cells in ragged],
-    )
-    if not records:
-        problems.add("at least one row under the header", "none")
+    if not records and not problems:
+        problems.add(only.wanted if only else "at least one row under the header", "none")
     problems.raise_if_any()
     cells = pd.DataFrame([cells for _, cells in records], dtype="str")
     cells = cells.apply(lambda column: column.str.strip())
@@ -62,15 +97,45 @@ def read_delimited(raw: RawFile, member: Member) -> TextTable:
     return TextTable(member.name, label, cells, where, remarks=remarks)
 
 
-def _records(text: str, problems: Problems) -> list[tuple[int, list[str]]]:
-    """Return header and rows with the number of the line on which each ends; blank rows are left out."""
+def _records(
+    text: str, only: RowFilter | None, problems: Problems
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the header, and the wanted rows with the number of the line on which each ends.
+
+    Blank rows are left out; a row that has not as many cells as the header is a problem.
+    """
+    rows = _rows(text, problems)
+    _, header = next(rows, (1, [""]))
+    columns = [column.strip() for column in header]
+    position = _position(only, columns)
+    records = []
+    ragged = []
+    for line, cells in rows:
+        if len(cells) != len(columns):
+            ragged.append((line, len(cells)))
+        elif only is None or position is None or only.keeps(cells[position].strip()):
+            records.append((line, cells))
+    problems.add_rows(
+        f"{len(columns)} cells in each row",
+        [f"line {line}" for line, _ in ragged],
+        [f"{count}" for _, count in ragged],
+    )
+    return columns, records
+
+
+def _rows(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATOR, strict=True)
-    records: list[tuple[int, list[str]]] = []
     try:
-        records.extend((reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
+        yield from ((reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
     except csv.Error as error:
         problems.add("a CSV file whose quotes are closed", str(error), where=f"line {reader.line_num}")
-    return records
+
+
+def _position(only: RowFilter | None, columns: list[str]) -> int | None:
+    """Return where the column that decides is; None if there is none, which its reader will say."""
+    upper = [column.upper() for column in columns]
+    spellings = [spelling.upper() for spelling in only.column] if only else []
+    return next((upper.index(spelling) for spelling in spellings if spelling in upper), None)
 
 
 def _without_nameless(cells: pd.DataFrame, where: Names, problems: Problems) -> pd.DataFrame:
@@ -95,34 +160,31 @@ def _without_nameless(cells: pd.DataFrame, where: Names, problems: Problems) -> 
     return cells.loc[:, ~nameless]
 
 
-def read_dictionary(
-    raw: RawFile, settings: Settings
-) -> tuple[dict[str, str], frozenset[str], tuple[str, ...]]:
+def read_dictionary(raw: RawFile, settings: Settings) -> Dictionary:
     """Read the producer's dictionary, a CSV file with ``COD_VAR``, ``LIB_VAR``, ``COD_MOD``, ``LIB_MOD``.
 
-    A dictionary only gives labels: one that is absent or has another shape is a remark, not an error.
-
-    Returns
-    -------
-    labels : dict
-        Label by variable, in upper case.
-    categories : frozenset
-        Variables, in upper case, whose values (``COD_MOD``) it lists.
-    remarks : tuple of str
-        In French.
+    An archive may hold one for each of its tables: all are read. A dictionary only gives labels: one that is
+    absent or has another shape is a remark, not an error.
     """
     if raw.source.dictionary is None:
-        return {}, frozenset(), ()
-    member = find_member(raw, raw.source.dictionary, settings)
-    if member is None:
-        return {}, frozenset(), ("dictionnaire absent de l'archive",)
-    try:
-        cells = read_delimited(raw, member).cells.rename(columns=str.upper)
-    except ContractError as error:
-        return {}, frozenset(), (f"dictionnaire illisible ({error})",)
-    if lacking := [column for column in _DICTIONARY if column not in cells.columns]:
-        remark = f"dictionnaire sans colonne {', '.join(lacking)} ({catalogue_entry(raw.source)})"
-        return {}, frozenset(), (remark,)
-    variables = cells["COD_VAR"].str.upper()
-    labels = dict(zip(variables[::-1], cells["LIB_VAR"][::-1], strict=True))
-    return labels, frozenset(variables[cells["COD_MOD"] != ""]), ()
+        return Dictionary({}, frozenset(), ())
+    labels: dict[str, str] = {}
+    categories: set[str] = set()
+    remarks = []
+    members = find_members(raw, raw.source.dictionary, settings)
+    for member in members:
+        try:
+            cells = read_delimited(raw, member).cells.rename(columns=str.upper)
+        except ContractError as error:
+            remarks.append(f"dictionnaire illisible ({error})")
+            continue
+        if lacking := [column for column in _DICTIONARY if column not in cells.columns]:
+            entry = catalogue_entry(raw.source)
+            remarks.append(f"dictionnaire sans colonne {', '.join(lacking)} ({entry})")
+            continue
+        variables = cells["COD_VAR"].str.upper()
+        labels = dict(zip(variables[::-1], cells["LIB_VAR"][::-1], strict=True)) | labels
+        categories |= set(variables[cells["COD_MOD"] != ""])
+    if not members:
+        remarks.append("dictionnaire absent de l'archive")
+    return Dictionary(labels, frozenset(categories), tuple(remarks))

@@ -226,6 +226,39 @@ def project(layer: gpd.GeoDataFrame, epsg: int, where: Names, problems: Problems
     return projected.set_geometry(gpd.GeoSeries(repaired.geometries, crs=epsg))
 
 
+def draw(
+    layer: gpd.GeoDataFrame, zones: Sequence[FrenchZone], epsg: int, where: Names, problems: Problems
+) -> gpd.GeoDataFrame:
+    """Check all geometries of a layer, and project those of the parts of France that a CRS serves.
+
+    Parameters
+    ----------
+    layer
+        Attributes, geometries as read, and the file's CRS.
+    zones
+        The part of France of each.
+    epsg
+        The projected CRS, in metres.
+    where, problems
+        As in `check_shapes`.
+
+    Returns
+    -------
+    GeoDataFrame
+        As `project` returns it; as it came if the CRS is not one to trust.
+    """
+    geometries = layer.geometry.to_numpy()
+    crs = check_crs(layer.crs, problems)
+    sound = check_shapes(geometries, where, problems)
+    if crs is None:
+        return layer
+    served = np.array([zone.epsg == epsg for zone in zones], dtype=bool)
+    rows = np.flatnonzero(sound & served)
+    theirs = [zones[row] for row in rows.tolist()]
+    rows = rows[check_position(geometries[rows], crs, theirs, where[rows], problems)]
+    return project(layer.iloc[rows], epsg, where[rows], problems)
+
+
 def report_repairs(layers: Sequence[gpd.GeoDataFrame], key: str, source_id: str) -> Check:
     """Say how many official contours `project` repaired, and which changed most.
 

@@ -1,17 +1,21 @@
 """The registry of indicators: one measure has one name, whatever its producer calls it."""
 
+import math
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.sources.catalogue import Zone
 
 _REGISTRY = Path(__file__).with_name("indicators.toml")
 
 Kind = Literal["count", "rate", "median", "index", "amount"]
+Codes = dict[Zone, tuple[str, ...]]
 
 
 class Indicator(BaseModel):
@@ -24,18 +28,28 @@ class Indicator(BaseModel):
     theme, label
         In French.
     unit
-        French unit (``habitants``, ``%``, ``€``), empty for an index.
+        French unit (``habitants``, ``%``, ``€``), empty for an index; that of a rate is ``%`` if not given.
     kind
         ``count``, ``rate`` (a percentage), ``median``, ``index`` or ``amount``.
     additive
-        Whether values of disjoint zones may be added.
+        Whether values of disjoint zones may be added; of a count unless it is declared otherwise.
     source
         Id in the catalogue.
+    sources
+        Ids of the sources of other kinds of zones, where these have their own.
+    zones
+        Kinds of zones for which the producers publish it.
     codes
-        The producer's spellings by kind of zone, each in order of preference; ``{yy}`` stands for the last
-        two digits of the source's vintage.
+        The producers' spellings by kind of zone, each in order of preference; ``{yy}`` stands for the last
+        two digits of the source's vintage. An indicator without codes is published by nobody: it is computed
+        from its two terms.
+    codes_by_vintage
+        Spellings of one vintage that come before `codes`: a producer renamed a column for a while.
+    numerator, denominator
+        Ids of the two additive indicators whose ratio it is, for sets of zones; None if it is no such ratio,
+        or if nobody publishes both terms.
     minimum, maximum
-        Bounds of a sound value.
+        Bounds of a sound value; 0 and none if not given.
     required
         Whether the source is wrong without it; the others are listed when a file lacks them.
     qpv_layer
@@ -51,25 +65,71 @@ class Indicator(BaseModel):
     kind: Kind
     additive: bool
     source: str
-    codes: dict[str, tuple[str, ...]]
-    minimum: float | None = 0.0
-    maximum: float | None = None
+    sources: dict[Zone, str] = {}
+    zones: tuple[Zone, ...] = ("qpv",)
+    codes: Codes = {}
+    codes_by_vintage: dict[str, Codes] = {}
+    numerator: str | None = None
+    denominator: str | None = None
+    minimum: float = 0.0
+    maximum: float = math.inf
     required: bool = False
     qpv_layer: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_values(cls, entry: dict[str, Any]) -> dict[str, Any]:
+        """Fill in what the kind says, and take a plain list of codes as those of the first kind of zone."""
+        kind = entry.get("kind")
+        usual: dict[str, Any] = {"additive": kind == "count"}
+        if kind == "rate":
+            usual["unit"] = "%"
+        codes = entry.get("codes")
+        if isinstance(codes, (list, tuple)):
+            entry = entry | {"codes": {entry.get("zones", ["qpv"])[0]: codes}}
+        return usual | entry
+
     @model_validator(mode="after")
-    def _bounds_are_in_order(self) -> Self:
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+    def _is_coherent(self) -> Self:
+        if self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        if (self.numerator is None) != (self.denominator is None):
+            raise ValueError("give both 'numerator' and 'denominator', or neither")
+        if self.additive and self.numerator is not None:
+            raise ValueError(
+                "what is added is not a ratio: drop 'numerator' and 'denominator', or 'additive'"
+            )
+        if not self.codes and self.numerator is None:
+            raise ValueError("give 'codes', or the 'numerator' and 'denominator' that it is computed from")
+        if self.required and not self.codes:
+            raise ValueError("'required' says that a file has it: give its 'codes'")
+        if strangers := sorted({*self.codes, *self.sources} - set(self.zones)):
+            raise ValueError(f"'codes' or 'sources' of zones that 'zones' does not name: {strangers}")
         return self
 
-    def spellings(self, zone: str, vintage: str) -> tuple[str, ...]:
+    @property
+    def scale(self) -> float:
+        """Factor of the ratio of its two terms: 100 for a percentage."""
+        return 100.0 if self.kind == "rate" else 1.0
+
+    def source_of(self, zone: Zone) -> str:
+        """Return the id of the source that publishes it for a kind of zone."""
+        return self.sources.get(zone, self.source)
+
+    def expected_of(self, source_id: str, zone: Zone) -> bool:
+        """Tell whether a source publishes it for a kind of zone."""
+        return bool(self.codes) and zone in self.zones and self.source_of(zone) == source_id
+
+    def spellings(self, zone: Zone, vintage: str) -> tuple[str, ...]:
         """Return the producer's codes for a kind of zone and a vintage, in order of preference.
 
-        A zone without codes of its own has those of the QPV: producers ship both in one archive.
+        Those of the QPV come last: producers often ship both in one archive and spell them alike.
         """
-        codes = self.codes.get(zone) or self.codes.get("qpv", ())
-        return tuple(code.replace("{yy}", vintage[-2:]) for code in codes)
+        declared: list[str] = []
+        for codes in (self.codes_by_vintage.get(vintage, {}), self.codes):
+            for kind in (zone, "qpv"):
+                declared += codes.get(kind, ())
+        return tuple(dict.fromkeys(code.replace("{yy}", vintage[-2:]) for code in declared))
 
 
 class Registry(BaseModel):
@@ -80,24 +140,49 @@ class Registry(BaseModel):
     indicators: tuple[Indicator, ...]
 
     @model_validator(mode="after")
-    def _one_name_per_code(self) -> Self:
+    def _one_owner_per_name_and_code(self) -> Self:
+        ids = [indicator.id for indicator in self.indicators]
+        if twice := sorted({name for name in ids if ids.count(name) > 1}):
+            raise ValueError(f"declared twice: {', '.join(twice)}")
         owners: dict[tuple[str, str, str], str] = {}
         for indicator in self.indicators:
-            for zone, codes in indicator.codes.items():
-                for code in codes:
-                    owner = owners.setdefault((indicator.source, zone, code.upper()), indicator.id)
-                    if owner != indicator.id:
-                        raise ValueError(f"code {code!r} is given to {owner} and to {indicator.id}")
+            for zone, code in _owned(indicator):
+                key = (indicator.source_of(zone), zone, code.upper())
+                owner = owners.setdefault(key, indicator.id)
+                if owner != indicator.id:
+                    raise ValueError(f"code {code!r} is given to {owner} and to {indicator.id}")
+        return self
+
+    @model_validator(mode="after")
+    def _terms_are_additive(self) -> Self:
+        additive = {indicator.id for indicator in self.indicators if indicator.additive}
+        for indicator in self.indicators:
+            terms = {indicator.numerator, indicator.denominator} - {None}
+            if wrong := sorted(map(str, terms - additive)):
+                raise ValueError(f"{indicator.id} is a ratio of {', '.join(wrong)}: no additive indicator")
         return self
 
     def of_source(self, source_id: str) -> tuple[Indicator, ...]:
         """Return the indicators that one source holds."""
-        return tuple(indicator for indicator in self.indicators if indicator.source == source_id)
+        return tuple(
+            indicator
+            for indicator in self.indicators
+            if any(indicator.expected_of(source_id, zone) for zone in indicator.zones)
+        )
+
+
+def _owned(indicator: Indicator) -> Iterator[tuple[Zone, str]]:
+    for codes in (indicator.codes, *indicator.codes_by_vintage.values()):
+        for zone, spellings in codes.items():
+            yield from ((zone, code) for code in spellings)
 
 
 @cache
 def load_registry(path: Path = _REGISTRY) -> Registry:
     """Read and validate a registry.
+
+    The file is a list of groups; an indicator has what its group says (theme, source, zones) and what it says
+    itself. Its `stem` stands for the codes that the group's `patterns` make of it, one for each zone.
 
     Raises
     ------
@@ -105,7 +190,20 @@ def load_registry(path: Path = _REGISTRY) -> Registry:
         If the file is not TOML or an entry is not valid.
     """
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Registry(indicators=tuple(Indicator(id=key, **entry) for key, entry in entries.items()))
-    except (OSError, tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
+        groups = tomllib.loads(path.read_text(encoding="utf-8"))["groups"]
+        return Registry(indicators=tuple(_indicators(groups)))
+    except (OSError, tomllib.TOMLDecodeError, ValidationError, TypeError, AttributeError, KeyError) as error:
         raise ConfigurationError(f"{path}: the registry of indicators is not valid: {error}") from error
+
+
+def _indicators(groups: list[dict[str, Any]]) -> Iterator[Indicator]:
+    for group in groups:
+        shared = {name: value for name, value in group.items() if name not in {"indicators", "patterns"}}
+        for key, entry in group["indicators"].items():
+            own = dict(entry)
+            if "stem" in own:
+                stem = own.pop("stem")
+                own["codes"] = {
+                    zone: [pattern.replace("{}", stem)] for zone, pattern in group["patterns"].items()
+                }
+            yield Indicator(id=key, **(shared | own))

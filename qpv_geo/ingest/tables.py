@@ -1,9 +1,9 @@
 """All raw files of a run to the checked tables that the analysis joins."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 import geopandas as gpd
 import numpy as np
@@ -15,30 +15,36 @@ from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.ingest.communes import read_communes, report_communes
 from qpv_geo.ingest.contours import Contours, read_contours
 from qpv_geo.ingest.contracts import Problems, shown
+from qpv_geo.ingest.correspondence import read_correspondence
+from qpv_geo.ingest.facilities import Facilities, read_facilities
+from qpv_geo.ingest.iris import read_iris
+from qpv_geo.ingest.local_contours import read_local_contours
+from qpv_geo.ingest.qpv_2015 import read_qpv_2015
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.settings import Settings
-from qpv_geo.sources.catalogue import Catalogue
-from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.catalogue import Catalogue, Source
+from qpv_geo.sources.plan import source_id_of
+from qpv_geo.sources.raw import RawFile, way_out
 from qpv_geo.territory import Territory
 
 CONTOURS = "qpv_2024"
 COMMUNES = "communes_epci"
 EPCI_MEMBERS = "cog_epci"
+CORRESPONDENCE = "correspondance_2024_2015"
+FACILITIES = "bpe"
+# First and second choices.
+CONTOURS_2015 = ("qpv_2015", "qpv_2015_wfs")
+IRIS, IRIS_FRANCE = "iris", "iris_france"
+# The territory's own files, under the names that its configuration gives them.
+_LOCAL = ("quartiers_fichier", "quartiers_fragiles_fichier")
 
-
-@dataclass(frozen=True)
-class Facilities:
-    """Facilities of the BPE: `points` (``type_equipement``, ``insee_com``, ``x``, ``y``) and `types`."""
-
-    points: pd.DataFrame
-    types: pd.DataFrame
-    vintage: str
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Checked tables of all sources.
+    """Checked tables of all sources; those of optional sources are None when the source is absent.
 
     Attributes
     ----------
@@ -47,24 +53,25 @@ class Tables:
     communes
         The territory's, in its CRS (see `read_communes`).
     statistics
-        Rows of all sources, columns of `Statistics.rows`, every zone of the files.
+        Rows of all sources, columns of `Statistics.rows`, every zone of the files; of the IRIS, those of the
+        territory's communes.
     epci_members
-        Communes of every EPCI; None when the source is absent.
+        Communes of every EPCI.
     labels
         Indicators that the registry does not know: ``source``, ``code_producteur``, ``indicateur`` (their
         name in `statistics`), ``libelle`` (the producer's dictionary's, may be empty).
     checks
-        What was controlled.
-    qpv_2015, correspondence
-        QPV 2015 of the whole file in the territory's CRS (``code_qp``, ``nom_qp``, ``commune_qp``), and the
-        official table of their successors (``code_qp_2024``, ``code_qp_2015``).
-    iris, iris_geography
-        IRIS contours (``code_iris``, ``nom_iris``, ``type_iris``, ``insee_com``, ``nom_com``) in the same
-        CRS, and the date of their geography.
+        What was controlled, and which sources are absent.
+    qpv_2015
+        QPV of 2015 of the whole file (see `read_qpv_2015`).
+    correspondence
+        Pairs of QPV 2024 and 2015 (see `read_correspondence`).
+    iris
+        IRIS of the main communes (see `read_iris`).
     facilities
-        Points of the BPE and the types to count.
-    fragile_contours, district_contours
-        Contour files of the metropolis (``nom``), in the territory's CRS.
+        Facilities of the territory and around it.
+    district_contours, fragile_contours
+        Contours that the territory declares (see `read_local_contours`).
     """
 
     contours: Contours
@@ -76,10 +83,15 @@ class Tables:
     qpv_2015: gpd.GeoDataFrame | None = None
     correspondence: pd.DataFrame | None = None
     iris: gpd.GeoDataFrame | None = None
-    iris_geography: date | None = None
     facilities: Facilities | None = None
-    fragile_contours: gpd.GeoDataFrame | None = None
     district_contours: gpd.GeoDataFrame | None = None
+    fragile_contours: gpd.GeoDataFrame | None = None
+
+    @property
+    def iris_geography(self) -> date | None:
+        """Date of the geography of the IRIS; None if there are none, it is unknown, or there are several."""
+        dates = set() if self.iris is None else set(self.iris["geographie"])
+        return dates.pop() if len(dates) == 1 else None
 
 
 def read_tables(
@@ -94,7 +106,7 @@ def read_tables(
     Parameters
     ----------
     raws
-        By source id; None (or nothing) for an optional source that is absent.
+        By key (see `plan.Wanted`); None (or nothing) for an optional source that is absent.
     territory
         The EPCI.
     catalogue
@@ -113,31 +125,33 @@ def read_tables(
     ContractError
         If a table breaks its contract.
     """
-    sources = [source for source in catalogue.used() if registry.of_source(source.id)]
-    contours_raw, communes_raw = _present(raws, CONTOURS), _present(raws, COMMUNES)
-    cog = raws.get(EPCI_MEMBERS)
-    members = None
-    parts: dict[str, Statistics] = {}
-    errors: list[ContractError | SourceContentError] = []
-    with _collecting(errors):
-        contours = read_contours(contours_raw, territory, settings)
-    with _collecting(errors):
-        communes = read_communes(communes_raw, settings, territory.epsg)
-        _check_membership(communes, communes_raw, territory)
-    if cog:
-        with _collecting(errors):
-            members = read_epci_members(cog, settings)
-    for source in sources:
-        if raw := raws.get(source.id):
-            with _collecting(errors):
-                parts[source.id] = read_statistics(raw, registry, settings)
-    _raise_together(errors)
-    if not parts:
-        raise SourceUnavailableError(f"no statistics: give one of {', '.join(s.id for s in sources)}")
-    rows = pd.concat([part.rows for part in parts.values()], ignore_index=True)
-    statistics = _with_unique_names(rows, registry)
+    for source_id in (CONTOURS, COMMUNES):
+        if raws.get(source_id) is None:
+            raise SourceUnavailableError(f"source {source_id} is absent, and there is no release without it")
+    reading = _Reading(raws)
+    contours = reading.read(CONTOURS, lambda raw: read_contours(raw, territory, settings))
+    communes = reading.read(COMMUNES, lambda raw: _read_communes(raw, territory, settings))
+    members = reading.read(EPCI_MEMBERS, lambda raw: read_epci_members(raw, settings))
+    parts = _read_statistics(reading, communes, catalogue, registry, settings)
+    qpv_2015 = reading.read_checked(
+        reading.first_of(CONTOURS_2015), lambda raw: read_qpv_2015(raw, settings, territory.epsg)
+    )
+    correspondence = reading.read_checked(CORRESPONDENCE, lambda raw: read_correspondence(raw, settings))
+    iris = _read_iris(reading, territory, settings)
+    facilities = None
+    if communes is not None:
+        facilities = reading.read_checked(FACILITIES, lambda raw: read_facilities(raw, communes, settings))
+    districts, fragile = (_read_local(reading, key, territory, settings) for key in _LOCAL)
+    reading.raise_together()
+    # What is required was read, or its error was raised.
+    assert contours is not None  # noqa: S101
+    assert communes is not None  # noqa: S101
+    statistics = _with_unique_names(
+        pd.concat([part.rows for part in parts.values()], ignore_index=True), registry
+    )
     checks = [*contours.checks, *report_communes(communes, COMMUNES)]
     checks += [check for part in parts.values() for check in part.checks]
+    checks += [*reading.checks, *_absent(raws, territory, catalogue)]
     return Tables(
         contours,
         communes,
@@ -145,32 +159,128 @@ def read_tables(
         members,
         _labels(statistics, parts),
         tuple(checks),
+        qpv_2015=qpv_2015,
+        correspondence=correspondence,
+        iris=iris,
+        facilities=facilities,
+        district_contours=districts,
+        fragile_contours=fragile,
     )
 
 
-def _present(raws: Mapping[str, RawFile | None], source_id: str) -> RawFile:
-    raw = raws.get(source_id)
-    if raw is None:
-        raise SourceUnavailableError(f"source {source_id} is absent, and there is no release without it")
-    return raw
+class _Reading:
+    """Reads sources one after the other, and keeps what they report and what is wrong with them."""
+
+    def __init__(self, raws: Mapping[str, RawFile | None]) -> None:
+        self.raws = raws
+        self.checks: list[Check] = []
+        self._errors: list[ContractError | SourceContentError] = []
+
+    def read(self, key: str, reader: Callable[[RawFile], T]) -> T | None:
+        """Return what a reader makes of a source; None if it is absent or wrong."""
+        raw = self.raws.get(key)
+        return None if raw is None else self.attempt(raw.source, lambda: reader(raw))
+
+    def read_checked(self, key: str, reader: Callable[[RawFile], tuple[T, tuple[Check, ...]]]) -> T | None:
+        """Do as `read` with a reader that returns its checks as well."""
+        found = self.read(key, reader)
+        return self.keep_checks(found)
+
+    def keep_checks(self, found: tuple[T, tuple[Check, ...]] | None) -> T | None:
+        """Keep the checks of what was read, and return the rest."""
+        if found is None:
+            return None
+        self.checks += found[1]
+        return found[0]
+
+    def attempt(self, source: Source, reader: Callable[[], T]) -> T | None:
+        """Return what a reader gives, None if the source is wrong."""
+        try:
+            return reader()
+        except (ContractError, SourceContentError) as error:
+            advice = way_out(source)
+            self._errors.append(type(error)(f"{error}\n  Or else: {advice}") if advice else error)
+            return None
+
+    def first_of(self, keys: Sequence[str]) -> str:
+        """Return the first source that is there; the first of all if none is."""
+        return next((key for key in keys if self.raws.get(key)), keys[0])
+
+    def raise_together(self) -> None:
+        """Raise the errors of several sources as one; a broken contract outweighs a bad file."""
+        if not self._errors:
+            return
+        worst = next((error for error in self._errors if isinstance(error, ContractError)), self._errors[0])
+        if len(self._errors) == 1:
+            raise worst
+        raise type(worst)("\n".join(map(str, self._errors))) from worst
 
 
-@contextmanager
-def _collecting(errors: list[ContractError | SourceContentError]) -> Iterator[None]:
-    try:
-        yield
-    except (ContractError, SourceContentError) as error:
-        errors.append(error)
+def _read_statistics(
+    reading: _Reading,
+    communes: gpd.GeoDataFrame | None,
+    catalogue: Catalogue,
+    registry: Registry,
+    settings: Settings,
+) -> dict[str, Statistics]:
+    sources = [source.id for source in catalogue.used() if registry.of_source(source.id)]
+    if not any(reading.raws.get(source_id) for source_id in sources):
+        raise SourceUnavailableError(f"no statistics: give one of {', '.join(sources)}")
+    codes = None if communes is None else set(communes["insee_com"])
+    parts = {}
+    for source_id in sources:
+        part = reading.read(source_id, lambda raw: read_statistics(raw, registry, settings, codes))
+        if part is not None:
+            parts[source_id] = part
+    return parts
 
 
-def _raise_together(errors: list[ContractError | SourceContentError]) -> None:
-    """Raise the errors of several sources as one; a broken contract outweighs a bad file."""
-    if not errors:
-        return
-    worst = next((error for error in errors if isinstance(error, ContractError)), errors[0])
-    if len(errors) == 1:
-        raise worst
-    raise type(worst)("\n".join(map(str, errors))) from worst
+def _read_communes(raw: RawFile, territory: Territory, settings: Settings) -> gpd.GeoDataFrame:
+    communes = read_communes(raw, settings, territory.epsg)
+    _check_membership(communes, raw, territory)
+    return communes
+
+
+def _read_iris(reading: _Reading, territory: Territory, settings: Settings) -> gpd.GeoDataFrame | None:
+    """Read the IRIS of the communes whose file was had, or those of all main communes in one file."""
+    keys = [key for key in reading.raws if source_id_of(key) == IRIS]
+    raws = {key: raw for key in keys if (raw := reading.raws[key])}
+    communes = {key.partition("-")[2] for key in raws}
+    if country := reading.raws.get(IRIS_FRANCE):
+        raws, communes = {IRIS_FRANCE: country}, set(territory.communes_principales)
+    if not raws:
+        return None
+    source = next(iter(raws.values())).source
+    return reading.keep_checks(
+        reading.attempt(source, lambda: read_iris(raws, communes, settings, territory.epsg))
+    )
+
+
+def _read_local(
+    reading: _Reading, key: str, territory: Territory, settings: Settings
+) -> gpd.GeoDataFrame | None:
+    file = territory.file(key)
+    if file is None:
+        return None
+    return reading.read_checked(key, lambda raw: read_local_contours(raw, file, territory, settings))
+
+
+def _absent(
+    raws: Mapping[str, RawFile | None], territory: Territory, catalogue: Catalogue
+) -> Iterator[Check]:
+    """Name each source that is not in the release, with what is known of the reason."""
+    for key, raw in raws.items():
+        if raw is not None:
+            continue
+        source = catalogue[source_id_of(key)]
+        reason = "source facultative qui n'a pu être lue, ses données manquent à cette version"
+        if source.id in territory.sources_ignorees:
+            reason = "source que la configuration du territoire ignore (sources_ignorees)"
+        second = next((other for other in catalogue.used() if other.alternative_to == source.id), None)
+        if second and raws.get(second.id):
+            reason = f"source remplacée par son second choix, {second.id}"
+        message = f"{source.title} : {reason}."
+        yield Check("source_absente", key, "non_verifiable", "", "", message)
 
 
 def _check_membership(communes: gpd.GeoDataFrame, raw: RawFile, territory: Territory) -> None:

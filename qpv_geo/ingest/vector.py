@@ -5,7 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,15 @@ class Layer:
         How errors name it.
     remarks
         In French: what was unusual, and what GDAL warned about.
+    assumed_crs
+        Whether ``crs`` is not the file's own word: GeoJSON that declares none is in WGS84 (RFC 7946).
     """
 
     frame: gpd.GeoDataFrame
     name: str
     label: str
     remarks: tuple[str, ...]
+    assumed_crs: bool = False
 
     def names(self, codes: pd.Series) -> Names:
         """Name each feature as a user finds it: its number in the file, from 1, and its code."""
@@ -73,7 +76,7 @@ class Layer:
         return pd.DataFrame({name: clean_text(self.frame[column]) for name, column in columns.items()})
 
 
-def read_layer(raw: RawFile, settings: Settings) -> Layer:
+def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> Layer:
     """Read the vector file of a source, bare or in its archive.
 
     Parameters
@@ -83,18 +86,21 @@ def read_layer(raw: RawFile, settings: Settings) -> Layer:
         `member` where they are in an archive.
     settings
         Limits of archives.
+    layer
+        Layer of a GeoPackage that holds several; None for its only one.
 
     Raises
     ------
     SourceContentError
         If the file is a web page, empty, truncated, or not of its format.
     ContractError
-        If it has several layers, a column twice, or a CRS that does not exist.
+        If it has several layers or not the one that is asked for, a column twice, or a CRS that does not
+        exist.
     """
     if raw.source.format == "geojson":
         return _read_geojson(raw, read_member(raw, raw.source.member, settings))
     if raw.source.format == "gpkg":
-        return _read_geopackage(raw, read_member(raw, raw.source.member, settings))
+        return _read_geopackage(raw, read_member(raw, raw.source.member, settings), layer)
     return _read_shapefile(raw, settings)
 
 
@@ -115,7 +121,8 @@ def _read_geojson(raw: RawFile, member: Member) -> Layer:
     _check_head(text, Problems(label, raw.source))
     with _explained(label, "GeoJSON", remarks):
         frame = _read(data)
-    return _layer(frame, member.name, Problems(label, raw.source), remarks)
+    read = _layer(frame, member.name, Problems(label, raw.source), remarks)
+    return replace(read, assumed_crs=not _DECLARED_CRS.search(text))
 
 
 def _check_head(text: str, problems: Problems) -> None:
@@ -137,7 +144,7 @@ def _check_head(text: str, problems: Problems) -> None:
     problems.raise_if_any()
 
 
-def _read_geopackage(raw: RawFile, member: Member) -> Layer:
+def _read_geopackage(raw: RawFile, member: Member, wanted: str | None) -> Layer:
     label = _label(raw, member)
     refuse_page(member.data, label)
     remarks: list[str] = []
@@ -145,11 +152,13 @@ def _read_geopackage(raw: RawFile, member: Member) -> Layer:
         path = Path(folder) / "layer.gpkg"
         path.write_bytes(member.data)
         spatial = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
-        if len(spatial) != 1:
+        chosen = [name for name in spatial if wanted in {None, name}]
+        if len(chosen) != 1:
             problems = Problems(label, raw.source)
-            problems.add("one spatial layer", f"{len(spatial)}: {', '.join(spatial) or 'only tables'}")
+            expected = "one spatial layer" if wanted is None else f"a spatial layer named {wanted!r}"
+            problems.add(expected, f"{len(spatial)}: {', '.join(spatial) or 'only tables'}")
             problems.raise_if_any()
-        frame = _read(path, layer=spatial[0])
+        frame = _read(path, layer=chosen[0])
     return _layer(frame, member.name, Problems(label, raw.source), remarks)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from qpv_geo.checks import Check
 from qpv_geo.errors import PublicationError
 from qpv_geo.sources.catalogue import Catalogue, Source
+from qpv_geo.sources.plan import source_id_of
 from qpv_geo.sources.raw import RawFile
 
 Raws = Mapping[str, RawFile | None]
@@ -38,6 +39,7 @@ _ORIGINS = {
         "dernière copie gardée",
     ),
     "snapshot": _Origin("Instantané livré avec le logiciel", "instantané livré avec le logiciel"),
+    "local": _Origin("Fichiers du territoire", "fichiers du territoire"),
 }
 
 
@@ -95,7 +97,7 @@ def sources_table(raws: Raws, catalogue: Catalogue, checks: Iterable[Check] = ()
     Parameters
     ----------
     raws
-        What was fetched; None for an optional source that could not be had.
+        What was fetched, by key; None for an optional source that could not be had.
     catalogue
         Its sources that are used and of which `raws` says nothing are ``sans objet``.
     checks
@@ -109,12 +111,15 @@ def sources_table(raws: Raws, catalogue: Catalogue, checks: Iterable[Check] = ()
     reasons = {check.subject: check.message for check in checks if check.code == "source_absente"}
     rows = []
     for source in catalogue.sources:
-        raw = raws.get(source.id)
-        if raw is not None:
-            rows.append(_described(source) | _read(raw))
-        elif source.id in raws:
-            rows.append(_described(source) | {"etat": "absente", "motif": reasons.get(source.id, _ABSENT)})
-        elif source.used:
+        keys = [key for key in raws if source_id_of(key) == source.id]
+        for key in keys:
+            raw = raws[key]
+            if raw is not None:
+                rows.append(_described(raw.source) | {"source": key} | _read(raw))
+            else:
+                absent = {"etat": "absente", "motif": reasons.get(key, _ABSENT)}
+                rows.append(_described(source) | {"source": key} | absent)
+        if source.used and not keys:
             rows.append(_described(source) | {"etat": "sans objet"})
     columns = [*_described(catalogue.sources[0]), *_read_columns()]
     return pd.DataFrame(rows, columns=columns).astype({"taille_octets": "Int64"})

@@ -137,7 +137,7 @@ def _missing(frames: Frames, raws: Raws, registry: Registry) -> tuple[MissingInd
     return tuple(
         MissingIndicator(indicateur=indicator.id, libelle=indicator.label, source=indicator.source)
         for indicator in registry.indicators
-        if indicator.source in read and indicator.id not in published
+        if indicator.codes and indicator.source in read and indicator.id not in published
     )
 
 

@@ -49,15 +49,20 @@ def read_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member
         leaves it, or unpacks beyond the limits.
     """
     with _opened(raw, settings) as opened:
-        found = opened.matching(pattern)
-        if len(found) != 1:
-            what = "several members match" if found else "no member matches"
-            raise SourceContentError(
-                f"{raw.label}: {what} '{pattern or '.*'}', exactly one was expected; "
-                f"{_listing(found or opened.entries)}. If the publisher renamed its files, change 'member' "
-                f"in {catalogue_entry(raw.source)}"
-            )
-        return opened.read(found[0])
+        return opened.read(_only(opened, pattern))
+
+
+@contextmanager
+def stream_member(
+    raw: RawFile, pattern: str | None, settings: Settings
+) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Give the name of the member that `read_member` would return, and its bytes in chunks.
+
+    For members that are too large for the memory. Raises as `read_member`, while the chunks are read as well.
+    """
+    with _opened(raw, settings) as opened:
+        entry = _only(opened, pattern)
+        yield entry.name, opened.chunks(entry)
 
 
 def find_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member | None:
@@ -75,6 +80,13 @@ def find_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member
                 f"{_listing(found)}. Make the pattern narrower in {catalogue_entry(raw.source)}"
             )
         return opened.read(found[0]) if found else None
+
+
+def find_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]:
+    """Return every member whose name matches, sorted by path; none makes an empty list."""
+    with _opened(raw, settings) as opened:
+        found = [entry for entry in opened.entries if re.fullmatch(pattern, entry.name)]
+        return [opened.read(entry) for entry in sorted(found, key=lambda entry: entry.name)]
 
 
 def read_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]:
@@ -145,6 +157,19 @@ class _Opened:
             f"it unpacks to {size:,} bytes or more, the limit for its size is {self.limit:,} "
             "(max_unpacked_bytes and max_unpacked_ratio of the settings)"
         )
+
+
+def _only(opened: _Opened, pattern: str | None) -> Entry:
+    """Return the one member whose path matches."""
+    found = opened.matching(pattern)
+    if len(found) != 1:
+        what = "several members match" if found else "no member matches"
+        raise SourceContentError(
+            f"{opened.raw.label}: {what} '{pattern or '.*'}', exactly one was expected; "
+            f"{_listing(found or opened.entries)}. If the publisher renamed its files, change 'member' "
+            f"in {catalogue_entry(opened.raw.source)}"
+        )
+    return found[0]
 
 
 @contextmanager

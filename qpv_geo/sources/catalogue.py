@@ -23,6 +23,7 @@ from qpv_geo.errors import ConfigurationError
 _CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
 Format = Literal["geojson", "gpkg", "shp", "csv", "xls", "json"]
+Zone = Literal["qpv", "commune", "epci", "departement", "region", "ensemble_qpv", "iris"]
 
 
 def _compiles(value: str) -> str:
@@ -74,7 +75,16 @@ class PlainAddress(_Frozen):
     url: str
 
 
-Address = Annotated[DataGouvAddress | InseePageAddress | PlainAddress, Field(discriminator="kind")]
+class TerritoryFileAddress(_Frozen):
+    """A file of the territory itself: `key` is the entry of its configuration that says where it is."""
+
+    kind: Literal["territory_file"]
+    key: Literal["quartiers_fichier", "quartiers_fragiles_fichier"]
+
+
+Address = Annotated[
+    DataGouvAddress | InseePageAddress | PlainAddress | TerritoryFileAddress, Field(discriminator="kind")
+]
 
 
 class Source(_Frozen):
@@ -92,10 +102,12 @@ class Source(_Frozen):
         Hosts that its download may touch, redirects included.
     mirror
         Paths in a mirror or in the shipped snapshot, the first that exists is read.
+    zone
+        Kind of zone that a table of statistics is about.
     member, dictionary
         Regular expressions for the data file and the dictionary inside the archive (full match on the path).
     members
-        Further data files of the archive by kind of zone (``commune``, ``epci``, ``ensemble_qpv``).
+        Further data files of the archive, by kind of zone; a pattern may match several.
     vintage
         ``millesime`` of the values, as INSEE writes it.
     geography
@@ -104,8 +116,14 @@ class Source(_Frozen):
         Date of the edition described here; stands in for a date that the server does not give.
     key, columns
         Key column and expected columns; for each, the accepted spellings.
+    masks
+        Columns that mask the values of a zone unless they are 0 or empty; ``{yy}`` as in the registry.
+    keep_unknown
+        Whether columns that the registry does not know are kept under their own code.
     counts
         Expected number of rows of the national file, by scope (``metropole``).
+    alternative_to
+        Id of the source of which this is the second choice: it is asked for only if that one cannot be had.
     required
         Whether there is a release without it.
     used
@@ -120,11 +138,12 @@ class Source(_Frozen):
     publisher: str
     page: str
     address: Address
-    hosts: tuple[str, ...] = Field(min_length=1)
+    hosts: tuple[str, ...] = ()
     mirror: tuple[str, ...] = ()
     format: Format
+    zone: Zone = "qpv"
     member: Pattern | None = None
-    members: dict[str, Pattern] = {}
+    members: dict[Zone, Pattern] = {}
     dictionary: Pattern | None = None
     vintage: str
     geography: date | None = None
@@ -133,12 +152,23 @@ class Source(_Frozen):
     licence_url: str = "https://www.etalab.gouv.fr/licence-ouverte-open-licence"
     key: tuple[str, ...] = ()
     columns: dict[str, tuple[str, ...]] = {}
+    masks: tuple[str, ...] = ()
+    keep_unknown: bool = True
     counts: dict[str, int] = {}
     max_bytes: int = Field(default=200 * 1024**2, gt=0)
+    alternative_to: str | None = None
     required: bool = False
     used: bool = False
     confirmed: bool = False
     note: str = ""
+
+    @model_validator(mode="after")
+    def _downloads_are_bounded(self) -> Self:
+        if not self.hosts and not isinstance(self.address, TerritoryFileAddress):
+            raise ValueError("'hosts' says which hosts a download may touch: give at least one")
+        if self.required and self.alternative_to:
+            raise ValueError("a second choice cannot be 'required'")
+        return self
 
     @property
     def attribution(self) -> str:
@@ -157,6 +187,8 @@ class Catalogue(_Frozen):
         ids = [source.id for source in value]
         if twice := sorted({i for i in ids if ids.count(i) > 1}):
             raise ValueError(f"source declared twice: {', '.join(twice)}")
+        if lost := [source.id for source in value if source.alternative_to not in {None, *ids}]:
+            raise ValueError(f"'alternative_to' names no source: {', '.join(lost)}")
         return value
 
     def __getitem__(self, source_id: str) -> Source:

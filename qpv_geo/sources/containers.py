@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qpv_geo.sources.raw import parts_of
+
 if TYPE_CHECKING:
     import py7zr
 
@@ -85,6 +87,23 @@ class Bare(Container):
     def chunks(self, entry: Entry) -> Iterator[bytes]:  # noqa: ARG002 - it has one member
         """Yield the file."""
         return _stream(self.path)
+
+
+class Shapefile(Container):
+    """A Shapefile that lies beside its siblings."""
+
+    packed = False
+
+    def entries(self) -> list[Entry]:
+        """Return the files that make it up."""
+        files = parts_of(self.path)
+        return [
+            Entry(name, file.stat().st_size, link=file.is_symlink()) for name, file in sorted(files.items())
+        ]
+
+    def chunks(self, entry: Entry) -> Iterator[bytes]:
+        """Yield one of them."""
+        return _stream(self.path.with_name(entry.name))
 
 
 class Folder(Container):
@@ -209,6 +228,8 @@ def open_container(path: Path) -> Container:
         return Gzip(path)
     if start == b"7z\xbc\xaf\x27\x1c":
         return SevenZip(path)
+    if start[:4] == b"\x00\x00\x27\x0a" and path.suffix.lower() == ".shp":
+        return Shapefile(path)
     return Bare(path)
 
 

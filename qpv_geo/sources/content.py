@@ -7,7 +7,7 @@ import re
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import check_archive, read_member
+from qpv_geo.sources.archive import check_archive, read_member, stream_member
 from qpv_geo.sources.catalogue import Format, Source
 from qpv_geo.sources.raw import RawFile, catalogue_entry
 
@@ -62,13 +62,14 @@ def check_content(raw: RawFile, settings: Settings) -> None:
         if kind not in {"zip", "gzip", "7z"} | _EXPECTED[raw.source.format][1]:
             raise _unexpected(raw, raw.path.name, found)
         check_archive(raw, settings)
-    member = read_member(raw, archive_pattern(raw.source), settings)
-    kind, found = _kind(member.data[:_START])
+    pattern = archive_pattern(raw.source)
+    with stream_member(raw, pattern, settings) as (name, chunks):
+        kind, found = _kind(next(chunks, b"")[:_START])
     if kind not in _EXPECTED[raw.source.format][1]:
-        raise _unexpected(raw, member.name, found)
-    if kind == "json" and not _is_complete(member.data):
+        raise _unexpected(raw, name, found)
+    if kind == "json" and not _is_complete(data := read_member(raw, pattern, settings).data):
         raise SourceContentError(
-            f"{raw.label}: {member.name} is truncated: it ends with {_shown(member.data[-_SHOWN:])} before "
+            f"{raw.label}: {name} is truncated: it ends with {_shown(data[-_SHOWN:])} before "
             "all brackets are closed; run again to download it anew, and tell the publisher if it stays so"
         )
 

@@ -225,7 +225,9 @@ def fall_back(
             f"{source.page} answers, or give --mirror",
             reason=reason,
         )
-    _LOGGER.warning("source %s is left out: %s", source.id, reason)
+    # Whoever asks for no network, or gives a mirror, knows that it does not hold everything.
+    level = logging.INFO if policy.offline or policy.mirror else logging.WARNING
+    _LOGGER.log(level, "source %s is left out: %s", source.id, reason)
     return None
 
 

@@ -8,8 +8,10 @@ from typing import Literal
 
 from qpv_geo.sources.catalogue import Source
 
-Origin = Literal["live", "mirror", "store", "snapshot"]
-Provenance = Literal["live", "mirror", "snapshot"]
+Origin = Literal["live", "mirror", "store", "snapshot", "local"]
+Provenance = Literal["live", "mirror", "snapshot", "local"]
+
+_SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,9 @@ class RawFile:
     source
         Its entry in the catalogue.
     path
-        A file, or a folder where an archive was shipped unpacked.
+        A file, a folder where an archive was shipped unpacked, or the ``.shp`` of a Shapefile (`parts_of`).
     sha256
-        Hexadecimal checksum of the file; of a folder, see `digest`.
+        Hexadecimal checksum of the file; of several, see `digest`.
     size
         Bytes.
     url
@@ -73,21 +75,46 @@ class RawFile:
         return f"source {self.source.id}: {self.path.name} ({self.resolved_url or self.url or self.path})"
 
 
+def way_out(source: Source) -> str:
+    """Say how to do without an optional source that is not as declared; nothing for one that is required."""
+    if source.required or source.confirmed:
+        return ""
+    return (
+        f"the shape of source {source.id} was declared from documentation and never seen: to do without it "
+        f"until the catalogue is corrected, add {source.id!r} to 'sources_ignorees' in the territory file"
+    )
+
+
 def catalogue_entry(source: Source) -> str:
     """Name the lines to change when what a source sends is right and what is declared is not."""
     return f"entry [{source.id}] of qpv_geo/sources/catalogue.toml"
 
 
-def digest(path: Path) -> tuple[str, int]:
-    r"""Return the SHA-256 (hexadecimal) and the size (bytes) of a file or a folder.
+def parts_of(path: Path) -> dict[str, Path]:
+    """Return the files of a raw file by relative name: a folder's, a Shapefile's, or the file itself."""
+    if path.is_dir():
+        return {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    if path.suffix.lower() == ".shp":
+        siblings = (file for file in path.parent.iterdir() if file.stem == path.stem and file.is_file())
+        return {file.name: file for file in siblings if file.suffix.lower() in _SHAPEFILE}
+    return {path.name: path}
 
-    The checksum of a folder is that of the lines ``<relative path> <sha256 of the file>\n`` of its files,
-    sorted by path; its size is the sum of theirs.
+
+def digest(path: Path) -> tuple[str, int]:
+    r"""Return the SHA-256 (hexadecimal) and the size (bytes) of a raw file.
+
+    The checksum of a folder or of a Shapefile is that of the lines ``<relative path> <sha256 of the file>\n``
+    of its files, sorted by path; its size is the sum of theirs.
     """
-    if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size
-    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    parts = {name: digest(file) for name, file in files.items()}
-    lines = "".join(f"{name} {parts[name][0]}\n" for name in sorted(parts))
-    return hashlib.sha256(lines.encode()).hexdigest(), sum(size for _, size in parts.values())
+    parts = parts_of(path)
+    if parts == {path.name: path}:
+        return _digest_of_file(path), path.stat().st_size
+    digests = {name: _digest_of_file(file) for name, file in parts.items()}
+    lines = "".join(f"{name} {digests[name]}\n" for name in sorted(parts))
+    size = sum(file.stat().st_size for file in parts.values())
+    return hashlib.sha256(lines.encode()).hexdigest(), size
+
+
+def _digest_of_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -18,7 +18,13 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
 
 from qpv_geo.errors import ConfigurationError, SourceContentError
-from qpv_geo.sources.catalogue import DataGouvAddress, InseePageAddress, PlainAddress, Source
+from qpv_geo.sources.catalogue import (
+    DataGouvAddress,
+    InseePageAddress,
+    PlainAddress,
+    Source,
+    TerritoryFileAddress,
+)
 from qpv_geo.sources.raw import catalogue_entry
 from qpv_geo.territory import Territory
 
@@ -42,8 +48,7 @@ class Link:
 def expand(template: str, territory: Territory) -> str:
     """Fill ``{epci}``, ``{departement}`` and ``{commune}`` with the territory's codes.
 
-    A source by commune is one raw file for each commune. A territory of several main communes is narrowed to
-    one of them at a time: ``territory.model_copy(update={"communes_principales": (code,)})``.
+    A source by commune is one raw file for each commune (see `variants`).
 
     Raises
     ------
@@ -60,6 +65,26 @@ def expand(template: str, territory: Territory) -> str:
             f"{template!r} cannot be filled for territory {territory.id!r} ({error}): the fields are "
             "{epci}, {departement} and {commune}; {commune} needs exactly one of communes_principales"
         ) from error
+
+
+def variants(source: Source, territory: Territory) -> dict[str, Territory]:
+    """Return the territories that a source's addresses are filled with, by key of the raw file.
+
+    A source is one raw file, under its id. A source by commune is one for each of the main communes: its key
+    ends with the commune's code, and its territory is narrowed to that commune. A file that the territory may
+    declare is none if it does not.
+    """
+    match source.address:
+        case TerritoryFileAddress(key=key):
+            return {source.id: territory} if territory.file(key) else {}
+        case PlainAddress(url=url) if "{commune}" in url:
+            narrowed = (
+                territory.model_copy(update={"communes_principales": (code,)})
+                for code in territory.communes_principales
+            )
+            return {raw_key(source, each): each for each in narrowed}
+        case _:
+            return {source.id: territory}
 
 
 def raw_key(source: Source, territory: Territory) -> str:
@@ -162,7 +187,8 @@ def choose(source: Source, links: Iterable[Link]) -> Link:
         If no link matches the declared pattern, or several do equally; the message lists the links seen.
     """
     seen = list({link.url: link for link in links}.values())
-    pattern = "" if isinstance(source.address, PlainAddress) else source.address.pattern or ""
+    address = source.address
+    pattern = address.pattern or "" if isinstance(address, (DataGouvAddress, InseePageAddress)) else ""
     found = [link for link in seen if re.fullmatch(pattern, link.name) or re.fullmatch(pattern, link.title)]
     best = min((_rank(source, link) for link in found), default=None)
     chosen = [link for link in found if _rank(source, link) == best]

@@ -1,0 +1,247 @@
+"""INSEE's facilities (BPE): those of the territory and around it, streamed out of a file of 1.5 GB."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from qpv_geo.checks import Check, Outcome
+from qpv_geo.ingest.contracts import Problems, find_columns
+from qpv_geo.ingest.facility_types import load_facility_types
+from qpv_geo.ingest.text import refuse_page, report_reading
+from qpv_geo.settings import Settings
+from qpv_geo.sources.archive import stream_member
+from qpv_geo.sources.raw import RawFile
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+# Metres around the territory's communes: a facility there may be near one of its QPV.
+_MARGIN = 1000.0
+_BLOCK = 4 * 1024**2
+
+# How INSEE writes that there is nothing, and that it drew a position at random in the commune.
+_NOTHING = ("", "_U", "_Z")
+_AT_RANDOM = "33"
+
+
+@dataclass(frozen=True)
+class Facilities:
+    """Facilities of the territory.
+
+    Attributes
+    ----------
+    points
+        One row per facility of the counted types, in the territory's communes or within 1 km of their
+        bounding box: ``type_equipement``, ``insee_com``, ``x``, ``y`` in the territory's CRS. These are NaN
+        where INSEE has not located the facility, or drew its position at random in the commune.
+    types
+        The counted types: ``type_equipement``, ``libelle``, ``domaine``.
+    vintage
+        Of the source.
+    """
+
+    points: pd.DataFrame
+    types: pd.DataFrame
+    vintage: str
+
+
+def read_facilities(
+    raw: RawFile, communes: gpd.GeoDataFrame, settings: Settings
+) -> tuple[Facilities, tuple[Check, ...]]:
+    """Read the facilities of the territory and around it.
+
+    Parameters
+    ----------
+    raw
+        INSEE's file of one row per facility, bare or in its archive.
+    communes
+        The territory's (``insee_com``), in its projected CRS.
+    settings
+        Limits of archives.
+
+    Returns
+    -------
+    facilities : Facilities
+        Points and types.
+    checks : tuple of Check
+        What was controlled.
+
+    Raises
+    ------
+    SourceContentError
+        If the file is a web page, empty, or not whole.
+    ContractError
+        If a column is missing, rows have not as many cells as the header, coordinates are not numbers or are
+        in another CRS, or there is nothing in the territory's communes; the message lists every problem.
+    """
+    types = load_facility_types()
+    epsg = str(communes.crs.to_epsg())
+    with stream_member(raw, raw.source.member, settings) as (name, chunks):
+        label = raw.label if name == raw.path.name else f"{raw.label}, member {name}"
+        problems = Problems(label, raw.source)
+        stream = io.BufferedReader(_Stream(chunks), _BLOCK)
+        columns = _columns(stream, label, problems)
+        reading = _Reading(communes, epsg, types, problems)
+        for batch in _batches(stream, columns, problems):
+            reading.add(batch)
+    points = reading.points()
+    own = points["insee_com"].isin(communes["insee_com"])
+    if not own.any():
+        problems.add("facilities in the territory's communes", f"none among {reading.total}")
+    problems.raise_if_any()
+    found = f"{reading.total} équipements, dont {len(points)} des types comptés dans le territoire et autour"
+    checks = (
+        report_reading((), found, raw.source.id),
+        _report_types(types, reading.seen, raw.source.id),
+        _report_random(reading.at_random, raw.source.id),
+    )
+    return Facilities(points, types, raw.source.vintage), checks
+
+
+class _Stream(io.RawIOBase):
+    """Chunks of bytes as a file that can be read once."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        if not self._left:
+            self._left = memoryview(next(self._chunks, b""))
+        target = memoryview(buffer)
+        size = min(len(target), len(self._left))
+        target[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+
+def _columns(stream: "io.BufferedReader[_Stream]", label: str, problems: Problems) -> dict[str, str]:
+    """Find the declared columns in the header, without reading on."""
+    head = stream.peek()
+    refuse_page(head, label)
+    line = head.partition(b"\n")[0].decode("utf-8-sig", errors="replace")
+    available = [name.strip() for name in next(csv.reader([line], delimiter=";"))]
+    columns = find_columns(available, problems.source.columns, problems)
+    problems.raise_if_any()
+    return columns
+
+
+def _batches(
+    stream: "io.BufferedReader[_Stream]", columns: dict[str, str], problems: Problems
+) -> Iterator[pa.RecordBatch]:
+    """Yield the declared columns as text, under their declared names, some ten thousand rows at a time."""
+    spelled = list(columns.values())
+    try:
+        reader = arrow_csv.open_csv(
+            stream,
+            read_options=arrow_csv.ReadOptions(block_size=_BLOCK),
+            parse_options=arrow_csv.ParseOptions(delimiter=";"),
+            # Only columns of ASCII are read: the encoding of the others does not matter.
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=spelled,
+                column_types=dict.fromkeys(spelled, pa.string()),
+                strings_can_be_null=False,
+                check_utf8=False,
+            ),
+        )
+        for batch in reader:
+            yield batch.rename_columns(list(columns))
+    except pa.ArrowInvalid as error:
+        problems.add("rows of as many cells as the header has", str(error))
+        problems.raise_if_any()
+
+
+class _Reading:
+    """What is kept of the batches, and what was seen in all of them."""
+
+    def __init__(
+        self, communes: gpd.GeoDataFrame, epsg: str, types: pd.DataFrame, problems: Problems
+    ) -> None:
+        self._communes = frozenset(communes["insee_com"])
+        self._bounds = communes.total_bounds + _MARGIN * np.array([-1, -1, 1, 1])
+        self._epsg = epsg
+        self._types = pa.array(types["type_equipement"])
+        self._problems = problems
+        self._kept: list[pd.DataFrame] = []
+        self.total = 0
+        self.at_random = 0
+        self.seen: set[str] = set()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Keep the facilities of the counted types that are in the territory or near it."""
+        rows = batch.filter(pc.is_in(batch.column("TYPEQU"), value_set=self._types)).to_pandas()
+        self.total += batch.num_rows
+        self.seen.update(rows["TYPEQU"])
+        own = rows["DEPCOM"].isin(self._communes)
+        ours = rows["EPSG"] == self._epsg
+        self._refuse(rows[own & ~ours & ~rows["EPSG"].isin(_NOTHING)], "EPSG", self._epsg)
+        x = self._numbers(rows, "LAMBERT_X", own)
+        y = self._numbers(rows, "LAMBERT_Y", own)
+        west, south, east, north = self._bounds
+        drawn = rows["QUALITE_GEOLOC"] == _AT_RANDOM
+        placed = ours & ~drawn
+        kept = own | (placed & x.between(west, east) & y.between(south, north))
+        self.at_random += int((kept & drawn).sum())
+        points = {
+            "type_equipement": rows["TYPEQU"],
+            "insee_com": rows["DEPCOM"],
+            "x": x.where(placed),
+            "y": y.where(placed),
+        }
+        self._kept.append(pd.DataFrame(points)[kept])
+
+    def _numbers(self, rows: pd.DataFrame, column: str, own: pd.Series) -> pd.Series:
+        """Return coordinates as numbers, NaN where there is none."""
+        text = rows[column].str.replace(",", ".", regex=False)
+        numbers = pd.to_numeric(text, errors="coerce").astype("float64")
+        self._refuse(rows[own & numbers.isna() & ~text.isin(_NOTHING)], column, "a number of metres")
+        return numbers
+
+    def _refuse(self, wrong: pd.DataFrame, column: str, expected: str) -> None:
+        where = [f"{kind} in {code}" for kind, code in zip(wrong["TYPEQU"], wrong["DEPCOM"], strict=True)]
+        self._problems.add_rows(expected, where, map(repr, wrong[column]), column=column)
+
+    def points(self) -> pd.DataFrame:
+        """Return everything that was kept, in an order of its own: the file's says nothing."""
+        columns = ["type_equipement", "insee_com", "x", "y"]
+        kept = pd.concat(self._kept) if self._kept else pd.DataFrame(columns=columns)
+        return kept.sort_values(columns, ignore_index=True)
+
+
+def _report_types(types: pd.DataFrame, seen: set[str], source_id: str) -> Check:
+    """Name the counted types that no facility of the whole file has: they were renumbered, or misspelt."""
+    missing = types[~types["type_equipement"].isin(seen)]
+    listed = ", ".join(
+        f"{code} ({label})"
+        for code, label in zip(missing["type_equipement"], missing["libelle"], strict=True)
+    )
+    message = (
+        f"Types d'équipement déclarés qu'aucun équipement du fichier ne porte : {listed}."
+        if listed
+        else "Tous les types d'équipement déclarés sont dans le fichier."
+    )
+    outcome: Outcome = "avertissement" if listed else "conforme"
+    found = str(len(types) - len(missing))
+    return Check("types_equipement_reconnus", source_id, outcome, str(len(types)), found, message)
+
+
+def _report_random(count: int, source_id: str) -> Check:
+    """Say how many facilities have a position that INSEE drew at random, which is none."""
+    message = (
+        f"{count} équipements dont la position est tirée au sort dans la commune : tenus pour non localisés."
+        if count
+        else "Aucun équipement dont la position est tirée au sort dans la commune."
+    )
+    return Check("equipements_positions_aleatoires", source_id, "conforme", "", str(count), message)

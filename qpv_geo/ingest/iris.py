@@ -1,0 +1,102 @@
+"""Contours of the IRIS of the territory's main communes."""
+
+from collections.abc import Collection, Mapping
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from qpv_geo.checks import Check
+from qpv_geo.ingest.codes import COMMUNE, IRIS
+from qpv_geo.ingest.contracts import Problems, code_column, shown, validate
+from qpv_geo.ingest.geometry import draw, report_repairs
+from qpv_geo.ingest.text import report_reading
+from qpv_geo.ingest.vector import Layer, read_layer
+from qpv_geo.settings import Settings
+from qpv_geo.sources.raw import RawFile
+from qpv_geo.zones import zone_of
+
+_SCHEMA = pa.DataFrameSchema(
+    {
+        "code_iris": code_column(IRIS, key=True),
+        "nom_iris": pa.Column(),
+        "type_iris": pa.Column(nullable=True),
+        "insee_com": code_column(COMMUNE),
+        "nom_com": pa.Column(),
+    }
+)
+
+
+def read_iris(
+    raws: Mapping[str, RawFile], communes: Collection[str], settings: Settings, epsg: int
+) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
+    """Read the IRIS of communes and hold them to their contract.
+
+    Parameters
+    ----------
+    raws
+        By key: one file for each commune, or one that covers the country.
+    communes
+        INSEE codes; the IRIS of other communes are left out.
+    settings
+        Limits of archives.
+    epsg
+        Projected CRS of the result.
+
+    Returns
+    -------
+    iris : GeoDataFrame
+        ``code_iris``, ``nom_iris``, ``type_iris`` (or None), ``insee_com``, ``nom_com``, ``geographie`` (date
+        of the geography, or None), ``ecart_reparation_m2``, MultiPolygons in `epsg`, sorted by code.
+    checks : tuple of Check
+        What was controlled.
+
+    Raises
+    ------
+    SourceContentError
+        If a file is not a whole file of its format.
+    ContractError
+        If columns, codes, CRS or geometries are not as declared, or a commune has no IRIS; the message lists
+        every problem.
+    """
+    frames, checks = [], []
+    for key, raw in raws.items():
+        layer = read_layer(raw, settings)
+        frame = _read(layer, raw, communes, epsg)
+        frames.append(frame.assign(geographie=raw.source.geography))
+        checks.append(report_reading(layer.remarks, f"{len(frame)} IRIS", key))
+        checks.append(report_repairs([frame], "code_iris", key))
+    iris = gpd.GeoDataFrame(pd.concat(frames, ignore_index=True), crs=epsg)
+    last = Problems(", ".join(raw.label for raw in raws.values()), next(iter(raws.values())).source)
+    for commune in sorted(set(communes) - set(iris["insee_com"])):
+        last.add(f"IRIS of commune {commune}", "none")
+        last.advise("if this commune has none, take it out of 'communes_principales' in the territory file")
+    last.raise_if_any()
+    return iris.sort_values("code_iris", ignore_index=True), tuple(checks)
+
+
+def _read(layer: Layer, raw: RawFile, communes: Collection[str], epsg: int) -> gpd.GeoDataFrame:
+    problems = Problems(layer.label, raw.source)
+    every = layer.official_columns(problems)
+    wanted = np.flatnonzero(every["insee_com"].isin(communes))
+    where = layer.names(every["code_iris"])[wanted]
+    table = every.iloc[wanted].reset_index(drop=True)
+    validate(table, _SCHEMA, problems, where)
+    elsewhere = [
+        not str(code).startswith(str(commune))
+        for code, commune in zip(table["code_iris"], table["insee_com"], strict=True)
+    ]
+    rows = np.flatnonzero(elsewhere)
+    problems.add_rows(
+        "a code that begins with that of the commune",
+        where[rows],
+        [f"{shown(table['code_iris'].iloc[row])} in {table['insee_com'].iloc[row]}" for row in rows],
+        column="code_iris",
+    )
+    zones = [zone_of(code) for code in table["insee_com"]]
+    geometries = layer.frame.geometry.iloc[wanted].to_numpy()
+    drawn = gpd.GeoDataFrame(table, geometry=geometries, crs=layer.frame.crs)
+    frame = draw(drawn, zones, epsg, where, problems)
+    problems.raise_if_any()
+    return frame

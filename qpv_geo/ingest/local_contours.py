@@ -1,0 +1,124 @@
+"""Contours of the metropolis's own districts, in any CRS that is declared."""
+
+import warnings
+
+import geopandas as gpd
+import numpy as np
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+from pyproj.transformer import TransformerGroup
+
+from qpv_geo.checks import Check
+from qpv_geo.ingest.attributes import clean_text
+from qpv_geo.ingest.contracts import Problems, describe_columns
+from qpv_geo.ingest.geometry import check_position, check_shapes, project, report_repairs
+from qpv_geo.ingest.text import report_reading
+from qpv_geo.ingest.vector import Layer, read_layer
+from qpv_geo.settings import Settings
+from qpv_geo.sources.raw import RawFile
+from qpv_geo.territory import ContourFile, Territory
+from qpv_geo.zones import zone_of
+
+# Metres: how far off a transformation may be. What comes without the grid that it needs is off by more, or
+# nobody knows by how much (EPSG:27572).
+_ACCURACY = 1.0
+
+
+def read_local_contours(
+    raw: RawFile, file: ContourFile, territory: Territory, settings: Settings
+) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
+    """Read a contour file that the territory declares.
+
+    Parameters
+    ----------
+    raw
+        GeoPackage, GeoJSON or Shapefile.
+    file
+        How the territory declares it: field of the names, layer, CRS.
+    territory
+        Gives the CRS of the result, and where the contours should be.
+    settings
+        Limits of archives.
+
+    Returns
+    -------
+    contours : GeoDataFrame
+        ``nom`` (text or None, as in the file), ``ecart_reparation_m2``, MultiPolygons in the territory's CRS,
+        in the file's order.
+    checks : tuple of Check
+        What was controlled.
+
+    Raises
+    ------
+    SourceContentError
+        If the file is not a whole file of its format.
+    ContractError
+        If the field of the names is missing, the CRS is not declared, contradicts the file or cannot be
+        transformed exactly, or a geometry is not a polygon in its part of France; the message lists every
+        problem.
+    """
+    layer = read_layer(raw, settings, file.couche)
+    problems = Problems(layer.label, raw.source)
+    problems.advise(f"correct the file, or how {territory.id!r} declares it in its territory file")
+    available = [str(column) for column in layer.frame.columns if column != layer.frame.geometry.name]
+    if file.champ_nom not in available:
+        problems.add(
+            f"field {file.champ_nom!r} ('champ_nom')", describe_columns(available, (file.champ_nom,))
+        )
+    if layer.frame.empty:
+        problems.add("at least one feature", "an empty layer")
+    problems.raise_if_any()
+    names = clean_text(layer.frame[file.champ_nom])
+    where = layer.names(names)
+    crs = _crs(layer, file, problems)
+    geometries = layer.frame.geometry.to_numpy()
+    rows = np.flatnonzero(check_shapes(geometries, where, problems))
+    if crs is None or not _is_exact(crs, territory.epsg, problems):
+        problems.raise_if_any()
+    drawn = gpd.GeoDataFrame({"nom": names}, geometry=geometries, crs=crs).iloc[rows].to_crs(territory.epsg)
+    zones = [zone_of(territory.departement)] * len(rows)
+    placed = check_position(drawn.geometry.to_numpy(), territory.epsg, zones, where[rows], problems)
+    contours = project(drawn[placed], territory.epsg, where[rows][placed], problems)
+    problems.raise_if_any()
+    return contours, (
+        report_reading(layer.remarks, f"{len(contours)} contours", raw.source.id),
+        report_repairs([contours], "nom", raw.source.id),
+    )
+
+
+def _crs(layer: Layer, file: ContourFile, problems: Problems) -> CRS | None:
+    """Return the CRS of the coordinates: the file's own, or the declared one if the file has none."""
+    own: CRS | None = layer.frame.crs
+    if own is not None and own.name.startswith("Undefined"):
+        own = None
+    if file.crs is None:
+        if own is None:
+            problems.add(
+                "a CRS", "none in the file (no .prj beside the .shp?), and none in 'crs'", column="CRS"
+            )
+            return None
+        return own
+    try:
+        declared = CRS.from_user_input(file.crs)
+    except CRSError:
+        problems.add("a CRS that exists", f"'crs' = {file.crs!r}", column="CRS")
+        return None
+    if own is not None and not layer.assumed_crs and own.to_epsg(min_confidence=25) != declared.to_epsg():
+        problems.add(f"{declared.name} ({file.crs}), as declared in 'crs'", f"{own.name}", column="CRS")
+        return None
+    return declared
+
+
+def _is_exact(crs: CRS, epsg: int, problems: Problems) -> bool:
+    """Tell whether coordinates can be transformed without an error that nobody would see."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Best transformation is not available")
+        best = TransformerGroup(crs, epsg, always_xy=True).transformers[0]
+    if 0 <= best.accuracy <= _ACCURACY:
+        return True
+    problems.add(
+        f"a CRS from which EPSG:{epsg} is reached to {_ACCURACY:g} m, such as EPSG:{epsg} or EPSG:4326",
+        f"{crs.name}, whose shift needs a grid that is not there",
+        column="CRS",
+    )
+    return False

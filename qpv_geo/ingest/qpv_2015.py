@@ -1,0 +1,92 @@
+"""Contours of the QPV of 2015, to compare with those of 2024 and for nothing else."""
+
+import geopandas as gpd
+import pandas as pd
+import pandera.pandas as pa
+
+from qpv_geo.checks import Check
+from qpv_geo.ingest.codes import QPV_2015
+from qpv_geo.ingest.contracts import Problems, code_column, validate
+from qpv_geo.ingest.geometry import draw, report_repairs
+from qpv_geo.ingest.text import report_reading
+from qpv_geo.ingest.vector import read_layer
+from qpv_geo.settings import Settings
+from qpv_geo.sources.raw import RawFile, catalogue_entry
+from qpv_geo.zones import METROPOLE, department_of, zone_of
+
+_SCHEMA = pa.DataFrameSchema(
+    {
+        "code_qp": code_column(QPV_2015, key=True),
+        "nom_qp": pa.Column(),
+        "commune_qp": pa.Column(nullable=True),
+    }
+)
+
+
+def read_qpv_2015(raw: RawFile, settings: Settings, epsg: int) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
+    """Read the QPV of 2015 and hold them to their contract.
+
+    Parameters
+    ----------
+    raw
+        Shapefile in its archive, or GeoJSON of the WFS.
+    settings
+        Limits of archives.
+    epsg
+        Projected CRS of the result; the QPV of the parts of France that it serves are returned.
+
+    Returns
+    -------
+    qpv_2015 : GeoDataFrame
+        ``code_qp``, ``nom_qp``, ``commune_qp`` (text or None), ``ecart_reparation_m2`` (NaN where the contour
+        was valid), MultiPolygons in `epsg`, in the file's order.
+    checks : tuple of Check
+        What was controlled.
+
+    Raises
+    ------
+    SourceContentError
+        If the file is not a whole file of its format.
+    ContractError
+        If columns, codes, counts, CRS or geometries are not as declared; the message lists every problem.
+    """
+    layer = read_layer(raw, settings)
+    problems = Problems(layer.label, raw.source)
+    table = layer.official_columns(problems).rename(columns=str.lower)
+    where = layer.names(table["code_qp"])
+    validate(table, _SCHEMA, problems, where)
+    departments = table["code_qp"].fillna("").map(department_of)
+    zones = list(departments.map(zone_of))
+    drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
+    qpv = draw(drawn, zones, epsg, where, problems)
+    checks = _check_counts(departments, raw, problems)
+    problems.raise_if_any()
+    if qpv.empty:
+        problems.add(f"QPV in the parts of France that EPSG:{epsg} serves", f"none among {len(table)}")
+        problems.raise_if_any()
+    return qpv, (
+        report_reading(layer.remarks, f"{len(table)} entités", raw.source.id),
+        *checks,
+        report_repairs([qpv], "code_qp", raw.source.id),
+    )
+
+
+def _check_counts(departments: "pd.Series[str]", raw: RawFile, problems: Problems) -> list[Check]:
+    """Compare the numbers of QPV with the declared ones, in a file of the whole country."""
+    found = {
+        "metropole": int((departments.map(zone_of) == METROPOLE).sum()),
+        "france": len(departments),
+    }
+    checks = []
+    for scope, expected in raw.source.counts.items():
+        if not raw.national:
+            continue
+        if found[scope] != expected:
+            problems.add(f"{expected} QPV 2015 ({scope})", str(found[scope]))
+            problems.advise(
+                f"if the file is whole all the same, change 'counts' in {catalogue_entry(raw.source)}"
+            )
+        message = f"{found[scope]} QPV 2015 dans le fichier, comme attendu."
+        code = f"nombre_qpv_2015_{scope}"
+        checks.append(Check(code, raw.source.id, "conforme", str(expected), str(found[scope]), message))
+    return checks

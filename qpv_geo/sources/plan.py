@@ -1,0 +1,88 @@
+"""What a run asks for: which sources, for which part of the territory, and second choices only if needed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.sources.catalogue import Catalogue, Source
+from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.resolve import variants
+from qpv_geo.territory import Territory
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One raw file to get.
+
+    Attributes
+    ----------
+    key
+        The source's id, followed by the commune's code for a source by commune (``iris-25056``).
+    source
+        Its entry in the catalogue.
+    territory
+        The territory, narrowed to that commune.
+    """
+
+    key: str
+    source: Source
+    territory: Territory
+
+
+def source_id_of(key: str) -> str:
+    """Return the id of the source that a raw file's key belongs to."""
+    return key.partition("-")[0]
+
+
+def ignored(catalogue: Catalogue, territory: Territory) -> tuple[str, ...]:
+    """Return the sources that the territory does without.
+
+    Raises
+    ------
+    ConfigurationError
+        If one of them does not exist, or there is no release without it.
+    """
+    for source_id in territory.sources_ignorees:
+        if catalogue[source_id].required:
+            raise ConfigurationError(
+                f"territory {territory.id!r}: 'sources_ignorees' names {source_id}, and there is no release "
+                "without it"
+            )
+    return territory.sources_ignorees
+
+
+def first_choices(catalogue: Catalogue, territory: Territory) -> list[Wanted]:
+    """Return the raw files that a run asks for, but for second choices."""
+    left_out = ignored(catalogue, territory)
+    return [
+        wanted
+        for source in catalogue.used()
+        if source.alternative_to is None and source.id not in left_out
+        for wanted in _wanted(source, territory)
+    ]
+
+
+def second_choices(
+    catalogue: Catalogue, territory: Territory, raws: Mapping[str, RawFile | None]
+) -> list[Wanted]:
+    """Return the second choices of the sources of which a raw file could not be had.
+
+    Parameters
+    ----------
+    catalogue, territory
+        As configured.
+    raws
+        What the first choices gave, by key; None for one that could not be had or is ignored.
+    """
+    left_out = ignored(catalogue, territory)
+    missing = {source_id_of(key) for key, raw in raws.items() if raw is None}
+    return [
+        wanted
+        for source in catalogue.used()
+        if source.alternative_to in missing and source.id not in left_out
+        for wanted in _wanted(source, territory)
+    ]
+
+
+def _wanted(source: Source, territory: Territory) -> list[Wanted]:
+    return [Wanted(key, source, narrowed) for key, narrowed in variants(source, territory).items()]

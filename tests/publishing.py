@@ -19,7 +19,7 @@ import shapely
 
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import load_registry
-from qpv_geo.publish.fields import Layer, published_layers
+from qpv_geo.publish.fields import Layer, as_held, published_layers
 from qpv_geo.publish.frames import Frames, conform
 from qpv_geo.publish.provenance import checks_table, sources_table
 from qpv_geo.publish.release import Release, publish_release
@@ -47,7 +47,9 @@ CHECKS = (
 
 
 def declared() -> dict[str, Layer]:
-    return published_layers(REGISTRY)
+    """Return the declared layers as these releases hold them: no fragile district has a contour."""
+    layers = published_layers(REGISTRY)
+    return as_held(layers, {name for name, layer in layers.items() if not layer.geometry_optional})
 
 
 def raw_file(source_id: str, path: Path, **changes: object) -> RawFile:
@@ -302,7 +304,11 @@ def frames_of(made: Inputs) -> Frames:
         "sources": sources_table(made.raws, CATALOGUE, made.checks),
         "controles": checks_table(made.checks),
     }
-    return conform({**made.layers, **provenance}, declared(), BESANCON.epsg)
+    return conformed({**made.layers, **provenance})
+
+
+def conformed(layers: dict[str, pd.DataFrame]) -> Frames:
+    return conform(layers, published_layers(REGISTRY), BESANCON.epsg)
 
 
 def writable_copy(release: Path, target: Path) -> Path:

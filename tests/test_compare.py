@@ -20,6 +20,7 @@ from publishing import (
     SNAPSHOT,
     Inputs,
     change,
+    conformed,
     declared,
     edit,
     frames_of,
@@ -32,10 +33,9 @@ from publishing import (
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.publish.compare import Written, compare_release
-from qpv_geo.publish.compare_figures import compare_statistics
-from qpv_geo.publish.frames import conform
+from qpv_geo.publish.compare_figures import compare_computed, compare_statistics
 from qpv_geo.publish.geojson import to_wgs84
-from qpv_geo.publish.originals import Originals, meaning, read_features
+from qpv_geo.publish.originals import Originals, meaning, read_cells, read_features
 from qpv_geo.publish.readers import Reading, parse_blob
 from qpv_geo.publish.release import Release
 from qpv_geo.settings import Settings
@@ -43,8 +43,7 @@ from qpv_geo.settings import Settings
 
 def meant(made: Inputs) -> Written:
     """Return what a release made from these inputs should hold."""
-    conformed = conform(made.layers, declared(), BESANCON.epsg)
-    rounded, found = to_wgs84(conformed, declared())
+    rounded, found = to_wgs84(conformed(made.layers), declared())
     complete = Inputs(made.layers, made.raws, [*made.checks, *found])
     return Written(frames_of(complete), rounded, declared())
 
@@ -398,6 +397,86 @@ def test_a_raw_file_that_changed_since_it_was_read_is_found(settings: Settings, 
     assert "row insee_population, field sha256" in refuse(made, settings)
 
 
+def together(indicator: str, vintage: str, value: float, status: str) -> pd.DataFrame:
+    """Return a row of the territory's QPV taken together."""
+    row = {
+        "zone": "qpv_epci",
+        "code": BESANCON.epci,
+        "indicateur": indicator,
+        "millesime": vintage,
+        "valeur": value,
+        "statut": status,
+        "source": "insee_population",
+        "fichier": "pop_QPV24.csv",
+        "code_producteur": "PMUN",
+        "geographie": date(2024, 1, 1),
+    }
+    return pd.DataFrame([row])
+
+
+@pytest.mark.parametrize(
+    ("indicator", "vintage", "value", "status", "problem"),
+    [
+        ("population_municipale", "2020", 25627.0, "ok", ""),
+        ("population_municipale", "2020", 25628.0, "ok", "field valeur: published 25628.0, expected 25627.0"),
+        ("population_municipale", "2020", 0.0, "secret", "field statut: published 'secret', expected"),
+        ("taux_pauvrete_60", "2021", np.nan, "non_calculable", ""),
+        ("taux_pauvrete_60", "2021", 46.3, "ok", "field valeur: published 46.3, expected nan"),
+        ("inconnu", "2021", 12.0, "ok", "field valeur: published 12.0, expected nan"),
+    ],
+)
+def test_the_qpv_taken_together_are_sums_and_rates_are_never_averaged(  # noqa: PLR0917 - one case
+    settings: Settings, indicator: str, vintage: str, value: float, status: str, problem: str
+) -> None:
+    made = inputs()
+    rows = [made.layers["statistiques"], together(indicator, vintage, value, status)]
+    made.layers["statistiques"] = pd.concat(rows, ignore_index=True)
+    if not problem:
+        assert publish(settings, made).published
+        return
+    row = f"layer statistiques, row qpv_epci / {BESANCON.epci} / {indicator} / {vintage}, "
+    assert row + problem in refuse(made, settings)
+
+
+def test_a_ratio_of_sums_is_computed_again() -> None:
+    ratio = REGISTRY.indicators[0].model_copy(
+        update={
+            "id": "part",
+            "kind": "rate",
+            "additive": False,
+            "numerator": "chomeurs",
+            "denominator": "actifs",
+        }
+    )
+    registry = REGISTRY.model_copy(update={"indicators": (*REGISTRY.indicators, ratio)})
+    values = {"chomeurs": (30.0, 10.0), "actifs": (100.0, 300.0)}
+    rows = [
+        together(indicator, "2022", value, "ok").assign(zone="qpv", code=code)
+        for indicator, pair in values.items()
+        for code, value in zip(("QN02502M", "QN02503M"), pair, strict=True)
+    ]
+    for value, count in ((10.0, 0), (16.67, 1)):
+        table = pd.concat([*rows, together("part", "2022", value, "ok")])
+        frame = conformed({"statistiques": table})["statistiques"]
+        reading = Reading(Path("statistiques.csv"), frame)
+        assert len(compare_computed({"statistiques": reading}, registry)) == count
+
+
+def test_what_a_file_masks_is_secret(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "BASE_TD_FILO_IRIS_2021_DISP.csv"
+    path.write_text(
+        "IRIS;DISP_TP6021;DISP_NOTE21\n250560101;25,0;0\n250560102;31,0;2\n250560103;ns;\n999999999;1;0\n"
+    )
+    cells = read_cells(
+        raw_file("iris_filosofi", path), path.name, {"250560101", "250560102", "250560103"}, settings
+    )
+    assert cells.meaning("250560101", "DISP_TP6021") == (25.0, "ok")
+    assert cells.meaning("250560102", "DISP_TP6021")[1] == "secret"
+    assert np.isnan(cells.meaning("250560102", "DISP_TP6021")[0])
+    assert cells.meaning("250560103", "DISP_TP6021")[1] == "non_significatif"
+    assert cells.meaning("999999999", "DISP_TP6021")[1] == "non_disponible", "its row was not asked for"
+
+
 # ------------------------------------------------------------------ repaired contours
 
 
@@ -524,15 +603,16 @@ def test_every_statistic_of_the_national_files_is_compared(mirror: Path, setting
     }
     rows = national_rows(mirror)
     table = pd.DataFrame(rows)
-    layers = conform({"statistiques": table}, declared(), 2154)
-    reading = Reading(Path("statistiques.csv"), layers["statistiques"])
+    frame = conformed({"statistiques": table})["statistiques"]
+    reading = Reading(Path("statistiques.csv"), frame)
     qpv = Reading(Path("qpv.csv"), pd.DataFrame({"code_qp": table["code"].unique()}))
     readings = {"statistiques": reading, "qpv": qpv}
     assert len(rows) > 3000
     assert (table["statut"] == "secret").sum() > 10
-    assert not compare_statistics(readings, Originals(raws, settings))
+    originals = Originals(raws, set(table["code"]), settings)
+    assert not compare_statistics(readings, originals)
     reading.attributes.loc[1234, "valeur"] += 1
-    (difference,) = compare_statistics(readings, Originals(raws, settings))
+    (difference,) = compare_statistics(readings, originals)
     assert difference.row.startswith(f"qpv / {rows[1234]['code']}")
 
 

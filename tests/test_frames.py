@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from publishing import BESANCON, declared, frames_of, inputs
+from publishing import conformed, declared, frames_of, inputs
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.publish.fields import Layer
@@ -87,7 +87,7 @@ def test_columns_take_the_declared_order_and_rows_keep_theirs() -> None:
 def test_layers_take_the_declared_order_and_one_without_columns_is_left_out() -> None:
     made = inputs()
     made.layers["contrat_de_ville"] = pd.DataFrame()
-    found = conform(dict(reversed(made.layers.items())), declared(), BESANCON.epsg)
+    found = conformed(dict(reversed(made.layers.items())))
     assert list(found) == [name for name in declared() if name in made.layers and name != "contrat_de_ville"]
 
 

@@ -408,7 +408,7 @@ def test_the_fingerprint_depends_on_the_libraries(monkeypatch: pytest.MonkeyPatc
 def test_the_fingerprint_depends_on_the_territorys_own_files(tmp_path: Path) -> None:
     path = tmp_path / "fragiles.geojson"
     path.write_text("{}", encoding="utf-8")
-    declared = {"chemin": str(path), "champ_nom": "nom"}
+    declared = {"chemin": str(path), "champ_nom": "nom", "mise_a_jour": "2026-01-01"}
     territory = BESANCON.model_validate(BESANCON.model_dump() | {"quartiers_fragiles_fichier": declared})
     made = inputs()
     before = fingerprint(made.raws, territory, CATALOGUE, REGISTRY)

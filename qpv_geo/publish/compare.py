@@ -14,6 +14,7 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.publish.compare_contours import compare_communes, compare_measures, compare_qpv
 from qpv_geo.publish.compare_figures import (
+    compare_computed,
     compare_contract,
     compare_sources,
     compare_statistics,
@@ -97,7 +98,8 @@ def compare_release(
     differences = {difference.place: difference for difference in unlike}
     if not any(difference.field == _ROWS for difference in unlike):
         formats = [readings for readings, _ in files]
-        against_raw = _compare_raw(formats, Originals(raws, settings), territory, registry)
+        codes = set(written.frames["statistiques"]["code"]) | set(written.frames["qpv"]["code_qp"])
+        against_raw = _compare_raw(formats, Originals(raws, codes, settings), territory, registry)
         differences |= {difference.place: difference for difference in compare_sources(raws) + against_raw}
     if differences:
         raise PublicationError(_message(folder, list(differences.values())))
@@ -124,6 +126,7 @@ def _compare_raw(
         differences += compare_communes(readings, originals, territory)
         differences += compare_measures(readings)
         differences += compare_statistics(readings, originals)
+        differences += compare_computed(readings, registry)
         differences += compare_wide(readings["qpv"], figures, registry)
         if "contrat_de_ville" in readings:
             differences += compare_contract(readings["contrat_de_ville"], figures, territory)

@@ -1,15 +1,17 @@
 """Published figures against the raw cells they come from, and against what is derived from them."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.aggregate import COMPUTED_ZONES
+from qpv_geo.analysis.aggregate import COMPUTED_ZONES, Rule
+from qpv_geo.analysis.statistics import rules_of
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.publish.differences import Difference, row_names
-from qpv_geo.publish.originals import Originals, meaning
+from qpv_geo.publish.originals import Originals
 from qpv_geo.publish.provenance import Raws, present
 from qpv_geo.publish.readers import Reading
 from qpv_geo.sources.raw import digest
@@ -17,6 +19,9 @@ from qpv_geo.territory import ContractQpv, Territory
 
 _KEY = ("zone", "code", "indicateur", "millesime")
 _CELL = ["source", "fichier", "code_producteur"]
+_VALUED = ("ok", "estimation")
+# The territory's QPV taken together.
+_TOGETHER = "qpv_epci"
 # Which figure of the contract is compared with which indicator.
 _CONTRACT = {
     "population_municipale": "population",
@@ -54,10 +59,9 @@ def compare_statistics(readings: Mapping[str, Reading], originals: Originals) ->
     values = np.full(len(table), np.nan)
     statuses = np.full(len(table), None, dtype=object)
     for (source, member, column), rows in _by(table, _CELL):
-        cells = originals.cells(source, member).columns.get(column, {})
-        said = {code: meaning(cells.get(code)) for code in table["code"].iloc[rows].unique()}
-        values[rows] = [said[code][0] for code in table["code"].iloc[rows]]
-        statuses[rows] = [said[code][1] for code in table["code"].iloc[rows]]
+        cells = originals.cells(source, member)
+        said = [cells.meaning(code, column) for code in table["code"].iloc[rows]]
+        values[rows], statuses[rows] = zip(*said, strict=True)
     differences += _cells_that_differ(reading, originals, values, statuses)
     return differences + _cells_without_row(reading, readings["qpv"], originals)
 
@@ -89,7 +93,7 @@ def _cells_that_differ(
     for row, name in zip(rows, row_names(table.iloc[rows], _KEY), strict=True):
         source, member, column = table[_CELL].iloc[row]
         cells = originals.cells(source, member)
-        cell = cells.columns.get(column, {}).get(table["code"].iloc[row])
+        cell = cells.cell(table["code"].iloc[row], column)
         found = f"{published[row]} ({table['statut'].iloc[row]})"
         origin = f"{cells.raw.label}, {member}, column {column}"
         differences.append(Difference(reading.path.name, "statistiques", name, "valeur", found, cell, origin))
@@ -103,10 +107,9 @@ def _cells_without_row(reading: Reading, qpv: Reading, originals: Originals) -> 
         rows = table.iloc[positions]
         cells = originals.cells(source, member)
         columns = rows["code_producteur"].unique()
-        held = set().union(*(cells.columns.get(column, {}) for column in columns))
         wanted = set(rows["code"])
         if zone == "qpv":
-            wanted |= held & set(qpv.attributes["code_qp"])
+            wanted |= cells.rows.keys() & set(qpv.attributes["code_qp"])
         there = set(zip(rows["code"], rows["code_producteur"], strict=True))
         differences += [
             Difference(
@@ -115,7 +118,7 @@ def _cells_without_row(reading: Reading, qpv: Reading, originals: Originals) -> 
                 f"{zone} / {code}",
                 column,
                 "no row",
-                cells.columns.get(column, {}).get(code),
+                cells.cell(code, column),
                 f"{cells.raw.label}, {member}",
             )
             for code in sorted(wanted)
@@ -123,6 +126,60 @@ def _cells_without_row(reading: Reading, qpv: Reading, originals: Originals) -> 
             if (code, column) not in there
         ]
     return differences
+
+
+def compare_computed(readings: Mapping[str, Reading], registry: Registry) -> list[Difference]:
+    """Check the rows of sets of zones: a value if and only if the status says so, and the right one.
+
+    The territory's QPV taken together are computed again from the rows of each: sums of what may be added,
+    sums over sums for ratios, nothing else. Values of districts rest on shares of areas that are not
+    published; the tests of `analysis` prove those.
+    """
+    if "statistiques" not in readings:
+        return []
+    reading = readings["statistiques"]
+    table = reading.attributes
+    computed = table[table["zone"].isin(COMPUTED_ZONES)]
+    incoherent = computed[computed["valeur"].notna() != computed["statut"].isin(_VALUED)]
+    differences = [
+        Difference(reading.path.name, "statistiques", name, "statut", status, "a status that fits the value")
+        for name, status in zip(row_names(incoherent, _KEY), incoherent["statut"], strict=True)
+    ]
+    together = computed[computed["zone"] == _TOGETHER]
+    sums = _sums_over_qpv(table)
+    rules = rules_of(registry)
+    wanted = [
+        _together(rules.get(indicator), indicator, vintage, sums)
+        for indicator, vintage in zip(together["indicateur"], together["millesime"], strict=True)
+    ]
+    published = together["valeur"].to_numpy()
+    equal = np.isclose(published, np.array(wanted, dtype=float), rtol=1e-12, atol=0, equal_nan=True)
+    rows = np.flatnonzero(~equal)
+    return differences + [
+        Difference(reading.path.name, "statistiques", name, "valeur", published[row], wanted[row])
+        for row, name in zip(rows, row_names(together.iloc[rows], _KEY), strict=True)
+    ]
+
+
+def _sums_over_qpv(table: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Return the sum over the QPV by indicator and vintage, NaN where a QPV has no value."""
+    of_qpv = table[table["zone"] == "qpv"]
+    return {
+        (str(indicator), str(vintage)): math.fsum(rows["valeur"])
+        for (indicator, vintage), rows in of_qpv.groupby(["indicateur", "millesime"])
+    }
+
+
+def _together(
+    rule: Rule | None, indicator: str, vintage: str, sums: Mapping[tuple[str, str], float]
+) -> float:
+    """Return the value of all QPV together, NaN where it has none."""
+    if rule is None:
+        return math.nan
+    if rule.additive:
+        return sums.get((indicator, vintage), math.nan)
+    terms = [sums.get((str(term), vintage), math.nan) for term in (rule.numerator, rule.denominator)]
+    return rule.scale * terms[0] / terms[1] if terms[1] else math.nan
 
 
 def compare_wide(reading: Reading, figures: pd.DataFrame, registry: Registry) -> list[Difference]:

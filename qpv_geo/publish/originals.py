@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
@@ -171,14 +171,30 @@ class Cells:
     raw
         The file.
     columns
-        By column, cells by code.
+        Position of each column.
+    rows
+        Cells by code.
+    masked
+        Codes whose values the file itself says must not be published.
     """
 
     raw: RawFile
-    columns: Mapping[str, Mapping[str, str]]
+    columns: Mapping[str, int]
+    rows: Mapping[str, list[str]]
+    masked: frozenset[str]
+
+    def cell(self, code: str, column: str) -> str | None:
+        """Return a cell, or None if the file has no such row or column."""
+        row, position = self.rows.get(code), self.columns.get(column)
+        return None if row is None or position is None else row[position].strip()
+
+    def meaning(self, code: str, column: str) -> tuple[float, str]:
+        """Return what a cell says, see `meaning`; the value of a masked code is secret."""
+        value, status = meaning(self.cell(code, column))
+        return (float("nan"), "secret") if status == "ok" and code in self.masked else (value, status)
 
 
-def read_cells(raw: RawFile, member: str, settings: Settings) -> Cells:
+def read_cells(raw: RawFile, member: str, codes: Container[str], settings: Settings) -> Cells:
     """Read a table again with csv.
 
     Parameters
@@ -187,6 +203,8 @@ def read_cells(raw: RawFile, member: str, settings: Settings) -> Cells:
         The source's bytes.
     member
         Name of the data file as layer ``statistiques`` gives it.
+    codes
+        Zones whose rows are kept: a national file by IRIS has fifty thousand others.
     settings
         Limits of archives.
 
@@ -195,25 +213,26 @@ def read_cells(raw: RawFile, member: str, settings: Settings) -> Cells:
     PublicationError
         If the file cannot be read any more, has another format, or none of its columns is the declared key.
     """
-    if raw.source.format != "csv":
-        raise PublicationError(f"{raw.label}: no second reader for format {raw.source.format!r}")
+    source = raw.source
+    if source.format != "csv":
+        raise PublicationError(f"{raw.label}: no second reader for format {source.format!r}")
     try:
         data = read_member(raw, rf"(.*/)?{re.escape(member)}", settings).data
         text, _ = decode(data, raw.label)
         header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=";")
         names = [name.strip() for name in header]
-        key = next(names.index(spelling) for spelling in raw.source.key if spelling in names)
-        rows = [row for row in rows if row]
-        codes = [row[key].strip() for row in rows]
-        columns = {
-            name: dict(zip(codes, (row[position].strip() for row in rows), strict=True))
-            for position, name in enumerate(names)
+        upper = [name.upper() for name in names]
+        key = next(upper.index(spelling.upper()) for spelling in source.key if spelling.upper() in upper)
+        kept = {row[key].strip(): row for row in rows if row and row[key].strip() in codes}
+        masks = [upper.index(mask.replace("{yy}", source.vintage[-2:]).upper()) for mask in source.masks]
+        masked = {
+            code for code, row in kept.items() if any(row[mask].strip() not in {"", "0"} for mask in masks)
         }
     except (OSError, ValueError, IndexError, StopIteration) as error:
         raise PublicationError(
             f"{raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
         ) from error
-    return Cells(raw, columns)
+    return Cells(raw, {name: position for position, name in enumerate(names)}, kept, frozenset(masked))
 
 
 def meaning(cell: str | None) -> tuple[float, str]:
@@ -245,12 +264,15 @@ class Originals:
     ----------
     raws
         By source; None for a source that could not be had.
+    codes
+        Zones whose statistics are looked up.
     settings
         Limits of archives.
     """
 
-    def __init__(self, raws: Mapping[str, RawFile | None], settings: Settings) -> None:
+    def __init__(self, raws: Mapping[str, RawFile | None], codes: Container[str], settings: Settings) -> None:
         self._raws = raws
+        self._codes = codes
         self._settings = settings
         self._features: dict[str, Features] = {}
         self._cells: dict[tuple[str, str], Cells] = {}
@@ -264,7 +286,8 @@ class Originals:
     def cells(self, source_id: str, member: str) -> Cells:
         """Return the cells of a table; see `read_cells`."""
         if (source_id, member) not in self._cells:
-            self._cells[source_id, member] = read_cells(self._raw(source_id), member, self._settings)
+            raw = self._raw(source_id)
+            self._cells[source_id, member] = read_cells(raw, member, self._codes, self._settings)
         return self._cells[source_id, member]
 
     def _raw(self, source_id: str) -> RawFile:

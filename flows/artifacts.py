@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import httpx
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from qpv_geo.publish.release import Release
@@ -47,10 +49,16 @@ def _describe(source_id: str, raw: RawFile | None) -> dict[str, str]:
 
 
 def create_artifacts(summary: dict[str, Any]) -> None:
-    """Create the artifacts of a run: a markdown report, tables of the checks and of the sources."""
-    create_markdown_artifact(_markdown(summary), key="rapport", description="Rapport de publication")
-    create_table_artifact(summary["checks"], key="controles", description="Contrôles")
-    create_table_artifact(summary["sources"], key="sources", description="Sources")
+    """Create the artifacts of a run: a markdown report, tables of the checks and of the sources.
+
+    The release holds the same: a server that is gone by now does not make the run fail.
+    """
+    try:
+        create_markdown_artifact(_markdown(summary), key="rapport", description="Rapport de publication")
+        create_table_artifact(summary["checks"], key="controles", description="Contrôles")
+        create_table_artifact(summary["sources"], key="sources", description="Sources")
+    except httpx.TransportError as error:
+        get_run_logger().warning("no artifacts, the Prefect server does not answer: %s", error)
 
 
 def _markdown(summary: dict[str, Any]) -> str:

@@ -4,10 +4,12 @@ A notification that cannot be sent is logged and nothing else: it never changes 
 holds (addresses, passwords, tokens) never reaches a log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
+from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
-from prefect.blocks.notifications import AppriseNotificationBlock, NotificationBlock
+from prefect.blocks.notifications import AppriseNotificationBlock
 from prefect.logging import get_logger
 from prefect.variables import Variable
 
@@ -40,7 +42,8 @@ def notify(subject: str, body: str) -> None:
                 _LOGGER.error("no notification through %s: it is not a notification block", name)
                 continue
             with block.raise_on_failure():
-                block.notify(body, subject)
+                # Declared as a coroutine, it only is one where it is called from one.
+                cast("Callable[[str, str], None]", block.notify)(body, subject)
         except Exception as error:  # noqa: BLE001 - any service may fail in any way, the run goes on
             # The message of the error may quote the address, and with it a token.
             _LOGGER.error("no notification through %s: %s", name, type(error).__name__)  # noqa: TRY400
@@ -58,7 +61,7 @@ def tell_fallbacks(territory: Territory, raws: Mapping[str, RawFile | None]) -> 
 
 def _names() -> list[str]:
     try:
-        value = Variable.get(VARIABLE, default=[])
+        value: Any = Variable.get(VARIABLE, default=[])
     except Exception as error:  # noqa: BLE001 - the server may be gone
         _LOGGER.error("no notification: variable %s cannot be read: %s", VARIABLE, type(error).__name__)  # noqa: TRY400
         return []

@@ -4,7 +4,7 @@ import re
 from typing import Annotated
 
 from pydantic import Field
-from pydantic.json_schema import JsonDict
+from pydantic.config import JsonDict
 
 from qpv_geo.territory import territory_names
 
@@ -43,8 +43,8 @@ Mirror = Annotated[
     Field(
         json_schema_extra=_shown(
             "Miroir",
-            "Dossier, ou adresse http(s) sans mot de passe, organisé comme les sites officiels, à leur place. "
-            "Vide : les sites officiels.",
+            "Dossier, ou adresse http(s) sans mot de passe, organisé comme les sites officiels, à leur "
+            "place. Vide : les sites officiels.",
         )
     ),
 ]

@@ -1,6 +1,7 @@
 """How far each download is, as an artifact that Prefect shows while it goes."""
 
 import time
+from typing import cast
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -53,7 +54,9 @@ class ProgressArtifact:
         try:
             if self._artifact is None:
                 key = f"telechargement-{self._key.replace('_', '-').lower()}"
-                self._artifact = create_progress_artifact(percent, key=key, description=description)
+                made = create_progress_artifact(percent, key=key, description=description)
+                # Declared as a coroutine as well, it only is one where it is called from one.
+                self._artifact = cast("UUID", made)
             else:
                 update_progress_artifact(self._artifact, percent, description=description)
         except Exception as error:  # noqa: BLE001 - a download does not need the server that shows it

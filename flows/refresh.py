@@ -10,7 +10,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import create_artifacts, summarise
 from flows.fetching import Raws, fetch_as_tasks, fetch_in_threads
+from flows.hooks import sweep_leftovers, tell_crash, tell_failure
 from flows.job import Job
+from flows.logs import explain_failures
+from flows.notifications import tell_fallbacks
+from flows.parameters import DataFolder, Force, Mirror, Offline, RequireLive, TerritoryName
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.ingest.tables import read_tables
 from qpv_geo.lock import territory_lock
@@ -21,16 +25,22 @@ from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import load_territory
 
 
-# Prefect's own runner does not match the invariant type that its decorator declares.
-@flow(name="refresh", task_runner=ThreadPoolTaskRunner(max_workers=8))  # type: ignore[arg-type]
+@flow(
+    name="refresh",
+    # Prefect's own runner does not match the invariant type that its decorator declares.
+    task_runner=ThreadPoolTaskRunner(max_workers=8),  # type: ignore[arg-type]
+    on_failure=[tell_failure],
+    on_crashed=[tell_crash, sweep_leftovers],
+    on_cancellation=[sweep_leftovers],
+)
 def refresh(
     *,
-    territory: str = "besancon",
-    offline: bool = False,
-    mirror: str | None = None,
-    require_live: bool = False,
-    data: str | None = None,
-    force: bool = False,
+    territory: TerritoryName = "besancon",
+    offline: Offline = False,
+    mirror: Mirror = None,
+    require_live: RequireLive = False,
+    data: DataFolder = None,
+    force: Force = False,
 ) -> dict[str, Any]:
     """Refresh the release of a territory.
 
@@ -54,6 +64,7 @@ def refresh(
     dict
         Summary of the run: release, sources, checks, layers.
     """
+    explain_failures()
     job = Job(
         territory=load_territory(territory),
         settings=Settings(data_dir=Path(data) if data else default_data_dir()),
@@ -64,6 +75,8 @@ def refresh(
     for raw in outcome.raws.values():
         if raw and raw.reason:
             get_run_logger().warning("%s: %s from the %s", raw.source.id, raw.reason, raw.origin)
+    if not offline:
+        tell_fallbacks(job.territory, outcome.raws)
     summary = summarise(outcome.release, outcome.raws)
     create_artifacts(summary)
     return summary

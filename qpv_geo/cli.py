@@ -1,6 +1,5 @@
 """The command line, thin over the flow: options in, tables and exit codes out."""
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from qpv_geo import __version__
 from qpv_geo.errors import QpvGeoError
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.catalogue import load_catalogue
+from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import load_territory
 
 app = typer.Typer(
@@ -87,6 +87,9 @@ def refresh(
     force: Annotated[bool, typer.Option("--force", help="Publish even if nothing changed.")] = False,
 ) -> None:
     """Fetch, check, join, verify and publish."""
+    # Wrong usage is told at once, before Prefect starts.
+    load_territory(territory)
+    Policy(offline=offline, mirror=mirror, require_live=require_live)
     terminal = sys.stdout.isatty()
     if terminal:
         # Progress bars and the closing tables say it better than log lines; the Prefect UI keeps them.
@@ -94,8 +97,6 @@ def refresh(
     from flows.console import downloads_shown, summary_tables  # noqa: PLC0415 - Prefect takes a second
     from flows.refresh import refresh as flow  # noqa: PLC0415
 
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_without_traceback)
     with downloads_shown(enabled=terminal):
         outcome = flow(
             territory=territory,
@@ -109,11 +110,22 @@ def refresh(
         console().print(part, soft_wrap=isinstance(part, str))
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """Log an explained failure by its explanation; the traceback is for the others."""
-    if record.exc_info and isinstance(record.exc_info[1], QpvGeoError):
-        record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
-    return True
+@app.command()
+def serve(
+    *,
+    territory: TerritoryName = "besancon",
+    data: DataDir = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Where Prefect's pages are, without PREFECT_API_URL.")
+    ] = 4200,
+) -> None:
+    """Refresh every week, watch every day, and refresh when asked to; until SIGTERM."""
+    load_territory(territory)
+    from flows.serve import serve_deployments  # noqa: PLC0415 - Prefect takes a second
+
+    # Runs are processes of their own, perhaps in another folder.
+    chosen = str(Path(territory).absolute()) if territory.endswith(".toml") else territory
+    serve_deployments(chosen, settings_of(data).data_dir, port)
 
 
 @sources_app.command("list")

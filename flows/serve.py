@@ -1,0 +1,146 @@
+"""All deployments in one process, without a worker: what ``qpv-geo serve`` runs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import httpx
+from prefect import serve
+from prefect.deployments.runner import RunnerDeployment
+from prefect.logging import get_logger
+from prefect.schedules import Cron
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.refresh import refresh
+from flows.watch import watch
+from qpv_geo.errors import ConfigurationError
+
+_LOGGER = get_logger("qpv_geo.serve")
+_TIMEZONE = "Europe/Paris"
+_STARTUP = 120.0
+
+
+def deployments(territory: str, data: Path) -> list[RunnerDeployment]:
+    """Return the deployments that ``prefect.yaml`` declares for a worker.
+
+    Parameters
+    ----------
+    territory
+        Name of a shipped territory, or path of a TOML file.
+    data
+        Folder that holds ``raw/`` and ``out/``.
+    """
+    parameters = {"territory": territory, "data": str(data.absolute())}
+    return [
+        cast("RunnerDeployment", made)
+        for made in (
+            refresh.to_deployment(
+                "refresh-hebdomadaire",
+                description="Met à jour la version publiée chaque lundi à 5 h.",
+                schedules=[Cron("0 5 * * 1", timezone=_TIMEZONE)],
+                parameters=parameters,
+                tags=["qpv-geo"],
+            ),
+            watch.to_deployment(
+                "veille-quotidienne",
+                description="Demande chaque jour à 6 h aux sources si elles ont changé ; met à jour si oui.",
+                schedules=[Cron("0 6 * * *", timezone=_TIMEZONE)],
+                parameters=parameters,
+                tags=["qpv-geo"],
+            ),
+            refresh.to_deployment(
+                "refresh-manuel",
+                description="Met à jour à la demande, avec les paramètres choisis.",
+                parameters=parameters,
+                tags=["qpv-geo"],
+            ),
+        )
+    ]
+
+
+def serve_deployments(territory: str, data: Path, port: int) -> None:
+    """Serve the deployments until SIGTERM or Ctrl+C.
+
+    Uses the server that ``PREFECT_API_URL`` names; without it, starts one on this machine for as long as this
+    runs.
+
+    Parameters
+    ----------
+    territory, data
+        As `deployments`.
+    port
+        Where the server listens if it is started here.
+
+    Raises
+    ------
+    ConfigurationError
+        If the server does not answer or cannot be started.
+    """
+    if url := PREFECT_API_URL.value():
+        _refuse_silence(url)
+        _serve(territory, data)
+        return
+    with _own_server(port) as url, temporary_settings({PREFECT_API_URL: url}):
+        # Runs are processes of their own, which find the server there.
+        os.environ["PREFECT_API_URL"] = url
+        _LOGGER.info("Prefect's pages: http://127.0.0.1:%d", port)
+        _serve(territory, data)
+
+
+def _serve(territory: str, data: Path) -> None:
+    _LOGGER.info("serving refresh-hebdomadaire, veille-quotidienne and refresh-manuel; stop with SIGTERM")
+    # Schedules stay on: those of another process that serves the same, and after a restart.
+    serve(*deployments(territory, data), pause_on_shutdown=False, print_starting_message=False)
+    _LOGGER.info("stopped")
+
+
+def _refuse_silence(url: str) -> None:
+    try:
+        httpx.get(f"{url}/health", timeout=10).raise_for_status()
+    except httpx.HTTPError as error:
+        raise ConfigurationError(
+            f"the Prefect server at PREFECT_API_URL={url} does not answer ({error}): start it, or unset "
+            "PREFECT_API_URL to have one started here"
+        ) from error
+
+
+@contextmanager
+def _own_server(port: int) -> Iterator[str]:
+    """Run a Prefect server of this machine only; a group of its own, so that Ctrl+C reaches it last."""
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    # Its banner is no log line; what goes wrong comes on the other stream.
+    server = subprocess.Popen(  # noqa: S603 - our own words
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        url = f"http://127.0.0.1:{port}/api"
+        _wait_for(url, server)
+        yield url
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _STARTUP
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise ConfigurationError(
+                f"no Prefect server could be started at {url}: see above; if the port is taken, give --port, "
+                "or set PREFECT_API_URL to the server that is there"
+            )
+        try:
+            if httpx.get(f"{url}/health", timeout=5).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise ConfigurationError(f"the Prefect server at {url} did not start within {_STARTUP:g} s")

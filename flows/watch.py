@@ -1,0 +1,118 @@
+"""The daily watch: ask each source whether it has changed, and refresh only then."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
+
+from flows.hooks import tell_crash, tell_failure
+from flows.job import Job
+from flows.logs import explain_failures
+from flows.parameters import DataFolder, MirrorAddress, TerritoryName
+from flows.refresh import refresh
+from qpv_geo.errors import SourceContentError, SourceUnavailableError
+from qpv_geo.settings import Settings, default_data_dir
+from qpv_geo.sources.fetch import Policy, has_changed
+from qpv_geo.sources.plan import Wanted, first_choices, second_choices
+from qpv_geo.territory import load_territory
+
+
+@flow(name="watch", on_failure=[tell_failure], on_crashed=[tell_crash])
+def watch(
+    *, territory: TerritoryName = "besancon", mirror: MirrorAddress = None, data: DataFolder = None
+) -> dict[str, Any]:
+    """Ask each source whether it has changed since the last accepted copy; refresh if one has.
+
+    Parameters
+    ----------
+    territory
+        Name of a shipped territory, or path of a TOML file.
+    mirror
+        Address of a mirror, in place of the official sites.
+    data
+        Folder that holds ``raw/`` and ``out/``.
+
+    Returns
+    -------
+    dict
+        Ids of the sources that changed, and the summary of the refresh, None if there was none.
+
+    Raises
+    ------
+    SourceUnavailableError
+        If no source at all could be asked.
+    QpvGeoError
+        What stopped the refresh.
+    """
+    explain_failures()
+    job = Job(
+        territory=load_territory(territory),
+        settings=Settings(data_dir=Path(data) if data else default_data_dir()),
+        policy=Policy(mirror=mirror),
+    )
+    answers = ask_sources(job)
+    for answer in answers:
+        get_run_logger().info("%s: %s %s", answer.key, answer.state, answer.reason)
+    create_table_artifact(
+        [{"source": a.key, "etat": a.state, "motif": a.reason} for a in answers],
+        key="veille",
+        description="Veille des sources",
+    )
+    changed = [answer.key for answer in answers if answer.state == "changée"]
+    if not changed:
+        return {"changed": [], "refresh": None}
+    return {"changed": changed, "refresh": refresh(territory=territory, mirror=mirror, data=data)}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one source had to say; `reason` is why it could not be asked, or why it needs somebody's look."""
+
+    key: str
+    state: Literal["inchangée", "changée", "injoignable"]
+    reason: str = ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the source answered at all."""
+        return self.state != "injoignable"
+
+
+def ask_sources(job: Job) -> list[Answer]:
+    """Ask every source that a refresh reads, concurrently; second choices where the first cannot be reached.
+
+    Raises
+    ------
+    SourceUnavailableError
+        If none of them could be reached: then it is rather this machine's network that is down.
+    """
+    # The territory's own files have no site to ask.
+    wanted = [one for one in first_choices(job.catalogue, job.territory) if one.source.hosts]
+    answers = _together(wanted, job)
+    out_of_reach = {one.key for one, answer in zip(wanted, answers, strict=True) if not answer.reached}
+    answers += _together(second_choices(job.catalogue, job.territory, dict.fromkeys(out_of_reach)), job)
+    if answers and not any(answer.reached for answer in answers):
+        reasons = "; ".join(sorted({answer.reason for answer in answers}))
+        raise SourceUnavailableError(
+            f"none of the {len(answers)} sources could be reached, check network and proxy: {reasons}"
+        )
+    return answers
+
+
+def _together(wanted: list[Wanted], job: Job) -> list[Answer]:
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(lambda one: _ask(one, job), wanted))
+
+
+def _ask(wanted: Wanted, job: Job) -> Answer:
+    try:
+        changed = has_changed(wanted.source, wanted.territory, job.settings, job.policy)
+    except SourceUnavailableError as error:
+        return Answer(wanted.key, "injoignable", error.reason)
+    except SourceContentError as error:
+        # Something is there that was not there before: the refresh says what is wrong with it.
+        return Answer(wanted.key, "changée", str(error))
+    return Answer(wanted.key, "changée" if changed else "inchangée")

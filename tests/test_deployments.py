@@ -1,0 +1,308 @@
+"""The deployments of prefect.yaml on a real server, run by a real worker."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.deployments.runner import RunnerDeployment
+
+from flows.serve import deployments
+from qpv_geo.publish.verify import verify_release
+from qpv_geo.sources.catalogue import load_catalogue
+from tests.country import publish_country
+from tests.prefect_server import FINAL, ROOT, PrefectServer, wait_for
+from tests.server import OfficialSites
+from tests.webhook import Webhook
+
+MANUAL, WEEKLY, DAILY = "refresh/refresh-manuel", "refresh/refresh-hebdomadaire", "watch/veille-quotidienne"
+HIDDEN = "jeton-de-la-ville"
+CONFIGURE = """
+import sys
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.variables import Variable
+
+CustomWebhookNotificationBlock(
+    name="essai",
+    url=sys.argv[1],
+    secrets={"jeton": sys.argv[2]},
+    json_data={"subject": "{{subject}}", "body": "{{body}}"},
+).save("essai")
+Variable.set("qpv_geo_notifications", ["custom-webhook/essai"])
+"""
+
+
+@pytest.fixture(scope="module")
+def online(snapshot: Path) -> Iterator[OfficialSites]:
+    with OfficialSites(snapshot) as server:
+        publish_country(server)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("agglo de l'été")
+
+
+@pytest.fixture(scope="module")
+def territory(folder: Path, online: OfficialSites) -> str:
+    """Besançon without the sources that the played sites do not have."""
+    absent = [s.id for s in load_catalogue().used() if not s.required and s.id not in online._files]
+    shipped = (ROOT / "qpv_geo" / "territories" / "besancon.toml").read_text(encoding="utf-8")
+    path = folder / "besancon.toml"
+    path.write_text(f"sources_ignorees = {json.dumps(absent)}\n{shipped}", encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def webhook() -> Iterator[Webhook]:
+    with Webhook() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def prefect(
+    tmp_path_factory: pytest.TempPathFactory, online: OfficialSites, webhook: Webhook
+) -> Iterator[PrefectServer]:
+    server = PrefectServer(tmp_path_factory.mktemp("prefect"), {"QPV_GEO_OFFICIAL_SITES": online.url})
+    try:
+        server.start_server()
+        server.command("work-pool", "create", "qpv-geo", "--type", "process")
+        server.command("--no-prompt", "deploy", "--all")
+        server.python("-c", CONFIGURE, f"{webhook.url}/{{{{jeton}}}}", HIDDEN)
+        server.start("worker", "worker", "start", "--pool", "qpv-geo", "--type", "process")
+        yield server
+    finally:
+        server.stop_all()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "données"
+
+
+@pytest.fixture(scope="module")
+def shared_data(folder: Path) -> Path:
+    return folder / "données"
+
+
+def latest(data: Path) -> Path:
+    return (data / "out" / "besancon" / "latest").resolve()
+
+
+def traces(data: Path) -> list[str]:
+    """Return what a run left, but for the file that is locked."""
+    return sorted(
+        path.relative_to(data).as_posix()
+        for path in data.rglob("*")
+        if ".tmp-" in path.as_posix() or ".unfinished" in path.as_posix() or path.name == ".lock-holder.json"
+    )
+
+
+def run_process(data: Path) -> int:
+    """Return the process of the run that holds the lock."""
+    holder = data / "out" / "besancon" / ".lock-holder.json"
+    wait_for("a run holds the lock", holder.is_file)
+    pid: int = json.loads(holder.read_text(encoding="utf-8"))["pid"]
+    return pid
+
+
+def is_over(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_the_served_deployments_are_those_of_the_worker(tmp_path: Path) -> None:
+    declared = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    served = deployments("besancon", tmp_path)
+
+    def served_schedules(entry: RunnerDeployment) -> list[dict[str, Any]]:
+        plans = [json.loads(plan.schedule.model_dump_json()) for plan in entry.schedules or []]
+        return [{"cron": plan["cron"], "timezone": plan["timezone"]} for plan in plans]
+
+    assert [(d["name"], d["description"], d["tags"], d["schedules"]) for d in declared] == [
+        (d.name, d.description, d.tags, served_schedules(d)) for d in served
+    ]
+    assert [d["entrypoint"].rpartition(":")[2] for d in declared] == [d.flow_name for d in served]
+
+
+def test_the_schedules_are_listed(prefect: PrefectServer) -> None:
+    weekly, daily, manual = (prefect.deployment(name) for name in (WEEKLY, DAILY, MANUAL))
+    assert weekly["schedules"][0]["schedule"] == {
+        "cron": "0 5 * * 1",
+        "timezone": "Europe/Paris",
+        "day_or": True,
+    }
+    assert daily["schedules"][0]["schedule"]["cron"] == "0 6 * * *"
+    assert all(schedule["active"] for schedule in weekly["schedules"] + daily["schedules"])
+    assert manual["schedules"] == []
+    assert {d["work_pool_name"] for d in (weekly, daily, manual)} == {"qpv-geo"}
+    assert "0 5 * * 1" in prefect.command("deployment", "inspect", WEEKLY)
+
+
+def test_the_form_of_the_manual_run_says_what_each_parameter_is(prefect: PrefectServer) -> None:
+    manual = prefect.deployment(MANUAL)
+    assert manual["enforce_parameter_schema"]
+    properties = manual["parameter_openapi_schema"]["properties"]
+    assert set(properties) >= {"territory", "offline", "mirror", "require_live", "data", "force"}
+    for name, schema in properties.items():
+        assert schema["description"], name
+        assert schema["title"] != name
+        assert "type" in schema or "anyOf" in schema, name
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"territory": "atlantide"}, "atlantide"),
+        ({"offline": "peut-être"}, "offline"),
+        ({"mirror": 12}, "mirror"),
+        ({"data": ""}, "data"),
+    ],
+    ids=["territory", "not a boolean", "not a text", "empty"],
+)
+def test_a_bad_parameter_is_refused_before_any_run(
+    prefect: PrefectServer, parameters: dict[str, Any], words: str
+) -> None:
+    answer = prefect.try_run(MANUAL, **parameters)
+    assert answer.status_code in {409, 422}
+    assert words in answer.text
+    assert prefect.count_runs() == 0
+
+
+def test_a_manual_run_publishes_and_leaves_its_artifacts(
+    prefect: PrefectServer, territory: str, shared_data: Path, webhook: Webhook
+) -> None:
+    run_id = prefect.run(MANUAL, territory=territory, data=str(shared_data))
+    assert prefect.end_of(run_id)["type"] == "COMPLETED", prefect.log(run_id)
+    assert verify_release(latest(shared_data)) == []
+    artifacts = prefect.artifacts(run_id)
+    assert latest(shared_data).name in artifacts["rapport"]["data"]
+    assert "qpv_2024" in artifacts["sources"]["data"]
+    assert "conforme" in artifacts["controles"]["data"]
+    downloads = {key: a for key, a in artifacts.items() if key.startswith("telechargement-")}
+    assert "telechargement-insee-population" in downloads
+    assert {a["data"] for a in downloads.values()} == {100.0}
+    assert re.search(r"qpv_2024: qpv-2024-geojson\.zip, \d+ bytes, live, \d+\.\d s", prefect.log(run_id))
+    assert webhook.messages == []
+
+
+def test_a_contradiction_ends_failed_at_once(prefect: PrefectServer, data: Path) -> None:
+    run_id = prefect.run(MANUAL, offline=True, require_live=True, data=str(data))
+    state = prefect.end_of(run_id)
+    assert state["type"] == "FAILED"
+    assert "--offline and --require-live contradict each other" in state["message"]
+    assert not data.exists()
+
+
+def test_a_bad_source_ends_failed_says_why_and_somebody_is_told(
+    prefect: PrefectServer, territory: str, shared_data: Path, online: OfficialSites, webhook: Webhook
+) -> None:
+    webhook.messages.clear()
+    before, good = latest(shared_data), online.data("insee_population")
+    online.publish("insee_population", b"CODGEO;PMUN\nQN02503M;-5\n")
+    try:
+        run_id = prefect.run(MANUAL, territory=territory, data=str(shared_data))
+        state = prefect.end_of(run_id)
+    finally:
+        online.publish("insee_population", good)
+    assert state["type"] == "FAILED"
+    for words in ("insee_population", "PMUN", "-5"):
+        assert words in state["message"]
+    assert latest(shared_data) == before
+    assert verify_release(before) == []
+    (message,) = wait_for("the webhook is called", lambda: webhook.messages)
+    assert message["path"] == f"/{HIDDEN}"
+    assert "échec" in message["subject"]
+    assert "-5" in message["body"]
+    log = prefect.log(run_id)
+    assert "Traceback" not in log
+    assert HIDDEN not in log
+    assert HIDDEN not in json.dumps(prefect.artifacts(run_id))
+    assert HIDDEN not in (prefect.home / "worker.log").read_text(encoding="utf-8")
+
+
+def test_a_cancelled_run_leaves_no_trace(
+    prefect: PrefectServer, territory: str, data: Path, online: OfficialSites
+) -> None:
+    online.misbehave("fichier/8210600", "drip")
+    try:
+        run_id = prefect.run(MANUAL, territory=territory, data=str(data))
+        process = run_process(data)
+        wait_for("the run downloads", lambda: traces(data / "raw"))
+        prefect.cancel(run_id)
+        assert prefect.end_of(run_id)["type"] == "CANCELLED"
+        wait_for("the process ends", lambda: is_over(process))
+    finally:
+        online.behave()
+    wait_for("nothing is left", lambda: traces(data / "out") == [])
+    assert [path.name for path in (data / "out" / "besancon").iterdir() if path.name != ".lock"] == []
+
+
+def test_a_killed_run_ends_crashed_and_somebody_is_told(
+    prefect: PrefectServer, territory: str, data: Path, online: OfficialSites, webhook: Webhook
+) -> None:
+    webhook.messages.clear()
+    online.misbehave("fichier/8210600", "drip")
+    try:
+        run_id = prefect.run(MANUAL, territory=territory, data=str(data))
+        os.kill(run_process(data), signal.SIGKILL)
+        assert prefect.end_of(run_id)["type"] == "CRASHED"
+    finally:
+        online.behave()
+    (message,) = wait_for("the webhook is called", lambda: webhook.messages)
+    assert "interruption" in message["subject"]
+    wait_for("nothing is left", lambda: traces(data / "out") == [])
+
+
+def test_the_watch_refreshes_only_what_changed(
+    prefect: PrefectServer, territory: str, shared_data: Path, online: OfficialSites
+) -> None:
+    # The failing run before has changed the date of this source, not its bytes: let one refresh take note.
+    first = prefect.run(DAILY, territory=territory, data=str(shared_data))
+    assert prefect.end_of(first)["type"] == "COMPLETED", prefect.log(first)
+    before, runs = latest(shared_data), prefect.count_runs()
+
+    online.requests.clear()
+    quiet = prefect.run(DAILY, territory=territory, data=str(shared_data))
+    assert prefect.end_of(quiet)["type"] == "COMPLETED", prefect.log(quiet)
+    assert prefect.count_runs() == runs + 1
+    assert sum(request.body for request in online.requests) == 0
+    assert "changée" not in prefect.artifacts(quiet)["veille"]["data"].replace("inchangée", "")
+
+    online.publish("insee_population", online.data("insee_population").replace(b"15603", b"15700"))
+    changed = prefect.run(DAILY, territory=territory, data=str(shared_data))
+    assert prefect.end_of(changed)["type"] == "COMPLETED", prefect.log(changed)
+    assert prefect.count_runs() == runs + 3
+    assert latest(shared_data) != before
+    assert verify_release(latest(shared_data)) == []
+
+
+def test_a_server_that_goes_away_in_mid_run_damages_nothing(
+    prefect: PrefectServer, territory: str, shared_data: Path, online: OfficialSites
+) -> None:
+    before = latest(shared_data)
+    online.publish("insee_population", online.data("insee_population").replace(b"15700", b"15800"))
+    online.misbehave("fichier/8210600", 503, times=1, retry_after="20")
+    online.requests.clear()
+    run_id = prefect.run(MANUAL, territory=territory, data=str(shared_data))
+    wait_for("the run is asked to come back later", lambda: online.asked("fichier/8210600"))
+    process = run_process(shared_data)
+    prefect.stop("server")
+    wait_for("the process ends", lambda: is_over(process))
+    assert verify_release(before) == []
+    assert verify_release(latest(shared_data)) == []
+    prefect.start_server()
+    again = prefect.run(MANUAL, territory=territory, data=str(shared_data))
+    assert prefect.end_of(again)["type"] == "COMPLETED", prefect.log(again)
+    assert latest(shared_data) != before
+    assert traces(shared_data) == []
+    assert prefect.state(run_id)["type"] in FINAL | {"RUNNING"}

@@ -1,0 +1,75 @@
+"""``qpv-geo serve`` as administrators run it: one command, its own server, stopped by SIGTERM."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.prefect_server import PrefectServer, free_port, wait_for
+
+
+def start(*arguments: str | Path, log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", "qpv_geo", "serve", *map(str, arguments)],
+            env=environment,
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+
+
+@pytest.fixture
+def prefect(tmp_path: Path) -> Iterator[PrefectServer]:
+    """A client of the server that ``serve`` is about to start."""
+    (tmp_path / "accueil").mkdir()
+    server = PrefectServer(tmp_path / "accueil", {})
+    del server.environment["PREFECT_API_URL"]
+    yield server
+    server.stop_all()
+
+
+def test_one_command_serves_runs_and_stops(tmp_path: Path, prefect: PrefectServer) -> None:
+    data, log = tmp_path / "données", tmp_path / "serve.log"
+    process = start("--data", data, "--port", str(prefect.port), log=log, environment=prefect.environment)
+    try:
+        wait_for(
+            "serve is ready", lambda: process.poll() is not None or "stop with SIGTERM" in log.read_text()
+        )
+        assert process.poll() is None, log.read_text()
+        wait_for("the deployments are there", lambda: prefect.has_deployment("refresh/refresh-manuel"))
+        weekly = prefect.deployment("refresh/refresh-hebdomadaire")
+        assert [schedule["active"] for schedule in weekly["schedules"]] == [True]
+        assert prefect.try_run("refresh/refresh-manuel", territory="atlantide").status_code in {409, 422}
+        run_id = prefect.run("refresh/refresh-manuel", offline=True)
+        assert prefect.end_of(run_id)["type"] == "COMPLETED", prefect.log(run_id)
+        assert (data / "out" / "besancon" / "latest").is_symlink()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(timeout=120)
+    assert status == 0
+    assert not prefect.is_up()
+    text = log.read_text(encoding="utf-8")
+    assert "stopped" in text
+    assert "\x1b" not in text
+    assert "Traceback" not in text
+
+
+def test_a_server_that_does_not_answer_is_wrong_configuration(tmp_path: Path) -> None:
+    log = tmp_path / "serve.log"
+    silent = {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api", "PREFECT_HOME": str(tmp_path)}
+    process = start(log=log, environment=os.environ | silent)
+    assert process.wait(timeout=120) == 2
+    assert "does not answer" in log.read_text(encoding="utf-8")
+
+
+def test_an_unknown_territory_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    log = tmp_path / "serve.log"
+    process = start("--territory", "atlantide", log=log, environment=dict(os.environ))
+    assert process.wait(timeout=120) == 2
+    assert "no territory 'atlantide'" in log.read_text(encoding="utf-8")

@@ -17,12 +17,13 @@ from qpv_geo.analysis.facilities import count_facilities
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import read_tables
+from qpv_geo.publish.fields import published_layers
 from qpv_geo.publish.frames import Frames, conform
 from qpv_geo.publish.portraits import Edition, write_portraits
 from qpv_geo.publish.provenance import checks_table, origin_sentence, sources_table
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
-from tests.publishing import BESANCON, CATALOGUE, REGISTRY, declared, snapshot_raws
+from tests.publishing import BESANCON, CATALOGUE, REGISTRY, snapshot_raws
 
 _LARGEST = {"%": 100, "": 5, "€": 30_000, "€/m²": 9}
 _ZONES = (
@@ -35,7 +36,7 @@ _ZONES = (
 
 def snapshot_frames(settings: Settings) -> Frames:
     """Return the layers that a refresh without network publishes."""
-    return conform(_layers(settings), declared(), BESANCON.epsg)
+    return conform(_layers(settings), published_layers(REGISTRY), BESANCON.epsg)
 
 
 def _layers(settings: Settings) -> Frames:
@@ -61,7 +62,7 @@ def full_frames(settings: Settings, territory: Territory = BESANCON) -> Frames:
     frames["equipements"] = _facilities(qpv, communes, territory)
     read = frames["sources"]["source"].str.startswith(("insee", "qpv", "communes"))
     frames["sources"] = _all_read(frames["sources"][read])
-    return conform(frames, declared(), territory.epsg)
+    return conform(frames, published_layers(REGISTRY), territory.epsg)
 
 
 def _statistics(frames: Frames) -> pd.DataFrame:
@@ -206,7 +207,7 @@ def portray(
     return write_portraits(
         folder,
         frames,
-        declared(),
+        published_layers(REGISTRY),
         edition=Edition("2026-01-15-abcdef0123", origin_sentence(snapshot_raws()), tuple(map(Path, files))),
         territory=territory,
         registry=registry,

@@ -27,7 +27,8 @@ from qpv_geo.publish.portraits.charts import Bar, bar_chart
 from qpv_geo.publish.portraits.classes import classes_of, quintiles
 from qpv_geo.publish.portraits.drawing import Labels, View
 from qpv_geo.publish.portraits.french import amount, file_size, gap, listing, measure, number
-from qpv_geo.publish.portraits.sections import plans_for, rows_on_paper, section_plans
+from qpv_geo.publish.portraits.paper import Block, fit
+from qpv_geo.publish.portraits.sections import plans_for, section_plans
 from qpv_geo.publish.portraits.typography import typeset
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames, portray, snapshot_frames
@@ -200,14 +201,24 @@ def test_poverty_has_the_classes_of_the_gis_project() -> None:
     assert classes.colour(49.9) == classes.colours[3]
 
 
-@given(st.lists(st.lists(st.integers(1, 3), max_size=30), max_size=9), st.integers(0, 60))
-def test_printed_rows_fit_and_no_row_more_would(heights: list[list[int]], room: int) -> None:
-    def height(most: int) -> int:
-        return sum(sum(section[:most]) for section in heights)
+blocks = st.builds(
+    Block,
+    rows=st.lists(st.integers(1, 3), max_size=12).map(tuple),
+    chart=st.integers(0, 14),
+    notes=st.integers(0, 3),
+)
 
-    most = rows_on_paper(heights, room)
-    assert most == 1 or height(most) <= room
-    assert height(most + 1) > room or most >= max(map(len, heights), default=0)
+
+@given(st.lists(blocks, max_size=9), st.integers(0, 120))
+def test_what_is_printed_fits_and_no_row_more_would(sections: list[Block], room: int) -> None:
+    def height(most: int, charts: int) -> int:
+        return sum(section.height(most, charts=bool(charts)) for section in sections)
+
+    printed = fit(sections, room)
+    longest = max((len(section.rows) for section in sections), default=0)
+    assert height(printed.rows, printed.charts) <= room or (printed.rows, printed.charts) == (1, 0)
+    assert printed.rows >= longest or height(printed.rows + 1, printed.charts) > room
+    assert printed.charts or height(max(min(longest, 3), 1), 1) > room or not longest
 
 
 @given(st.lists(st.tuples(st.text("abc", min_size=1, max_size=12), st.floats(0, 300), st.floats(0, 200))))

@@ -12,6 +12,7 @@ from qpv_geo.publish.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.publish.portraits.facilities import Facilities, tell_facilities
 from qpv_geo.publish.portraits.figures import Figures, Zone, comparison_zones, zone_of_qpv
 from qpv_geo.publish.portraits.french import amount, gap, number, status_reason, status_words
+from qpv_geo.publish.portraits.paper import lines_of_keys
 from qpv_geo.publish.portraits.qpv_map import Drawing, draw_locator, draw_qpv
 from qpv_geo.publish.portraits.sections import Absence, Section, Sections
 from qpv_geo.territory import Territory
@@ -97,7 +98,8 @@ def build_portrait(
     """
     zone = zone_of_qpv(row["code_qp"], row["lib_qp"] or row["code_qp"])
     facilities = tell_facilities(zone.code, frames)
-    taken = facilities.printed_lines if facilities else 0
+    keys = _keys(row, zone, figures, registry)
+    taken = lines_of_keys([key.label for key in keys]) + (facilities.printed_lines if facilities else 0)
     told = tuple(sections.of(zone, comparison_zones(row, frames, territory), taken=taken))
     contract = tuple(_contract_rows(zone.code, frames))
     return Portrait(
@@ -105,7 +107,7 @@ def build_portrait(
         contract_name=row["nom_contrat"] or "",
         communes=row["lib_com_calcule"] or row["lib_com"] or "",
         epci=frames["epci"]["nom_epci"].iloc[0] or territory.nom,
-        keys=tuple(_keys(row, zone, figures, registry)),
+        keys=tuple(keys),
         map=draw_qpv(zone.code, frames),
         locator=draw_locator(zone.code, frames),
         band=_band(zone.code, frames),

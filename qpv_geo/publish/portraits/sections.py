@@ -15,6 +15,16 @@ from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.publish.frames import Frames
 from qpv_geo.publish.portraits.charts import Bar, bar_chart
 from qpv_geo.publish.portraits.figures import Figure, Figures, Zone
+from qpv_geo.publish.portraits.paper import (
+    LETTERS_OF_LABEL,
+    LETTERS_OF_NOTE,
+    LETTERS_OF_SOURCES,
+    LINES,
+    Block,
+    fit,
+    lines_of,
+    lines_of_chart,
+)
 from qpv_geo.sources.catalogue import Catalogue
 
 _SECTIONS = Path(__file__).with_name("sections.toml")
@@ -26,12 +36,6 @@ _NOT_IN_FILE = "absent du fichier lu"
 _CHARTS_AT_MOST = 4
 # Rows shown at first sight, and how many more are not worth hiding.
 _LEADING, _FEW = 8, 3
-# What two pages of A4 hold at the print sizes of the style sheet: all lines below the map; letters of a
-# label beside columns of comparison, of a note in one line. The rest stays on the screen; the paper says so.
-_PRINTED_LINES = 94
-_LINES_OF_HEADINGS = 5
-_LETTERS_OF_LABEL, _LETTERS_OF_NOTE, _LETTERS_OF_SOURCES = 50, 150, 180
-_ROWS_BESIDE_TWO_CHARTS = 12
 
 
 class SectionPlan(BaseModel):
@@ -84,10 +88,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: what it shows, and the drawing."""
+    """A chart: what it shows, how many bars it has, and the drawing."""
 
     title: str
     detail: str
+    bars: int
     drawing: Markup
 
 
@@ -115,8 +120,8 @@ class Section:
         Of the first indicators.
     absences
         Sources of the theme that were not read.
-    printed
-        How many of the leading rows go on paper, the first ones.
+    printed, charts_printed
+        How many of the leading rows go on paper, the first ones; how many charts.
     """
 
     id: str
@@ -127,11 +132,7 @@ class Section:
     charts: tuple[Chart, ...]
     absences: tuple[Absence, ...]
     printed: int = 0
-
-    @property
-    def printed_charts(self) -> int:
-        """How many charts go on paper, as high as the printed rows beside them."""
-        return 2 if self.printed >= _ROWS_BESIDE_TWO_CHARTS else 1
+    charts_printed: int = 0
 
 
 class Sections:
@@ -159,7 +160,7 @@ class Sections:
             )
         }
         letters = sources.loc[sources["etat"] == _READ, "mention"].str.len().sum()
-        self._room = _PRINTED_LINES - int(letters // _LETTERS_OF_SOURCES)
+        self._room = LINES - lines_of(int(letters), LETTERS_OF_SOURCES)
         self._every_qpv = [
             Zone("qpv", code, name)
             for code, name in zip(frames["qpv"]["code_qp"], frames["qpv"]["lib_qp"], strict=True)
@@ -178,9 +179,11 @@ class Sections:
             Lines of paper that something else needs.
         """
         told = [self._section(plan, zone, others) for plan in plans_for(self._registry)]
-        heights = [[_lines(row) for row in section.rows] for section in told]
-        most = rows_on_paper(heights, self._room - taken - sum(map(_lines_around, told)))
-        return [replace(section, printed=min(len(section.rows), most)) for section in told]
+        printed = fit([_block(section) for section in told], self._room - taken)
+        return [
+            replace(section, printed=min(len(section.rows), printed.rows), charts_printed=printed.charts)
+            for section in told
+        ]
 
     def _section(self, plan: SectionPlan, zone: Zone, others: Sequence[Zone]) -> Section:
         indicators = [i for i in self._registry.indicators if i.theme in plan.themes and "qpv" in i.zones]
@@ -276,34 +279,20 @@ def leading_rows(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row in chosen] or list(rows[:_LEADING])
 
 
-def rows_on_paper(heights: Sequence[Sequence[int]], room: int) -> int:
-    """Return how many rows each section may print at most, so that all together find room.
-
-    Parameters
-    ----------
-    heights
-        Lines that each row of each section takes.
-    room
-        Lines that the paper holds.
-    """
-    longest = max((len(section) for section in heights), default=0)
-    fitting = (
-        most for most in range(longest, 0, -1) if sum(sum(section[:most]) for section in heights) <= room
-    )
-    return next(fitting, 1)
-
-
-def _lines(row: Row) -> int:
-    """Return how many lines a row takes: its label, or the words of a status in a narrow column."""
-    letters = len(row.indicator.label) + len(row.figure.vintage) + len(" ()")
-    narrow = any(figure and not figure.present for figure in (row.figure, *row.others))
-    return max(-(-letters // _LETTERS_OF_LABEL), 2 if narrow else 1)
-
-
-def _lines_around(section: Section) -> int:
-    """Return how many lines a section takes beside its rows: headings and notes."""
+def _block(section: Section) -> Block:
+    """Return what the paper needs to know of a section."""
     letters = sum(len(absence.what) + len(absence.why) for absence in section.absences)
-    return -(-letters // _LETTERS_OF_NOTE) + (_LINES_OF_HEADINGS if section.rows else 2)
+    return Block(
+        rows=tuple(_lines_of_row(row) for row in section.rows),
+        chart=lines_of_chart(section.charts[0].title, section.charts[0].bars) if section.charts else 0,
+        notes=lines_of(letters, LETTERS_OF_NOTE),
+    )
+
+
+def _lines_of_row(row: Row) -> int:
+    """Return how many lines a row takes: its label, or the words of a status in a narrow column."""
+    label = lines_of(len(row.indicator.label) + len(row.figure.vintage) + len(" ()"), LETTERS_OF_LABEL)
+    return max(label, 2 if any(figure and not figure.present for figure in (row.figure, *row.others)) else 1)
 
 
 def _bar(name: str, figure: Figure, *, strong: bool = False) -> Bar:
@@ -313,6 +302,5 @@ def _bar(name: str, figure: Figure, *, strong: bool = False) -> Bar:
 def _chart(row: Row, detail: str, bars: list[Bar]) -> Chart:
     title = row.indicator.label
     words = [word for word in (detail, row.figure.vintage) if word]
-    return Chart(
-        title, ", ".join(words), bar_chart(f"{title} ({', '.join(words)})" if words else title, bars)
-    )
+    drawing = bar_chart(f"{title} ({', '.join(words)})" if words else title, bars)
+    return Chart(title, ", ".join(words), len(bars), drawing)

@@ -1,0 +1,495 @@
+"""Portraits and index in a real browser: drawn, usable by mouse and keys, accessible, printable, alone."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from pypdf import PdfReader
+
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.publish.frames import Frames
+from qpv_geo.settings import Settings
+from tests.portraying import full_frames, portray, snapshot_frames
+from tests.publishing import REGISTRY
+
+# Nothing of the browser itself asks the network either.
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+# Points.
+A4 = (595, 842)
+CODES = ("QN02502M", "QN02503M", "QN02504M", "QN02505M", "QN02515N", "QN02517N")
+FILES = ("qpv_besancon.gpkg", "csv/qpv.csv", "geojson/qpv.geojson", "rapport.html")
+
+
+@dataclass
+class Tab:
+    """A page of the browser, and everything that it said or asked for."""
+
+    page: Page
+    folder: Path
+    console: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.console.append(f"error: {error}"))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, stem: str) -> Page:
+        self.page.goto((self.folder / "portraits" / f"{stem}.html").as_uri())
+        if stem == "index":
+            self.page.wait_for_selector("#carte-territoire[data-pret=oui]")
+        return self.page
+
+    @property
+    def shown(self) -> str:
+        """The page that it is on."""
+        return Path(unquote(self.page.url)).stem
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        reason = "needs Debian's package chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(data_dir=tmp_path_factory.mktemp("data"))
+
+
+def write(base: Path, frames: Frames, registry: Registry = REGISTRY) -> Path:
+    """Write pages into a folder as people name theirs."""
+    folder = base / "Réseau partagé" / "Contrat de ville n° 2 (été)"
+    folder.mkdir(parents=True)
+    for name in FILES:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x" * 3000)
+    portray(folder, frames, registry, files=FILES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def poor(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the release without network, which lacks most themes."""
+    return write(tmp_path_factory.mktemp("poor"), snapshot_frames(settings))
+
+
+@pytest.fixture(scope="module")
+def rich(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a release that lacks nothing."""
+    return write(tmp_path_factory.mktemp("rich"), full_frames(settings))
+
+
+@pytest.fixture
+def tab(browser: Browser, rich: Path) -> Iterator[Tab]:
+    page = browser.new_page(viewport=DESKTOP, locale="fr-FR")
+    yield Tab(page, rich)
+    page.close()
+
+
+@pytest.fixture
+def phone(browser: Browser, rich: Path) -> Iterator[Tab]:
+    page = browser.new_page(viewport=PHONE, locale="fr-FR", has_touch=True, device_scale_factor=2)
+    yield Tab(page, rich)
+    page.close()
+
+
+def fills(page: Page) -> list[str]:
+    """Colours of the QPV as they are drawn."""
+    return page.eval_on_selector_all(
+        "#carte-territoire path.qpv", "shapes => shapes.map(shape => getComputedStyle(shape).fill)"
+    )
+
+
+def column(page: Page, number: int) -> list[str]:
+    return page.eval_on_selector_all(
+        f"#quartiers tbody tr > :nth-child({number})", "cells => cells.map(cell => cell.dataset.tri)"
+    )
+
+
+# ---------------------------------------------------------------- alone and drawn
+
+
+@pytest.mark.parametrize("stem", [*CODES, "index"])
+@pytest.mark.parametrize("release", ["poor", "rich"])
+def test_no_error_and_no_request(
+    browser: Browser, request: pytest.FixtureRequest, release: str, stem: str
+) -> None:
+    page = browser.new_page(viewport=DESKTOP)
+    tab = Tab(page, request.getfixturevalue(release))
+    tab.open(stem).wait_for_load_state("networkidle")
+    assert tab.console == []
+    assert tab.requests == [page.url], "a page asks for nothing but itself"
+    page.close()
+
+
+def test_the_map_is_drawn(tab: Tab) -> None:
+    page = tab.open("index")
+    frame = page.locator("#carte-territoire").bounding_box()
+    assert frame is not None
+    assert page.locator("#carte-territoire path.commune").count() == 67
+    shapes = page.locator("#carte-territoire path.qpv").all()
+    assert len(shapes) == 6
+    for shape in shapes:
+        box = shape.bounding_box()
+        assert box is not None
+        assert box["width"] > 15
+        assert box["height"] > 15
+        assert frame["x"] <= box["x"] <= frame["x"] + frame["width"] - box["width"]
+        assert frame["y"] <= box["y"] <= frame["y"] + frame["height"] - box["height"]
+    names = page.locator(".nom-qpv").evaluate_all(
+        "names => names.filter(name => name.style.visibility !== 'hidden').map(name => name.textContent)"
+    )
+    assert sorted(names) == [
+        "Battant", "Clairs Soleil", "Hauts de Saint-Claude", "Montrapon", "Orchamps-Palente", "Planoise",
+    ]  # fmt: skip
+
+
+def test_no_name_covers_another(tab: Tab) -> None:
+    page = tab.open("index")
+    for button in ("#voir-tout", "#voir-qpv"):
+        page.click(button)
+        page.wait_for_timeout(400)
+        boxes = page.locator(".nom-qpv, .nom-commune").evaluate_all(
+            """names => names.filter(name => name.style.visibility !== 'hidden').map(name => {
+                const box = name.getBoundingClientRect();
+                return [box.left, box.top, box.right, box.bottom];
+            })"""
+        )
+        assert len(boxes) >= 6
+        for number, one in enumerate(boxes):
+            for other in boxes[number + 1 :]:
+                apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+                assert apart, (one, other)
+
+
+@pytest.mark.parametrize("stem", ["QN02503M", "QN02517N"])
+def test_a_portrait_has_its_drawings(tab: Tab, stem: str) -> None:
+    page = tab.open(stem)
+    for kind in ("qpv", "bande", "iris", "commune"):
+        shape = page.locator(f".principale path.{kind}").first
+        box = shape.bounding_box()
+        assert box is not None
+        assert box["width"] > 10
+    bars = page.locator("svg.barres .bar.fort rect").all()
+    assert len(bars) > 10
+    heights = page.locator("svg.barres").evaluate_all("charts => charts.map(chart => chart.clientHeight)")
+    assert min(heights) > 40
+
+
+def test_no_text_of_a_chart_is_cut_off(tab: Tab) -> None:
+    cut = tab.open("QN02503M").evaluate(
+        """() => [...document.querySelectorAll('svg.barres')].flatMap(chart => {
+            const frame = chart.getBoundingClientRect();
+            const seen = [...chart.querySelectorAll('text')].filter(text => text.checkVisibility());
+            return seen.filter(text => {
+                const box = text.getBoundingClientRect();
+                return box.left < frame.left - 1 || box.right > frame.right + 1
+                    || box.bottom > frame.bottom + 1;
+            }).map(text => text.textContent);
+        })"""
+    )
+    assert cut == []
+
+
+# ---------------------------------------------------------------- mouse and keyboard
+
+
+def test_an_indicator_changes_the_colours_and_the_legend(tab: Tab) -> None:
+    page = tab.open("index")
+    poverty = fills(page)
+    # Classes of five points: 50, 55, 45, 49, 45 and 38 %.
+    assert len(set(poverty)) == 4
+    assert poverty[2] == poverty[3] == poverty[4]
+    legend = page.locator("#legende .carre").evaluate_all(
+        "signs => signs.map(sign => getComputedStyle(sign).backgroundColor)"
+    )
+    assert set(poverty) <= set(legend)
+    assert "Taux de pauvreté" in page.inner_text("#legende")
+
+    page.select_option("#indicateur", "part_familles_monoparentales")
+    assert fills(page) != poverty
+    assert "familles monoparentales" in page.inner_text("#legende")
+    label = page.get_attribute("#carte-territoire path.qpv", "aria-label")
+    assert label is not None
+    assert label.startswith("Orchamps-Palente : ")
+
+    page.select_option("#indicateur", "population_municipale")
+    assert page.locator("#carte-territoire path.cercle").count() == 6
+    assert len(set(fills(page))) == 1
+    page.select_option("#indicateur", "taux_pauvrete_60")
+    assert page.locator("#carte-territoire path.cercle").count() == 0
+    assert fills(page) == poverty
+    assert tab.console == []
+
+
+def test_missing_values_are_hatched_with_their_reason(tab: Tab) -> None:
+    page = tab.open("index")
+    hatched = page.evaluate(
+        """() => {
+            const data = JSON.parse(document.getElementById('donnees').textContent).indicateurs;
+            const secret = id => Object.values(data[id].valeurs).some(v => v.texte === 'secret statistique');
+            return Object.keys(data).find(secret);
+        }"""
+    )
+    page.select_option("#indicateur", hatched)
+    assert 'url("#hachures")' in fills(page)
+    assert "Sans valeur : " in page.inner_text("#legende")
+    assert "secret statistique" in page.inner_text("#legende")
+
+
+def test_a_click_leads_to_the_portrait_and_back(tab: Tab) -> None:
+    page = tab.open("index")
+    page.locator("#carte-territoire path.qpv").nth(1).click()
+    page.wait_for_url("**/QN02503M.html")
+    page.get_by_role("link", name="Carte et tableau de Grand Besançon Métropole").click()
+    page.wait_for_url("**/index.html")
+    page.get_by_role("link", name="Battant", exact=True).click()
+    page.wait_for_url("**/QN02517N.html")
+
+
+def test_the_map_works_with_the_keyboard_alone(tab: Tab) -> None:
+    page = tab.open("index")
+    page.focus("#carte-territoire")
+    before = page.locator("#carte-territoire path.qpv").first.bounding_box()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(500)
+    assert page.locator("#carte-territoire path.qpv").first.bounding_box() != before
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.classList.contains('qpv')"):
+            break
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith(
+        "Orchamps-Palente : 50,0"
+    )
+    assert "Orchamps-Palente" in page.inner_text(".bulle")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/QN02502M.html")
+
+
+def test_zoom_pan_and_extents(tab: Tab) -> None:
+    page = tab.open("index")
+    shape = page.locator("#carte-territoire path.qpv").nth(1)
+
+    def box() -> dict[str, float]:
+        page.wait_for_timeout(500)
+        found = shape.bounding_box()
+        assert found is not None
+        return dict(found)
+
+    first = box()
+    page.get_by_role("button", name="Zoom avant").click()
+    assert box()["width"] > first["width"] * 1.2
+    page.click("#voir-qpv")
+    assert box()["width"] == pytest.approx(first["width"], rel=0.02)
+    page.click("#voir-tout")
+    assert box()["width"] < first["width"] / 2
+    page.click("#voir-qpv")
+    start = box()
+    page.locator("#carte-territoire").scroll_into_view_if_needed()
+    frame = page.locator("#carte-territoire").bounding_box()
+    assert frame is not None
+    start = box()
+    page.mouse.move(frame["x"] + 300, frame["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + 220, frame["y"] + 180, steps=8)
+    page.mouse.up()
+    assert box()["x"] < start["x"] - 40
+
+
+def test_layers_can_be_shown_and_hidden(tab: Tab) -> None:
+    page = tab.open("index")
+    for name, kind in (("Bandes de TVA réduite", "bande"), ("QPV 2015", "ancien"), ("IRIS", "iris")):
+        box = page.get_by_label(name)
+        box.check()
+        assert page.locator(f"#carte-territoire path.{kind}").count() > 3
+        box.uncheck()
+        assert page.locator(f"#carte-territoire path.{kind}").count() == 0
+
+
+def test_the_table_sorts_by_click_and_by_key(tab: Tab) -> None:
+    page = tab.open("index")
+    assert column(page, 1)[0] == "Battant"
+    headings = page.locator("#quartiers thead th")
+    population = headings.nth(4)
+    population.get_by_role("button").click()
+    values = [float(value) for value in column(page, 5)]
+    assert values == sorted(values) == [1211, 1502, 1636, 2481, 3194, 15603]
+    assert population.get_attribute("aria-sort") == "ascending"
+    assert headings.first.get_attribute("aria-sort") is None
+    population.get_by_role("button").press("Enter")
+    assert column(page, 1)[0] == "Planoise"
+    assert population.get_attribute("aria-sort") == "descending"
+    headings.first.get_by_role("button").press("Enter")
+    names = column(page, 1)
+    assert all(low < high for low, high in pairwise(names))
+    incomplete = page.evaluate(
+        """() => 1 + [...document.querySelector('#quartiers tbody').rows[0].cells].findIndex((_, number) =>
+            [...document.querySelectorAll(`#quartiers tbody tr > :nth-child(${number + 1})`)]
+                .some(cell => !cell.dataset.tri))"""
+    )
+    for _ in range(2):
+        headings.nth(incomplete - 1).get_by_role("button").click()
+        assert column(page, incomplete)[-1] == "", "without a value: last, whatever the order"
+
+
+def test_downloads_lead_to_files(tab: Tab) -> None:
+    page = tab.open("index")
+    links = page.locator("#fichiers ~ .fichiers a").evaluate_all("links => links.map(link => link.href)")
+    assert len(links) == len(FILES)
+    assert all(Path(unquote(link.removeprefix("file://"))).is_file() for link in links)
+
+
+# ---------------------------------------------------------------- for everybody
+
+
+@pytest.mark.parametrize("stem", ["index", "QN02502M", "QN02503M"])
+@pytest.mark.parametrize("release", ["poor", "rich"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing(
+    browser: Browser, request: pytest.FixtureRequest, release: str, stem: str, viewport: dict[str, int]
+) -> None:
+    page = browser.new_page(viewport=viewport)
+    Tab(page, request.getfixturevalue(release)).open(stem)
+    page.evaluate("for (const more of document.querySelectorAll('details')) { more.open = true }")
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": rules}}).response["violations"]
+    assert [
+        (rule["id"], rule["impact"], [node["html"][:200] for node in rule["nodes"][:3]]) for rule in found
+    ] == []
+    page.close()
+
+
+@pytest.mark.parametrize("stem", ["index", *CODES])
+def test_a_phone_scrolls_in_one_direction(phone: Tab, stem: str) -> None:
+    page = phone.open(stem)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    small = page.evaluate(
+        """() => {
+            const speaks = node => node.nodeType === Node.TEXT_NODE && node.textContent.trim();
+            return [...document.querySelectorAll('main *')].filter(element =>
+                [...element.childNodes].some(speaks) && element.checkVisibility()
+                && !element.closest('svg, .masque') && parseFloat(getComputedStyle(element).fontSize) < 11
+            ).map(element => element.outerHTML.slice(0, 80));
+        }"""
+    )
+    assert small == []
+    assert phone.console == []
+
+
+def test_without_javascript_the_table_remains(browser: Browser, poor: Path) -> None:
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto((poor / "portraits" / "index.html").as_uri())
+    assert "La carte a besoin de JavaScript" in page.inner_text("main")
+    assert page.get_by_role("link", name="Planoise").is_visible()
+    page.close()
+
+
+# ---------------------------------------------------------------- on paper
+
+
+def printed(page: Page, folder: Path) -> PdfReader:
+    path = folder / "portrait.pdf"
+    page.pdf(path=path, prefer_css_page_size=True)
+    return PdfReader(path)
+
+
+@pytest.mark.parametrize("stem", CODES)
+@pytest.mark.parametrize("release", ["poor", "rich"])
+def test_a_portrait_prints_on_two_sheets(
+    browser: Browser, request: pytest.FixtureRequest, tmp_path: Path, release: str, stem: str
+) -> None:
+    page = browser.new_page(viewport=DESKTOP)
+    Tab(page, request.getfixturevalue(release)).open(stem)
+    sheets = printed(page, tmp_path).pages
+    assert len(sheets) == 2
+    assert all((round(sheet.mediabox.width), round(sheet.mediabox.height)) == A4 for sheet in sheets)
+    text = " ".join(" ".join(sheet.extract_text() for sheet in sheets).split())
+    for title in (
+        "Le Contrat de ville 2024-2030", "Population et ménages", "Revenus et pauvreté",
+        "Emploi et activité économique", "Éducation", "Logement", "Santé et droits", "Sources",
+    ):  # fmt: skip
+        assert title in text
+    assert stem in text
+    assert "engage pas leurs producteurs" in text
+    page.close()
+
+
+def test_the_heaviest_portrait_prints_on_two_sheets(
+    browser: Browser, settings: Settings, tmp_path: Path
+) -> None:
+    """Long labels, a theme more, values missing everywhere, thrice as many facilities."""
+    frames = full_frames(settings)
+    long = tuple(
+        i.model_copy(update={"label": f"{i.label}, y compris ce que la source ne distingue pas autrement"})
+        for i in REGISTRY.indicators
+    )
+    extra = tuple(
+        i.model_copy(update={"theme": "Numérique"}) if i.theme == "Nationalité" else i for i in long
+    )
+    facilities = frames["equipements"]
+    copies = [facilities.assign(libelle=facilities["libelle"] + f" ({number})") for number in range(3)]
+    copies = [copy.assign(type_equipement=copy["type_equipement"] + str(n)) for n, copy in enumerate(copies)]
+    statistics = frames["statistiques"].copy()
+    gone = (statistics["zone"] == "ensemble_qpv") | (statistics["zone"] == "departement")
+    statistics.loc[gone, ["valeur", "statut"]] = [float("nan"), "non_significatif"]
+    frames |= {"equipements": pd.concat(copies, ignore_index=True), "statistiques": statistics}
+    folder = write(tmp_path, frames, Registry.model_construct(indicators=extra))
+    for stem in CODES:
+        page = browser.new_page(viewport=DESKTOP)
+        Tab(page, folder).open(stem)
+        assert len(printed(page, tmp_path).pages) == 2
+        page.close()
+
+
+# ---------------------------------------------------------------- what upstream must not do
+
+
+def test_a_hostile_name_runs_nothing(browser: Browser, settings: Settings, tmp_path: Path) -> None:
+    hostile = "</script><script>window.pris = 1</script><img src=x onerror='window.pris = 1'>"
+    frames = full_frames(settings)
+    for layer, name in (
+        ("qpv", "lib_qp"),
+        ("communes", "nom_com"),
+        ("iris", "nom_iris"),
+        ("epci", "nom_epci"),
+    ):
+        frames[layer] = frames[layer].assign(**{name: hostile})
+    tab = Tab(browser.new_page(viewport=DESKTOP), write(tmp_path, frames))
+    for stem in ("index", "QN02503M"):
+        page = tab.open(stem)
+        if stem == "index":
+            page.locator("#carte-territoire path.qpv").first.hover()
+            page.locator("#carte-territoire path.commune").first.hover(force=True)
+        assert page.evaluate("window.pris") is None
+        assert page.locator("img").count() == 0
+        assert "<script>window.pris" in page.inner_text("main")
+    assert tab.console == []
+    assert len(tab.requests) == 2
+    tab.page.close()

@@ -1,6 +1,6 @@
 """The print layout of the project: one A3 page per QPV with its map, its key figures and their sources."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from qpv_geo.publish.provenance import french_date
@@ -21,8 +21,10 @@ _INK, _GREY, _PANEL, _PAPER = "#1a1a1a", "#595959", "#f1efea", "#ffffff"
 _MAP_X, _MAP_Y, _MAP_WIDTH, _MAP_HEIGHT = 10.0, 32.0, 286.0, 236.0
 _COLUMN_X, _COLUMN_WIDTH = 302.0, 108.0
 _BOTTOM = _MAP_Y + _MAP_HEIGHT
-_TILES_Y, _TILE_WIDTH, _TILE_HEIGHT, _GAP = 40.0, 52.75, 22.0, 2.5
+_TILES_Y, _TILE_WIDTH, _TILE_HEIGHT, _GAP = 40.0, 52.75, 21.0, 2.5
 _SITUATION_HEIGHT = 54.0
+# More would push the legend onto the small map.
+_TILES_AT_MOST = 6
 
 # Denominators of the atlas' scales are multiples of this.
 _SCALE_STEP = 2500
@@ -124,7 +126,8 @@ def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartograph
     look
         Which figures and layers the page shows.
     """
-    figures = [name for name in look.atlas.figures if name in content.layers["qpv"].fields]
+    known = content.frames["qpv"].notna().any()
+    figures = [name for name in look.atlas.figures if known.get(name, default=False)][:_TILES_AT_MOST]
     rows = -(-len(figures) // 2)
     return AtlasPages(
         coverage=refs["qpv"],
@@ -132,7 +135,11 @@ def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartograph
         situation=_chosen(refs, look.atlas.situation, content),
         map_view=_fitted(content.bounds("qpv"), _MAP_WIDTH / _MAP_HEIGHT),
         situation_view=_fitted(content.bounds("epci"), _COLUMN_WIDTH / _SITUATION_HEIGHT),
-        texts=(*_headings(content.territory), *_tiles(figures, content, look), *_notes(content)),
+        texts=(
+            *_headings(content.territory),
+            *_tiles(figures, content, look),
+            *_notes({*figures, look.choropleth.field}, content),
+        ),
         scale=_scale(refs),
         legend_box=Box(_COLUMN_X - 2, _TILES_Y + rows * (_TILE_HEIGHT + _GAP), _COLUMN_WIDTH, 70, 7),
     )
@@ -200,11 +207,20 @@ def _tiles(figures: Sequence[str], content: Content, look: Cartography) -> tuple
     return tuple(texts)
 
 
-def _notes(content: Content) -> tuple[Text, ...]:
+def _mentions(indicators: Collection[str], content: Content) -> str:
+    """Name the sources of what a page shows: all contours, and the statistics of some indicators."""
+    table = content.frames["indicateurs"]
+    shown = table.loc[table["indicateur"].isin(indicators), "source"]
+    read = content.read
+    kept = read["source"].isin(shown) | ~read["source"].isin(table["source"])
+    return " ; ".join(read.loc[kept, "mention"].drop_duplicates())
+
+
+def _notes(indicators: Collection[str], content: Content) -> tuple[Text, ...]:
     """Return the scale in figures, the sources, the date of the data and the page."""
     denominator = "format_number(10 * round(map_get(item_variables('carte'), 'map_scale') / 10), 0, 'fr')"
     scale = f"Échelle 1:[% {denominator} %] · EPSG:{content.territory.epsg}"
-    sources = f"Sources : {' ; '.join(content.mentions)}. Licences : {', '.join(content.licences)}."
+    sources = f"Sources : {_mentions(indicators, content)}. Licences : {', '.join(content.licences)}."
     day = f"Données du {french_date(content.newest)}"
     page = "Page [% @atlas_featurenumber %] sur [% @atlas_totalfeatures %]"
     panel = Box(_MAP_X + 3, _BOTTOM - 21, 80, 18, 4)

@@ -190,7 +190,7 @@ class Atlas(_Frozen):
     Attributes
     ----------
     figures
-        Indicators of layer ``qpv`` that it shows, in order, as far as the layer has them.
+        Indicators of layer ``qpv``, the preferred first; shown are those that have a value, as many as fit.
     legend, situation
         Layers in the legend, and on the small map of the whole territory, top first.
     """

@@ -2,8 +2,8 @@
 
 from qpv_geo.publish.fields import Layer
 
-# Counts and areas are whole, a share has one decimal; other units (€) are whole too.
-_ONE_DECIMAL = {"%"}
+# A share and an index have one decimal; counts, areas and amounts are whole.
+_ONE_DECIMAL = {"%", ""}
 
 _NO_BREAK = "\u00a0"
 
@@ -26,7 +26,7 @@ def text_of(layer: Layer, field: str, words: dict[str, str]) -> str:
     declared = layer.fields[field]
     name = _column(field)
     if declared.type in {"integer", "real"}:
-        decimals = 1 if declared.unit in _ONE_DECIMAL else 0
+        decimals = int(declared.type == "real" and declared.unit in _ONE_DECIMAL)
         text = f"format_number({name}, {decimals}, 'fr')"
         if declared.unit:
             text = f"{text} || {quoted(_NO_BREAK + declared.unit)}"

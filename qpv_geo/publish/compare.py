@@ -19,6 +19,7 @@ from qpv_geo.publish.compare_figures import (
     compare_sources,
     compare_statistics,
     compare_wide,
+    latest_figures,
 )
 from qpv_geo.publish.differences import Difference, row_names
 from qpv_geo.publish.fields import Layer
@@ -119,7 +120,7 @@ def read_back(
 def _compare_raw(
     formats: list[dict[str, Reading]], originals: Originals, territory: Territory, registry: Registry
 ) -> list[Difference]:
-    figures = formats[0]["statistiques"].attributes
+    figures = latest_figures(formats[0]["statistiques"].attributes)
     differences = []
     for readings in formats:
         differences += compare_qpv(readings, originals, territory)

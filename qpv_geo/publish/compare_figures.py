@@ -1,8 +1,9 @@
 """Published figures against the raw cells they come from, and against what is derived from them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,9 @@ _CELL = ["source", "fichier", "code_producteur"]
 _VALUED = ("ok", "estimation")
 # The territory's QPV taken together.
 _TOGETHER = "qpv_epci"
+# Value, status and vintage by code and indicator; and those of what no source holds.
+Figures = dict[tuple[str, str], list[Any]]
+_ABSENT: list[Any] = [math.nan, "non_disponible", None]
 # Which figure of the contract is compared with which indicator.
 _CONTRACT = {
     "population_municipale": "population",
@@ -182,80 +186,58 @@ def _together(
     return rule.scale * terms[0] / terms[1] if terms[1] else math.nan
 
 
-def compare_wide(reading: Reading, figures: pd.DataFrame, registry: Registry) -> list[Difference]:
-    """Compare the indicator columns of layer ``qpv`` with the rows of ``statistiques``, latest vintage.
+def latest_figures(figures: pd.DataFrame) -> Figures:
+    """Return value, status and vintage of the latest row of each QPV and indicator.
 
     Parameters
     ----------
-    reading
-        Layer ``qpv``.
     figures
         Layer ``statistiques``, already compared with the raw files.
-    registry
-        Says which indicators are columns.
     """
-    latest = _latest(figures)
+    of_qpv = figures[figures["zone"] == "qpv"].sort_values("millesime", kind="stable")
+    columns = (of_qpv[name].tolist() for name in ("code", "indicateur", "valeur", "statut", "millesime"))
+    return {(code, indicator): figure for code, indicator, *figure in zip(*columns, strict=True)}
+
+
+def compare_wide(reading: Reading, figures: Figures, registry: Registry) -> list[Difference]:
+    """Compare the indicator columns of layer ``qpv`` with the latest rows of ``statistiques``."""
+    codes = reading.attributes["code_qp"].tolist()
     differences = []
     for indicator in registry.indicators:
         if indicator.qpv_layer:
-            columns = {
-                "valeur": indicator.id,
-                "statut": f"{indicator.id}_statut",
-                "millesime": f"{indicator.id}_millesime",
-            }
-            codes = reading.attributes["code_qp"]
-            wanted = _looked_up(latest, codes, pd.Series(indicator.id, index=codes.index))
-            differences += _compare_looked_up(reading, "qpv", ["code_qp"], wanted, columns)
+            fields = (indicator.id, f"{indicator.id}_statut", f"{indicator.id}_millesime")
+            wanted = [figures.get((code, indicator.id), _ABSENT) for code in codes]
+            differences += _compare_columns(reading, "qpv", codes, fields, wanted)
     return differences
 
 
-def compare_contract(reading: Reading, figures: pd.DataFrame, territory: Territory) -> list[Difference]:
+def compare_contract(reading: Reading, figures: Figures, territory: Territory) -> list[Difference]:
     """Compare layer ``contrat_de_ville`` with the territory's contract and with ``statistiques``."""
-    table = reading.attributes
-    wanted = _looked_up(_latest(figures), table["code_qp"], table["indicateur"])
-    columns = {"valeur": "valeur_insee", "statut": "statut_insee", "millesime": "millesime_insee"}
-    key = ["code_qp", "indicateur"]
-    differences = _compare_looked_up(reading, "contrat_de_ville", key, wanted, columns)
     entries = {entry.code_qp: entry for entry in territory.contrat.qpv} if territory.contrat else {}
-    stated = [
-        _stated(entries.get(code), indicator)
-        for code, indicator in zip(table["code_qp"], table["indicateur"], strict=True)
-    ]
-    contract = pd.DataFrame({"valeur": stated, "ecart": wanted["valeur"].to_numpy() - np.array(stated)})
-    columns = {"valeur": "valeur_contrat", "ecart": "ecart"}
-    return differences + _compare_looked_up(reading, "contrat_de_ville", key, contract, columns)
+    keys = list(zip(reading.attributes["code_qp"], reading.attributes["indicateur"], strict=True))
+    wanted = []
+    for code, indicator in keys:
+        value, status, vintage = figures.get((code, indicator), _ABSENT)
+        stated = _stated(entries.get(code), indicator)
+        wanted.append([value, status, vintage, stated, value - stated])
+    fields = ("valeur_insee", "statut_insee", "millesime_insee", "valeur_contrat", "ecart")
+    names = [" / ".join(key) for key in keys]
+    return _compare_columns(reading, "contrat_de_ville", names, fields, wanted)
 
 
 def _stated(entry: ContractQpv | None, indicator: str) -> float:
     figure = getattr(entry, _CONTRACT[indicator]) if entry and indicator in _CONTRACT else None
-    return float("nan") if figure is None else float(figure)
+    return math.nan if figure is None else float(figure)
 
 
-def _latest(figures: pd.DataFrame) -> pd.DataFrame:
-    """Return value, status and vintage of the latest row of each QPV and indicator."""
-    of_qpv = figures[figures["zone"] == "qpv"].sort_values("millesime", kind="stable")
-    latest = of_qpv.drop_duplicates(["code", "indicateur"], keep="last")
-    return latest.set_index(["code", "indicateur"])[["valeur", "statut", "millesime"]]
-
-
-def _looked_up(latest: pd.DataFrame, codes: pd.Series, indicators: pd.Series) -> pd.DataFrame:
-    """Return the latest figure of each pair; a pair that no source holds is ``non_disponible``."""
-    pairs = pd.MultiIndex.from_arrays([codes, indicators], names=latest.index.names)
-    found = latest.reindex(pairs).reset_index(drop=True)
-    found["statut"] = found["statut"].where(found["statut"].notna(), "non_disponible")
-    return found
-
-
-def _compare_looked_up(
-    reading: Reading, layer: str, key: list[str], wanted: pd.DataFrame, columns: Mapping[str, str]
+def _compare_columns(
+    reading: Reading, layer: str, names: list[str], fields: Sequence[str], wanted: Sequence[list[Any]]
 ) -> list[Difference]:
-    differences = []
-    for source, field in columns.items():
-        published, expected = reading.attributes[field], wanted[source]
-        equal = (published.isna() & expected.isna()) | (published == expected)
-        rows = np.flatnonzero(~equal)
-        differences += [
-            Difference(reading.path.name, layer, name, field, published.iloc[row], expected.iloc[row])
-            for row, name in zip(rows, row_names(reading.attributes.iloc[rows], key), strict=True)
-        ]
-    return differences
+    """Compare some fields of a layer with what they should be, row by row."""
+    published = zip(*(reading.attributes[field].tolist() for field in fields), strict=True)
+    return [
+        Difference(reading.path.name, layer, name, field, value, expected)
+        for name, values, row in zip(names, published, wanted, strict=True)
+        for field, value, expected in zip(fields, values, row, strict=True)
+        if value != expected and not (pd.isna(value) and pd.isna(expected))
+    ]

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import shapely
-import shapely.geometry
 from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
@@ -110,7 +109,7 @@ def _read_geojson(raw: RawFile, settings: Settings) -> _Found:
     document = json.loads(decode(member.data, raw.label)[0])
     name = ((document.get("crs") or {}).get("properties") or {}).get("name", "EPSG:4326")
     features = document["features"]
-    shapes: _Shapes = [partial(shapely.geometry.shape, feature["geometry"]) for feature in features]
+    shapes: _Shapes = [partial(_from_object, feature["geometry"]) for feature in features]
     return [feature["properties"] for feature in features], shapes, CRS.from_user_input(name)
 
 
@@ -130,6 +129,10 @@ def _read_geopackage(raw: RawFile, settings: Settings) -> _Found:
     blobs = [row.pop(column) for row in properties]
     shapes: _Shapes = [partial(_from_blob, blob) for blob in blobs]
     return properties, shapes, CRS.from_epsg(epsg)
+
+
+def _from_object(geometry: dict[str, Any]) -> BaseGeometry:
+    return shapely.from_geojson(json.dumps(geometry))
 
 
 def _from_blob(blob: bytes) -> BaseGeometry:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import shapely
-import shapely.geometry
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.publish.fields import GEOMETRY_COLUMN, FieldType, Layer, LayerField
@@ -167,10 +166,8 @@ def _read_table(database: sqlite3.Connection, path: Path, layer: Layer) -> Readi
 def _read_features(path: Path, layer: Layer) -> Reading:
     features = json.loads(path.read_text(encoding="utf-8"))["features"]
     cells = {name: [feature["properties"][name] for feature in features] for name in layer.fields}
-    geometry = np.array(
-        [feature["geometry"] and shapely.geometry.shape(feature["geometry"]) for feature in features],
-        dtype=object,
-    )
+    shapes = [feature["geometry"] and json.dumps(feature["geometry"]) for feature in features]
+    geometry = shapely.from_geojson(np.array(shapes, dtype=object))
     return Reading(path, _typed(cells, layer.fields, _FROM_JSON), geometry, 4326)
 
 

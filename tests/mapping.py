@@ -1,0 +1,163 @@
+"""What the tests of maps draw: the snapshot's release, and one with every layer that can be drawn."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from qpv_geo.analysis.layers import build_layers
+from qpv_geo.ingest.tables import Tables, read_tables
+from qpv_geo.publish.fields import as_held, published_layers
+from qpv_geo.publish.frames import conform
+from qpv_geo.publish.geopackage import geopackage_name, write_geopackage
+from qpv_geo.publish.provenance import checks_table, newest_date, origin_sentence, sources_table
+from qpv_geo.publish.qgis.cartography import load_cartography
+from qpv_geo.publish.qgis.content import Content
+from qpv_geo.publish.qgis.metadata import add_metadata
+from qpv_geo.publish.qgis.project import write_project
+from qpv_geo.publish.qgis.styles import add_styles
+from qpv_geo.settings import Settings
+from qpv_geo.territory import Contract, FragileDistrict, LocalDistrict, Territory
+from tests.publishing import BESANCON, CATALOGUE, REGISTRY, snapshot_raws
+
+# One QPV without a rate for each reason that there is.
+MISSING = {"QN02502M": "secret", "QN02505M": "non_disponible", "QN02515N": "non_significatif"}
+
+
+def snapshot_content(settings: Settings) -> Content:
+    """Return what a refresh without network publishes."""
+    raws = snapshot_raws()
+    return _content(read_tables(raws, BESANCON, CATALOGUE, REGISTRY, settings), BESANCON)
+
+
+def full_content(settings: Settings) -> Content:
+    """Return every layer that can be drawn, and a reason for each kind of missing rate.
+
+    Contours of 2015, of IRIS and of districts are made up: they are there to be drawn, never to be published.
+    """
+    tables = read_tables(snapshot_raws(), BESANCON, CATALOGUE, REGISTRY, settings)
+    qpv = tables.contours.by_epsg[BESANCON.epsg]
+    iris = _iris(tables.communes)
+    assert BESANCON.contrat is not None
+    territory = BESANCON.model_copy(
+        update={
+            "quartiers": (LocalDistrict(nom="Nord", iris=tuple(iris["code_iris"][:12])),),
+            "contrat": _with_fragile(BESANCON.contrat),
+        }
+    )
+    tables = replace(
+        tables, qpv_2015=_of_2015(qpv), iris=iris, fragile_contours=_fragile(qpv), statistics=_masked(tables)
+    )
+    content = _content(tables, territory)
+    _fill_figures(content.frames["qpv"])
+    return content
+
+
+def _fill_figures(qpv: pd.DataFrame) -> None:
+    """Give a made-up value to each key figure that the snapshot has not."""
+    for name in load_cartography().atlas.figures:
+        if qpv[name].isna().all():
+            qpv[name] = 12345.0
+            qpv[f"{name}_statut"] = "ok"
+            qpv[f"{name}_millesime"] = "2022"
+
+
+def write(folder: Path, content: Content) -> Path:
+    """Write the GeoPackage and the project of a content as a release does; return the GeoPackage."""
+    path = folder / geopackage_name(content.territory.id)
+    frames, layers, epsg = content.frames, content.layers, content.territory.epsg
+    write_geopackage(path, frames, layers, epsg=epsg, newest=content.newest, origin=content.origin)
+    add_styles(path, content)
+    add_metadata(path, content)
+    write_project(folder, content)
+    return path
+
+
+def _content(tables: Tables, territory: Territory) -> Content:
+    raws = snapshot_raws()
+    built, found = build_layers(tables, territory, REGISTRY)
+    checks = [*tables.checks, *found]
+    frames = built | {
+        "sources": sources_table(raws, CATALOGUE, checks),
+        "controles": checks_table(checks),
+    }
+    declared = published_layers(REGISTRY)
+    conformed = conform(frames, declared, territory.epsg)
+    spatial = {name for name, frame in conformed.items() if isinstance(frame, gpd.GeoDataFrame)}
+    layers = as_held(declared, spatial)
+    return Content(conformed, layers, territory, newest_date(raws), origin_sentence(raws))
+
+
+def _masked(tables: Tables) -> pd.DataFrame:
+    """Return the statistics, the poverty rates of three QPV missing."""
+    values = tables.statistics.copy()
+    for code, status in MISSING.items():
+        rows = (values["code"] == code) & (values["indicateur"] == "taux_pauvrete_60")
+        values.loc[rows, ["valeur", "statut"]] = [np.nan, status]
+    return values
+
+
+def _of_2015(qpv: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return contours of 2015: those of 2024 a little shifted, two QPV new, one that has left."""
+    old = qpv[qpv["code_qp"].str.endswith("M")].sort_values("code_qp")
+    shifted = [shapely.affinity.translate(shape, 40, -25) for shape in old.geometry]
+    left = shapely.box(926500, 6686600, 926900, 6686900)
+    return gpd.GeoDataFrame(
+        {
+            "code_qp": [*(f"QP02500{number}" for number in range(3, 3 + len(old))), "QP025002"],
+            "nom_qp": [*old["lib_qp"], "Grette (Cité Brulard)"],
+            "commune_qp": "Besançon",
+        },
+        geometry=[*(_multi(shape) for shape in shifted), _multi(left)],
+        crs=qpv.crs,
+    )
+
+
+def _iris(communes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return squares of 1,400 m that cover Besançon."""
+    shape = communes.loc[communes["insee_com"] == "25056"].geometry.iloc[0]
+    west, south, east, north = shape.bounds
+    squares = [
+        shapely.box(x, y, x + 1400, y + 1400)
+        for x in np.arange(west, east, 1400)
+        for y in np.arange(south, north, 1400)
+    ]
+    cells = [piece for piece in shapely.intersection(squares, shape) if piece.area > 1000]
+    codes = [f"25056{number:04d}" for number in range(1, 1 + len(cells))]
+    return gpd.GeoDataFrame(
+        {
+            "code_iris": codes,
+            "nom_iris": [f"Secteur {number}" for number in range(1, 1 + len(cells))],
+            "type_iris": "H",
+            "insee_com": "25056",
+            "nom_com": "Besançon",
+        },
+        geometry=[_multi(cell) for cell in cells],
+        crs=communes.crs,
+    )
+
+
+def _with_fragile(contract: Contract) -> Contract:
+    return contract.model_copy(
+        update={
+            "quartiers_fragiles": (
+                FragileDistrict(nom="Cité Viotte", insee_com="25056", lib_com="Besançon"),
+                FragileDistrict(nom="Cité de la Pelouse", insee_com="25056", lib_com="Besançon"),
+            )
+        }
+    )
+
+
+def _fragile(qpv: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    squares = [shapely.box(x, 6687900, x + 250, 6688100) for x in (928300, 930300)]
+    return gpd.GeoDataFrame(
+        {"nom": ["Cité Viotte", "Cité de la Pelouse"]}, geometry=[_multi(s) for s in squares], crs=qpv.crs
+    )
+
+
+def _multi(shape: shapely.Geometry) -> shapely.MultiPolygon:
+    polygons = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
+    return shapely.MultiPolygon(polygons)

@@ -1,0 +1,211 @@
+"""The QGIS project as a file: what it names, in which order, and that it depends on nothing but the release.
+
+What QGIS makes of it is seen by `test_qgis_render.py`.
+"""
+
+import re
+import zipfile
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import geopandas as gpd
+import pytest
+from defusedxml import ElementTree
+
+from qpv_geo.publish.qgis.cartography import load_cartography
+from qpv_geo.publish.qgis.content import Content
+from qpv_geo.publish.qgis.project import project_name, write_project
+from qpv_geo.settings import Settings
+from tests.mapping import full_content, snapshot_content, write
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
+    return full_content(Settings(data_dir=tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def release(content: Content, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("release")
+    write(folder, content)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(release: Path) -> Element:
+    return parsed(release / "qpv_besancon.qgz")
+
+
+def text_of(path: Path) -> str:
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(f"{path.stem}.qgs").decode("utf-8")
+
+
+def parsed(path: Path) -> Element:
+    root: Element = ElementTree.fromstring(text_of(path), forbid_dtd=False)
+    return root
+
+
+def found(root: Element, path: str) -> Element:
+    element = root.find(path)
+    assert element is not None, path
+    return element
+
+
+def groups(root: Element) -> dict[str | None, list[str | None]]:
+    return {
+        group.get("name"): [layer.get("name") for layer in group.findall("layer-tree-layer")]
+        for group in found(root, "layer-tree-group").findall("layer-tree-group")
+    }
+
+
+def test_the_same_release_gives_the_same_project(content: Content, release: Path, tmp_path: Path) -> None:
+    again = write_project(tmp_path, content)
+    assert again.name == project_name("besancon")
+    assert again.read_bytes() == (release / again.name).read_bytes()
+
+
+def test_the_archive_holds_the_project_alone_and_no_clock(release: Path) -> None:
+    with zipfile.ZipFile(release / "qpv_besancon.qgz") as archive:
+        (entry,) = archive.infolist()
+    assert entry.filename == "qpv_besancon.qgs"
+    assert entry.date_time == (1980, 1, 1, 0, 0, 0)
+    assert entry.external_attr >> 16 == 0o644
+
+
+def test_every_layer_is_named_by_a_relative_path(project: Element, content: Content) -> None:
+    sources = [
+        layer.findtext("datasource") for layer in project.iter("maplayer") if layer.get("type") == "vector"
+    ]
+    assert sorted(str(source) for source in sources) == sorted(
+        f"./qpv_besancon.gpkg|layername={name}" for name in content.frames
+    )
+    for layer in project.iter("layer-tree-layer"):
+        assert str(layer.get("source")).startswith(("./qpv_besancon.gpkg|layername=", "type=xyz&url="))
+
+
+def test_no_path_or_user_of_this_machine_is_in_it(release: Path) -> None:
+    text = text_of(release / "qpv_besancon.qgz")
+    assert not re.search(r'["> ](/\w|[A-Z]:\\)', text)
+    assert "saveUser" not in text
+    assert str(release.parent.name) not in text
+
+
+def test_layers_are_in_their_groups_top_first(project: Element, content: Content) -> None:
+    titles = {name: layer.title for name, layer in content.layers.items()}
+    look = load_cartography()
+    expected = {group.title: [titles[name] for name in group.layers] for group in look.groups}
+    tables = [titles[name] for name in content.frames if content.spatial(name) is None]
+    expected |= {"Tables": tables, look.base_map.title: [tiles.title for tiles in look.base_map.tiles]}
+    assert groups(project) == expected
+    assert list(groups(project)) == list(expected)
+
+
+def test_the_base_map_is_off_and_opens_without_asking(project: Element) -> None:
+    (base,) = [
+        group
+        for group in project.iter("layer-tree-group")
+        if group.get("name") == load_cartography().base_map.title
+    ]
+    assert base.get("checked") == "Qt::Unchecked"
+    for layer in base.findall("layer-tree-layer"):
+        # Tiles by their address: a WMTS layer asks for the capabilities of the service to be opened.
+        assert str(layer.get("source")).startswith(
+            "type=xyz&url=https://data.geopf.fr/wmts?SERVICE%3DWMTS%26"
+        )
+        assert "{z}" in str(layer.get("source"))
+
+
+def test_published_layers_cannot_be_edited(project: Element) -> None:
+    vectors = [layer for layer in project.iter("maplayer") if layer.get("type") == "vector"]
+    assert vectors
+    assert all(layer.get("readOnly") == "1" for layer in vectors)
+
+
+def test_only_what_the_cartography_shows_is_checked(project: Element) -> None:
+    look = load_cartography()
+    for layer in project.iter("layer-tree-layer"):
+        name = str(layer.get("id")).removeprefix("besancon_")
+        if name in look.layers:
+            assert (layer.get("checked") == "Qt::Checked") == look.layers[name].visible, name
+
+
+def test_extents_are_numbers_that_hold_the_layers(project: Element, content: Content) -> None:
+    for layer in project.iter("maplayer"):
+        name = str(layer.findtext("id")).removeprefix("besancon_")
+        if content.spatial(name) is None:
+            continue
+        extent = found(layer, "extent")
+        west, south, east, north = (
+            float(str(extent.findtext(side))) for side in ("xmin", "ymin", "xmax", "ymax")
+        )
+        frame = content.spatial(name)
+        assert isinstance(frame, gpd.GeoDataFrame)
+        assert [west, south, east, north] == pytest.approx(frame.total_bounds, abs=0.001)
+
+
+def test_tables_are_related_to_the_qpv_by_its_code(project: Element) -> None:
+    relations = {relation.get("name"): relation for relation in project.iter("relation")}
+    assert {"Statistiques", "QPV par commune", "Contrat de ville : chiffres comparés"} <= set(relations)
+    for relation in relations.values():
+        field = found(relation, "fieldRef")
+        assert relation.get("referencedLayer") == "besancon_qpv"
+        assert field.get("referencedField") == "code_qp"
+        statistics = relation.get("referencingLayer") == "besancon_statistiques"
+        assert field.get("referencingField") == ("code" if statistics else "code_qp")
+
+
+def test_codes_of_2015_are_not_related_to_the_qpv_of_2024(project: Element) -> None:
+    assert "besancon_qpv_2015" not in {
+        relation.get("referencingLayer") for relation in project.iter("relation")
+    }
+
+
+def test_contact_licences_and_sources_are_told_for_each_layer(project: Element) -> None:
+    for layer in project.iter("maplayer"):
+        if layer.get("type") == "vector":
+            metadata = found(layer, "resourceMetadata")
+            assert metadata.findtext("contact/organization") == "Grand Besançon Métropole"
+            assert metadata.findtext("license") == "Licence Ouverte 2.0 (Etalab)"
+            assert len(metadata.findall("rights")) == 4
+
+
+def test_the_atlas_has_a_page_for_each_qpv(project: Element) -> None:
+    layout = found(project, "Layouts/Layout")
+    atlas = found(layout, "Atlas")
+    assert atlas.get("enabled") == "1"
+    assert atlas.get("coverageLayer") == "besancon_qpv"
+    assert atlas.get("filenamePattern") == "'qpv_' || \"code_qp\""
+    (page,) = [item for item in layout.iter("LayoutItem") if item.get("type") == "65638"]
+    assert page.get("size") == "420,297,mm"
+
+
+def test_items_of_the_layout_lie_on_the_page(project: Element) -> None:
+    for item in found(project, "Layouts/Layout").iter("LayoutItem"):
+        x, y = (float(value) for value in str(item.get("position")).split(",")[:2])
+        width, height = (float(value) for value in str(item.get("size")).split(",")[:2])
+        assert 0 <= x <= x + width <= 420, item.get("id")
+        assert 0 <= y <= y + height <= 297, item.get("id")
+
+
+def test_a_layer_that_is_absent_or_empty_is_not_drawn(settings: Settings, tmp_path: Path) -> None:
+    """The snapshot has no IRIS, no contours of 2015; its fragile districts have no contour."""
+    content = snapshot_content(settings)
+    root = parsed(write_project(tmp_path, content))
+    drawn = [name for group, names in groups(root).items() if group != "Tables" for name in names]
+    assert "IRIS" not in drawn
+    assert "Quartiers fragiles" not in drawn
+    assert "Quartiers fragiles" in groups(root)["Tables"]
+    legend = found(root, "Layouts/Layout")
+    ids = {layer.get("id") for layer in legend.iter("layer-tree-layer")}
+    assert "besancon_qpv" in ids
+    assert not ids & {"besancon_quartiers_fragiles", "besancon_qpv_2015"}
+    assert "nan" not in text_of(tmp_path / "qpv_besancon.qgz").lower().split()
+
+
+def test_an_odd_name_of_the_territory_is_escaped(content: Content, tmp_path: Path) -> None:
+    territory = content.territory.model_copy(update={"id": "a-b", "nom": 'Pays <d\'Ô> & "Cie" [% 1/0 %]'})
+    odd = Content(content.frames, content.layers, territory, content.newest, content.origin)
+    root = parsed(write_project(tmp_path, odd))
+    assert root.findtext("title") == f"Quartiers prioritaires de la politique de la ville : {territory.nom}"
+    assert {str(layer.findtext("id")).partition("_")[0] for layer in root.iter("maplayer")} == {"a"}

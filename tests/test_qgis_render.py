@@ -1,0 +1,399 @@
+"""A release opened, drawn and printed by a real QGIS (Debian's ``python3-qgis``), without a screen.
+
+Two releases: the one that a refresh without network publishes, and one with every layer that can be drawn.
+The folder of each is read-only and QGIS runs as nobody, as a user of a shared drive would.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pytest
+import shapely
+
+from qpv_geo.publish.qgis.cartography import load_cartography
+from qpv_geo.publish.qgis.content import Content
+from qpv_geo.settings import Settings
+from tests.mapping import MISSING, full_content, snapshot_content, write
+
+LOOK = load_cartography()
+# Debian's own interpreter: QGIS's bindings are for it alone.
+PYTHON = Path("/usr/bin/python3")
+SCRIPT = Path(__file__).parent / "qgis" / "inspect_release.py"
+ROOT = 0
+
+# Points inside a polygon whose colours are looked at; names and hatches cover some.
+SAMPLES = 150
+WHITE = "#ffffff"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What QGIS says of a release."""
+
+    content: Content
+    said: dict[str, Any]
+    pictures: Path
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """Layers of the GeoPackage, added by themselves."""
+        layers: dict[str, Any] = self.said["geopackage"]
+        return layers
+
+    @property
+    def project(self) -> dict[str, Any]:
+        """The project's layers by name of their table."""
+        return {layer["id"].removeprefix("besancon_"): layer for layer in self.said["project"]["layers"]}
+
+    @property
+    def pages(self) -> dict[str, Any]:
+        """Pages of the atlas by QPV."""
+        return {page["file"].removeprefix("qpv_"): page for page in self.said["pages"]}
+
+
+@pytest.fixture(scope="session")
+def _qgis() -> None:
+    """Skip without QGIS, but never in CI."""
+    if (
+        PYTHON.exists()
+        and subprocess.run([PYTHON, "-c", "import qgis.core"], check=False, capture_output=True).returncode
+        == 0
+    ):
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail("QGIS is missing: .ci/run installs Debian's python3-qgis")
+    pytest.skip("needs QGIS's bindings: apt-get install python3-qgis")
+
+
+@pytest.fixture(scope="session")
+def snapshot_seen(_qgis: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    yield from look_at(snapshot_content(Settings(data_dir=tmp_path_factory.mktemp("data"))))
+
+
+@pytest.fixture(scope="session")
+def full_seen(_qgis: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    yield from look_at(full_content(Settings(data_dir=tmp_path_factory.mktemp("data"))))
+
+
+@pytest.fixture(params=["snapshot_seen", "full_seen"])
+def seen(request: pytest.FixtureRequest) -> Seen:
+    found: Seen = request.getfixturevalue(request.param)
+    return found
+
+
+def look_at(content: Content) -> Iterator[Seen]:
+    """Publish, hand to QGIS, and return what it says; the folders are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="qpv-geo-qgis-") as scratch:
+        room = Path(scratch)
+        release, pictures, home = room / "release", room / "pictures", room / "home"
+        for folder in (release, pictures, home):
+            folder.mkdir()
+            folder.chmod(0o777)
+        room.chmod(0o755)
+        write(release, content)
+        for path in release.iterdir():
+            path.chmod(0o444)
+        release.chmod(0o555)
+        request = room / "request.json"
+        points = sample_points(content)
+        request.write_text(
+            json.dumps({"release": str(release), "pictures": str(pictures), "points": points}),
+            encoding="utf-8",
+        )
+        script = shutil.copy(SCRIPT, room)
+        before = {path.name: path.read_bytes() for path in release.iterdir()}
+        result = subprocess.run(
+            [PYTHON, script, request],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env={
+                "QT_QPA_PLATFORM": "offscreen",
+                "HOME": str(home),
+                "XDG_RUNTIME_DIR": str(home),
+                "LANG": "C.UTF-8",
+            },
+            user="nobody" if os.geteuid() == ROOT else None,
+        )
+        assert result.returncode == 0, result.stderr
+        assert {path.name: path.read_bytes() for path in release.iterdir()} == before
+        keep_screenshots(pictures, content)
+        yield Seen(content, json.loads(result.stdout), pictures)
+        release.chmod(0o755)
+
+
+def keep_screenshots(pictures: Path, content: Content) -> None:
+    """Copy the pictures of the documentation to the folder that ``QPV_GEO_SCREENSHOTS`` names."""
+    folder = os.environ.get("QPV_GEO_SCREENSHOTS")
+    if folder and content.frames["qpv"]["taux_pauvrete_60"].notna().all():
+        shutil.copy(pictures / "carte.png", Path(folder) / "qgis-carte.png")
+        shutil.copy(pictures / "qpv_QN02503M.png", Path(folder) / "qgis-atlas.png")
+
+
+def sample_points(content: Content) -> dict[str, list[list[float]]]:
+    """Return points inside each QPV, inside bands but outside QPV, and outside the EPCI."""
+    qpv = content.frames["qpv"]
+    assert isinstance(qpv, gpd.GeoDataFrame)
+    inside = qpv.geometry.buffer(-20).sample_points(SAMPLES, rng=1)
+    points = {code: coordinates(shape) for code, shape in zip(qpv["code_qp"], inside, strict=True)}
+    west, south, east, north = content.bounds("qpv")
+    frame = shapely.box(west, south, east, north)
+    qpv_union = qpv.geometry.union_all().buffer(30)
+    areas = {"territoire": frame.difference(qpv_union.buffer(1000))}
+    if content.is_drawn("bande_300m"):
+        bands = content.frames["bande_300m"]
+        assert isinstance(bands, gpd.GeoDataFrame)
+        areas["bande"] = bands.geometry.union_all().buffer(-30).difference(qpv_union.buffer(60))
+    for name, area in areas.items():
+        points[name] = coordinates(gpd.GeoSeries([area]).sample_points(SAMPLES, rng=1).iloc[0])
+    return points
+
+
+def coordinates(shape: shapely.Geometry) -> list[list[float]]:
+    return [[float(x), float(y)] for x, y in shapely.get_coordinates(shape)]
+
+
+def most_seen(colors: list[str | None]) -> str:
+    """Return the colour of most points, if it is that of more than half of those in the picture."""
+    visible = [color for color in colors if color]
+    color, count = Counter(visible).most_common(1)[0]
+    assert count > len(visible) / 2, Counter(visible).most_common(3)
+    return color
+
+
+# ---------------------------------------------------------------- the GeoPackage, layer by layer
+
+
+def test_qgis_is_old_enough_to_prove_the_promise(snapshot_seen: Seen) -> None:
+    """The README promises QGIS 3.22 and later."""
+    assert tuple(int(part) for part in snapshot_seen.said["version"].split("-")[0].split(".")) >= (3, 22)
+
+
+def test_every_layer_is_valid_and_holds_its_rows(seen: Seen) -> None:
+    assert set(seen.layers) == set(seen.content.frames)
+    for name, layer in seen.layers.items():
+        assert layer["valid"], name
+        assert layer["error"] == "", name
+        assert layer["rows"] == len(seen.content.frames[name]), name
+        assert layer["crs"] == ("" if seen.content.spatial(name) is None else "EPSG:2154"), name
+
+
+def test_every_layer_takes_its_default_style(seen: Seen) -> None:
+    for name, layer in seen.layers.items():
+        assert layer["style"] is not None, name
+        if name in LOOK.layers and seen.content.spatial(name) is not None:
+            expected = "singleSymbol" if len(LOOK.layers[name].rules) == 1 else "RuleRenderer"
+            assert layer["renderer"] == expected, name
+            assert layer["labels"] == bool(LOOK.layers[name].labels), name
+
+
+def test_every_field_has_its_alias_and_unit(seen: Seen) -> None:
+    for name, layer in seen.layers.items():
+        for field, declared in seen.content.layers[name].fields.items():
+            unit = f" ({declared.unit})" if declared.unit else ""
+            assert layer["aliases"][field] == declared.alias + unit, f"{name}.{field}"
+
+
+def test_coded_values_are_shown_in_french(seen: Seen) -> None:
+    words = {
+        word: code for pair in seen.layers["statistiques"]["words"]["statut"] for word, code in pair.items()
+    }
+    assert words == {word: code for code, word in LOOK.vocabulary["statut"].words.items()}
+
+
+def test_every_layer_tells_title_abstract_licence_and_contact(seen: Seen) -> None:
+    for name, layer in seen.layers.items():
+        declared = seen.content.layers[name]
+        assert layer["title"] == declared.title
+        assert layer["abstract"].startswith(declared.abstract)
+        assert layer["licences"] == ["Licence Ouverte 2.0 (Etalab)"]
+        assert layer["rights"] == list(seen.content.mentions)
+        assert layer["contacts"] == ["Grand Besançon Métropole"]
+
+
+def test_each_qpv_is_drawn_by_one_class_or_with_its_reason(full_seen: Seen) -> None:
+    drawn = dict(full_seen.layers["qpv"]["drawn_as"])
+    reasons = {code: LOOK.choropleth.missing[status].label for code, status in MISSING.items()}
+    expected = {
+        "QN02503M": "55\u00a0% et plus",
+        "QN02504M": "45\u00a0% à moins de 50\u00a0%",
+        "QN02517N": "35\u00a0% à moins de 40\u00a0%",
+    } | reasons
+    names = dict(
+        zip(
+            full_seen.content.frames["qpv"]["code_qp"], full_seen.content.frames["qpv"]["lib_qp"], strict=True
+        )
+    )
+    assert drawn == {names[code]: [label] for code, label in expected.items()}
+
+
+def test_each_feature_of_each_layer_is_drawn_once(full_seen: Seen) -> None:
+    for name, layer in full_seen.layers.items():
+        for feature, entries in layer.get("drawn_as", []):
+            assert len(entries) == 1, f"{name}: {feature}"
+
+
+def test_tips_are_whole_sentences_without_open_expressions(full_seen: Seen) -> None:
+    for name, layer in full_seen.layers.items():
+        for tip in layer.get("tips", []):
+            assert tip.startswith("<b>"), name
+            assert "[%" not in tip, name
+            assert "NULL" not in tip, name
+    (planoise,) = [tip for tip in full_seen.layers["qpv"]["tips"] if "QN02503M" in tip]
+    assert "15\u202f603\u00a0habitants" in planoise
+    assert "55,0\u00a0%" in planoise
+    (secret,) = [tip for tip in full_seen.layers["qpv"]["tips"] if "QN02502M" in tip]
+    assert "secret statistique" in secret
+
+
+# ---------------------------------------------------------------- the project
+
+
+def test_the_project_opens_without_a_question(seen: Seen) -> None:
+    project = seen.said["project"]
+    assert project["opened"]
+    assert project["error"] == ""
+    assert seen.said["bad_layers"] == []
+    assert seen.said["messages"] == []
+    assert not project["dirty"]
+
+
+def test_nothing_is_asked_of_the_network(seen: Seen) -> None:
+    assert seen.said["requests"] == []
+
+
+def test_the_base_map_asks_for_tiles_of_the_geoplateforme_once_turned_on(snapshot_seen: Seen) -> None:
+    addresses = snapshot_seen.said["base_requests"]
+    assert addresses
+    for address in addresses:
+        assert address.startswith("https://data.geopf.fr/wmts?SERVICE=WMTS&VERSION=1.0.0&REQUEST=GetTile&")
+        assert "{" not in address
+
+
+def test_nothing_is_left_beside_the_file(seen: Seen) -> None:
+    """No -wal, -shm, .qgd or backup; that the bytes are the same is checked when the fixture has run."""
+    assert seen.said["files"] == ["qpv_besancon.gpkg", "qpv_besancon.qgz"]
+
+
+def test_the_projects_layers_are_those_of_the_geopackage_with_their_styles(seen: Seen) -> None:
+    assert seen.said["project"]["crs"] == "EPSG:2154"
+    assert set(seen.project) == {*seen.content.frames, "fond_1", "fond_2"}
+    for name in seen.content.frames:
+        layer, alone = seen.project[name], seen.layers[name]
+        assert layer["valid"]
+        assert layer["read_only"]
+        assert layer["uri"].endswith(f"/release/qpv_besancon.gpkg|layername={name}")
+        same = (
+            "crs",
+            "rows",
+            "aliases",
+            "words",
+            "legend",
+            "drawn_as",
+            "renderer",
+            "labels",
+            "licences",
+            "contacts",
+        )
+        assert {key: layer.get(key) for key in same} == {key: alone.get(key) for key in same}, name
+
+
+def test_relations_lead_from_a_qpv_to_its_rows(snapshot_seen: Seen) -> None:
+    project = snapshot_seen.said["project"]
+    assert all(project["relations"].values())
+    first = snapshot_seen.content.frames["qpv"]["code_qp"].iloc[0]
+    statistics = snapshot_seen.content.frames["statistiques"]
+    assert project["related"]["Statistiques"] == (statistics["code"] == first).sum() > 0
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def test_the_map_shows_each_qpv_in_the_colour_of_its_class(snapshot_seen: Seen) -> None:
+    picture = snapshot_seen.said["map"]
+    assert picture["errors"] == []
+    qpv = snapshot_seen.content.frames["qpv"]
+    for code, rate in zip(qpv["code_qp"], qpv["taux_pauvrete_60"], strict=True):
+        rank = sum(rate >= bound for bound in LOOK.choropleth.breaks)
+        assert most_seen(picture["colors"][code]) == LOOK.choropleth.colors[rank], code
+
+
+def test_missing_rates_are_hatched_and_of_no_class(full_seen: Seen) -> None:
+    colors = full_seen.said["map"]["colors"]
+    for code in MISSING:
+        assert not set(colors[code]) & set(LOOK.choropleth.colors), code
+        assert most_seen(colors[code]) == WHITE, code
+        grey = [color for color in colors[code] if int(color[1:3], 16) < 200]
+        assert len(grey) > 0.05 * len(colors[code]), code
+
+
+def test_bands_and_territory_are_tinted_differently(full_seen: Seen) -> None:
+    colors = full_seen.said["map"]["colors"]
+    band, territory = most_seen(colors["bande"]), most_seen(colors["territoire"])
+    assert WHITE not in {band, territory}
+    assert band != territory
+    red, _, blue = bytes.fromhex(band.removeprefix("#"))
+    assert blue > red
+
+
+def test_the_map_names_every_qpv(seen: Seen) -> None:
+    assert set(seen.content.frames["qpv"]["lib_qp"]) <= set(seen.said["map"]["texts"])
+    assert "Besançon" in seen.said["map"]["texts"]
+
+
+def test_the_atlas_prints_a_page_for_each_qpv(seen: Seen) -> None:
+    qpv = seen.content.frames["qpv"]
+    assert set(seen.pages) == set(qpv["code_qp"])
+    for code, name in zip(qpv["code_qp"], qpv["lib_qp"], strict=True):
+        page = seen.pages[code]
+        assert page["failed"] == 0
+        # A3 at 100 dots per inch.
+        assert page["size"] == pytest.approx([1654, 1169], abs=1)
+        assert page["name"] == page["texts"]["titre"] == name
+        assert code in page["texts"]["sous_titre"]
+        assert page["scale"] % 2500 == pytest.approx(0, abs=0.01) or page["scale"] % 2500 == pytest.approx(
+            2500, abs=0.01
+        )
+
+
+def test_each_page_shows_its_qpv_whole_and_in_its_colour(snapshot_seen: Seen) -> None:
+    qpv = snapshot_seen.content.frames["qpv"]
+    for code, rate in zip(qpv["code_qp"], qpv["taux_pauvrete_60"], strict=True):
+        colors = snapshot_seen.pages[code]["colors"][code]
+        assert None not in colors, code
+        rank = sum(rate >= bound for bound in LOOK.choropleth.breaks)
+        assert most_seen(colors) == LOOK.choropleth.colors[rank], code
+
+
+def test_pages_give_the_key_figures_in_french(full_seen: Seen) -> None:
+    planoise, orchamps = full_seen.pages["QN02503M"]["texts"], full_seen.pages["QN02502M"]["texts"]
+    assert planoise["valeur_population_municipale"] == "15\u202f603\u00a0habitants"
+    assert planoise["valeur_taux_pauvrete_60"] == "55,0\u00a0%"
+    assert planoise["libelle_taux_pauvrete_60"].endswith(", 2021")
+    assert orchamps["valeur_taux_pauvrete_60"] == "secret statistique"
+    assert planoise["page"] == "Page 6 sur 6"
+    assert planoise["date"] == "Données du 15 janvier 2026"
+    assert "INSEE, Revenus et pauvreté" in planoise["sources"]
+
+
+def test_no_text_of_a_page_is_cut_or_left_as_an_expression(seen: Seen) -> None:
+    for code, page in seen.pages.items():
+        assert page["overflowing"] == [], code
+        for name, text in page["texts"].items():
+            assert "[%" not in text, f"{code}: {name}"
+            assert text, f"{code}: {name}"
+
+
+def test_the_legend_ends_above_the_small_map(seen: Seen) -> None:
+    for code, page in seen.pages.items():
+        assert page["legend_bottom"] < page["situation_top"], code

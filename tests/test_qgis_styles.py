@@ -1,0 +1,403 @@
+"""Default styles in the GeoPackage: what they say, in what colours, and that nothing is left undrawn.
+
+Whether QGIS draws them as meant is seen by `test_qgis_render.py`.
+"""
+
+import csv
+import io
+import re
+import sqlite3
+import zipfile
+from contextlib import closing
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from colorspacious import cspace_convert, deltaE
+from defusedxml import ElementTree
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qpv_geo.errors import ConfigurationError, PublicationError
+from qpv_geo.publish.fields import Layer, LayerField, load_layers
+from qpv_geo.publish.qgis.cartography import Cartography, load_cartography
+from qpv_geo.publish.qgis.classes import class_label, classify
+from qpv_geo.publish.qgis.content import Content
+from qpv_geo.publish.qgis.styles import StyleRule, add_styles, build_styles
+from qpv_geo.settings import Settings
+from tests.mapping import MISSING, full_content, snapshot_content, write
+
+LOOK = load_cartography()
+CHOROPLETH = LOOK.choropleth
+WHITE = "#ffffff"
+# CIECAM02-UCS: a difference of 1 can just be seen, of 5 is plain.
+PLAIN = 5
+DEFICIENCIES = [None, "deuteranomaly", "protanomaly", "tritanomaly"]
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
+    return full_content(Settings(data_dir=tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def package(content: Content, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("release"), content)
+
+
+def rows(package: Path) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(package)) as database:
+        database.row_factory = sqlite3.Row
+        return [dict(row) for row in database.execute("SELECT * FROM layer_styles ORDER BY id")]
+
+
+def qml(package: Path, layer: str) -> ElementTree:
+    (text,) = [row["styleQML"] for row in rows(package) if row["f_table_name"] == layer]
+    return ElementTree.fromstring(text, forbid_dtd=False)
+
+
+def legend(content: Content, layer: str) -> list[str]:
+    """Return the entries of a legend, headings included."""
+
+    def labels(rules: tuple[StyleRule, ...]) -> list[str]:
+        return [label for rule in rules for label in (rule.label, *labels(rule.children))]
+
+    return labels(build_styles(content)[layer].rules)
+
+
+def test_each_layer_and_table_has_one_default_style(package: Path, content: Content) -> None:
+    found = {row["f_table_name"]: row for row in rows(package)}
+    assert list(found) == list(content.frames)
+    for name, row in found.items():
+        assert row["useAsDefault"] == 1
+        assert row["f_geometry_column"] == ("geom" if content.spatial(name) is not None else "")
+        # QGIS looks for the empty text, not for NULL.
+        assert row["f_table_schema"] == row["f_table_catalog"] == ""
+        assert row["update_time"] == "2026-01-15T00:00:00.000Z"
+        assert row["description"] == content.layers[name].title
+
+
+def test_the_table_of_styles_is_registered(package: Path) -> None:
+    with closing(sqlite3.connect(package)) as database:
+        query = "SELECT data_type, last_change FROM gpkg_contents WHERE table_name = 'layer_styles'"
+        assert database.execute(query).fetchall() == [("attributes", "2026-01-15T00:00:00.000Z")]
+
+
+def test_styles_give_the_same_bytes_each_time(content: Content, package: Path, tmp_path: Path) -> None:
+    assert write(tmp_path, content).read_bytes() == package.read_bytes()
+
+
+def test_every_declared_spatial_layer_has_a_look() -> None:
+    spatial = {name for name, layer in load_layers().items() if layer.geometry}
+    assert spatial == set(LOOK.layers)
+
+
+def test_looks_name_declared_fields() -> None:
+    for name, drawn in LOOK.layers.items():
+        fields = set(load_layers()[name].fields)
+        assert drawn.name in fields
+        quoted = {
+            column
+            for text in [
+                *(label.expression for label in drawn.labels),
+                *(rule.filter for rule in drawn.rules),
+            ]
+            for column in re.findall(r'"(\w+)"', text)
+        }
+        own = {CHOROPLETH.field, f"{CHOROPLETH.field}_statut"} if name == CHOROPLETH.layer else set()
+        assert quoted <= fields | own
+
+
+def test_tips_and_figures_name_published_fields(content: Content) -> None:
+    for name, drawn in LOOK.layers.items():
+        assert set(drawn.tip) <= set(content.layers[name].fields)
+    assert set(LOOK.atlas.figures) <= set(content.layers["qpv"].fields)
+
+
+def test_coded_values_have_words_for_fields_that_exist(content: Content) -> None:
+    fields = [f"{name}.{field}" for name, layer in content.layers.items() for field in layer.fields]
+    for words in LOOK.vocabulary.values():
+        for pattern in words.fields:
+            assert any(re.fullmatch(pattern.replace(".", r"\.").replace("*", ".*"), name) for name in fields)
+
+
+def test_words_cover_the_coded_values_that_are_published(content: Content) -> None:
+    for name, frame in content.frames.items():
+        for field in content.layers[name].fields:
+            if words := LOOK.words_of(name, field):
+                assert set(frame[field].dropna()) <= set(words), f"{name}.{field}"
+
+
+def test_a_spatial_layer_without_a_look_is_refused(content: Content) -> None:
+    frame = content.frames["communes"][["insee_com", "geom"]]
+    layer = Layer(
+        name="nouvelle",
+        title="Nouvelle",
+        abstract="Nouvelle.",
+        geometry="MultiPolygon",
+        key=("insee_com",),
+        fields={"insee_com": LayerField(type="text", alias="Code")},
+    )
+    grown = Content(
+        {**content.frames, "nouvelle": frame},
+        {**content.layers, "nouvelle": layer},
+        content.territory,
+        content.newest,
+        content.origin,
+    )
+    with pytest.raises(PublicationError, match=r"without a style: nouvelle; .*cartography\.toml"):
+        build_styles(grown)
+
+
+def test_a_file_that_is_no_geopackage_is_said(content: Content, tmp_path: Path) -> None:
+    path = tmp_path / "qpv_besancon.gpkg"
+    path.write_text("not a database, and long enough to be read as one" * 20, encoding="utf-8")
+    with pytest.raises(PublicationError, match=r"qpv_besancon\.gpkg: styles cannot be written"):
+        add_styles(path, content)
+
+
+def test_styles_carry_aliases_with_units(package: Path) -> None:
+    aliases = {element.get("field"): element.get("name") for element in qml(package, "qpv").iter("alias")}
+    assert aliases["lib_qp"] == "Nom officiel"
+    assert aliases["surface_m2"] == "Surface (m²)"
+    assert aliases["taux_pauvrete_60"].endswith("(%)")
+
+
+def test_statuses_have_french_words(package: Path) -> None:
+    fields = {field.get("name"): field for field in qml(package, "statistiques").iter("field")}
+    (words,) = [
+        {
+            option.get("value"): option.get("name")
+            for option in fields["statut"].iter("Option")
+            if option.get("value")
+        }
+    ]
+    assert words == LOOK.vocabulary["statut"].words
+
+
+def test_special_characters_are_escaped(content: Content, tmp_path: Path) -> None:
+    layers = dict(content.layers)
+    fields = dict(layers["qpv"].fields)
+    fields["lib_qp"] = fields["lib_qp"].model_copy(update={"alias": 'Nom <officiel> & "autre"'})
+    layers["qpv"] = layers["qpv"].model_copy(update={"fields": fields})
+    odd = Content(content.frames, layers, content.territory, content.newest, content.origin)
+    aliases = {
+        element.get("field"): element.get("name")
+        for element in qml(write(tmp_path, odd), "qpv").iter("alias")
+    }
+    assert aliases["lib_qp"] == 'Nom <officiel> & "autre"'
+
+
+# ---------------------------------------------------------------- classes
+
+
+def test_the_legend_lists_every_class_and_the_reasons_that_occur(content: Content) -> None:
+    assert legend(content, "qpv") == [
+        "Taux de pauvreté au seuil de 60 %, 2021",
+        "Moins de 35\u00a0%",
+        "35\u00a0% à moins de 40\u00a0%",
+        "40\u00a0% à moins de 45\u00a0%",
+        "45\u00a0% à moins de 50\u00a0%",
+        "50\u00a0% à moins de 55\u00a0%",
+        "55\u00a0% et plus",
+        "Valeur absente : secret statistique",
+        "Valeur absente : non disponible",
+        "Valeur absente : non significative",
+    ]
+
+
+def test_a_release_without_missing_rates_has_no_reason_in_its_legend(settings: Settings) -> None:
+    entries = legend(snapshot_content(settings), "qpv")
+    assert len(entries) == 1 + len(CHOROPLETH.colors)
+
+
+@given(st.floats(min_value=0, max_value=100, allow_nan=False))
+def test_each_rate_is_in_one_class(rate: float) -> None:
+    assert len(classes_of(rate)) == 1
+
+
+@pytest.mark.parametrize("rank", range(len(CHOROPLETH.breaks)))
+def test_a_bound_belongs_to_the_upper_class(rank: int) -> None:
+    bound = CHOROPLETH.breaks[rank]
+    assert classes_of(bound) == [class_label(CHOROPLETH, rank + 1)]
+    assert classes_of(np.nextafter(bound, 0)) == [class_label(CHOROPLETH, rank)]
+
+
+def classes_of(rate: float) -> list[str]:
+    """Return the classes whose condition a rate meets; conditions are comparisons joined by AND."""
+    frame = pd.DataFrame(
+        {
+            "taux_pauvrete_60": [rate],
+            "taux_pauvrete_60_statut": ["ok"],
+            "taux_pauvrete_60_millesime": ["2021"],
+        }
+    )
+    heading = classify(CHOROPLETH, frame)[0]
+    return [rule.label for rule in heading.children if meets(rule.filter, rate)]
+
+
+def meets(condition: str, rate: float) -> bool:
+    compare = {">=": rate.__ge__, "<": rate.__lt__}
+    parts = [re.fullmatch(r'"taux_pauvrete_60" (>=|<) ([\d.]+)', part) for part in condition.split(" AND ")]
+    assert all(parts), condition
+    return all(compare[part[1]](float(part[2])) for part in parts if part)
+
+
+def test_an_unknown_status_is_drawn_as_not_available() -> None:
+    frame = pd.DataFrame(
+        {
+            "taux_pauvrete_60": [np.nan, np.nan],
+            "taux_pauvrete_60_statut": ["autre", None],
+            "taux_pauvrete_60_millesime": [None, None],
+        }
+    )
+    heading, reason = classify(CHOROPLETH, frame)
+    assert heading.label == CHOROPLETH.heading
+    assert reason.label == "Valeur absente : non disponible"
+    assert reason.filter == (
+        '"taux_pauvrete_60" IS NULL AND coalesce("taux_pauvrete_60_statut", \'\') NOT IN '
+        "('secret', 'non_significatif')"
+    )
+
+
+def test_rates_of_two_years_are_both_named() -> None:
+    frame = pd.DataFrame(
+        {
+            "taux_pauvrete_60": [40.0, 50.0],
+            "taux_pauvrete_60_statut": ["ok", "ok"],
+            "taux_pauvrete_60_millesime": ["2021", "2020"],
+        }
+    )
+    assert classify(CHOROPLETH, frame)[0].label.endswith(", 2020 et 2021")
+
+
+# mapclassify recommends numba for Fisher-Jenks, which is quick enough without it here.
+@pytest.mark.filterwarnings("ignore:Numba not installed")
+def test_round_classes_fit_the_rates_of_france_as_well_as_natural_ones(mirror: Path) -> None:
+    mapclassify = pytest.importorskip("mapclassify")
+    with zipfile.ZipFile(mirror / "insee" / "revenus_pauvrete_2021_qp24_v2_csv.zip") as archive:
+        (name,) = [name for name in archive.namelist() if name.startswith("indic")]
+        table = csv.DictReader(io.StringIO(archive.read(name).decode("utf-8-sig")), delimiter=";")
+        cells = [row["DISP_TP60_A21"].replace(",", ".") for row in table]
+    rates = np.array([float(cell) for cell in cells if re.fullmatch(r"[\d.]+", cell)])
+    assert len(rates) > 1000
+    # The last bound that mapclassify wants is the greatest value; its classes hold their upper bound.
+    bounds = [np.nextafter(bound, 0) for bound in CHOROPLETH.breaks]
+    declared = mapclassify.UserDefined(rates, [*bounds, rates.max()])
+    natural = mapclassify.FisherJenks(rates, k=len(CHOROPLETH.colors))
+    assert min(declared.counts) > 0.05 * len(rates)
+    assert declared.adcm < 1.05 * natural.adcm
+
+
+# ---------------------------------------------------------------- colours
+
+
+def rgb(color: str) -> np.ndarray:
+    return np.array(list(bytes.fromhex(color.removeprefix("#")))) / 255
+
+
+def seen(color: str, deficiency: str | None) -> np.ndarray:
+    """Return a colour as somebody with a complete colour deficiency sees it."""
+    if deficiency is None:
+        return rgb(color)
+    space = {"name": "sRGB1+CVD", "cvd_type": deficiency, "severity": 100}
+    return np.clip(cspace_convert(rgb(color), space, "sRGB1"), 0, 1)
+
+
+def luminance(color: str) -> float:
+    """Return the relative luminance of WCAG 2.2."""
+    channels = rgb(color)
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_classes_are_told_apart_whoever_looks(deficiency: str | None) -> None:
+    for one, other in combinations(CHOROPLETH.colors, 2):
+        assert deltaE(seen(one, deficiency), seen(other, deficiency), input_space="sRGB1") > PLAIN
+
+
+def test_classes_darken_with_the_rate() -> None:
+    for lighter, darker in pairwise(CHOROPLETH.colors):
+        assert contrast(lighter, darker) > 1.2
+        assert luminance(lighter) > luminance(darker)
+
+
+def test_outlines_and_texts_stand_out_from_the_paper() -> None:
+    """WCAG 2.2: 3:1 for what is not text (1.4.11), 4.5:1 for text (1.4.3), which has a white halo."""
+    for name, drawn in LOOK.layers.items():
+        for label in drawn.labels:
+            assert contrast(label.color, WHITE) >= 4.5, name
+        for rule in drawn.rules:
+            assert contrast(rule.outlines[-1].color, WHITE) >= 3, name
+            assert all(contrast(hatch.color, WHITE) >= 3 for hatch in rule.hatches), name
+    assert contrast(CHOROPLETH.outline.color, WHITE) >= 3
+    assert all(contrast(CHOROPLETH.outline.color, color) >= 1.5 for color in CHOROPLETH.colors)
+
+
+def test_the_halo_keeps_names_legible_on_the_darkest_class() -> None:
+    assert all(contrast(label.color, WHITE) >= 7 for label in LOOK.layers["qpv"].labels)
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_kinds_of_evolution_are_told_apart_whoever_looks(deficiency: str | None) -> None:
+    fills = [rule.fill for rule in LOOK.layers["evolution_2015_2024"].rules]
+    for one, other in combinations(fills, 2):
+        assert one
+        assert other
+        assert deltaE(seen(one, deficiency), seen(other, deficiency), input_space="sRGB1") > PLAIN
+
+
+def test_reasons_for_missing_values_have_different_hatches() -> None:
+    hatches = [missing.hatches for missing in CHOROPLETH.missing.values()]
+    assert len(set(hatches)) == len(hatches) == len(set(MISSING.values()))
+
+
+# ---------------------------------------------------------------- the declaration itself
+
+
+def changed(path: Path, old: str, new: str) -> Path:
+    text = (
+        Path(load_cartography.__wrapped__.__code__.co_filename)
+        .with_name("cartography.toml")
+        .read_text("utf-8")
+    )
+    assert old in text
+    target = path / "cartography.toml"
+    target.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return target
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("breaks = [35, 40,", "breaks = [40, 35,", "breaks do not increase"),
+        ("breaks = [35, 40,", "breaks = [40,", "make 5 classes, not 6"),
+        ('"qpv_iris"]', '"qpv_iris", "epci"]', "must be in one group: epci"),
+        ('"qpv_iris"]', '"epci2"]', "must be in one group: epci2, qpv_iris"),
+        ("#ffffd4", "yellow", "colors"),
+        ('dash = "1.4;1"', 'dash = "1.4"', "dash"),
+        ("[choropleth]", "[choropleth", "cartography.toml"),
+    ],
+)
+def test_a_wrong_declaration_is_said(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)) as caught:
+        load_cartography(changed(tmp_path, old, new))
+    assert "cartography.toml" in str(caught.value)
+
+
+def test_the_order_of_drawing_puts_small_things_on_large_ones() -> None:
+    assert isinstance(LOOK, Cartography)
+    order = LOOK.order
+    assert order[0] == "qpv"
+    assert order[-1] == "epci"
+    assert order.index("bande_300m") < order.index("communes")
+    assert order.index("qpv_2015") < order.index("bande_300m")

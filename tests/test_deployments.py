@@ -195,12 +195,14 @@ def test_a_manual_run_publishes_and_leaves_its_artifacts(
     assert webhook.messages == []
 
 
-def test_a_contradiction_ends_failed_at_once(prefect: PrefectServer, data: Path) -> None:
+def test_a_contradiction_ends_failed_at_once(prefect: PrefectServer, data: Path, webhook: Webhook) -> None:
     run_id = prefect.run(MANUAL, offline=True, require_live=True, data=str(data))
     state = prefect.end_of(run_id)
     assert state["type"] == "FAILED"
     assert "--offline and --require-live contradict each other" in state["message"]
     assert not data.exists()
+    # A run is told to have failed before people are.
+    wait_for("the webhook is called", lambda: webhook.messages)
 
 
 def test_a_bad_source_ends_failed_says_why_and_somebody_is_told(

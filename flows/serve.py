@@ -18,6 +18,7 @@ from prefect.schedules import Cron
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.refresh import refresh
+from flows.server import configured_server
 from flows.watch import watch
 from qpv_geo.errors import ConfigurationError
 
@@ -82,8 +83,7 @@ def serve_deployments(territory: str, data: Path, port: int) -> None:
     ConfigurationError
         If the server does not answer or cannot be started.
     """
-    if url := PREFECT_API_URL.value():
-        _refuse_silence(url)
+    if configured_server():
         _serve(territory, data)
         return
     with _own_server(port) as url, temporary_settings({PREFECT_API_URL: url}):
@@ -98,16 +98,6 @@ def _serve(territory: str, data: Path) -> None:
     # Schedules stay on: those of another process that serves the same, and after a restart.
     serve(*deployments(territory, data), pause_on_shutdown=False, print_starting_message=False)
     _LOGGER.info("stopped")
-
-
-def _refuse_silence(url: str) -> None:
-    try:
-        httpx.get(f"{url}/health", timeout=10).raise_for_status()
-    except httpx.HTTPError as error:
-        raise ConfigurationError(
-            f"the Prefect server at PREFECT_API_URL={url} does not answer ({error}): start it, or unset "
-            "PREFECT_API_URL to have one started here"
-        ) from error
 
 
 @contextmanager

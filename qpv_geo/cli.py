@@ -96,7 +96,9 @@ def refresh(
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     from flows.console import downloads_shown, summary_tables  # noqa: PLC0415 - Prefect takes a second
     from flows.refresh import refresh as flow  # noqa: PLC0415
+    from flows.server import configured_server  # noqa: PLC0415
 
+    configured_server()
     with downloads_shown(enabled=terminal):
         outcome = flow(
             territory=territory,

@@ -68,6 +68,22 @@ def test_a_server_that_does_not_answer_is_wrong_configuration(tmp_path: Path) ->
     assert "does not answer" in log.read_text(encoding="utf-8")
 
 
+def test_a_refresh_says_so_as_well_and_writes_nothing(tmp_path: Path) -> None:
+    silent = {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api", "PREFECT_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "qpv_geo", "refresh", "--offline", "--data", str(tmp_path / "data")],
+        env=os.environ | silent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_an_unknown_territory_is_refused_before_anything_starts(tmp_path: Path) -> None:
     log = tmp_path / "serve.log"
     process = start("--territory", "atlantide", log=log, environment=dict(os.environ))

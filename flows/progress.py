@@ -6,6 +6,7 @@ from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from qpv_geo.sources.download import Progress
 
@@ -52,13 +53,18 @@ class ProgressArtifact:
         size = f"{done / 1e6:.1f} Mo" + (f" sur {total / 1e6:.1f} Mo" if total else "")
         description = f"{self._key} : {size}".replace(".", ",")
         try:
-            if self._artifact is None:
-                key = f"telechargement-{self._key.replace('_', '-').lower()}"
-                made = create_progress_artifact(percent, key=key, description=description)
-                # Declared as a coroutine as well, it only is one where it is called from one.
-                self._artifact = cast("UUID", made)
-            else:
-                update_progress_artifact(self._artifact, percent, description=description)
+            # The download waits meanwhile: a server that is gone is not asked twice.
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+                self._send(percent, description)
         except Exception as error:  # noqa: BLE001 - a download does not need the server that shows it
             self._lost = True
             get_run_logger().warning("%s: progress is no longer shown: %s", self._key, type(error).__name__)
+
+    def _send(self, percent: float, description: str) -> None:
+        if self._artifact is None:
+            key = f"telechargement-{self._key.replace('_', '-').lower()}"
+            made = create_progress_artifact(percent, key=key, description=description)
+            # Declared as a coroutine as well, it only is one where it is called from one.
+            self._artifact = cast("UUID", made)
+        else:
+            update_progress_artifact(self._artifact, percent, description=description)

@@ -55,6 +55,8 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
+            # Retries take a minute each where the server is gone.
+            "PREFECT_CLIENT_MAX_RETRIES": "2",
             "NO_COLOR": "1",
         }
         self.environment |= environment

@@ -268,7 +268,7 @@ def test_a_click_leads_to_the_portrait_and_back(tab: Tab) -> None:
     page = tab.open("index")
     page.locator("#carte-territoire path.qpv").nth(1).click()
     page.wait_for_url("**/QN02503M.html")
-    page.get_by_role("link", name="Carte et tableau de Grand Besançon Métropole").click()
+    page.get_by_role("link", name="Carte et tableau : Grand Besançon Métropole").click()
     page.wait_for_url("**/index.html")
     page.get_by_role("link", name="Battant", exact=True).click()
     page.wait_for_url("**/QN02517N.html")

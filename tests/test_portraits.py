@@ -319,6 +319,11 @@ def test_what_is_missing_is_said_to_be_missing_and_why(snapshot_pages: dict[str,
     assert "non disponible : la source ne donne pas de valeur" in page.text
 
 
+def test_what_a_file_lacks_is_listed_apart(snapshot_pages: dict[str, Page]) -> None:
+    text = snapshot_pages["QN02503M"].text
+    assert "indicateurs que les fichiers lus ne contiennent pas Niveau de vie médian" in text
+
+
 def test_a_source_that_was_asked_for_in_vain_is_named_with_its_reason(frames: Frames, tmp_path: Path) -> None:
     sources = frames["sources"].copy()
     absent = sources.iloc[0].copy()

@@ -21,11 +21,14 @@ from qpv_geo.territory import Territory
 DESCRIPTOR = "datapackage.json"
 _KINDS = {
     ".csv": ("csv", "text/csv"),
+    ".fgb": ("fgb", "application/flatgeobuf"),
     ".geojson": ("geojson", "application/geo+json"),
     ".gpkg": ("gpkg", "application/geopackage+sqlite3"),
     ".html": ("html", "text/html"),
     ".json": ("json", "application/json"),
+    ".parquet": ("parquet", "application/vnd.apache.parquet"),
     ".qgz": ("qgz", "application/zip"),
+    ".xlsx": ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
 }
 _TYPES = {
     "text": "string",
@@ -120,7 +123,8 @@ def _resource(path: Path, folder: Path, frames: Frames, layers: Mapping[str, Lay
     kind, media_type = _KINDS[path.suffix]
     layer = layers.get(path.stem) if path.stem in frames else None
     resource: dict[str, Any] = {
-        "name": path.stem if kind == "csv" else f"{path.stem}-{kind}",
+        # Names are in lower case, codes of QPV are not.
+        "name": (path.stem if kind == "csv" else f"{path.stem}-{kind}").lower(),
         "path": relative.as_posix(),
         "profile": "tabular-data-resource" if kind == "csv" else "data-resource",
         "title": layer.title if layer else path.name,

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import sqlite3
+from collections.abc import Iterable
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,17 @@ _PACKAGE = Path(__file__).parents[1]
 _CODE = (_PACKAGE, _PACKAGE.with_name("flows"))
 # The shipped originals are inputs, hashed where they are read.
 _NOT_CODE = {"__pycache__", "_snapshot"}
+# Distributions that write pages and further formats.
+_WRITERS = ("jinja2", "pyarrow", "pygal", "xlsxwriter", "xstatic-leaflet")
 
 
-def fingerprint(raws: Raws, territory: Territory, catalogue: Catalogue, registry: Registry) -> str:
+def fingerprint(
+    raws: Raws,
+    territory: Territory,
+    catalogue: Catalogue,
+    registry: Registry,
+    formats: Iterable[str] = (),
+) -> str:
     """Return the SHA-256 (hexadecimal) of everything that a release is made from.
 
     The raw files count by id, checksum and where their bytes first came from: a copy from the store is the
@@ -40,6 +50,8 @@ def fingerprint(raws: Raws, territory: Territory, catalogue: Catalogue, registry
         What was fetched; an absent source counts as absent.
     territory, catalogue, registry
         As configured.
+    formats
+        What the release is written in beyond GeoPackage, GeoJSON and CSV.
     """
     inputs = {
         "sources": {
@@ -49,6 +61,7 @@ def fingerprint(raws: Raws, territory: Territory, catalogue: Catalogue, registry
         "files": _territory_files(territory),
         "catalogue": catalogue.model_dump(mode="json"),
         "registry": registry.model_dump(mode="json"),
+        "formats": sorted(formats),
         "code": code_digest(),
         "environment": environment(),
     }
@@ -96,4 +109,5 @@ def environment() -> dict[str, str]:
         "pyproj": pyproj.__version__,
         "PROJ": pyproj.proj_version_str,
         "SQLite": sqlite3.sqlite_version,
+        **{name: version(name) for name in _WRITERS},
     }

@@ -15,6 +15,7 @@ from qpv_geo.ingest.registry import Registry
 from qpv_geo.publish.compare import compare_release
 from qpv_geo.publish.datapackage import DESCRIPTOR
 from qpv_geo.publish.fingerprint import fingerprint
+from qpv_geo.publish.formats import Format
 from qpv_geo.publish.placement import (
     LATEST,
     explained,
@@ -110,14 +111,22 @@ def find_release(territory_id: str, release_id: str | None, settings: Settings) 
 
 
 def unchanged_release(
-    raws: Raws, territory: Territory, catalogue: Catalogue, registry: Registry, settings: Settings
+    raws: Raws,
+    territory: Territory,
+    catalogue: Catalogue,
+    registry: Registry,
+    settings: Settings,
+    *,
+    formats: tuple[Format, ...] = (),
 ) -> Release | None:
     """Return the current release if it was made from the same inputs and code, and is still intact.
+
+    It must have been made in the same further formats as well.
 
     A damaged one (a file changed, missing or added) is not returned, so that it is made again.
     """
     current = current_release(territory.id, settings)
-    if current is None or current.fingerprint != fingerprint(raws, territory, catalogue, registry):
+    if current is None or current.fingerprint != fingerprint(raws, territory, catalogue, registry, formats):
         return None
     return current if is_intact(current.path) else None
 
@@ -131,6 +140,7 @@ def publish_release(  # noqa: PLR0917 - what a run has made, in the order in whi
     registry: Registry,
     settings: Settings,
     *,
+    formats: tuple[Format, ...] = (),
     force: bool = False,
 ) -> Release:
     """Write, compare, verify and publish a release.
@@ -149,6 +159,8 @@ def publish_release(  # noqa: PLR0917 - what a run has made, in the order in whi
         What the layers were made from.
     settings
         Where releases are.
+    formats
+        Formats beyond GeoPackage, GeoJSON and CSV (`formats.chosen_formats`).
     force
         Make a release again that is there and intact. If the same bytes come out, the old files stay; else
         the new ones take their place, which happens where only the origin of a source changed (the store in
@@ -160,8 +172,8 @@ def publish_release(  # noqa: PLR0917 - what a run has made, in the order in whi
         If the layers are not as declared, a file cannot be written, or what was written is not what was read;
         the message says which value, or what to do.
     """
-    made_from = fingerprint(raws, territory, catalogue, registry)
-    making = Making(made_from, raws, territory, catalogue, registry, settings)
+    made_from = fingerprint(raws, territory, catalogue, registry, formats)
+    making = Making(made_from, raws, territory, catalogue, registry, settings, formats)
     folder = settings.out_dir / territory.id
     target = folder / making.id
     with explained(folder):

@@ -11,10 +11,11 @@ from qpv_geo import __version__
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.publish.compare import Written
-from qpv_geo.publish.datapackage import write_datapackage
-from qpv_geo.publish.fields import as_held, published_layers
+from qpv_geo.publish.datapackage import DESCRIPTOR, write_datapackage
+from qpv_geo.publish.fields import Layer, as_held, published_layers
 from qpv_geo.publish.fingerprint import environment
-from qpv_geo.publish.frames import conform
+from qpv_geo.publish.formats import Format, write_formats
+from qpv_geo.publish.frames import Frames, conform
 from qpv_geo.publish.geojson import to_wgs84, write_geojson
 from qpv_geo.publish.geopackage import geopackage_name, write_geopackage
 from qpv_geo.publish.provenance import Raws, checks_table, newest_date, origin_sentence, sources_table
@@ -32,7 +33,7 @@ from qpv_geo.territory import Territory
 
 @dataclass(frozen=True)
 class Making:
-    """What a release is made from; `fingerprint` stands for all of it."""
+    """What a release is made from, in which further formats; `fingerprint` stands for all of it."""
 
     fingerprint: str
     raws: Raws
@@ -40,6 +41,7 @@ class Making:
     catalogue: Catalogue
     registry: Registry
     settings: Settings
+    formats: tuple[Format, ...] = ()
 
     @property
     def id(self) -> str:
@@ -100,7 +102,33 @@ def write_release(
         logiciel=software,
         environnement=environment(),
     )
+    write_formats(folder, making.formats, frames, declared, territory=territory, newest=newest, origin=origin)
     write_report(folder, build_report(publication, frames, declared, raws, registry), frames, registry)
+    write_pages(folder, frames, declared, making, origin)
     release = {"version": making.id, "fingerprint": making.fingerprint, "software": software}
     write_datapackage(folder, release, frames, declared, raws=raws, territory=territory)
     return Written(frames, rounded, declared)
+
+
+def write_pages(
+    folder: Path, frames: Frames, layers: Mapping[str, Layer], making: Making, origin: str
+) -> None:
+    """Write the portraits and their index, which offers every file that is there, and the descriptor.
+
+    A release in degrees has none: it is that of France, whose QPV are too many for pages, in several CRS.
+    """
+    crs = frames["qpv"].crs
+    if crs is None or not crs.is_projected:
+        return
+    from qpv_geo.publish.portraits import Edition, write_portraits  # noqa: PLC0415 - not for a run without news
+
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    write_portraits(
+        folder,
+        frames,
+        layers,
+        edition=Edition(making.id, origin, (*files, Path(DESCRIPTOR))),
+        territory=making.territory,
+        registry=making.registry,
+        catalogue=making.catalogue,
+    )

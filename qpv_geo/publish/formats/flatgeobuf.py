@@ -17,7 +17,8 @@ def write_flatgeobuf(
 ) -> list[Path]:
     """Write ``<folder>/<layer>.fgb`` for each spatial layer, with its spatial index.
 
-    The index puts features in the order of a Hilbert curve: rows are not in the order of the layer.
+    The index puts features in the order of a Hilbert curve: rows are not in the order of the layer. A layer
+    with a missing geometry has no index, which the format does not allow it.
 
     Parameters
     ----------
@@ -56,12 +57,17 @@ def write_flatgeobuf(
                 driver="FlatGeobuf",
                 crs=f"EPSG:{epsg}",
                 layer_options={
-                    "SPATIAL_INDEX": "YES",
+                    "SPATIAL_INDEX": "NO" if frame.geometry.isna().any() else "YES",
                     "TITLE": layers[name].title,
                     "DESCRIPTION": f"{layers[name].abstract} {origin}",
                 },
             )
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError) as error:
+    except (
+        pyogrio.errors.DataSourceError,
+        pyogrio.errors.DataLayerError,
+        pyogrio.errors.FeatureError,
+        OSError,
+    ) as error:
         raise PublicationError(
             f"{folder}: the FlatGeobuf files cannot be written ({error}); check the free space and the rights"
         ) from error

@@ -39,8 +39,9 @@ def write_xlsx(
     """Write a workbook: what it is, one sheet per layer, the fields explained.
 
     Numbers, booleans and dates are typed; codes are texts, so that they keep their zeros; a missing value is
-    an empty cell. A text that a spreadsheet would run as a formula is a text cell with the property
-    *quote prefix*: its value is unchanged, and it stays a text when somebody edits the cell.
+    an empty cell. Numbers have sixteen significant digits, one more than spreadsheets show. A text that a
+    spreadsheet would run as a formula is a text cell with the property *quote prefix*: its value is
+    unchanged, and it stays a text when somebody edits the cell.
 
     Parameters
     ----------

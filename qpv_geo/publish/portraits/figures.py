@@ -10,6 +10,7 @@ from qpv_geo.ingest.registry import Indicator
 from qpv_geo.publish.frames import Frames
 from qpv_geo.publish.portraits.french import amount, measure, status_words
 from qpv_geo.territory import Territory
+from qpv_geo.zones import department_of
 
 _OK = "ok"
 _QPV, _EVERY_QPV = "qpv", "ensemble_qpv"
@@ -141,9 +142,12 @@ def comparison_zones(row: pd.Series, frames: Frames, territory: Territory) -> li
     communes = [code.strip() for code in (row["insee_com_calcule"] or "").split(",") if code.strip()]
     statistics = frames["statistiques"]
     whole = statistics.loc[statistics["zone"] == _EVERY_QPV, "code"].drop_duplicates().tolist()
+    names_of_epci = dict(zip(frames["epci"]["siren_epci"], frames["epci"]["nom_epci"], strict=True))
+    epci = territory.epci or (row["siren_epci_calcule"] or "").partition(",")[0]
+    departement = department_of(row["code_qp"])
     return [
         *(Zone("commune", code, names.get(code, code)) for code in communes),
-        Zone("epci", territory.epci, frames["epci"]["nom_epci"].iloc[0] or territory.nom),
-        Zone("departement", territory.departement, row["lib_dep"] or f"Département {territory.departement}"),
+        *([Zone("epci", epci, names_of_epci.get(epci) or territory.nom)] if epci else []),
+        Zone("departement", departement, row["lib_dep"] or f"Département {departement}"),
         *(Zone(_EVERY_QPV, code, "Ensemble des QPV") for code in whole[:1]),
     ]

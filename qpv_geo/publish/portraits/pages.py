@@ -136,7 +136,7 @@ def write_portraits(
         common
         | _table_and_map(frames, figures, registry)
         | {
-            "name": frames["epci"]["nom_epci"].iloc[0] or territory.nom,
+            "name": territory.nom,
             "downloads": downloads(folder, edition.files, layers),
             "leaflet_js": leaflet_script(),
             "leaflet_css": leaflet_style(),

@@ -52,7 +52,8 @@ class Portrait:
     zone: Zone
     contract_name: str
     communes: str
-    epci: str
+    around: str
+    territory: str
     keys: tuple[Key, ...]
     map: Drawing
     locator: Drawing
@@ -100,16 +101,18 @@ def build_portrait(
     facilities = tell_facilities(zone.code, frames)
     keys = _keys(row, zone, figures, registry)
     taken = lines_of_keys([key.label for key in keys]) + (facilities.printed_lines if facilities else 0)
-    told = tuple(sections.of(zone, comparison_zones(row, frames, territory), taken=taken))
+    zones = comparison_zones(row, frames, territory)
+    told = tuple(sections.of(zone, zones, taken=taken))
     contract = tuple(_contract_rows(zone.code, frames))
     return Portrait(
         zone=zone,
         contract_name=row["nom_contrat"] or "",
         communes=row["lib_com_calcule"] or row["lib_com"] or "",
-        epci=frames["epci"]["nom_epci"].iloc[0] or territory.nom,
+        around=next((z.name for z in zones if z.kind == "epci"), territory.nom),
+        territory=territory.nom,
         keys=tuple(keys),
         map=draw_qpv(zone.code, frames),
-        locator=draw_locator(zone.code, frames),
+        locator=draw_locator(zone.code, frames, territory.nom),
         band=_band(zone.code, frames),
         map_absences=tuple(
             absences[layer] for layer in ("bande_300m", "qpv_2015", "iris") if layer in absences

@@ -160,16 +160,16 @@ def _alternative(name: str, shapes: tuple[Shape, ...]) -> str:
     return ", ".join(parts) + "."
 
 
-def draw_locator(code: str, frames: Frames) -> Drawing:
-    """Draw where a QPV is among the communes of the EPCI."""
+def draw_locator(code: str, frames: Frames, territory: str) -> Drawing:
+    """Draw where a QPV is among the communes of the territory, which is named."""
     communes, qpv = frames["communes"], frames["qpv"]
     own = qpv[qpv["code_qp"] == code]
-    view = View.around(frames["epci"].total_bounds, _LOCATOR, _LOCATOR)
+    view = View.around(communes.total_bounds, _LOCATOR, _LOCATOR)
     return Drawing(
         _LOCATOR,
         _LOCATOR,
         tuple(_outlines(communes, "nom_com", "commune", view)),
         (),
-        f"Situation du quartier {own['lib_qp'].iloc[0]} dans {frames['epci']['nom_epci'].iloc[0]}.",
+        f"Situation du quartier {own['lib_qp'].iloc[0]} dans le territoire {territory}.",
         marker=view.point(shapely.point_on_surface(own.geometry.iloc[0])),
     )

@@ -31,7 +31,6 @@ _SECTIONS = Path(__file__).with_name("sections.toml")
 _READ = "lue"
 _NOT_READ = "source non lue par cette version"
 _CONTOURS = "qpv_2024"
-_NOT_IN_FILE = "absent du fichier lu"
 # A portrait shows the first indicators of a theme as charts; the table has them all.
 _CHARTS_AT_MOST = 4
 # Rows shown at first sight, and how many more are not worth hiding.
@@ -83,7 +82,6 @@ class Row:
     indicator: Indicator
     figure: Figure
     others: tuple[Figure | None, ...]
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,6 +114,8 @@ class Section:
         Columns of comparison.
     rows, more
         One per indicator: the leading ones, and the others.
+    lacking
+        Labels of the indicators that the files of the theme lack, though they were read.
     charts
         Of the first indicators.
     absences
@@ -129,6 +129,7 @@ class Section:
     zones: tuple[Zone, ...]
     rows: tuple[Row, ...]
     more: tuple[Row, ...]
+    lacking: tuple[str, ...]
     charts: tuple[Chart, ...]
     absences: tuple[Absence, ...]
     printed: int = 0
@@ -153,10 +154,11 @@ class Sections:
         self._registry = registry
         self._catalogue = catalogue
         sources = frames["sources"]
+        # The sentence that says why begins with the source's title, which stands beside it here.
         self._states: dict[str, tuple[str, str]] = {
-            source: (state, reason or "")
-            for source, state, reason in zip(
-                sources["source"], sources["etat"], sources["motif"], strict=True
+            source: (state, (reason or "").rstrip(".").removeprefix(f"{title} : "))
+            for source, title, state, reason in zip(
+                sources["source"], sources["titre"], sources["etat"], sources["motif"], strict=True
             )
         }
         letters = sources.loc[sources["etat"] == _READ, "mention"].str.len().sum()
@@ -187,12 +189,9 @@ class Sections:
 
     def _section(self, plan: SectionPlan, zone: Zone, others: Sequence[Zone]) -> Section:
         indicators = [i for i in self._registry.indicators if i.theme in plan.themes and "qpv" in i.zones]
-        rows = [self._row(indicator, zone, others) for indicator in indicators if self._is_told(indicator)]
+        rows = [self._row(indicator, zone, others) for indicator in indicators if self._is_held(indicator)]
         used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
-        rows = [
-            Row(row.indicator, row.figure, tuple(row.others[column] for column in used), row.note)
-            for row in rows
-        ]
+        rows = [replace(row, others=tuple(row.others[column] for column in used)) for row in rows]
         zones = tuple(others[column] for column in used)
         leading = leading_rows(rows)
         return Section(
@@ -201,13 +200,14 @@ class Sections:
             zones,
             tuple(leading),
             tuple(row for row in rows if row not in leading),
+            tuple(i.label for i in indicators if not self._is_held(i) and self._was_read(i.source)),
             tuple(self._charts(leading, zone, zones)),
             tuple(self._absences(plan.themes)),
         )
 
-    def _is_told(self, indicator: Indicator) -> bool:
-        """Tell whether an indicator has a line: a release holds it, or its source was read and lacks it."""
-        return indicator.id in self._figures.indicators or self._was_read(indicator.source)
+    def _is_held(self, indicator: Indicator) -> bool:
+        """Tell whether the release holds at least a status of an indicator."""
+        return indicator.id in self._figures.indicators
 
     def _was_read(self, source: str) -> bool:
         return self._states.get(source, ("", ""))[0] == _READ
@@ -215,9 +215,7 @@ class Sections:
     def _row(self, indicator: Indicator, zone: Zone, others: Sequence[Zone]) -> Row:
         figure = self._figures.latest(zone, indicator.id)
         compared = tuple(self._figures.same_vintage(o, indicator.id, figure.vintage) for o in others)
-        return Row(
-            indicator, figure, compared, "" if indicator.id in self._figures.indicators else _NOT_IN_FILE
-        )
+        return Row(indicator, figure, compared)
 
     def _absences(self, themes: Iterable[str]) -> Iterator[Absence]:
         """Yield the sources that were not read, but those of another geography: they are never joined."""
@@ -228,8 +226,12 @@ class Sections:
 
     def why_absent(self, source: str) -> str:
         """Return why a source was not read, as a clause in French."""
-        _, reason = self._states.get(source, ("", ""))
-        return reason.rstrip(".") or _NOT_READ
+        found = (
+            reason
+            for name, (_, reason) in self._states.items()
+            if name.partition("-")[0] == source and reason
+        )
+        return next(found, _NOT_READ)
 
     def _charts(self, rows: Sequence[Row], zone: Zone, zones: Sequence[Zone]) -> Iterator[Chart]:
         """Draw rates and amounts beside other zones; if there are none, the first beside the other QPV."""
@@ -248,7 +250,8 @@ class Sections:
         if compared:
             return
         drawn = [row for row in rows if row.figure.present] or list(rows)
-        for row in [row for row in drawn if not row.note][:1]:
+        drawn.sort(key=lambda row: row.indicator.kind == "count")
+        for row in drawn[:1]:
             yield _chart(row, "Quartiers du territoire", self._beside_the_others(row, zone))
 
     def _beside_the_others(self, row: Row, zone: Zone) -> list[Bar]:

@@ -110,18 +110,18 @@ def _circles(indicator: Indicator, values: Sequence[float]) -> _Legend:
 def map_data(frames: Frames, chosen: Sequence[Choice]) -> dict[str, Any]:
     """Return what the script of the index draws, as it goes into JSON.
 
-    Coordinates are whole metres from the south-west corner of the EPCI, north first as Leaflet wants them.
+    Coordinates are whole metres from the south-west corner of the territory, north first as in Leaflet.
     """
-    west, south, _, _ = frames["epci"].total_bounds
-    origin = np.array([west, south])
     qpv, communes = frames["qpv"], frames["communes"]
+    west, south, _, _ = communes.total_bounds
+    origin = np.array([west, south])
     light = shapely.coverage_simplify(communes.geometry.to_numpy(), _COARSE)
     return {
         "communes": [
             {"nom": name, "anneaux": _rings(shape, origin), "centre": _point(shape, origin)}
             for name, shape in zip(communes["nom_com"], light, strict=True)
         ],
-        "epci": _rings(shapely.coverage_union_all(light), origin),
+        "territoire": _rings(shapely.coverage_union_all(light), origin),
         "qpv": [
             {
                 "code": code,

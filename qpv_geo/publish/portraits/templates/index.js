@@ -23,7 +23,7 @@
   communes.addTo(carte);
   // Leaflet lets the keyboard stop at whatever has a tooltip; only QPV lead somewhere.
   communes.eachLayer(function (commune) { commune.getElement().setAttribute("tabindex", "-1"); });
-  L.polygon(donnees.epci, { className: "epci", interactive: false }).addTo(carte);
+  L.polygon(donnees.territoire, { className: "territoire", interactive: false }).addTo(carte);
 
   const quartiers = {};
   const groupe = L.featureGroup();

@@ -1,0 +1,341 @@
+"""FlatGeobuf, GeoParquet and XLSX: read back value by value, by readers other than their writers."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import openpyxl
+import pandas as pd
+import pyarrow.parquet as pq
+import pyogrio
+import pytest
+import shapely
+
+from qpv_geo.errors import ConfigurationError, PublicationError
+from qpv_geo.publish.fields import as_held, published_layers
+from qpv_geo.publish.formats import FORMATS, chosen_formats, write_formats
+from qpv_geo.publish.formats.geoparquet import write_geoparquet
+from qpv_geo.publish.formats.xlsx import FIELDS, READ_ME
+from qpv_geo.publish.frames import Frames
+from qpv_geo.settings import Settings
+from tests.portraying import full_frames
+from tests.publishing import BESANCON, REGISTRY
+
+ROOT = Path(__file__).parents[1]
+NEWEST = date(2026, 1, 15)
+ORIGIN = "Instantané livré avec le logiciel, du 15 janvier 2026."
+FORMULA = '=HYPERLINK("http://exemple.fr";"ouvrir")'
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Frames:
+    frames = full_frames(Settings(data_dir=tmp_path_factory.mktemp("data")))
+    # What a spreadsheet would run, letters beyond ASCII, a number that is a text.
+    qpv = frames["qpv"].copy()
+    qpv.loc[0, "nom_contrat"], qpv.loc[1, "nom_contrat"] = FORMULA, "@Cœur d'îlot « été »"
+    qpv.loc[2, "nom_contrat"] = None
+    return frames | {"qpv": qpv}
+
+
+@pytest.fixture(scope="module")
+def layers(frames: Frames) -> dict[str, Any]:
+    spatial = {name for name, frame in frames.items() if isinstance(frame, gpd.GeoDataFrame)}
+    return as_held(published_layers(REGISTRY), spatial)
+
+
+@pytest.fixture(scope="module")
+def folder(frames: Frames, layers: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a release in every further format."""
+    folder = tmp_path_factory.mktemp("release")
+    write_formats(folder, FORMATS, frames, layers, territory=BESANCON, newest=NEWEST, origin=ORIGIN)
+    return folder
+
+
+def plain(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, object]]:
+    """Return rows of plain Python values; dates as midnights, instants without zone, None where missing."""
+    return [
+        {name: None if pd.isna(value) else _plain(value) for name, value in row.items()}
+        for row in frame[columns].astype(object).to_dict("records")
+    ]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (date, pd.Timestamp)):
+        return pd.Timestamp(value).tz_localize(None).to_pydatetime()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def test_every_layer_is_there(folder: Path, frames: Frames) -> None:
+    spatial = {name for name, frame in frames.items() if isinstance(frame, gpd.GeoDataFrame)}
+    assert {path.stem for path in (folder / "flatgeobuf").iterdir()} == spatial
+    assert {path.stem for path in (folder / "geoparquet").iterdir()} == set(frames)
+    assert (folder / "qpv_besancon.xlsx").is_file()
+    assert len(spatial) >= 8
+
+
+# ---------------------------------------------------------------- FlatGeobuf
+
+
+def test_flatgeobuf_reads_back(folder: Path, frames: Frames, layers: dict[str, Any]) -> None:
+    for path in (folder / "flatgeobuf").iterdir():
+        expected, layer = frames[path.stem], layers[path.stem]
+        read = gpd.read_file(path)
+        assert read.crs.to_epsg() == 2154
+        key, columns = list(layer.key), list(layer.fields)
+        expected = expected.sort_values(key, ignore_index=True)
+        read = read.sort_values(key, ignore_index=True)
+        assert plain(read, columns) == plain(expected, columns), path.name
+        assert shapely.equals_identical(read.geometry.to_numpy(), expected.geometry.to_numpy()).all()
+
+
+def test_flatgeobuf_is_indexed_typed_and_titled(folder: Path, layers: dict[str, Any]) -> None:
+    info = pyogrio.read_info(folder / "flatgeobuf" / "qpv_commune.fgb")
+    assert info["capabilities"]["fast_spatial_filter"]
+    assert info["geometry_type"] == "MultiPolygon"
+    types = dict(zip(info["fields"], zip(info["ogr_types"], info["ogr_subtypes"], strict=True), strict=True))
+    assert types["insee_com"] == ("OFTString", "OFSTNone")
+    assert types["membre"] == ("OFTInteger", "OFSTBoolean")
+    assert info["layer_metadata"]["TITLE"] == layers["qpv_commune"].title
+    assert info["layer_metadata"]["DESCRIPTION"].endswith(ORIGIN)
+
+
+def test_flatgeobuf_finds_by_rectangle(folder: Path, frames: Frames) -> None:
+    planoise = frames["qpv"].loc[frames["qpv"]["code_qp"] == "QN02503M"].geometry.iloc[0]
+    found = gpd.read_file(folder / "flatgeobuf" / "qpv.fgb", bbox=planoise.bounds)
+    assert found["code_qp"].tolist() == ["QN02503M"]
+
+
+def test_flatgeobuf_keeps_a_layer_without_rows_or_with_missing_geometries(
+    frames: Frames, layers: dict[str, Any], tmp_path: Path
+) -> None:
+    declared = published_layers(REGISTRY)
+    fragile = frames["quartiers_fragiles"].drop(columns="geom", errors="ignore")
+    shapes = [frames["qpv"].geometry.iloc[0], *[None] * (len(fragile) - 1)]
+    partly = gpd.GeoDataFrame(pd.DataFrame(fragile), geometry=gpd.GeoSeries(shapes, name="geom", crs=2154))
+    some = {"quartiers_fragiles": partly, "qpv": frames["qpv"].iloc[:0]}
+    write_formats(
+        tmp_path, ("fgb", "geoparquet"), some, declared, territory=BESANCON, newest=NEWEST, origin=ORIGIN
+    )
+    for unsorted in (
+        gpd.read_file(tmp_path / "flatgeobuf" / "quartiers_fragiles.fgb"),
+        gpd.read_parquet(tmp_path / "geoparquet" / "quartiers_fragiles.parquet"),
+    ):
+        read = unsorted.sort_values("nom", ignore_index=True)
+        assert read["nom"].tolist() == fragile["nom"].tolist()
+        assert read.geometry.notna().tolist() == [True] + [False] * (len(fragile) - 1)
+    empty = gpd.read_file(tmp_path / "flatgeobuf" / "qpv.fgb")
+    assert len(empty) == 0
+    assert list(layers["qpv"].fields) == [name for name in empty.columns if name != "geometry"]
+    assert len(gpd.read_parquet(tmp_path / "geoparquet" / "qpv.parquet")) == 0
+
+
+# ---------------------------------------------------------------- GeoParquet
+
+
+def test_geoparquet_reads_back(folder: Path, frames: Frames, layers: dict[str, Any]) -> None:
+    for path in (folder / "geoparquet").iterdir():
+        expected, columns = frames[path.stem], list(layers[path.stem].fields)
+        read = pq.read_table(path).to_pandas(date_as_object=True)
+        assert plain(read, columns) == plain(expected, columns), path.name
+        if isinstance(expected, gpd.GeoDataFrame):
+            shapes = shapely.from_wkb(read["geom"].to_numpy())
+            assert shapely.equals_identical(shapes, expected.geometry.to_numpy()).all()
+
+
+def test_geoparquet_is_version_1_1_with_a_covering_and_the_right_crs(folder: Path, frames: Frames) -> None:
+    table = pq.read_table(folder / "geoparquet" / "qpv.parquet")
+    described = json.loads(table.schema.metadata[b"geo"])
+    assert described["version"] == "1.1.0"
+    assert described["primary_column"] == "geom"
+    column = described["columns"]["geom"]
+    assert column["encoding"] == "WKB"
+    assert column["geometry_types"] == ["MultiPolygon"]
+    assert column["crs"]["id"] == {"authority": "EPSG", "code": 2154}
+    assert column["covering"]["bbox"] == {side: ["bbox", side] for side in ("xmin", "ymin", "xmax", "ymax")}
+    assert column["bbox"] == pytest.approx(frames["qpv"].total_bounds.tolist())
+    boxes = pd.DataFrame(table["bbox"].to_pylist())[["xmin", "ymin", "xmax", "ymax"]]
+    assert boxes.to_numpy().tolist() == frames["qpv"].bounds.to_numpy().tolist()
+
+
+def test_geoparquet_reads_only_what_a_rectangle_needs(folder: Path, frames: Frames) -> None:
+    planoise = frames["qpv"].loc[frames["qpv"]["code_qp"] == "QN02503M"].geometry.iloc[0]
+    found = gpd.read_parquet(folder / "geoparquet" / "qpv.parquet", bbox=planoise.bounds)
+    assert found["code_qp"].tolist() == ["QN02503M"]
+
+
+def test_types_do_not_depend_on_what_a_column_holds(
+    frames: Frames, layers: dict[str, Any], tmp_path: Path
+) -> None:
+    bare = frames["sources"].assign(telecharge_le=pd.NaT, note=None, taille_octets=pd.NA, geographie=pd.NaT)
+    write_geoparquet(tmp_path, {"sources": bare}, layers)
+    schema = pq.read_schema(tmp_path / "sources.parquet")
+    types = {
+        name: str(schema.field(name).type)
+        for name in ("telecharge_le", "note", "taille_octets", "geographie")
+    }
+    assert types == {
+        "telecharge_le": "timestamp[ms, tz=UTC]",
+        "note": "string",
+        "taille_octets": "int64",
+        "geographie": "date32[day]",
+    }
+
+
+# ---------------------------------------------------------------- XLSX
+
+
+@pytest.fixture(scope="module")
+def workbook(folder: Path) -> openpyxl.Workbook:
+    return openpyxl.load_workbook(folder / "qpv_besancon.xlsx")
+
+
+def test_the_workbook_reads_back(workbook: openpyxl.Workbook, frames: Frames, layers: dict[str, Any]) -> None:
+    assert workbook.sheetnames == [READ_ME, *frames, FIELDS]
+    for name, frame in frames.items():
+        rows = list(workbook[name].iter_rows(min_row=2, values_only=True))
+        expected = [tuple(row.values()) for row in plain(frame, list(layers[name].fields))]
+        assert len(rows) == len(expected)
+        for row, cells in zip(expected, rows, strict=True):
+            assert cells == tuple(
+                pytest.approx(value, rel=1e-15) if isinstance(value, float) else value for value in row
+            )
+
+
+def test_cells_are_typed_and_codes_keep_their_zeros(workbook: openpyxl.Workbook) -> None:
+    sheet = workbook["contrat_de_ville"]
+    headings = {cell.value: cell.column for cell in sheet[1]}
+    value = sheet.cell(2, headings["Valeur du contrat"])
+    assert (value.data_type, value.value) == ("n", 3194)
+    assert sheet.cell(2, headings["Code du QPV"]).data_type == "s"
+    sources = workbook["sources"]
+    dated = sources.cell(2, {cell.value: cell.column for cell in sources[1]}["Date de la source"])
+    assert (dated.is_date, dated.number_format) == (True, "dd/mm/yyyy")
+    shared = workbook["qpv_commune"]
+    member = shared.cell(2, {cell.value: cell.column for cell in shared[1]}["Appartenance retenue"])
+    assert (member.data_type, member.value) == ("b", True)
+    regions = {cell.value for cell in workbook["statistiques"]["B"][1:]}
+    assert {"25056", "00", "QN02503M"} <= regions
+
+
+def test_headings_are_french_frozen_and_filtered(workbook: openpyxl.Workbook, layers: dict[str, Any]) -> None:
+    for name, layer in layers.items():
+        if name not in workbook.sheetnames:
+            continue
+        sheet = workbook[name]
+        units = {field.alias: field.unit for field in layer.fields.values()}
+        assert [cell.value for cell in sheet[1]] == [f"{a} ({u})" if u else a for a, u in units.items()]
+        assert sheet.freeze_panes == "B2"
+        assert sheet.auto_filter.ref == sheet.dimensions
+
+
+def test_a_formula_stays_a_text_even_when_edited(workbook: openpyxl.Workbook, folder: Path) -> None:
+    sheet = workbook["qpv"]
+    column = {cell.value: cell.column for cell in sheet[1]}["Nom au Contrat de ville"]
+    formula, sign, missing, name = (sheet.cell(row, column) for row in (2, 3, 4, 5))
+    assert (formula.value, formula.data_type, formula.quotePrefix) == (FORMULA, "s", True)
+    assert sign.value.startswith("@")
+    assert sign.quotePrefix
+    assert missing.value is None
+    assert not name.quotePrefix
+    with zipfile.ZipFile(folder / "qpv_besancon.xlsx") as archive:
+        sheets = [
+            archive.read(entry) for entry in archive.namelist() if entry.startswith("xl/worksheets/sheet")
+        ]
+    assert sheets
+    assert not any(b"<f>" in sheet for sheet in sheets)
+
+
+def test_the_workbook_says_where_it_comes_from(workbook: openpyxl.Workbook, frames: Frames) -> None:
+    lines = [row[0] for row in workbook[READ_ME].iter_rows(max_row=3, values_only=True)]
+    assert lines[0] == "Quartiers prioritaires de la politique de la ville : Grand Besançon Métropole"
+    assert lines[1] == ORIGIN
+    assert "n'engage pas les producteurs" in lines[2]
+    counts = {row[0]: row[2] for row in workbook[READ_ME].iter_rows(min_row=6, values_only=True)}
+    assert counts == {name: len(frame) for name, frame in frames.items()}
+    described = {row[:2] for row in workbook[FIELDS].iter_rows(min_row=2, values_only=True)}
+    assert ("qpv", "code_qp") in described
+    assert workbook.properties.created.isoformat() == "2026-01-15T00:00:00"
+
+
+def test_a_text_that_no_cell_holds_is_a_clear_error(
+    frames: Frames, layers: dict[str, Any], tmp_path: Path
+) -> None:
+    long = frames["controles"].copy()
+    long.loc[0, "message"] = "x" * 40_000
+    with pytest.raises(
+        PublicationError, match=r"controles, field message: 40000 letters, a cell holds 32767"
+    ):
+        write_formats(
+            tmp_path, ("xlsx",), {"controles": long}, layers, territory=BESANCON, newest=NEWEST, origin=ORIGIN
+        )
+
+
+# ---------------------------------------------------------------- all
+
+
+def test_formats_are_chosen_by_name() -> None:
+    assert chosen_formats(["xlsx", "fgb", "xlsx"]) == ("fgb", "xlsx")
+    assert chosen_formats([]) == ()
+    with pytest.raises(
+        ConfigurationError, match=r"unknown formats: csv, shp\. GeoPackage, GeoJSON and CSV are always"
+    ):
+        chosen_formats(["shp", "fgb", "csv"])
+
+
+def test_what_is_not_asked_for_is_neither_written_nor_loaded(
+    frames: Frames, layers: dict[str, Any], tmp_path: Path
+) -> None:
+    assert write_formats(tmp_path, (), frames, layers, territory=BESANCON, newest=NEWEST, origin=ORIGIN) == []
+    assert list(tmp_path.iterdir()) == []
+    code = "import sys, qpv_geo.publish.formats as f; print('xlsxwriter' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("block", ["flatgeobuf", "geoparquet", "qpv_besancon.xlsx"])
+def test_a_place_that_cannot_be_written_is_a_clear_error(
+    frames: Frames, layers: dict[str, Any], tmp_path: Path, block: str
+) -> None:
+    obstacle: Callable[[], object] = (
+        (tmp_path / block).mkdir if block.endswith("xlsx") else (tmp_path / block).touch
+    )
+    obstacle()
+    with pytest.raises(PublicationError, match=rf"{block}.* cannot be written"):
+        write_formats(tmp_path, FORMATS, frames, layers, territory=BESANCON, newest=NEWEST, origin=ORIGIN)
+
+
+WRITE = """
+import sys
+from datetime import date
+from pathlib import Path
+from qpv_geo.publish.formats import FORMATS, write_formats
+from qpv_geo.settings import Settings
+from tests.portraying import full_frames
+from tests.publishing import BESANCON, declared
+
+folder = Path(sys.argv[1])
+frames = full_frames(Settings(data_dir=folder))
+write_formats(folder, FORMATS, frames, declared(), territory=BESANCON, newest=date(2026, 1, 15), origin="")
+"""
+
+
+def test_same_release_same_bytes(tmp_path: Path) -> None:
+    sums = []
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        folder = tmp_path / seed
+        folder.mkdir()
+        subprocess.run([sys.executable, "-c", WRITE, str(folder)], check=True, env=environment, cwd=ROOT)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        sums.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
+    assert sums[0] == sums[1]
+    assert len(sums[0]) > 20

@@ -12,6 +12,7 @@ import geopandas as gpd
 import pytest
 from defusedxml import ElementTree
 
+from qpv_geo.errors import PublicationError
 from qpv_geo.publish.qgis.cartography import load_cartography
 from qpv_geo.publish.qgis.content import Content
 from qpv_geo.publish.qgis.project import project_name, write_project
@@ -209,3 +210,46 @@ def test_an_odd_name_of_the_territory_is_escaped(content: Content, tmp_path: Pat
     root = parsed(write_project(tmp_path, odd))
     assert root.findtext("title") == f"Quartiers prioritaires de la politique de la ville : {territory.nom}"
     assert {str(layer.findtext("id")).partition("_")[0] for layer in root.iter("maplayer")} == {"a"}
+
+
+def in_crs(content: Content, epsg: int) -> Content:
+    """Return the same layers in another CRS."""
+    frames = {
+        name: frame.to_crs(epsg) if isinstance(frame, gpd.GeoDataFrame) else frame
+        for name, frame in content.frames.items()
+    }
+    return Content(frames, content.layers, content.territory, content.newest, content.origin)
+
+
+def test_layers_in_degrees_are_drawn_as_web_maps_are_without_pages(content: Content, tmp_path: Path) -> None:
+    """France as a whole lies in several projected CRS: its layers are published in degrees."""
+    root = parsed(write_project(tmp_path, in_crs(content, 4326)))
+    assert root.findtext("projectCrs/spatialrefsys/authid") == "EPSG:3857"
+    layers = [layer for layer in root.iter("maplayer") if layer.get("wkbType") == "MultiPolygon"]
+    assert {layer.findtext("srs/spatialrefsys/authid") for layer in layers} == {"EPSG:4326"}
+    assert root.find("Layouts/Layout") is None
+    extent = found(root, "mapcanvas/extent")
+    west, south, east, north = (
+        float(str(extent.findtext(side))) for side in ("xmin", "ymin", "xmax", "ymax")
+    )
+    # Metropolitan France in web Mercator.
+    assert [west, south, east, north] == pytest.approx([-780e3, 4.81e6, 1.26e6, 6.88e6], rel=0.1)
+
+
+def test_an_overseas_territory_has_its_own_crs(content: Content, tmp_path: Path) -> None:
+    frames = {
+        name: frame.set_crs(2975, allow_override=True) if isinstance(frame, gpd.GeoDataFrame) else frame
+        for name, frame in content.frames.items()
+    }
+    overseas = Content(frames, content.layers, content.territory, content.newest, content.origin)
+    root = parsed(write_project(tmp_path, overseas))
+    assert root.findtext("projectCrs/spatialrefsys/authid") == "EPSG:2975"
+    assert "EPSG:2975" in {text.get("labelText", "").rpartition(" ")[2] for text in root.iter("LayoutItem")}
+
+
+def test_layers_without_a_crs_are_refused(content: Content, tmp_path: Path) -> None:
+    bare = {**content.frames, "qpv": content.frames["qpv"].drop(columns="geom")}
+    with pytest.raises(PublicationError, match="no layer qpv with a CRS"):
+        write_project(
+            tmp_path, Content(bare, content.layers, content.territory, content.newest, content.origin)
+        )

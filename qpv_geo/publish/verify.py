@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.rules import files, geojson, geopackage, geopackage_geometry
+from qpv_geo.publish.rules import files, geojson, geopackage, geopackage_geometry, qgis
 from qpv_geo.publish.rules.base import Finding, Rule, Subject
 
 
@@ -37,9 +37,11 @@ def verify_release(path: Path, *, quick: bool = False) -> list[Finding]:
         collection = geojson.Collection(file)
         findings += _apply(geojson.RULES, collection, name, geojson.UNREADABLE, quick=quick)
     for file in sorted(path.glob("*.gpkg")):
-        rules = (*geopackage.RULES, *geopackage_geometry.RULES)
+        rules = (*geopackage.RULES, *geopackage_geometry.RULES, *qgis.PACKAGE_RULES)
         with geopackage.opened(file) as package:
             findings += _apply(rules, package, file.name, geopackage.UNREADABLE, quick=quick)
+    for file in sorted(path.glob("*.qgz")):
+        findings += _apply(qgis.PROJECT_RULES, qgis.Project(file), file.name, qgis.UNREADABLE, quick=quick)
     return findings
 
 

@@ -219,7 +219,7 @@ def _mentions(indicators: Collection[str], content: Content) -> str:
 def _notes(indicators: Collection[str], content: Content) -> tuple[Text, ...]:
     """Return the scale in figures, the sources, the date of the data and the page."""
     denominator = "format_number(10 * round(map_get(item_variables('carte'), 'map_scale') / 10), 0, 'fr')"
-    scale = f"Échelle 1:[% {denominator} %] · EPSG:{content.territory.epsg}"
+    scale = f"Échelle 1:[% {denominator} %] · EPSG:{content.epsg}"
     sources = f"Sources : {_mentions(indicators, content)}. Licences : {', '.join(content.licences)}."
     day = f"Données du {french_date(content.newest)}"
     page = "Page [% @atlas_featurenumber %] sur [% @atlas_totalfeatures %]"

@@ -6,7 +6,9 @@ from datetime import date
 
 import geopandas as gpd
 import pandas as pd
+import pyproj
 
+from qpv_geo.errors import PublicationError
 from qpv_geo.publish.fields import Layer
 from qpv_geo.publish.frames import Frames
 from qpv_geo.territory import Contact, Territory
@@ -69,6 +71,35 @@ class Content:
         """Return whom to name, as the licences ask."""
         return tuple(self.read["mention"].drop_duplicates())
 
+    @property
+    def crs(self) -> pyproj.CRS:
+        """CRS of every spatial layer: projected, or in degrees where no projection serves the whole.
+
+        Raises
+        ------
+        PublicationError
+            If layer ``qpv`` is not there with a CRS.
+        """
+        qpv = self.spatial("qpv")
+        if qpv is None or qpv.crs is None:
+            raise PublicationError("there is no layer qpv with a CRS: nothing can be drawn")
+        crs: pyproj.CRS = qpv.crs
+        return crs
+
+    @property
+    def epsg(self) -> int:
+        """EPSG code of `crs`.
+
+        Raises
+        ------
+        PublicationError
+            If it has none.
+        """
+        code = self.crs.to_epsg()
+        if code is None:
+            raise PublicationError(f"layer qpv: {self.crs.name} has no EPSG code")
+        return code
+
     def spatial(self, name: str) -> gpd.GeoDataFrame | None:
         """Return a layer if it is there with geometries."""
         frame = self.frames.get(name)
@@ -80,11 +111,11 @@ class Content:
         return frame is not None and bool(frame.geometry.notna().any())
 
     def bounds(self, name: str) -> Bounds:
-        """Return west, south, east, north of a drawn layer, in metres to the millimetre."""
+        """Return west, south, east, north of a drawn layer, in its CRS."""
         return rounded(self.frames[name].total_bounds)
 
 
 def rounded(bounds: Iterable[float]) -> Bounds:
-    """Return west, south, east, north to the millimetre."""
-    west, south, east, north = (round(float(value), 3) for value in bounds)
+    """Return west, south, east, north to six decimals: a decimetre at least, in metres or in degrees."""
+    west, south, east, north = (round(float(value), 6) for value in bounds)
     return west, south, east, north

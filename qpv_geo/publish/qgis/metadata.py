@@ -82,7 +82,7 @@ def iso_record(content: Content) -> str:
 
 def _box(content: Content) -> dict[str, str]:
     """Return the territory's bounds in degrees, as the elements of a geographic bounding box."""
-    to_degrees = pyproj.Transformer.from_crs(content.territory.published_epsg, 4326, always_xy=True)
+    to_degrees = pyproj.Transformer.from_crs(content.crs, 4326, always_xy=True)
     west, south, east, north = to_degrees.transform_bounds(*content.bounds("epci"))
     return {
         "westBoundLongitude": f"{west - _BOX_STEP:.5f}",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import pyproj
+
 from qpv_geo.publish.geopackage import geopackage_name
 from qpv_geo.publish.qgis.atlas import AtlasPages, LayerRef, atlas_pages
 from qpv_geo.publish.qgis.cartography import Cartography, load_cartography
@@ -13,6 +15,12 @@ from qpv_geo.publish.qgis.content import Bounds, Content, rounded
 from qpv_geo.publish.qgis.styles import Style, build_styles
 from qpv_geo.publish.qgis.templating import fill
 from qpv_geo.territory import Territory
+from qpv_geo.zones import METROPOLE
+
+# Where layers are in degrees, the map is drawn in the CRS of web maps, which shows all of France as it looks.
+_WEB_MERCATOR = 3857
+# GRS 80, on which all official CRS of France stand, and that of WGS 84.
+_GRS80, _WGS84 = "EPSG:7019", "EPSG:7030"
 
 # The only moment that a zip can carry without saying anything about a clock.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -65,17 +73,23 @@ class Project:
 
     Attributes
     ----------
+    epsg, ellipsoid
+        CRS that the map is drawn in, and ellipsoid that lengths and areas are measured on.
     view
-        What the map shows at first.
+        What the map shows at first, in that CRS.
     scales
         Denominators that the scale box offers.
     groups, layers
         Layers in their groups, and all of them.
     base_title, base
         Group of base maps.
+    atlas
+        None where layers are in degrees: pages need metres.
     """
 
     content: Content
+    epsg: int
+    ellipsoid: str
     view: Bounds
     scales: tuple[int, ...]
     groups: tuple[Branch, ...]
@@ -83,7 +97,7 @@ class Project:
     base_title: str
     base: tuple[TileLayer, ...]
     relations: tuple[Relation, ...]
-    atlas: AtlasPages
+    atlas: AtlasPages | None
 
 
 def project_name(territory_id: str) -> str:
@@ -126,16 +140,19 @@ def _project(content: Content) -> Project:
     look = load_cartography()
     members = {name: _member(name, style, content, look) for name, style in build_styles(content).items()}
     groups = _groups(members, look)
+    projected = content.crs.is_projected
     return Project(
         content=content,
-        view=_around(content.bounds("qpv")),
+        epsg=content.epsg if projected else _WEB_MERCATOR,
+        ellipsoid=_GRS80 if projected else _WGS84,
+        view=_view(content),
         scales=look.scales,
         groups=groups,
         layers=tuple(layer for group in groups for layer in group.layers),
         base_title=look.base_map.title,
         base=_base(content.territory, look),
         relations=_relations(members),
-        atlas=atlas_pages(members, content, look),
+        atlas=atlas_pages(members, content, look) if projected else None,
     )
 
 
@@ -158,8 +175,16 @@ def _id(territory: Territory, name: str) -> str:
     return f"{territory.id.replace('-', '_')}_{name}"
 
 
-def _around(bounds: Bounds) -> Bounds:
-    """Return bounds with a tenth of their size, and half a kilometre, around them."""
+def _view(content: Content) -> Bounds:
+    """Return the bounds of the QPV with a tenth of their size, and half a kilometre, around them.
+
+    In degrees, those of metropolitan France: a map of France and its overseas territories shows the sea.
+    """
+    if content.crs.is_projected:
+        bounds = content.bounds("qpv")
+    else:
+        to_map = pyproj.Transformer.from_crs(content.crs, _WEB_MERCATOR, always_xy=True)
+        bounds = rounded(to_map.transform_bounds(*METROPOLE.bounds))
     west, south, east, north = bounds
     x, y = (east - west) / 10 + 500, (north - south) / 10 + 500
     return rounded([west - x, south - y, east + x, north + y])

@@ -186,7 +186,7 @@ def _headings(territory: Territory) -> tuple[Text, ...]:
         Text("sous_titre", subtitle, below, 12, _GREY, vertical=_MIDDLE),
         Text("contrat", contract, aside, 10, _GREY, horizontal=_RIGHT),
         Text("chiffres", "Chiffres clés", figures, 12, bold=True),
-        Text("situation_titre", "Situation dans l'intercommunalité", situation, 12, bold=True),
+        Text("situation_titre", "Situation dans le territoire", situation, 12, bold=True),
     )
 
 

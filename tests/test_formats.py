@@ -3,10 +3,12 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,11 @@ from qpv_geo.publish.formats import FORMATS, chosen_formats, write_formats
 from qpv_geo.publish.formats.geoparquet import write_geoparquet
 from qpv_geo.publish.formats.xlsx import FIELDS, READ_ME
 from qpv_geo.publish.frames import Frames
+from qpv_geo.publish.release import publish_release, unchanged_release
+from qpv_geo.publish.verify import verify_release
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames
-from tests.publishing import BESANCON, REGISTRY
+from tests.publishing import BESANCON, CATALOGUE, REGISTRY, inputs
 
 ROOT = Path(__file__).parents[1]
 NEWEST = date(2026, 1, 15)
@@ -339,3 +343,34 @@ def test_same_release_same_bytes(tmp_path: Path) -> None:
         sums.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
     assert sums[0] == sums[1]
     assert len(sums[0]) > 20
+
+
+# ---------------------------------------------------------------- in a release
+
+
+def test_a_release_holds_pages_and_formats_each_with_its_checksum(settings: Settings) -> None:
+    made = inputs()
+    arguments = (made.raws, BESANCON, CATALOGUE, REGISTRY, settings)
+    release = publish_release(made.layers, made.checks, *arguments, formats=FORMATS)
+    assert verify_release(release.path) == []
+    descriptor = json.loads((release.path / "datapackage.json").read_text(encoding="utf-8"))
+    described = {resource["path"]: resource for resource in descriptor["resources"]}
+    files = {path.relative_to(release.path).as_posix() for path in release.path.rglob("*") if path.is_file()}
+    assert set(described) == files - {"datapackage.json"}
+    for path in (
+        "portraits/index.html",
+        "portraits/QN02503M.html",
+        "flatgeobuf/qpv.fgb",
+        "geoparquet/statistiques.parquet",
+        "qpv_besancon.xlsx",
+    ):
+        found = hashlib.sha256((release.path / path).read_bytes()).hexdigest()
+        assert described[path]["hash"] == f"sha256:{found}"
+
+    index = (release.path / "portraits" / "index.html").read_text(encoding="utf-8")
+    offered = set(re.findall(r'href="\.\./([^"]+)"', index))
+    assert offered == {path for path in files if not path.startswith("portraits/")}
+
+    assert unchanged_release(*arguments, formats=FORMATS) == replace(release, published=False)
+    assert unchanged_release(*arguments) is None, "fewer formats make another release"
+    assert publish_release(made.layers, made.checks, *arguments).id != release.id

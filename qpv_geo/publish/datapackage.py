@@ -19,6 +19,7 @@ from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import Territory
 
 DESCRIPTOR = "datapackage.json"
+# Neither "parquet" nor "xlsx": frictionless would read sheets as tables, and check no bytes of Parquet.
 _KINDS = {
     ".csv": ("csv", "text/csv"),
     ".fgb": ("fgb", "application/flatgeobuf"),
@@ -26,9 +27,9 @@ _KINDS = {
     ".gpkg": ("gpkg", "application/geopackage+sqlite3"),
     ".html": ("html", "text/html"),
     ".json": ("json", "application/json"),
-    ".parquet": ("parquet", "application/vnd.apache.parquet"),
+    ".parquet": ("geoparquet", "application/vnd.apache.parquet"),
     ".qgz": ("qgz", "application/zip"),
-    ".xlsx": ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ".xlsx": ("workbook", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
 }
 _TYPES = {
     "text": "string",

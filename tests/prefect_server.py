@@ -138,10 +138,14 @@ class PrefectServer:
     def try_run(self, name: str, **parameters: object) -> httpx.Response:
         """Ask for a run of a deployment and return the answer."""
         deployment = self.deployment(name)
-        return self._client.post(
-            f"/deployments/{deployment['id']}/create_flow_run",
-            json={"parameters": deployment["parameters"] | parameters},
-        )
+        wanted = {"parameters": deployment["parameters"] | parameters}
+
+        def ask() -> httpx.Response | None:
+            answer = self._client.post(f"/deployments/{deployment['id']}/create_flow_run", json=wanted)
+            # So it answers while its database is busy, as it is when it has just started.
+            return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+        return wait_for("the server has time for a run", ask)
 
     def run(self, name: str, **parameters: object) -> str:
         """Ask for a run of a deployment and return its id."""

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.config import JsonDict
 
+from qpv_geo.publish.formats import Format
 from qpv_geo.territory import territory_names
 
 
@@ -72,6 +73,15 @@ DataFolder = Annotated[
         json_schema_extra=_shown(
             "Dossier des données",
             "Dossier qui contient raw/ et out/, là où le flow s'exécute. Vide : QPV_GEO_DATA, sinon data/.",
+        )
+    ),
+]
+Formats = Annotated[
+    tuple[Format, ...],
+    Field(
+        json_schema_extra=_shown(
+            "Autres formats",
+            "En plus du GeoPackage, du GeoJSON, du CSV et des pages : FlatGeobuf, GeoParquet, classeur XLSX.",
         )
     ),
 ]

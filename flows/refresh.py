@@ -14,10 +14,11 @@ from flows.hooks import sweep_leftovers, tell_crash, tell_failure
 from flows.job import Job
 from flows.logs import explain_failures
 from flows.notifications import tell_fallbacks
-from flows.parameters import DataFolder, Force, Mirror, Offline, RequireLive, TerritoryName
+from flows.parameters import DataFolder, Force, Formats, Mirror, Offline, RequireLive, TerritoryName
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.ingest.tables import read_tables
 from qpv_geo.lock import territory_lock
+from qpv_geo.publish.formats import chosen_formats
 from qpv_geo.publish.release import Release, publish_release, unchanged_release
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy, accept
@@ -40,6 +41,7 @@ def refresh(
     mirror: Mirror = None,
     require_live: RequireLive = False,
     data: DataFolder = None,
+    formats: Formats = (),
     force: Force = False,
 ) -> dict[str, Any]:
     """Refresh the release of a territory.
@@ -56,6 +58,8 @@ def refresh(
         Fail rather than fall back to an older copy of a source.
     data
         Folder that holds ``raw/`` and ``out/``.
+    formats
+        Formats to write beyond GeoPackage, GeoJSON and CSV.
     force
         Publish again even if nothing changed.
 
@@ -69,6 +73,7 @@ def refresh(
         territory=load_territory(territory),
         settings=Settings(data_dir=Path(data) if data else default_data_dir()),
         policy=Policy(offline=offline, mirror=mirror, require_live=require_live),
+        formats=chosen_formats(formats),
         force=force,
     )
     outcome = run(job, fetch_as_tasks)
@@ -109,12 +114,14 @@ def run(job: Job, fetch_all: Callable[[Job], Raws] = fetch_in_threads) -> Outcom
         raws = fetch_all(job)
         inputs = (raws, job.territory, job.catalogue, job.registry)
 
-        release = None if job.force else unchanged_release(*inputs, job.settings)
+        release = None if job.force else unchanged_release(*inputs, job.settings, formats=job.formats)
         if release is None:
             tables = read_tables(*inputs, job.settings)
             layers, found = build_layers(tables, job.territory, job.registry)
             checks = (*tables.checks, *found)
-            release = publish_release(layers, checks, *inputs, job.settings, force=job.force)
+            release = publish_release(
+                layers, checks, *inputs, job.settings, formats=job.formats, force=job.force
+            )
 
         # Only now: a file that breaks a contract never becomes the last good copy.
         accept((raw for raw in raws.values() if raw), job.settings)

@@ -84,11 +84,20 @@ def refresh(
         bool, typer.Option("--require-live", help="Fail rather than fall back to a copy.")
     ] = False,
     data: DataDir = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST", help="Formats beyond GeoPackage, GeoJSON and CSV: fgb, geoparquet, xlsx."
+        ),
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Publish even if nothing changed.")] = False,
 ) -> None:
     """Fetch, check, join, verify and publish."""
+    from qpv_geo.publish.formats import chosen_formats  # noqa: PLC0415 - geopandas takes a second
+
     # Wrong usage is told at once, before Prefect starts.
     load_territory(territory)
+    further = chosen_formats(name.strip() for name in formats.split(",") if name.strip())
     Policy(offline=offline, mirror=mirror, require_live=require_live)
     terminal = sys.stdout.isatty()
     if terminal:
@@ -106,6 +115,7 @@ def refresh(
             mirror=mirror,
             require_live=require_live,
             data=str(data) if data else None,
+            formats=further,
             force=force,
         )
     for part in summary_tables(outcome):

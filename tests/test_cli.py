@@ -75,10 +75,11 @@ def test_a_held_lock_ends_with_code_6(tmp_path: Path) -> None:
         (("refresh", "--territory", "atlantide", "--offline"), "no territory 'atlantide'"),
         (("refresh", "--offline", "--require-live"), "--require-live"),
         (("refresh", "--mirror", "nulle-part"), "nulle-part"),
+        (("refresh", "--offline", "--formats", "xlsx,shp"), "unknown formats: shp"),
         (("refresh", "--unknown"), "--unknown"),
         (("releases", "verify", "1900-01-01-0000000000"), "1900-01-01-0000000000"),
     ],
-    ids=["territory", "contradiction", "mirror", "option", "release"],
+    ids=["territory", "contradiction", "mirror", "formats", "option", "release"],
 )
 def test_wrong_usage_ends_with_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     done = qpv_geo(*arguments, "--data", tmp_path)

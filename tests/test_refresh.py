@@ -91,6 +91,17 @@ def test_unchanged_inputs_publish_nothing(settings: Settings, besancon: Territor
     assert again.path == first.path
 
 
+def test_further_formats_make_another_release(settings: Settings, besancon: Territory) -> None:
+    first = run(Job(besancon, settings, OFFLINE)).release
+    more = run(Job(besancon, settings, OFFLINE, formats=("fgb", "xlsx"))).release
+    assert more.published
+    assert more.id != first.id
+    added = {path.name for path in more.path.rglob("*")} - {path.name for path in first.path.rglob("*")}
+    assert {"flatgeobuf", "qpv.fgb", "qpv_besancon.xlsx"} <= added
+    assert verify_release(more.path) == []
+    assert not run(Job(besancon, settings, OFFLINE, formats=("fgb", "xlsx"))).release.published
+
+
 def test_a_damaged_release_is_made_again(settings: Settings, besancon: Territory) -> None:
     first = run(Job(besancon, settings, OFFLINE)).release
     intact = digests(first.path)

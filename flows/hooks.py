@@ -29,15 +29,15 @@ def tell_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> No
 
 
 def sweep_leftovers(
-    flow: Flow[..., Any],  # noqa: ARG001 - Prefect gives it by name
+    flow: Flow[..., Any],
     flow_run: FlowRun,
-    state: State[Any],  # noqa: ARG001
+    state: State[Any],  # noqa: ARG001 - Prefect gives it by name
 ) -> None:
     """Remove what an interrupted run was writing; while another run is at work, that one does it."""
-    chosen = flow_run.parameters.get("data")
+    chosen = _parameter("data", flow, flow_run)
     settings = Settings(data_dir=Path(chosen) if chosen else default_data_dir())
     try:
-        folder = settings.out_dir / load_territory(flow_run.parameters.get("territory", "besancon")).id
+        folder = settings.out_dir / load_territory(f"{_parameter('territory', flow, flow_run)}").id
         if folder.is_dir():
             with territory_lock(folder):
                 sweep(folder)
@@ -47,12 +47,20 @@ def sweep_leftovers(
         _LOGGER.warning("%s: not swept: %s", settings.out_dir, error)
 
 
+def _parameter(name: str, flow: Flow[..., Any], run: FlowRun) -> str | None:
+    """Return a parameter of a run; what was left to its default is not among those that Prefect remembers."""
+    default = flow.parameters.properties.get(name, {}).get("default")
+    value: str | None = run.parameters.get(name, default)
+    return value
+
+
 def _tell(what: str, flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
     # A run that another one started ends with it: one message is enough.
     if run.parent_task_run_id is not None:
         return
-    territory = run.parameters.get("territory", "")
+    territory = Path(_parameter("territory", flow, run) or "").stem
     lines = [state.message or "", "", "La dernière version publiée est intacte.", f"Exécution : {run.name}"]
     if url := url_for(run):
         lines.append(url)
-    notify(f"qpv-geo, {territory} : {what} ({flow.name})", "\n".join(lines))
+    about = f"qpv-geo, {territory}" if territory else "qpv-geo"
+    notify(f"{about} : {what} ({flow.name})", "\n".join(lines))

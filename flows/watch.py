@@ -11,9 +11,10 @@ from prefect.artifacts import create_table_artifact
 from flows.hooks import tell_crash, tell_failure
 from flows.job import Job
 from flows.logs import explain_failures
-from flows.parameters import DataFolder, MirrorAddress, TerritoryName
+from flows.parameters import DataFolder, Formats, MirrorAddress, TerritoryName
 from flows.refresh import refresh
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
+from qpv_geo.publish.formats import chosen_formats
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy, has_changed
 from qpv_geo.sources.plan import Wanted, first_choices, second_choices
@@ -22,7 +23,11 @@ from qpv_geo.territory import load_territory
 
 @flow(name="watch", on_failure=[tell_failure], on_crashed=[tell_crash])
 def watch(
-    *, territory: TerritoryName = "besancon", mirror: MirrorAddress = None, data: DataFolder = None
+    *,
+    territory: TerritoryName = "besancon",
+    mirror: MirrorAddress = None,
+    data: DataFolder = None,
+    formats: Formats = (),
 ) -> dict[str, Any]:
     """Ask each source whether it has changed since the last accepted copy; refresh if one has.
 
@@ -34,6 +39,8 @@ def watch(
         Address of a mirror, in place of the official sites.
     data
         Folder that holds ``raw/`` and ``out/``.
+    formats
+        As `refresh`.
 
     Returns
     -------
@@ -52,6 +59,7 @@ def watch(
         territory=load_territory(territory),
         settings=Settings(data_dir=Path(data) if data else default_data_dir()),
         policy=Policy(mirror=mirror),
+        formats=chosen_formats(formats),
     )
     answers = ask_sources(job)
     for answer in answers:
@@ -64,7 +72,8 @@ def watch(
     changed = [answer.key for answer in answers if answer.state == "changée"]
     if not changed:
         return {"changed": [], "refresh": None}
-    return {"changed": changed, "refresh": refresh(territory=territory, mirror=mirror, data=data)}
+    summary = refresh(territory=territory, mirror=mirror, data=data, formats=formats)
+    return {"changed": changed, "refresh": summary}
 
 
 @dataclass(frozen=True)

@@ -105,9 +105,14 @@ def test_a_failure_is_told_with_its_reason(webhook: Webhook) -> None:
     assert message["path"] == f"/{HIDDEN}"
 
 
+def test_a_territory_of_one_s_own_is_told_by_its_name(webhook: Webhook, tmp_path: Path) -> None:
+    assert failing(territory=str(tmp_path / "mon-epci.toml"), return_state=True).is_failed()
+    assert webhook.messages[0]["subject"] == "qpv-geo, mon-epci : échec (essai)"
+
+
 def test_a_failure_within_another_run_is_told_once(webhook: Webhook) -> None:
     assert around(return_state=True).is_failed()
-    assert [message["subject"] for message in webhook.messages] == ["qpv-geo,  : échec (dehors)"]
+    assert [message["subject"] for message in webhook.messages] == ["qpv-geo : échec (dehors)"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
-"""A territory: the EPCI that a release is about, read from a TOML file into a frozen, validated model."""
+"""A territory: what a release is about, read from a TOML file into a frozen, validated model.
 
+Most are an EPCI; a commune, a department and the whole of France are territories as well.
+"""
+
+import difflib
 import re
 import tomllib
 from datetime import date
@@ -18,7 +22,10 @@ from pydantic import (
 )
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.zones import department_of
 
+_WGS84 = 4326
+_COMMUNE = r"^\d[\dAB]\d{3}$"
 _SHIPPED = Path(__file__).with_name("territories")
 
 
@@ -87,12 +94,15 @@ class Bands(_Frozen):
         QPV of the territory that are in the NPNRU.
     decoupe_epci
         Whether bands stop at the EPCI's limit.
+    publiees
+        Whether they are drawn at all: exact bands around all QPV of France cost a minute.
     """
 
     distance_m: float = Field(default=300.0, gt=0)
     distance_npnru_m: float = Field(default=500.0, gt=0)
     npnru: tuple[str, ...] = ()
     decoupe_epci: bool = False
+    publiees: bool = True
 
 
 class ContourFile(_Frozen):
@@ -157,19 +167,51 @@ class LocalDistrict(_Frozen):
         return value
 
 
+# The models of a territory file's tables, by their keys.
+_MODELS: dict[str, type[BaseModel]] = {
+    "expected": Expected,
+    "contrat": Contract,
+    "qpv": ContractQpv,
+    "quartiers_fragiles": FragileDistrict,
+    "objectifs": Objective,
+    "contact": Contact,
+    "bandes": Bands,
+    "quartiers": LocalDistrict,
+    "quartiers_fichier": ContourFile,
+    "quartiers_fragiles_fichier": ContourFile,
+}
+
+Kind = Literal["epci", "commune", "departement", "france"]
+
+# What each kind of territory is known by.
+_CODES: dict[Kind, tuple[str, ...]] = {
+    "epci": ("epci", "departement", "region"),
+    "commune": ("commune", "departement"),
+    "departement": ("departement",),
+    "france": (),
+}
+
+
 class Territory(_Frozen):
-    """The EPCI that a release is about.
+    """What a release is about.
 
     Attributes
     ----------
     id
         Names the folder and the files of its releases.
+    genre
+        An EPCI, a commune, a department or France.
     epci
-        SIREN of the EPCI (9 digits, kept as text).
+        SIREN of the EPCI (9 digits, kept as text); of a commune, that of its EPCI if it has one.
+    commune, departement, region
+        INSEE codes, where the territory is or is in one; of an EPCI in several, that of most of its communes.
+    communes
+        INSEE codes of its communes. Without them, those whose contour declares the EPCI (or the department).
     communes_principales
         Communes for which files exist by commune (IRIS).
     epsg
-        Projected CRS of the release, in metres.
+        Projected CRS of the release, in metres. France lies in several: this is the one of metropolitan
+        France, each overseas territory is measured in its own, and layers are published in `published_epsg`.
     sliver_share, sliver_area
         A QPV belongs to a commune when their overlap is more than this share of the QPV and more than this
         area (square metres); a smaller overlap comes from contours that do not quite match.
@@ -187,9 +229,12 @@ class Territory(_Frozen):
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     nom: str
-    epci: str = Field(pattern=r"^\d{9}$")
-    departement: str = Field(pattern=r"^(\d{2}|2[AB]|9[78]\d)$")
-    region: str = Field(pattern=r"^\d{2}$")
+    genre: Kind = "epci"
+    epci: str | None = Field(default=None, pattern=r"^\d{9}$")
+    commune: str | None = Field(default=None, pattern=_COMMUNE)
+    departement: str | None = Field(default=None, pattern=r"^(\d{2}|2[AB]|9[78]\d)$")
+    region: str | None = Field(default=None, pattern=r"^\d{2}$")
+    communes: tuple[str, ...] = ()
     communes_principales: tuple[str, ...] = ()
     epsg: Literal[2154, 2972, 2975, 3163, 3297, 4467, 4471, 5490] = 2154
     sliver_share: float = Field(default=0.02, ge=0, lt=0.5)
@@ -204,6 +249,29 @@ class Territory(_Frozen):
     quartiers_fragiles_fichier: ContourFile | None = None
 
     _folder: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="after")
+    def _has_its_codes(self) -> Self:
+        needed = _CODES[self.genre]
+        if lacking := [name for name in needed if getattr(self, name) is None]:
+            raise ValueError(f"a territory of 'genre' {self.genre!r} needs {', '.join(map(repr, lacking))}")
+        if self.genre == "france" and (self.epci or self.commune or self.departement or self.region):
+            raise ValueError("France as a whole has no 'epci', 'commune', 'departement' nor 'region'")
+        return self
+
+    @model_validator(mode="after")
+    def _communes_are_consistent(self) -> Self:
+        listed = self.communes
+        if bad := [code for code in listed if not re.fullmatch(_COMMUNE, code)]:
+            raise ValueError(f"'communes': not INSEE codes of communes: {', '.join(bad)}")
+        if twice := sorted({code for code in listed if listed.count(code) > 1}):
+            raise ValueError(f"'communes' names a commune twice: {', '.join(twice)}")
+        if listed and (strangers := sorted(set(self.communes_principales) - set(listed))):
+            raise ValueError(f"'communes_principales' are not all in 'communes': {', '.join(strangers)}")
+        expected = self.expected.communes
+        if listed and expected is not None and expected != len(listed):
+            raise ValueError(f"'communes' lists {len(listed)} communes, 'expected.communes' says {expected}")
+        return self
 
     @model_validator(mode="after")
     def _districts_are_apart(self) -> Self:
@@ -230,6 +298,53 @@ class Territory(_Frozen):
         """Remember the folder that relative paths start from, out of what is compared or dumped."""
         self._folder = (context or {}).get("folder", Path())
 
+    @property
+    def code(self) -> str:
+        """Code of the territory as a zone: SIREN, INSEE code, or ``france``."""
+        codes = {"epci": self.epci, "commune": self.commune, "departement": self.departement}
+        return codes.get(self.genre) or self.genre
+
+    @property
+    def published_epsg(self) -> int:
+        """CRS of the published layers: no projected CRS serves metropolitan France and overseas alike."""
+        return _WGS84 if self.genre == "france" else self.epsg
+
+    def has_commune(self, insee_com: str, siren_epci: str | None, insee_dep: str | None) -> bool:
+        """Tell whether a commune, by what its contour declares, is one of the territory's."""
+        match self.genre:
+            case "epci":
+                return siren_epci == self.epci
+            case "commune":
+                return insee_com == self.commune
+            case "departement":
+                return insee_dep == self.departement
+            case "france":
+                return True
+
+    def is_declared(self, code_qp: str, insee_com: str | None, siren_epci: str | None) -> bool:
+        """Tell whether a QPV declares that it is in the territory.
+
+        A QPV of an EPCI declares its SIREN; around Paris it declares that of an *établissement public
+        territorial*, in Mayotte none, and then its communes tell.
+
+        Parameters
+        ----------
+        code_qp
+            Its code, which holds the department.
+        insee_com, siren_epci
+            What it declares: one code, or several with commas between.
+        """
+        communes = set(codes_of(insee_com))
+        match self.genre:
+            case "epci":
+                return self.epci in codes_of(siren_epci) or not communes.isdisjoint(self.communes)
+            case "commune":
+                return self.commune in communes
+            case "departement":
+                return department_of(code_qp) == self.departement
+            case "france":
+                return True
+
     def file(self, key: str) -> ContourFile | None:
         """Return the contour file that an entry of the territory declares, None without it."""
         declared = {
@@ -241,6 +356,13 @@ class Territory(_Frozen):
     def locate(self, file: ContourFile) -> Path:
         """Return the path of a contour file: relative ones start from the folder of the territory's file."""
         return self._folder / file.chemin
+
+
+def codes_of(declared: object) -> list[str]:
+    """Split a declared list of codes (``"02571, 02691"``); nothing declared gives an empty list."""
+    if not isinstance(declared, str):
+        return []
+    return [code.strip() for code in declared.split(",") if code.strip()]
 
 
 def territory_names() -> list[str]:
@@ -265,5 +387,33 @@ def load_territory(name_or_path: str) -> Territory:
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
         return Territory.model_validate(entries, context={"folder": path.parent})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: the territory is not valid: {error}") from error
+    except ValidationError as error:
+        raise ConfigurationError(f"{path}: the territory is not valid: {_explained(error)}") from error
+
+
+def _explained(error: ValidationError) -> str:
+    """Say what is wrong with each key, one line per key; an unknown one with those that it may stand for."""
+    lines = []
+    for problem in error.errors():
+        place = ".".join(map(str, problem["loc"]))
+        if problem["type"] == "extra_forbidden":
+            known = _known_keys(problem["loc"][:-1])
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+            lines.append(f"unknown key '{place}'; {hint}")
+        elif place:
+            lines.append(f"'{place}': {problem['msg'].removeprefix('Value error, ')}")
+        else:
+            lines.append(problem["msg"].removeprefix("Value error, "))
+    return "\n- ".join(["", *lines])
+
+
+def _known_keys(place: tuple[str | int, ...]) -> list[str]:
+    """Return the keys that a table of a territory file may have."""
+    model: type[BaseModel] = Territory
+    for name in place:
+        if isinstance(name, str):
+            model = _MODELS[name]
+    return list(model.model_fields)

@@ -73,7 +73,7 @@ def test_what_a_release_needs_is_required_and_shipped(
     catalogue: Catalogue, besancon: Territory, snapshot: Path
 ) -> None:
     required = {source.id for source in catalogue.used() if source.required}
-    assert required == {"qpv_2024", "insee_population", "insee_filosofi", "communes_epci"}
+    assert required == {"qpv_2024", "insee_population", "insee_filosofi"}
     for source_id in required:
         paths = mirror_paths(catalogue[source_id], besancon)
         assert any((snapshot / path).exists() for path in paths), source_id

@@ -28,7 +28,7 @@ def test_the_shipped_communes(settings: Settings) -> None:
     assert besancon["insee_reg"] == "27"
     # 65 km², published; the shipped contour is generalised.
     assert besancon.geometry.area == pytest.approx(65.05e6, rel=0.02)
-    assert [(c.code, c.outcome, c.found) for c in report_communes(communes, "communes_epci")] == [
+    assert [(c.code, c.outcome, c.found) for c in report_communes([communes], "communes_epci")] == [
         ("lecture_du_fichier", "conforme", "67 communes"),
         ("contours_repares", "conforme", "0"),
     ]

@@ -4,9 +4,9 @@ import geopandas as gpd
 import pytest
 from shapely.geometry import MultiPolygon, box
 
-from qpv_geo.analysis.selection import codes_of, compare_communes, computed_lists, cut_by_communes, select
+from qpv_geo.analysis.selection import compare_communes, computed_lists, cut_by_communes, select
 from qpv_geo.errors import ContractError
-from qpv_geo.territory import Expected, Territory
+from qpv_geo.territory import Expected, Territory, codes_of
 
 EPCI = "242500361"
 

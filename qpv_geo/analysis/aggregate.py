@@ -25,7 +25,9 @@ _VALUED = (_OK, ESTIMATE)
 _REASONS = ("secret", "non_significatif", _ABSENT, NOT_COMPUTABLE)
 
 # Kinds of zones whose values are computed here and stand in no producer's file.
-COMPUTED_ZONES = frozenset({"qpv_epci", "quartier", "quartier_fragile"})
+COMPUTED_ZONES = frozenset(
+    {"qpv_epci", "qpv_commune", "qpv_departement", "qpv_france", "quartier", "quartier_fragile"}
+)
 _ORIGIN = ["source", "fichier", "code_producteur", "geographie"]
 _COLUMNS = ["zone", "code", "indicateur", "millesime", "valeur", "statut", *_ORIGIN]
 

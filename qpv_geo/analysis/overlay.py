@@ -160,8 +160,8 @@ def cut_by_zones(polygons: gpd.GeoDataFrame, zones: gpd.GeoDataFrame, suffix: st
     if polygons.crs != zones.crs or not polygons.crs.is_projected:
         raise ValueError(f"overlay needs one projected CRS, got {polygons.crs} and {zones.crs}")
     pieces = overlay(polygons.geometry.to_numpy(), zones.geometry.to_numpy())
-    outside = pieces.zone < 0
-    zone_area = np.where(outside, np.nan, zones.area.to_numpy()[pieces.zone])
+    # What lies outside every zone, -1, is a share of nothing.
+    zone_area = np.append(zones.area.to_numpy(), np.nan)[pieces.zone]
     frame = gpd.GeoDataFrame(
         {
             "polygon": pieces.polygon,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import geopandas as gpd
 import pandas as pd
+import shapely
 
 from qpv_geo.analysis.bands import qpv_bands
 from qpv_geo.analysis.districts import district_statistics, local_districts
@@ -67,7 +68,9 @@ def add_perimeters(
         As the functions for each layer do.
     """
     result = Perimeters()
-    result.layers["bande_300m"] = qpv_bands(qpv, territory.bandes, epci.geometry.iloc[0])
+    if territory.bandes.publiees:
+        limit = epci.geometry.union_all() if territory.bandes.decoupe_epci else shapely.MultiPolygon()
+        result.layers["bande_300m"] = qpv_bands(qpv, territory.bandes, limit)
     _add_2015(result, tables, qpv, territory)
     _add_districts(result, tables, qpv, territory, registry)
     _add_facilities(result, tables, qpv, territory)

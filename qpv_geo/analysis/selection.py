@@ -1,22 +1,16 @@
 """Which QPV belong to a territory, and where the declared communes differ from the computed ones."""
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 
 from qpv_geo.analysis.overlay import cut_by_zones, is_member
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
-from qpv_geo.territory import Territory
+from qpv_geo.territory import Territory, codes_of
 
 # A QPV that nobody declares in the territory but that mostly lies there belongs to it.
 _MOSTLY_INSIDE = 50.0
-
-
-def codes_of(declared: object) -> list[str]:
-    """Split a declared list of codes (``"02571, 02691"``); nothing declared gives an empty list."""
-    if not isinstance(declared, str):
-        return []
-    return [code.strip() for code in declared.split(",") if code.strip()]
 
 
 def cut_by_communes(
@@ -37,10 +31,8 @@ def cut_by_communes(
         One row per piece: the columns of layer ``qpv_commune``, and ``siren_epci`` of the commune.
     """
     pieces = cut_by_zones(qpv, communes, "commune")
-    inside = pieces["zone"] >= 0
     for column in ("insee_com", "nom_com", "siren_epci"):
-        pieces[column] = communes[column].to_numpy()[pieces["zone"]]
-        pieces.loc[~inside, column] = None
+        pieces[column] = np.array([*communes[column], None], dtype=object)[pieces["zone"]]
     pieces["code_qp"] = qpv["code_qp"].to_numpy()[pieces["polygon"]]
     pieces["lib_qp"] = qpv["lib_qp"].to_numpy()[pieces["polygon"]]
     pieces["membre"] = is_member(pieces, territory.sliver_share, territory.sliver_area)
@@ -55,7 +47,7 @@ def cut_by_communes(
 def select(
     qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory
 ) -> tuple[gpd.GeoDataFrame, list[Check]]:
-    """Keep the QPV of a territory: those that declare its EPCI, and those that mostly lie in its communes.
+    """Keep the QPV of a territory: those that declare it, or declare nothing but mostly lie there.
 
     Parameters
     ----------
@@ -64,14 +56,14 @@ def select(
     pieces
         As `cut_by_communes` returns them for these QPV and the territory's communes.
     territory
-        The EPCI.
+        What it is, and how many QPV it has.
 
     Returns
     -------
     qpv : GeoDataFrame
         Sorted by ``code_qp``.
     checks : list of Check
-        QPV whose declared EPCI and contour disagree.
+        QPV whose declaration and contour disagree.
 
     Raises
     ------
@@ -80,14 +72,15 @@ def select(
     """
     share = pieces[pieces["membre"]].groupby("code_qp")["part_qpv"].sum()
     computed = qpv["code_qp"].map(share).fillna(0.0)
-    declared = qpv["siren_epci"].map(lambda codes: territory.epci in codes_of(codes)).astype(bool)
-    chosen = declared | (computed > _MOSTLY_INSIDE)
+    declared = declares(qpv, territory)
+    silent = qpv["siren_epci"].isna() & qpv["insee_com"].isna()
+    chosen = declared | (silent & (computed > _MOSTLY_INSIDE))
     selected = qpv[chosen].sort_values("code_qp", ignore_index=True)
     if len(selected) != territory.expected.qpv:
         found = ", ".join(selected["code_qp"]) or "none"
         raise ContractError(
             f"territory {territory.id!r}: expected {territory.expected.qpv} QPV in {territory.nom} "
-            f"({territory.epci}), found {len(selected)}: {found}. If the official list has changed, "
+            f"({territory.code}), found {len(selected)}: {found}. If the official list has changed, "
             f"change 'expected.qpv' in the territory file; if not, the contours are not complete"
         )
     checks = [
@@ -100,7 +93,8 @@ def select(
             f"{len(selected)} QPV dans {territory.nom}, comme attendu.",
         )
     ]
-    doubtful = qpv.assign(part=computed)[declared ^ (computed > 0)]
+    # Overseas collectivities have no contours of communes at all, and France no outside.
+    doubtful = qpv.assign(part=computed)[(declared ^ (computed > 0)) & (territory.genre != "france")]
     checks += [
         Check(
             "epci_declare_ou_calcule",
@@ -113,6 +107,13 @@ def select(
         for row in doubtful.itertuples()
     ]
     return selected, checks
+
+
+def declares(qpv: pd.DataFrame, territory: Territory) -> pd.Series:
+    """Tell which QPV declare that they are in a territory (``code_qp``, ``insee_com``, ``siren_epci``)."""
+    columns = (qpv[name] for name in ("code_qp", "insee_com", "siren_epci"))
+    declared = [territory.is_declared(*row) for row in zip(*columns, strict=True)]
+    return pd.Series(declared, index=qpv.index, dtype=bool)
 
 
 def compare_communes(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory) -> list[Check]:

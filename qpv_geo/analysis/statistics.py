@@ -62,7 +62,9 @@ def join_by_code(
     return statistics.sort_values(STATISTICS_KEY, ignore_index=True), checks
 
 
-def comparison_zones(values: pd.DataFrame, communes: Iterable[str], territory: Territory) -> pd.DataFrame:
+def comparison_zones(
+    values: pd.DataFrame, communes: Iterable[str], territory: Territory, epci: Iterable[str] = ()
+) -> pd.DataFrame:
     """Keep the producers' own rows for what the territory's QPV are compared with.
 
     Parameters
@@ -73,15 +75,20 @@ def comparison_zones(values: pd.DataFrame, communes: Iterable[str], territory: T
         The territory's (``insee_com``).
     territory
         Its EPCI, department and region.
+    epci
+        The EPCI that it holds communes of, if it is none itself.
 
     Returns
     -------
     DataFrame
-        Rows of the territory's communes, EPCI, department and region, and of all QPV of metropolitan France.
+        Rows of the territory's communes, EPCI, department and region, and of all QPV of metropolitan France;
+        of France, those of every such zone.
     """
-    codes = {
+    if territory.genre == "france":
+        return values[values["zone"].isin(["commune", "epci", "departement", "region", "ensemble_qpv"])]
+    codes: dict[str, set[str | None]] = {
         "commune": set(communes),
-        "epci": {territory.epci},
+        "epci": {territory.epci} if territory.epci else set(epci),
         "departement": {territory.departement},
         "region": {territory.region},
         "ensemble_qpv": {ALL_QPV},
@@ -95,7 +102,7 @@ def comparison_zones(values: pd.DataFrame, communes: Iterable[str], territory: T
 def together(
     statistics: pd.DataFrame, selected: Iterable[str], registry: Registry, territory: Territory
 ) -> pd.DataFrame:
-    """Return the statistics of the territory's QPV taken together, zone ``qpv_epci``.
+    """Return the statistics of the territory's QPV taken together, zone ``qpv_epci`` (``qpv_france``, …).
 
     Sums of what may be added up, sums over sums for ratios; medians and rates without their terms have none.
 
@@ -108,10 +115,10 @@ def together(
     registry
         How each indicator is computed.
     territory
-        Its EPCI is the code of the zone.
+        Its code is that of the zone.
     """
-    members = {territory.epci: sorted(selected)}
-    return aggregate(statistics, members, rules_of(registry), "qpv_epci")
+    members = {territory.code: sorted(selected)}
+    return aggregate(statistics, members, rules_of(registry), f"qpv_{territory.genre}")
 
 
 def rules_of(registry: Registry) -> dict[str, Rule]:

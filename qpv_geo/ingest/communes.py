@@ -1,5 +1,7 @@
 """Contours of the communes, of one EPCI or of France."""
 
+from collections.abc import Iterable, Sequence
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -52,6 +54,31 @@ def read_communes(raw: RawFile, settings: Settings, epsg: int) -> gpd.GeoDataFra
     ContractError
         If columns, codes, populations, CRS or geometries are not as declared; the message says it all.
     """
+    return read_communes_by_epsg(raw, settings, (epsg,))[epsg]
+
+
+def read_communes_by_epsg(
+    raw: RawFile, settings: Settings, epsgs: Iterable[int] | None = None
+) -> dict[int, gpd.GeoDataFrame]:
+    """Read communes once, in each of several projected CRS.
+
+    Parameters
+    ----------
+    raw, settings
+        As `read_communes`.
+    epsgs
+        The CRS that are asked for; None for those of all the parts of France that the file covers.
+
+    Returns
+    -------
+    dict
+        By CRS, the communes of the parts of France that it serves, as `read_communes` returns them.
+
+    Raises
+    ------
+    SourceContentError, ContractError
+        As `read_communes`.
+    """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)
     table = layer.official_columns(problems).rename(columns=_NAMES)
@@ -59,20 +86,26 @@ def read_communes(raw: RawFile, settings: Settings, epsg: int) -> gpd.GeoDataFra
     population, readable = _numbers(table["population"], where, problems)
     validate(table.assign(population=population), _SCHEMA, problems, where, as_published=table)
     table["population"] = population.where(readable).astype("Int64")
-    zones = [zone_of(code or "") for code in table["insee_com"]]
+    zones = np.array([zone_of(code or "") for code in table["insee_com"]], dtype=object)
+    served = np.array([zone.epsg for zone in zones], dtype=np.int64)
     drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
-    communes = draw(drawn, zones, epsg, where, problems)
+    by_epsg = {}
+    for epsg in sorted(set(served.tolist())) if epsgs is None else epsgs:
+        # Every contour of the file is checked, whichever are asked for.
+        rows = served == epsg if epsgs is None else np.ones(len(served), dtype=bool)
+        by_epsg[epsg] = draw(drawn[rows], zones[rows].tolist(), epsg, where[rows], problems)
     problems.raise_if_any()
-    communes.attrs["remarques"] = layer.remarks
-    return communes
+    for communes in by_epsg.values():
+        communes.attrs["remarques"] = layer.remarks
+    return by_epsg
 
 
-def report_communes(communes: gpd.GeoDataFrame, source_id: str) -> tuple[Check, ...]:
-    """Return the controls that `read_communes` made."""
-    found = f"{len(communes)} communes"
+def report_communes(layers: Sequence[gpd.GeoDataFrame], source_id: str) -> tuple[Check, ...]:
+    """Return the controls that `read_communes` made, of one layer or of one per CRS."""
+    found = f"{sum(map(len, layers))} communes"
     return (
-        report_reading(communes.attrs["remarques"], found, source_id),
-        report_repairs([communes], "insee_com", source_id),
+        report_reading(layers[0].attrs["remarques"], found, source_id),
+        report_repairs(layers, "insee_com", source_id),
     )
 
 

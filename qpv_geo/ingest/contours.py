@@ -150,7 +150,10 @@ def _check_counts(
     """
     table = table[readable]
     departments = table["code_qp"].map(department_of)
-    declared = table["siren_epci"].fillna("").str.contains(rf"\b{territory.epci}\b")
+    columns = (table[name] for name in ("code_qp", "insee_com", "siren_epci"))
+    declared = pd.Series(
+        [territory.is_declared(*row) for row in zip(*columns, strict=True)], index=table.index, dtype=bool
+    )
     metropolitan = departments.map(zone_of) == METROPOLE
     territory_file = "'expected' in the territory file"
     counts = (

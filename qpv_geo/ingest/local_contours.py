@@ -76,7 +76,7 @@ def read_local_contours(
     if crs is None or not _is_exact(crs, territory.epsg, problems):
         problems.raise_if_any()
     drawn = gpd.GeoDataFrame({"nom": names}, geometry=geometries, crs=crs).iloc[rows].to_crs(territory.epsg)
-    zones = [zone_of(territory.departement)] * len(rows)
+    zones = [zone_of(territory.departement or "")] * len(rows)
     placed = check_position(drawn.geometry.to_numpy(), territory.epsg, zones, where[rows], problems)
     contours = project(drawn[placed], territory.epsg, where[rows][placed], problems)
     problems.raise_if_any()

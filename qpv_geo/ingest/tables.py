@@ -1,7 +1,7 @@
 """All raw files of a run to the checked tables that the analysis joins."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
 
@@ -12,9 +12,8 @@ import pandas as pd
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError, SourceContentError, SourceUnavailableError
 from qpv_geo.ingest.cog import read_epci_members
-from qpv_geo.ingest.communes import read_communes, report_communes
+from qpv_geo.ingest.communes import report_communes
 from qpv_geo.ingest.contours import Contours, read_contours
-from qpv_geo.ingest.contracts import Problems, shown
 from qpv_geo.ingest.correspondence import read_correspondence
 from qpv_geo.ingest.facilities import Facilities, read_facilities
 from qpv_geo.ingest.iris import read_iris
@@ -22,6 +21,7 @@ from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.qpv_2015 import read_qpv_2015
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.statistics import Statistics, read_statistics
+from qpv_geo.ingest.territory_communes import TerritoryCommunes, read_territory_communes
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue, Source
 from qpv_geo.sources.plan import source_id_of
@@ -29,7 +29,7 @@ from qpv_geo.sources.raw import RawFile, way_out
 from qpv_geo.territory import Territory
 
 CONTOURS = "qpv_2024"
-COMMUNES = "communes_epci"
+COMMUNES = ("communes_epci", "communes_france")
 EPCI_MEMBERS = "cog_epci"
 CORRESPONDENCE = "correspondance_2024_2015"
 FACILITIES = "bpe"
@@ -52,6 +52,10 @@ class Tables:
         The QPV of the file.
     communes
         The territory's, in its CRS (see `read_communes`).
+    around
+        The other communes of the same EPCI, where the territory is no EPCI itself and holds parts of some.
+    overseas
+        Communes of the parts of France that have a CRS of their own, by CRS; of the territory France only.
     statistics
         Rows of all sources, columns of `Statistics.rows`, every zone of the files; of the IRIS, those of the
         territory's communes.
@@ -86,6 +90,8 @@ class Tables:
     facilities: Facilities | None = None
     district_contours: gpd.GeoDataFrame | None = None
     fragile_contours: gpd.GeoDataFrame | None = None
+    around: gpd.GeoDataFrame | None = None
+    overseas: Mapping[int, gpd.GeoDataFrame] = field(default_factory=dict)
 
     @property
     def iris_geography(self) -> date | None:
@@ -125,19 +131,22 @@ def read_tables(
     ContractError
         If a table breaks its contract.
     """
-    for source_id in (CONTOURS, COMMUNES):
-        if raws.get(source_id) is None:
-            raise SourceUnavailableError(f"source {source_id} is absent, and there is no release without it")
+    for choices in ((CONTOURS,), COMMUNES):
+        if all(raws.get(source_id) is None for source_id in choices):
+            named = " or ".join(choices)
+            raise SourceUnavailableError(f"source {named} is absent, and there is no release without it")
     reading = _Reading(raws)
+    communes_id = reading.first_of(COMMUNES)
     contours = reading.read(CONTOURS, lambda raw: read_contours(raw, territory, settings))
-    communes = reading.read(COMMUNES, lambda raw: _read_communes(raw, territory, settings))
+    found = reading.read(communes_id, lambda raw: read_territory_communes(raw, territory, settings))
+    communes = None if found is None else found.of_territory
     members = reading.read(EPCI_MEMBERS, lambda raw: read_epci_members(raw, settings))
-    parts = _read_statistics(reading, communes, catalogue, registry, settings)
+    parts = _read_statistics(reading, found, catalogue, registry, settings)
     qpv_2015 = reading.read_checked(
         reading.first_of(CONTOURS_2015), lambda raw: read_qpv_2015(raw, settings, territory.epsg)
     )
     correspondence = reading.read_checked(CORRESPONDENCE, lambda raw: read_correspondence(raw, settings))
-    iris = _read_iris(reading, territory, settings)
+    iris = _read_iris(reading, territory, found.codes if found else set(), settings)
     facilities = None
     if communes is not None:
         facilities = reading.read_checked(FACILITIES, lambda raw: read_facilities(raw, communes, settings))
@@ -145,16 +154,16 @@ def read_tables(
     reading.raise_together()
     # What is required was read, or its error was raised.
     assert contours is not None  # noqa: S101
-    assert communes is not None  # noqa: S101
+    assert found is not None  # noqa: S101
     statistics = _with_unique_names(
         pd.concat([part.rows for part in parts.values()], ignore_index=True), registry
     )
-    checks = [*contours.checks, *report_communes(communes, COMMUNES)]
+    checks = [*contours.checks, *report_communes(found.all, communes_id)]
     checks += [check for part in parts.values() for check in part.checks]
     checks += [*reading.checks, *_absent(raws, territory, catalogue)]
     return Tables(
         contours,
-        communes,
+        found.of_territory,
         statistics,
         members,
         _labels(statistics, parts),
@@ -165,6 +174,8 @@ def read_tables(
         facilities=facilities,
         district_contours=districts,
         fragile_contours=fragile,
+        around=found.around,
+        overseas=found.overseas,
     )
 
 
@@ -218,7 +229,7 @@ class _Reading:
 
 def _read_statistics(
     reading: _Reading,
-    communes: gpd.GeoDataFrame | None,
+    communes: TerritoryCommunes | None,
     catalogue: Catalogue,
     registry: Registry,
     settings: Settings,
@@ -226,7 +237,7 @@ def _read_statistics(
     sources = [source.id for source in catalogue.used() if registry.of_source(source.id)]
     if not any(reading.raws.get(source_id) for source_id in sources):
         raise SourceUnavailableError(f"no statistics: give one of {', '.join(sources)}")
-    codes = None if communes is None else set(communes["insee_com"])
+    codes = None if communes is None else communes.codes
     parts = {}
     for source_id in sources:
         part = reading.read(source_id, lambda raw: read_statistics(raw, registry, settings, codes))
@@ -235,19 +246,15 @@ def _read_statistics(
     return parts
 
 
-def _read_communes(raw: RawFile, territory: Territory, settings: Settings) -> gpd.GeoDataFrame:
-    communes = read_communes(raw, settings, territory.epsg)
-    _check_membership(communes, raw, territory)
-    return communes
-
-
-def _read_iris(reading: _Reading, territory: Territory, settings: Settings) -> gpd.GeoDataFrame | None:
+def _read_iris(
+    reading: _Reading, territory: Territory, codes: set[str], settings: Settings
+) -> gpd.GeoDataFrame | None:
     """Read the IRIS of the communes whose file was had, or those of all main communes in one file."""
     keys = [key for key in reading.raws if source_id_of(key) == IRIS]
     raws = {key: raw for key in keys if (raw := reading.raws[key])}
     communes = {key.partition("-")[2] for key in raws}
     if country := reading.raws.get(IRIS_FRANCE):
-        raws, communes = {IRIS_FRANCE: country}, set(territory.communes_principales)
+        raws, communes = {IRIS_FRANCE: country}, set(territory.communes_principales) or codes
     if not raws:
         return None
     source = next(iter(raws.values())).source
@@ -281,21 +288,6 @@ def _absent(
             reason = f"source remplacée par son second choix, {second.id}"
         message = f"{source.title} : {reason}."
         yield Check("source_absente", key, "non_verifiable", "", "", message)
-
-
-def _check_membership(communes: gpd.GeoDataFrame, raw: RawFile, territory: Territory) -> None:
-    """Raise for communes of another EPCI than the one that was asked for."""
-    problems = Problems(raw.label, raw.source)
-    strangers = communes[communes["siren_epci"] != territory.epci]
-    problems.add_rows(
-        f"{territory.epci} ({territory.nom}) for each commune",
-        strangers["insee_com"] + " " + strangers["nom_com"],
-        map(shown, strangers["siren_epci"]),
-        column="codeEpci",
-    )
-    if communes.empty:
-        problems.add(f"communes in EPSG:{territory.epsg}", "none")
-    problems.raise_if_any()
 
 
 def _with_unique_names(statistics: pd.DataFrame, registry: Registry) -> pd.DataFrame:

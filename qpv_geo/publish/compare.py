@@ -125,7 +125,7 @@ def _compare_raw(
     for readings in formats:
         differences += compare_qpv(readings, originals, territory)
         differences += compare_communes(readings, originals, territory)
-        differences += compare_measures(readings)
+        differences += compare_measures(readings, territory)
         differences += compare_statistics(readings, originals)
         differences += compare_computed(readings, registry)
         differences += compare_wide(readings["qpv"], figures, registry)

@@ -8,11 +8,13 @@ import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from qpv_geo.ingest.tables import COMMUNES
 from qpv_geo.publish.differences import Difference, row_names
 from qpv_geo.publish.geojson import DECIMALS
 from qpv_geo.publish.originals import Features, Originals, projector
 from qpv_geo.publish.readers import Reading
 from qpv_geo.territory import Territory
+from qpv_geo.zones import department_of, zone_of
 
 _WGS84 = 4326
 # How far a published vertex may be from the official one, reprojected: metres, and degrees in GeoJSON.
@@ -55,27 +57,36 @@ _COMMUNES = _Kind(
 def compare_qpv(
     readings: Mapping[str, Reading], originals: Originals, territory: Territory
 ) -> list[Difference]:
-    """Compare layer ``qpv`` with the official file; each QPV that declares the EPCI must be there."""
+    """Compare layer ``qpv`` with the official file; each QPV that declares the territory must be there."""
     features = originals.features("qpv_2024")
     declaring = {
         code
         for code, row in features.rows.items()
-        if territory.epci in [part.strip() for part in (row["siren_epci"] or "").split(",")]
+        if territory.is_declared(code, row["insee_com"], row["siren_epci"])
     }
-    return _compare(readings, _QPV, features, declaring, territory.epsg)
+    epsg = {code: zone_of(department_of(code)).epsg for code in features.rows}
+    return _compare(readings, _QPV, features, declaring, epsg)
 
 
 def compare_communes(
     readings: Mapping[str, Reading], originals: Originals, territory: Territory
 ) -> list[Difference]:
-    """Compare layer ``communes`` with the official file; each commune of the EPCI must be there."""
-    features = originals.features("communes_epci")
-    members = {code for code, row in features.rows.items() if row["codeEpci"] == territory.epci}
-    return _compare(readings, _COMMUNES, features, members, territory.epsg)
+    """Compare layer ``communes`` with the official file; each commune of the territory must be there."""
+    features = originals.features(originals.first_of(COMMUNES))
+    members = {
+        code
+        for code, row in features.rows.items()
+        if territory.has_commune(code, row["codeEpci"], row["codeDepartement"])
+    }
+    return _compare(readings, _COMMUNES, features, members, {code: zone_of(code).epsg for code in members})
 
 
 def _compare(
-    readings: Mapping[str, Reading], kind: _Kind, features: Features, expected: set[str], epsg: int
+    readings: Mapping[str, Reading],
+    kind: _Kind,
+    features: Features,
+    expected: set[str],
+    epsg: Mapping[str, int],
 ) -> list[Difference]:
     reading = readings[kind.layer]
     file, origin = reading.path.name, features.raw.label
@@ -99,7 +110,7 @@ def _compare(
                 differences.append(Difference(file, kind.layer, code, field, found, official[name], origin))
         if reading.geometry is None:
             continue
-        problem = _shape_problem(reading, row, _Official(features, code, epsg), changes[row])
+        problem = _shape_problem(reading, row, _Official(features, code, epsg[code]), changes[row])
         if problem:
             differences.append(
                 Difference(file, kind.layer, code, "geometry", problem, "the official contour", origin)
@@ -169,7 +180,7 @@ def _line_problem(
     return f"area {found} m² in place of {expected} m²" if abs(found - expected) > slack else ""
 
 
-def compare_measures(readings: Mapping[str, Reading]) -> list[Difference]:
+def compare_measures(readings: Mapping[str, Reading], territory: Territory) -> list[Difference]:
     """Compare published areas, lengths, shares and sums with what the published rows and geometries give."""
     differences = []
     for name, reading in readings.items():
@@ -180,7 +191,7 @@ def compare_measures(readings: Mapping[str, Reading]) -> list[Difference]:
     if "qpv_commune" in readings:
         differences += _compare_pieces(readings)
     if "epci" in readings:
-        differences += _compare_sums(readings)
+        differences += _compare_sums(readings, territory)
     return differences
 
 
@@ -195,20 +206,47 @@ def _compare_pieces(readings: Mapping[str, Reading]) -> list[Difference]:
     differences = _unequal(reading, "qpv_commune", "surface_m2", surface * whole / total, 1e-6)
     differences += _unequal(reading, "qpv_commune", "part_qpv", 100 * surface / whole, 1e-6)
     share = 100 * surface / pieces["insee_com"].map(communes)
+    # The part of a QPV in a neighbouring territory is there, the commune that it is a share of is not.
+    strange = pieces["insee_com"].notna() & ~pieces["insee_com"].isin(communes.index)
+    share = share.where(~strange, pieces["part_commune"])
     return differences + _unequal(reading, "qpv_commune", "part_commune", share, 1e-6)
 
 
-def _compare_sums(readings: Mapping[str, Reading]) -> list[Difference]:
+def _compare_sums(readings: Mapping[str, Reading], territory: Territory) -> list[Difference]:
+    """Check the sums over the communes of each EPCI; of one that is there in part, the parts are not all."""
     reading, communes = readings["epci"], readings["communes"].attributes
-    sums = {
-        "population": communes["population"].sum(min_count=len(communes)),
-        "nb_communes": len(communes),
-        "nb_qpv": len(readings["qpv"].attributes),
-    }
+    epci = reading.attributes
+    members = communes.groupby("siren_epci")
+    sums = pd.DataFrame(
+        {
+            "nb_communes": members.size(),
+            "population": members["population"].agg(lambda values: values.sum(min_count=len(values))),
+            "nb_qpv": _number_of_qpv(readings, territory),
+        }
+    ).reindex(epci["siren_epci"])
+    there = sums["nb_communes"].fillna(0).to_numpy(dtype=float)
+    whole = there == epci["nb_communes"].to_numpy(dtype=float)
+    if territory.genre in {"epci", "france"}:
+        whole[:] = True
     differences = []
-    for field, value in sums.items():
-        differences += _unequal(reading, "epci", field, pd.Series([value], dtype="Float64"), 0.0)
+    for field, values in sums.items():
+        found = epci[field].astype("Float64").reset_index(drop=True)
+        wanted = values.astype("Float64").reset_index(drop=True)
+        if field == "nb_qpv":
+            wanted = wanted.fillna(0)
+        # Other communes and QPV of the EPCI can only add to what the territory holds.
+        known = whole if field == "population" else whole | (found < wanted).to_numpy(dtype=bool)
+        differences += _unequal(reading, "epci", str(field), wanted.where(known, found), 0.0)
     return differences
+
+
+def _number_of_qpv(readings: Mapping[str, Reading], territory: Territory) -> "pd.Series[int]":
+    """Return the number of QPV by EPCI: of an EPCI all that are published, else those that it overlaps."""
+    if territory.genre == "epci":
+        return pd.Series({territory.epci: len(readings["qpv"].attributes)})
+    pieces, communes = readings["qpv_commune"].attributes, readings["communes"].attributes
+    epci = pieces["insee_com"].map(communes.set_index("insee_com")["siren_epci"])
+    return pieces[pieces["membre"]].groupby(epci)["code_qp"].nunique()
 
 
 def _unequal(

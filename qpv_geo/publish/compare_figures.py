@@ -22,7 +22,7 @@ _KEY = ("zone", "code", "indicateur", "millesime")
 _CELL = ["source", "fichier", "code_producteur"]
 _VALUED = ("ok", "estimation")
 # The territory's QPV taken together.
-_TOGETHER = "qpv_epci"
+_TOGETHER = ("qpv_epci", "qpv_commune", "qpv_departement", "qpv_france")
 # Value, status and vintage by code and indicator; and those of what no source holds.
 Figures = dict[tuple[str, str], list[Any]]
 _ABSENT: list[Any] = [math.nan, "non_disponible", None]
@@ -149,7 +149,7 @@ def compare_computed(readings: Mapping[str, Reading], registry: Registry) -> lis
         Difference(reading.path.name, "statistiques", name, "statut", status, "a status that fits the value")
         for name, status in zip(row_names(incoherent, _KEY), incoherent["statut"], strict=True)
     ]
-    together = computed[computed["zone"] == _TOGETHER]
+    together = computed[computed["zone"].isin(_TOGETHER)]
     sums = _sums_over_qpv(table)
     rules = rules_of(registry)
     wanted = [

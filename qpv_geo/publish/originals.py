@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
@@ -292,6 +292,10 @@ class Originals:
             raw = self._raw(source_id)
             self._cells[source_id, member] = read_cells(raw, member, self._codes, self._settings)
         return self._cells[source_id, member]
+
+    def first_of(self, source_ids: Sequence[str]) -> str:
+        """Return the first source that was read, of a first choice and its second; the first if none was."""
+        return next((source_id for source_id in source_ids if self._raws.get(source_id)), source_ids[0])
 
     def _raw(self, source_id: str) -> RawFile:
         raw = self._raws.get(source_id)

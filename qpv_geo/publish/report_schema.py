@@ -17,7 +17,9 @@ class Publication(_Part):
     empreinte: str
     territoire: str
     nom: str
-    epci: str
+    genre: str
+    code: str
+    epci: str | None
     logiciel: str
     environnement: dict[str, str]
 

@@ -72,7 +72,7 @@ def write_release(
     """
     raws, territory, registry = making.raws, making.territory, making.registry
     declared = published_layers(registry)
-    conformed = conform(layers, declared, territory.epsg)
+    conformed = conform(layers, declared, territory.published_epsg)
     spatial = {name for name, frame in conformed.items() if isinstance(frame, gpd.GeoDataFrame)}
     declared = as_held(declared, spatial)
     rounded, found = to_wgs84(conformed, declared)
@@ -81,11 +81,11 @@ def write_release(
         "sources": sources_table(raws, making.catalogue, checks),
         "controles": checks_table(checks),
     }
-    conformed |= conform(provenance, declared, territory.epsg)
+    conformed |= conform(provenance, declared, territory.published_epsg)
     frames = {name: conformed[name] for name in declared if name in conformed}
     origin, newest = origin_sentence(raws), newest_date(raws)
     package = folder / geopackage_name(territory.id)
-    write_geopackage(package, frames, declared, epsg=territory.epsg, newest=newest, origin=origin)
+    write_geopackage(package, frames, declared, epsg=territory.published_epsg, newest=newest, origin=origin)
     content = Content(frames, declared, territory, newest, origin)
     add_styles(package, content)
     add_metadata(package, content)
@@ -98,6 +98,8 @@ def write_release(
         empreinte=making.fingerprint,
         territoire=territory.id,
         nom=territory.nom,
+        genre=territory.genre,
+        code=territory.code,
         epci=territory.epci,
         logiciel=software,
         environnement=environment(),

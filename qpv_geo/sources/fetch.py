@@ -5,6 +5,7 @@ source that is reached and *bad* is not replaced: somebody has to look.
 """
 
 import logging
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from qpv_geo.territory import Territory
 __all__ = ["Policy", "Progress", "accept", "fall_back", "fetch", "fetch_primary", "has_changed"]
 
 _LOGGER = logging.getLogger(__name__)
+# Says in a snapshot which territory it holds.
+_SNAPSHOT_OF = "territoire.toml"
 _PAGE_BYTES = 20 * 1024**2
 _Taken = TypeVar("_Taken")
 
@@ -198,12 +201,15 @@ def fall_back(
     Raises
     ------
     SourceUnavailableError
-        If the source is required and nothing was kept, or if the policy forbids a fallback.
+        If the source is required, and nothing was kept or the policy forbids a fallback.
     """
-    if policy.require_live:
+    if policy.require_live and source.required:
         raise SourceUnavailableError(
             f"source {source.id}: {reason}; --require-live forbids to use a copy of it", reason=reason
         )
+    if policy.require_live:
+        _LOGGER.warning("source %s is left out: %s", source.id, reason)
+        return None
     copies = Copies(source, raw_key(source, territory), "mirror" if policy.mirror else "live", settings)
     if not policy.mirror_folder:
         for raw in copies.accepted():
@@ -211,24 +217,48 @@ def fall_back(
             if policy.mirror_url is None or f"{raw.url}".startswith(f"{policy.mirror_url}/"):
                 return replace(raw, origin="store", reason=reason)
         reason = " ; ".join([reason, *copies.damaged()])
+    own = snapshot_epci(settings)
+    is_of_it = territory.genre == "epci" and territory.epci == own
     for path in mirror_paths(source, territory):
         shipped = settings.snapshot_dir / path
-        if shipped.exists():
+        if is_of_it and shipped.exists():
             sha256, size = digest(shipped)
             return RawFile(
                 source, shipped, sha256, size, None, None, None, None, None, "snapshot", "snapshot", reason
             )
     if source.required:
+        shipped_one = f"none of {', '.join(mirror_paths(source, territory))} in {settings.snapshot_dir}"
+        if own and not is_of_it:
+            shipped_one = (
+                f"the shipped snapshot ({settings.snapshot_dir}) holds the EPCI {own} alone, not "
+                f"{territory.nom} ({territory.code})"
+            )
         raise SourceUnavailableError(
-            f"source {source.id} is required: {reason}; no copy of it in {copies.folder} and none of "
-            f"{', '.join(mirror_paths(source, territory))} in {settings.snapshot_dir}. Run again when "
-            f"{source.page} answers, or give --mirror",
+            f"source {source.id} is required: {reason}; no copy of it in {copies.folder}, and {shipped_one}. "
+            f"Run again when {source.page} answers, or give --mirror",
             reason=reason,
         )
     # Whoever asks for no network, or gives a mirror, knows that it does not hold everything.
     level = logging.INFO if policy.offline or policy.mirror else logging.WARNING
     _LOGGER.log(level, "source %s is left out: %s", source.id, reason)
     return None
+
+
+def snapshot_epci(settings: Settings) -> str | None:
+    """Return the SIREN of the EPCI that the shipped snapshot is of; None if there is no snapshot.
+
+    Raises
+    ------
+    ConfigurationError
+        If the snapshot's own declaration cannot be read.
+    """
+    path = settings.snapshot_dir / _SNAPSHOT_OF
+    try:
+        return str(tomllib.loads(path.read_text(encoding="utf-8"))["epci"])
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
+        raise ConfigurationError(f"{path}: expected the 'epci' that the snapshot holds ({error})") from error
 
 
 def accept(raws: Iterable[RawFile], settings: Settings) -> None:

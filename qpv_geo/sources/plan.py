@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.sources.catalogue import Catalogue, Source
+from qpv_geo.sources.catalogue import Catalogue, PlainAddress, Source
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.sources.resolve import variants
 from qpv_geo.territory import Territory
@@ -76,12 +76,26 @@ def second_choices(
     """
     left_out = ignored(catalogue, territory)
     missing = {source_id_of(key) for key, raw in raws.items() if raw is None}
+    missing |= {source.id for source in catalogue.used() if _is_in_parts(source, territory)}
     return [
         wanted
         for source in catalogue.used()
         if source.alternative_to in missing and source.id not in left_out
         for wanted in _wanted(source, territory)
     ]
+
+
+def _is_in_parts(source: Source, territory: Territory) -> bool:
+    """Tell whether a source comes in parts that do not suit a territory: too small, or another's.
+
+    Then its second choice, one file for the country, is the only one.
+    """
+    match source.address:
+        case PlainAddress(url=url):
+            by_epci = "{epci}" in url and territory.genre != "epci"
+            return by_epci or ("{commune}" in url and territory.genre == "france")
+        case _:
+            return False
 
 
 def _wanted(source: Source, territory: Territory) -> list[Wanted]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
 
-from qpv_geo.errors import ConfigurationError, SourceContentError
+from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
 from qpv_geo.sources.catalogue import (
     DataGouvAddress,
     InseePageAddress,
@@ -55,7 +55,8 @@ def expand(template: str, territory: Territory) -> str:
     ConfigurationError
         If the template has another field, or asks for *the* commune of a territory that has not exactly one.
     """
-    codes = {"epci": territory.epci, "departement": territory.departement}
+    known = {"epci": territory.epci, "departement": territory.departement}
+    codes = {name: code for name, code in known.items() if code is not None}
     if len(territory.communes_principales) == 1:
         codes["commune"] = territory.communes_principales[0]
     try:
@@ -71,8 +72,8 @@ def variants(source: Source, territory: Territory) -> dict[str, Territory]:
     """Return the territories that a source's addresses are filled with, by key of the raw file.
 
     A source is one raw file, under its id. A source by commune is one for each of the main communes: its key
-    ends with the commune's code, and its territory is narrowed to that commune. A file that the territory may
-    declare is none if it does not.
+    ends with the commune's code, and its territory is narrowed to that commune. A source by EPCI is none for
+    a territory of another kind, nor is a file that the territory may declare if it does not.
     """
     match source.address:
         case TerritoryFileAddress(key=key):
@@ -83,6 +84,8 @@ def variants(source: Source, territory: Territory) -> dict[str, Territory]:
                 for code in territory.communes_principales
             )
             return {raw_key(source, each): each for each in narrowed}
+        case PlainAddress(url=url) if "{epci}" in url and territory.genre != "epci":
+            return {}
         case _:
             return {source.id: territory}
 
@@ -185,6 +188,9 @@ def choose(source: Source, links: Iterable[Link]) -> Link:
     ------
     SourceContentError
         If no link matches the declared pattern, or several do equally; the message lists the links seen.
+    SourceUnavailableError
+        If no link matches, and the source is not required: pages lose such files, and the others are of use
+        without them.
     """
     seen = list({link.url: link for link in links}.values())
     address = source.address
@@ -196,10 +202,13 @@ def choose(source: Source, links: Iterable[Link]) -> Link:
         return chosen[0]
     what = "no link matches" if not chosen else "several links match equally well"
     listed = ", ".join(sorted(link.name for link in chosen or seen)[:_LISTED]) or "no link to a file"
-    raise SourceContentError(
+    message = (
         f"source {source.id}: {lookup_url(source)}: {what} the pattern '{pattern}'; seen: {listed}. Look at "
         f"{source.page}, then correct 'address.pattern' in {catalogue_entry(source)}"
     )
+    if not chosen and not source.required:
+        raise SourceUnavailableError(message, reason="la page de la source n'a plus de lien vers ce fichier")
+    raise SourceContentError(message)
 
 
 def _rank(source: Source, link: Link) -> tuple[int, int]:

@@ -74,7 +74,9 @@ def write_formats(
     if "fgb" in formats:
         from qpv_geo.publish.formats.flatgeobuf import write_flatgeobuf  # noqa: PLC0415 - only where asked
 
-        written += write_flatgeobuf(folder / "flatgeobuf", frames, layers, epsg=territory.epsg, origin=origin)
+        written += write_flatgeobuf(
+            folder / "flatgeobuf", frames, layers, epsg=territory.published_epsg, origin=origin
+        )
     if "geoparquet" in formats:
         from qpv_geo.publish.formats.geoparquet import write_geoparquet  # noqa: PLC0415
 

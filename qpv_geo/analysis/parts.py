@@ -1,0 +1,256 @@
+"""Contours joined with contours, in each projected CRS that a territory needs: in France one per part."""
+
+from dataclasses import dataclass, replace
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from qpv_geo.analysis.overlay import Geometries, as_multipolygon
+from qpv_geo.analysis.perimeters import Layers, Perimeters, add_perimeters
+from qpv_geo.analysis.selection import compare_communes, computed_lists, cut_by_communes, declares, select
+from qpv_geo.checks import Check, Outcome
+from qpv_geo.errors import ContractError
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.ingest.tables import Tables
+from qpv_geo.territory import Territory
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What contours alone give.
+
+    Attributes
+    ----------
+    layers
+        ``qpv`` (without indicators), ``communes``, ``epci`` and ``qpv_commune``, each sorted by its key.
+    around
+        The layers around the QPV.
+    checks
+        What the joins found.
+    """
+
+    layers: dict[str, gpd.GeoDataFrame]
+    around: Perimeters
+    checks: list[Check]
+
+
+def join_parts(tables: Tables, territory: Territory, registry: Registry) -> Joined:
+    """Join the contours of a territory; those of France part by part, each in its own projected CRS.
+
+    Parameters
+    ----------
+    tables, territory, registry
+        As `layers.build_layers` takes them.
+
+    Returns
+    -------
+    Joined
+        Layers in `territory.published_epsg`; areas, lengths and distances measured in the CRS of the part.
+
+    Raises
+    ------
+    ContractError, ConfigurationError
+        As `layers.build_layers`.
+    """
+    if territory.genre != "france":
+        return _join(tables, territory, registry)
+    parts = []
+    for epsg, contours in sorted(tables.contours.by_epsg.items()):
+        communes = tables.communes if epsg == territory.epsg else tables.overseas.get(epsg)
+        if communes is None:
+            # The Pacific and Saint-Martin: nobody publishes contours of their communes with the others.
+            communes = tables.communes.iloc[:0].set_crs(epsg, allow_override=True)
+        expected = territory.expected.model_copy(update={"qpv": len(contours)})
+        part = territory.model_copy(update={"epsg": epsg, "expected": expected})
+        parts.append(_join(_tables_of(tables, communes, epsg, territory), part, registry))
+    return _together(parts, territory)
+
+
+def _tables_of(tables: Tables, communes: gpd.GeoDataFrame, epsg: int, territory: Territory) -> Tables:
+    """Return the tables of one part of France; what is drawn in Lambert-93 is of metropolitan France only."""
+    contours = replace(tables.contours, by_epsg={epsg: tables.contours.by_epsg[epsg]})
+    part = replace(tables, contours=contours, communes=communes, overseas={})
+    if epsg == territory.epsg:
+        return part
+    return replace(part, qpv_2015=None, correspondence=None, iris=None, facilities=None)
+
+
+def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
+    contours = tables.contours.by_epsg.get(territory.epsg)
+    if contours is None:
+        raise ContractError(f"territory {territory.id!r}: the contours hold no QPV in EPSG:{territory.epsg}")
+    communes = tables.communes
+    if tables.around is not None and len(tables.around):
+        communes = pd.concat([communes, tables.around], ignore_index=True)
+    near = _near(contours, communes, territory)
+    pieces = cut_by_communes(near, communes, territory)
+    overlaps = _report_overlaps(pieces, near)
+    mine = pieces[pieces["insee_com"].isin(tables.communes["insee_com"])]
+    selected, checks = select(near, mine, territory)
+    of_epci = pieces[pieces["membre"]].groupby("siren_epci")["code_qp"].nunique()
+    pieces = pieces[pieces["code_qp"].isin(selected["code_qp"])]
+    checks += [*compare_communes(selected, pieces, territory), overlaps]
+    if territory.genre == "epci":
+        of_epci = pd.Series({territory.epci: len(selected)})
+    epci = _epci(communes, of_epci, tables, territory)
+    around = add_perimeters(tables, selected, epci, territory, registry)
+    layers = {
+        "qpv": _qpv(selected, pieces, around.of_qpv, territory),
+        "communes": _communes(tables.communes, pieces),
+        "epci": epci,
+        "qpv_commune": pieces.drop(columns="siren_epci").sort_values(
+            ["code_qp", "insee_com"], ignore_index=True
+        ),
+    }
+    return Joined(layers, around, checks)
+
+
+_KEYS = {
+    "qpv": ["code_qp"],
+    "communes": ["insee_com"],
+    "epci": ["siren_epci"],
+    "qpv_commune": ["code_qp", "insee_com"],
+    "bande_300m": ["code_qp"],
+}
+
+
+def _together(parts: list[Joined], territory: Territory) -> Joined:
+    """Put the parts of France together, in the CRS in which they are published."""
+    around = Perimeters(
+        statistics=[frame for part in parts for frame in part.around.statistics],
+        of_qpv=[frame for part in parts for frame in part.around.of_qpv],
+        checks=[check for part in parts for check in part.around.checks],
+    )
+    around.layers = _published([part.around.layers for part in parts], territory)
+    checks = [check for part in parts for check in part.checks if check.code not in _OF_THE_WHOLE]
+    qpv = sum(len(part.layers["qpv"]) for part in parts)
+    message = f"{qpv} QPV dans {territory.nom}, comme attendu."
+    expected = territory.expected.qpv
+    if qpv != expected:
+        raise ContractError(
+            f"territory {territory.id!r}: expected {expected} QPV in {territory.nom}, found {qpv}. If the "
+            f"official list has changed, change 'expected.qpv' in the territory file"
+        )
+    checks.append(Check("qpv_du_territoire", territory.id, "conforme", str(expected), str(qpv), message))
+    return Joined(_published([part.layers for part in parts], territory), around, checks)
+
+
+# Controls of a part alone, that the whole makes again.
+_OF_THE_WHOLE = {"qpv_du_territoire"}
+
+
+def _published(parts: list[Layers], territory: Territory) -> Layers:
+    names = dict.fromkeys(name for part in parts for name in part)
+    layers: Layers = {}
+    for name in names:
+        frames = [part[name] for part in parts if name in part and len(part[name])]
+        empty = [part[name] for part in parts if name in part]
+        drawn = [_project(frame, territory.published_epsg) for frame in frames or empty[:1]]
+        whole = pd.concat(drawn, ignore_index=True)
+        layers[name] = whole.sort_values(_KEYS[name], ignore_index=True) if name in _KEYS else whole
+    return layers
+
+
+def _project(frame: pd.DataFrame, epsg: int) -> pd.DataFrame:
+    """Return a layer in another CRS; a contour that rounding made invalid there is repaired."""
+    if not isinstance(frame, gpd.GeoDataFrame):
+        return frame
+    projected = frame.to_crs(epsg)
+    shapes = projected.geometry.to_numpy()
+    broken = ~shapely.is_valid(shapes)
+    shapes[broken] = [as_multipolygon(shapely.make_valid(shape)) for shape in shapes[broken]]
+    repaired: pd.DataFrame = projected.set_geometry(gpd.GeoSeries(shapes, projected.index, crs=epsg))
+    return repaired
+
+
+def _report_overlaps(pieces: gpd.GeoDataFrame, near: gpd.GeoDataFrame) -> Check:
+    """Say under which QPV the communes' contours overlap one another."""
+    codes = near["code_qp"].iloc[pieces.attrs["overlapping"]].tolist()
+    message = (
+        f"Les contours des communes se chevauchent (la première prend la part commune) : {', '.join(codes)}."
+        if codes
+        else "Les contours des communes ne se chevauchent sous aucun QPV."
+    )
+    outcome: Outcome = "avertissement" if codes else "conforme"
+    return Check("chevauchement_des_communes", "communes", outcome, "0", str(len(codes)), message)
+
+
+def _near(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territory) -> gpd.GeoDataFrame:
+    """Keep the QPV that declare the territory or touch its communes; the others need no overlay."""
+    kept = declares(qpv, territory)
+    tree = shapely.STRtree(qpv.geometry.to_numpy())
+    kept.iloc[tree.query(communes.geometry.to_numpy(), predicate="intersects")[1]] = True
+    return qpv[kept].reset_index(drop=True)
+
+
+def _qpv(
+    selected: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, added: list[pd.DataFrame], territory: Territory
+) -> gpd.GeoDataFrame:
+    names = {entry.code_qp: entry.nom for entry in territory.contrat.qpv} if territory.contrat else {}
+    layer = selected.join(computed_lists(selected, pieces))
+    layer["nom_contrat"] = layer["code_qp"].map(names)
+    layer["surface_m2"] = layer.area
+    layer["perimetre_m"] = layer.length
+    layer[["part_conservee_2015", "predecesseurs_2015"]] = None
+    for columns in added:
+        values = columns.set_index("code_qp").reindex(layer["code_qp"])
+        layer[values.columns] = values.to_numpy()
+    return layer
+
+
+def _communes(communes: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    layer = communes.sort_values("insee_com", ignore_index=True)
+    layer["surface_m2"] = layer.area
+    count = pieces[pieces["membre"]].groupby("insee_com")["code_qp"].nunique()
+    layer["nb_qpv"] = layer["insee_com"].map(count).fillna(0).astype("Int64")
+    return layer
+
+
+def _dissolved(zones: Geometries) -> BaseGeometry:
+    """Return the union of zones, at the speed of a coverage where they are one."""
+    try:
+        union = shapely.coverage_union_all(zones)
+    except shapely.GEOSException:  # zones that overlap
+        return shapely.union_all(zones)
+    if shapely.is_valid(union) and np.isclose(union.area, shapely.area(zones).sum(), rtol=1e-12, atol=0):
+        return union
+    return shapely.union_all(zones)
+
+
+def _epci(
+    communes: gpd.GeoDataFrame, qpv: "pd.Series[int]", tables: Tables, territory: Territory
+) -> gpd.GeoDataFrame:
+    """Return each EPCI as the union of its communes; its population is the sum, known only if each is.
+
+    Parameters
+    ----------
+    communes
+        Of whole EPCI.
+    qpv
+        Number of QPV by SIREN.
+    tables, territory
+        Give the names: the COG's, without it those of the territory, else the SIREN.
+    """
+    names: dict[str, str] = {}
+    if tables.epci_members is not None:
+        names = dict(zip(tables.epci_members["siren_epci"], tables.epci_members["nom_epci"], strict=True))
+    rows, unions = [], []
+    for siren, members in communes.groupby("siren_epci", sort=True):
+        union = as_multipolygon(_dissolved(members.geometry.to_numpy()))
+        default = territory.nom if territory.genre == "epci" else str(siren)
+        rows.append(
+            {
+                "siren_epci": siren,
+                "nom_epci": names.get(str(siren)) or default,
+                "nb_communes": len(members),
+                "population": members["population"].sum(min_count=len(members)),
+                "surface_m2": union.area,
+                "nb_qpv": int(qpv.get(siren, 0)),
+            }
+        )
+        unions.append(union)
+    columns = ["siren_epci", "nom_epci", "nb_communes", "population", "surface_m2", "nb_qpv"]
+    return gpd.GeoDataFrame(pd.DataFrame(rows, columns=columns), geometry=unions, crs=communes.crs)

@@ -1,0 +1,126 @@
+"""Which communes of a file are a territory's: the EPCI's file has no others, the national one has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import geopandas as gpd
+import pandas as pd
+
+from qpv_geo.ingest.communes import read_communes, read_communes_by_epsg
+from qpv_geo.ingest.contracts import Problems, shown
+from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import PlainAddress
+from qpv_geo.sources.raw import RawFile
+from qpv_geo.territory import Territory
+
+_NAMED_AT_MOST = 30
+
+
+@dataclass(frozen=True)
+class TerritoryCommunes:
+    """The communes that a release is about.
+
+    Attributes
+    ----------
+    of_territory
+        Its own, in its CRS (see `read_communes`).
+    around
+        The other communes of the EPCI that it holds parts of; None for an EPCI, which is whole.
+    overseas
+        Of the territory France, the communes of the parts with another CRS, by CRS.
+    """
+
+    of_territory: gpd.GeoDataFrame
+    around: gpd.GeoDataFrame | None = None
+    overseas: Mapping[int, gpd.GeoDataFrame] = field(default_factory=dict)
+
+    @property
+    def all(self) -> list[gpd.GeoDataFrame]:
+        """The territory's, one frame per CRS."""
+        return [self.of_territory, *self.overseas.values()]
+
+    @property
+    def codes(self) -> set[str]:
+        """Codes of the territory's communes."""
+        return {code for part in self.all for code in part["insee_com"]}
+
+
+def read_territory_communes(raw: RawFile, territory: Territory, settings: Settings) -> TerritoryCommunes:
+    """Read the communes of a territory from the file of its EPCI or from that of the country.
+
+    Raises
+    ------
+    SourceContentError, ContractError
+        As `read_communes`; and if communes are missing or are not the territory's.
+    """
+    if territory.genre == "france":
+        by_epsg = read_communes_by_epsg(raw, settings)
+        found = TerritoryCommunes(by_epsg.pop(territory.epsg), None, by_epsg)
+    else:
+        found = choose_communes(
+            read_communes(raw, settings, territory.epsg), territory, national=_is_national(raw)
+        )
+    _check(found, raw, territory)
+    return found
+
+
+def choose_communes(
+    communes: gpd.GeoDataFrame, territory: Territory, *, national: bool = True
+) -> TerritoryCommunes:
+    """Choose a territory's communes among those of a file, all in its CRS.
+
+    Parameters
+    ----------
+    communes
+        As `read_communes` returns them.
+    territory
+        Of any kind but France.
+    national
+        Whether the file holds others; all those of an EPCI's own file are taken, and then checked.
+    """
+    if not national:
+        return TerritoryCommunes(communes)
+    columns = (communes[name] for name in ("insee_com", "siren_epci", "insee_dep"))
+    chosen = pd.Series(
+        [territory.has_commune(*row) for row in zip(*columns, strict=True)], index=communes.index, dtype=bool
+    )
+    mine = communes[chosen].reset_index(drop=True)
+    mine.attrs["remarques"] = communes.attrs["remarques"]
+    if territory.genre == "epci":
+        return TerritoryCommunes(mine)
+    others = communes[~chosen & communes["siren_epci"].isin(set(mine["siren_epci"].dropna()))]
+    return TerritoryCommunes(mine, others.reset_index(drop=True))
+
+
+def _is_national(raw: RawFile) -> bool:
+    address = raw.source.address
+    return not (isinstance(address, PlainAddress) and "{epci}" in address.url)
+
+
+def _check(found: TerritoryCommunes, raw: RawFile, territory: Territory) -> None:
+    """Raise for communes that are not the territory's, or that are missing."""
+    problems = Problems(raw.label, raw.source)
+    mine = found.of_territory
+    if territory.genre == "epci":
+        strangers = mine[mine["siren_epci"] != territory.epci]
+        problems.add_rows(
+            f"{territory.epci} ({territory.nom}) for each commune",
+            strangers["insee_com"] + " " + strangers["nom_com"],
+            map(shown, strangers["siren_epci"]),
+            column="codeEpci",
+        )
+    if mine.empty:
+        problems.add(f"communes in EPSG:{territory.epsg}", "none")
+    elif territory.communes and not problems:
+        _check_list(found.codes, territory, problems)
+    problems.raise_if_any()
+
+
+def _check_list(found: set[str], territory: Territory, problems: Problems) -> None:
+    listed = set(territory.communes)
+    for what, codes in (("missing", listed - found), ("not listed", found - listed)):
+        if codes:
+            named = ", ".join(sorted(codes)[:_NAMED_AT_MOST])
+            problems.add(f"the {len(listed)} communes that the territory file lists", f"{what}: {named}")
+    if listed != found:
+        problems.advise("if communes have merged or moved, run `qpv-geo territory init` again")

@@ -365,6 +365,11 @@ def test_a_missing_value_has_its_reason_everywhere(
     assert [cell["data-tri"] for cell in cells] == [""], "sorted after all values"
 
 
+def test_the_reason_of_another_qpv_in_a_chart_is_explained_too(frames: Frames, tmp_path: Path) -> None:
+    changed = with_status(frames, "QN02503M", "taux_pauvrete_60", "secret")
+    assert "secret statistique : " in one_page(tmp_path, changed, "QN02517N").text
+
+
 def test_an_estimate_is_labelled(frames: Frames, tmp_path: Path) -> None:
     statistics = frames["statistiques"].copy()
     rows = (statistics["code"] == "QN02503M") & (statistics["indicateur"] == "population_municipale")

@@ -168,14 +168,10 @@ def _contract_rows(code: str, frames: Frames) -> list[ContractRow]:
 
 def _statuses(sections: Sequence[Section], frames: Frames, zone: Zone) -> tuple[tuple[str, str], ...]:
     """Return the words of each status that stands on the page, and what they mean."""
-    figures = [
-        figure
-        for section in sections
-        for row in (*section.rows, *section.more)
-        for figure in (row.figure, *row.others)
-        if figure and not figure.present
-    ]
-    found = {figure.status for figure in figures}
+    rows = [row for section in sections for row in (*section.rows, *section.more)]
+    shown = [figure for row in rows for figure in (row.figure, *row.others) if figure]
+    shown += [figure for section in sections for chart in section.charts for _, figure in chart.figures]
+    found = {figure.status for figure in shown if not figure.present}
     if (contract := frames.get("contrat_de_ville")) is not None:
         own = contract[(contract["code_qp"] == zone.code) & contract["valeur_insee"].isna()]
         found |= set(own["statut_insee"])

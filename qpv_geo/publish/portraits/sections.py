@@ -86,11 +86,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: what it shows, how many bars it has, and the drawing."""
+    """A chart: what it shows, the figures of its bars by name, and the drawing."""
 
     title: str
     detail: str
-    bars: int
+    figures: tuple[tuple[str, Figure], ...]
     drawing: Markup
 
 
@@ -244,21 +244,18 @@ class Sections:
         ]
         compared.sort(key=lambda row: not row.indicator.qpv_layer)
         for row in compared[:_CHARTS_AT_MOST]:
-            bars = [_bar(zone.name, row.figure, strong=True)]
-            bars += [_bar(o.name, f) for o, f in zip(zones, row.others, strict=True) if f is not None]
-            yield _chart(row, "", bars)
+            beside = [(o.name, f) for o, f in zip(zones, row.others, strict=True) if f is not None]
+            yield _chart(row, "", [(zone.name, row.figure), *beside], strong=0)
         if compared:
             return
         drawn = [row for row in rows if row.figure.present] or list(rows)
         drawn.sort(key=lambda row: row.indicator.kind == "count")
         for row in drawn[:1]:
-            yield _chart(row, "Quartiers du territoire", self._beside_the_others(row, zone))
-
-    def _beside_the_others(self, row: Row, zone: Zone) -> list[Bar]:
-        """Return the bars of the territory's QPV, the highest first, those without value last."""
-        found = [(other, self._figures.latest(other, row.indicator.id)) for other in self._every_qpv]
-        found.sort(key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
-        return [_bar(other.name, figure, strong=other.code == zone.code) for other, figure in found]
+            found = [(other, self._figures.latest(other, row.indicator.id)) for other in self._every_qpv]
+            # The highest first, those without value last.
+            found.sort(key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
+            own = [other.code for other, _ in found].index(zone.code)
+            yield _chart(row, "Quartiers du territoire", [(o.name, f) for o, f in found], strong=own)
 
 
 def leading_rows(rows: Sequence[Row]) -> list[Row]:
@@ -287,7 +284,9 @@ def _block(section: Section) -> Block:
     letters = sum(len(absence.what) + len(absence.why) for absence in section.absences)
     return Block(
         rows=tuple(_lines_of_row(row) for row in section.rows),
-        chart=lines_of_chart(section.charts[0].title, section.charts[0].bars) if section.charts else 0,
+        chart=lines_of_chart(section.charts[0].title, len(section.charts[0].figures))
+        if section.charts
+        else 0,
         notes=lines_of(letters, LETTERS_OF_NOTE),
     )
 
@@ -298,12 +297,13 @@ def _lines_of_row(row: Row) -> int:
     return max(label, 2 if any(figure and not figure.present for figure in (row.figure, *row.others)) else 1)
 
 
-def _bar(name: str, figure: Figure, *, strong: bool = False) -> Bar:
-    return Bar(name, figure.value if figure.present else None, figure.short, strong=strong)
-
-
-def _chart(row: Row, detail: str, bars: list[Bar]) -> Chart:
+def _chart(row: Row, detail: str, figures: Sequence[tuple[str, Figure]], *, strong: int) -> Chart:
+    """Draw figures by name; one of them stands out."""
     title = row.indicator.label
     words = [word for word in (detail, row.figure.vintage) if word]
+    bars = [
+        Bar(name, figure.value if figure.present else None, figure.short, strong=number == strong)
+        for number, (name, figure) in enumerate(figures)
+    ]
     drawing = bar_chart(f"{title} ({', '.join(words)})" if words else title, bars)
-    return Chart(title, ", ".join(words), len(bars), drawing)
+    return Chart(title, ", ".join(words), tuple(figures), drawing)

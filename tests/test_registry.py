@@ -1,5 +1,8 @@
 """The registry of indicators."""
 
+import json
+import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,76 +11,208 @@ from qpv_geo.errors import ConfigurationError
 from qpv_geo.ingest.registry import Indicator, load_registry
 from qpv_geo.sources.catalogue import Catalogue
 
-ENTRY = """
+GROUP = """
+[[groups]]
 theme = "Population"
-label = "Population municipale"
-unit = "habitants"
-kind = "count"
-additive = true
 source = "insee_population"
+
+[groups.indicators]
+"""
+ZONES = """
+[[groups]]
+theme = "Revenus"
+source = "insee_filosofi"
+zones = ["qpv", "commune", "iris"]
+sources = { iris = "iris_filosofi" }
+patterns = { qpv = "DISP_{}_A{yy}", commune = "{}{yy}" }
+
+[groups.indicators]
 """
 
 
-def registry_of(path: Path, text: str) -> Path:
-    (path / "indicators.toml").write_text(text, encoding="utf-8")
-    return path / "indicators.toml"
+def entry(name: str, **changes: object) -> str:
+    """Write an indicator as a line of TOML; None drops a key."""
+    fields = {"label": "Population", "unit": "habitants", "kind": "count", "codes": ["P"]} | changes
+    return f"{name} = {_toml({key: value for key, value in fields.items() if value is not None})}\n"
+
+
+def rate(name: str, **changes: object) -> str:
+    return entry(name, **({"kind": "rate", "unit": None} | changes))
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    return str(value) if isinstance(value, float) else json.dumps(value)
+
+
+def registry_of(folder: Path, text: str) -> Path:
+    path = folder / "indicators.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def shipped(name: str) -> Indicator:
+    return next(indicator for indicator in load_registry().indicators if indicator.id == name)
 
 
 def test_the_shipped_registry_fits_the_catalogue(catalogue: Catalogue) -> None:
     registry = load_registry()
-    assert {indicator.source for indicator in registry.indicators} <= {s.id for s in catalogue.sources}
+    assert len(registry.indicators) > 250
+    known = {source.id for source in catalogue.sources}
     for indicator in registry.indicators:
+        assert {indicator.source, *indicator.sources.values()} <= known
         # Rates and medians of several zones are never added.
-        assert not indicator.additive or indicator.kind in {"count", "amount"}
+        assert not indicator.additive or indicator.kind == "count"
         if indicator.kind == "rate":
             assert indicator.unit == "%"
         if indicator.required:
             assert catalogue[indicator.source].used
+        if indicator.codes:
+            # A reader finds the tables of every kind of zone that the registry promises.
+            for zone in indicator.zones:
+                source = catalogue[indicator.source_of(zone)]
+                assert zone in {source.zone, *source.members}, (indicator.id, zone)
+
+
+def test_every_theme_of_insee_is_there() -> None:
+    themes = Counter(indicator.theme for indicator in load_registry().indicators)
+    assert {theme for theme, count in themes.items() if count >= 3} == {
+        "Activité",
+        "Démographie",
+        "Diplômes",
+        "Emploi",
+        "Logement",
+        "Logement social",
+        "Ménages et familles",
+        "Nationalité",
+        "Population",
+        "Prestations sociales",
+        "Revenus et pauvreté",
+        "Santé",
+        "Scolarité",
+        "Tissu économique",
+    }
+    assert shipped("part_familles_monoparentales").codes
+    columns = [indicator for indicator in load_registry().indicators if indicator.qpv_layer]
+    assert 12 <= len(columns) <= 20
+    # What nobody publishes by QPV has no column of its own.
+    assert all(indicator.codes and "qpv" in indicator.zones for indicator in columns)
+
+
+def test_a_ratio_of_zones_has_two_additive_terms() -> None:
+    registry = load_registry()
+    known = {indicator.id: indicator for indicator in registry.indicators}
+    ratios = [indicator for indicator in registry.indicators if indicator.numerator]
+    assert len(ratios) > 20
+    for ratio in ratios:
+        terms = [known[str(name)] for name in (ratio.numerator, ratio.denominator)]
+        assert all(term.additive for term in terms)
+        assert not ratio.additive
+        assert ratio.kind in {"rate", "index"}
+    assert shipped("part_familles_monoparentales").scale == 100
 
 
 def test_indicators_of_a_source_keep_their_order() -> None:
-    assert [i.id for i in load_registry().of_source("insee_population")] == ["population_municipale"]
-    assert load_registry().of_source("qpv_2024") == ()
+    registry = load_registry()
+    population = [indicator.id for indicator in registry.of_source("insee_population")]
+    assert population[0] == "population_municipale"
+    everyone = [indicator.id for indicator in registry.indicators]
+    assert sorted(population, key=everyone.index) == population
+    assert registry.of_source("qpv_2024") == ()
 
 
 def test_the_vintage_is_part_of_a_spelling() -> None:
-    rate = next(i for i in load_registry().indicators if i.id == "taux_pauvrete_60")
-    assert rate.spellings("qpv", "2021") == ("DISP_TP60_A21",)
-    assert rate.spellings("iris", "2021") == ("DISP_TP6021",)
-    assert rate.spellings("commune", "2021") == ("TP6021",)
-    assert rate.spellings("ensemble_qpv", "2023") == ("DISP_TP60_A23",)
+    poverty = shipped("taux_pauvrete_60")
+    assert poverty.spellings("qpv", "2021") == ("DISP_TP60_A21",)
+    assert poverty.spellings("iris", "2021") == ("DISP_TP6021", "DISP_TP60_A21")
+    # The tables of other zones that come with those of the QPV may be spelled like them.
+    assert poverty.spellings("commune", "2021") == ("TP6021", "DISP_TP60_A21")
+    assert poverty.spellings("ensemble_qpv", "2023") == ("DISP_TP60_A23",)
 
 
-def test_a_vintage_of_two_years_ends_with_the_second() -> None:
-    fields = {"theme": "Éducation", "label": "x", "unit": "", "kind": "count", "additive": True}
-    indicator = Indicator(id="eleves", source="insee_education", codes={"qpv": ("EL{yy}",)}, **fields)
-    assert indicator.spellings("qpv", "2024-2025") == ("EL25",)
+def test_a_vintage_of_two_years_ends_with_the_second(tmp_path: Path) -> None:
+    path = registry_of(tmp_path, GROUP + entry("eleves", codes=["EL{yy}"]))
+    assert load_registry(path).indicators[0].spellings("qpv", "2024-2025") == ("EL25",)
+
+
+def test_a_vintage_may_have_spellings_of_its_own(tmp_path: Path) -> None:
+    own = {"2022": {"qpv": ["POP"], "commune": ["POPC"]}}
+    text = GROUP + entry("population", codes_by_vintage=own, zones=["qpv", "commune"])
+    indicator = load_registry(registry_of(tmp_path, text)).indicators[0]
+    assert indicator.spellings("qpv", "2020") == ("P",)
+    assert indicator.spellings("qpv", "2022") == ("POP", "P")
+    assert indicator.spellings("commune", "2022") == ("POPC", "POP", "P")
+
+
+def test_what_is_not_said_follows_from_the_kind_and_the_group(tmp_path: Path) -> None:
+    text = (
+        ZONES
+        + rate("taux", codes=None, stem="TP60", maximum=100)
+        + entry("mediane", kind="median", codes=["M"], zones=["iris"], minimum=-math.inf)
+    )
+    poverty, median = load_registry(registry_of(tmp_path, text)).indicators
+    assert (poverty.unit, poverty.additive, poverty.minimum, poverty.maximum) == ("%", False, 0, 100)
+    assert poverty.codes == {"qpv": ("DISP_TP60_A{yy}",), "commune": ("TP60{yy}",)}
+    assert (poverty.source_of("qpv"), poverty.source_of("iris")) == ("insee_filosofi", "iris_filosofi")
+    assert poverty.expected_of("iris_filosofi", "iris")
+    assert not poverty.expected_of("insee_filosofi", "iris")
+    assert (median.minimum, median.maximum) == (-math.inf, math.inf)
+    # A plain list is of the first kind of zone.
+    assert median.codes == {"iris": ("M",)}
+
+
+def test_what_is_computed_from_its_terms_is_expected_of_no_file(tmp_path: Path) -> None:
+    share = rate("part", codes=None, numerator="jeunes", denominator="population")
+    text = GROUP + entry("population") + entry("jeunes", codes=["J"]) + share
+    registry = load_registry(registry_of(tmp_path, text))
+    assert [indicator.id for indicator in registry.of_source("insee_population")] == ["population", "jeunes"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (
-            f"[population]{ENTRY}codes = {{ qpv = ['P'] }}\n[menages]{ENTRY}codes = {{ qpv = ['p'] }}",
+            entry("population") + entry("menages", codes=["p"]),
             "code 'p' is given to population and to menages",
         ),
-        (f"[Population]{ENTRY}codes = {{ qpv = ['P'] }}", "Population"),
+        (entry("population") + GROUP + entry("population", codes=["Q"]), "declared twice: population"),
+        (entry("Population"), "Population"),
+        (entry("population", minimum=10, maximum=5), "minimum 10.0 is above maximum 5.0"),
+        (entry("population", colour="red"), "colour"),
+        (entry("population", kind="number"), "kind"),
+        (entry("population", codes={"city": ["P"]}), "codes.city"),
+        (entry("population", codes={"commune": ["P"]}), "'zones' does not name: ['commune']"),
+        (entry("population", codes=None, stem="P"), "patterns"),
+        (entry("part", codes=None), "give 'codes', or the 'numerator' and 'denominator'"),
+        (rate("part", numerator="a"), "give both 'numerator' and 'denominator'"),
+        (entry("part", numerator="a", denominator="b"), "what is added is not a ratio"),
         (
-            f"[population]{ENTRY}codes = {{ qpv = ['P'] }}\nminimum = 10\nmaximum = 5",
-            "minimum 10.0 is above maximum 5.0",
+            rate("part", codes=None, required=True, numerator="a", denominator="b"),
+            "'required' says that a file has it",
         ),
-        (f"[population]{ENTRY}codes = {{ qpv = ['P'] }}\ncolour = 'red'", "colour"),
-        (f"[population]{ENTRY.replace('count', 'number')}codes = {{ qpv = ['P'] }}", "kind"),
-        ("[population", "not valid"),
+        (
+            rate("part", numerator="a", denominator="b")
+            + entry("a", codes=["A"])
+            + entry("b", kind="median", codes=["B"]),
+            "part is a ratio of b: no additive indicator",
+        ),
+        ("population", "not valid"),
     ],
 )
 def test_a_registry_that_is_not_valid(text: str, message: str, tmp_path: Path) -> None:
-    path = registry_of(tmp_path, text)
+    path = registry_of(tmp_path, GROUP + text)
     with pytest.raises(ConfigurationError) as error:
         load_registry(path)
     assert message in str(error.value)
     assert str(path) in str(error.value)
     assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["", "[indicators]", "groups = 3", "[[groups]]\ntheme = 'x'"])
+def test_a_registry_without_groups(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="the registry of indicators is not valid"):
+        load_registry(registry_of(tmp_path, text))
 
 
 def test_a_registry_that_is_not_there(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """INSEE tables to value and status."""
 
+import math
 import re
 from datetime import date
 from decimal import Decimal
@@ -12,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw_files import raw_file, shipped, write_csv, write_zip
 
+from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError, SourceContentError
-from qpv_geo.ingest.registry import Registry, load_registry
+from qpv_geo.ingest.registry import Indicator, Registry, load_registry
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.ingest.text import decode
 from qpv_geo.ingest.text_table import MARKS, parse_values
@@ -33,7 +35,7 @@ COLUMNS = [
     "geographie",
 ]
 DATA = [
-    ["CODGEO", "DISP_TP60_A21", "DISP_MED_A21", "DISP_NOTE_A21"],
+    ["CODGEO", "DISP_TP60_A21", "DISP_AUTRE_A21", "DISP_NOTE_A21"],
     ["QN02502M", "50,0", "15230", ""],
     ["QN02503M", "s", "ns", ""],
     ["QN02504M", "", "nd", "1"],
@@ -41,7 +43,7 @@ DATA = [
 DICTIONARY = [
     ["COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD"],
     ["DISP_TP60_A21", "Taux de pauvreté au seuil de 60 %", "", ""],
-    ["DISP_MED_A21", "Médiane du niveau de vie (€)", "", ""],
+    ["DISP_AUTRE_A21", "Autre mesure (€)", "", ""],
     ["DISP_NOTE_A21", "Note de lecture", "1", "Valeurs masquées"],
     ["CODGEO", "Code du quartier prioritaire", "QN02502M", "Orchamps-Palente"],
 ]
@@ -59,14 +61,22 @@ def filosofi(folder: Path, settings: Settings, **members: list[list[str]]) -> St
         for name, rows in members.items()
     }
     archive = write_zip(folder / "revenus_pauvrete_2021_qp24_v2_csv.zip", files)
-    zones = {
-        "commune": r"(.*/)?.*_COM\.csv",
-        "epci": r"(.*/)?.*_EPCI\.csv",
-        "ensemble_qpv": r"(.*/)?.*_ENSQP\.csv",
-    }
-    declared = {zone: zones[zone] for zone in zones if {"COM", "EPCI", "ENSQP"} & members.keys()}
-    raw = raw_file("insee_filosofi", archive, members=declared)
-    return read_statistics(raw, load_registry(), settings)
+    return read_statistics(raw_file("insee_filosofi", archive), load_registry(), settings)
+
+
+def check_of(statistics: Statistics, code: str, subject: str | None = None) -> Check:
+    """Return the one check of this code, on the main table unless another is named."""
+    subject = subject or statistics.rows["source"].iloc[0]
+    (found,) = [check for check in statistics.checks if (check.code, check.subject) == (code, subject)]
+    return found
+
+
+def only(*indicators: Indicator) -> Registry:
+    return Registry(indicators=indicators)
+
+
+def population(**changes: object) -> Indicator:
+    return load_registry().of_source("insee_population")[0].model_copy(update=changes)
 
 
 def test_population_of_the_six(settings: Settings) -> None:
@@ -88,8 +98,8 @@ def test_population_of_the_six(settings: Settings) -> None:
         "geographie": date(2024, 1, 1),
     }
     assert statistics.unknown == ()
-    assert statistics.missing == ()
-    assert {check.outcome for check in statistics.checks} == {"conforme"}
+    assert "population_municipale" not in statistics.missing
+    assert check_of(statistics, "lecture_du_fichier").outcome == "conforme"
 
 
 def test_values_statuses_and_columns_that_the_registry_does_not_know(
@@ -98,25 +108,25 @@ def test_values_statuses_and_columns_that_the_registry_does_not_know(
     statistics = filosofi(tmp_path, settings, QP=DATA, meta=DICTIONARY)
     found = statistics.rows.set_index(["code", "indicateur"])[["valeur", "statut"]]
     assert found.loc[("QN02502M", "taux_pauvrete_60")].tolist() == [50.0, "ok"]
-    assert found.loc[("QN02502M", "disp_med_a21")].tolist() == [15230.0, "ok"]
+    assert found.loc[("QN02502M", "disp_autre_a21")].tolist() == [15230.0, "ok"]
     absent = {
         ("QN02503M", "taux_pauvrete_60"): "secret",
-        ("QN02503M", "disp_med_a21"): "non_significatif",
+        ("QN02503M", "disp_autre_a21"): "non_significatif",
         ("QN02504M", "taux_pauvrete_60"): "non_disponible",
-        ("QN02504M", "disp_med_a21"): "non_disponible",
+        ("QN02504M", "disp_autre_a21"): "non_disponible",
     }
     for key, status in absent.items():
         assert np.isnan(found.loc[key, "valeur"])
         assert found.loc[key, "statut"] == status
     # A variable whose values the dictionary lists classifies, it does not measure.
     assert len(found) == 6
-    assert statistics.unknown == (("DISP_MED_A21", "Médiane du niveau de vie (€)"),)
+    assert statistics.unknown == (("DISP_AUTRE_A21", "Autre mesure (€)"),)
     assert set(statistics.rows["fichier"]) == {"indic-revenu-disponible-qp24-2021_QP.csv"}
-    recognised = statistics.checks[1]
-    assert (recognised.code, recognised.outcome) == ("indicateurs_reconnus", "avertissement")
-    assert "DISP_MED_A21" in recognised.message
+    recognised = check_of(statistics, "indicateurs_reconnus")
+    assert recognised.outcome == "avertissement"
+    assert "olonnes hors registre, reprises sous leur code : DISP_AUTRE_A21" in recognised.message
     assert (
-        statistics.checks[2].message
+        check_of(statistics, "valeurs_absentes").message
         == "Valeurs absentes : non disponible (2), non significatif (1), secret (1)."
     )
 
@@ -138,7 +148,8 @@ def test_zones_of_comparison(tmp_path: Path, settings: Settings) -> None:
     assert rates.loc[("qpv", "QN02502M"), "valeur"] == 50.0
     subjects = [check.subject for check in statistics.checks if check.code == "lecture_du_fichier"]
     assert subjects == ["insee_filosofi", "insee_filosofi (commune)", "insee_filosofi (ensemble_qpv)"]
-    assert "Pas de fichier pour les zones de type epci" in statistics.checks[0].message
+    reading = check_of(statistics, "lecture_du_fichier")
+    assert "Pas de fichier pour les zones de type epci, departement, region" in reading.message
     keys = [(check.code, check.subject) for check in statistics.checks]
     assert len(keys) == len(set(keys))
 
@@ -151,35 +162,36 @@ def test_codes_of_each_kind_of_zone_are_checked(tmp_path: Path, settings: Settin
 
 def test_an_archive_without_its_dictionary(tmp_path: Path, settings: Settings) -> None:
     statistics = filosofi(tmp_path, settings, QP=DATA)
-    assert statistics.unknown == (("DISP_MED_A21", ""), ("DISP_NOTE_A21", ""))
-    assert statistics.checks[0].outcome == "avertissement"
-    assert "Dictionnaire absent" in statistics.checks[0].message
+    assert statistics.unknown == (("DISP_AUTRE_A21", ""), ("DISP_NOTE_A21", ""))
+    reading = check_of(statistics, "lecture_du_fichier")
+    assert reading.outcome == "avertissement"
+    assert "ictionnaire absent" in reading.message
 
 
 @pytest.mark.parametrize(
     ("dictionary", "remark"),
     [
         (
-            [["CODE", "LIBELLE"], ["DISP_MED_A21", "Médiane"]],
-            "Dictionnaire sans colonne COD_VAR, LIB_VAR, COD_MOD",
+            [["CODE", "LIBELLE"], ["DISP_AUTRE_A21", "Autre"]],
+            "ictionnaire sans colonne COD_VAR, LIB_VAR, COD_MOD",
         ),
-        ([["COD_VAR", "COD_VAR"], ["DISP_MED_A21", "Médiane"]], "Dictionnaire illisible"),
+        ([["COD_VAR", "COD_VAR"], ["DISP_AUTRE_A21", "Autre"]], "ictionnaire illisible"),
     ],
 )
 def test_a_dictionary_of_another_shape(
     dictionary: list[list[str]], remark: str, tmp_path: Path, settings: Settings
 ) -> None:
     statistics = filosofi(tmp_path, settings, QP=DATA, meta=dictionary)
-    assert ("DISP_MED_A21", "") in statistics.unknown
-    assert remark in statistics.checks[0].message
+    assert ("DISP_AUTRE_A21", "") in statistics.unknown
+    assert remark in check_of(statistics, "lecture_du_fichier").message
 
 
 def test_case_of_columns_does_not_matter(tmp_path: Path, settings: Settings) -> None:
     lower = [[name.lower() for name in DATA[0]], *DATA[1:]]
     statistics = filosofi(tmp_path, settings, QP=lower, meta=DICTIONARY)
-    assert set(statistics.rows["code_producteur"]) == {"disp_tp60_a21", "disp_med_a21"}
+    assert set(statistics.rows["code_producteur"]) == {"disp_tp60_a21", "disp_autre_a21"}
     assert "taux_pauvrete_60" in set(statistics.rows["indicateur"])
-    assert statistics.unknown == (("disp_med_a21", "Médiane du niveau de vie (€)"),)
+    assert statistics.unknown == (("disp_autre_a21", "Autre mesure (€)"),)
 
 
 def test_the_preferred_spelling_wins(tmp_path: Path, settings: Settings) -> None:
@@ -204,8 +216,8 @@ def test_columns_of_text_are_left_out_and_named(tmp_path: Path, settings: Settin
     path = write_csv(tmp_path / "pop.csv", rows)
     statistics = read_statistics(raw_file("insee_population", path), load_registry(), settings)
     assert statistics.rows["code_producteur"].tolist() == ["PMUN"]
-    assert "Colonnes de texte non reprises : TAILLE" in statistics.checks[1].message
-    assert statistics.checks[1].outcome == "conforme"
+    recognised = check_of(statistics, "indicateurs_reconnus")
+    assert "olonnes de texte non reprises : TAILLE" in recognised.message
 
 
 def test_a_mixed_column_is_wrong_even_if_unknown(tmp_path: Path, settings: Settings) -> None:
@@ -216,35 +228,54 @@ def test_a_mixed_column_is_wrong_even_if_unknown(tmp_path: Path, settings: Setti
 
 
 def test_an_optional_indicator_that_is_missing_is_listed(tmp_path: Path, settings: Settings) -> None:
-    registry = load_registry()
-    first = registry.of_source("insee_population")[0]
-    optional = first.model_copy(
-        update={"id": "menages", "codes": {"qpv": ("MEN",)}, "required": False, "qpv_layer": False}
-    )
+    optional = population(id="menages", codes={"qpv": ("MEN",)}, required=False, qpv_layer=False)
     path = write_csv(tmp_path / "pop.csv", [["CODGEO", "PMUN"], ["QN02503M", "15603"]])
-    statistics = read_statistics(
-        raw_file("insee_population", path), Registry(indicators=(first, optional)), settings
-    )
+    statistics = read_statistics(raw_file("insee_population", path), only(population(), optional), settings)
     assert statistics.missing == ("menages",)
-    assert "Indicateurs absents du fichier : menages" in statistics.checks[1].message
-    assert (statistics.checks[1].expected, statistics.checks[1].found) == ("2", "1")
+    recognised = check_of(statistics, "indicateurs_reconnus")
+    assert "Indicateurs absents du fichier : menages" in recognised.message
+    assert (recognised.expected, recognised.found) == ("2", "1")
 
 
 def test_none_of_the_optional_indicators_is_an_error(tmp_path: Path, settings: Settings) -> None:
-    registry = load_registry()
-    optional = registry.indicators[0].model_copy(update={"required": False})
     path = write_csv(tmp_path / "pop.csv", [["CODGEO", "X"], ["QN02503M", "15603"]])
-    with pytest.raises(
-        ContractError, match="at least one indicator of the registry; found none among CODGEO, X"
-    ):
-        read_statistics(raw_file("insee_population", path), Registry(indicators=(optional,)), settings)
+    raw = raw_file("insee_population", path)
+    expected = "at least one indicator of the registry, or of the dictionary; found none among CODGEO, X"
+    with pytest.raises(ContractError, match=expected):
+        read_statistics(raw, only(population(required=False)), settings)
+
+
+def test_the_dictionary_vouches_for_a_table_that_the_registry_does_not_know(
+    tmp_path: Path, settings: Settings
+) -> None:
+    rows = [["CODGEO", "AUTRE"], ["QN02503M", "7"]]
+    files = {
+        "DEFM_2024_QP.csv": csv_bytes(tmp_path, rows),
+        "meta_DEFM_2024_QP.csv": csv_bytes(tmp_path, [DICTIONARY[0], ["AUTRE", "Une mesure", "", ""]]),
+    }
+    archive = write_zip(tmp_path / "DEFM2024_QP24_csv.zip", files)
+    statistics = read_statistics(raw_file("insee_demandeurs_emploi", archive), load_registry(), settings)
+    assert statistics.unknown == (("AUTRE", "Une mesure"),)
+    assert statistics.rows[["indicateur", "valeur"]].to_numpy().tolist() == [["autre", 7.0]]
+    assert "demandeurs_emploi_abc" in statistics.missing
+
+
+def test_a_required_indicator_that_is_missing(tmp_path: Path, settings: Settings) -> None:
+    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "PMUNI"], ["QN02503M", "15603"]])
+    with pytest.raises(ContractError) as error:
+        read_statistics(raw_file("insee_population", path), load_registry(), settings)
+    assert "expected column 'PMUN'" in str(error.value)
+    assert "'PMUNI'" in str(error.value)
+    assert "add the new spelling to 'codes' of [population_municipale]" in str(error.value)
 
 
 def test_an_indicator_without_bounds_may_be_negative(tmp_path: Path, settings: Settings) -> None:
-    change = load_registry().indicators[0].model_copy(update={"minimum": None})
     path = write_csv(tmp_path / "pop.csv", [["CODGEO", "PMUN"], ["QN02503M", "-1,5"]])
-    statistics = read_statistics(raw_file("insee_population", path), Registry(indicators=(change,)), settings)
+    raw = raw_file("insee_population", path)
+    statistics = read_statistics(raw, only(population(minimum=-math.inf)), settings)
     assert statistics.rows["valeur"].tolist() == [-1.5]
+    with pytest.raises(ContractError, match="PMUN: expected at least 0 habitants; found '-1,5' at line 2"):
+        read_statistics(raw, load_registry(), settings)
 
 
 def test_line_numbers_count_every_line(tmp_path: Path, settings: Settings) -> None:
@@ -332,6 +363,7 @@ def test_windows_1252_is_recognised_by_its_accents(words: list[str]) -> None:
 
 def test_a_member_that_matches_twice(tmp_path: Path, settings: Settings) -> None:
     data = csv_bytes(tmp_path, DATA)
-    archive = write_zip(tmp_path / "f.zip", {"a_QP.csv": data, "b_QP.csv": data})
-    with pytest.raises(SourceContentError, match=r"several members match.*a_QP\.csv, b_QP\.csv"):
+    names = ["a-revenu-disponible_QP.csv", "b-revenu-disponible_QP.csv"]
+    archive = write_zip(tmp_path / "f.zip", dict.fromkeys(names, data))
+    with pytest.raises(SourceContentError, match=rf"several members match.*{', '.join(names)}"):
         read_statistics(raw_file("insee_filosofi", archive), load_registry(), settings)

@@ -48,6 +48,8 @@ _OVERSEAS = {
     )
 }
 
+ZONES = (METROPOLE, *_OVERSEAS.values())
+
 
 def zone_of(insee: str) -> FrenchZone:
     """Return the part of France of an INSEE department or commune code (``25``, ``2A``, ``97209``)."""

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # Each room may import itself and what stands before it.
 BASE = ("settings", "errors", "lock", "zones", "checks", "territory")
-ORDER = ("base", "sources", "ingest", "analysis", "publish", "front")
+ORDER = ("base", "sources", "ingest", "analysis", "publish", "locating", "front")
 
 
 def room_of(module: str) -> str | None:
@@ -72,7 +72,7 @@ def test_the_project_keeps_to_the_one_way() -> None:
 
 def test_every_room_is_looked_at() -> None:
     rooms = {room_of(module_name(path, ROOT)) for path in ROOT.glob("qpv_geo/**/*.py")}
-    assert rooms >= {"base", "sources", "ingest", "analysis", "publish"}
+    assert rooms >= {"base", "sources", "ingest", "analysis", "publish", "locating"}
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,11 @@ def test_every_room_is_looked_at() -> None:
             "qpv_geo/zones.py",
             "def f():\n    import qpv_geo.sources.store",
             "base imports qpv_geo.sources.store",
+        ),
+        (
+            "qpv_geo/publish/release.py",
+            "from qpv_geo.locating.run import locate_file",
+            "publish imports qpv_geo.locating.run.locate_file",
         ),
         ("qpv_geo/publish/release.py", "import flows.refresh", "publish imports flows.refresh"),
         ("qpv_geo/publish/release.py", "from qpv_geo.cli import main", "publish imports qpv_geo.cli.main"),

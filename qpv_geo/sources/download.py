@@ -132,15 +132,7 @@ class Downloader:
         self._settings = settings
         self._origins = origins or frozenset(f"https://{host}" for host in source.hosts)
         self._progress = progress
-        transport = None
-        if origins is None and settings.official_sites:
-            _announce(settings.official_sites)
-            transport = _PlayedSites(settings.official_sites)
-        self._client = httpx.Client(
-            transport=transport,
-            verify=_tls(),
-            headers={"User-Agent": f"qpv-geo/{qpv_geo.__version__}", "Accept-Encoding": "identity"},
-        )
+        self._client = official_client(settings) if origins is None else _client(None)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -276,7 +268,7 @@ class Downloader:
         if status == httpx.codes.OK:
             return
         if status in _RETRIED or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise _StatusError(status, url.host, _retry_after(response))
+            raise _StatusError(status, url.host, retry_after(response))
         message = f"source {self._source.id}: {url} answered {status} {response.reason_phrase}"
         reason = f"site injoignable : {url.host} a répondu {status}"
         if status in _MISSING:
@@ -360,6 +352,22 @@ class Downloader:
             ) from error
 
 
+def official_client(settings: Settings) -> httpx.Client:
+    """Return a client for official addresses, or for the server that plays them."""
+    if not settings.official_sites:
+        return _client(None)
+    _announce(settings.official_sites)
+    return _client(_PlayedSites(settings.official_sites))
+
+
+def _client(transport: httpx.BaseTransport | None) -> httpx.Client:
+    return httpx.Client(
+        transport=transport,
+        verify=_tls(),
+        headers={"User-Agent": f"qpv-geo/{qpv_geo.__version__}", "Accept-Encoding": "identity"},
+    )
+
+
 class _PlayedSites(httpx.BaseTransport):
     """Takes requests for official addresses to a server of this machine, below a folder named after the host.
 
@@ -376,6 +384,7 @@ class _PlayedSites(httpx.BaseTransport):
             request.method,
             self._server.copy_with(raw_path=path),
             headers=[(name, value) for name, value in request.headers.items() if name != "host"],
+            stream=request.stream,
             extensions=request.extensions,
         )
         return self._inner.handle_request(played)
@@ -410,7 +419,7 @@ def _whole(response: httpx.Response) -> Iterator[bytes]:
         raise _TruncatedError(str(error)) from error
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def retry_after(response: httpx.Response) -> float | None:
     """Return the pause that a server asks for in seconds, given as such or as a date."""
     value = response.headers.get("Retry-After", "")
     if value.isdigit():

@@ -1,0 +1,1 @@
+"""Commands that are more than a few lines; `qpv_geo.cli` gathers them."""

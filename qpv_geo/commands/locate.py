@@ -1,0 +1,137 @@
+"""``qpv-geo locate``: which points of a file are in a QPV."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.territory import load_territory
+
+_COORDINATES = "Coordinates"
+_PRECISION = "Precision"
+
+
+def locate(  # noqa: PLR0917 - typer gives each option by its name
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV, Parquet, GeoPackage, or a folder of Parquet files.")
+    ],
+    lon: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of the longitude.", rich_help_panel=_COORDINATES)
+    ] = None,
+    lat: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of the latitude.", rich_help_panel=_COORDINATES)
+    ] = None,
+    x: Annotated[
+        str | None,
+        typer.Option("--x", metavar="COL", help="Column of the easting.", rich_help_panel=_COORDINATES),
+    ] = None,
+    y: Annotated[
+        str | None,
+        typer.Option("--y", metavar="COL", help="Column of the northing.", rich_help_panel=_COORDINATES),
+    ] = None,
+    crs: Annotated[
+        str | None, typer.Option(metavar="EPSG", help="CRS of --x and --y.", rich_help_panel=_COORDINATES)
+    ] = None,
+    geocode: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLS",
+            help="Columns of the address, with commas between, SENT to IGN's geocoding service.",
+            rich_help_panel=_COORDINATES,
+        ),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer of a GeoPackage that has several.")] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRES_OR_COL", help="How far points may be wrong.", rich_help_panel=_PRECISION
+        ),
+    ] = None,
+    type_col: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="Column of a geocoder's type.", rich_help_panel=_PRECISION),
+    ] = None,
+    score_col: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="Column of a geocoder's score.", rich_help_panel=_PRECISION),
+    ] = None,
+    max_distance: Annotated[
+        float, typer.Option(min=0, max=10_000, help="Metres beyond which no distance is given.")
+    ] = 1000.0,
+    territory: Annotated[
+        str, typer.Option("--territory", help="Name of a shipped territory, or path of a TOML file.")
+    ] = "besancon",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="DIR", help="Holds raw/ and out/ (default: QPV_GEO_DATA, else data/)."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Default: beside FILE, with _qpv at the end of its name."),
+    ] = None,
+    *,
+    prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
+) -> None:
+    """Tell which points of a file are in a QPV, in which, and how far the nearest is."""
+    from qpv_geo.cli import console, settings_of  # noqa: PLC0415 - it imports this module
+    from qpv_geo.locating.run import Points, locate_file  # noqa: PLC0415 - shapely takes a second
+
+    if (lon or lat) and (x or y or crs):
+        raise ConfigurationError("--lon and --lat, or --x, --y and --crs: give one or the other")
+    points = Points(
+        x=lon or x,
+        y=lat or y,
+        crs="EPSG:4326" if lon or lat else _crs(crs),
+        precision=_precision(precision),
+        type_column=type_col,
+        score_column=score_col,
+        addresses=tuple(name.strip() for name in geocode.split(",") if name.strip()) if geocode else (),
+        layer=layer,
+        prefix=prefix,
+    )
+    outcome = locate_file(
+        file,
+        points,
+        load_territory(territory),
+        settings_of(data),
+        output=output,
+        max_distance=max_distance,
+        force=force,
+    )
+    table = Table(title=f"{outcome.rows:,} rows, release {outcome.release}")
+    table.add_column("answer")
+    table.add_column("en_qpv", justify="right")
+    table.add_column("bande_300m", justify="right")
+    for answer, count in outcome.answers.items():
+        table.add_row(answer, f"{count:,}", f"{outcome.band[answer]:,}")
+    console().print(table)
+    remarks = {
+        "points are in no commune of the territory: QPV there are not in this release": (
+            outcome.outside_territory
+        ),
+        "points are outside France": outcome.outside_france,
+        "points would be in France if x and y were exchanged": outcome.swapped,
+    }
+    for remark, count in remarks.items():
+        if count:
+            typer.echo(f"{count:,} {remark}", err=True)
+    typer.echo(str(outcome.path))
+
+
+def _crs(given: str | None) -> str | None:
+    return f"EPSG:{given}" if given and given.isdigit() else given
+
+
+def _precision(given: str | None) -> float | str | None:
+    """Return metres if the text is a number, else the name of a column."""
+    if given is None:
+        return None
+    try:
+        return float(given.replace(",", "."))
+    except ValueError:
+        return given

@@ -1,0 +1,246 @@
+"""The QPV of a release, ready to have points located in them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyproj
+import shapely
+
+from qpv_geo.analysis.locate import BAND, Answer, Located, contains, locate
+from qpv_geo.analysis.locate_edges import BoolArray, FloatArray, IntArray
+from qpv_geo.analysis.locate_index import LocateIndex
+from qpv_geo.errors import ConfigurationError, PublicationError
+from qpv_geo.locating.places import Place, places_in
+from qpv_geo.publish.fields import load_layers
+from qpv_geo.publish.readers import Reading, read_geopackage
+from qpv_geo.publish.release import Release
+from qpv_geo.territory import Territory
+from qpv_geo.zones import department_of, zone_of
+
+_TEXTS = pa.dictionary(pa.int16(), pa.string())
+
+COLUMNS = pa.schema(
+    [
+        ("en_qpv", pa.dictionary(pa.int8(), pa.string())),
+        ("code_qp", _TEXTS),
+        ("lib_qp", _TEXTS),
+        ("distance_m", pa.float64()),
+        ("code_qp_proche", _TEXTS),
+        ("bande_300m", pa.dictionary(pa.int8(), pa.string())),
+    ]
+)
+"""What is added to each row."""
+
+_ANSWERS = pa.array([answer.name.lower() for answer in Answer])
+_CENTIMETRES = 2
+_AREA = 2  # dimensions
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The QPV of one projected CRS."""
+
+    index: LocateIndex
+    position: IntArray
+    """Of each of its QPV among all."""
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class Locator:
+    """Locates points in the QPV of a release. It can be sent to another process.
+
+    Attributes
+    ----------
+    release
+        Id of the release.
+    points_crs
+        CRS of the points, as WKT.
+    max_distance
+        Metres beyond which there is neither distance nor nearest QPV.
+    """
+
+    release: str
+    points_crs: str
+    max_distance: float
+    _codes: tuple[str, ...]
+    _names: tuple[str, ...]
+    _parts: tuple[_Part, ...]
+    _ground: LocateIndex | None
+
+    @classmethod
+    def of_release(
+        cls,
+        release: Release,
+        territory: Territory,
+        *,
+        points_crs: object = 4326,
+        max_distance: float = 1000.0,
+    ) -> Self:
+        """Read the QPV of a release and build what locates points in them.
+
+        A national release is measured like its parts: each QPV in the projected CRS of its own zone.
+
+        Parameters
+        ----------
+        release, territory
+            A release of the territory.
+        points_crs
+            CRS of the points, anything that pyproj understands; x is the longitude or the easting.
+        max_distance
+            Metres beyond which neither distance nor nearest QPV is wanted.
+
+        Raises
+        ------
+        ConfigurationError
+            If the CRS is not known or not made for where the QPV are, or `max_distance` is out of range.
+        PublicationError
+            If the release cannot be read.
+        """
+        crs = _crs(points_crs)
+        qpv, communes = _read(release.path)
+        reach = max(max_distance, BAND)
+        places = places_in(crs)
+        zones = np.array([zone_of(department_of(code)).epsg for code in qpv["code_qp"]])
+        parts = []
+        for epsg in dict.fromkeys(zones[np.argsort(zones != territory.epsg, kind="stable")].tolist()):
+            here = tuple(place for place in places if place.zone.epsg == epsg)
+            if here:
+                position = np.flatnonzero(zones == epsg)
+                shapes = _projected(qpv.geometry.iloc[position], epsg)
+                index = LocateIndex.build(shapes, points_crs=crs, reach=reach)
+                parts.append(_Part(index, position, here))
+        if not parts:
+            raise ConfigurationError(
+                f"{crs.name} is not made for where the QPV of {territory.id!r} are (EPSG:{zones[0]}): give"
+                " the CRS of the points with --crs, or longitude and latitude with --lon and --lat"
+            )
+        ground = None
+        if territory.genre != "france" and len(communes):
+            whole = gpd.GeoSeries([_projected(communes, territory.epsg).union_all()], crs=territory.epsg)
+            ground = LocateIndex.build(whole, points_crs=crs, reach=0.0)
+        return cls(
+            release.id,
+            crs.to_wkt(),
+            max_distance,
+            tuple(qpv["code_qp"]),
+            tuple(qpv["lib_qp"]),
+            tuple(parts),
+            ground,
+        )
+
+    def locate(self, x: FloatArray, y: FloatArray, precision: float | FloatArray | None = None) -> Located:
+        """Locate points; positions are those of the QPV in the release. See `analysis.locate.locate`."""
+        first, *others = self._parts
+        located = self._in_part(first, x, y, precision)
+        for part in others:
+            here = np.flatnonzero(np.any([place.holds(x, y) for place in part.places], axis=0))
+            if len(here):
+                radius = precision[here] if isinstance(precision, np.ndarray) else precision
+                found = self._in_part(part, x[here], y[here], radius)
+                for name in ("en_qpv", "qpv", "distance_m", "qpv_proche", "bande_300m"):
+                    getattr(located, name)[here] = getattr(found, name)
+        return located
+
+    def outside(self, x: FloatArray, y: FloatArray, located: Located) -> int:
+        """Count the points that are in no commune of the territory, hence in nothing the release knows."""
+        if self._ground is None:
+            return 0
+        beyond: BoolArray = contains(self._ground, x, y).en_qpv == Answer.NON
+        return int(np.count_nonzero(beyond & (located.en_qpv != Answer.OUI)))
+
+    def table(self, located: Located) -> pa.Table:
+        """Return the answers as `COLUMNS`; distances are rounded to the centimetre."""
+        distance = np.round(located.distance_m, _CENTIMETRES)
+        arrays = [
+            _answers(located.en_qpv),
+            _texts(located.qpv, self._codes),
+            _texts(located.qpv, self._names),
+            pa.array(distance, mask=np.isnan(distance)),
+            _texts(located.qpv_proche, self._codes),
+            _answers(located.bande_300m),
+        ]
+        return pa.Table.from_arrays(arrays, schema=COLUMNS)
+
+    def _in_part(
+        self, part: _Part, x: FloatArray, y: FloatArray, precision: float | FloatArray | None
+    ) -> Located:
+        found = locate(part.index, x, y, precision=precision, max_distance=self.max_distance)
+        if len(self._parts) == 1 and len(part.position) == len(self._codes):
+            return found
+        position = np.append(part.position, -1).astype(np.int32)  # -1, no QPV, stays -1
+        return Located(
+            found.en_qpv, position[found.qpv], found.distance_m, position[found.qpv_proche], found.bande_300m
+        )
+
+
+def _crs(given: object) -> pyproj.CRS:
+    try:
+        return pyproj.CRS.from_user_input(given)
+    except pyproj.exceptions.CRSError as error:
+        raise ConfigurationError(
+            f"{given!r} is not a CRS that PROJ knows; give an EPSG code, such as 2154"
+        ) from error
+
+
+def _read(folder: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoSeries]:
+    """Return the QPV with code and name, and the communes, of a release's GeoPackage."""
+    paths = list(folder.glob("*.gpkg"))
+    if len(paths) != 1:
+        raise PublicationError(
+            f"{folder}: expected one GeoPackage, found {len(paths)}; refresh the territory"
+        )
+    layers = load_layers()
+    wanted = {"qpv": ("code_qp", "lib_qp"), "communes": ("insee_com",)}
+    readings = read_geopackage(
+        paths[0],
+        [
+            layers[name].model_copy(
+                update={"fields": {field: layers[name].fields[field] for field in fields}}
+            )
+            for name, fields in wanted.items()
+        ],
+    )
+    if not len(readings["qpv"].attributes):
+        raise ConfigurationError(f"{paths[0]} has no QPV: nothing to locate points in")
+    qpv = gpd.GeoDataFrame(readings["qpv"].attributes, geometry=_geometry(readings["qpv"]))
+    return qpv, _geometry(readings["communes"])
+
+
+def _geometry(reading: Reading) -> gpd.GeoSeries:
+    return gpd.GeoSeries(reading.geometry, crs=reading.epsg)
+
+
+def _projected(shapes: gpd.GeoSeries, epsg: int) -> gpd.GeoSeries:
+    """Return polygons in another CRS, valid: rounding in degrees and back may have made one cross itself."""
+    projected = shapes.to_crs(epsg).reset_index(drop=True)
+    broken = np.flatnonzero(~projected.is_valid)
+    for row in broken:
+        parts = shapely.get_parts(shapely.make_valid(projected.iloc[row], method="structure"))
+        projected.iloc[row] = shapely.union_all(parts[shapely.get_dimensions(parts) == _AREA])
+    return projected
+
+
+def _answers(numbers: np.ndarray) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(numbers.astype(np.int8)), _ANSWERS)
+
+
+def _texts(position: np.ndarray, texts: Sequence[str]) -> pa.DictionaryArray:
+    indices = pa.array(position.astype(np.int16), mask=position < 0)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.string()))
+
+
+def located_frame(frame: pd.DataFrame, added: pa.Table) -> pd.DataFrame:
+    """Return a table with the columns of `COLUMNS` added, texts as texts."""
+    columns = {name: added[name].to_pandas() for name in added.column_names}
+    texts = {
+        name: column.astype("str") if column.dtype == "category" else column
+        for name, column in columns.items()
+    }
+    return frame.assign(**{name: column.to_numpy() for name, column in texts.items()})

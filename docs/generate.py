@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from qpv_geo.ingest.registry import Indicator, Registry, load_registry
+from qpv_geo.publish.fields import Layer, published_layers
 from qpv_geo.sources.catalogue import (
     Catalogue,
     DataGouvAddress,
@@ -36,6 +38,62 @@ All sources are published under the Licence Ouverte 2.0 (Etalab) unless their se
 asks for the name of the source and the date of its last update, and must not suggest that the producers
 endorse it.
 """
+
+
+_DICTIONARY = """\
+# Dictionnaire des données
+
+<!-- Produit par docs/generate.py d'après qpv_geo/publish/fields.toml et qpv_geo/ingest/indicators.toml. -->
+
+Les couches et les champs publiés, puis les indicateurs de la table `statistiques`. Un effectif additif peut
+être sommé sur des zones disjointes ; un rapport se recalcule alors en divisant la somme de ses numérateurs par
+celle de ses dénominateurs ; rien d'autre ne se somme ni ne se moyenne.
+"""
+_KINDS = {"count": "effectif", "rate": "taux", "median": "médiane", "index": "indice", "amount": "montant"}
+
+
+def dictionary_page(registry: Registry) -> str:
+    """Return ``docs/dictionnaire.md``: published layers and fields, then indicators by theme."""
+    parts = [_DICTIONARY, "## Couches et tables", ""]
+    for layer in published_layers(registry).values():
+        parts += _layer(layer)
+    parts += ["## Indicateurs", ""]
+    for theme in dict.fromkeys(indicator.theme for indicator in registry.indicators):
+        rows = [_indicator(i) for i in registry.indicators if i.theme == theme]
+        titles = "Indicateur | Libellé | Unité | Nature | Calcul sur un ensemble | Source | Zones | Codes"
+        head = [f"| {titles} |"]
+        parts += [f"### {theme}", "", *head, "|---|---|---|---|---|---|---|---|", *rows, ""]
+    return "\n".join(parts)
+
+
+def _layer(layer: Layer) -> list[str]:
+    rows = [
+        f"| `{name}` | {field.alias} | {field.type} | {field.unit} | {field.description} |"
+        for name, field in layer.fields.items()
+    ]
+    form = layer.geometry or "sans géométrie"
+    head = ["| Champ | Alias | Type | Unité | Description |", "|---|---|---|---|---|"]
+    return [f"### `{layer.name}`", "", f"{layer.title} ({form}). {layer.abstract}", "", *head, *rows, ""]
+
+
+def _indicator(indicator: Indicator) -> str:
+    codes = dict.fromkeys(code for spellings in indicator.codes.values() for code in spellings)
+    rule = "aucun"
+    if indicator.additive:
+        rule = "somme"
+    elif indicator.numerator:
+        rule = f"`{indicator.numerator}` / `{indicator.denominator}`"
+    cells = (
+        f"`{indicator.id}`",
+        indicator.label,
+        indicator.unit,
+        _KINDS[indicator.kind],
+        rule,
+        f"`{indicator.source}`",
+        ", ".join(indicator.zones),
+        ", ".join(f"`{code}`" for code in codes),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def sources_page(catalogue: Catalogue) -> str:
@@ -121,3 +179,4 @@ def _spellings(names: tuple[str, ...]) -> str:
 
 if __name__ == "__main__":
     DOCS.joinpath("sources.md").write_text(sources_page(load_catalogue()), encoding="utf-8")
+    DOCS.joinpath("dictionnaire.md").write_text(dictionary_page(load_registry()), encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from qpv_geo.ingest.registry import load_registry
 from qpv_geo.publish.fields import load_layers
 from qpv_geo.sources.catalogue import Catalogue
 
@@ -24,6 +25,13 @@ def test_sources_page_is_what_the_catalogue_generates(catalogue: Catalogue) -> N
     )
 
 
+def test_dictionary_is_what_the_declarations_generate() -> None:
+    generate = runpy.run_path(str(DOCS / "generate.py"))
+    assert (DOCS / "dictionnaire.md").read_text(encoding="utf-8") == generate["dictionary_page"](
+        load_registry()
+    ), "fields or indicators have changed: run `python docs/generate.py` and commit docs/dictionnaire.md"
+
+
 def test_guide_describes_every_published_layer_and_no_other() -> None:
     guide = (DOCS / "guide-sig.md").read_text(encoding="utf-8")
     described = re.findall(r"^### `([a-z0-9_]+)`", guide, flags=re.MULTILINE)
@@ -32,7 +40,18 @@ def test_guide_describes_every_published_layer_and_no_other() -> None:
 
 def test_guide_explains_every_status_and_origin() -> None:
     guide = (DOCS / "guide-sig.md").read_text(encoding="utf-8")
-    for word in ("ok", "secret", "non_disponible", "non_significatif", "live", "mirror", "store", "snapshot"):
+    for word in (
+        "ok",
+        "secret",
+        "non_disponible",
+        "non_significatif",
+        "non_calculable",
+        "estimation",
+        "live",
+        "mirror",
+        "store",
+        "snapshot",
+    ):
         assert f"| `{word}` |" in guide
 
 

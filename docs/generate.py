@@ -46,8 +46,8 @@ _DICTIONARY = """\
 <!-- Produit par docs/generate.py d'après qpv_geo/publish/fields.toml et qpv_geo/ingest/indicators.toml. -->
 
 Les couches et les champs publiés, puis les indicateurs de la table `statistiques`. Un effectif additif peut
-être sommé sur des zones disjointes ; un rapport se recalcule alors en divisant la somme de ses numérateurs par
-celle de ses dénominateurs ; rien d'autre ne se somme ni ne se moyenne.
+être sommé sur des zones disjointes ; un rapport se recalcule alors en divisant la somme de ses numérateurs
+par celle de ses dénominateurs ; rien d'autre ne se somme ni ne se moyenne.
 """
 _KINDS = {"count": "effectif", "rate": "taux", "median": "médiane", "index": "indice", "amount": "montant"}
 

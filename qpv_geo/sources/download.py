@@ -380,10 +380,11 @@ class _PlayedSites(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         path = f"/{request.url.host}".encode() + request.url.raw_path
+        headers = [(name, value) for name, value in request.headers.items() if name != "host"]
         played = httpx.Request(
             request.method,
             self._server.copy_with(raw_path=path),
-            headers=[(name, value) for name, value in request.headers.items() if name != "host"],
+            headers=[("Host", self._server.netloc.decode("ascii")), *headers],
             stream=request.stream,
             extensions=request.extensions,
         )

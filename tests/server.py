@@ -130,6 +130,10 @@ class OfficialSites:
         """Take a source's file offline: its address answers 404."""
         del self._files[source_id]
 
+    def publishes(self, source_id: str) -> bool:
+        """Tell whether a source's file is online."""
+        return source_id in self._files
+
     def data(self, source_id: str) -> bytes:
         """Return the bytes that are online for a source."""
         return self._files[source_id].data

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import check_archive, find_member, read_member, read_members
+from qpv_geo.sources.archive import check_archive, find_members, read_member, read_members, stream_member
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.containers import DamagedError, SevenZip
 from qpv_geo.sources.raw import RawFile, digest
@@ -116,8 +116,10 @@ def test_a_double_member_is_refused(tmp_path: Path, raw_of: RawOf, settings: Set
     path = zip_of(tmp_path / "pop.zip", ("a/pop_QP.csv", ROWS), ("b/pop_QP.csv", ROWS))
     with pytest.raises(SourceContentError, match=r"several members match .*a/pop_QP\.csv, b/pop_QP\.csv"):
         read_member(raw_of(path), TABLE, settings)
-    with pytest.raises(SourceContentError, match="one at most was expected"):
-        find_member(raw_of(path), TABLE, settings)
+    assert [member.name for member in find_members(raw_of(path), TABLE, settings)] == [
+        "a/pop_QP.csv",
+        "b/pop_QP.csv",
+    ]
 
 
 def test_the_same_name_twice_is_refused(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
@@ -141,18 +143,52 @@ def test_what_systems_leave_in_archives_is_not_a_member(
 
 def test_an_optional_member_may_be_absent(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
     raw = raw_of(zip_of(tmp_path / "pop.zip", ("pop_QP.csv", ROWS), ("meta_pop.csv", b"COD_VAR\n")))
-    found = find_member(raw, r"meta_.*\.csv", settings)
-    assert found is not None
+    (found,) = find_members(raw, r"meta_.*\.csv", settings)
     assert found.data == b"COD_VAR\n"
-    assert find_member(raw, r"lexique_.*\.csv", settings) is None
-    assert find_member(raw, None, settings) is None
+    assert find_members(raw, r"lexique_.*\.csv", settings) == []
+
+
+def test_a_member_can_be_read_piece_by_piece(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
+    long = ROWS + b"QN02502M;3194\n" * 500_000
+    members = {"sub/pop_QP.csv": long, "meta_pop.csv": b"x"}
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "pop_QP.csv").write_bytes(long)
+    paths = [zip_of(tmp_path / "a.zip", *members.items()), seven_zip_of(tmp_path / "a.7z", members), folder]
+    for path in paths:
+        with stream_member(raw_of(path), TABLE, settings) as (name, chunks):
+            assert name == "sub/pop_QP.csv"
+            assert b"".join(chunks) == long
+    with (
+        pytest.raises(SourceContentError, match=r"no member matches 'x\\.csv'"),
+        stream_member(raw_of(folder), r"x\.csv", settings),
+    ):
+        pass
+
+
+def test_a_member_read_piece_by_piece_is_held_to_the_limits(
+    tmp_path: Path, raw_of: RawOf, settings: Settings
+) -> None:
+    path = zip_of(tmp_path / "a.zip", ("pop_QP.csv", ROWS))
+    path.write_bytes(path.read_bytes()[:-30])
+    with (
+        pytest.raises(SourceContentError, match="the archive is damaged or truncated"),
+        stream_member(raw_of(path), TABLE, settings) as (_, chunks),
+    ):
+        list(chunks)
+    big = zip_of(tmp_path / "b.zip", ("pop_QP.csv", ROWS * 1000))
+    with (
+        pytest.raises(SourceContentError, match="refused: it unpacks to"),
+        stream_member(raw_of(big), TABLE, replace(settings, max_unpacked_bytes=1000)) as (_, chunks),
+    ):
+        list(chunks)
 
 
 def test_a_bare_table_is_not_its_own_dictionary(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
     bare = tmp_path / "pop_QP.csv"
     bare.write_bytes(ROWS)
-    assert find_member(raw_of(bare), r"meta_.*\.csv", settings) is None
-    assert find_member(raw_of(bare), TABLE, settings) is not None
+    assert find_members(raw_of(bare), r"meta_.*\.csv", settings) == []
+    assert [member.data for member in find_members(raw_of(bare), TABLE, settings)] == [ROWS]
 
 
 def test_a_shapefile_comes_with_its_siblings(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
@@ -226,7 +262,7 @@ def test_a_bomb_is_refused_by_its_declared_size(tmp_path: Path, raw_of: RawOf, s
     ]
     for path in archives:
         with pytest.raises(SourceContentError, match="it unpacks to 20,971,520 bytes or more"):
-            find_member(raw_of(path), TABLE, settings)
+            find_members(raw_of(path), TABLE, settings)
 
 
 def test_a_bomb_is_refused_by_its_actual_size(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
@@ -298,7 +334,7 @@ def test_a_changed_byte_is_found_by_the_checksum_of_the_archive(
     path.write_bytes(data)
     with pytest.raises(SourceContentError, match="damaged or truncated"):
         check_archive(raw_of(path), settings)
-    assert find_member(raw_of(path), "meta_.*", settings) is not None
+    assert find_members(raw_of(path), "meta_.*", settings)
 
 
 @trials(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -566,13 +566,13 @@ def test_statistics(
 
 def test_a_rate_of_130_percent(tmp_path: Path, settings: Settings) -> None:
     rows = [["CODGEO", "DISP_TP60_A21"], ["QN02502M", "50,0"], ["QN02503M", "130,0"], ["QN02504M", "-1"]]
-    write_csv(tmp_path / "filosofi_csv" / "indic_QP.csv", rows)
+    write_csv(tmp_path / "filosofi_csv" / "indic-revenu-disponible_QP.csv", rows)
     with pytest.raises(ContractError) as error:
         read_statistics(raw_file("insee_filosofi", tmp_path / "filosofi_csv"), load_registry(), settings)
     said(
         error,
         4,
-        "indic_QP.csv",
+        "indic-revenu-disponible_QP.csv",
         "DISP_TP60_A21: expected at most 100 %; found '130,0' at line 3",
         "DISP_TP60_A21: expected at least 0 %; found '-1' at line 4",
     )

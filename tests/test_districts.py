@@ -20,7 +20,6 @@ from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.territory import (
     Bands,
-    ContourFile,
     Contract,
     Expected,
     FragileDistrict,
@@ -244,13 +243,15 @@ def test_the_territory_declares_districts_and_files(tmp_path: Path) -> None:
         write(
             tmp_path,
             'quartiers = [{ nom = "Centre", iris = ["250560101", "250560102"] }]\n'
-            'quartiers_fichier = { chemin = "locaux/quartiers.gpkg", champ_nom = "NOM", crs = "EPSG:3947" }',
+            'quartiers_fichier = { chemin = "locaux/quartiers.gpkg", champ_nom = "NOM", crs = "EPSG:3947", '
+            "mise_a_jour = 2025-01-31 }",
         )
     )
     assert declared.quartiers == (LocalDistrict(nom="Centre", iris=(A, B)),)
     assert declared.quartiers_fichier is not None
     assert declared.locate(declared.quartiers_fichier) == tmp_path / "locaux" / "quartiers.gpkg"
-    assert declared.locate(ContourFile(chemin=str(tmp_path / "x.shp"))) == tmp_path / "x.shp"
+    elsewhere = declared.quartiers_fichier.model_copy(update={"chemin": str(tmp_path / "x.shp")})
+    assert declared.locate(elsewhere) == tmp_path / "x.shp"
 
 
 def test_where_the_file_lies_is_no_part_of_a_territory(tmp_path: Path) -> None:
@@ -280,7 +281,11 @@ def test_where_the_file_lies_is_no_part_of_a_territory(tmp_path: Path) -> None:
             "'N' names an IRIS twice: 250560101",
         ),
         ('quartiers_fichier = { chemin = "q.gpkg", crs = "2154" }', "quartiers_fichier.crs"),
-        ('quartiers_fragiles_fichier = { chemin = "q.gpkg" }', "needs 'contrat.quartiers_fragiles'"),
+        ('quartiers_fichier = { chemin = "q.gpkg" }', r"quartiers_fichier\.mise_a_jour': Field required"),
+        (
+            'quartiers_fragiles_fichier = { chemin = "q.gpkg", mise_a_jour = 2025-01-31 }',
+            "needs 'contrat.quartiers_fragiles'",
+        ),
         ("bandes = { distance_m = 0 }", "bandes.distance_m"),
     ],
 )

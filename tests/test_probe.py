@@ -31,8 +31,21 @@ def test_a_source_as_declared_has_no_difference(probed: Probed) -> None:
         resolved_url="https://static.data.gouv.fr/resources/qpv_2024/20260115-204323/qpv-2024.geojson",
         last_modified=datetime(2026, 1, 15, 20, 43, 23, tzinfo=UTC),
     )
-    for source_id in ("insee_population", "insee_filosofi", "communes_epci"):
+    for source_id in ("insee_population", "communes_epci"):
         assert probed(source_id).differences == ()
+
+
+def test_an_archive_with_every_table_has_no_difference(
+    probed: Probed, sites: OfficialSites, tmp_path: Path
+) -> None:
+    assert "no member matches members.commune" in " ".join(probed("insee_filosofi").differences)
+    for income in ("disponible", "declare"):
+        for zone in ("QP", "COM", "EPCI", "DEP", "REG", "ENSQP"):
+            name = f"indic-revenu-{income}-qp24-2021_{zone}.csv"
+            (tmp_path / name).write_text("codgeo;DISP_TP60_A21\n", encoding="utf-8")
+    (tmp_path / "meta_indic-revenu-disponible-qp24-2021_QP.csv").write_text("COD_VAR\n", encoding="utf-8")
+    sites.publish("insee_filosofi", zipped(tmp_path))
+    assert probed("insee_filosofi").differences == ()
 
 
 def test_a_source_that_is_down_is_not_reachable(probed: Probed, sites: OfficialSites) -> None:
@@ -59,11 +72,12 @@ def test_a_renamed_column_is_a_difference(probed: Probed, sites: OfficialSites) 
 
 
 def test_a_table_without_its_key_or_with_a_double_column_is_a_difference(
-    probed: Probed, sites: OfficialSites
+    probed: Probed, sites: OfficialSites, catalogue: Catalogue
 ) -> None:
     sites.publish("insee_population", "zone;Libellé;zone\n".encode("cp1252"))
     missing, found, twice = probed("insee_population").differences
-    assert missing == "no column 'key' (accepted: CODGEO, QP, code_qp, QPV)"
+    accepted = ", ".join(catalogue["insee_population"].key)
+    assert missing == f"no column 'key' (accepted: {accepted})"
     assert found.startswith(
         "columns found: zone, Libellé, zone; correct 'columns' in entry [insee_population]"
     )
@@ -74,10 +88,10 @@ def test_an_archive_without_its_dictionary_is_a_difference(
     probed: Probed, sites: OfficialSites, tmp_path: Path
 ) -> None:
     (tmp_path / "zip").mkdir()
-    (tmp_path / "zip" / "filosofi_QP.csv").write_text("CODGEO;DISP_TP60_A21\n", encoding="utf-8")
-    sites.publish("insee_filosofi", zipped(tmp_path / "zip"))
-    assert probed("insee_filosofi").differences == (
-        r"no member matches dictionary = '(?i)(.*/)?meta_.*_QP\.csv'",
+    (tmp_path / "zip" / "rpls_QPV2024.csv").write_text("CODGEO;NB_LS\n", encoding="utf-8")
+    sites.publish("insee_logement_social", zipped(tmp_path / "zip"))
+    assert probed("insee_logement_social").differences[0] == (
+        r"no member matches dictionary = '(?i)(.*/)?meta_.*\.csv'"
     )
 
 
@@ -101,7 +115,10 @@ def test_the_fields_of_a_shapefile_are_compared(probed: Probed, sites: OfficialS
     frame.to_file(tmp_path / "zip" / "QP_METROPOLE_LB93.shp")
     sites.publish("qpv_2015", zipped(tmp_path / "zip"), name="qp-politiquedelaville-shp.zip")
     *missing, found = probed("qpv_2015").differences
-    assert missing == ["no column 'NOM_QP'", "no column 'COMMUNE_QP'"]
+    assert missing == [
+        "no column 'NOM_QP' (accepted: NOM_QP, nom_qp)",
+        "no column 'COMMUNE_QP' (accepted: COMMUNE_QP, commune_qp)",
+    ]
     assert found.startswith("columns found: CODE_QP, NOM; correct 'columns' in entry [qpv_2015]")
 
 

@@ -96,7 +96,9 @@ def test_no_statistics_at_all(
     raws: Raws, besancon: Territory, catalogue: Catalogue, settings: Settings
 ) -> None:
     del raws["insee_population"], raws["insee_filosofi"]
-    with pytest.raises(SourceUnavailableError, match="give one of insee_population, insee_filosofi"):
+    with pytest.raises(
+        SourceUnavailableError, match="no statistics: give one of insee_population, .*, insee_filosofi"
+    ):
         read(raws, besancon, catalogue, settings)
 
 
@@ -161,30 +163,30 @@ def test_communes_of_another_part_of_france(
 def test_a_name_that_two_sources_share_is_told_apart(
     tmp_path: Path, raws: Raws, besancon: Territory, catalogue: Catalogue, settings: Settings
 ) -> None:
-    population = [["CODGEO", "PMUN", "NB_MEN"], ["QN02503M", "15603", "7000"]]
-    rates = [["CODGEO", "DISP_TP60_A21", "NB_MEN"], ["QN02503M", "55,0", "7100"]]
-    dictionary = [["COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD"], ["NB_MEN", "Ménages fiscaux", "", ""]]
+    population = [["CODGEO", "PMUN", "NB_X"], ["QN02503M", "15603", "7000"]]
+    rates = [["CODGEO", "DISP_TP60_A21", "NB_X"], ["QN02503M", "55,0", "7100"]]
+    dictionary = [["COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD"], ["NB_X", "Foyers fiscaux", "", ""]]
     raws["insee_population"] = raw_file("insee_population", write_csv(tmp_path / "pop.csv", population))
     members = {
-        "indic_QP.csv": write_csv(tmp_path / "a.csv", rates).read_bytes(),
-        "meta_indic_QP.csv": write_csv(tmp_path / "b.csv", dictionary).read_bytes(),
+        "indic-revenu-disponible_QP.csv": write_csv(tmp_path / "a.csv", rates).read_bytes(),
+        "meta_indic-revenu-disponible_QP.csv": write_csv(tmp_path / "b.csv", dictionary).read_bytes(),
     }
     raws["insee_filosofi"] = raw_file("insee_filosofi", write_zip(tmp_path / "f.zip", members))
     tables = read(raws, besancon, catalogue, settings)
     values = tables.statistics.set_index("indicateur")["valeur"]
-    assert values["nb_men_insee_population"] == 7000
-    assert values["nb_men_insee_filosofi"] == 7100
+    assert values["nb_x_insee_population"] == 7000
+    assert values["nb_x_insee_filosofi"] == 7100
     assert tables.labels.to_dict("records") == [
         {
             "source": "insee_population",
-            "code_producteur": "NB_MEN",
-            "indicateur": "nb_men_insee_population",
+            "code_producteur": "NB_X",
+            "indicateur": "nb_x_insee_population",
             "libelle": "",
         },
         {
             "source": "insee_filosofi",
-            "code_producteur": "NB_MEN",
-            "indicateur": "nb_men_insee_filosofi",
-            "libelle": "Ménages fiscaux",
+            "code_producteur": "NB_X",
+            "indicateur": "nb_x_insee_filosofi",
+            "libelle": "Foyers fiscaux",
         },
     ]

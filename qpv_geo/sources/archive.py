@@ -65,25 +65,12 @@ def stream_member(
         yield entry.name, opened.chunks(entry)
 
 
-def find_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member | None:
-    """Return the member that `read_member` would, or None when no name matches (or there is no pattern).
-
-    Unlike `read_member`, a bare file is the member only if its own name matches.
-    """
-    if pattern is None:
-        return None
-    with _opened(raw, settings) as opened:
-        found = [entry for entry in opened.entries if re.fullmatch(pattern, entry.name)]
-        if len(found) > 1:
-            raise SourceContentError(
-                f"{raw.label}: several members match '{pattern}', one at most was expected; "
-                f"{_listing(found)}. Make the pattern narrower in {catalogue_entry(raw.source)}"
-            )
-        return opened.read(found[0]) if found else None
-
-
 def find_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]:
-    """Return every member whose name matches, sorted by path; none makes an empty list."""
+    """Return every member whose path matches, sorted by path; none makes an empty list.
+
+    Unlike with `read_member`, a bare file is a member only if its own name matches. Raises as `read_member`
+    for archives that are damaged or refused.
+    """
     with _opened(raw, settings) as opened:
         found = [entry for entry in opened.entries if re.fullmatch(pattern, entry.name)]
         return [opened.read(entry) for entry in sorted(found, key=lambda entry: entry.name)]

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import struct
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -13,7 +14,7 @@ from xlrd.compdoc import CompDocError
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import Member, read_member, read_members
+from qpv_geo.sources.archive import Member, read_member, read_members, stream_member
 from qpv_geo.sources.content import archive_pattern
 from qpv_geo.sources.raw import RawFile, catalogue_entry
 
@@ -29,10 +30,12 @@ def columns_of(raw: RawFile, settings: Settings) -> list[str]:
     SourceContentError
         If the file's declared member or its columns cannot be read.
     """
-    member = read_member(raw, archive_pattern(raw.source), settings)
+    pattern = archive_pattern(raw.source)
+    if raw.source.format == "csv":
+        with stream_member(raw, pattern, settings) as (_, chunks):
+            return _csv_header(chunks)
+    member = read_member(raw, pattern, settings)
     match raw.source.format:
-        case "csv":
-            return _csv_header(member)
         case "geojson" | "json":
             return _json_keys(raw, member)
         case "xls":
@@ -41,8 +44,14 @@ def columns_of(raw: RawFile, settings: Settings) -> list[str]:
             return _vector_fields(raw, member, settings)
 
 
-def _csv_header(member: Member) -> list[str]:
-    line = member.data.partition(b"\n")[0]
+def _csv_header(chunks: Iterable[bytes]) -> list[str]:
+    """Return the first line's names; a national file is not read any further."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if b"\n" in chunk:
+            break
+    line = head.partition(b"\n")[0]
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import find_member
+from qpv_geo.sources.archive import find_members
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.columns import columns_of
 from qpv_geo.sources.containers import open_container
@@ -73,9 +73,12 @@ def _differences(raw: RawFile, settings: Settings) -> list[str]:
         differences += [
             f"no member matches {name} = '{pattern}'"
             for name, pattern in further.items()
-            if pattern and find_member(raw, pattern, settings) is None
+            if pattern and not find_members(raw, pattern, settings)
         ]
     found = columns_of(raw, settings)
+    # Tables are read whatever the case of their columns; the properties of GeoJSON are not.
+    same = str.upper if source.format in {"csv", "xls"} else str
+    spelled = set(map(same, found))
     expected = dict(source.columns)
     if source.key and not set(source.key) & set(source.columns):
         expected["key"] = source.key
@@ -84,7 +87,7 @@ def _differences(raw: RawFile, settings: Settings) -> list[str]:
         if spellings == (name,)
         else f"no column {name!r} (accepted: {', '.join(spellings)})"
         for name, spellings in expected.items()
-        if not set(spellings) & set(found)
+        if not spelled.intersection(map(same, spellings))
     ]
     twice = sorted({f"column {name!r} is there more than once" for name in found if found.count(name) > 1})
     if missing:

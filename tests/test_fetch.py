@@ -17,7 +17,6 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
 from qpv_geo.sources.catalogue import Catalogue, TerritoryFileAddress
 from qpv_geo.sources.fetch import Policy, accept, fall_back, fetch, fetch_primary
-from qpv_geo.sources.plan import first_choices
 from qpv_geo.sources.raw import RawFile, digest
 from qpv_geo.territory import Territory
 from tests.server import OfficialSites, zipped

@@ -97,7 +97,7 @@ def test_no_statistics_at_all(
 ) -> None:
     del raws["insee_population"], raws["insee_filosofi"]
     with pytest.raises(
-        SourceUnavailableError, match="no statistics: give one of insee_population, .*, insee_filosofi"
+        SourceUnavailableError, match=r"no statistics: give one of insee_population, .*, insee_filosofi"
     ):
         read(raws, besancon, catalogue, settings)
 

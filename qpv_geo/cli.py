@@ -11,6 +11,7 @@ from rich.table import Table
 
 from qpv_geo import __version__
 from qpv_geo.commands.locate import locate
+from qpv_geo.commands.territory import territory_app
 from qpv_geo.errors import QpvGeoError
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.catalogue import load_catalogue
@@ -27,6 +28,7 @@ sources_app = typer.Typer(help="The official sources.", no_args_is_help=True)
 releases_app = typer.Typer(help="The published releases.", no_args_is_help=True)
 app.add_typer(sources_app, name="sources")
 app.add_typer(releases_app, name="releases")
+app.add_typer(territory_app, name="territory")
 app.command()(locate)
 
 DataDir = Annotated[

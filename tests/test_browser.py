@@ -203,7 +203,12 @@ def test_a_portrait_has_its_drawings(tab: Tab, stem: str) -> None:
     assert min(heights) > 40
 
 
-def test_no_text_of_a_chart_is_cut_off(tab: Tab) -> None:
+@pytest.mark.parametrize("longer", [False, True], ids=["names", "long names"])
+def test_no_text_of_a_chart_is_cut_off(tab: Tab, settings: Settings, tmp_path: Path, *, longer: bool) -> None:
+    if longer:
+        frames = full_frames(settings)
+        frames["qpv"]["lib_qp"] += " et ses alentours immédiats"
+        tab.folder = write(tmp_path, frames)
     cut = tab.open("QN02503M").evaluate(
         """() => [...document.querySelectorAll('svg.barres')].flatMap(chart => {
             const frame = chart.getBoundingClientRect();
@@ -321,6 +326,22 @@ def test_zoom_pan_and_extents(tab: Tab) -> None:
     page.mouse.move(frame["x"] + 220, frame["y"] + 180, steps=8)
     page.mouse.up()
     assert box()["x"] < start["x"] - 40
+
+
+def test_small_qpv_are_shown_as_points(tab: Tab) -> None:
+    page = tab.open("index")
+    points = page.locator("#carte-territoire path.point")
+    assert points.count() == 0
+    page.click("#voir-tout")
+    page.wait_for_timeout(500)
+    assert 4 <= points.count() <= 6
+    drawn = points.evaluate_all("points => points.map(point => getComputedStyle(point).fill)")
+    assert set(drawn) <= set(fills(page))
+    page.select_option("#indicateur", "population_municipale")
+    assert points.count() == 0, "circles show a count"
+    page.select_option("#indicateur", "taux_pauvrete_60")
+    points.first.click()
+    page.wait_for_url("**/QN025*.html")
 
 
 def test_layers_can_be_shown_and_hidden(tab: Tab) -> None:

@@ -28,7 +28,7 @@ from qpv_geo.publish.portraits.classes import classes_of, quintiles
 from qpv_geo.publish.portraits.drawing import Labels, View
 from qpv_geo.publish.portraits.french import amount, file_size, gap, listing, measure, number
 from qpv_geo.publish.portraits.paper import Block, fit
-from qpv_geo.publish.portraits.sections import plans_for, section_plans
+from qpv_geo.publish.portraits.sections import around, plans_for, section_plans
 from qpv_geo.publish.portraits.typography import typeset
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames, portray, snapshot_frames
@@ -232,6 +232,18 @@ def test_labels_neither_overlap_nor_leave_the_map(wanted: list[tuple[str, float,
     assert math.isclose(area, shapely.union_all(boxes).area, rel_tol=1e-9, abs_tol=1e-9)
 
 
+@given(st.integers(1, 60), st.data(), st.integers(3, 9))
+def test_an_extract_has_the_ends_and_the_neighbours(count: int, data: st.DataObject, most: int) -> None:
+    own = data.draw(st.integers(0, count - 1))
+    shown = around(own, count, most)
+    assert {0, own, count - 1} <= set(shown)
+    assert shown == sorted(set(shown))
+    assert len(shown) == min(count, most)
+    left_out = set(range(1, count - 1)) - set(shown)
+    inner = set(shown) - {0, count - 1}
+    assert all(abs(own - out) >= abs(own - kept) for out in left_out for kept in inner)
+
+
 def test_a_view_keeps_proportions_and_the_north_up() -> None:
     view = View.around((1000, 2000, 1400, 2100), 400, 300)
     assert view.scale == 1
@@ -251,6 +263,13 @@ def test_a_chart_says_all_its_bars() -> None:
     assert svg.count('class="bar fort"') == 1
     assert "secret statistique</text>" in svg
     assert not re.search(r"<script|<style|<!--|pygal|http(?!://www\.w3\.org/2000/svg)", svg)
+
+
+def test_a_long_name_leaves_room_for_its_bar_and_is_said_in_full() -> None:
+    name = "6. Le Grand-Longs-Traits/Berlioz"
+    svg = bar_chart("Taux", [Bar(name, 50.0, "50 %"), Bar("B", 10.0, "10 %")])
+    assert ">6. Le Grand-Longs-Trait\u2026</text>" in svg
+    assert f"{name} 50 %" in svg
 
 
 # ---------------------------------------------------------------- the release without network
@@ -454,6 +473,38 @@ def test_a_theme_that_nobody_foresaw_gets_its_section(frames: Frames, tmp_path: 
     page = one_page(tmp_path, changed, "QN02503M", registry)
     assert "Numérique Numérique : Planoise Indicateur Planoise Foyers raccordés à la fibre" in page.text
     assert [plan.title for plan in plans_for(registry)][-1] == "Numérique"
+
+
+def test_of_many_qpv_a_chart_shows_an_extract(frames: Frames, tmp_path: Path) -> None:
+    qpv, statistics = frames["qpv"], frames["statistiques"]
+    copies = [
+        qpv.assign(
+            code_qp=qpv["code_qp"].str.replace("QN025", f"QN0{number}"), lib_qp=qpv["lib_qp"] + f" {number}"
+        )
+        for number in (70, 71)
+    ]
+    others = [
+        statistics.assign(
+            code=statistics["code"].str.replace("QN025", f"QN0{number}"),
+            valeur=statistics["valeur"] + number / 100,
+        )
+        for number in (70, 71)
+    ]
+    alone = {name: frame for name, frame in frames.items() if name != "bande_300m"}
+    many = alone | {
+        "qpv": pd.concat([qpv, *copies], ignore_index=True),
+        "statistiques": pd.concat([statistics, *others], ignore_index=True),
+    }
+    page = one_page(tmp_path, many, "QN02503M")
+    assert "(8 des 18 quartiers du territoire, par rang, 2021)" in page.text
+    poverty = next(label for label in page.attributes("svg", "aria-label") if label.startswith("Taux de"))
+    assert "1. Planoise 71 55,7" in poverty
+    assert "3. Planoise 55,0" in poverty
+    assert "18. Battant 38,0" in poverty
+    equal = one_page(tmp_path, many, "QN02504M")
+    poverty = next(label for label in equal.attributes("svg", "aria-label") if label.startswith("Taux de"))
+    assert "14. Montrapon 45,0" in poverty
+    assert "14. Hauts de Saint-Claude 45,0" in poverty
 
 
 def test_sizes(full: Frames, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Contours:
     checks: tuple[Check, ...]
 
 
-def read_contours(raw: RawFile, territory: Territory, settings: Settings) -> Contours:
+def read_contours(raw: RawFile, territory: Territory | None, settings: Settings) -> Contours:
     """Read the QPV contours and hold them to their contract.
 
     Parameters
@@ -52,7 +52,7 @@ def read_contours(raw: RawFile, territory: Territory, settings: Settings) -> Con
     raw
         GeoJSON (bare or zipped), GeoPackage or Shapefile, in any CRS of `geometry.ACCEPTED_CRS`.
     territory
-        Its expected numbers of QPV are checked.
+        Its expected numbers of QPV are checked; None for those of France alone.
     settings
         Limits of archives.
 
@@ -142,7 +142,7 @@ def _geometries(
 
 
 def _check_counts(
-    table: pd.DataFrame, readable: Mask, raw: RawFile, territory: Territory, problems: Problems
+    table: pd.DataFrame, readable: Mask, raw: RawFile, territory: Territory | None, problems: Problems
 ) -> list[Check]:
     """Compare the numbers of QPV with those that are known; those of France only in a file of France.
 
@@ -150,19 +150,22 @@ def _check_counts(
     """
     table = table[readable]
     departments = table["code_qp"].map(department_of)
-    columns = (table[name] for name in ("code_qp", "insee_com", "siren_epci"))
-    declared = pd.Series(
-        [territory.is_declared(*row) for row in zip(*columns, strict=True)], index=table.index, dtype=bool
-    )
     metropolitan = departments.map(zone_of) == METROPOLE
-    territory_file = "'expected' in the territory file"
-    counts = (
+    counts: list[tuple[str, str, pd.Series, int | None, str]] = [
         ("nombre_qpv_metropole", "France métropolitaine", metropolitan, raw.source.counts.get("metropole"),
          f"'counts' in {catalogue_entry(raw.source)}"),
-        ("nombre_qpv_departement", f"département {territory.departement}",
-         departments == territory.departement, territory.expected.qpv_departement, territory_file),
-        ("nombre_qpv_territoire", territory.nom, declared, territory.expected.qpv, territory_file),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if territory:
+        columns = (table[name] for name in ("code_qp", "insee_com", "siren_epci"))
+        declared = pd.Series(
+            [territory.is_declared(*row) for row in zip(*columns, strict=True)], index=table.index, dtype=bool
+        )
+        where = "'expected' in the territory file"
+        counts += [
+            ("nombre_qpv_departement", f"département {territory.departement}",
+             departments == territory.departement, territory.expected.qpv_departement, where),
+            ("nombre_qpv_territoire", territory.nom, declared, territory.expected.qpv, where),
+        ]  # fmt: skip
     checks = []
     for code, subject, chosen, expected, declaration in counts:
         if expected is None:

@@ -104,11 +104,13 @@ def write_geojson(folder: Path, rounded: Frames, layers: Mapping[str, Layer], or
                 frame,
                 layers[name],
                 driver="GeoJSON",
-                crs=f"EPSG:{_WGS84}",
+                crs=None,
                 layer_options={
-                    "RFC7946": "YES",
+                    # GDAL's RFC 7946 mode rounds as well, by other arithmetic: a valid polygon whose rings touch
+                    # becomes an invalid one, and then a collection. What is written here is rounded,
+                    # oriented and in WGS 84 already; without a CRS, GDAL writes the decimals that it gets.
+                    "RFC7946": "NO",
                     "WRITE_BBOX": "YES",
-                    "COORDINATE_PRECISION": str(DECIMALS),
                     "DESCRIPTION": f"{layers[name].abstract} {origin}",
                     # A text that looks like JSON stays a text.
                     "AUTODETECT_JSON_STRINGS": "NO",

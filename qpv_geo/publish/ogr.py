@@ -1,5 +1,6 @@
 """Writing conformed layers with GDAL: one way to hand over columns, one way to fix GDAL's clock."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,7 @@ def write_layer(
     layer: Layer,
     *,
     driver: str,
-    crs: str,
+    crs: str | None,
     layer_options: Mapping[str, str],
     dataset_options: Mapping[str, str] | None = None,
     append: bool = False,
@@ -58,28 +59,31 @@ def write_layer(
     driver, layer_options, dataset_options
         GDAL's.
     crs
-        CRS of the geometries, for a spatial layer.
+        CRS of the geometries, for a spatial layer; None to write none.
     append
         Whether the file exists and the layer is one more of it.
     """
     spatial = isinstance(frame, gpd.GeoDataFrame)
     instants = [name for name, field in layer.fields.items() if field.type == "datetime"]
     columns = {name: _as_array(frame[name], layer.fields[name].type) for name in layer.fields}
-    pyogrio.raw.write(
-        path,
-        shapely.to_wkb(frame.geometry.to_numpy()) if spatial else None,
-        [values for values, _ in columns.values()],
-        list(columns),
-        field_mask=[mask for _, mask in columns.values()],
-        layer=layer.name,
-        driver=driver,
-        geometry_type=layer.geometry if spatial else None,
-        crs=crs if spatial else None,
-        append=append,
-        dataset_options=dataset_options,
-        layer_options=layer_options,
-        gdal_tz_offsets={name: np.full(len(frame), _UTC) for name in instants},
-    )
+    with warnings.catch_warnings():
+        # Who gives no CRS wants none written.
+        warnings.filterwarnings("ignore", message="'crs' was not provided", category=UserWarning)
+        pyogrio.raw.write(
+            path,
+            shapely.to_wkb(frame.geometry.to_numpy()) if spatial else None,
+            [values for values, _ in columns.values()],
+            list(columns),
+            field_mask=[mask for _, mask in columns.values()],
+            layer=layer.name,
+            driver=driver,
+            geometry_type=layer.geometry if spatial else None,
+            crs=crs if spatial else None,
+            append=append,
+            dataset_options=dataset_options,
+            layer_options=layer_options,
+            gdal_tz_offsets={name: np.full(len(frame), _UTC) for name in instants},
+        )
 
 
 def _as_array(column: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -17,7 +17,7 @@ _CLASSES = {"background", "plot tooltip-overlay", "plot overlay", "titles"}
 _WIDTH = 300
 _BAR_HEIGHT = 22
 _MARGIN = 4
-_LABEL_AT_MOST = 22
+_LABEL_AT_MOST = 24
 # Units that an average letter takes at the size of the style sheet (12), for labels and for values in bold.
 _LETTER, _BOLD_LETTER = 6.0, 6.7
 # pygal reckons 0.6 of the font size for a letter: this size makes it keep what the labels take.
@@ -65,21 +65,25 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
         show_y_labels=True,
         print_values=True,
         print_values_position="top",
-        truncate_label=_LABEL_AT_MOST,
         range=(0, longest / _share_of_bars(bars)),
         disable_xml_declaration=True,
     )
     # pygal stacks from the bottom up.
     upwards = list(reversed(bars))
-    chart.x_labels = [bar.label for bar in upwards]
+    chart.x_labels = [_shortened(bar.label) for bar in upwards]
     chart.add("", [{"value": bar.value or 0, "formatter": partial(_said, bar.text)} for bar in upwards])
     said = " ; ".join(f"{bar.label} {bar.text}" for bar in bars)
     return _inline(chart.render(is_unicode=True), [bar.strong for bar in upwards], f"{title}. {said}.")
 
 
+def _shortened(label: str) -> str:
+    """Cut a label that would leave no room for bars; pygal cuts those of horizontal bars nowhere."""
+    return label if len(label) <= _LABEL_AT_MOST else f"{label[: _LABEL_AT_MOST - 1].rstrip()}\u2026"
+
+
 def _share_of_bars(bars: Sequence[Bar]) -> float:
     """Return which part of the plot the longest bar may take, so that values stand beside their bars."""
-    plot = _WIDTH - _LETTER * max(min(len(bar.label), _LABEL_AT_MOST) for bar in bars) - 4 * _MARGIN
+    plot = _WIDTH - _LETTER * max(len(_shortened(bar.label)) for bar in bars) - 4 * _MARGIN
     beside = _BOLD_LETTER * max((len(bar.text) for bar in bars if bar.value is not None), default=0)
     return max(1 - beside / plot, 0.1)
 

@@ -33,6 +33,8 @@ _NOT_READ = "source non lue par cette version"
 _CONTOURS = "qpv_2024"
 # A portrait shows the first indicators of a theme as charts; the table has them all.
 _CHARTS_AT_MOST = 4
+# QPV in one chart.
+_BARS_AT_MOST = 8
 # Rows shown at first sight, and how many more are not worth hiding.
 _LEADING, _FEW = 8, 3
 
@@ -251,11 +253,52 @@ class Sections:
         drawn = [row for row in rows if row.figure.present] or list(rows)
         drawn.sort(key=lambda row: row.indicator.kind == "count")
         for row in drawn[:1]:
-            found = [(other, self._figures.latest(other, row.indicator.id)) for other in self._every_qpv]
-            # The highest first, those without value last.
-            found.sort(key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
-            own = [other.code for other, _ in found].index(zone.code)
-            yield _chart(row, "Quartiers du territoire", [(o.name, f) for o, f in found], strong=own)
+            yield self._beside_the_others(row, zone)
+
+    def _beside_the_others(self, row: Row, zone: Zone) -> Chart:
+        """Draw the territory's QPV, the highest first, those without value last; of many, an extract."""
+        found = [(other, self._figures.latest(other, row.indicator.id)) for other in self._every_qpv]
+        if len(found) <= _BARS_AT_MOST:
+            named = [(other.name, figure, other.code) for other, figure in _by_height(found)]
+            detail = "Quartiers du territoire"
+        else:
+            ordered = _by_height(pair for pair in found if pair[1].present or pair[0].code == zone.code)
+            own = [other.code for other, _ in ordered].index(zone.code)
+            extract = [ordered[place] for place in around(own, len(ordered), _BARS_AT_MOST)]
+            values = [figure.value for _, figure in ordered]
+            named = [(_ranked(other.name, figure, values), figure, other.code) for other, figure in extract]
+            detail = f"{len(extract)} des {len(found)} quartiers du territoire, par rang"
+        strong = [code for *_, code in named].index(zone.code)
+        return _chart(row, detail, [(name, figure) for name, figure, _ in named], strong=strong)
+
+
+def _by_height(found: Iterable[tuple[Zone, Figure]]) -> list[tuple[Zone, Figure]]:
+    return sorted(found, key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
+
+
+def _ranked(name: str, figure: Figure, values: Sequence[float]) -> str:
+    """Put the rank of a value before a name; equal values have the same."""
+    if not figure.present:
+        return name
+    return f"{1 + sum(value > figure.value for value in values)}. {name}"
+
+
+def around(own: int, count: int, most: int) -> list[int]:
+    """Return which ranks are shown: all, or the first, the last and those nearest to one's own.
+
+    Parameters
+    ----------
+    own
+        Rank that is always shown, from zero.
+    count
+        How many ranks there are.
+    most
+        How many are shown at most, three at least.
+    """
+    if count <= most:
+        return list(range(count))
+    near = sorted(range(1, count - 1), key=lambda rank: (abs(rank - own), rank))[: most - 2]
+    return sorted({0, count - 1, *near})
 
 
 def leading_rows(rows: Sequence[Row]) -> list[Row]:

@@ -30,12 +30,34 @@
   donnees.qpv.forEach(function (qpv) {
     const forme = L.polygon(qpv.anneaux, { className: "qpv" });
     const cercle = L.circleMarker(qpv.centre, { className: "cercle", radius: 1, interactive: false });
-    forme.on("click", function () { window.location.href = encodeURIComponent(qpv.code) + ".html"; });
-    forme.bindTooltip("", { sticky: true, className: "bulle" });
+    const point = L.circleMarker(qpv.centre, { className: "point", radius: 7 });
+    [forme, point].forEach(function (couche) {
+      couche.on("click", function () { window.location.href = encodeURIComponent(qpv.code) + ".html"; });
+      couche.bindTooltip("", { sticky: true, className: "bulle" });
+    });
     groupe.addLayer(forme);
-    quartiers[qpv.code] = { qpv: qpv, forme: forme, cercle: cercle };
+    quartiers[qpv.code] = { qpv: qpv, forme: forme, cercle: cercle, point: point };
   });
   groupe.addTo(carte);
+
+  // Pixels that something takes across at this scale.
+  function largeur(cadre) {
+    return carte.latLngToContainerPoint(cadre.getSouthEast()).x - carte.latLngToContainerPoint(cadre.getSouthWest()).x;
+  }
+
+  // Where a QPV is too small to show its colour, a point shows it.
+  const VISIBLE = 14;
+  function pointer() {
+    Object.keys(quartiers).forEach(function (code) {
+      const quartier = quartiers[code];
+      const petit = largeur(quartier.forme.getBounds()) < VISIBLE && !carte.hasLayer(quartier.cercle);
+      if (petit && !carte.hasLayer(quartier.point)) {
+        quartier.point.addTo(carte).getElement().setAttribute("tabindex", "-1");
+      } else if (!petit) {
+        quartier.point.remove();
+      }
+    });
+  }
 
   // Names of QPV, then of communes: each where it covers neither a QPV nor another name, else nowhere.
   function nommer(nom, places, classe) {
@@ -54,7 +76,9 @@
       { cote: "left", point: [milieu.lat, cadre.getWest()] },
     ], "nom-qpv");
   }).concat(donnees.communes.map(function (commune) {
-    return nommer(commune.nom, [{ cote: "center", point: commune.centre }], "nom-commune");
+    const etiquette = nommer(commune.nom, [{ cote: "center", point: commune.centre }], "nom-commune");
+    etiquette.dans = L.polygon(commune.anneaux).getBounds();
+    return etiquette;
   }));
   function degager() {
     const pris = Object.keys(quartiers).map(function (code) {
@@ -62,7 +86,9 @@
     });
     noms.forEach(function (nom) {
       const element = nom.getElement();
-      const libre = nom.places.some(function (place) {
+      // The name of a commune that it does not fit into says nothing of where it is.
+      const tient = !nom.dans || element.offsetWidth <= largeur(nom.dans);
+      const libre = tient && nom.places.some(function (place) {
         nom.options.direction = place.cote;
         nom.setLatLng(place.point);
         const cadre = element.getBoundingClientRect();
@@ -90,14 +116,17 @@
       const valeur = indicateur.valeurs[code];
       const fond = valeur.classe === "absent" ? "url(#hachures)" : valeur.couleur || "#d9d9d9";
       quartier.forme.setStyle({ fillColor: fond });
+      quartier.point.setStyle({ fillColor: fond });
       quartier.cercle.remove();
       if (valeur.rayon) { quartier.cercle.setRadius(valeur.rayon).addTo(carte); }
       const dit = quartier.qpv.nom + " : " + valeur.texte;
       quartier.forme.setTooltipContent(bulle(quartier.qpv.nom, valeur.texte));
+      quartier.point.setTooltipContent(bulle(quartier.qpv.nom, valeur.texte));
       const trace = quartier.forme.getElement();
       trace.setAttribute("aria-label", dit + ". Ouvrir le portrait");
     });
     document.getElementById("legende").replaceChildren(legende(indicateur));
+    pointer();
   }
 
   function bulle(nom, valeur) {
@@ -132,6 +161,7 @@
     const quartier = quartiers[code];
     const trace = quartier.forme.getElement();
     trace.setAttribute("role", "link");
+    trace.setAttribute("aria-label", quartier.qpv.nom + ". Ouvrir le portrait");
     trace.setAttribute("tabindex", "0");
     trace.addEventListener("keydown", function (evenement) {
       if (evenement.key === "Enter") { quartier.forme.fire("click"); }
@@ -159,11 +189,12 @@
     surcouches.hidden = false;
   });
 
-  function cadrer(couche) { carte.fitBounds(couche.getBounds(), { padding: [44, 36] }); }
-  document.getElementById("voir-qpv").addEventListener("click", function () { cadrer(groupe); });
-  document.getElementById("voir-tout").addEventListener("click", function () { cadrer(communes); });
+  function cadrer(couche, anime) { carte.fitBounds(couche.getBounds(), { padding: [44, 36], animate: anime }); }
+  document.getElementById("voir-qpv").addEventListener("click", function () { cadrer(groupe, true); });
+  document.getElementById("voir-tout").addEventListener("click", function () { cadrer(communes, true); });
+  carte.on("zoomend", pointer);
   carte.on("zoomend moveend resize", degager);
-  cadrer(donnees.qpv.length ? groupe : communes);
+  cadrer(donnees.qpv.length ? groupe : communes, false);
   carte.setMaxBounds(communes.getBounds().pad(0.5));
   montrer(choix.value);
   degager();

@@ -1,0 +1,329 @@
+"""A territory file from the official geographic code (COG) and the contours."""
+
+import difflib
+import re
+import tomllib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import geopandas as gpd
+import pandas as pd
+
+from qpv_geo.analysis.selection import declares
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.territory import Expected, Kind, Territory, codes_of
+from qpv_geo.zones import zone_of
+
+_FRANCE = "france"
+_NEAR = 5
+_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Country:
+    """What territories are made from.
+
+    Attributes
+    ----------
+    communes
+        Contours of the communes of France by CRS (`read_communes_by_epsg`).
+    members
+        Communes of each EPCI (`read_epci_members`).
+    qpv
+        All QPV by CRS (`Contours.by_epsg`).
+    """
+
+    communes: dict[int, gpd.GeoDataFrame]
+    members: pd.DataFrame
+    qpv: dict[int, gpd.GeoDataFrame]
+
+    @property
+    def all_communes(self) -> pd.DataFrame:
+        """Attributes of all communes that have a contour."""
+        return _attributes(self.communes)
+
+    @property
+    def all_qpv(self) -> pd.DataFrame:
+        """Attributes of all QPV."""
+        return _attributes(self.qpv)
+
+
+def _attributes(by_epsg: dict[int, gpd.GeoDataFrame]) -> pd.DataFrame:
+    frames = [frame.drop(columns="geometry") for frame in by_epsg.values()]
+    together: pd.DataFrame = pd.concat(frames, ignore_index=True)
+    return together
+
+
+@dataclass(frozen=True)
+class NewTerritory:
+    """A territory and what is to be known of it.
+
+    Attributes
+    ----------
+    territory
+        Valid.
+    remarks
+        Where the COG and the contours differ, in English.
+    """
+
+    territory: Territory
+    remarks: tuple[str, ...]
+
+
+def kind_of(code: str) -> Kind:
+    """Tell what a code is the code of, by its form.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is none.
+    """
+    forms: dict[Kind, str] = {
+        "france": "(?i)france",
+        "epci": r"\d{9}",
+        "commune": r"\d[\dAB]\d{3}",
+        "departement": r"\d{2}|2[AB]|9[78]\d",
+    }
+    for kind, form in forms.items():
+        if re.fullmatch(form, code):
+            return kind
+    raise ConfigurationError(
+        f"{code!r} is no code of a territory: give the SIREN of an EPCI (9 digits), the INSEE code of a "
+        "commune (5 characters) or of a department (25, 2A, 974), or france"
+    )
+
+
+def describe_territory(code: str, country: Country) -> NewTerritory:
+    """Describe a territory: its communes, its QPV, its CRS and the zones that it is compared with.
+
+    Parameters
+    ----------
+    code
+        SIREN of an EPCI, INSEE code of a commune or of a department, or ``france``.
+    country
+        The official files, checked.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such code (those that resemble it are named), no contour of its communes, or no QPV.
+    """
+    kind = kind_of(code)
+    communes, qpv = country.all_communes, country.all_qpv
+    if kind == "france":
+        expected = Expected(qpv=len(qpv), communes=len(communes))
+        whole = Territory(id=_FRANCE, nom="France", genre="france", expected=expected)
+        return NewTerritory(whole, tuple(_differences(set(country.members["insee_com"]), communes, whole)))
+    draft = _draft(code, kind, communes, country)
+    mine = communes[[draft.has_commune(*row) for row in _rows(communes, "siren_epci", "insee_dep")]]
+    if mine.empty:
+        raise ConfigurationError(
+            f"{draft.nom} ({code}): the national file holds no contour of its communes (it has none of the "
+            "overseas collectivities), so no release can be made of it"
+        )
+    codes = tuple(sorted(mine["insee_com"]))
+    draft = draft.model_copy(update={"communes": codes})
+    inside = qpv[declares(qpv, draft)]
+    if inside.empty:
+        raise ConfigurationError(
+            f"{draft.nom} ({code}) has no QPV among the {len(qpv)} of the national file: there is nothing to "
+            "publish for it"
+        )
+    return NewTerritory(
+        _complete(draft, mine, inside, qpv), tuple(_differences(_official(code, kind, country), mine, draft))
+    )
+
+
+def territories_with_qpv(country: Country) -> list[Territory]:
+    """Return a territory for each EPCI of the COG that has a QPV, by SIREN."""
+    qpv = country.all_qpv
+    of_commune = dict(zip(country.members["insee_com"], country.members["siren_epci"], strict=True))
+    known = set(of_commune.values())
+    declared = {siren for codes in qpv["siren_epci"] for siren in codes_of(codes)} & known
+    # Around Paris and in Mayotte, only the declared communes lead to the EPCI.
+    declared |= {
+        of_commune[code] for codes in qpv["insee_com"] for code in codes_of(codes) if code in of_commune
+    }
+    found = [describe_territory(siren, country).territory for siren in sorted(declared)]
+    names = Counter(territory.id for territory in found)
+    return [
+        territory.model_copy(update={"id": f"{territory.id}-{territory.epci}"})
+        if names[territory.id] > 1
+        else territory
+        for territory in found
+    ]
+
+
+def _rows(table: pd.DataFrame, *others: str) -> Iterable[tuple[str, ...]]:
+    return zip(table["insee_com"], *(table[name] for name in others), strict=True)
+
+
+def _draft(code: str, kind: Kind, communes: pd.DataFrame, country: Country) -> Territory:
+    """Return the territory with its codes and its name, and nothing counted yet."""
+    nothing = Expected(qpv=0)
+    if kind == "epci":
+        rows = country.members[country.members["siren_epci"] == code]
+        if rows.empty:
+            raise ConfigurationError(_unknown_epci(code, country))
+        name = str(rows["nom_epci"].iloc[0])
+        parts = communes[communes["insee_com"].isin(rows["insee_com"])]
+        department = _most(parts["insee_dep"], rows["insee_com"])
+        region = _most(parts["insee_reg"], ["00"])
+        return Territory(
+            id=slug(name), nom=name, epci=code, departement=department, region=region, expected=nothing
+        )
+    if kind == "commune":
+        rows = communes[communes["insee_com"] == code]
+        if rows.empty:
+            raise ConfigurationError(_unknown_commune(code, communes))
+        row = rows.iloc[0].to_dict()
+        return Territory(
+            id=slug(f"{row['nom_com']}-{code}"),
+            nom=row["nom_com"],
+            genre="commune",
+            commune=code,
+            epci=row["siren_epci"],
+            departement=row["insee_dep"],
+            region=row["insee_reg"],
+            expected=nothing,
+        )
+    return _draft_department(code, communes, country)
+
+
+def _draft_department(code: str, communes: pd.DataFrame, country: Country) -> Territory:
+    qpv = country.all_qpv
+    names = qpv.loc[qpv["insee_dep"] == code, "lib_dep"].dropna()
+    name = str(names.iloc[0]) if len(names) else f"Département {code}"
+    if not (communes["insee_dep"] == code).any() and not len(names):
+        known = ", ".join(sorted(set(communes["insee_dep"])))
+        raise ConfigurationError(f"no department {code!r}; the national file knows {known}")
+    region = communes.loc[communes["insee_dep"] == code, "insee_reg"].dropna()
+    return Territory(
+        id=slug(name),
+        nom=name,
+        genre="departement",
+        departement=code,
+        region=str(region.iloc[0]) if len(region) else None,
+        expected=Expected(qpv=0),
+    )
+
+
+def _complete(draft: Territory, communes: pd.DataFrame, inside: pd.DataFrame, qpv: pd.DataFrame) -> Territory:
+    """Add what was counted: the CRS, the communes with a QPV, and the numbers to expect."""
+    there = set(communes["insee_com"])
+    named = {code for codes in inside["insee_com"] for code in codes_of(codes)}
+    of_department = Territory.model_validate(
+        {
+            "id": "d",
+            "nom": "d",
+            "genre": "departement",
+            "departement": draft.departement,
+            "expected": {"qpv": 0},
+        }
+    )
+    in_department = int(declares(qpv, of_department).sum())
+    content = draft.model_dump() | {
+        "communes_principales": tuple(sorted(named & there)),
+        "epsg": zone_of(str(communes["insee_com"].iloc[0])).epsg,
+        "expected": Expected(qpv=len(inside), qpv_departement=in_department, communes=len(communes)),
+    }
+    return Territory.model_validate(content)
+
+
+def _most(values: pd.Series, others: Iterable[str]) -> str:
+    """Return the most frequent code; the first in order among equals."""
+    counts: Counter[str] = Counter(values.dropna()) or Counter(code[:2] for code in others)
+    return min(counts, key=lambda code: (-counts[code], code))
+
+
+def _official(code: str, kind: Kind, country: Country) -> set[str]:
+    members = country.members
+    if kind == "epci":
+        return set(members.loc[members["siren_epci"] == code, "insee_com"])
+    return set()
+
+
+def _differences(official: set[str], communes: pd.DataFrame, territory: Territory) -> Iterable[str]:
+    """Say which communes the COG and the contours do not share."""
+    drawn = set(communes["insee_com"])
+    if official and (missing := sorted(official - drawn)):
+        yield f"{territory.nom}: in the COG without contour: {', '.join(missing)}"
+    if official and territory.genre == "epci" and (more := sorted(drawn - official)):
+        yield f"{territory.nom}: with a contour that declares it, not in the COG: {', '.join(more)}"
+
+
+def _unknown_epci(code: str, country: Country) -> str:
+    names = dict(zip(country.members["siren_epci"], country.members["nom_epci"], strict=True))
+    qpv = country.all_qpv
+    declaring = qpv[[code in codes_of(codes) for codes in qpv["siren_epci"]]]
+    if len(declaring):
+        of_commune = dict(zip(country.members["insee_com"], country.members["siren_epci"], strict=True))
+        owners = {of_commune.get(c) for codes in declaring["insee_com"] for c in codes_of(codes)} - {None}
+        listed = ", ".join(f"{siren} ({names[siren]})" for siren in sorted(filter(None, owners)))
+        return (
+            f"{code} is declared by {len(declaring)} QPV but is no EPCI of the COG (an établissement public "
+            f"territorial, or a city); give its EPCI: {listed}, or one of its communes"
+        )
+    near = difflib.get_close_matches(code, names, n=_NEAR, cutoff=0.7)
+    listed = ", ".join(f"{siren} ({names[siren]})" for siren in near) or "none"
+    return f"no EPCI {code} among the {len(names)} of the COG; codes that resemble it: {listed}"
+
+
+def _unknown_commune(code: str, communes: pd.DataFrame) -> str:
+    names = dict(zip(communes["insee_com"], communes["nom_com"], strict=True))
+    beside = {other: name for other, name in names.items() if other[:2] == code[:2]}
+    near = difflib.get_close_matches(code, beside, n=_NEAR, cutoff=0.6)
+    listed = ", ".join(f"{other} ({names[other]})" for other in near) or "none"
+    return (
+        f"no commune {code} among the {len(names)} current ones with a contour (a delegated commune or a "
+        f"municipal district is not one); codes that resemble it: {listed}"
+    )
+
+
+def slug(name: str) -> str:
+    """Return a name as an identifier: ``CA Pays de Montbéliard`` gives ``ca-pays-de-montbeliard``."""
+    plain = unicodedata.normalize("NFKD", name.replace("œ", "oe").replace("Œ", "OE"))
+    ascii_only = plain.encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")
+
+
+def to_toml(territory: Territory) -> str:
+    """Return a territory as its TOML file, which reads back as the same territory.
+
+    Only what differs from the defaults is written.
+    """
+    lines = [f"# {territory.nom}: written by `qpv-geo territory init {territory.code}`."]
+    content = territory.model_dump(exclude_defaults=True, exclude={"expected"})
+    lines += [f"{name} = {_value(value)}" for name, value in content.items()]
+    if territory.genre != "france":
+        lines.append(f"epsg = {territory.epsg}") if "epsg" not in content else None
+    lines += ["", "# What every national file must confirm.", "[expected]"]
+    lines += [f"{name} = {value}" for name, value in territory.expected.model_dump(exclude_none=True).items()]
+    text = "\n".join(lines) + "\n"
+    if Territory.model_validate(tomllib.loads(text)) != territory:
+        raise AssertionError(f"the file does not read back as {territory!r}")
+    return text
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return _array([_value(item) for item in value])
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return str(value)
+
+
+def _array(items: list[str]) -> str:
+    """Return an array on one line, or on as many as its width needs."""
+    if sum(map(len, items)) + 2 * len(items) < _WIDTH:
+        return f"[{', '.join(items)}]"
+    lines, line = [], "   "
+    for item in items:
+        if len(line) + len(item) + 2 > _WIDTH:
+            lines.append(line)
+            line = "   "
+        line += f" {item},"
+    return "\n".join(["[", *lines, line, "]"])

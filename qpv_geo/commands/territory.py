@@ -1,0 +1,151 @@
+"""``qpv-geo territory``: the territories that there are, and files for new ones."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from qpv_geo.errors import ConfigurationError, SourceUnavailableError
+from qpv_geo.settings import Settings, default_data_dir
+from qpv_geo.sources.catalogue import load_catalogue
+from qpv_geo.sources.fetch import Policy, accept, fetch
+from qpv_geo.sources.raw import RawFile
+from qpv_geo.territory import Territory, load_territory, territory_names
+
+if TYPE_CHECKING:
+    from qpv_geo.analysis.new_territory import Country
+
+territory_app = typer.Typer(help="The territories that releases are about.", no_args_is_help=True)
+
+_SOURCES = ("qpv_2024", "communes_france", "cog_epci")
+
+
+@territory_app.command("list")
+def list_territories() -> None:
+    """List the shipped territories."""
+    table = Table(title="Territories")
+    for column in ("name", "title", "kind", "code", "QPV", "communes"):
+        table.add_column(column, overflow="fold")
+    for name in territory_names():
+        about = load_territory(name)
+        communes = about.expected.communes
+        table.add_row(
+            name, about.nom, about.genre, about.code, str(about.expected.qpv), str(communes or "unknown")
+        )
+    Console().print(table)
+
+
+@territory_app.command("show")
+def show(
+    territory: Annotated[str, typer.Argument(help="Name of a shipped territory, or path of a TOML file.")],
+) -> None:
+    """Check a territory file and say what it is about."""
+    about = load_territory(territory)
+    table = Table(title=about.nom, show_header=False)
+    rows = {
+        "identifier": about.id,
+        "kind": f"{about.genre} {about.code}",
+        "department, region": f"{about.departement or 'all'}, {about.region or 'all'}",
+        "QPV": str(about.expected.qpv),
+        "communes": str(about.expected.communes or "unknown"),
+        "communes with a QPV": str(len(about.communes_principales) or "not listed"),
+        "measured in": f"EPSG:{about.epsg}"
+        + (" and that of each overseas part" if about.genre == "france" else ""),
+        "published in": f"EPSG:{about.published_epsg}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+@territory_app.command("init")
+def init(
+    code: Annotated[
+        str,
+        typer.Argument(
+            metavar="CODE", help="SIREN of an EPCI, INSEE code of a commune or a department, or france."
+        ),
+    ],
+    *,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write (default: its identifier.toml here).")
+    ] = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="PATH_OR_URL", help="Folder or address laid out like the official sites."),
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Use the store only.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Holds raw/ (default: QPV_GEO_DATA, else data/)."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write the file of a territory from the official geographic code and the contours."""
+    from qpv_geo.analysis.new_territory import describe_territory, kind_of, to_toml  # noqa: PLC0415 - a second
+
+    kind_of(code)
+    if output:
+        _refuse_existing(output, force=force)
+    policy, settings = Policy(offline=offline, mirror=mirror), Settings(data_dir=data or default_data_dir())
+    described = describe_territory(
+        code.lower() if code.lower() == "france" else code, read_country(settings, policy)
+    )
+    path = output or Path(f"{described.territory.id}.toml")
+    _refuse_existing(path, force=force)
+    try:
+        path.write_text(to_toml(described.territory), encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: cannot be written ({error}); choose another with --output"
+        ) from error
+    for remark in described.remarks:
+        typer.echo(f"note: {remark}", err=True)
+    expected = described.territory.expected
+    typer.echo(
+        f"{path}: {described.territory.nom}, {expected.qpv} QPV, {expected.communes} communes, "
+        f"EPSG:{described.territory.epsg}. Next: qpv-geo refresh --territory {path}"
+    )
+
+
+def read_country(settings: Settings, policy: Policy) -> "Country":
+    """Get and read the official files that territories are made from.
+
+    Raises
+    ------
+    SourceUnavailableError
+        If one of them can be had from nowhere.
+    SourceContentError, ContractError
+        If one is not what it should be.
+    """
+    from qpv_geo.analysis.new_territory import Country  # noqa: PLC0415
+    from qpv_geo.ingest.cog import read_epci_members  # noqa: PLC0415
+    from qpv_geo.ingest.communes import read_communes_by_epsg  # noqa: PLC0415
+    from qpv_geo.ingest.contours import read_contours  # noqa: PLC0415
+
+    contours, communes, members = _fetch_all(load_territory("france"), settings, policy)
+    country = Country(
+        communes=read_communes_by_epsg(communes, settings),
+        members=read_epci_members(members, settings),
+        qpv=read_contours(contours, None, settings).by_epsg,
+    )
+    accept((contours, communes, members), settings)
+    return country
+
+
+def _fetch_all(france: Territory, settings: Settings, policy: Policy) -> list[RawFile]:
+    catalogue = load_catalogue()
+    found = {name: fetch(catalogue[name], france, settings, policy) for name in _SOURCES}
+    if missing := [name for name, raw in found.items() if raw is None]:
+        raise SourceUnavailableError(
+            f"source {', '.join(missing)} could not be had, and no territory is described without it: run "
+            "again when the site answers, or give --mirror"
+        )
+    return [raw for raw in found.values() if raw]
+
+
+def _refuse_existing(path: Path, *, force: bool) -> None:
+    if path.exists() and not force:
+        raise ConfigurationError(f"{path} exists: give another --output, or --force to replace it")

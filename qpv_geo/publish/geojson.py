@@ -106,8 +106,8 @@ def write_geojson(folder: Path, rounded: Frames, layers: Mapping[str, Layer], or
                 driver="GeoJSON",
                 crs=None,
                 layer_options={
-                    # GDAL's RFC 7946 mode rounds as well, by other arithmetic: a valid polygon whose rings touch
-                    # becomes an invalid one, and then a collection. What is written here is rounded,
+                    # GDAL's RFC 7946 mode rounds as well, by other arithmetic: a valid polygon whose rings
+                    # touch becomes an invalid one, and then a collection. What is written here is rounded,
                     # oriented and in WGS 84 already; without a CRS, GDAL writes the decimals that it gets.
                     "RFC7946": "NO",
                     "WRITE_BBOX": "YES",

@@ -3,10 +3,13 @@
 import copy
 import json
 import struct
+import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import geopandas as gpd
 
 from qpv_geo.settings import project_root
 from qpv_geo.sources.catalogue import Source, load_catalogue
@@ -72,6 +75,17 @@ def write_zip(path: Path, members: dict[str, bytes]) -> Path:
         for name, data in members.items():
             archive.writestr(name, data)
     return path
+
+
+def zip_shapefile(
+    path: Path, frame: gpd.GeoDataFrame, name: str, *, encoding: str = "UTF-8", without: Sequence[str] = ()
+) -> Path:
+    """Write an archive that holds a Shapefile ``name.shp``, less the siblings of the given suffixes."""
+    with tempfile.TemporaryDirectory() as folder:
+        frame.to_file(Path(folder) / f"{name}.shp", encoding=encoding)
+        siblings = sorted(Path(folder).iterdir())
+        members = {file.name: file.read_bytes() for file in siblings if file.suffix not in without}
+    return write_zip(path, members)
 
 
 def write_workbook(path: Path, sheets: dict[str, Sequence[Sequence[str | float | None]]]) -> Path:

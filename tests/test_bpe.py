@@ -1,0 +1,220 @@
+"""INSEE's facilities: what is kept of a file of the whole country."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from raw_files import raw_file, write_csv, write_zip
+from shapely import box
+
+from qpv_geo.checks import Check
+from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError
+from qpv_geo.ingest.facilities import Facilities, read_facilities
+from qpv_geo.ingest.facility_types import load_facility_types
+from qpv_geo.settings import Settings
+
+HEADER = [
+    "AN", "NOMRS", "TYPEQU", "DEPCOM", "LAMBERT_X", "LAMBERT_Y", "EPSG", "QUALITE_XY", "QUALITE_GEOLOC",
+]  # fmt: skip
+DOCTOR, PHARMACY, BAKERY = "D265", "D307", "B207"
+
+
+def row(
+    kind: str = DOCTOR,
+    commune: str = "25056",
+    *,
+    x: str = "924500.5",
+    y: str = "6687500.25",
+    epsg: str = "2154",
+    quality: str = "11",
+) -> list[str]:
+    return ["2025", "CABINET, « Œil »", kind, commune, x, y, epsg, "A", quality]
+
+
+@pytest.fixture
+def communes() -> gpd.GeoDataFrame:
+    """Two communes, squares of ten kilometres."""
+    squares = [box(920000, 6680000, 930000, 6690000), box(930000, 6680000, 940000, 6690000)]
+    return gpd.GeoDataFrame({"insee_com": ["25056", "25429"]}, geometry=squares, crs=2154)
+
+
+def read(path: Path, communes: gpd.GeoDataFrame, settings: Settings) -> tuple[Facilities, dict[str, Check]]:
+    facilities, checks = read_facilities(raw_file("bpe", path), communes, settings)
+    return facilities, {check.code: check for check in checks}
+
+
+def test_facilities_of_the_territory_and_around_it(
+    tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings
+) -> None:
+    rows = [
+        HEADER,
+        row(PHARMACY),
+        row(),
+        row(commune="25429", x="931000,75", y="6681000"),
+        # 900 m and 1,100 m west of the territory.
+        row(commune="39001", x="919100", y="6685000"),
+        row(commune="39001", x="918900", y="6685000"),
+        # Another type, and another part of France with coordinates that would fall inside.
+        row(BAKERY),
+        row(commune="97411", epsg="2975"),
+    ]
+    packed = write_zip(
+        tmp_path / "BPE25.zip", {"BPE25.csv": write_csv(tmp_path / "BPE25.csv", rows, "utf-8").read_bytes()}
+    )
+    for path in (packed, tmp_path / "BPE25.csv"):
+        facilities, checks = read(path, communes, settings)
+        assert facilities.vintage == "2025"
+        assert facilities.points.to_dict("list") == {
+            "type_equipement": [DOCTOR, DOCTOR, DOCTOR, PHARMACY],
+            "insee_com": ["25056", "25429", "39001", "25056"],
+            "x": [924500.5, 931000.75, 919100.0, 924500.5],
+            "y": [6687500.25, 6681000.0, 6685000.0, 6687500.25],
+        }
+        assert facilities.types is load_facility_types()
+        reading = checks["lecture_du_fichier"]
+        assert reading.found.startswith("7 équipements, dont 4 des types comptés")
+        # No facility of the file has most of the types: they may have been renumbered.
+        types = checks["types_equipement_reconnus"]
+        assert types.outcome == "avertissement"
+        assert "D281 (Infirmier)" in types.message
+        assert DOCTOR not in types.message
+        assert types.found == "2"
+
+
+def test_a_position_that_is_none(tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings) -> None:
+    rows = [
+        HEADER,
+        row(x="", y="", epsg="", quality="_U"),
+        row(x="_U", y="_U", epsg="_U", quality="_Z"),
+        # Drawn at random in the commune: a position that says nothing.
+        row(quality="33"),
+        # Near the territory, but at random: not known to be near.
+        row(commune="39001", x="919500", y="6685000", quality="33"),
+    ]
+    facilities, checks = read(write_csv(tmp_path / "BPE25.csv", rows), communes, settings)
+    assert facilities.points["insee_com"].tolist() == ["25056"] * 3
+    assert np.isnan(facilities.points[["x", "y"]].to_numpy()).all()
+    assert checks["equipements_positions_aleatoires"].found == "1"
+
+
+def test_the_order_of_the_file_does_not_matter(
+    tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings
+) -> None:
+    rows = [row(PHARMACY), row(), row(x="921000"), row(commune="25429")]
+    found = [
+        read(write_csv(tmp_path / f"{n}.csv", [HEADER, *some]), communes, settings)[0].points
+        for n, some in enumerate((rows, rows[::-1]))
+    ]
+    assert found[0].equals(found[1])
+
+
+def test_every_declared_type_is_in_the_file(
+    tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings
+) -> None:
+    rows = [HEADER, *(row(kind) for kind in load_facility_types()["type_equipement"])]
+    _, checks = read(write_csv(tmp_path / "BPE25.csv", rows), communes, settings)
+    assert checks["types_equipement_reconnus"].outcome == "conforme"
+    assert checks["equipements_positions_aleatoires"].message.startswith("Aucun équipement")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [[name.replace("TYPEQU", "TYPE") for name in HEADER], row()],
+            "expected column 'TYPEQU'; found no such column, perhaps renamed to 'TYPE'",
+        ),
+        ([HEADER, row()[:-1]], "expected rows of as many cells as the header has"),
+        (
+            [HEADER, row(x="beaucoup")],
+            "LAMBERT_X: expected a number of metres; found 'beaucoup' at D265 in 25056",
+        ),
+        ([HEADER, row(epsg="27572")], "EPSG: expected 2154; found '27572' at D265 in 25056"),
+        (
+            [HEADER, row(commune="75056")],
+            "expected facilities in the territory's communes; found none among 1",
+        ),
+        ([HEADER], "expected facilities in the territory's communes; found none among 0"),
+    ],
+)
+def test_files_of_another_shape(
+    rows: list[list[str]], message: str, tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings
+) -> None:
+    path = write_csv(tmp_path / "BPE25.csv", rows)
+    with pytest.raises(ContractError) as error:
+        read(path, communes, settings)
+    assert message in str(error.value)
+    assert "BPE25.csv" in str(error.value)
+
+
+def test_what_is_wrong_elsewhere_is_not_ours(
+    tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings
+) -> None:
+    rows = [HEADER, row(), row(commune="75056", x="?", y="?"), row(commune="75056", epsg="27572")]
+    facilities, _ = read(write_csv(tmp_path / "BPE25.csv", rows), communes, settings)
+    assert len(facilities.points) == 1
+
+
+def test_a_page_in_place_of_the_file(tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings) -> None:
+    (tmp_path / "BPE25.csv").write_text("<!DOCTYPE html><html></html>", encoding="utf-8")
+    with pytest.raises(SourceContentError, match=r"BPE25\.csv"):
+        read(tmp_path / "BPE25.csv", communes, settings)
+
+
+def test_a_truncated_archive(tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings) -> None:
+    rng = np.random.default_rng(1)
+    rows = [HEADER, *(row(x=f"{920000 + 1000 * value:.6f}") for value in rng.random(20000))]
+    data = write_csv(tmp_path / "BPE25.csv", rows).read_bytes()
+    packed = write_zip(tmp_path / "BPE25.zip", {"BPE25.csv": data})
+    damaged = bytearray(packed.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    packed.write_bytes(bytes(damaged))
+    with pytest.raises(SourceContentError, match="damaged or truncated"):
+        read(packed, communes, settings)
+
+
+# The types that are counted
+
+
+@pytest.fixture
+def declared(tmp_path: Path) -> Iterator[Path]:
+    """Where a table of types may be written: no other test reads the same."""
+    yield tmp_path / "facilities.toml"
+    load_facility_types.cache_clear()
+
+
+def test_the_shipped_types() -> None:
+    types = load_facility_types()
+    assert list(types.columns) == ["type_equipement", "libelle", "domaine"]
+    assert types["type_equipement"].is_unique
+    assert types["type_equipement"].str.fullmatch(r"[A-G][0-9]{3}").all()
+    wanted = {
+        "Professionnels de santé",
+        "Établissements de santé et pharmacies",
+        "Enseignement",
+        "Services publics",
+    }
+    assert wanted <= set(types["domaine"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[sante]\ndomaine = 'Santé'\n[sante.types]\n", "types"),
+        ("[sante]\ndomaine = ''\n[sante.types]\nD1 = 'Médecin'", "domaine"),
+        ("[sante]\ndomaine = 'Santé'\ntypes = ['D1']", "types"),
+        (
+            "[a]\ndomaine = 'A'\n[a.types]\nD1 = 'x'\n[b]\ndomaine = 'B'\n[b.types]\nD1 = 'y'",
+            "types of facilities declared twice: D1",
+        ),
+        ("[sante", "not valid"),
+    ],
+)
+def test_types_that_are_not_valid(text: str, message: str, declared: Path) -> None:
+    declared.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as error:
+        load_facility_types(declared)
+    assert message in str(error.value)
+    assert str(declared) in str(error.value)

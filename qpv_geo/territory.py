@@ -108,6 +108,8 @@ class Bands(_Frozen):
 class ContourFile(_Frozen):
     """A contour file of the metropolis: GeoPackage, GeoJSON or Shapefile (bare or zipped).
 
+    What it holds is published, under the licence of the release.
+
     Attributes
     ----------
     chemin

@@ -73,9 +73,9 @@ def explain(value: str, kind: CodeKind) -> str:
 def _explain_one(part: str, kind: CodeKind) -> str:
     if re.fullmatch(kind.pattern, part):
         return ""
-    if kind == QPV_2024 and re.fullmatch(QPV_2015.pattern, part):
+    if kind.name == QPV_2024.name and re.fullmatch(QPV_2015.pattern, part):
         return "2015 geography in place of 2024"
-    if kind == QPV_2015 and re.fullmatch(QPV_2024.pattern, part):
+    if kind.name == QPV_2015.name and re.fullmatch(QPV_2024.pattern, part):
         return "2024 geography in place of 2015"
     if re.fullmatch(kind.pattern, part.upper()):
         return "lower case in place of upper case"

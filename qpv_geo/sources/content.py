@@ -76,10 +76,13 @@ def check_content(raw: RawFile, settings: Settings) -> None:
 
 def _unexpected(raw: RawFile, name: str, found: str) -> SourceContentError:
     expected, _ = _EXPECTED[raw.source.format]
-    return SourceContentError(
-        f"{raw.label}: {expected} was expected, {name} is {found}. Look at {raw.source.page}; if the "
-        f"publisher changed the format, change 'format' and 'member' in {catalogue_entry(raw.source)}"
+    advice = (
+        f"Look at {raw.source.page}; if the publisher changed the format, change 'format' and 'member' in "
+        f"{catalogue_entry(raw.source)}"
     )
+    if raw.provenance == "local":
+        advice = "Correct it, or give another file in the territory file"
+    return SourceContentError(f"{raw.label}: {expected} was expected, {name} is {found}. {advice}")
 
 
 def _kind(start: bytes) -> tuple[str, str]:

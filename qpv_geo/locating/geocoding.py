@@ -140,7 +140,7 @@ class Geocoder:
             for field in range(len(_NEEDED) - 1)
         ]
         longitude, latitude, score = (
-            to_floats(column, name) for column, name in zip(columns, _NEEDED[1:], strict=False)
+            to_floats(column, name) for column, name in zip(columns[:3], _NEEDED[1:4], strict=True)
         )
         return Geocoded(longitude, latitude, score, *columns[3:])
 

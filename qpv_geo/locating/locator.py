@@ -103,36 +103,74 @@ class Locator:
         PublicationError
             If the release cannot be read.
         """
-        crs = _crs(points_crs)
         qpv, communes = _read(release.path)
-        reach = max(max_distance, BAND)
+        ground = None
+        if territory.genre != "france" and len(communes):
+            ground = gpd.GeoSeries([_projected(communes, territory.epsg).union_all()], crs=territory.epsg)
+        return cls.of_districts(
+            qpv,
+            release=release.id,
+            epsg=territory.epsg,
+            points_crs=points_crs,
+            max_distance=max_distance,
+            ground=ground,
+        )
+
+    @classmethod
+    def of_districts(
+        cls,
+        qpv: gpd.GeoDataFrame,
+        *,
+        release: str = "",
+        epsg: int = 2154,
+        points_crs: object = 4326,
+        max_distance: float = 1000.0,
+        ground: gpd.GeoSeries | None = None,
+    ) -> Self:
+        """Build what locates points in QPV that are read already.
+
+        Parameters
+        ----------
+        qpv
+            With ``code_qp``, ``lib_qp`` and geometries in any CRS.
+        release
+            What they come from.
+        epsg
+            Projected CRS of most of them.
+        points_crs, max_distance
+            See `of_release`.
+        ground
+            Where all QPV are in `qpv`, in a projected CRS; None for everywhere.
+
+        Raises
+        ------
+        ConfigurationError
+            As `of_release`.
+        """
+        crs = _crs(points_crs)
         places = places_in(crs)
         zones = np.array([zone_of(department_of(code)).epsg for code in qpv["code_qp"]])
         parts = []
-        for epsg in dict.fromkeys(zones[np.argsort(zones != territory.epsg, kind="stable")].tolist()):
-            here = tuple(place for place in places if place.zone.epsg == epsg)
+        for zone in dict.fromkeys(zones[np.argsort(zones != epsg, kind="stable")].tolist()):
+            here = tuple(place for place in places if place.zone.epsg == zone)
             if here:
-                position = np.flatnonzero(zones == epsg)
-                shapes = _projected(qpv.geometry.iloc[position], epsg)
-                index = LocateIndex.build(shapes, points_crs=crs, reach=reach)
+                position = np.flatnonzero(zones == zone)
+                shapes = _projected(qpv.geometry.iloc[position], zone)
+                index = LocateIndex.build(shapes, points_crs=crs, reach=max(max_distance, BAND))
                 parts.append(_Part(index, position, here))
         if not parts:
             raise ConfigurationError(
-                f"{crs.name} is not made for where the QPV of {territory.id!r} are (EPSG:{zones[0]}): give"
-                " the CRS of the points with --crs, or longitude and latitude with --lon and --lat"
+                f"{crs.name} is not made for where the QPV are (EPSG:{zones[0]}): give the CRS of the points"
+                " with --crs, or longitude and latitude with --lon and --lat"
             )
-        ground = None
-        if territory.genre != "france" and len(communes):
-            whole = gpd.GeoSeries([_projected(communes, territory.epsg).union_all()], crs=territory.epsg)
-            ground = LocateIndex.build(whole, points_crs=crs, reach=0.0)
         return cls(
-            release.id,
+            release,
             crs.to_wkt(),
             max_distance,
             tuple(qpv["code_qp"]),
             tuple(qpv["lib_qp"]),
             tuple(parts),
-            ground,
+            None if ground is None else LocateIndex.build(ground, points_crs=crs, reach=0.0),
         )
 
     def locate(self, x: FloatArray, y: FloatArray, precision: float | FloatArray | None = None) -> Located:

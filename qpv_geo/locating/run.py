@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from qpv_geo.analysis.locate import Answer
 from qpv_geo.analysis.locate_edges import FloatArray
-from qpv_geo.errors import ConfigurationError, ContractError, PublicationError
+from qpv_geo.errors import ConfigurationError, ContractError, PublicationError, QpvGeoError
 from qpv_geo.locating import geocoding
 from qpv_geo.locating.coordinates import to_floats
 from qpv_geo.locating.csv_table import CsvTable
@@ -264,33 +264,69 @@ def locate_file(
     parts = _parts(path)
     target = output or path.with_name(f"{path.stem}_qpv{path.suffix}")
     _check_target(path, target, force=force)
-    tables = [_open(part, points) for part in parts]
-    for table in tables:
-        require_columns(table, points.columns)
-        refuse_clashes(table, points.added.names)
-    crs = _points_crs(tables, points)
+    crs = _points_crs([_checked(part, points) for part in parts], points)
     release = find_release(territory.id, None, settings)
     locator = Locator.of_release(release, territory, points_crs=crs, max_distance=max_distance)
-    outcome = Outcome(target, release.id)
     with ExitStack() as stack:
         geocoder = None
         if points.addresses:
             geocoder = stack.enter_context(Geocoder(load_catalogue()["geocodage"], settings))
-        run = _Run(locator, points, outcome, geocoder)
         aside = stack.enter_context(_aside(target))
-        if path.is_dir():
-            aside.mkdir()
-        geometry = points.x is None and not points.addresses
-        for part, table in zip(parts, tables, strict=True):
-            written = aside / part.relative_to(path) if path.is_dir() else aside
-            written.parent.mkdir(parents=True, exist_ok=True)
-            table.extend(written, points.columns, points.added, run.answer, geometry=geometry)
-            shutil.copymode(part, written)
-        run.close(path.name)
+        written = [aside / part.relative_to(path) if path.is_dir() else aside for part in parts]
+        outcome = locate_with(locator, parts, written, points, name=path.name, geocoder=geocoder)
         if target.is_dir():
             shutil.rmtree(target)
         aside.replace(target)
+    return replace(outcome, path=target)
+
+
+def locate_with(
+    locator: Locator,
+    parts: Sequence[Path],
+    targets: Sequence[Path],
+    points: Points,
+    *,
+    name: str = "",
+    geocoder: Geocoder | None = None,
+) -> Outcome:
+    """Locate the points of files that belong together, with a locator that is made already.
+
+    Parameters
+    ----------
+    locator
+        For points in the CRS of the files.
+    parts, targets
+        The files, and where each is written: nothing is there yet.
+    points
+        How they tell where the points are.
+    name
+        How the files are called in messages; by default like the first.
+    geocoder
+        For plain addresses.
+
+    Raises
+    ------
+    ConfigurationError, ContractError, SourceUnavailableError, SourceContentError
+        As `locate_file`. What is written by then is not complete.
+    """
+    outcome = Outcome(targets[0], locator.release)
+    run = _Run(locator, points, outcome, geocoder)
+    geometry = points.x is None and not points.addresses
+    for part, target in zip(parts, targets, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        table = _checked(part, points)
+        table.extend(target, points.columns, points.added, run.answer, geometry=geometry)
+        shutil.copymode(part, target)
+    run.close(name or parts[0].name)
     return outcome
+
+
+def _checked(path: Path, points: Points) -> Table:
+    """Return a file that has the columns wanted, and not those to be added."""
+    table = _open(path, points)
+    require_columns(table, points.columns)
+    refuse_clashes(table, points.added.names)
+    return table
 
 
 def _parts(path: Path) -> list[Path]:
@@ -387,6 +423,8 @@ def _aside(target: Path) -> Iterator[Path]:
         raise PublicationError(f"{target.parent}: cannot be written to ({error.strerror})") from error
     try:
         yield folder / target.name
+    except QpvGeoError:
+        raise  # some are errors of the operating system as well
     except (OSError, pa.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) else type(error).__name__
         raise PublicationError(

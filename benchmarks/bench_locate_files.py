@@ -1,0 +1,112 @@
+"""`locate` on files, Parquet to Parquet. ``python benchmarks/bench_locate_files.py [POINTS]``.
+
+Points (26 million by default, as many as the BAN has addresses) are those of ``bench_locate.py``: half
+uniform over metropolitan France, half near a QPV of the mirror, in longitude and latitude beside an
+identifier. The whole of the work is measured, in a process of its own: the index, reading, answering and
+writing; generating the points is not. The run fails unless every row is there with the answer of `contains`
+on the same arrays; with all points, in less than the time and the memory wanted as well.
+"""
+
+import multiprocessing
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pyproj
+from bench_locate import metropolitan_qpv, scatter
+
+from qpv_geo.analysis.locate import Answer, contains
+from qpv_geo.analysis.locate_index import LocateIndex
+from qpv_geo.locating.locator import Locator
+from qpv_geo.locating.run import Points, locate_with
+
+POINTS = 26_000_000
+STEP = 2_000_000
+WANTED_SECONDS = 30.0
+WANTED_BYTES = 2 * 1024**3
+
+
+def generate(qpv: gpd.GeoDataFrame, points: int, path: Path) -> None:
+    """Write points, some at a time."""
+    to_degrees = pyproj.Transformer.from_crs(2154, 4326, always_xy=True)
+    x, y = scatter(qpv, min(points, STEP))
+    rng = np.random.default_rng(26)
+    schema = pa.schema([("id", pa.int64()), ("lon", pa.float64()), ("lat", pa.float64())])
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, points, STEP):
+            rows = min(STEP, points - start)
+            # A few metres apart from one step to the next, or all steps would be the same.
+            moved = x[:rows] + rng.uniform(-20, 20, rows), y[:rows] + rng.uniform(-20, 20, rows)
+            lon, lat = to_degrees.transform(*moved)
+            writer.write_table(pa.table([np.arange(start, start + rows), lon, lat], schema=schema))
+
+
+def measured(qpv: gpd.GeoDataFrame, path: Path, target: Path) -> None:
+    """Locate, and print what it took: this process does nothing else."""
+    clock, spent = time.perf_counter(), time.process_time()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    locator = Locator.of_districts(qpv, release="benchmark", epsg=2154)
+    outcome = locate_with(locator, [path], [target], Points(x="lon", y="lat", crs=4326))
+    elapsed, worked = time.perf_counter() - clock, time.process_time() - spent
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{outcome.rows:,} rows, {outcome.answers}, {target.stat().st_size / 1e6:,.0f} MB written")
+    print(f"{elapsed:.1f} s (processors {worked:.1f} s), peak of memory {peak / 1024:,.0f} MB", end=" ")
+    print(f"of which {before / 1024:,.0f} MB before")
+    # With fewer points the index, whose cost is the same, would count for too much.
+    if outcome.rows >= POINTS and (elapsed > WANTED_SECONDS or peak * 1024 > WANTED_BYTES):
+        raise SystemExit(f"more than wanted: {WANTED_SECONDS:g} s and {WANTED_BYTES >> 20:,} MB")
+
+
+def check(qpv: gpd.GeoDataFrame, path: Path, target: Path) -> None:
+    """Fail unless the output has the input's rows, each with the answer of `contains`."""
+    index = LocateIndex.build(qpv, points_crs=4326)
+    codes = pa.array([*qpv["code_qp"], None], pa.string())
+    before, start = pq.read_table(path), 0
+    # Batches end where a row group does: the dictionary of texts changes there.
+    for after in pq.ParquetFile(target).iter_batches(STEP):
+        same = before.slice(start, len(after)).combine_chunks()
+        start += len(after)
+        lon, lat = same["lon"].to_numpy(), same["lat"].to_numpy()
+        found = contains(index, lon, lat)
+        expected = codes.take(pa.array(np.where(found.qpv < 0, len(qpv), found.qpv)))
+        inside = pc.equal(after["en_qpv"].cast(pa.string()), Answer.OUI.name.lower())
+        faults = {
+            "rows": not all(same[name].combine_chunks().equals(after[name]) for name in ("id", "lon", "lat")),
+            "codes": not after["code_qp"].cast(pa.string()).equals(expected),
+            "answers": not np.array_equal(inside.to_numpy(zero_copy_only=False), found.en_qpv == Answer.OUI),
+        }
+        if any(faults.values()):
+            raise SystemExit(f"these differ: {', '.join(name for name, differ in faults.items() if differ)}")
+    if start != len(before):
+        raise SystemExit(f"{start:,} rows came out of {len(before):,}")
+
+
+def main() -> None:
+    points = int(sys.argv[1]) if len(sys.argv) > 1 else POINTS
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "shapely", "pyproj", "pyarrow"))
+    print(f"python {platform.python_version()}, {packages}, load {os.getloadavg()[0]:.1f}")
+    qpv = gpd.GeoDataFrame(metropolitan_qpv())
+    qpv["lib_qp"] = pd.Series(qpv["code_qp"]).str.replace("QN", "Quartier ")
+    with tempfile.TemporaryDirectory() as folder:
+        path, target = Path(folder) / "points.parquet", Path(folder) / "points_qpv.parquet"
+        generate(qpv, points, path)
+        process = multiprocessing.get_context("spawn").Process(target=measured, args=(qpv, path, target))
+        process.start()
+        process.join()
+        check(qpv, path, target)
+    raise SystemExit(process.exitcode)
+
+
+if __name__ == "__main__":
+    main()

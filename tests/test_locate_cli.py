@@ -1,0 +1,85 @@
+"""``qpv-geo locate`` as users run it: a process, its output, its exit code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qpv_geo.settings import Settings
+from tests.publishing import inputs, publish
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    publish(Settings(data_dir=folder), inputs())
+    return folder
+
+
+def locate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "qpv_geo", "locate", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ,
+    )
+
+
+def test_a_file_is_located_and_counted(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "adresses.csv"
+    path.write_text("nom;e;n\nDupont;927000,5;6687000,1\nDurand;;\nParis;652000;6862000\n")
+    options = ("--x", "e", "--y", "n", "--crs", "2154", "--data", data)
+    done = locate(path, *options)
+    assert done.returncode == 0, done.stderr
+    assert "3 rows" in done.stdout
+    assert "illisible" in done.stdout
+    assert str(tmp_path / "adresses_qpv.csv") in done.stdout
+    assert "1 points are in no commune of the territory" in done.stderr
+    assert "Dupont" not in done.stdout + done.stderr
+    lines = (tmp_path / "adresses_qpv.csv").read_text().splitlines()
+    assert lines[0] == "nom;e;n;en_qpv;code_qp;lib_qp;distance_m;code_qp_proche;bande_300m"
+    assert lines[2] == "Durand;;;illisible;;;;;illisible"
+
+    again = locate(path, *options)
+    assert again.returncode == 2
+    assert "give --force" in again.stderr
+    assert locate(path, *options, "--force", "--precision", "50").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--lon", "longitude", "--lat", "lat"), 2, "no column 'longitude'; it has: nom, lon, lat"),
+        (("--lon", "lat", "--lat", "lon"), 4, "x and y are swapped"),
+        (("--x", "lon", "--y", "lat", "--crs", "2154"), 4, "they look like EPSG:4326"),
+        (("--x", "lon", "--y", "lat"), 2, "--crs"),
+        (("--x", "lon", "--y", "lat", "--crs", "999999"), 2, "not a CRS"),
+        (("--lon", "lon", "--lat", "lat", "--crs", "2154"), 2, "one or the other"),
+        (("--lon", "lon"), 2, "give both"),
+        (("--lon", "lon", "--lat", "lat", "--territory", "atlantide"), 2, "no territory 'atlantide'"),
+        (("--lon", "lon", "--lat", "lat", "--precision", "-1"), 2, "metres, 0 or more"),
+        ((), 2, "no geometry: give the columns"),
+        (("--geocode", "nom"), 3, "cannot be reached"),
+    ],
+)
+def test_wrong_usage_has_one_explanation(
+    tmp_path: Path, data: Path, *, options: tuple[str, ...], code: int, message: str
+) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("nom,lon,lat\nDupont,6.02,47.24\n")
+    done = locate(path, *options, "--data", data)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Dupont" not in done.stdout + done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["p.csv"]
+
+
+def test_no_file(tmp_path: Path, data: Path) -> None:
+    done = locate(tmp_path / "absent.csv", "--lon", "lon", "--lat", "lat", "--data", data)
+    assert done.returncode == 2
+    assert "no file" in done.stderr

@@ -1,0 +1,62 @@
+"""QPV of several projections, located together: each is measured in its own."""
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import pytest
+import shapely
+
+from qpv_geo.analysis.locate import Answer
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.locating.locator import Locator
+
+CENTRES = {"QN97101M": (5490, 655_000.0, 1_795_000.0), "QN02503M": (2154, 924_000.0, 6_684_000.0)}
+CENTRES |= {"QN97401M": (2975, 340_000.0, 7_690_000.0)}
+
+
+@pytest.fixture
+def national() -> gpd.GeoDataFrame:
+    """Squares of 200 m, one per zone, as a national release has them: in degrees."""
+    squares = [
+        gpd.GeoSeries([shapely.box(x - 100, y - 100, x + 100, y + 100)], crs=epsg).to_crs(4326).iloc[0]
+        for epsg, x, y in CENTRES.values()
+    ]
+    table = {"code_qp": list(CENTRES), "lib_qp": [f"Q{code[2:5]}" for code in CENTRES]}
+    return gpd.GeoDataFrame(table, geometry=squares, crs=4326)
+
+
+def degrees(epsg: int, x: float, y: float) -> tuple[float, float]:
+    return pyproj.Transformer.from_crs(epsg, 4326, always_xy=True).transform(x, y)
+
+
+def test_each_zone_answers_for_its_points(national: gpd.GeoDataFrame) -> None:
+    points = []
+    for epsg, x, y in CENTRES.values():
+        points += [degrees(epsg, x + 60, y), degrees(epsg, x + 150, y), degrees(epsg, x, y + 5_000)]
+    points += [(0.0, 0.0), (np.nan, 1.0)]
+    lon, lat = np.array(points).T
+    table = Locator.of_districts(national).table(Locator.of_districts(national).locate(lon, lat)).to_pydict()
+    codes = list(CENTRES)
+    assert table["en_qpv"] == ["oui", "non", "non"] * 3 + ["non", "illisible"]
+    assert table["code_qp"] == [cell for code in codes for cell in (code, None, None)] + [None, None]
+    assert table["code_qp_proche"] == [cell for code in codes for cell in (code, code, None)] + [None, None]
+    assert table["bande_300m"] == ["oui", "oui", "non"] * 3 + ["non", "illisible"]
+    # To the centimetre that contours lose in degrees.
+    assert [cell for cell in table["distance_m"] if cell is not None] == pytest.approx(
+        [-40, 50] * 3, abs=0.02
+    )
+
+
+def test_precision_follows_its_points(national: gpd.GeoDataFrame) -> None:
+    lon, lat = np.array([degrees(epsg, x + 60, y) for epsg, x, y in CENTRES.values()]).T
+    located = Locator.of_districts(national).locate(lon, lat, np.array([10.0, 50.0, np.nan]))
+    assert located.en_qpv.tolist() == [Answer.OUI, Answer.INCERTAIN, Answer.INCERTAIN]
+    assert located.qpv.tolist() == [0, -1, -1]
+
+
+def test_a_projection_of_one_zone_locates_there_only(national: gpd.GeoDataFrame) -> None:
+    _, x, y = CENTRES["QN02503M"]
+    located = Locator.of_districts(national, points_crs=2154).locate(np.array([x]), np.array([y]))
+    assert located.qpv.tolist() == [1]
+    with pytest.raises(ConfigurationError, match="not made for where the QPV are"):
+        Locator.of_districts(national, points_crs=3163)

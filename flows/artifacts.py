@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect: the report, the checks and the sources."""
+"""What a run leaves in Prefect: the report, the differences, the checks and the sources."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ import httpx
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from qpv_geo.publish.changes_text import changes_markdown
 from qpv_geo.publish.release import Release
 from qpv_geo.sources.raw import RawFile
 
@@ -18,7 +19,7 @@ def summarise(release: Release, raws: Mapping[str, RawFile | None]) -> dict[str,
     Parameters
     ----------
     release
-        The current release; its ``rapport.json`` holds the checks and the number of rows of each layer.
+        The release that is current or held; its ``rapport.json`` holds the checks and the rows of each layer.
     raws
         Where each source came from in this run.
     """
@@ -27,11 +28,30 @@ def summarise(release: Release, raws: Mapping[str, RawFile | None]) -> dict[str,
         "release": release.id,
         "path": str(release.path),
         "published": release.published,
+        "held": release.held,
+        "state": _state(release),
+        "differences": _differences(release),
         "origin": release.origin,
         "layers": release.layers,
         "checks": report["controles"],
         "sources": [_describe(source_id, raw) for source_id, raw in raws.items()],
     }
+
+
+def _state(release: Release) -> str:
+    if release.held:
+        return "retenue, rien n'a été publié : quelqu'un doit la regarder"
+    if release.refused:
+        return f"inchangée, rien n'a été publié : les sources donnent {release.refused}, qui a été refusée"
+    return "publiée" if release.published else "inchangée, rien n'a été publié"
+
+
+def _differences(release: Release) -> str:
+    """Tell what this run changes, or would change, in Markdown."""
+    if release.published or release.held:
+        first = "Première version : il n'y en a pas d'autre à laquelle la comparer."
+        return changes_markdown(release.differences) if release.differences else first
+    return "Aucune différence : la version en cours reste la même."
 
 
 def _describe(source_id: str, raw: RawFile | None) -> dict[str, str]:
@@ -49,12 +69,17 @@ def _describe(source_id: str, raw: RawFile | None) -> dict[str, str]:
 
 
 def create_artifacts(summary: dict[str, Any]) -> None:
-    """Create the artifacts of a run: a markdown report, tables of the checks and of the sources.
+    """Create the artifacts of a run: report and differences in Markdown, tables of the checks and sources.
 
     The release holds the same: a server that is gone by now does not make the run fail.
     """
     try:
         create_markdown_artifact(_markdown(summary), key="rapport", description="Rapport de publication")
+        create_markdown_artifact(
+            f"# Version {summary['release']} ({summary['state']})\n\n{summary['differences']}",
+            key="differences",
+            description="Différences avec la version précédente",
+        )
         create_table_artifact(summary["checks"], key="controles", description="Contrôles")
         create_table_artifact(summary["sources"], key="sources", description="Sources")
     except httpx.TransportError as error:
@@ -62,10 +87,9 @@ def create_artifacts(summary: dict[str, Any]) -> None:
 
 
 def _markdown(summary: dict[str, Any]) -> str:
-    state = "publiée" if summary["published"] else "inchangée, rien n'a été publié"
     warnings = [check for check in summary["checks"] if check["resultat"] == "avertissement"]
     lines = [
-        f"# Version {summary['release']} ({state})",
+        f"# Version {summary['release']} ({summary['state']})",
         "",
         summary["origin"],
         "",

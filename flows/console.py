@@ -43,8 +43,7 @@ def summary_tables(summary: dict[str, Any]) -> Iterator[Table | str]:
     layers = [{"couche": layer, "lignes": rows} for layer, rows in summary["layers"].items()]
     yield _table("Couches", ("couche", "lignes"), layers)
     yield f"\n{summary['origin']}"
-    state = "publiée" if summary["published"] else "inchangée, rien n'a été publié"
-    yield f"Version {summary['release']} ({state}) : {summary['path']}"
+    yield f"Version {summary['release']} ({summary['state']}) : {summary['path']}"
 
 
 def _is_told(check: dict[str, Any]) -> bool:

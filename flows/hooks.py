@@ -9,7 +9,7 @@ from prefect.flows import Flow
 from prefect.utilities.urls import url_for
 
 from flows.notifications import notify
-from qpv_geo.errors import LockedError, QpvGeoError
+from qpv_geo.errors import HeldError, LockedError, QpvGeoError
 from qpv_geo.lock import territory_lock
 from qpv_geo.publish.placement import sweep
 from qpv_geo.settings import Settings, default_data_dir
@@ -19,8 +19,9 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Say that a run failed, and why."""
-    _tell("échec", flow, flow_run, state)
+    """Say that a run failed, and why; or that a release waits for somebody's decision."""
+    held = HeldError.__name__ in (state.message or "")
+    _tell("version retenue" if held else "échec", flow, flow_run, state)
 
 
 def tell_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

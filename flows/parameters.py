@@ -93,3 +93,13 @@ Force = Annotated[
         )
     ),
 ]
+Wait = Annotated[
+    float,
+    Field(
+        ge=0,
+        json_schema_extra=_shown(
+            "Attente",
+            "Secondes pendant lesquelles attendre la fin d'une autre exécution du même territoire.",
+        ),
+    ),
+]

@@ -14,12 +14,23 @@ from flows.hooks import sweep_leftovers, tell_crash, tell_failure
 from flows.job import Job
 from flows.logs import explain_failures
 from flows.notifications import tell_fallbacks
-from flows.parameters import DataFolder, Force, Formats, Mirror, Offline, RequireLive, TerritoryName
+from flows.parameters import (
+    DataFolder,
+    Force,
+    Formats,
+    Mirror,
+    Offline,
+    RequireLive,
+    TerritoryName,
+    Wait,
+)
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.ingest.tables import read_tables
 from qpv_geo.lock import territory_lock
+from qpv_geo.publish.decisions import held_error
 from qpv_geo.publish.formats import chosen_formats
-from qpv_geo.publish.release import Release, publish_release, unchanged_release
+from qpv_geo.publish.release import Release, publish_release, standing_release
+from qpv_geo.publish.retention import prune
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy, accept
 from qpv_geo.sources.raw import RawFile
@@ -43,6 +54,7 @@ def refresh(
     data: DataFolder = None,
     formats: Formats = (),
     force: Force = False,
+    wait: Wait = 0.0,
 ) -> dict[str, Any]:
     """Refresh the release of a territory.
 
@@ -62,11 +74,20 @@ def refresh(
         Formats to write beyond GeoPackage, GeoJSON and CSV.
     force
         Publish again even if nothing changed.
+    wait
+        Seconds to wait for another run of the territory.
 
     Returns
     -------
     dict
         Summary of the run: release, sources, checks, layers.
+
+    Raises
+    ------
+    HeldError
+        If the release is held: its artifacts are there, and somebody has to decide.
+    QpvGeoError
+        Whatever else went wrong, explained.
     """
     explain_failures()
     job = Job(
@@ -75,6 +96,7 @@ def refresh(
         policy=Policy(offline=offline, mirror=mirror, require_live=require_live),
         formats=chosen_formats(formats),
         force=force,
+        wait=wait,
     )
     outcome = run(job, fetch_as_tasks)
     for raw in outcome.raws.values():
@@ -84,12 +106,14 @@ def refresh(
         tell_fallbacks(job.territory, outcome.raws)
     summary = summarise(outcome.release, outcome.raws)
     create_artifacts(summary)
+    if outcome.release.held:
+        raise held_error(outcome.release, job.territory, job.settings)
     return summary
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did: the release that is current now, and the raw files it stands on."""
+    """What a run did: the release that is current now or held, and the raw files that were fetched."""
 
     release: Release
     raws: Mapping[str, RawFile | None]
@@ -97,6 +121,9 @@ class Outcome:
 
 def run(job: Job, fetch_all: Callable[[Job], Raws] = fetch_in_threads) -> Outcome:
     """Do the whole job, in order, holding the territory's lock.
+
+    A release that changed beyond the declared bounds comes out held, and its raw files count as good: they
+    kept every contract.
 
     Parameters
     ----------
@@ -110,19 +137,27 @@ def run(job: Job, fetch_all: Callable[[Job], Raws] = fetch_in_threads) -> Outcom
     QpvGeoError
         Whatever went wrong, explained; the last published release is untouched.
     """
-    with territory_lock(job.settings.out_dir / job.territory.id):
+    with territory_lock(job.settings.out_dir / job.territory.id, wait=job.wait) as lock:
         raws = fetch_all(job)
         inputs = (raws, job.territory, job.catalogue, job.registry)
 
-        release = None if job.force else unchanged_release(*inputs, job.settings, formats=job.formats)
+        release = None if job.force else standing_release(*inputs, job.settings, formats=job.formats)
         if release is None:
             tables = read_tables(*inputs, job.settings)
             layers, found = build_layers(tables, job.territory, job.registry)
             checks = (*tables.checks, *found)
             release = publish_release(
-                layers, checks, *inputs, job.settings, formats=job.formats, force=job.force
+                layers,
+                checks,
+                *inputs,
+                job.settings,
+                formats=job.formats,
+                force=job.force,
+                confirm=lock.confirm,
             )
 
         # Only now: a file that breaks a contract never becomes the last good copy.
         accept((raw for raw in raws.values() if raw), job.settings)
+        if release.published:
+            prune(job.territory.id, job.territory.conservation, job.settings)
     return Outcome(release, raws)

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from qpv_geo import __version__
+from qpv_geo.commands import releases
 from qpv_geo.commands.locate import locate
+from qpv_geo.commands.options import DataDir, TerritoryName, Wait, console, settings_of
 from qpv_geo.commands.territory import territory_app
 from qpv_geo.errors import QpvGeoError
-from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import load_territory
@@ -25,29 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 sources_app = typer.Typer(help="The official sources.", no_args_is_help=True)
-releases_app = typer.Typer(help="The published releases.", no_args_is_help=True)
 app.add_typer(sources_app, name="sources")
-app.add_typer(releases_app, name="releases")
+app.add_typer(releases.app, name="releases")
 app.add_typer(territory_app, name="territory")
 app.command()(locate)
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="DIR", help="Holds raw/ and out/ (default: QPV_GEO_DATA, else data/)."),
-]
-TerritoryName = Annotated[
-    str, typer.Option("--territory", help="Name of a shipped territory, or path of a TOML file.")
-]
-
-
-def console() -> Console:
-    """Return a console as wide as the terminal, or wide enough for a log."""
-    return Console() if sys.stdout.isatty() else Console(width=160, no_color=True)
-
-
-def settings_of(data: Path | None) -> Settings:
-    """Return the settings of one command."""
-    return Settings(data_dir=data or default_data_dir())
 
 
 def main() -> None:
@@ -95,6 +76,7 @@ def refresh(
         ),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Publish even if nothing changed.")] = False,
+    wait: Wait = 0,
 ) -> None:
     """Fetch, check, join, verify and publish."""
     from qpv_geo.publish.formats import chosen_formats  # noqa: PLC0415 - geopandas takes a second
@@ -121,6 +103,7 @@ def refresh(
             data=str(data) if data else None,
             formats=further,
             force=force,
+            wait=wait,
         )
     for part in summary_tables(outcome):
         console().print(part, soft_wrap=isinstance(part, str))
@@ -180,38 +163,3 @@ def sources_check(territory: TerritoryName = "besancon", data: DataDir = None) -
 
 def _yes(value: bool) -> str:  # noqa: FBT001 - a word for a truth value
     return "yes" if value else "no"
-
-
-@releases_app.command("list")
-def releases_list(territory: TerritoryName = "besancon", data: DataDir = None) -> None:
-    """List the published releases, the current one marked."""
-    from qpv_geo.publish.release import current_release, list_releases  # noqa: PLC0415
-
-    settings, about = settings_of(data), load_territory(territory)
-    current = current_release(about.id, settings)
-    table = Table(title=f"Releases of {about.id}")
-    for column in ("current", "id", "path"):
-        table.add_column(column, overflow="fold")
-    for release in list_releases(about.id, settings):
-        table.add_row("*" if current and release.id == current.id else "", release.id, str(release.path))
-    console().print(table)
-
-
-@releases_app.command("verify")
-def releases_verify(
-    release_id: Annotated[str | None, typer.Argument(help="Release (default: the current one).")] = None,
-    territory: TerritoryName = "besancon",
-    data: DataDir = None,
-) -> None:
-    """Check a published release again: checksums, GeoPackage rules, RFC 7946, Data Package."""
-    from qpv_geo.publish.release import find_release  # noqa: PLC0415
-    from qpv_geo.publish.verify import verify_release  # noqa: PLC0415
-
-    release = find_release(load_territory(territory).id, release_id, settings_of(data))
-    findings = verify_release(release.path)
-    for finding in findings:
-        typer.echo(str(finding), err=True)
-    if findings:
-        typer.echo(f"{release.path}: {len(findings)} rules broken", err=True)
-        raise typer.Exit(5)
-    typer.echo(f"{release.path}: verified, every rule holds")

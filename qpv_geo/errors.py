@@ -50,6 +50,10 @@ class PublicationError(QpvGeoError, RuntimeError):
     exit_code = 5
 
 
+class HeldError(PublicationError):
+    """A release is complete and verified, and waits in ``held/`` until somebody has looked at its changes."""
+
+
 class LockedError(QpvGeoError, RuntimeError):
     """Another run holds the lock of the territory."""
 

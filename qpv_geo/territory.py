@@ -105,6 +105,47 @@ class Bands(_Frozen):
     publiees: bool = True
 
 
+class Guard(_Frozen):
+    """Changes from one release to the next beyond which the next one is held until somebody has looked.
+
+    Attributes
+    ----------
+    nombre_pct
+        Change, in percent, of the number of rows of a layer, or of values of an indicator.
+    surface_qpv_pct
+        What the contour of a QPV gains or loses, in percent of its area.
+    total_pct
+        Change of the total of an indicator that may be added, in percent.
+    qpv_entre_ou_sorti
+        Whether a QPV that enters or leaves holds the release.
+    retrait
+        Whether a layer, a field or an indicator that is gone does.
+    """
+
+    nombre_pct: float = Field(default=10.0, ge=0)
+    surface_qpv_pct: float = Field(default=5.0, ge=0)
+    total_pct: float = Field(default=10.0, ge=0)
+    qpv_entre_ou_sorti: bool = True
+    retrait: bool = True
+
+
+class Retention(_Frozen):
+    """Which releases a refresh may remove once it has published: none, unless declared.
+
+    A release goes when neither `nombre` nor `jours` keeps it; the current one and the one before stay always.
+
+    Attributes
+    ----------
+    nombre
+        How many of the newest releases stay.
+    jours
+        For how many days a release stays after it was last the current one.
+    """
+
+    nombre: int | None = Field(default=None, ge=2)
+    jours: float | None = Field(default=None, ge=0)
+
+
 class ContourFile(_Frozen):
     """A contour file of the metropolis: GeoPackage, GeoJSON or Shapefile (bare or zipped).
 
@@ -221,6 +262,10 @@ class Territory(_Frozen):
         Optional sources that are not asked for: a release can be made although one of them is broken.
     contact
         Whom users may ask; without it, the EPCI is named alone.
+    garde
+        Changes beyond which a release is held.
+    conservation
+        Which old releases a refresh removes.
     bandes
         Distances of the bands around QPV.
     quartiers, quartiers_fichier
@@ -245,6 +290,8 @@ class Territory(_Frozen):
     sources_ignorees: tuple[str, ...] = ()
     contrat: Contract | None = None
     contact: Contact | None = None
+    garde: Guard = Guard()
+    conservation: Retention = Retention()
     bandes: Bands = Bands()
     quartiers: tuple[LocalDistrict, ...] = ()
     quartiers_fichier: ContourFile | None = None

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import sqlite3
 import stat
@@ -132,6 +133,15 @@ def completed(layers: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
             if field_name not in layer:
                 layer[field_name] = "non_disponible" if field_name.endswith("_statut") else None
     return layers
+
+
+def inhabitants(originals: Path, figure: int) -> Inputs:
+    """Return inputs in which Planoise has so many inhabitants."""
+    path = originals / "insee" / "pop_QPV24.csv"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"(?m)^(QN02503M.*?;)\d+", rf"\g<1>{figure}", text), encoding="utf-8")
+    assert str(figure) in path.read_text(encoding="utf-8")
+    return inputs(originals)
 
 
 def _qpv(folder: Path) -> gpd.GeoDataFrame:

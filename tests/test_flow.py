@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import Artifact
 from prefect.testing.utilities import prefect_test_harness
+from publishing import change, snapshot_copy
 
 from flows.refresh import refresh
 from tests.country import publish_country
@@ -22,8 +24,10 @@ def _server() -> Iterator[None]:
 
 
 def artifacts() -> dict[str | None, Artifact]:
+    """Return the newest artifact of each key."""
     with get_client(sync_client=True) as client:
-        return {artifact.key: artifact for artifact in client.read_artifacts()}
+        found = client.read_artifacts()
+    return {artifact.key: artifact for artifact in sorted(found, key=attrgetter("created"))}
 
 
 def rows(artifact: Artifact) -> list[dict[str, Any]]:
@@ -71,3 +75,25 @@ def test_a_source_out_of_reach_fails_its_task_and_not_the_run(
     states = {run.name: run.state_name for run in runs if run.flow_run_id == state.state_details.flow_run_id}
     assert states["fetch-communes_epci"] == "Failed"
     assert states["fetch-qpv_2024"] == "Completed"
+
+
+def test_a_held_release_fails_the_run_and_leaves_its_differences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr("flows.hooks.notify", lambda *message: told.append(message))
+    snapshot = snapshot_copy(tmp_path / "raw" / "snapshot")
+    refresh(offline=True, data=str(tmp_path))
+    change(snapshot / "insee" / "pop_QPV24.csv", "15603", "20000")
+    state = refresh(offline=True, data=str(tmp_path), return_state=True)
+    assert state.is_failed()
+    message = state.message or ""
+    assert "is held: it is complete and verified" in message
+    assert "`qpv-geo releases publish " in message
+    differences = artifacts()["differences"].data
+    assert isinstance(differences, str)
+    assert "retenue, rien n'a été publié" in differences
+    assert "QN02503M : 15\u202f603 → 20\u202f000" in differences
+    ((subject, body),) = told
+    assert "version retenue" in subject
+    assert message in body

@@ -44,7 +44,8 @@ def folder_of(settings: Settings) -> Path:
 
 
 def names(settings: Settings) -> set[str]:
-    return {path.name for path in folder_of(settings).iterdir()}
+    """Return what the territory's folder holds beside its ledger."""
+    return {path.name for path in folder_of(settings).iterdir()} - {"releases.json"}
 
 
 def newer(made: Inputs) -> Inputs:

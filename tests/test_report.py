@@ -58,6 +58,7 @@ def test_the_schema_is_the_one_that_others_rely_on() -> None:
         "indicateurs_inconnus",
         "indicateurs_manquants",
         "reparations",
+        "differences",
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from qpv_geo.commands.options import console, settings_of
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.territory import load_territory
 
@@ -78,7 +79,6 @@ def locate(  # noqa: PLR0917 - typer gives each option by its name
     force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
 ) -> None:
     """Tell which points of a file are in a QPV, in which, and how far the nearest is."""
-    from qpv_geo.cli import console, settings_of  # noqa: PLC0415 - it imports this module
     from qpv_geo.locating.run import Points, locate_file  # noqa: PLC0415 - shapely takes a second
 
     if (lon or lat) and (x or y or crs):

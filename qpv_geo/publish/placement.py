@@ -1,10 +1,13 @@
 """Folders of releases and how they move: each move is one step, and whatever dies between two is made good.
 
-``out/<territory>/`` holds a folder per release, the link ``latest`` to the current one, and for the time of a
-run what begins with ``.tmp-``. Who moves anything holds the territory's lock.
+``out/<territory>/`` holds a folder per release, the link ``latest`` to the current one, in ``held/`` what
+waits for somebody's decision, and for the time of a run what begins with ``.tmp-``. Who moves anything holds
+the territory's lock.
 """
 
+import logging
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -16,8 +19,19 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.publish.datapackage import DESCRIPTOR
 from qpv_geo.publish.rules import files
 
+_LOGGER = logging.getLogger(__name__)
+
 LATEST = "latest"
+HELD = "held"
 _UNFINISHED = ".tmp-"
+_ID = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{10}")
+
+
+def release_folders(folder: Path) -> list[Path]:
+    """Return the folders that bear the name of a release, the oldest sources first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _ID.fullmatch(path.name) and path.is_dir())
 
 
 def is_intact(path: Path) -> bool:
@@ -96,6 +110,48 @@ def _point(latest: Path, target: Path) -> None:
     synchronise(latest.parent)
 
 
+def hold(aside: Path, folder: Path, release_id: str) -> Path:
+    """Put a finished release into ``held/``, in the place of whatever is there, and return its path."""
+    held = folder / HELD
+    held.mkdir(exist_ok=True)
+    clear_held(folder)
+    target = held / release_id
+    aside.rename(target)
+    synchronise(held)
+    return target
+
+
+def clear_held(folder: Path) -> None:
+    """Remove what is held: a later release has been published or held."""
+    for path in release_folders(folder / HELD):
+        discard(path, folder)
+
+
+def discard(path: Path, folder: Path) -> None:
+    """Remove a release: it is gone in one step, its files a moment later, or when nobody has them open.
+
+    Raises
+    ------
+    OSError
+        If it cannot be moved out of the way, because of rights or, on Windows and SMB, of an open file.
+    """
+    aside = unfinished(folder)
+    path.rename(aside)
+    _remove(aside)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file of a territory's folder in one step: whatever happens, it is the old or the new one."""
+    aside = unfinished(path.parent)
+    try:
+        aside.write_text(text, encoding="utf-8")
+        synchronise(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    synchronise(path.parent)
+
+
 def sweep(folder: Path) -> None:
     """Remove what runs that died left, but for what ``latest`` points to."""
     current = (folder / LATEST).resolve()
@@ -103,18 +159,21 @@ def sweep(folder: Path) -> None:
         if path.is_symlink() or path.is_file():
             path.unlink()
         elif path.resolve() != current:
-            remove(path)
+            _remove(path)
 
 
-def remove(path: Path) -> None:
-    """Remove a folder whose files, and perhaps folders, are read-only.
+def _remove(path: Path) -> None:
+    """Remove a folder whose files, and perhaps folders, are read-only; what cannot go stays for `sweep`.
 
-    Whoever has a file of it open can go on reading it, but for Windows and SMB, which refuse.
+    Whoever has a file of it open can go on reading it: NFS keeps the file under another name until then.
     """
-    for inside in (path, *path.rglob("*")):
-        if not inside.is_symlink():
-            inside.chmod(inside.stat().st_mode | (stat.S_IRWXU if inside.is_dir() else stat.S_IWUSR))
-    shutil.rmtree(path)
+    try:
+        for inside in (path, *path.rglob("*")):
+            if not inside.is_symlink():
+                inside.chmod(inside.stat().st_mode | (stat.S_IRWXU if inside.is_dir() else stat.S_IWUSR))
+        shutil.rmtree(path)
+    except OSError as error:
+        _LOGGER.warning("%s: cannot be removed yet: %s", path, error)
 
 
 def refuse_what_is_not_a_link(latest: Path) -> None:

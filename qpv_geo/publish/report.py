@@ -11,6 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qpv_geo.ingest.registry import Registry
+from qpv_geo.publish.changes_schema import Changes
 from qpv_geo.publish.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.publish.frames import Frames
 from qpv_geo.publish.provenance import Raws, attribution, french_date, newest_date, origin_sentence, present
@@ -49,7 +50,13 @@ _WORDS = {
 
 
 def build_report(
-    publication: Publication, frames: Frames, layers: Mapping[str, Layer], raws: Raws, registry: Registry
+    publication: Publication,
+    frames: Frames,
+    layers: Mapping[str, Layer],
+    raws: Raws,
+    registry: Registry,
+    *,
+    differences: Changes | None = None,
 ) -> Report:
     """Gather what the report says from what is published.
 
@@ -65,6 +72,8 @@ def build_report(
         What was read.
     registry
         Tells unknown and missing indicators.
+    differences
+        What changed since the release before, if there is one.
     """
     return Report(
         publication=publication,
@@ -88,6 +97,7 @@ def build_report(
         indicateurs_inconnus=_unknown(frames, registry),
         indicateurs_manquants=_missing(frames, raws, registry),
         reparations=tuple(_repairs(frames, layers)),
+        differences=differences,
     )
 
 
@@ -205,6 +215,11 @@ def french_number(value: float, decimals: int = 2) -> str:
     if decimals:
         text = text.rstrip("0").rstrip(".")
     return text.replace(",", _THIN).replace(".", ",")
+
+
+def french_percentage(value: float) -> str:
+    """Write a percentage with at most one decimal: ``12,5 %``."""
+    return f"{french_number(value, 1)}{_THIN}%"
 
 
 def _word(code: str) -> str:

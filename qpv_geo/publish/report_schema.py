@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from qpv_geo.publish.changes_schema import Changes
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -105,7 +107,10 @@ class Repair(_Part):
 
 
 class Report(_Part):
-    """The whole of ``rapport.json``. Whoever changes a name here changes the number after ``rapport``."""
+    """The whole of ``rapport.json``. Whoever changes a name here changes the number after ``rapport``.
+
+    ``differences`` tells what changed since the release before; None for the first one.
+    """
 
     rapport: Literal["qpv-geo/rapport/1"] = "qpv-geo/rapport/1"
     publication: Publication
@@ -120,3 +125,4 @@ class Report(_Part):
     indicateurs_inconnus: tuple[UnknownIndicator, ...]
     indicateurs_manquants: tuple[MissingIndicator, ...]
     reparations: tuple[Repair, ...]
+    differences: Changes | None = None

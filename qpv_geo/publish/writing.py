@@ -10,6 +10,8 @@ import pandas as pd
 from qpv_geo import __version__
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import Registry
+from qpv_geo.publish.changes import compare_releases
+from qpv_geo.publish.changes_schema import Changes
 from qpv_geo.publish.compare import Written
 from qpv_geo.publish.datapackage import DESCRIPTOR, write_datapackage
 from qpv_geo.publish.fields import Layer, as_held, published_layers
@@ -18,7 +20,16 @@ from qpv_geo.publish.formats import Format, write_formats
 from qpv_geo.publish.frames import Frames, conform
 from qpv_geo.publish.geojson import to_wgs84, write_geojson
 from qpv_geo.publish.geopackage import geopackage_name, write_geopackage
-from qpv_geo.publish.provenance import Raws, checks_table, newest_date, origin_sentence, sources_table
+from qpv_geo.publish.guards import overruns
+from qpv_geo.publish.provenance import (
+    Raws,
+    checks_table,
+    newest_date,
+    origin_sentence,
+    present,
+    sources_table,
+)
+from qpv_geo.publish.published import PublishedRelease, read_written
 from qpv_geo.publish.qgis.content import Content
 from qpv_geo.publish.qgis.metadata import add_metadata
 from qpv_geo.publish.qgis.project import write_project
@@ -48,9 +59,18 @@ class Making:
         """Date of the newest source and beginning of the fingerprint."""
         return f"{newest_date(self.raws)}-{self.fingerprint[:10]}"
 
+    @property
+    def raw_files(self) -> tuple[str, ...]:
+        """Checksums of the raw files, sorted."""
+        return tuple(sorted(raw.sha256 for raw in present(self.raws)))
+
 
 def write_release(
-    folder: Path, making: Making, layers: Mapping[str, pd.DataFrame], checks: Iterable[Check]
+    folder: Path,
+    making: Making,
+    layers: Mapping[str, pd.DataFrame],
+    checks: Iterable[Check],
+    before: PublishedRelease | None,
 ) -> Written:
     """Write every file of a release and return what they should hold.
 
@@ -62,6 +82,8 @@ def write_release(
         What it is made from.
     layers, checks
         As `release.publish_release` takes them.
+    before
+        The release that the report compares with.
 
     Raises
     ------
@@ -105,11 +127,20 @@ def write_release(
         environnement=environment(),
     )
     write_formats(folder, making.formats, frames, declared, territory=territory, newest=newest, origin=origin)
-    write_report(folder, build_report(publication, frames, declared, raws, registry), frames, registry)
+    differences = _differences(before, package, making)
+    report = build_report(publication, frames, declared, raws, registry, differences=differences)
+    write_report(folder, report, frames, registry)
     write_pages(folder, frames, declared, making, origin)
     release = {"version": making.id, "fingerprint": making.fingerprint, "software": software}
     write_datapackage(folder, release, frames, declared, raws=raws, territory=territory)
     return Written(frames, rounded, declared)
+
+
+def _differences(before: PublishedRelease | None, package: Path, making: Making) -> Changes | None:
+    if before is None:
+        return None
+    changes = compare_releases(before, read_written(package, making.id, making.fingerprint))
+    return changes.model_copy(update={"depassements": overruns(changes, making.territory.garde)})
 
 
 def write_pages(

@@ -1,0 +1,96 @@
+"""What changed in the statistics from one release to another, by kind of zone and indicator."""
+
+import numpy as np
+import pandas as pd
+
+from qpv_geo.publish.changes_schema import CellChange, StatisticChange
+
+_GROUP = ["zone", "indicateur"]
+_VALUES = ["valeur", "statut", "millesime"]
+# Sums of floats: what differs beyond is noise.
+_DECIMALS = 6
+
+
+def statistic_changes(
+    before: pd.DataFrame, after: pd.DataFrame, dictionary: pd.DataFrame
+) -> tuple[StatisticChange, ...]:
+    """Tell, for each kind of zone and indicator, what changed between the newest vintages of two releases.
+
+    Parameters
+    ----------
+    before, after
+        Their layers ``statistiques``.
+    dictionary
+        What both layers ``indicateurs`` say: labels, and what may be added; the last row of an indicator
+        counts.
+
+    Returns
+    -------
+    tuple of StatisticChange
+        Only of those that changed, sorted; a vintage that changes alone is a change too.
+    """
+    cells = _newest(before).merge(
+        _newest(after), on=[*_GROUP, "code"], how="outer", suffixes=("_avant", "_apres"), indicator="where"
+    )
+    both = cells["where"] == "both"
+    changed = both & ~np.logical_and.reduce([_same(cells, name) for name in _VALUES])
+    counts = pd.DataFrame(
+        {
+            "cellules": changed,
+            "apparues": cells["where"] == "right_only",
+            "disparues": cells["where"] == "left_only",
+        }
+    )
+    labels = dict(zip(dictionary["indicateur"], dictionary["libelle"], strict=True))
+    additive = dict(zip(dictionary["indicateur"], dictionary["additif"], strict=True))
+    changes = []
+    for (zone, indicator), rows in cells[counts.any(axis="columns")].groupby(_GROUP, sort=True):
+        whole = cells[(cells["zone"] == zone) & (cells["indicateur"] == indicator)]
+        number = {str(name): int(column.sum()) for name, column in counts.loc[whole.index].items()}
+        change = StatisticChange(
+            zone=zone,
+            indicateur=indicator,
+            libelle=labels.get(indicator),
+            millesime_avant=_vintage(whole["millesime_avant"]),
+            millesime_apres=_vintage(whole["millesime_apres"]),
+            nombre_avant=len(whole) - number["apparues"],
+            nombre_apres=len(whole) - number["disparues"],
+            total_avant=_total(whole["valeur_avant"]) if additive.get(indicator) else None,
+            total_apres=_total(whole["valeur_apres"]) if additive.get(indicator) else None,
+            plus_grand_ecart=_largest(rows),
+            **number,
+        )
+        changes.append(change)
+    return tuple(changes)
+
+
+def _newest(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of the newest vintage of each kind of zone and indicator."""
+    newest = frame.groupby(_GROUP)["millesime"].transform("max")
+    cells = frame.loc[frame["millesime"] == newest, [*_GROUP, "code", *_VALUES]]
+    return cells.astype({"valeur": "float64"})
+
+
+def _same(cells: pd.DataFrame, name: str) -> pd.Series:
+    before, after = cells[f"{name}_avant"], cells[f"{name}_apres"]
+    return (before == after) | (before.isna() & after.isna())
+
+
+def _vintage(column: pd.Series) -> str | None:
+    present = column.dropna()
+    return None if present.empty else str(present.iloc[0])
+
+
+def _total(column: pd.Series) -> float | None:
+    """Add the values that are there; None where there is none."""
+    values = column.dropna()
+    return None if values.empty else round(float(values.sum()), _DECIMALS)
+
+
+def _largest(cells: pd.DataFrame) -> CellChange | None:
+    """Return the zone whose value changed most, or None if no value became another."""
+    gap = (cells["valeur_apres"] - cells["valeur_avant"]).abs()
+    if not gap.max() > 0:
+        return None
+    row = cells[gap == gap.max()].to_dict("records")[0]
+    return CellChange(code=row["code"], avant=row["valeur_avant"], apres=row["valeur_apres"])

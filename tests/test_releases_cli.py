@@ -176,6 +176,55 @@ def test_decisions_wait_for_a_run_or_leave_with_code_6(data: Path, settings: Set
         succeeds("releases", "prune", "--keep", "2", "--dry-run", "--data", data)
 
 
+def test_a_decision_waits_for_a_run_as_long_as_it_is_asked(
+    data: Path, settings: Settings, first: str
+) -> None:
+    command = [sys.executable, "-m", "qpv_geo", "releases", "rollback", "--wait", "300", "--data", str(data)]
+    with territory_lock(settings.out_dir / BESANCON.id):
+        waiting = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(timeout=5)
+    assert f"{first} is the current release again" in waiting.communicate(timeout=300)[0]
+    assert waiting.returncode == 0
+
+
+NO_SPACE = """
+import resource, sys
+from pathlib import Path
+from qpv_geo.errors import PublicationError
+from qpv_geo.publish.decisions import drop_held, publish_held, roll_back
+from qpv_geo.settings import Settings
+settings, held = Settings(data_dir=Path(sys.argv[1])), sys.argv[2]
+resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))
+for decide in (publish_held, drop_held):
+    try:
+        decide("besancon", held, settings)
+    except PublicationError as error:
+        print(error)
+try:
+    roll_back("besancon", None, settings)
+except PublicationError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_is_full_changes_nothing(
+    data: Path, settings: Settings, second: Release, held: Release
+) -> None:
+    """The limit on the size of a file stands for the disk."""
+    folder = settings.out_dir / BESANCON.id
+    ledger = (folder / "releases.json").read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-c", NO_SPACE, str(data), held.id], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("cannot be written") == 3
+    assert current_release(BESANCON.id, settings) == second
+    assert held_releases(BESANCON.id, settings) == [held]
+    assert (folder / "releases.json").read_bytes() == ledger
+    assert list(folder.glob(".tmp-*")) == []
+    succeeds("releases", "publish", held.id, "--data", data)
+
+
 @pytest.mark.parametrize("command", ["list", "show", "rollback"])
 def test_latest_that_is_a_folder_is_explained(data: Path, settings: Settings, command: str) -> None:
     latest = settings.out_dir / BESANCON.id / "latest"

@@ -14,16 +14,30 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
-from publishing import BESANCON, Inputs, inputs, publish, writable_copy
+from publishing import (
+    BESANCON,
+    CATALOGUE,
+    REGISTRY,
+    Inputs,
+    inhabitants,
+    inputs,
+    publish,
+    snapshot_copy,
+    writable_copy,
+)
 
+from flows.job import Job
+from flows.refresh import run
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.publish import ledger as ledgers
+from qpv_geo.publish.fingerprint import fingerprint
 from qpv_geo.publish.ledger import LEDGER, Ledger, Turn, read_ledger, write_ledger
 from qpv_geo.publish.placement import make_current
 from qpv_geo.publish.release import Release, current_release, list_releases
 from qpv_geo.publish.retention import prunable, prune
 from qpv_geo.publish.verify import verify_release
 from qpv_geo.settings import Settings
+from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Retention
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -225,3 +239,22 @@ def test_a_release_that_is_open_stays_readable_whatever_is_published_and_removed
         assert all(blob[:2] == b"GP" for _, blob in rows)
         assert opened.execute("SELECT count(*) FROM statistiques").fetchone() == (12,)
         assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_refresh_removes_what_the_territory_does_not_keep(settings: Settings) -> None:
+    territory = BESANCON.model_copy(update={"conservation": Retention(nombre=2)})
+    snapshot = snapshot_copy(settings.data_dir / "raw" / "snapshot")
+    published = []
+    for figure in (15_603, 15_604, 15_605):
+        inhabitants(snapshot, figure)
+        published.append(run(Job(territory, settings, Policy(offline=True))).release)
+    assert [release.published for release in published] == [True] * 3
+    assert left(settings) == {release.id for release in published[1:]}
+
+
+def test_what_is_kept_does_not_change_a_release() -> None:
+    territory = BESANCON.model_copy(update={"conservation": Retention(nombre=2)})
+    made = inputs()
+    assert fingerprint(made.raws, territory, CATALOGUE, REGISTRY) == fingerprint(
+        made.raws, BESANCON, CATALOGUE, REGISTRY
+    )

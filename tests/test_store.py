@@ -166,7 +166,8 @@ def test_an_altered_copy_is_not_used_and_is_downloaded_anew(
     assert stored is not None
     assert stored.origin == "snapshot"
     assert stored.reason == (
-        f"exécution hors ligne ; copie {raw.sha256[:16]} écartée : contenu altéré depuis son téléchargement"
+        f"exécution hors ligne ; copie {raw.sha256[:16]} écartée : contenu altéré depuis son "
+        "téléchargement, ou illisible"
     )
     repaired = again()
     assert "if-none-match" not in sites.asked("fichier/")[-1].headers

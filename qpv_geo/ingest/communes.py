@@ -126,7 +126,8 @@ def _numbers(
 ) -> tuple["pd.Series[float]", "pd.Series[bool]"]:
     """Return populations as numbers, and which of them are whole."""
     numbers = pd.to_numeric(text, errors="coerce").astype("float64")
-    whole = numbers.notna() & (numbers % 1 == 0)
+    # Beyond that, a double does not tell whole numbers apart.
+    whole = numbers.notna() & (numbers % 1 == 0) & (numbers.abs() < 2**53)
     wrong = np.flatnonzero(text.notna() & ~whole)
     problems.add_rows(
         "a whole number of inhabitants",

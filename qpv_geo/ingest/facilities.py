@@ -132,7 +132,11 @@ def _columns(stream: "io.BufferedReader[_Stream]", label: str, problems: Problem
     head = stream.peek()
     refuse_page(head, label)
     line = head.partition(b"\n")[0].decode("utf-8-sig", errors="replace")
-    available = [name.strip() for name in next(csv.reader([line], delimiter=";"))]
+    try:
+        available = [name.strip() for name in next(csv.reader([line], delimiter=";"))]
+    except csv.Error as error:
+        problems.add("a header of names separated by ';'", f"{line[:60]!r} ({error})")
+        problems.raise_if_any()
     columns = find_columns(available, problems.source.columns, problems)
     problems.raise_if_any()
     return columns
@@ -206,6 +210,7 @@ class _Reading:
         """Return coordinates as numbers, NaN where there is none."""
         text = rows[column].str.replace(",", ".", regex=False)
         numbers = pd.to_numeric(text, errors="coerce").astype("float64")
+        numbers = numbers.where(np.isfinite(numbers))
         self._refuse(rows[own & numbers.isna() & ~text.isin(_NOTHING)], column, "a number of metres")
         return numbers
 

@@ -1,6 +1,9 @@
 """INSEE's older workbooks (``.xls``): title rows, a row of codes, a row of labels, then the data."""
 
+import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -42,25 +45,33 @@ def read_workbook(raw: RawFile, sheet: str, kind: CodeKind, settings: Settings) 
     member = read_member(raw, _FILE, settings)
     label = f"{raw.label}, sheet {sheet}"
     refuse_page(member.data, label)
-    try:
-        book = xlrd.open_workbook(file_contents=member.data, on_demand=True)
-    except (xlrd.XLRDError, xlrd.compdoc.CompDocError) as error:
-        raise SourceContentError(
-            f"{label}: expected an .xls workbook, found a file that is damaged or of another format ({error})"
-        ) from error
     problems = Problems(label, raw.source)
+    with _damage_explained(label):
+        book = xlrd.open_workbook(file_contents=member.data, on_demand=True, logfile=io.StringIO())
     if sheet not in book.sheet_names():
         problems.add(f"a sheet named {sheet!r}", f"sheets {', '.join(map(repr, book.sheet_names()))}")
         problems.advise(f"if the sheet was renamed, change 'member' in {catalogue_entry(raw.source)}")
         problems.raise_if_any()
-    grid = [[_text(cell) for cell in row] for row in book.sheet_by_name(sheet).get_rows()]
+    with _damage_explained(label):
+        grid = [[_text(cell) for cell in row] for row in book.sheet_by_name(sheet).get_rows()]
     return _table(grid, member.name, kind, problems)
+
+
+@contextmanager
+def _damage_explained(label: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # xlrd lets out whatever its parser stumbles over in a damaged file
+        raise SourceContentError(
+            f"{label}: expected an .xls workbook, found a file that is damaged or of another format "
+            f"({error or type(error).__name__})"
+        ) from error
 
 
 def _text(cell: xlrd.sheet.Cell) -> str:
     """Return a cell as text; a whole number without decimals, any other as Python writes the same double."""
     if cell.ctype == xlrd.XL_CELL_NUMBER:
-        return str(int(cell.value)) if cell.value == int(cell.value) else repr(cell.value)
+        return str(int(cell.value)) if cell.value.is_integer() else repr(cell.value)
     if cell.ctype == xlrd.XL_CELL_ERROR:
         return str(xlrd.error_text_from_code.get(cell.value, "#ERR"))
     return str(cell.value).strip()

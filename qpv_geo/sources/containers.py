@@ -152,6 +152,8 @@ class Zip(Container):
         struct.error,
         ValueError,
         RuntimeError,
+        # What a table of contents that points outside the file makes of a seek.
+        OSError,
     )
 
     def entries(self) -> list[Entry]:

@@ -347,7 +347,7 @@ class Downloader:
         except httpx.TransportError as error:
             raise SourceUnavailableError(
                 f"{message}{error or type(error).__name__}",
-                reason=f"site injoignable : connexion à {host} impossible ou interrompue",
+                reason=_reason(error, host),
                 transient=True,
             ) from error
 
@@ -418,6 +418,13 @@ def _whole(response: httpx.Response) -> Iterator[bytes]:
         yield from response.iter_bytes()
     except httpx.RemoteProtocolError as error:
         raise _TruncatedError(str(error)) from error
+
+
+def _reason(error: httpx.TransportError, host: str) -> str:
+    """Say in French why there was no connection: a certificate is a matter for whoever keeps this machine."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return f"site injoignable : le certificat que présente {host} n'est pas reconnu par cette machine"
+    return f"site injoignable : connexion à {host} impossible ou interrompue"
 
 
 def retry_after(response: httpx.Response) -> float | None:

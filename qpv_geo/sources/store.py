@@ -122,13 +122,20 @@ class Copies:
             if metadata is None:
                 problems.append(f"copie {folder.name} écartée : description illisible")
             elif metadata.accepted_at and self._sound(folder, metadata) is None:
-                problems.append(f"copie {folder.name} écartée : contenu altéré depuis son téléchargement")
+                problems.append(
+                    f"copie {folder.name} écartée : contenu altéré depuis son téléchargement, ou illisible"
+                )
         return problems
 
     def _sound(self, folder: Path, metadata: Metadata) -> RawFile | None:
-        """Return a copy, or None if its bytes are not those that were downloaded."""
+        """Return a copy, or None if its bytes are not those that were downloaded, or cannot be read."""
         path = folder / metadata.file
-        if not path.is_file() or digest(path) != (metadata.sha256, metadata.size):
+        try:
+            same = path.is_file() and digest(path) == (metadata.sha256, metadata.size)
+        except OSError as error:
+            _LOGGER.warning("%s cannot be read and is left aside: %s", path, error)
+            return None
+        if not same:
             _LOGGER.warning("%s does not have the sha256 that %s gives: it is left aside", path, _METADATA)
             return None
         return RawFile(
@@ -216,8 +223,16 @@ def mark_accepted(raw: RawFile, settings: Settings) -> None:
         metadata = _read(folder / _METADATA, Metadata)
         if metadata is None or metadata.sha256 != raw.sha256:
             raise SourceContentError(f"{raw.label}: {folder} changed during the run; run again")
-        _write(folder / _METADATA, metadata.model_copy(update={"accepted_at": datetime.now(UTC)}))
+        _write(folder / _METADATA, metadata.model_copy(update={"accepted_at": _later(current)}))
         _prune(copies)
+
+
+def _later(current: Metadata | None) -> datetime:
+    """Return the time, or one after that of the current copy where the clock was set back since."""
+    now = datetime.now(UTC)
+    if current is None or current.accepted_at is None:
+        return now
+    return max(now, current.accepted_at + timedelta(microseconds=1))
 
 
 def _prune(copies: Path) -> None:
@@ -267,7 +282,7 @@ def _read(path: Path, model: type[_Model]) -> _Model | None:
         return model.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except ValidationError as error:
+    except (OSError, ValidationError) as error:
         _LOGGER.warning("%s cannot be read and is left aside: %s", path, error)
         return None
 

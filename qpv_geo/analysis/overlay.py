@@ -14,9 +14,13 @@ Geometries = NDArray[np.object_]
 # Relative to the area of a polygon: what floating point loses, far below anything that a survey measures.
 _NUMERICAL_NOISE = 1e-9
 
+# Metres: a point is in a zone up to this.
+_NEAR = 1e-6
+
 # Metres. Overlays in floating point can lose an area where edges nearly coincide; on a grid they cannot, and
 # Lambert-93 coordinates are exact on this one.
-_GRID = 1e-8
+# Where GEOS gives up on the finest, it may not on the next.
+GRIDS = (1e-8, 1e-7, 1e-6)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def overlay(polygons: Geometries, zones: Geometries) -> Pieces:
     whole = shapely.area(polygons)
     claimed = np.bincount(polygon, weights=area, minlength=len(polygons))
     doubtful = np.abs(whole - claimed) > _NUMERICAL_NOISE * whole
+    doubtful[polygon[_astray(cut, zones[zone])]] = True
     for index in np.flatnonzero(np.bincount(polygon, minlength=len(polygons)) > 1):
         # Zones that overlap as much as they leave out give the right total all the same.
         doubtful[index] = doubtful[index] or not shapely.coverage_is_valid(cut[polygon == index])
@@ -112,16 +117,40 @@ def _cut_one(polygon: BaseGeometry, zones: Geometries) -> Geometries:
 
     Each zone takes its part of what the zones before it left, so that no area is lost or counted twice.
     """
-    for grid in (None, _GRID):
+    tolerance = _NUMERICAL_NOISE * polygon.area
+    for grid in (None, *GRIDS):
         rest = polygon
         pieces = []
-        for zone in zones:
-            pieces.append(shapely.intersection(rest, zone, grid_size=grid))
-            rest = shapely.difference(rest, zone, grid_size=grid)
+        try:
+            for zone in zones:
+                pieces.append(shapely.intersection(rest, zone, grid_size=grid))
+                # Lines may be left beside areas, and GEOS cuts no such mixture.
+                rest = as_multipolygon(shapely.difference(rest, zone, grid_size=grid))
+        except shapely.GEOSException:
+            if grid == GRIDS[-1]:
+                raise
+            continue
         cut = np.array([*pieces, rest], dtype=object)
-        if abs(shapely.area(cut).sum() - polygon.area) <= _NUMERICAL_NOISE * polygon.area:
+        if abs(shapely.area(cut).sum() - polygon.area) + _outside(cut[:-1], zones) <= tolerance:
             break
     return cut
+
+
+def _outside(cut: Geometries, zones: Geometries) -> float:
+    """Return the area of pieces outside their zone; infinite where GEOS cannot tell."""
+    try:
+        return float(shapely.area(shapely.difference(cut, zones, grid_size=GRIDS[0])).sum())
+    except shapely.GEOSException:
+        return float("inf")
+
+
+def _astray(cut: Geometries, zones: Geometries) -> NDArray[np.bool_]:
+    """Tell which pieces do not lie in their zone.
+
+    Where a polygon nearly touches itself, GEOS may return the part outside in place of the part inside.
+    """
+    inner = shapely.point_on_surface(cut)
+    return ~(shapely.is_empty(inner) | shapely.dwithin(zones, inner, _NEAR))
 
 
 def as_multipolygon(geometry: BaseGeometry) -> shapely.MultiPolygon:

@@ -37,6 +37,8 @@ def fingerprint(
     catalogue: Catalogue,
     registry: Registry,
     formats: Iterable[str] = (),
+    *,
+    pages: bool = True,
 ) -> str:
     """Return the SHA-256 (hexadecimal) of everything that a release is made from.
 
@@ -52,6 +54,8 @@ def fingerprint(
         As configured.
     formats
         What the release is written in beyond GeoPackage, GeoJSON and CSV.
+    pages
+        Whether it holds portraits.
     """
     inputs = {
         "sources": {
@@ -63,6 +67,7 @@ def fingerprint(
         "catalogue": catalogue.model_dump(mode="json"),
         "registry": registry.model_dump(mode="json"),
         "formats": sorted(formats),
+        "pages": pages,
         "code": code_digest(),
         "environment": environment(),
     }

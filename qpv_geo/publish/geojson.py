@@ -68,7 +68,10 @@ def _on_grid(points: np.ndarray) -> np.ndarray:
 def _repair(degrees: BaseGeometry) -> BaseGeometry | None:
     """Snap a polygon to the grid of rounded coordinates, where GEOS keeps it valid; None if it vanishes."""
     snapped = shapely.set_precision(shapely.make_valid(degrees), 10.0**-DECIMALS, mode="valid_output")
-    parts = [part for part in shapely.get_parts(snapped) if isinstance(part, shapely.Polygon)]
+    # What is repaired may be a collection of polygons, multipolygons and lines.
+    parts = [
+        part for part in shapely.get_parts(shapely.get_parts(snapped)) if isinstance(part, shapely.Polygon)
+    ]
     # GEOS multiplies by the size of the grid: its last binary digit may not be the decimal's.
     return shapely.transform(shapely.MultiPolygon(parts), _on_grid) if parts else None
 
@@ -107,7 +110,7 @@ def write_geojson(folder: Path, rounded: Frames, layers: Mapping[str, Layer], or
                 crs=None,
                 layer_options={
                     # GDAL's RFC 7946 mode rounds as well, by other arithmetic: a valid polygon whose rings
-                    # touch becomes an invalid one, and then a collection. What is written here is rounded,
+                    # touch becomes an invalid one, and then a collection. What is written is rounded,
                     # oriented and in WGS 84 already; without a CRS, GDAL writes the decimals that it gets.
                     "RFC7946": "NO",
                     "WRITE_BBOX": "YES",

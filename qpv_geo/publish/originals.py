@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.ingest.text import decode
 from qpv_geo.ingest.vector import read_layer
 from qpv_geo.publish.readers import parse_blob
+from qpv_geo.publish.shapes import Geometries, polygons_of
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
 from qpv_geo.sources.raw import RawFile
@@ -47,29 +48,82 @@ class Features:
     rows
         By code, its properties under their declared names, as text or None.
     shapes
-        By code, what builds its geometry.
+        By code, its geometry as the file holds it, in two dimensions.
     crs
         As the file declares it; WGS84 if a GeoJSON declares none.
     """
 
     raw: RawFile
     rows: dict[str, dict[str, str | None]]
-    shapes: dict[str, Callable[[], BaseGeometry]]
+    shapes: dict[str, BaseGeometry]
     crs: CRS
 
     def geometry(self, code: str, epsg: int) -> BaseGeometry:
         """Return a feature's official geometry, each vertex reprojected to a CRS, x first."""
-        return shapely.transform(shapely.force_2d(self.shapes[code]()), projector(self.crs, epsg))
+        geometry: BaseGeometry = shapely.transform(self.shapes[code], self.projector(epsg))
+        return geometry
+
+    def geometries(self, codes: Sequence[str], epsgs: Sequence[int]) -> Geometries:
+        """Return the official geometries of features, each in a CRS of its own; None for an unknown code."""
+        found = np.array([self.shapes.get(code) for code in codes], dtype=object)
+        targets = np.array(epsgs)
+        for epsg in np.unique(targets).tolist():
+            rows = targets == epsg
+            found[rows] = shapely.transform(found[rows], self.projector(epsg))
+        return found
+
+    def projector(self, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what reprojects an array of the file's points to a CRS."""
+        return projector(self.crs.to_wkt(), epsg)
 
 
 @cache
-def projector(crs: CRS | int, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
+def projector(crs: str | int, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
     """Return what reprojects an array of points (n, 2), x first."""
     project = Transformer.from_crs(crs, epsg, always_xy=True).transform
     return lambda points: np.column_stack(project(points[:, 0], points[:, 1]))
 
 
+class _Kept:
+    """Files that were read again, kept for the releases that are compared with them after."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.of_source: dict[str, tuple[str, Path, Features]] = {}
+
+    def get(self, raw: RawFile) -> Features | None:
+        sha256, path, features = self.of_source.get(raw.source.id, ("", None, None))
+        return features if (sha256, path) == (raw.sha256, raw.path) else None
+
+    def put(self, raw: RawFile, features: Features) -> None:
+        if self.wanted:
+            self.of_source[raw.source.id] = (raw.sha256, raw.path, features)
+
+
+_KEPT = _Kept()
+
+
+def keep_originals() -> None:
+    """Keep what `read_features` reads in this process, for it compares many releases with the same files."""
+    _KEPT.wanted = True
+
+
 def read_features(raw: RawFile, settings: Settings) -> Features:
+    """Read a vector file again, unless it was and is kept (see `keep_originals`).
+
+    Raises
+    ------
+    PublicationError
+        If the file cannot be read any more, or a declared column is not there.
+    """
+    features = _KEPT.get(raw)
+    if features is None:
+        features = _read_features(raw, settings)
+        _KEPT.put(raw, features)
+    return features
+
+
+def _read_features(raw: RawFile, settings: Settings) -> Features:
     """Read a vector file again.
 
     GeoJSON is read with json, a GeoPackage with sqlite3. A Shapefile is read with GDAL, as ingestion does,
@@ -95,13 +149,12 @@ def read_features(raw: RawFile, settings: Settings) -> Features:
     return Features(
         raw,
         {code: row for code, row in zip(codes, rows, strict=True) if code},
-        {code: shape for code, shape in zip(codes, shapes, strict=True) if code},
+        {code: shape for code, shape in zip(codes, shapely.force_2d(shapes), strict=True) if code},
         crs,
     )
 
 
-_Shapes = list[Callable[[], BaseGeometry]]
-_Found = tuple[list[dict[str, Any]], _Shapes, CRS]
+_Found = tuple[list[dict[str, Any]], Geometries, CRS]
 
 
 def _read_geojson(raw: RawFile, settings: Settings) -> _Found:
@@ -109,7 +162,7 @@ def _read_geojson(raw: RawFile, settings: Settings) -> _Found:
     document = json.loads(decode(member.data, raw.label)[0])
     name = ((document.get("crs") or {}).get("properties") or {}).get("name", "EPSG:4326")
     features = document["features"]
-    shapes: _Shapes = [partial(_from_object, feature["geometry"]) for feature in features]
+    shapes = polygons_of([feature["geometry"] for feature in features])
     return [feature["properties"] for feature in features], shapes, CRS.from_user_input(name)
 
 
@@ -127,22 +180,14 @@ def _read_geopackage(raw: RawFile, settings: Settings) -> _Found:
             names = [description[0] for description in cursor.description]
             properties = [dict(zip(names, cells, strict=True)) for cells in cursor]
     blobs = [row.pop(column) for row in properties]
-    shapes: _Shapes = [partial(_from_blob, blob) for blob in blobs]
+    shapes = shapely.from_wkb(np.array([parse_blob(blob).wkb for blob in blobs], dtype=object))
     return properties, shapes, CRS.from_epsg(epsg)
-
-
-def _from_object(geometry: dict[str, Any]) -> BaseGeometry:
-    return shapely.from_geojson(json.dumps(geometry))
-
-
-def _from_blob(blob: bytes) -> BaseGeometry:
-    return shapely.from_wkb(parse_blob(blob).wkb)
 
 
 def _read_shapefile(raw: RawFile, settings: Settings) -> _Found:
     frame = read_layer(raw, settings).frame
-    shapes: _Shapes = [partial(shapely.force_2d, geometry) for geometry in frame.geometry]
-    return frame.drop(columns=frame.geometry.name).to_dict("records"), shapes, frame.crs
+    records = frame.drop(columns=frame.geometry.name).to_dict("records")
+    return records, frame.geometry.to_numpy(), frame.crs
 
 
 def _declared_names(raw: RawFile, found: list[str]) -> dict[str, str]:

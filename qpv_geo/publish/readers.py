@@ -22,6 +22,7 @@ import shapely
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.publish.fields import GEOMETRY_COLUMN, FieldType, Layer, LayerField
+from qpv_geo.publish.shapes import polygons_of
 from qpv_geo.publish.tabular import DECIMAL, FALSE, SEPARATOR, TRUE, restored
 
 # Size in bytes of the envelope in a GeoPackage geometry, by its code in the flags (OGC 12-128r17, 2.1.3).
@@ -166,8 +167,7 @@ def _read_table(database: sqlite3.Connection, path: Path, layer: Layer) -> Readi
 def _read_features(path: Path, layer: Layer) -> Reading:
     features = json.loads(path.read_text(encoding="utf-8"))["features"]
     cells = {name: [feature["properties"][name] for feature in features] for name in layer.fields}
-    shapes = [feature["geometry"] and json.dumps(feature["geometry"]) for feature in features]
-    geometry = shapely.from_geojson(np.array(shapes, dtype=object))
+    geometry = polygons_of([feature["geometry"] for feature in features])
     return Reading(path, _typed(cells, layer.fields, _FROM_JSON), geometry, 4326)
 
 

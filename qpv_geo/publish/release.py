@@ -163,12 +163,13 @@ def standing_release(
     settings: Settings,
     *,
     formats: tuple[Format, ...] = (),
+    pages: bool = True,
 ) -> Release | None:
     """Return what there is to say without making a release; None if one is to be made.
 
     Parameters
     ----------
-    raws, territory, catalogue, registry, settings, formats
+    raws, territory, catalogue, registry, settings, formats, pages
         As `publish_release` takes them.
 
     Returns
@@ -179,10 +180,11 @@ def standing_release(
         inputs and code make was taken back or dropped.
     """
     inputs = (raws, territory, catalogue, registry)
-    if unchanged := unchanged_release(*inputs, settings, formats=formats):
+    if unchanged := unchanged_release(*inputs, settings, formats=formats, pages=pages):
         return unchanged
     folder = settings.out_dir / territory.id
-    making = Making(fingerprint(*inputs, formats), *inputs, settings, formats)
+    made_from = fingerprint(*inputs, formats, pages=pages)
+    making = Making(made_from, *inputs, settings, formats, pages=pages)
     current = current_release(territory.id, settings)
     refusal = read_ledger(folder).refusal(making.id, making.raw_files)
     if current and refusal and refusal.release == making.id:
@@ -203,15 +205,17 @@ def unchanged_release(
     settings: Settings,
     *,
     formats: tuple[Format, ...] = (),
+    pages: bool = True,
 ) -> Release | None:
     """Return the current release if it was made from the same inputs and code, and is still intact.
 
-    It must have been made in the same further formats as well.
+    It must have been made in the same further formats as well, with pages or without.
 
     A damaged one (a file changed, missing or added) is not returned, so that it is made again.
     """
     current = current_release(territory.id, settings)
-    if current is None or current.fingerprint != fingerprint(raws, territory, catalogue, registry, formats):
+    made_from = fingerprint(raws, territory, catalogue, registry, formats, pages=pages)
+    if current is None or current.fingerprint != made_from:
         return None
     return current if is_intact(current.path) else None
 
@@ -226,6 +230,7 @@ def publish_release(  # noqa: PLR0917 - what a run has made, in the order in whi
     settings: Settings,
     *,
     formats: tuple[Format, ...] = (),
+    pages: bool = True,
     force: bool = False,
     confirm: Callable[[], None] = lambda: None,
 ) -> Release:
@@ -250,6 +255,8 @@ def publish_release(  # noqa: PLR0917 - what a run has made, in the order in whi
         Where releases are.
     formats
         Formats beyond GeoPackage, GeoJSON and CSV (`formats.chosen_formats`).
+    pages
+        Whether it holds portraits; without, it is data alone.
     force
         Make a release again that is there and intact. If the same bytes come out, the old files stay; else
         the new ones take their place, which happens where only the origin of a source changed (the store in
@@ -266,7 +273,8 @@ def publish_release(  # noqa: PLR0917 - what a run has made, in the order in whi
     """
     confirm()
     inputs = (raws, territory, catalogue, registry)
-    making = Making(fingerprint(*inputs, formats), *inputs, settings, formats)
+    made_from = fingerprint(*inputs, formats, pages=pages)
+    making = Making(made_from, *inputs, settings, formats, pages=pages)
     folder = settings.out_dir / territory.id
     target = folder / making.id
     with explained(folder):

@@ -53,6 +53,7 @@ class Making:
     registry: Registry
     settings: Settings
     formats: tuple[Format, ...] = ()
+    pages: bool = True
 
     @property
     def id(self) -> str:
@@ -151,7 +152,7 @@ def write_pages(
     A release in degrees has none: it is that of France, whose QPV are too many for pages, in several CRS.
     """
     crs = frames["qpv"].crs
-    if crs is None or not crs.is_projected:
+    if not making.pages or crs is None or not crs.is_projected:
         return
     from qpv_geo.publish.portraits import Edition, write_portraits  # noqa: PLC0415 - not for a run without news
 

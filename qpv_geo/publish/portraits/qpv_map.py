@@ -139,6 +139,8 @@ def _labels(code: str, frames: Frames, view: View) -> Iterator[Label]:
         for text, geometry in zip(
             frame[name], shapely.intersection(frame.geometry.to_numpy(), room_for), strict=True
         ):
+            if geometry.is_empty:  # it touches the view, or QPV cover all of it that is seen
+                continue
             place = room.place(text or "", view.point(shapely.point_on_surface(geometry)), _FONT)
             if place:
                 yield Label(kind, text, *place)

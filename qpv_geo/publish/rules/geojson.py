@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import shapely
-import shapely.geometry
 
 from qpv_geo.publish.geojson import DECIMALS
 from qpv_geo.publish.rules.base import Rule, chosen, named
+from qpv_geo.publish.shapes import polygons_of
 
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, shapely.errors.ShapelyError)
 
@@ -149,14 +149,17 @@ class RightHand(GeoJsonRule):
     code = "GEOJSON06"
 
     def _problems(self, collection: Collection) -> Iterator[str]:
-        bad = [
-            number
-            for number, rings in collection.polygons
-            for position, ring in enumerate(rings)
-            if shapely.is_ccw(shapely.LinearRing(ring)) != (position == 0)
+        owners = [
+            (number, position == 0) for number, rings in collection.polygons for position in range(len(rings))
         ]
-        if bad:
-            yield f"features {named(bad)}"
+        if not owners:
+            return
+        sizes = [len(ring) for _, rings in collection.polygons for ring in rings]
+        rings = shapely.linearrings(collection.positions, indices=np.repeat(np.arange(len(sizes)), sizes))
+        numbers, exterior = np.array(owners).T
+        bad = shapely.is_ccw(rings) != exterior.astype(bool)
+        if bad.any():
+            yield f"features {named(numbers[bad].tolist())}"
 
 
 class BoundingBox(GeoJsonRule):
@@ -179,14 +182,10 @@ class ValidPolygons(GeoJsonRule):
     code = "GEOJSON08"
 
     def _problems(self, collection: Collection) -> Iterator[str]:
-        located = [
-            (number, shapely.geometry.shape(feature["geometry"]))
-            for number, feature in enumerate(collection.features, start=1)
-            if feature["geometry"] is not None
-        ]
-        bad = ~shapely.is_valid(np.array([shape for _, shape in located], dtype=object))
+        shapes = polygons_of([feature["geometry"] for feature in collection.features])
+        bad = ~(shapely.is_valid(shapes) | shapely.is_missing(shapes))
         if bad.any():
-            yield f"features {named(chosen((number for number, _ in located), bad))}"
+            yield f"features {named(chosen(range(1, len(shapes) + 1), bad))}"
 
 
 class Precision(GeoJsonRule):

@@ -420,7 +420,7 @@ def _whole(response: httpx.Response) -> Iterator[bytes]:
         raise _TruncatedError(str(error)) from error
 
 
-def _reason(error: httpx.TransportError, host: str) -> str:
+def _reason(error: httpx.TransportError, host: str | None) -> str:
     """Say in French why there was no connection: a certificate is a matter for whoever keeps this machine."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return f"site injoignable : le certificat que présente {host} n'est pas reconnu par cette machine"

@@ -112,7 +112,10 @@ class Valid(GeoPackageRule):
 
 
 class Extent(GeoPackageRule):
-    """The extent of each layer in gpkg_contents is that of its geometries (informative there; here to the last digit)."""
+    """The extent of each layer in gpkg_contents is that of its geometries.
+
+    It is informative there; here it holds to the last digit.
+    """
 
     code = "GPKG16"
 

@@ -29,6 +29,7 @@ from qpv_geo.ingest.tables import read_tables
 from qpv_geo.lock import territory_lock
 from qpv_geo.publish.decisions import held_error
 from qpv_geo.publish.formats import chosen_formats
+from qpv_geo.publish.placement import explained, sweep
 from qpv_geo.publish.release import Release, publish_release, standing_release
 from qpv_geo.publish.retention import prune
 from qpv_geo.settings import Settings, default_data_dir
@@ -137,7 +138,10 @@ def run(job: Job, fetch_all: Callable[[Job], Raws] = fetch_in_threads) -> Outcom
     QpvGeoError
         Whatever went wrong, explained; the last published release is untouched.
     """
-    with territory_lock(job.settings.out_dir / job.territory.id, wait=job.wait) as lock:
+    folder = job.settings.out_dir / job.territory.id
+    with territory_lock(folder, wait=job.wait) as lock:
+        with explained(folder):
+            sweep(folder)
         raws = fetch_all(job)
         inputs = (raws, job.territory, job.catalogue, job.registry)
 

@@ -211,11 +211,12 @@ def unchanged_release(
 
     It must have been made in the same further formats as well, with pages or without.
 
-    A damaged one (a file changed, missing or added) is not returned, so that it is made again.
+    A damaged one (a file changed, missing or added) is not returned, so that it is made again; nor is the
+    copy that ``latest`` points to where a run died while it replaced a release.
     """
     current = current_release(territory.id, settings)
     made_from = fingerprint(raws, territory, catalogue, registry, formats, pages=pages)
-    if current is None or current.fingerprint != made_from:
+    if current is None or current.fingerprint != made_from or current.path.name != current.id:
         return None
     return current if is_intact(current.path) else None
 

@@ -154,7 +154,7 @@ def leftovers(data: Path) -> list[str]:
     strange = [
         path.name
         for path in (data / "out" / "besancon").iterdir()
-        if not _RELEASE.fullmatch(path.name) and path.name not in {"latest", ".lock", "held"}
+        if not _RELEASE.fullmatch(path.name) and path.name not in {"latest", ".lock", "held", "releases.json"}
     ]
     half = [
         path for path in (data / "raw" / "store").rglob("*") if re.search(r"\.unfinished|\.new$", str(path))

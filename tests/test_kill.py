@@ -1,0 +1,224 @@
+"""A run that is killed, at whatever moment, damages nothing: ``kill -9`` more than a hundred times."""
+
+import importlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.job import Job
+from flows.refresh import run
+from qpv_geo.publish.placement import is_intact
+from qpv_geo.publish.verify import verify_release
+from qpv_geo.settings import Settings
+from qpv_geo.sources.raw import digest
+from tests.faults.processes import start
+from tests.faults.world import (
+    duplicate,
+    leftovers,
+    new_edition,
+    open_sites,
+    quick,
+    territory,
+    visible_releases,
+)
+from tests.server import OfficialSites
+
+# What separates two stages of a run, and what it calls to change the disk.
+STAGES = (
+    "flows.refresh.unchanged_release",
+    "flows.refresh.read_tables",
+    "flows.refresh.build_layers",
+    "flows.refresh.publish_release",
+    "flows.refresh.accept",
+    "qpv_geo.publish.release.write_release",
+    "qpv_geo.publish.release.compare_release",
+    "qpv_geo.publish.release._verify",
+    "qpv_geo.publish.release.seal",
+    "qpv_geo.publish.release.place",
+    "qpv_geo.publish.release.make_current",
+)
+_CHANGES = {
+    "os.rename",
+    "os.mkdir",
+    "os.symlink",
+    "os.remove",
+    "os.rmdir",
+    "os.chmod",
+    "shutil.rmtree",
+    "open",
+}
+_EACH = {"os.rename", "os.symlink"}
+KILLS = 100
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refresh(settings: Settings) -> None:
+    run(Job(territory(), settings))
+
+
+def refresh_until_stage(settings: Settings, stage: str, moment: str) -> None:
+    """Do the whole job, and die before or after a function."""
+    name, _, attribute = stage.rpartition(".")
+    module = importlib.import_module(name)
+    original = getattr(module, attribute)
+
+    def deadly(*arguments: object, **options: object) -> None:
+        if moment == "before":
+            die()
+        original(*arguments, **options)
+        die()
+
+    setattr(module, attribute, deadly)
+    refresh(settings)
+
+
+def refresh_until_change(settings: Settings, nth: int, log: Path) -> None:
+    """Do the whole job, and die before the nth change of the data folder; 0 only writes them down."""
+    changes: list[str] = []
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        if event not in _CHANGES:
+            return
+        # What a link points to comes first.
+        path = arguments[event == "os.symlink"]
+        if not isinstance(path, str | os.PathLike) or not os.fspath(path).startswith(str(settings.data_dir)):
+            return
+        if event == "open" and not int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR):
+            return
+        changes.append(event)
+        if len(changes) == nth:
+            die()
+
+    sys.addaudithook(count)
+    refresh(settings)
+    log.write_text(json.dumps(changes), encoding="utf-8")
+
+
+class Victim:
+    """A data folder whose runs are killed, one after the other."""
+
+    def __init__(self, data: Path, sites: OfficialSites) -> None:
+        self.data = data
+        self.sites = sites
+        self.settings = quick(data, sites)
+        self.people = 15604
+        self.kills = 0
+        self.whole: set[Path] = set()
+
+    def kill(self, target: Callable[..., None], *arguments: object, after: float | None = None) -> None:
+        """Run on a new edition until it is killed, then look at what is left."""
+        self.people += 1
+        new_edition(self.sites, self.people)
+        process = start(target, self.settings, *arguments)
+        process.join(after if after is not None else 120)
+        process.kill()
+        process.join(30)
+        if process.exitcode == -signal.SIGKILL:
+            self.kills += 1
+        else:
+            assert (process.exitcode, after is None) == (0, False), (
+                f"{target.__name__} {arguments} did not die"
+            )
+        self.look()
+
+    def look(self) -> None:
+        """Assert that whoever looks now sees whole releases, and that kept copies are what they say."""
+        latest = self.data / "out" / "besancon" / "latest"
+        assert latest.is_symlink()
+        assert is_intact(latest.resolve())
+        for release in (*visible_releases(self.data), *latest.with_name("held").glob("*")):
+            if release not in self.whole:
+                assert is_intact(release)
+                self.whole.add(release)
+        if self.kills % 10 == 0:
+            assert verify_release(latest.resolve()) == []
+        for path in (self.data / "raw" / "store" / "live").glob("*/*/_raw.json"):
+            if ".unfinished" not in path.parts:
+                said = json.loads(path.read_text(encoding="utf-8"))
+                assert digest(path.with_name(said["file"])) == (said["sha256"], said["size"])
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("base") / "data"
+    with open_sites() as sites:
+        assert run(Job(territory(), quick(data, sites))).release.published
+    return data
+
+
+def moments(changes: list[str], wanted: int) -> list[int]:
+    """Choose changes to die before: every renaming and link, and others evenly spread."""
+    each = {nth for nth, event in enumerate(changes, start=1) if event in _EACH}
+    spread = {round(1 + step * (len(changes) - 1) / (wanted - 1)) for step in range(wanted)}
+    return sorted(each | spread)
+
+
+def test_a_hundred_kills_damage_nothing(base: Path, tmp_path: Path) -> None:
+    with open_sites() as sites:
+        victim = Victim(duplicate(base, tmp_path / "data"), sites)
+        # A run that is only watched says what there is to interrupt, and how long it takes.
+        log = tmp_path / "changes.json"
+        new_edition(sites, victim.people)
+        began = time.monotonic()
+        watched = start(refresh_until_change, victim.settings, 0, log)
+        watched.join(120)
+        lasted = time.monotonic() - began
+        assert watched.exitcode == 0
+        changes = json.loads(log.read_text(encoding="utf-8"))
+        assert _EACH | {"os.mkdir", "os.chmod", "open"} <= set(changes)
+
+        for stage in STAGES:
+            for moment in ("before", "after"):
+                victim.kill(refresh_until_stage, stage, moment)
+        for nth in moments(changes, 40):
+            victim.kill(refresh_until_change, nth, log)
+        chosen = random.Random(5)  # noqa: S311 - moments, not secrets
+        while victim.kills < KILLS:
+            victim.kill(refresh, after=chosen.uniform(0.02, lasted))
+
+        new_edition(sites, 15999)
+        outcome = run(Job(territory(), victim.settings))
+        assert outcome.release.published
+        assert verify_release(outcome.release.path) == []
+        assert leftovers(victim.data) == []
+        for release in visible_releases(victim.data):
+            assert is_intact(release)
+
+
+def test_a_kill_while_a_damaged_release_is_replaced_leaves_latest_leading_somewhere(
+    base: Path, tmp_path: Path
+) -> None:
+    with open_sites() as sites:
+
+        def damaged(name: str) -> Path:
+            data = duplicate(base, tmp_path / name)
+            table = data / "out" / "besancon" / "latest" / "csv" / "qpv.csv"
+            table.chmod(0o644)
+            table.write_text("abîmé", encoding="utf-8")
+            return data
+
+        log = tmp_path / "changes.json"
+        start(refresh_until_change, quick(damaged("watched"), sites), 0, log).join(120)
+        changes = json.loads(log.read_text(encoding="utf-8"))
+        placed = [nth for nth, event in enumerate(changes, start=1) if event in _EACH]
+        assert len(placed) >= 4
+        for nth in placed[-8:]:
+            data = damaged(f"data {nth}")
+            process = start(refresh_until_change, quick(data, sites), nth, log)
+            process.join(120)
+            assert process.exitcode == -signal.SIGKILL
+            latest = data / "out" / "besancon" / "latest"
+            assert (latest / "datapackage.json").is_file()
+            run(Job(territory(), quick(data, sites)))
+            assert is_intact(latest.resolve())
+            assert leftovers(data) == []

@@ -32,7 +32,7 @@ from tests.server import OfficialSites
 
 # What separates two stages of a run, and what it calls to change the disk.
 STAGES = (
-    "flows.refresh.unchanged_release",
+    "flows.refresh.standing_release",
     "flows.refresh.read_tables",
     "flows.refresh.build_layers",
     "flows.refresh.publish_release",

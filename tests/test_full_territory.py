@@ -1,0 +1,444 @@
+"""The whole job on a territory that lacks nothing, cell by cell against figures computed by hand."""
+
+import json
+import math
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import pytest
+
+from flows.job import Job
+from flows.refresh import Outcome, run
+from qpv_geo.errors import ContractError
+from qpv_geo.ingest.registry import load_registry
+from qpv_geo.publish.fields import published_layers
+from qpv_geo.publish.verify import verify_release
+from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import load_catalogue
+from qpv_geo.sources.fetch import Policy
+from qpv_geo.territory import load_territory
+from tests.villeneuve import (
+    CARRES,
+    CARRES_2015,
+    EAST,
+    EPCI,
+    FRONTIERE,
+    GONE_2015,
+    GRANDVILLE,
+    IDENTIQUE,
+    IDENTIQUE_2015,
+    MIDDLE,
+    PETITBOURG,
+    QPV,
+    REQUIRED,
+    WEST,
+    WHOLE_PETITBOURG,
+    archive,
+    write_mirror,
+    write_territory,
+)
+
+CONSERVED = 1e-6
+
+
+@dataclass
+class Published:
+    """A release, read back from its GeoPackage."""
+
+    outcome: Outcome
+
+    @property
+    def path(self) -> Path:
+        return self.outcome.release.path
+
+    @property
+    def geopackage(self) -> Path:
+        return self.path / "qpv_villeneuve.gpkg"
+
+    def layer(self, name: str) -> gpd.GeoDataFrame:
+        return pyogrio.read_dataframe(self.geopackage, layer=name)
+
+    @cached_property
+    def statistics(self) -> pd.DataFrame:
+        return self.layer("statistiques")
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads((self.path / "rapport.json").read_text(encoding="utf-8"))
+        return report
+
+    def cell(self, zone: str, code: str, indicator: str) -> tuple[float | None, str]:
+        """Return the one value, None where there is none, and its status."""
+        table = self.statistics
+        rows = table[(table["zone"] == zone) & (table["code"] == code) & (table["indicateur"] == indicator)]
+        assert len(rows) == 1, (zone, code, indicator, len(rows))
+        value = rows["valeur"].iloc[0]
+        return (None if pd.isna(value) else float(value), rows["statut"].iloc[0])
+
+    @property
+    def absent(self) -> set[str]:
+        """Ids of the sources that the report says are absent; a second choice not needed is none."""
+        named = self.report["sources_absentes"]
+        return {entry["source"].partition("-")[0] for entry in named if entry["etat"] == "absente"}
+
+    def checks(self, code: str) -> dict[str, dict[str, str]]:
+        return {check["objet"]: check for check in self.report["controles"] if check["controle"] == code}
+
+
+def publish(folder: Path, *, only: tuple[str, ...] | None = None) -> Published:
+    """Write the official files and the territory's own, and do the whole job on them."""
+    territory = load_territory(str(write_territory(folder, files=only is None)))
+    mirror = write_mirror(folder / "mirror", only=only)
+    settings = Settings(data_dir=folder / "data")
+    return Published(run(Job(territory, settings, Policy(mirror=str(mirror)))))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    return publish(tmp_path_factory.mktemp("full"))
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """The release of what is required alone."""
+    return publish(tmp_path_factory.mktemp("bare"), only=REQUIRED)
+
+
+def test_every_source_is_read_and_every_layer_is_filled(full: Published) -> None:
+    assert [key for key, raw in full.outcome.raws.items() if raw is None] == []
+    assert full.absent == set()
+    assert full.report["couches_absentes"] == []
+    declared = set(published_layers(load_registry()))
+    held = dict(pyogrio.list_layers(full.geopackage))
+    assert declared <= set(held)
+    for name in declared:
+        frame = full.layer(name)
+        assert len(frame), name
+        if held[name]:
+            # The one fragile district of which nobody gave a contour.
+            undrawn = 1 if name == "quartiers_fragiles" else 0
+            assert frame.geometry.isna().sum() == undrawn, name
+            assert frame.crs == 2154
+    assert verify_release(full.path) == []
+
+
+def test_ogrinfo_lists_every_layer(full: Published) -> None:
+    command = ["ogrinfo", "-ro", "-so", "-al", str(full.geopackage)]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        pytest.skip("needs ogrinfo: install gdal-bin")
+    shown = dict(pair.split("\n", 1) for pair in listed.stdout.split("Layer name: ")[1:])
+    for name in published_layers(load_registry()):
+        assert f"Feature Count: {len(full.layer(name))}\n" in shown[name]
+
+
+@pytest.mark.parametrize("pieces", ["qpv_commune", "qpv_iris"])
+def test_pieces_add_up_to_each_qpv(full: Published, pieces: str) -> None:
+    whole = full.layer("qpv").set_index("code_qp").area
+    frame = full.layer(pieces)
+    for total in (frame.groupby("code_qp")["surface_m2"].sum(), frame.dissolve("code_qp").area):
+        assert total[list(QPV)].tolist() == pytest.approx(whole[list(QPV)].tolist(), rel=CONSERVED)
+
+
+def test_what_was_kept_came_and_left_adds_up(full: Published) -> None:
+    pieces = full.layer("evolution_2015_2024")
+    pieces["measured"] = pieces.area
+    new = pieces[pieces["nature"].isin(["conserve", "entrant"])].groupby("code_qp")["measured"].sum()
+    old = pieces[pieces["nature"].isin(["conserve", "sortant"])].groupby("code_qp_2015")["measured"].sum()
+    for total, layer in ((new, "qpv"), (old, "qpv_2015")):
+        whole = full.layer(layer).set_index("code_qp").area
+        assert total.to_dict() == pytest.approx(whole.to_dict(), rel=CONSERVED)
+
+
+def test_bands_are_what_lies_within_their_distance_and_not_in_the_qpv(full: Published) -> None:
+    qpv = full.layer("qpv").set_index("code_qp").geometry
+    bands = full.layer("bande_300m").set_index("code_qp")
+    assert bands["distance_m"].to_dict() == {CARRES: 500, FRONTIERE: 300, IDENTIQUE: 300}
+    for code, shape in qpv.items():
+        band = bands.geometry[code]
+        # Arcs are drawn 5 mm inside the true ones at most.
+        exact = shape.buffer(bands.loc[code, "distance_m"], quad_segs=2000).difference(shape)
+        assert band.symmetric_difference(exact).area < 0.005 * exact.length
+        assert band.intersection(shape).area < CONSERVED * shape.area
+        assert band.union(shape).area == pytest.approx(band.area + shape.area, rel=CONSERVED)
+
+
+# Zone, code, indicator; value and status, with the arithmetic.
+CELLS: Mapping[str, tuple[tuple[str, str, str], tuple[float | None, str]]] = {
+    "a sum of populations": (("qpv_epci", EPCI, "population_municipale"), (3000 + 800 + 700, "ok")),
+    "a ratio of sums, 54.4 if rates were averaged": (
+        ("qpv_epci", EPCI, "part_femmes_demandeurs_emploi"),
+        (100 * (100 + 30 + 8) / (200 + 90 + 10), "ok"),
+    ),
+    "another ratio of sums": (
+        ("qpv_epci", EPCI, "taux_reussite_brevet"),
+        (100 * (21 + 9 + 8) / (30 + 10 + 10), "ok"),
+    ),
+    "C2S among the insured": (
+        ("qpv_epci", EPCI, "part_c2s_non_participative"),
+        (100 * (1100 + 150 + 90) / (2800 + 700 + 650), "ok"),
+    ),
+    "a value that INSEE keeps secret": (("qpv", IDENTIQUE, "taux_pauvrete_60"), (None, "secret")),
+    "a sum that lacks a secret part": (("qpv_epci", EPCI, "allocataires_rsa_socle"), (None, "secret")),
+    "a ratio that lacks it": (("qpv_epci", EPCI, "part_allocataires_rsa_socle"), (None, "secret")),
+    "a share that is not significant": (
+        ("qpv", FRONTIERE, "part_familles_monoparentales"),
+        (None, "non_significatif"),
+    ),
+    "zero, which is a value": (("qpv", IDENTIQUE, "logements_sociaux"), (0, "ok")),
+    "not available, which is not zero": (
+        ("qpv", IDENTIQUE, "loyer_median_logements_sociaux"),
+        (None, "non_disponible"),
+    ),
+    "a decimal comma in a file of Windows-1252": (("qpv", CARRES, "menages"), (1200.4, "ok")),
+    "a median is not added": (("qpv_epci", EPCI, "niveau_vie_median"), (None, "non_calculable")),
+    "a rate without its terms is not averaged": (
+        ("qpv_epci", EPCI, "taux_pauvrete_60"),
+        (None, "non_calculable"),
+    ),
+    "the producer's row of the EPCI": (("epci", EPCI, "taux_pauvrete_60"), (15.5, "ok")),
+    "the producer's row of all QPV": (("ensemble_qpv", "00", "niveau_vie_median"), (14_220, "ok")),
+    "the producer's row of a commune": (("commune", GRANDVILLE, "taux_emploi"), (61.3, "ok")),
+    "a commune without value": (("commune", PETITBOURG, "taux_pauvrete_60"), (None, "non_disponible")),
+    "a column that the registry does not know": (("qpv", CARRES, "tx_ecran"), (12.5, "ok")),
+    "an IRIS that Filosofi masks": (("iris", MIDDLE, "taux_pauvrete_60"), (None, "secret")),
+    "an IRIS that Filosofi lacks": (("iris", WHOLE_PETITBOURG, "taux_pauvrete_60"), (None, "non_disponible")),
+    "a set of IRIS: exact sum": (("quartier", "Couchant", "population"), (2600 + 3400, "ok")),
+    "a set of IRIS: ratio of sums, 15 if rates were averaged": (
+        ("quartier", "Couchant", "taux_chomage_recensement"),
+        (100 * (130 + 340) / (1300 + 1700), "ok"),
+    ),
+    "a set of IRIS: terms of two files": (
+        ("quartier", "Couchant", "taux_scolarisation_18_24_ans"),
+        (100 * (100.5 + 300) / (200 + 500), "ok"),
+    ),
+    "a set of IRIS, one of them secret": (
+        ("quartier", "Couchant", "familles_monoparentales"),
+        (None, "secret"),
+    ),
+    "a set of IRIS: no median": (("quartier", "Couchant", "niveau_vie_median"), (None, "non_calculable")),
+    # The contour takes 600 x 1,000 m of the 26 km² of one IRIS, 2,000 x 1,000 m of the 34 km² of the next.
+    "a contour: counts by area": (
+        ("quartier", "Centre", "population"),
+        (2600 * 0.6 / 26 + 3400 * 2 / 34, "estimation"),
+    ),
+    "a contour: ratio of estimates": (
+        ("quartier", "Centre", "taux_chomage_recensement"),
+        (100 * (130 * 0.6 / 26 + 340 * 2 / 34) / (1300 * 0.6 / 26 + 1700 * 2 / 34), "estimation"),
+    ),
+    "a contour: no median": (("quartier", "Centre", "niveau_vie_median"), (None, "non_calculable")),
+    # 400 x 500 m of the 40 km² of its IRIS.
+    "a fragile district": (
+        ("quartier_fragile", "Cité de l'Étang", "population"),
+        (4000 * 0.2 / 40, "estimation"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_cells_of_the_statistics(full: Published, name: str) -> None:
+    place, (value, status) = CELLS[name]
+    found, found_status = full.cell(*place)
+    assert found_status == status
+    assert found == (None if value is None else pytest.approx(value, rel=1e-9))
+
+
+def row(frame: pd.DataFrame, **key: object) -> pd.Series:
+    """Return the only row with these values."""
+    kept = frame[np.logical_and.reduce([frame[name] == value for name, value in key.items()])]
+    assert len(kept) == 1, key
+    return kept.iloc[0]
+
+
+def test_cells_of_the_pieces(full: Published) -> None:
+    frontier = row(full.layer("qpv_commune"), code_qp=FRONTIERE, insee_com=PETITBOURG)
+    # 400 x 400 m of 1,000 x 400 m, and of 100 km².
+    assert frontier["surface_m2"] == pytest.approx(160_000)
+    assert frontier["part_qpv"] == pytest.approx(40)
+    assert frontier["part_commune"] == pytest.approx(0.16)
+
+    west = row(full.layer("qpv_iris"), code_qp=CARRES, code_iris=WEST)
+    # 600 x 1,000 m of a square kilometre, and of 2.6 x 10 km.
+    assert west["surface_m2"] == pytest.approx(600_000)
+    assert west["part_qpv"] == pytest.approx(60)
+    assert west["part_iris"] == pytest.approx(100 * 0.6 / 26)
+    assert row(full.layer("iris"), code_iris=EAST)["nb_qpv"] == 2
+
+
+def test_cells_of_the_bands(full: Published) -> None:
+    bands = full.layer("bande_300m")
+    # Sides times distance, and the four quarters of a disc; 5 mm are left out of the arcs at most.
+    hectometres = {CARRES: (4000, 500), FRONTIERE: (2800, 300), IDENTIQUE: (2000, 300)}
+    for code, (perimeter, distance) in hectometres.items():
+        band = row(bands, code_qp=code)
+        expected = perimeter * distance + math.pi * distance**2
+        assert band["surface_m2"] == pytest.approx(expected, abs=0.005 * 2 * math.pi * distance)
+        assert bool(band["npnru"]) is (code == CARRES)
+    fragile = row(full.layer("bande_quartiers_fragiles"), nom="Cité de l'Étang")
+    assert fragile["surface_m2"] == pytest.approx(1800 * 300 + math.pi * 300**2, abs=10)
+
+
+def test_cells_of_the_districts(full: Published) -> None:
+    districts = full.layer("quartiers")
+    by_iris, by_contour = row(districts, nom="Couchant"), row(districts, nom="Centre")
+    assert (by_iris["mode"], by_iris["nb_iris"]) == ("iris", 2)
+    assert by_iris["surface_m2"] == pytest.approx(26e6 + 34e6)
+    assert (by_contour["mode"], by_contour["nb_iris"]) == ("contour", 2)
+    assert by_contour["surface_m2"] == pytest.approx(2600 * 1000)
+    fragile = full.layer("quartiers_fragiles").set_index("nom")
+    assert fragile["contour"].to_dict() == {"Cité de l'Étang": True, "Cité du Bois": False}
+    assert fragile.loc["Cité de l'Étang", "surface_m2"] == pytest.approx(400 * 500)
+    estimated = full.statistics[full.statistics["zone"] == "quartier_fragile"]
+    assert set(estimated["code"]) == {"Cité de l'Étang"}
+    assert "ok" not in set(estimated["statut"])
+
+
+def test_cells_of_the_facilities(full: Published) -> None:
+    table = full.layer("equipements")
+    near = {"code_qp": CARRES, "type_equipement": "D307"}
+    assert row(table, perimetre="qpv", **near)["nombre"] == 1
+    # At 400 m, and 353 m beyond the corner each way, which is 499.2 m; not at 600 m, nor at 500.6 m.
+    assert row(table, perimetre="500m", **near)["nombre"] == 1 + 2
+    elsewhere = row(table, perimetre="500m", code_qp=IDENTIQUE, type_equipement="D307")
+    assert (elsewhere["nombre"], elsewhere["statut"]) == (0, "ok")
+    doctors = row(table, perimetre="qpv", code_qp=CARRES, type_equipement="D265")
+    assert (doctors["nombre"], doctors["non_localises"], doctors["millesime"]) == (0, 1, "2025")
+
+
+def test_cells_of_the_contract(full: Published) -> None:
+    table = full.layer("contrat_de_ville")
+    ours = ["valeur_contrat", "valeur_insee", "ecart"]
+    population = row(table, code_qp=CARRES, indicateur="population_municipale")
+    assert population[ours].tolist() == [2990, 3000, 10]
+    poverty = row(table, code_qp=CARRES, indicateur="taux_pauvrete_60")
+    assert poverty[ours].tolist() == [50, 52.5, 2.5]
+    assert (poverty["millesime_insee"], poverty["statut_insee"]) == ("2021", "ok")
+    families = row(table, code_qp=CARRES, indicateur="part_familles_monoparentales")
+    assert families[ours].tolist() == [38, 40.5, 2.5]
+
+
+def test_cells_of_the_evolution(full: Published) -> None:
+    qpv = full.layer("qpv").set_index("code_qp")
+    # 800 x 1,000 m of a square kilometre were a QPV in 2015.
+    assert qpv["part_conservee_2015"].to_dict() == pytest.approx({CARRES: 80, FRONTIERE: 0, IDENTIQUE: 100})
+    assert qpv.loc[CARRES, "predecesseurs_2015"] == f"{CARRES_2015} (80,0 %)"
+    pieces = full.layer("evolution_2015_2024")
+    assert row(pieces, nature="sortant", code_qp_2015=CARRES_2015)["surface_m2"] == pytest.approx(200_000)
+    assert row(pieces, nature="entrant", code_qp=CARRES)["part_2024"] == pytest.approx(20)
+    old = full.layer("qpv_2015").set_index("code_qp")
+    assert old["sorti"].to_dict() == {CARRES_2015: False, IDENTIQUE_2015: False, GONE_2015: True}
+    assert old.loc[GONE_2015, "part_conservee"] == 0
+
+    letters = {code: check["resultat"] for code, check in full.checks("lettre_du_code").items()}
+    assert letters == dict.fromkeys(QPV, "conforme")
+    table = {code: check["resultat"] for code, check in full.checks("table_de_correspondance").items()}
+    # The table says that the one came from the other; their contours are five kilometres apart.
+    assert {code for code, outcome in table.items() if outcome == "avertissement"} == {FRONTIERE, GONE_2015}
+
+
+def test_a_name_does_not_carry_anything_from_one_geography_to_the_other(full: Published) -> None:
+    old = full.layer("qpv_2015")
+    qpv = full.layer("qpv").set_index("code_qp")
+    assert row(old, code_qp=GONE_2015)["nom_qp"] == qpv.loc[FRONTIERE, "lib_qp"]
+    assert pd.isna(qpv.loc[FRONTIERE, "predecesseurs_2015"])
+    assert not {indicator.id for indicator in load_registry().indicators} & set(old.columns)
+    statistics = full.statistics
+    assert set(statistics.loc[statistics["zone"] == "qpv", "code"]) == set(QPV)
+    assert not statistics["code"].str.startswith("QP0").any()
+    by_zone = statistics.groupby("zone")["geographie"].unique().map(lambda days: {f"{d:%Y}" for d in days})
+    assert by_zone["qpv"] == {"2024"}
+    assert by_zone["iris"] == {"2022", "2024"}
+    # Filosofi's IRIS are those of 2022, the contours those of 2024: joined by code, and said.
+    assert full.checks("geographie_des_iris")["iris_filosofi"]["resultat"] == "avertissement"
+    assert full.checks("geographie_des_iris")["iris_population"]["resultat"] == "conforme"
+
+
+def test_statistics_of_2015_in_a_file_of_2024_stop_the_run(tmp_path: Path) -> None:
+    territory = load_territory(str(write_territory(tmp_path)))
+    mirror = write_mirror(tmp_path / "mirror")
+    rows = [["CODGEO", "A", "ARSAS"], [CARRES_2015, "900", "300"], [FRONTIERE, "200", "40"]]
+    archive(mirror / "insee/beneficiaires_CAF_31-12-2024_QP24.zip", "caf", {"QP": rows})
+    job = Job(territory, Settings(data_dir=tmp_path / "data"), Policy(mirror=str(mirror)))
+    with pytest.raises(ContractError, match=f"insee_caf.*(?s:.)*{CARRES_2015}"):
+        run(job)
+    assert not (tmp_path / "data/out/villeneuve/latest").exists()
+
+
+def test_both_main_communes_have_their_iris(full: Published) -> None:
+    assert {"iris-25901", "iris-25902"} <= set(full.outcome.raws)
+    assert full.layer("iris")["insee_com"].value_counts().to_dict() == {GRANDVILLE: 3, PETITBOURG: 1}
+    named = {source["source"] for source in full.report["sources"]}
+    assert {"iris-25901", "iris-25902"} <= named
+    # The rows of the country's other IRIS are not the territory's.
+    of_iris = full.statistics[full.statistics["zone"] == "iris"]
+    assert set(of_iris["code"]) == {WEST, MIDDLE, EAST, WHOLE_PETITBOURG}
+
+
+def test_the_report_names_each_column_beyond_the_registry_and_each_that_it_misses(full: Published) -> None:
+    (unknown,) = full.report["indicateurs_inconnus"]
+    assert (unknown["code_producteur"], unknown["libelle"]) == (
+        "TX_ECRAN",
+        "Part des foyers équipés d'un écran (%)",
+    )
+    missing = {entry["indicateur"] for entry in full.report["indicateurs_manquants"]}
+    assert {"niveau_vie_d9", "assures_regime_general"} - missing == {"assures_regime_general"}
+    entry = row(full.layer("indicateurs"), indicateur="tx_ecran")
+    assert (entry["theme"], entry["libelle"]) == (
+        "Hors registre",
+        "Part des foyers équipés d'un écran (%)",
+    )
+
+
+def test_every_value_leads_to_its_file(full: Published) -> None:
+    sources = full.layer("sources").set_index("source")
+    read = sources[sources["etat"] == "lue"]
+    assert read["sha256"].str.fullmatch(r"[0-9a-f]{64}").all()
+    named = {source for cell in full.statistics["source"] for source in cell.split(", ")}
+    assert named <= set(read.index)
+    assert full.statistics["fichier"].notna().all()
+    assert set(full.statistics["statut"]) == {
+        "ok",
+        "secret",
+        "non_disponible",
+        "non_significatif",
+        "non_calculable",
+        "estimation",
+    }
+    valued = full.statistics["statut"].isin(["ok", "estimation"])
+    assert full.statistics["valeur"].notna().eq(valued).all()
+
+
+def test_the_report_names_each_source_that_is_absent(bare: Published) -> None:
+    used = {source.id for source in load_catalogue().used()}
+    # Files that the territory does not declare, and a second choice that was not needed.
+    not_wanted = {"quartiers_fichier", "quartiers_fragiles_fichier", "communes_france"}
+    assert bare.absent == used - set(REQUIRED) - not_wanted
+    page = (bare.path / "rapport.html").read_text(encoding="utf-8")
+    titles = {source.title.split(" (")[0] for source in load_catalogue().used() if source.id in bare.absent}
+    assert [title for title in titles if title.replace("'", "&#39;") not in page] == []
+    sources = bare.layer("sources").set_index("source")
+    assert sources.loc["bpe", "etat"] == "absente"
+    assert "facultative" in sources.loc["bpe", "motif"]
+    left_out = {layer["nom"] for layer in bare.report["couches_absentes"]}
+    assert left_out == {
+        "iris",
+        "qpv_iris",
+        "qpv_2015",
+        "evolution_2015_2024",
+        "quartiers",
+        "bande_quartiers_fragiles",
+        "equipements",
+    }
+    assert "Couchant" in bare.checks("quartiers_par_iris")["villeneuve"]["message"]
+    fragile = bare.layer("quartiers_fragiles")
+    assert len(fragile) == 2
+    assert not fragile["contour"].any()

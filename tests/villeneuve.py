@@ -1,0 +1,431 @@
+"""Grand Villeneuve: an EPCI of squares whose areas and figures are known by hand, in every official file.
+
+Two communes of 100 km², three QPV, everything around them. Coordinates are metres from a corner in the Jura,
+where no other QPV is.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from tests.country import country, zipped
+from tests.raw_files import write_csv, write_json, write_zip, zip_shapefile
+
+EPCI, OTHER_EPCI = "200099991", "200099992"
+GRANDVILLE, PETITBOURG = "25901", "25902"
+CARRES, FRONTIERE, IDENTIQUE = "QN02591M", "QN02592N", "QN02593I"
+CARRES_2015, IDENTIQUE_2015, GONE_2015 = "QP025091", "QP025093", "QP025094"
+WEST, MIDDLE, EAST, WHOLE_PETITBOURG = "259010101", "259010102", "259010103", "259020000"
+QPV = (CARRES, FRONTIERE, IDENTIQUE)
+_CORNER = (880_000.0, 6_640_000.0)
+_QPV_2015 = 1296
+
+Row = Sequence[str]
+
+
+def square(west: float, south: float, east: float, north: float) -> shapely.Polygon:
+    """Return a rectangle in Lambert-93, its sides in metres from the corner."""
+    x, y = _CORNER
+    return shapely.box(x + west, y + south, x + east, y + north)
+
+
+CONTOURS = {
+    CARRES: square(2000, 2000, 3000, 3000),
+    FRONTIERE: square(9400, 5000, 10400, 5400),
+    IDENTIQUE: square(6100, 7000, 6600, 7500),
+}
+# The one that left has the name of one that came: whoever joins by name is found out.
+CONTOURS_2015 = {
+    CARRES_2015: ("Les Carrés", square(1800, 2000, 2800, 3000)),
+    IDENTIQUE_2015: ("L'Identique", CONTOURS[IDENTIQUE]),
+    GONE_2015: ("La Frontière", square(4000, 4000, 4200, 4500)),
+}
+NAMES = {CARRES: "Les Carrés", FRONTIERE: "La Frontière", IDENTIQUE: "L'Identique"}
+COMMUNES = {GRANDVILLE: ("Grandville", 0, 10_000), PETITBOURG: ("Petitbourg", 10_000, 20_000)}
+IRIS = {
+    WEST: ("Ouest", GRANDVILLE, 0, 2600),
+    MIDDLE: ("Milieu", GRANDVILLE, 2600, 6000),
+    EAST: ("Est", GRANDVILLE, 6000, 10_000),
+    WHOLE_PETITBOURG: ("Petitbourg", PETITBOURG, 10_000, 20_000),
+}
+DISTRICT = square(2000, 4000, 4600, 5000)
+FRAGILE = square(7000, 1000, 7400, 1500)
+
+TERRITORY = f"""
+id = "villeneuve"
+nom = "Grand Villeneuve"
+epci = "{EPCI}"
+departement = "25"
+region = "27"
+communes_principales = ["{GRANDVILLE}", "{PETITBOURG}"]
+
+[expected]
+qpv = 3
+qpv_departement = 17
+communes = 2
+
+[bandes]
+npnru = ["{CARRES}"]
+
+[[quartiers]]
+nom = "Couchant"
+iris = ["{WEST}", "{MIDDLE}"]
+
+[contrat]
+titre = "Contrat de ville du Grand Villeneuve"
+periode = "2024-2030"
+signataires = 2
+presentation = 2024-09-19
+source = "Présentation du Contrat de ville"
+principes = ["Approche territoriale"]
+
+[[contrat.objectifs]]
+titre = "Vivre mieux"
+
+[[contrat.qpv]]
+code_qp = "{CARRES}"
+nom = "Carrés"
+population = 2990
+taux_pauvrete = 50
+part_familles_monoparentales = 38
+
+[[contrat.quartiers_fragiles]]
+nom = "Cité de l'Étang"
+insee_com = "{GRANDVILLE}"
+lib_com = "Grandville"
+
+[[contrat.quartiers_fragiles]]
+nom = "Cité du Bois"
+insee_com = "{PETITBOURG}"
+lib_com = "Petitbourg"
+"""
+
+LOCAL_FILES = """
+[quartiers_fichier]
+chemin = "quartiers.gpkg"
+mise_a_jour = 2025-01-31
+champ_nom = "libelle"
+
+[quartiers_fragiles_fichier]
+chemin = "fragiles.zip"
+mise_a_jour = 2025-02-28
+crs = "EPSG:2154"
+"""
+
+# The four tables without which there is no release, then all others that a release can do without.
+REQUIRED = ("qpv_2024", "communes_epci", "insee_population", "insee_filosofi")
+
+
+def write_territory(folder: Path, *, files: bool = True) -> Path:
+    """Write the territory's file and, unless told otherwise, the contour files that it declares."""
+    path = folder / "villeneuve.toml"
+    path.write_text(TERRITORY + (LOCAL_FILES if files else ""), encoding="utf-8")
+    if not files:
+        return path
+    _frame({"libelle": ["Centre"]}, [DISTRICT]).to_file(folder / "quartiers.gpkg")
+    # Spelled as people do: the contract says "Cité de l'Étang".
+    fragile = _frame({"nom": ["cité de l\u2019etang"]}, [FRAGILE])
+    zip_shapefile(folder / "fragiles.zip", fragile, "fragiles", without=(".prj",))
+    return path
+
+
+def write_mirror(root: Path, *, only: Sequence[str] | None = None) -> Path:
+    """Write the official files, laid out as a mirror; or those of some sources."""
+    writers = {
+        "qpv_2024": _write_contours,
+        "communes_epci": _write_communes,
+        "cog_epci": _write_cog,
+        "qpv_2015": _write_contours_2015,
+        "correspondance_2024_2015": _write_correspondence,
+        "iris": _write_iris,
+        "bpe": _write_facilities,
+        "insee": _write_thematic,
+        "iris_statistics": _write_iris_statistics,
+    }
+    for folder in ("anct", "insee", "cog", "ign/iris", f"geo-api/epcis/{EPCI}"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    _write_population(root)
+    _write_income(root, zones=only is None)
+    for source, write in writers.items():
+        if only is None or source in only:
+            write(root)
+    return root
+
+
+def _frame(columns: Mapping[str, Sequence[object]], shapes: Sequence[BaseGeometry]) -> gpd.GeoDataFrame:
+    return gpd.GeoDataFrame(dict(columns), geometry=list(shapes), crs=2154)
+
+
+def _degrees(shape: BaseGeometry) -> dict[str, Any]:
+    """Return a geometry as GeoJSON; degrees of 15 digits, so that the corners come back where they were."""
+    multi = shapely.MultiPolygon([shape])
+    degrees = gpd.GeoSeries([multi], crs=2154).to_crs(4326).iloc[0]
+    geometry: dict[str, Any] = shapely.geometry.mapping(degrees)
+    return geometry
+
+
+def _feature(properties: dict[str, object], shape: BaseGeometry) -> dict[str, object]:
+    return {"type": "Feature", "properties": properties, "geometry": _degrees(shape)}
+
+
+def _collection(features: list[dict[str, object]]) -> dict[str, object]:
+    return {"type": "FeatureCollection", "features": features}
+
+
+def _write_contours(root: Path) -> None:
+    """Put the three QPV in the place of three made-up ones of the Doubs: the counts stay as declared."""
+    collection = country()
+    of_doubs = [f for f in collection["features"] if f["properties"]["lib_qp"].startswith("Quartier QN025")]
+    replaced = {feature["properties"]["code_qp"] for feature in of_doubs[: len(QPV)]}
+    kept = [f for f in collection["features"] if f["properties"]["code_qp"] not in replaced]
+    for order, (code, shape) in enumerate(CONTOURS.items()):
+        declared = f"{GRANDVILLE}, {PETITBOURG}" if code == FRONTIERE else GRANDVILLE
+        properties = of_doubs[0]["properties"] | {
+            "fid": 20_000.0 + order,
+            "code_qp": code,
+            "lib_qp": NAMES[code],
+            "insee_dep": "25",
+            "insee_com": declared,
+            "lib_com": "Grandville",
+            "siren_epci": EPCI,
+        }
+        kept.append(_feature(properties, shape))
+    collection["features"] = kept
+    (root / "anct/qpv-2024-geojson.zip").write_bytes(zipped(collection))
+
+
+def _write_communes(root: Path) -> None:
+    features = [
+        _feature(
+            {
+                "code": code,
+                "nom": name,
+                "codeEpci": EPCI,
+                "codeDepartement": "25",
+                "codeRegion": "27",
+                "population": 12_000,
+            },
+            square(west, 0, east, 10_000),
+        )
+        for code, (name, west, east) in COMMUNES.items()
+    ]
+    write_json(root / f"geo-api/epcis/{EPCI}/communes.geojson", _collection(features))
+
+
+def _write_cog(root: Path) -> None:
+    members = [{"code": code, "nom": name} for code, (name, *_) in COMMUNES.items()]
+    entries = [
+        {"code": EPCI, "nom": "CA Grand Villeneuve", "type": "CA", "membres": members},
+        {
+            "code": OTHER_EPCI,
+            "nom": "CC Ailleurs",
+            "type": "CC",
+            "membres": [{"code": "39001", "nom": "Abergement"}],
+        },
+    ]
+    write_json(root / "cog/epci.json.gz", entries)
+
+
+def _write_contours_2015(root: Path) -> None:
+    """Write the three of 2015 among as many as the country has: the others stand in a row far away."""
+    others = _QPV_2015 - len(CONTOURS_2015)
+    codes = [f"QP0{department}{order:03}" for department in range(30, 45) for order in range(1, 100)]
+    columns = {
+        "CODE_QP": [*CONTOURS_2015, *codes[:others]],
+        "NOM_QP": [*(name for name, _ in CONTOURS_2015.values()), *codes[:others]],
+        "COMMUNE_QP": ["Grandville"] * len(CONTOURS_2015) + ["Ailleurs"] * others,
+    }
+    far = [shapely.box(500_000 + 200 * n, 6_400_000, 500_100 + 200 * n, 6_400_100) for n in range(others)]
+    frame = _frame(columns, [*(shape for _, shape in CONTOURS_2015.values()), *far])
+    zip_shapefile(root / "anct/qp-politiquedelaville-shp.zip", frame, "QP_METROPOLE_LB93")
+
+
+def _write_correspondence(root: Path) -> None:
+    """Write the table; its last row is wrong, as one of the official table may be."""
+    rows = [
+        ["QP2024", "Label_QP2024", "QP2015_1", "QP2015_2"],
+        [CARRES, "Les Carrés", CARRES_2015, ""],
+        [IDENTIQUE, "L'Identique", IDENTIQUE_2015, ""],
+        [FRONTIERE, "La Frontière", GONE_2015, ""],
+    ]
+    write_csv(root / "anct/liste-correspondance-qp2024-qp2015.csv", rows)
+
+
+def _write_iris(root: Path) -> None:
+    for commune, (name, *_) in COMMUNES.items():
+        features = [
+            _feature(
+                {
+                    "code_insee": commune,
+                    "nom_commune": name,
+                    "iris": code[5:],
+                    "code_iris": code,
+                    "nom_iris": label,
+                    "type_iris": "Z" if code.endswith("0000") else "H",
+                },
+                square(west, 0, east, 10_000),
+            )
+            for code, (label, owner, west, east) in IRIS.items()
+            if owner == commune
+        ]
+        write_json(root / f"ign/iris/{commune}.geojson", _collection(features))
+
+
+def _write_facilities(root: Path) -> None:
+    """Write pharmacies in and around Les Carrés, a doctor of unknown place, and one far away."""
+    header = ["AN", "TYPEQU", "DEPCOM", "LAMBERT_X", "LAMBERT_Y", "EPSG", "QUALITE_GEOLOC"]
+    x, y = _CORNER
+    # Inside; 400 m east; 600 m east; beyond the corner (3000, 3000) by 353 m each way, then by 354 m.
+    places = [(2500, 2500), (3400, 2500), (3600, 2500), (3353, 3353), (3354, 3354)]
+    rows = [
+        ["2025", "D307", GRANDVILLE, f"{x + east}", f"{y + north}", "2154", "11"] for east, north in places
+    ]
+    rows.append(["2025", "D265", GRANDVILLE, "", "", "_U", "_U"])
+    rows.append(["2025", "D307", "39001", "800000.0", "6500000.0", "2154", "11"])
+    table = write_csv(root / "BPE25.csv", [header, *rows], "utf-8")
+    write_zip(root / "insee/BPE25.zip", {"BPE25.csv": table.read_bytes()})
+    table.unlink()
+
+
+def _text(rows: Sequence[Row], encoding: str = "utf-8-sig") -> bytes:
+    return "".join(";".join(row) + "\r\n" for row in rows).encode(encoding)
+
+
+def archive(path: Path, stem: str, tables: Mapping[str, Sequence[Row]], encoding: str = "utf-8-sig") -> None:
+    """Write an archive of INSEE: a table by kind of zone (``QP``, ``COM``, …) and the dictionary ``meta``."""
+    members = {
+        (f"meta_{stem}.csv" if zone == "meta" else f"{stem}_{zone}.csv"): _text(rows, encoding)
+        for zone, rows in tables.items()
+    }
+    write_zip(path, members)
+
+
+def _by_qpv(header: Row, *rows: Row) -> list[Row]:
+    return [["CODGEO", *header], *([code, *row] for code, row in zip(QPV, rows, strict=True))]
+
+
+def _write_population(root: Path) -> None:
+    rows = _by_qpv(
+        ["LIB_QP", "PMUN"], ["Les Carrés", "3000"], ["La Frontière", "800"], ["L'Identique", "700"]
+    )
+    write_csv(root / "insee/pop_QPV24.csv", rows)
+
+
+def _write_income(root: Path, *, zones: bool) -> None:
+    tables = {
+        "QP": _by_qpv(["DISP_TP60_A21", "DISP_MED_A21"], ["52,5", "13450"], ["31,0", "17000"], ["s", "s"]),
+        "meta": [
+            ["COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD"],
+            ["DISP_TP60_A21", "Taux de pauvreté", "", ""],
+        ],
+    }
+    if zones:
+        tables |= {
+            "COM": [["CODGEO", "TP6021", "MED21"], [GRANDVILLE, "18,0", "21000"], [PETITBOURG, "nd", "nd"]],
+            "EPCI": [["CODGEO", "TP6021", "MED21"], [EPCI, "15,5", "21900"], [OTHER_EPCI, "9,0", "24000"]],
+            "ENSQP": [["CODGEO", "DISP_TP60_A21", "DISP_MED_A21"], ["00", "44,3", "14220"]],
+        }
+    archive(root / "insee/revenus_pauvrete_2021_qp24_v2_csv.zip", "indic-revenu-disponible-qp24-2021", tables)
+
+
+def _write_thematic(root: Path) -> None:
+    """Write the other tables by QPV; the demography in the older encoding and with a column of its own."""
+    insee = root / "insee"
+    communes = [["CODGEO", "PMUN", "PMUN_QPV"], [GRANDVILLE, "12000", "4100"], [PETITBOURG, "12000", "400"]]
+    write_csv(insee / "pop_reference_communales_QPV24.csv", communes)
+    demography = {
+        "QP": _by_qpv(
+            ["NB_MEN", "TX_TOT_FAM_MONO", "TX_TOT_EMPL", "TX_ECRAN"],
+            ["1200,4", "40,5", "38,1", "12,5"],
+            ["300", "ns", "55", "14"],
+            ["290,6", "35", "50,2", "s"],
+        ),
+        "COM": [["CODGEO", "TX_TOT_EMPL"], [GRANDVILLE, "61,3"], [PETITBOURG, "64"]],
+        "meta": [
+            ["COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD"],
+            ["TX_ECRAN", "Part des foyers équipés d'un écran (%)", "", ""],
+        ],
+    }
+    archive(
+        insee / "estimations-demographiques_2022_QPV2024_csv.zip", "estimations-demo", demography, "cp1252"
+    )
+    tables = {
+        "DEFM2024_QP24_csv": _by_qpv(["ABCDE", "ABCDE_F"], ["200", "100"], ["90", "30"], ["10", "8"]),
+        "beneficiaires_CAF_31-12-2024_QP24": _by_qpv(
+            ["A", "ARSAS"], ["900", "300"], ["200", "40"], ["90", "s"]
+        ),
+        "beneficiaires_CNAM_01-01-2025_QP24_csv": _by_qpv(
+            ["C", "C_C2SNP"], ["2800", "1100"], ["700", "150"], ["650", "90"]
+        ),
+        "EDUC_2024_2025_QP24": _by_qpv(["EFF_E6", "RET_E6"], ["40", "6"], ["12", "1"], ["8", "1"]),
+        "DNB_2025_QP24": _by_qpv(["DNB_PRES", "DNB_ADM"], ["30", "21"], ["10", "9"], ["10", "8"]),
+        "RPLS_01-01-2025_QPV_2024": _by_qpv(
+            ["nbLsPls", "medLoy"], ["1000", "5,6"], ["120", "6,1"], ["0", "nd"]
+        ),
+        "side_2023_QPV2024": _by_qpv(["NBETAB"], ["150"], ["60"], ["12"]),
+    }
+    for name, rows in tables.items():
+        archive(insee / f"{name}.zip", name.split("_csv")[0].lower(), {"QP": rows})
+
+
+def _by_iris(header: Row, *rows: Row) -> list[Row]:
+    labels = ["IRIS", "COM", *header]
+    return [labels, *([code, code[:5], *row] for code, row in zip([*IRIS, "390010000"], rows, strict=True))]
+
+
+def _write_iris_statistics(root: Path) -> None:
+    """Write the census by IRIS, and Filosofi, which masks the middle one and is two years older."""
+    tables = {
+        "base-ic-evol-struct-pop-2022": _by_iris(
+            ["P22_POP", "P22_POP1824"],
+            ["2600", "200"],
+            ["3400", "500"],
+            ["4000", "300"],
+            ["1000", "50"],
+            ["1", "1"],
+        ),
+        "base-ic-couples-familles-menages-2022": _by_iris(
+            ["C22_MEN", "C22_FAM", "C22_FAMMONO"],
+            ["1040", "700", "140"],
+            ["1700", "800", "s"],
+            ["1600", "1200", "180"],
+            ["400", "300", "30"],
+            ["1", "1", "1"],
+        ),
+        "base-ic-activite-residents-2022": _by_iris(
+            ["P22_POP1564", "P22_ACT1564", "P22_CHOM1564"],
+            ["1800", "1300", "130"],
+            ["2300", "1700", "340"],
+            ["2500", "2000", "160"],
+            ["600", "500", "25"],
+            ["1", "1", "1"],
+        ),
+        "base-ic-diplomes-formation-2022": _by_iris(
+            ["P22_SCOL1824"], ["100,5"], ["300"], ["150"], ["20"], ["1"]
+        ),
+        "base-ic-logement-2022": _by_iris(
+            ["P22_LOG", "P22_LOGVAC"],
+            ["1100", "60"],
+            ["1900", "200"],
+            ["1700", "100"],
+            ["420", "20"],
+            ["1", "1"],
+        ),
+    }
+    for name, rows in tables.items():
+        members = {f"{name}.CSV": _text(rows, "utf-8"), f"meta_{name}.CSV": _text([["COD_VAR", "LIB_VAR"]])}
+        write_zip(root / f"insee/{name}_csv.zip", members)
+    income = [
+        ["IRIS", "DISP_TP6021", "DISP_MED21", "DISP_NOTE21"],
+        [WEST, "35", "15800", "0"],
+        [MIDDLE, "28", "17200", "1"],
+        [EAST, "12,5", "23100", "0"],
+    ]
+    write_zip(
+        root / "insee/BASE_TD_FILO_IRIS_2021_DISP_CSV.zip",
+        {"BASE_TD_FILO_IRIS_2021_DISP.csv": _text(income, "utf-8")},
+    )

@@ -1,5 +1,6 @@
 """What a run shows on a terminal: downloads while they go, tables at the end."""
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 from rich.table import Table
 
 from flows.fetching import progress_listener
+
+_ABSENT = "absente"
+# Said once, below the sources.
+_OF_ABSENT_SOURCES = "source_absente"
+_COUNTS = ("nombre_", "qpv_du_territoire", "communes_du_")
+_LONGEST_MESSAGE = 120
 
 
 @contextmanager
@@ -34,12 +41,15 @@ def downloads_shown(*, enabled: bool) -> Iterator[None]:
 
 def summary_tables(summary: dict[str, Any]) -> Iterator[Table | str]:
     """Yield the closing tables of a run: sources, checks, layers, and where the release is."""
-    sources = ("source", "origine", "millesime", "date", "fichier", "motif")
-    yield _table("Sources", sources, summary["sources"])
-    shown = [check for check in summary["checks"] if _is_told(check)]
-    checks = ("controle", "objet", "attendu", "trouve", "resultat")
-    yield _table("Contrôles", checks, shown)
-    yield f"et {len(summary['checks']) - len(shown)} autres contrôles conformes (rapport.html)\n"
+    read = [source for source in summary["sources"] if source["origine"] != _ABSENT]
+    absent = [source["source"] for source in summary["sources"] if source["origine"] == _ABSENT]
+    yield _table("Sources", ("source", "origine", "millesime", "date", "fichier", "motif"), read)
+    if absent:
+        yield f"{len(absent)} sources absentes (rapport.html dit pourquoi) : {', '.join(absent)}\n"
+    checks = [check for check in summary["checks"] if check["controle"] != _OF_ABSENT_SOURCES]
+    shown = [_explained(check) for check in checks if _is_told(check)]
+    yield _table("Contrôles", ("controle", "objet", "attendu", "trouve", "resultat", "message"), shown)
+    yield f"et {len(checks) - len(shown)} autres contrôles conformes (rapport.html)\n"
     layers = [{"couche": layer, "lignes": rows} for layer, rows in summary["layers"].items()]
     yield _table("Couches", ("couche", "lignes"), layers)
     yield f"\n{summary['origin']}"
@@ -47,9 +57,14 @@ def summary_tables(summary: dict[str, Any]) -> Iterator[Table | str]:
 
 
 def _is_told(check: dict[str, Any]) -> bool:
-    """Tell the counts, and whatever somebody should look at."""
-    counted = check["attendu"] not in {"", "0"}
-    return counted or check["resultat"] != "conforme"
+    """Tell whatever somebody should look at, and the counts that say that the files are whole."""
+    return check["resultat"] != "conforme" or str(check["controle"]).startswith(_COUNTS)
+
+
+def _explained(check: dict[str, Any]) -> dict[str, Any]:
+    """Return a check with the beginning of its message, if somebody should read it."""
+    message = "" if check["resultat"] == "conforme" else check["message"]
+    return check | {"message": textwrap.shorten(message, _LONGEST_MESSAGE, placeholder=" …")}
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:

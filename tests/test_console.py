@@ -1,0 +1,76 @@
+"""The closing tables of a run: what somebody should look at, and nothing that drowns it."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.console import summary_tables
+
+
+def check(code: str, subject: str, outcome: str, expected: str = "", message: str = "") -> dict[str, Any]:
+    return {
+        "controle": code,
+        "objet": subject,
+        "attendu": expected,
+        "trouve": expected,
+        "resultat": outcome,
+        "message": message,
+    }
+
+
+def told(*checks: dict[str, Any], absent: tuple[str, ...] = ()) -> list[Table | str]:
+    sources = [{"source": "qpv_2024", "origine": "live", "millesime": "2024"}]
+    sources += [{"source": source, "origine": "absente"} for source in absent]
+    summary = {
+        "sources": sources,
+        "checks": list(checks),
+        "layers": {"qpv": 6},
+        "origin": "Données des sites officiels.",
+        "release": "2026-01-15-abc",
+        "state": "publiée",
+        "path": "/out",
+    }
+    return list(summary_tables(summary))
+
+
+def printed(parts: list[Table | str]) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part)
+    return capture.get()
+
+
+def test_what_is_wrong_is_told_with_its_reason_and_what_is_right_is_counted() -> None:
+    text = printed(
+        told(
+            check("commune_declaree_ou_calculee", "QN02503M", "conforme", "25056"),
+            check("nombre_qpv_metropole", "France", "conforme", "1362"),
+            check(
+                "indicateurs_reconnus",
+                "insee_caf",
+                "avertissement",
+                message="Indicateurs absents : " + "x, " * 99,
+            ),
+            check("table_de_correspondance", "tout", "non_verifiable", message="Table non lue."),
+        )
+    )
+    assert "commune_declaree_ou_calculee" not in text
+    assert "et 1 autres contrôles conformes" in text
+    for words in ("nombre_qpv_metropole", "Indicateurs absents", "Table non lue."):
+        assert words in text
+    # The report has the whole of a long list.
+    assert 10 < text.count("x,") < 50
+
+
+def test_absent_sources_are_named_once() -> None:
+    absences = [
+        check("source_absente", name, "non_verifiable", message=f"{name}.") for name in ("bpe", "iris")
+    ]
+    parts = told(*absences, absent=("bpe", "iris"))
+    text = printed(parts)
+    assert "2 sources absentes" in text
+    assert (text.count("bpe"), text.count("source_absente")) == (1, 0)
+    assert "et 0 autres contrôles conformes" in text
+    assert "sources absentes" not in printed(told())

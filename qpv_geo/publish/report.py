@@ -80,7 +80,7 @@ def build_report(
         origine=origin_sentence(raws),
         date_des_donnees=newest_date(raws),
         mentions=tuple(attribution(raw) for raw in present(raws)),
-        sources=tuple(_source_read(raw) for raw in present(raws)),
+        sources=tuple(_source_read(key, raw) for key, raw in raws.items() if raw),
         sources_absentes=tuple(
             SourceAbsent(**row)
             for row in _records(frames["sources"], ["source", "titre", "etat", "motif"])
@@ -106,9 +106,9 @@ def _records(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
 
 
-def _source_read(raw: RawFile) -> SourceRead:
+def _source_read(key: str, raw: RawFile) -> SourceRead:
     return SourceRead(
-        source=raw.source.id,
+        source=key,
         titre=raw.source.title,
         producteur=raw.source.publisher,
         origine=raw.origin,

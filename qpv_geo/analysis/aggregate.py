@@ -6,6 +6,7 @@ A sum that misses a part is no sum: where the value of a part is secret or not a
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -72,8 +73,7 @@ class _Part:
     significant: bool = True
 
 
-@dataclass(frozen=True)
-class _Result:
+class _Result(NamedTuple):
     value: float
     status: str
 

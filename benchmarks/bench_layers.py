@@ -1,0 +1,164 @@
+"""Layers around the QPV, and the statistics of all QPV. ``python benchmarks/bench_layers.py``.
+
+Needs ../shared/mirror. What it lacks is generated: 60 IRIS that cover Besançon, and contours of 2015 that are
+those of 2024, moved. Each measure runs in a process of its own, without Prefect's engine; seconds are of
+processor, those of all threads together.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import pandas as pd
+
+    from qpv_geo.ingest.registry import Registry
+    from qpv_geo.ingest.tables import Tables
+
+MIRROR = Path(__file__).parents[2] / "shared" / "mirror"
+REPEATS = 3
+_STRIPS = 60
+_MOVED = 40.0
+
+
+def _iris(communes: "gpd.GeoDataFrame") -> "gpd.GeoDataFrame":
+    """Cut Besançon into 60 strips, and give each the columns of an IRIS."""
+    import geopandas as gpd
+    import numpy as np
+    import shapely
+
+    commune = communes.loc[communes["insee_com"] == "25056"].geometry.iloc[0]
+    west, south, east, north = commune.bounds
+    x = np.linspace(west, east, _STRIPS + 1)
+    strips = [shapely.box(x[i], south, x[i + 1], north).intersection(commune) for i in range(_STRIPS)]
+    strips = [shapely.MultiPolygon(shapely.get_parts(strip).tolist()) for strip in strips]
+    codes = [f"25056{n:04}" for n in range(101, 101 + _STRIPS)]
+    columns = {"code_iris": codes, "nom_iris": codes, "type_iris": "H", "insee_com": "25056"}
+    named = columns | {"nom_com": "Besançon", "geographie": date(2024, 1, 1)}
+    return gpd.GeoDataFrame(named, geometry=strips, crs=communes.crs)
+
+
+def _of_2015(qpv: "gpd.GeoDataFrame") -> "gpd.GeoDataFrame":
+    old = qpv[["geometry"]].translate(_MOVED, _MOVED).to_frame("geometry")
+    codes = [f"QP{code[2:5]}{order:03}" for order, code in enumerate(qpv["code_qp"])]
+    return old.assign(code_qp=codes, nom_qp=qpv["lib_qp"], commune_qp=qpv["lib_com"])
+
+
+def _values(zone: str, codes: list[str], registry: "Registry") -> "pd.DataFrame":
+    """Return a value of every indicator of the registry that the producers publish for a kind of zone."""
+    import numpy as np
+    import pandas as pd
+
+    published = [i for i in registry.indicators if i.codes and zone in i.zones]
+    size = len(codes)
+    return pd.DataFrame(
+        {
+            "zone": zone,
+            "code": np.tile(np.array(codes, dtype=object), len(published)),
+            "indicateur": np.repeat(np.array([i.id for i in published], dtype=object), size),
+            "millesime": "2022",
+            "valeur": np.resize(np.arange(1.0, 98.0), size * len(published)),
+            "statut": "ok",
+            "source": np.repeat(np.array([i.source_of(zone) for i in published], dtype=object), size),
+            "fichier": "generated.csv",
+            "code_producteur": np.repeat(np.array([i.id.upper() for i in published], dtype=object), size),
+            "geographie": date(2024, 1, 1),
+        }
+    )
+
+
+def _tables(folder: str) -> "Tables":
+    from flows.fetching import fetch_in_threads
+    from flows.job import Job
+    from qpv_geo.ingest.tables import read_tables
+    from qpv_geo.settings import Settings
+    from qpv_geo.sources.fetch import Policy
+    from qpv_geo.territory import load_territory
+
+    job = Job(load_territory("besancon"), Settings(data_dir=Path(folder)), Policy(mirror=str(MIRROR)))
+    raws = fetch_in_threads(job)
+    return read_tables(raws, job.territory, job.catalogue, job.registry, job.settings)
+
+
+def besancon() -> None:
+    """Read the mirror, add what it lacks, and join everything."""
+    import pandas as pd
+
+    import flows.refresh  # noqa: F401 - imports are not what is measured
+    from qpv_geo.analysis.layers import build_layers
+    from qpv_geo.ingest.registry import load_registry
+    from qpv_geo.territory import load_territory
+
+    registry = load_registry()
+    start = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        tables = _tables(folder)
+    read = time.process_time()
+    iris = _iris(tables.communes)
+    statistics = pd.concat([tables.statistics, _values("iris", iris["code_iris"].tolist(), registry)])
+    old = _of_2015(tables.contours.by_epsg[2154])
+    tables = replace(tables, iris=iris, qpv_2015=old, statistics=statistics.reset_index(drop=True))
+    made = time.process_time()
+    layers, _ = build_layers(tables, load_territory("besancon"), registry)
+    done = time.process_time()
+    print(f"  fetched, read and checked {read - start:.2f} s, joined {done - made:.2f} s")
+    print(f"  in all {read - start + done - made:.2f} s; {len(layers)} layers, {len(iris)} IRIS")
+
+
+def all_qpv() -> None:
+    """Join the statistics of all QPV, every theme of the registry, into `statistiques` and layer `qpv`."""
+    from qpv_geo.analysis.statistics import add_indicators, join_by_code, together
+    from qpv_geo.ingest.contours import read_contours
+    from qpv_geo.ingest.registry import load_registry
+    from qpv_geo.settings import Settings
+    from qpv_geo.sources.catalogue import load_catalogue
+    from qpv_geo.sources.fetch import Policy, fetch_primary
+    from qpv_geo.territory import load_territory
+
+    territory, settings, registry = load_territory("france"), Settings(), load_registry()
+    policy = Policy(mirror=str(MIRROR))
+    raw = fetch_primary(load_catalogue()["qpv_2024"], territory, settings, policy)
+    frames = read_contours(raw, territory, settings).by_epsg
+    codes = [code for frame in frames.values() for code in frame["code_qp"]]
+    values = _values("qpv", codes, registry)
+    start = time.process_time()
+    statistics, _ = join_by_code(values, codes, codes)
+    joined = time.process_time()
+    whole = together(statistics, codes, registry, territory)
+    summed = time.process_time()
+    for frame in frames.values():
+        add_indicators(frame, statistics, registry)
+    done = time.process_time()
+    print(f"  joined {joined - start:.2f} s, taken together {summed - joined:.2f} s", end="")
+    print(f", columns of layer qpv {done - summed:.2f} s; in all {done - start:.2f} s")
+    print(f"  {len(codes)} QPV, {len(statistics)} values, {len(whole)} of the whole")
+
+
+MEASURES: dict[str, Callable[[], None]] = {
+    "Besançon, every layer": besancon,
+    "All QPV, every theme": all_qpv,
+}
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        MEASURES[sys.argv[1]]()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"  peak of memory {peak} MB")
+        return
+    for name in MEASURES:
+        for repeat in range(REPEATS):
+            print(f"{name} ({repeat + 1}/{REPEATS})", flush=True)
+            subprocess.run([sys.executable, __file__, name], check=True)  # noqa: S603 - this very file
+
+
+if __name__ == "__main__":
+    main()

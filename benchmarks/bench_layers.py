@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from qpv_geo.ingest.registry import Registry
     from qpv_geo.ingest.tables import Tables
+    from qpv_geo.sources.catalogue import Zone
 
 MIRROR = Path(__file__).parents[2] / "shared" / "mirror"
 REPEATS = 3
@@ -52,7 +53,7 @@ def _of_2015(qpv: "gpd.GeoDataFrame") -> "gpd.GeoDataFrame":
     return old.assign(code_qp=codes, nom_qp=qpv["lib_qp"], commune_qp=qpv["lib_com"])
 
 
-def _values(zone: str, codes: list[str], registry: "Registry") -> "pd.DataFrame":
+def _values(zone: "Zone", codes: list[str], registry: "Registry") -> "pd.DataFrame":
     """Return a value of every indicator of the registry that the producers publish for a kind of zone."""
     import numpy as np
     import pandas as pd
@@ -67,7 +68,7 @@ def _values(zone: str, codes: list[str], registry: "Registry") -> "pd.DataFrame"
             "millesime": "2022",
             "valeur": np.resize(np.arange(1.0, 98.0), size * len(published)),
             "statut": "ok",
-            "source": np.repeat(np.array([i.source_of(zone) for i in published], dtype=object), size),
+            "source": np.repeat([i.source_of(zone) for i in published], size),
             "fichier": "generated.csv",
             "code_producteur": np.repeat(np.array([i.id.upper() for i in published], dtype=object), size),
             "geographie": date(2024, 1, 1),

@@ -1,5 +1,7 @@
 """Which zones each QPV overlaps, by how much, with nothing lost: the pieces of a QPV add up to its area."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -16,6 +18,9 @@ _NUMERICAL_NOISE = 1e-9
 
 # Metres: a point is in a zone up to this.
 _NEAR = 1e-6
+
+# Pairs that a thread intersects at a time.
+_BATCH = 256
 
 # Metres. Overlays in floating point can lose an area where edges nearly coincide; on a grid they cannot, and
 # Lambert-93 coordinates are exact on this one.
@@ -69,9 +74,7 @@ def overlay(polygons: Geometries, zones: Geometries) -> Pieces:
     claimed = np.bincount(polygon, weights=area, minlength=len(polygons))
     doubtful = np.abs(whole - claimed) > _NUMERICAL_NOISE * whole
     doubtful[polygon[_astray(cut, zones[zone])]] = True
-    for index in np.flatnonzero(np.bincount(polygon, minlength=len(polygons)) > 1):
-        # Zones that overlap as much as they leave out give the right total all the same.
-        doubtful[index] = doubtful[index] or not shapely.coverage_is_valid(cut[polygon == index])
+    doubtful[_overlapping(polygon, cut)] = True
 
     settled = ~doubtful[polygon]
     parts = [(polygon[settled], zone[settled], cut[settled])]
@@ -90,7 +93,7 @@ def overlay(polygons: Geometries, zones: Geometries) -> Pieces:
     return Pieces(
         polygon[order],
         zone[order],
-        np.array([as_multipolygon(piece) for piece in cut[order]], dtype=object),
+        _as_multipolygons(cut[order]),
         area[order],
         np.array(overlapping, dtype=np.intp),
     )
@@ -108,8 +111,20 @@ def _intersections(
     shapely.prepare(zones)
     inside[single] = shapely.covers(zones[zone[single]], polygons[polygon[single]])
     cut = polygons[polygon].copy()
-    cut[~inside] = shapely.intersection(polygons[polygon[~inside]], zones[zone[~inside]])
+    cut[~inside] = _intersect(polygons[polygon[~inside]], zones[zone[~inside]])
     return polygon, zone, cut
+
+
+def _intersect(ones: Geometries, others: Geometries) -> Geometries:
+    """Intersect pairs on all processors.
+
+    Threads may share geometries: the index has made GEOS compute their bounds, all that it keeps in them.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        parts = [slice(start, start + _BATCH) for start in range(0, max(len(ones), 1), _BATCH)]
+        return np.concatenate(
+            list(pool.map(lambda part: shapely.intersection(ones[part], others[part]), parts))
+        )
 
 
 def _cut_one(polygon: BaseGeometry, zones: Geometries) -> Geometries:
@@ -151,6 +166,29 @@ def _astray(cut: Geometries, zones: Geometries) -> NDArray[np.bool_]:
     """
     inner = shapely.point_on_surface(cut)
     return ~(shapely.is_empty(inner) | shapely.dwithin(zones, inner, _NEAR))
+
+
+def _overlapping(polygon: NDArray[np.intp], cut: Geometries) -> NDArray[np.intp]:
+    """Return the polygons whose pieces overlap one another.
+
+    Zones that overlap as much as they leave out give the right total all the same.
+    """
+    # One test of everything names few, most often pieces of two QPV that touch: each of these is asked apart.
+    suspect = np.unique(polygon[~shapely.is_empty(shapely.coverage_invalid_edges(cut))])
+    first, after = np.searchsorted(polygon, suspect), np.searchsorted(polygon, suspect, side="right")
+    wrong = [not shapely.coverage_is_valid(cut[a:b]) for a, b in zip(first, after, strict=True)]
+    return suspect[np.array(wrong, dtype=bool)]
+
+
+def _as_multipolygons(cut: Geometries) -> Geometries:
+    """Do as `as_multipolygon` for many pieces that have an area."""
+    kinds = shapely.get_type_id(cut)
+    plain = np.flatnonzero(kinds == shapely.GeometryType.POLYGON)
+    others = np.flatnonzero(kinds == shapely.GeometryType.GEOMETRYCOLLECTION)
+    whole = cut.copy()
+    whole[plain] = shapely.multipolygons(cut[plain], indices=np.arange(len(plain)))
+    whole[others] = [as_multipolygon(piece) for piece in cut[others]]
+    return whole
 
 
 def as_multipolygon(geometry: BaseGeometry) -> shapely.MultiPolygon:

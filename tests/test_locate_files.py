@@ -302,13 +302,17 @@ def test_many_rows_come_out_in_order(
     check(gpd.read_file(run(path, released, besancon, Points()).path), some)
 
 
-def test_points_beyond_the_territory_are_counted(
+def test_points_beyond_the_territory_are_uncertain_and_counted(
     tmp_path: Path, released: Settings, besancon: Territory
 ) -> None:
     path = tmp_path / "p.csv"
     path.write_text("lon,lat\n6.02,47.24\n2.35,48.85\n0,0\n47.24,6.02\n")
     outcome = run(path, released, besancon)
     assert (outcome.outside_territory, outcome.outside_france, outcome.swapped) == (3, 2, 1)
+    found = pd.read_csv(outcome.path)
+    assert found["en_qpv"].tolist() == ["oui"] + ["incertain"] * 3, "elsewhere there may be QPV of others"
+    assert found["bande_300m"].tolist() == ["oui"] + ["incertain"] * 3
+    assert found["distance_m"].notna().tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize(

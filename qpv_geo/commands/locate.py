@@ -78,7 +78,12 @@ def locate(  # noqa: PLR0917 - typer gives each option by its name
     prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
 ) -> None:
-    """Tell which points of a file are in a QPV, in which, and how far the nearest is."""
+    """Tell which points of a file are in a QPV, in which, and how far the nearest is.
+
+    Columns added: en_qpv (oui, non, incertain, illisible), code_qp, lib_qp, distance_m, code_qp_proche and
+    bande_300m. A point in no commune of the territory is incertain, never non: its release does not know the
+    QPV there. Publish the territory france for points of the whole country.
+    """
     from qpv_geo.locating.run import Points, locate_file  # noqa: PLC0415 - shapely takes a second
 
     if (lon or lat) and (x or y or crs):
@@ -111,7 +116,7 @@ def locate(  # noqa: PLR0917 - typer gives each option by its name
         table.add_row(answer, f"{count:,}", f"{outcome.band[answer]:,}")
     console().print(table)
     remarks = {
-        "points are in no commune of the territory: QPV there are not in this release": (
+        "points are in no commune of the territory, whose release does not know the QPV there: incertain": (
             outcome.outside_territory
         ),
         "points are outside France": outcome.outside_france,

@@ -140,7 +140,7 @@ class Locator:
         points_crs, max_distance
             See `of_release`.
         ground
-            Where all QPV are in `qpv`, in a projected CRS; None for everywhere.
+            Where all QPV are in `qpv`, in a projected CRS; None for everywhere. Elsewhere no answer is ``NON``.
 
         Raises
         ------
@@ -174,7 +174,11 @@ class Locator:
         )
 
     def locate(self, x: FloatArray, y: FloatArray, precision: float | FloatArray | None = None) -> Located:
-        """Locate points; positions are those of the QPV in the release. See `analysis.locate.locate`."""
+        """Locate points; positions are those of the QPV in the release. See `analysis.locate.locate`.
+
+        The release of one territory knows no QPV beyond its communes: there, what would be ``NON`` is
+        ``INCERTAIN``.
+        """
         first, *others = self._parts
         located = self._in_part(first, x, y, precision)
         for part in others:
@@ -184,14 +188,20 @@ class Locator:
                 found = self._in_part(part, x[here], y[here], radius)
                 for name in ("en_qpv", "qpv", "distance_m", "qpv_proche", "bande_300m"):
                     getattr(located, name)[here] = getattr(found, name)
+        beyond = self._beyond(x, y)
+        for answers in (located.en_qpv, located.bande_300m):
+            answers[beyond & (answers == Answer.NON)] = Answer.INCERTAIN
         return located
 
     def outside(self, x: FloatArray, y: FloatArray, located: Located) -> int:
         """Count the points that are in no commune of the territory, hence in nothing the release knows."""
+        return int(np.count_nonzero(self._beyond(x, y) & (located.en_qpv != Answer.OUI)))
+
+    def _beyond(self, x: FloatArray, y: FloatArray) -> BoolArray:
         if self._ground is None:
-            return 0
+            return np.zeros(len(x), bool)
         beyond: BoolArray = contains(self._ground, x, y).en_qpv == Answer.NON
-        return int(np.count_nonzero(beyond & (located.en_qpv != Answer.OUI)))
+        return beyond
 
     def table(self, located: Located) -> pa.Table:
         """Return the answers as `COLUMNS`; distances are rounded to the centimetre."""

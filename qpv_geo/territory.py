@@ -344,7 +344,7 @@ class Territory(_Frozen):
         return self
 
     def model_post_init(self, context: dict[str, Path] | None, /) -> None:
-        """Remember the folder that relative paths start from, out of what is compared or dumped."""
+        """Remember the folder that relative paths start from, out of what is dumped."""
         self._folder = (context or {}).get("folder", Path())
 
     @property

@@ -177,7 +177,8 @@ def _overlapping(polygon: NDArray[np.intp], cut: Geometries) -> NDArray[np.intp]
     suspect = np.unique(polygon[~shapely.is_empty(shapely.coverage_invalid_edges(cut))])
     first, after = np.searchsorted(polygon, suspect), np.searchsorted(polygon, suspect, side="right")
     wrong = [not shapely.coverage_is_valid(cut[a:b]) for a, b in zip(first, after, strict=True)]
-    return suspect[np.array(wrong, dtype=bool)]
+    overlapping: NDArray[np.intp] = suspect[np.array(wrong, dtype=bool)]
+    return overlapping
 
 
 def _as_multipolygons(cut: Geometries) -> Geometries:

@@ -140,7 +140,7 @@ class Locator:
         points_crs, max_distance
             See `of_release`.
         ground
-            Where all QPV are in `qpv`, in a projected CRS; None for everywhere. Elsewhere no answer is ``NON``.
+            Where all QPV are in `qpv`, in a projected CRS; None: everywhere. Nothing is ``NON`` elsewhere.
 
         Raises
         ------

@@ -1,0 +1,28 @@
+"""Run every benchmark with a figure to reach, and say which are met. ``python benchmarks/run_all.py``.
+
+Its output is Markdown, for docs/performance.md. Needs the mirror, two cores and a quiet machine: 15 minutes.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPTS = ("bench_locate.py", "bench_locate_files.py", "bench_overlay.py", "bench_refresh.py", "growth.py")
+
+
+def main() -> None:
+    folder, verdicts = Path(__file__).parent, {}
+    print(f"Load before: {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors")
+    for script in SCRIPTS:
+        print(f"\n## `python benchmarks/{script}`\n", flush=True)
+        done = subprocess.run([sys.executable, folder / script], check=False)  # noqa: S603 - our own
+        verdicts[script] = "met" if not done.returncode else f"NOT met (exit code {done.returncode})"
+    print("\n| Benchmark | Wanted figures |\n|---|---|")
+    for script, verdict in verdicts.items():
+        print(f"| {script} | {verdict} |")
+    raise SystemExit(any(verdict != "met" for verdict in verdicts.values()))
+
+
+if __name__ == "__main__":
+    main()

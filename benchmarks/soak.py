@@ -1,7 +1,7 @@
 """Refresh after refresh while sources change, fail and recover at random: ``python benchmarks/soak.py``.
 
 Takes the number of runs and the seed of chance. Ends with figures, and with an error if a published release
-does not verify, something unfinished is left, or memory keeps growing.
+does not verify, something unfinished is left, disk or memory keep growing, or anything warns.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 # How much the resident memory may grow from the first third of the runs to the last, in MiB.
 GROWTH = 150
+# How often a release and its originals may lie on the disk beyond those that are kept: what is being written,
+# and the one before the current one.
+SPARE = 3
 
 
 def resident() -> float:
@@ -92,11 +96,13 @@ def soak(runs: int, seed: int, data: Path, kept: int) -> list[str]:
     place = territory().model_copy(update={"conservation": Retention(nombre=kept)})
     seen: Counter[str] = Counter()
     memory: list[float] = []
+    disk: list[float] = []
     began = time.monotonic()
     problems: list[str] = []
     with open_sites() as sites:
         settings = quick(data, sites, read_timeout=5)
         run(Job(place, settings))
+        bound = occupied(data) * (kept + SPARE)
         weather = Weather(sites, seed)
         for number in range(1, runs + 1):
             what = weather.change()
@@ -107,13 +113,14 @@ def soak(runs: int, seed: int, data: Path, kept: int) -> list[str]:
                 end = f"code {error.exit_code}"
             seen[f"{what}: {end}"] += 1
             memory.append(resident())
+            disk.append(occupied(data))
             latest = data / "out" / "besancon" / "latest"
             if not is_intact(latest.resolve()):
                 problems.append(f"run {number} ({what}): the current release is not what was published")
             if number % 20 == 0:
                 print(
                     f"  run {number:4}: {len(visible_releases(data)):3} releases, "
-                    f"{occupied(data):7.1f} MiB on disk, {memory[-1]:6.0f} MiB in memory",
+                    f"{disk[-1]:7.1f} MiB on disk, {memory[-1]:6.0f} MiB in memory",
                     flush=True,
                 )
         problems += [f"left behind: {name}" for name in leftovers(data)]
@@ -124,11 +131,14 @@ def soak(runs: int, seed: int, data: Path, kept: int) -> list[str]:
     early, late = max(memory[:third]), max(memory[-third:])
     if late - early > GROWTH:
         problems.append(f"memory grew from {early:.0f} to {late:.0f} MiB")
+    if max(disk) > bound:
+        problems.append(f"{max(disk):.1f} MiB on disk, expected at most {bound:.1f} for {kept} releases")
     print(f"{runs} refreshes in {time.monotonic() - began:.0f} s, seed {seed}")
     for name, times in sorted(seen.items()):
         print(f"  {name:<24} {times:4}")
     print(f"  releases kept            {count:4}, every rule of each holds: {not problems}")
-    print(f"  disk at the end          {occupied(data):7.1f} MiB")
+    print(f"  disk at the end          {disk[-1]:7.1f} MiB")
+    print(f"  disk at most             {max(disk):7.1f} MiB, bound {bound:.1f}")
     print(f"  memory, first third      {early:7.1f} MiB at most")
     print(f"  memory, last third       {late:7.1f} MiB at most")
     return problems
@@ -140,6 +150,9 @@ def main() -> None:
     parser.add_argument("seed", nargs="?", type=int, default=5)
     parser.add_argument("--kept", type=int, default=10, help="releases that are kept")
     chosen = parser.parse_args()
+    warnings.simplefilter("error")
+    # pygal registers an import hook of the kind that Python 3.12 forgot: what is imported after it warns.
+    warnings.filterwarnings("ignore", "PluginImportFixer.find_spec", ImportWarning)
     # The sites that the tests play are those of this soak.
     sys.path[:0] = [str(ROOT)]
     folder = Path(tempfile.mkdtemp(prefix="soak-"))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,7 +153,17 @@ def test_the_form_of_the_manual_run_says_what_each_parameter_is(prefect: Prefect
     manual = prefect.deployment(MANUAL)
     assert manual["enforce_parameter_schema"]
     properties = manual["parameter_openapi_schema"]["properties"]
-    assert set(properties) >= {"territory", "offline", "mirror", "require_live", "data", "force"}
+    assert set(properties) == {
+        "territory",
+        "offline",
+        "mirror",
+        "require_live",
+        "data",
+        "formats",
+        "force",
+        "wait",
+    }
+    assert properties["wait"]["title"] == "Attente"
     for name, schema in properties.items():
         assert schema["description"], name
         assert schema["title"] != name
@@ -166,8 +177,10 @@ def test_the_form_of_the_manual_run_says_what_each_parameter_is(prefect: Prefect
         ({"offline": "peut-être"}, "offline"),
         ({"mirror": 12}, "mirror"),
         ({"data": ""}, "data"),
+        ({"wait": -1}, "wait"),
+        ({"formats": ["shapefile"]}, "formats"),
     ],
-    ids=["territory", "not a boolean", "not a text", "empty"],
+    ids=["territory", "not a boolean", "not a text", "empty", "negative", "not a format"],
 )
 def test_a_bad_parameter_is_refused_before_any_run(
     prefect: PrefectServer, parameters: dict[str, Any], words: str
@@ -188,6 +201,7 @@ def test_a_manual_run_publishes_and_leaves_its_artifacts(
     assert latest(shared_data).name in artifacts["rapport"]["data"]
     assert "qpv_2024" in artifacts["sources"]["data"]
     assert "conforme" in artifacts["controles"]["data"]
+    assert "Première version" in artifacts["differences"]["data"]
     downloads = {key: a for key, a in artifacts.items() if key.startswith("telechargement-")}
     assert "telechargement-insee-population" in downloads
     assert {a["data"] for a in downloads.values()} == {100.0}
@@ -230,6 +244,39 @@ def test_a_bad_source_ends_failed_says_why_and_somebody_is_told(
     assert HIDDEN not in log
     assert HIDDEN not in json.dumps(prefect.artifacts(run_id))
     assert HIDDEN not in (prefect.home / "worker.log").read_text(encoding="utf-8")
+
+
+def test_a_held_release_ends_failed_somebody_is_told_and_may_publish_it(  # noqa: PLR0917 - fixtures
+    prefect: PrefectServer,
+    territory: str,
+    shared_data: Path,
+    data: Path,
+    online: OfficialSites,
+    webhook: Webhook,
+) -> None:
+    webhook.messages.clear()
+    shutil.copytree(shared_data, data, symlinks=True)
+    before, good = latest(data), online.data("insee_population")
+    online.publish("insee_population", good.replace(b"15603", b"20000"))
+    try:
+        run_id = prefect.run(MANUAL, territory=territory, data=str(data))
+        state = prefect.end_of(run_id)
+    finally:
+        online.publish("insee_population", good)
+    assert state["type"] == "FAILED"
+    found = re.search(r"`qpv-geo releases publish (\S+) ", state["message"])
+    assert found, state["message"]
+    assert latest(data) == before
+    assert verify_release(data / "out" / "besancon" / "held" / found[1]) == []
+    (message,) = wait_for("the webhook is called", lambda: webhook.messages)
+    assert message["subject"] == "qpv-geo, besancon : version retenue (refresh)"
+    assert f"releases publish {found[1]}" in message["body"]
+    differences = prefect.artifacts(run_id)["differences"]["data"]
+    assert "retenue" in differences
+    assert "15\u202f603 → 20\u202f000" in differences
+    told = ("releases", "publish", found[1], "--territory", territory, "--data", str(data))
+    prefect.python("-m", "qpv_geo", *told)
+    assert latest(data).name == found[1]
 
 
 def test_a_cancelled_run_leaves_no_trace(

@@ -696,6 +696,10 @@ def test_the_page_is_what_was_tried() -> None:
         missing = [row.case for row in rows if row.case not in _seen]
         assert missing == [], "only a run of the whole file, in one process, may write the page"
         page.rewrite(page.render(_seen[row.case] for row in rows))
+    # What this process saw is what is declared; a page that lacks a case, or tells another outcome, differs.
+    assert [_seen.get(row.case, row) for row in rows] == rows
+    assert page.written() != page.render(rows[:-1])
+    assert page.written() != page.render([replace(rows[0], code=0), *rows[1:]])
     assert page.written() == page.render(rows), (
         "run `QPV_GEO_WRITE_DOCS=1 pytest tests/test_faults.py` and commit docs/fiabilite.md"
     )

@@ -22,6 +22,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.fetch import Policy, fall_back
 from qpv_geo.territory import Territory
+from tests.prefect_server import free_port
 from tests.webhook import Webhook
 
 HIDDEN = "jeton-de-la-ville"
@@ -155,6 +156,18 @@ def test_mail_is_sent_through_the_project_s_own_block() -> None:
     text = "\n".join(mail.lines)
     assert "rcpt TO:<sig@ville.fr>" in text
     assert "le site ne r=C3=A9pond pas" in text
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+def test_the_password_of_a_mail_server_that_is_away_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    address = f"mailto://agent:m0tdepasse@127.0.0.1:{free_port()}?from=qpv@ville.fr&to=sig@ville.fr"
+    Courriel(url=address).save("sig", overwrite=True)
+    Variable.set(VARIABLE, ["courriel/sig"], overwrite=True)
+    with caplog.at_level(logging.DEBUG):
+        notify("qpv-geo : échec", "le site ne répond pas")
+    Variable.unset(VARIABLE)
+    assert "no notification through courriel/sig" in caplog.text
+    assert "m0tdepasse" not in caplog.text
 
 
 def test_a_fallback_is_told_and_no_fallback_is_not(

@@ -74,11 +74,8 @@ def compare_communes(
 ) -> list[Difference]:
     """Compare layer ``communes`` with the official file; each commune of the territory must be there."""
     features = originals.features(originals.first_of(COMMUNES))
-    members = {
-        code
-        for code, row in features.rows.items()
-        if territory.has_commune(code, row["codeEpci"], row["codeDepartement"])
-    }
+    column = {"epci": "codeEpci", "departement": "codeDepartement", "commune": "code"}.get(territory.genre)
+    members = {code for code, row in features.rows.items() if column is None or row[column] == territory.code}
     return _compare(readings, _COMMUNES, features, members, {code: zone_of(code).epsg for code in members})
 
 

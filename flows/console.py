@@ -1,14 +1,26 @@
 """What a run shows on a terminal: downloads while they go, tables at the end."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+)
 from rich.table import Table
 
+from flows.all_territories import results_listener
 from flows.fetching import progress_listener
+from flows.national import Result
 
 _ABSENT = "absente"
 # Said once, below the sources.
@@ -37,6 +49,49 @@ def downloads_shown(*, enabled: bool) -> Iterator[None]:
             yield
         finally:
             progress_listener.reset(token)
+
+
+@contextmanager
+def territories_shown(console: Console, *, enabled: bool) -> Iterator[None]:
+    """Show how many territories are done; at the end, however it comes, what became of them.
+
+    Parameters
+    ----------
+    console
+        Where the closing table goes.
+    enabled
+        Whether progress is shown on the way.
+    """
+    results: list[Result] = []
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, transient=True, disable=not enabled) as progress:
+        bar = progress.add_task("territoires", total=None)
+
+        def take(result: Result, total: int) -> None:
+            results.append(result)
+            progress.update(bar, completed=len(results), total=total, description=result.nom)
+
+        token = results_listener.set(take)
+        try:
+            yield
+        finally:
+            results_listener.reset(token)
+            progress.stop()
+            for part in _territory_tables(results):
+                console.print(part, soft_wrap=isinstance(part, str))
+
+
+def _territory_tables(results: list[Result]) -> Iterator[Table | str]:
+    """Yield the territories that need a look, then how many there are of each state."""
+    if not results:
+        return
+    bad = [vars(result) for result in sorted(results, key=attrgetter("territory")) if result.exit_code]
+    if bad:
+        yield _table("Territoires à regarder", ("territory", "epci", "qpv", "etat", "message"), bad)
+    states = Counter(result.etat for result in results)
+    rows = [{"etat": state, "territoires": number} for state, number in states.most_common()]
+    yield _table("Territoires", ("etat", "territoires"), rows)
+    yield f"{len(results)} territoires, {sum(result.qpv for result in results)} QPV"
 
 
 def summary_tables(summary: dict[str, Any]) -> Iterator[Table | str]:

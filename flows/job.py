@@ -12,12 +12,13 @@ from qpv_geo.territory import Territory
 
 @dataclass(frozen=True)
 class Job:
-    """Territory, folders, policy, further formats, patience with another run; what is declared as data."""
+    """Territory, folders, policy, what to write, patience with another run; what is declared as data."""
 
     territory: Territory
     settings: Settings = field(default_factory=Settings)
     policy: Policy = field(default_factory=Policy)
     formats: tuple[Format, ...] = ()
+    pages: bool = True
     force: bool = False
     wait: float = 0.0
     catalogue: Catalogue = field(default_factory=load_catalogue)

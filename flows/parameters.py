@@ -85,6 +85,20 @@ Formats = Annotated[
         )
     ),
 ]
+Pages = Annotated[
+    bool,
+    Field(json_schema_extra=_shown("Portraits", "Écrire aussi les pages ; sinon, les données seules.")),
+]
+Workers = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=256,
+        json_schema_extra=_shown(
+            "Processus", "Nombre de processus sur cette machine. 0 : un par cœur. Sans effet sur Dask."
+        ),
+    ),
+]
 Force = Annotated[
     bool,
     Field(

@@ -13,6 +13,7 @@ from flows.fetching import Raws, fetch_as_tasks, fetch_in_threads
 from flows.hooks import sweep_leftovers, tell_crash, tell_failure
 from flows.job import Job
 from flows.logs import explain_failures
+from flows.making import release_of
 from flows.notifications import tell_fallbacks
 from flows.parameters import (
     DataFolder,
@@ -24,13 +25,12 @@ from flows.parameters import (
     TerritoryName,
     Wait,
 )
-from qpv_geo.analysis.layers import build_layers
 from qpv_geo.ingest.tables import read_tables
 from qpv_geo.lock import territory_lock
 from qpv_geo.publish.decisions import held_error
 from qpv_geo.publish.formats import chosen_formats
 from qpv_geo.publish.placement import explained, sweep
-from qpv_geo.publish.release import Release, publish_release, standing_release
+from qpv_geo.publish.release import Release
 from qpv_geo.publish.retention import prune
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy, accept
@@ -144,22 +144,7 @@ def run(job: Job, fetch_all: Callable[[Job], Raws] = fetch_in_threads) -> Outcom
             sweep(folder)
         raws = fetch_all(job)
         inputs = (raws, job.territory, job.catalogue, job.registry)
-
-        release = None if job.force else standing_release(*inputs, job.settings, formats=job.formats)
-        if release is None:
-            tables = read_tables(*inputs, job.settings)
-            layers, found = build_layers(tables, job.territory, job.registry)
-            checks = (*tables.checks, *found)
-            release = publish_release(
-                layers,
-                checks,
-                *inputs,
-                job.settings,
-                formats=job.formats,
-                force=job.force,
-                confirm=lock.confirm,
-            )
-
+        release = release_of(job, raws, lambda: read_tables(*inputs, job.settings), lock.confirm)
         # Only now: a file that breaks a contract never becomes the last good copy.
         accept((raw for raw in raws.values() if raw), job.settings)
         if release.published:

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -11,9 +11,9 @@ from rich.table import Table
 from qpv_geo import __version__
 from qpv_geo.commands import releases
 from qpv_geo.commands.locate import locate
-from qpv_geo.commands.options import DataDir, TerritoryName, Wait, console, settings_of
+from qpv_geo.commands.options import DataDir, OneTerritory, TerritoryName, Wait, console, settings_of
 from qpv_geo.commands.territory import territory_app
-from qpv_geo.errors import QpvGeoError
+from qpv_geo.errors import ConfigurationError, QpvGeoError
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import load_territory
@@ -59,7 +59,7 @@ def _options(
 @app.command()
 def refresh(
     *,
-    territory: TerritoryName = "besancon",
+    territory: OneTerritory = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the store and the snapshot only.")] = False,
     mirror: Annotated[
         str | None,
@@ -77,36 +77,68 @@ def refresh(
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Publish even if nothing changed.")] = False,
     wait: Wait = 0,
+    all_territories: Annotated[
+        bool, typer.Option("--all-territories", help="Publish each EPCI that has a QPV, in place of one.")
+    ] = False,
+    pages: Annotated[
+        bool, typer.Option("--pages/--no-pages", help="With --all-territories: write portraits as well.")
+    ] = True,
+    workers: Annotated[
+        int,
+        typer.Option(min=0, max=256, help="With --all-territories: processes; 0 for one per core."),
+    ] = 0,
 ) -> None:
     """Fetch, check, join, verify and publish."""
     from qpv_geo.publish.formats import chosen_formats  # noqa: PLC0415 - geopandas takes a second
 
     # Wrong usage is told at once, before Prefect starts.
-    load_territory(territory)
+    _refuse_mixed(territory, all_territories=all_territories, pages=pages, workers=workers)
+    load_territory(territory or "besancon")
     further = chosen_formats(name.strip() for name in formats.split(",") if name.strip())
     Policy(offline=offline, mirror=mirror, require_live=require_live)
     terminal = sys.stdout.isatty()
     if terminal:
         # Progress bars and the closing tables say it better than log lines; the Prefect UI keeps them.
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-    from flows.console import downloads_shown, summary_tables  # noqa: PLC0415 - Prefect takes a second
-    from flows.refresh import refresh as flow  # noqa: PLC0415
+    from flows.console import (  # noqa: PLC0415 - Prefect takes a second
+        downloads_shown,
+        summary_tables,
+        territories_shown,
+    )
     from flows.server import configured_server  # noqa: PLC0415
+
+    common: dict[str, Any] = {
+        "offline": offline,
+        "mirror": mirror,
+        "require_live": require_live,
+        "data": str(data) if data else None,
+        "formats": further,
+        "force": force,
+        "wait": wait,
+    }
+    if all_territories:
+        from flows.all_territories import chosen_runner, refresh_all  # noqa: PLC0415
+
+        runner = chosen_runner()
+        configured_server()
+        with territories_shown(console(), enabled=terminal):
+            refresh_all.with_options(task_runner=runner)(**common, pages=pages, workers=workers)
+        return
+    from flows.refresh import refresh as flow  # noqa: PLC0415
 
     configured_server()
     with downloads_shown(enabled=terminal):
-        outcome = flow(
-            territory=territory,
-            offline=offline,
-            mirror=mirror,
-            require_live=require_live,
-            data=str(data) if data else None,
-            formats=further,
-            force=force,
-            wait=wait,
-        )
+        outcome = flow(territory=territory or "besancon", **common)
     for part in summary_tables(outcome):
         console().print(part, soft_wrap=isinstance(part, str))
+
+
+def _refuse_mixed(territory: str | None, *, all_territories: bool, pages: bool, workers: int) -> None:
+    """Refuse options that do not go together."""
+    if all_territories and territory is not None:
+        raise ConfigurationError("--all-territories publishes all of them: give no --territory with it")
+    if not all_territories and (workers or not pages):
+        raise ConfigurationError("--workers and --no-pages go with --all-territories")
 
 
 @app.command()

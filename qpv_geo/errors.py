@@ -58,3 +58,11 @@ class LockedError(QpvGeoError, RuntimeError):
     """Another run holds the lock of the territory."""
 
     exit_code = 6
+
+
+class TerritoriesError(QpvGeoError):
+    """Of a run over many territories some failed or are held; `exit_code` is that of the worst."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -117,6 +117,8 @@ def check_communes(tables: Tables, territory: Territory) -> list[Check]:
 
 def _official_communes(members: pd.DataFrame, territory: Territory) -> set[str]:
     """Return the communes that the COG counts in a territory."""
+    if territory.genre == "epci":
+        return set(members.loc[members["siren_epci"] == territory.epci, "insee_com"])
     departments = [code[:3] if code.startswith(("97", "98")) else code[:2] for code in members["insee_com"]]
     rows = zip(members["insee_com"], members["siren_epci"], departments, strict=True)
     return {row[0] for row in rows if territory.has_commune(*row)}

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import geopandas as gpd
 import pandas as pd
@@ -14,7 +15,7 @@ import pandas as pd
 from qpv_geo.analysis.selection import declares
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.territory import Expected, Kind, Territory, codes_of
-from qpv_geo.zones import zone_of
+from qpv_geo.zones import department_of, zone_of
 
 _FRANCE = "france"
 _NEAR = 5
@@ -39,15 +40,34 @@ class Country:
     members: pd.DataFrame
     qpv: dict[int, gpd.GeoDataFrame]
 
-    @property
+    @cached_property
     def all_communes(self) -> pd.DataFrame:
         """Attributes of all communes that have a contour."""
         return _attributes(self.communes)
 
-    @property
+    @cached_property
     def all_qpv(self) -> pd.DataFrame:
         """Attributes of all QPV."""
         return _attributes(self.qpv)
+
+    @cached_property
+    def _rows_by_code(self) -> dict[str, list[int]]:
+        """Rows of `all_qpv` by each code of an EPCI, a commune or a department that they declare."""
+        rows: dict[str, list[int]] = {}
+        columns = (self.all_qpv[name] for name in ("code_qp", "insee_com", "siren_epci"))
+        for row, (qp, communes, epci) in enumerate(zip(*columns, strict=True)):
+            for code in (department_of(qp), *codes_of(communes), *codes_of(epci)):
+                rows.setdefault(code, []).append(row)
+        return rows
+
+    def qpv_near(self, territory: Territory) -> pd.DataFrame:
+        """Return the QPV that declare one of the codes of a territory."""
+        codes = {territory.code, *territory.communes}
+        return self.all_qpv.iloc[sorted({row for code in codes for row in self._rows_by_code.get(code, [])})]
+
+    def qpv_in_department(self, code: str | None) -> int:
+        """Return the number of QPV of a department."""
+        return len(self._rows_by_code.get(code or "", []))
 
 
 def _attributes(by_epsg: dict[int, gpd.GeoDataFrame]) -> pd.DataFrame:
@@ -117,7 +137,7 @@ def describe_territory(code: str, country: Country) -> NewTerritory:
         whole = Territory(id=_FRANCE, nom="France", genre="france", expected=expected)
         return NewTerritory(whole, tuple(_differences(set(country.members["insee_com"]), communes, whole)))
     draft = _draft(code, kind, communes, country)
-    mine = communes[[draft.has_commune(*row) for row in _rows(communes, "siren_epci", "insee_dep")]]
+    mine = _communes_of(draft, communes)
     if mine.empty:
         raise ConfigurationError(
             f"{draft.nom} ({code}): the national file holds no contour of its communes (it has none of the "
@@ -125,14 +145,16 @@ def describe_territory(code: str, country: Country) -> NewTerritory:
         )
     codes = tuple(sorted(mine["insee_com"]))
     draft = draft.model_copy(update={"communes": codes})
-    inside = qpv[declares(qpv, draft)]
+    near = country.qpv_near(draft)
+    inside = near[declares(near, draft)]
     if inside.empty:
         raise ConfigurationError(
             f"{draft.nom} ({code}) has no QPV among the {len(qpv)} of the national file: there is nothing to "
             "publish for it"
         )
     return NewTerritory(
-        _complete(draft, mine, inside, qpv), tuple(_differences(_official(code, kind, country), mine, draft))
+        _complete(draft, mine, inside, country),
+        tuple(_differences(_official(code, kind, country), mine, draft)),
     )
 
 
@@ -156,8 +178,9 @@ def territories_with_qpv(country: Country) -> list[Territory]:
     ]
 
 
-def _rows(table: pd.DataFrame, *others: str) -> Iterable[tuple[str, ...]]:
-    return zip(table["insee_com"], *(table[name] for name in others), strict=True)
+def _communes_of(territory: Territory, communes: pd.DataFrame) -> pd.DataFrame:
+    columns = {"epci": "siren_epci", "commune": "insee_com", "departement": "insee_dep"}
+    return communes[communes[columns[territory.genre]] == territory.code]
 
 
 def _draft(code: str, kind: Kind, communes: pd.DataFrame, country: Country) -> Territory:
@@ -210,24 +233,19 @@ def _draft_department(code: str, communes: pd.DataFrame, country: Country) -> Te
     )
 
 
-def _complete(draft: Territory, communes: pd.DataFrame, inside: pd.DataFrame, qpv: pd.DataFrame) -> Territory:
+def _complete(draft: Territory, communes: pd.DataFrame, inside: pd.DataFrame, country: Country) -> Territory:
     """Add what was counted: the CRS, the communes with a QPV, and the numbers to expect."""
     there = set(communes["insee_com"])
     named = {code for codes in inside["insee_com"] for code in codes_of(codes)}
-    of_department = Territory.model_validate(
-        {
-            "id": "d",
-            "nom": "d",
-            "genre": "departement",
-            "departement": draft.departement,
-            "expected": {"qpv": 0},
-        }
+    expected = Expected(
+        qpv=len(inside),
+        qpv_departement=country.qpv_in_department(draft.departement),
+        communes=len(communes),
     )
-    in_department = int(declares(qpv, of_department).sum())
     content = draft.model_dump() | {
         "communes_principales": tuple(sorted(named & there)),
         "epsg": zone_of(str(communes["insee_com"].iloc[0])).epsg,
-        "expected": Expected(qpv=len(inside), qpv_departement=in_department, communes=len(communes)),
+        "expected": expected,
     }
     return Territory.model_validate(content)
 

@@ -152,16 +152,20 @@ def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Re
     GeoDataFrame
         For each indicator its value, ``<id>_statut`` and ``<id>_millesime``.
     """
-    layer = qpv.copy()
-    of_qpv = statistics[statistics["zone"] == "qpv"]
+    of_qpv = statistics[statistics["zone"] == "qpv"].sort_values("millesime", kind="stable")
+    latest = of_qpv.drop_duplicates(["indicateur", "code"], keep="last").set_index("code")
+    by_indicator = dict(tuple(latest.groupby("indicateur", sort=False)))
+    absent = pd.DataFrame({"valeur": float("nan"), "statut": None, "millesime": None}, index=qpv["code_qp"])
+    columns = {}
     for indicator in registry.indicators:
         if not indicator.qpv_layer:
             continue
-        rows = of_qpv[of_qpv["indicateur"] == indicator.id].sort_values("millesime")
-        latest = rows.drop_duplicates("code", keep="last").set_index("code").reindex(layer["code_qp"])
-        layer[indicator.id] = _typed(latest["valeur"], indicator).array
-        layer[f"{indicator.id}_statut"] = latest["statut"].fillna("non_disponible").to_numpy()
-        layer[f"{indicator.id}_millesime"] = latest["millesime"].to_numpy()
+        found = by_indicator.get(indicator.id)
+        rows = absent if found is None else found.reindex(qpv["code_qp"])
+        columns[indicator.id] = _typed(rows["valeur"], indicator).array
+        columns[f"{indicator.id}_statut"] = rows["statut"].fillna("non_disponible").to_numpy()
+        columns[f"{indicator.id}_millesime"] = rows["millesime"].to_numpy()
+    layer: gpd.GeoDataFrame = pd.concat([qpv, pd.DataFrame(columns, index=qpv.index)], axis=1)
     return layer
 
 

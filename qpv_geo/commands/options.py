@@ -16,6 +16,12 @@ DataDir = Annotated[
 TerritoryName = Annotated[
     str, typer.Option("--territory", help="Name of a shipped territory, or path of a TOML file.")
 ]
+OneTerritory = Annotated[
+    str | None,
+    typer.Option(
+        "--territory", help="Name of a shipped territory, or path of a TOML file (default: besancon)."
+    ),
+]
 Wait = Annotated[
     float,
     typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for another run of the territory."),

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import geopandas as gpd
-import pandas as pd
 
 from qpv_geo.ingest.communes import read_communes, read_communes_by_epsg
 from qpv_geo.ingest.contracts import Problems, shown
@@ -80,10 +79,8 @@ def choose_communes(
     """
     if not national:
         return TerritoryCommunes(communes)
-    columns = (communes[name] for name in ("insee_com", "siren_epci", "insee_dep"))
-    chosen = pd.Series(
-        [territory.has_commune(*row) for row in zip(*columns, strict=True)], index=communes.index, dtype=bool
-    )
+    column = {"epci": "siren_epci", "commune": "insee_com", "departement": "insee_dep"}[territory.genre]
+    chosen = communes[column] == territory.code
     mine = communes[chosen].reset_index(drop=True)
     mine.attrs["remarques"] = communes.attrs["remarques"]
     if territory.genre == "epci":

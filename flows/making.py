@@ -1,0 +1,52 @@
+"""From raw files to the release of one territory: what every flow that publishes does alike."""
+
+from collections.abc import Callable, Mapping
+
+from flows.job import Job
+from qpv_geo.analysis.layers import build_layers
+from qpv_geo.ingest.tables import Tables
+from qpv_geo.publish.release import Release, publish_release, standing_release
+from qpv_geo.sources.raw import RawFile
+
+
+def release_of(
+    job: Job,
+    raws: Mapping[str, RawFile | None],
+    read: Callable[[], Tables],
+    confirm: Callable[[], None],
+) -> Release:
+    """Return the standing release of a territory, or make one from its tables.
+
+    Parameters
+    ----------
+    job
+        Territory, folders, what to write.
+    raws
+        What the release is made from, by key.
+    read
+        Reads the tables; not called where nothing is to be made.
+    confirm
+        Makes sure that the territory's lock, which the caller holds, is not lost.
+
+    Raises
+    ------
+    QpvGeoError
+        Whatever went wrong; the last published release is untouched.
+    """
+    inputs = (raws, job.territory, job.catalogue, job.registry)
+    if not job.force:
+        standing = standing_release(*inputs, job.settings, formats=job.formats, pages=job.pages)
+        if standing is not None:
+            return standing
+    tables = read()
+    layers, found = build_layers(tables, job.territory, job.registry)
+    return publish_release(
+        layers,
+        (*tables.checks, *found),
+        *inputs,
+        job.settings,
+        formats=job.formats,
+        pages=job.pages,
+        force=job.force,
+        confirm=confirm,
+    )

@@ -1,6 +1,5 @@
 """A run that is killed, at whatever moment, damages nothing: ``kill -9`` more than a hundred times."""
 
-import importlib
 import json
 import os
 import random
@@ -12,11 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from flows import making
+from flows import refresh as refreshing
 from flows.job import Job
 from flows.refresh import run
-from qpv_geo.publish.placement import is_intact
+from qpv_geo.analysis.layers import build_layers
+from qpv_geo.ingest.tables import read_tables
+from qpv_geo.publish import release as releasing
+from qpv_geo.publish.compare import compare_release
+from qpv_geo.publish.placement import is_intact, make_current, place, seal
+from qpv_geo.publish.release import publish_release, standing_release
 from qpv_geo.publish.verify import verify_release
+from qpv_geo.publish.writing import write_release
 from qpv_geo.settings import Settings
+from qpv_geo.sources.fetch import accept
 from qpv_geo.sources.raw import digest
 from tests.faults.processes import start
 from tests.faults.world import (
@@ -30,20 +38,21 @@ from tests.faults.world import (
 )
 from tests.server import OfficialSites
 
-# What separates two stages of a run, and what it calls to change the disk.
-STAGES = (
-    "flows.refresh.standing_release",
-    "flows.refresh.read_tables",
-    "flows.refresh.build_layers",
-    "flows.refresh.publish_release",
-    "flows.refresh.accept",
-    "qpv_geo.publish.release.write_release",
-    "qpv_geo.publish.release.compare_release",
-    "qpv_geo.publish.release._verify",
-    "qpv_geo.publish.release.seal",
-    "qpv_geo.publish.release.place",
-    "qpv_geo.publish.release.make_current",
+# What separates two stages of a run: a function, and the module that calls it.
+STAGES: tuple[tuple[str, Callable[..., object]], ...] = (
+    (making.__name__, standing_release),
+    (refreshing.__name__, read_tables),
+    (making.__name__, build_layers),
+    (making.__name__, publish_release),
+    (refreshing.__name__, accept),
+    (releasing.__name__, write_release),
+    (releasing.__name__, compare_release),
+    (releasing.__name__, verify_release),
+    (releasing.__name__, seal),
+    (releasing.__name__, place),
+    (releasing.__name__, make_current),
 )
+# What changes the disk.
 _CHANGES = {
     "os.rename",
     "os.mkdir",
@@ -66,11 +75,10 @@ def refresh(settings: Settings) -> None:
     run(Job(territory(), settings))
 
 
-def refresh_until_stage(settings: Settings, stage: str, moment: str) -> None:
-    """Do the whole job, and die before or after a function."""
-    name, _, attribute = stage.rpartition(".")
-    module = importlib.import_module(name)
-    original = getattr(module, attribute)
+def refresh_until_stage(settings: Settings, name: str, original: Callable[..., object], moment: str) -> None:
+    """Do the whole job, and die before or after a module calls a function."""
+    module = sys.modules[name]
+    assert getattr(module, original.__name__) is original
 
     def deadly(*arguments: object, **options: object) -> None:
         if moment == "before":
@@ -78,7 +86,7 @@ def refresh_until_stage(settings: Settings, stage: str, moment: str) -> None:
         original(*arguments, **options)
         die()
 
-    setattr(module, attribute, deadly)
+    setattr(module, original.__name__, deadly)
     refresh(settings)
 
 
@@ -177,9 +185,9 @@ def test_a_hundred_kills_damage_nothing(base: Path, tmp_path: Path) -> None:
         changes = json.loads(log.read_text(encoding="utf-8"))
         assert _EACH | {"os.mkdir", "os.chmod", "open"} <= set(changes)
 
-        for stage in STAGES:
+        for name, function in STAGES:
             for moment in ("before", "after"):
-                victim.kill(refresh_until_stage, stage, moment)
+                victim.kill(refresh_until_stage, name, function, moment)
         for nth in moments(changes, 40):
             victim.kill(refresh_until_change, nth, log)
         chosen = random.Random(5)  # noqa: S311 - moments, not secrets

@@ -383,12 +383,12 @@ class Territory(_Frozen):
         insee_com, siren_epci
             What it declares: one code, or several with commas between.
         """
-        communes = set(codes_of(insee_com))
         match self.genre:
             case "epci":
-                return self.epci in codes_of(siren_epci) or not communes.isdisjoint(self.communes)
+                declared = codes_of(siren_epci)
+                return self.epci in declared or not set(self.communes).isdisjoint(codes_of(insee_com))
             case "commune":
-                return self.commune in communes
+                return self.commune in codes_of(insee_com)
             case "departement":
                 return department_of(code_qp) == self.departement
             case "france":

@@ -75,8 +75,7 @@ def compare_communes(
     """Compare layer ``communes`` with the official file; each commune of the territory must be there."""
     features = originals.features(originals.first_of(COMMUNES))
     column = {"epci": "codeEpci", "departement": "codeDepartement", "commune": "code"}.get(territory.genre)
-    wanted = territory.code  # computed at each call, and there are 35,000 rows
-    members = {code for code, row in features.rows.items() if column is None or row[column] == wanted}
+    members = features.codes_by(column).get(territory.code, set()) if column else set(features.rows)
     return _compare(readings, _COMMUNES, features, members, {code: zone_of(code).epsg for code in members})
 
 

@@ -78,9 +78,11 @@ def _conform_layer(frame: pd.DataFrame, layer: Layer, epsg: int, problems: list[
     if undeclared or missing or spatial != (layer.geometry is not None):
         return frame
     data = {}
+    # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
+    attributes = pd.DataFrame(frame[columns]).reset_index(drop=True)
     for name, field in layer.fields.items():
         where = f"layer {layer.name}, field {name}"
-        data[name] = _conform_column(frame[name].reset_index(drop=True), field.type, where, problems)
+        data[name] = _conform_column(attributes[name], field.type, where, problems)
     result = pd.DataFrame(data)
     _check_key(result, layer, problems)
     if not isinstance(frame, gpd.GeoDataFrame) or (layer.geometry_optional and frame.geometry.isna().all()):

@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,15 @@ class Features:
     rows: dict[str, dict[str, str | None]]
     shapes: dict[str, BaseGeometry]
     crs: CRS
+    _codes_by: dict[str, dict[str | None, set[str]]] = field(default_factory=dict, repr=False, compare=False)
+
+    def codes_by(self, column: str) -> dict[str | None, set[str]]:
+        """Return the codes of the features that have each value in a column."""
+        if column not in self._codes_by:
+            found = self._codes_by[column] = {}
+            for code, row in self.rows.items():
+                found.setdefault(row[column], set()).add(code)
+        return self._codes_by[column]
 
     def geometry(self, code: str, epsg: int) -> BaseGeometry:
         """Return a feature's official geometry, each vertex reprojected to a CRS, x first."""

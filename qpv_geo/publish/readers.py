@@ -188,22 +188,24 @@ def _typed(
     for name, field in fields.items():
         to_value = convert[field.type]
         values = [None if cell is None else to_value(cell) for cell in cells[name]]
-        columns[name] = _series(values, field.type)
+        columns[name] = _column(values, field.type)
     return pd.DataFrame(columns)
 
 
-def _series(values: list[Any], kind: FieldType) -> pd.Series:
+def _column(values: list[Any], kind: FieldType) -> pd.api.extensions.ExtensionArray | np.ndarray:
     if kind == "date":
-        return pd.Series(np.array(values, dtype="datetime64[s]"))
+        return np.array(values, dtype="datetime64[s]")
     if kind == "datetime":
-        return pd.Series(pd.to_datetime(values, format="ISO8601", utc=True).astype("datetime64[ms, UTC]"))
+        return pd.DatetimeIndex(pd.to_datetime(values, format="ISO8601", utc=True)).as_unit("ms").array
     if kind == "integer":
-        return pd.Series(pd.array(values, dtype="Int64"))
+        return pd.array(values, dtype="Int64")
     if kind == "boolean":
-        return pd.Series(pd.array(values, dtype="boolean"))
+        return pd.array(values, dtype="boolean")
     if kind == "real":
-        return pd.Series(np.array(values, dtype="float64"))
-    return pd.Series(values, dtype=object)
+        return np.array(values, dtype="float64")
+    text = np.empty(len(values), dtype=object)
+    text[:] = values
+    return text
 
 
 def _text(value: object) -> str:

@@ -84,6 +84,25 @@ def test_touching_borders_make_no_piece() -> None:
     assert pieces.zone.tolist() == [0]
 
 
+@given(
+    st.floats(926_000, 927_000),
+    st.floats(6_688_000, 6_689_000),
+    st.floats(0, 2 * np.pi),
+    st.floats(100, 900),
+)
+def test_an_oblique_edge_in_common_makes_no_piece(x: float, y: float, angle: float, length: float) -> None:
+    """In Lambert-93 the corners of the polygon lie beside the line by what floating point rounds."""
+    along = np.array([np.cos(angle), np.sin(angle)])
+    across = np.array([-along[1], along[0]])
+    start, width = np.array([x, y]), 300 * across
+    one, other = start - 1000 * along, start + 1000 * along
+    zones = [Polygon([one, other, other + side * across, one + side * across]) for side in (1000, -1000)]
+    polygon = Polygon([start, start + length * along, start + length * along + width, start + width])
+    pieces = overlay(array(polygon), array(*zones))
+    assert pieces.zone.tolist() == [0]
+    assert pieces.area[0] == pytest.approx(polygon.area, rel=1e-9)
+
+
 def test_overlap_with_a_shared_edge_keeps_only_its_polygons() -> None:
     zone = Polygon([(0, 0), (4, 0), (4, 10), (10, 10), (10, 12), (0, 12)])
     pieces = overlay(array(box(2, 0, 10, 10)), array(zone))

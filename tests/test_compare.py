@@ -610,9 +610,9 @@ def test_every_statistic_of_the_national_files_is_compared(mirror: Path, setting
     assert len(rows) > 3000
     assert (table["statut"] == "secret").sum() > 10
     originals = Originals(raws, set(table["code"]), settings)
-    assert not compare_statistics(readings, originals)
+    assert not compare_statistics(readings, originals, REGISTRY)
     reading.attributes.loc[1234, "valeur"] += 1
-    (difference,) = compare_statistics(readings, originals)
+    (difference,) = compare_statistics(readings, originals, REGISTRY)
     assert difference.row.startswith(f"qpv / {rows[1234]['code']}")
 
 

@@ -190,6 +190,25 @@ CELLS: Mapping[str, tuple[tuple[str, str, str], tuple[float | None, str]]] = {
     "a value that INSEE keeps secret": (("qpv", IDENTIQUE, "taux_pauvrete_60"), (None, "secret")),
     "a sum that lacks a secret part": (("qpv_epci", EPCI, "allocataires_rsa_socle"), (None, "secret")),
     "a ratio that lacks it": (("qpv_epci", EPCI, "part_allocataires_rsa_socle"), (None, "secret")),
+    "a ratio of one QPV, from counts": (
+        ("qpv", CARRES, "part_allocataires_rsa_socle"),
+        (100 * 300 / 900, "ok"),
+    ),
+    "a ratio of one QPV whose numerator is secret": (
+        ("qpv", IDENTIQUE, "part_allocataires_rsa_socle"),
+        (None, "secret"),
+    ),
+    "a ratio of one commune": (
+        ("commune", GRANDVILLE, "part_population_qpv"),
+        (100 * 4100 / 12_000, "ok"),
+    ),
+    "a ratio of one IRIS": (("iris", WEST, "taux_chomage_recensement"), (100 * 130 / 1300, "ok")),
+    "a ratio of one IRIS, terms of two files": (
+        ("iris", WEST, "taux_scolarisation_18_24_ans"),
+        (100 * 100.5 / 200, "ok"),
+    ),
+    "a ratio of one IRIS, secret": (("iris", MIDDLE, "part_familles_monoparentales"), (None, "secret")),
+    "a producer's ratio beside no terms": (("qpv", CARRES, "part_familles_monoparentales"), (40.5, "ok")),
     "a share that is not significant": (
         ("qpv", FRONTIERE, "part_familles_monoparentales"),
         (None, "non_significatif"),

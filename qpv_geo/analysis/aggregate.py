@@ -22,8 +22,8 @@ _OK = "ok"
 _ABSENT = "non_disponible"
 _VALUED = (_OK, ESTIMATE)
 
-# When parts miss their value for several reasons, the first of these is the whole's.
-_REASONS = ("secret", "non_significatif", _ABSENT, NOT_COMPUTABLE)
+REASONS = ("secret", "non_significatif", _ABSENT, NOT_COMPUTABLE)
+"""Why there is no value: when parts miss theirs for several reasons, the first of these is the whole's."""
 
 # Kinds of zones whose values are computed here and stand in no producer's file.
 COMPUTED_ZONES = frozenset(
@@ -267,7 +267,7 @@ def _add(cells: Mapping[str, _Result], parts: Sequence[_Part]) -> _Result:
 def _worst(statuses: Iterable[str]) -> str:
     """Return the status of a whole: that of the parts without value, else whether any is an estimate."""
     found = set(statuses)
-    for reason in _REASONS:
+    for reason in REASONS:
         if reason in found:
             return reason
     return ESTIMATE if ESTIMATE in found else _OK

@@ -5,12 +5,14 @@ import pandas as pd
 from qpv_geo.analysis.contract import contract_figures
 from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.perimeters import Layers
+from qpv_geo.analysis.ratios import add_ratios
 from qpv_geo.analysis.statistics import (
     STATISTICS_KEY,
     add_indicators,
     comparison_zones,
     dictionary,
     join_by_code,
+    rules_of,
     together,
 )
 from qpv_geo.checks import Check, Outcome
@@ -57,10 +59,13 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     of_qpv, found = join_by_code(tables.statistics, qpv["code_qp"], whole)
     checks += [*found, *around.checks]
     communes, epci = joined.layers["communes"]["insee_com"], joined.layers["epci"]["siren_epci"]
+    rules = rules_of(registry)
+    whole_territory = together(of_qpv, qpv["code_qp"], registry, territory)
+    of_qpv = add_ratios(of_qpv, rules)
     statistics = [
         of_qpv,
-        together(of_qpv, qpv["code_qp"], registry, territory),
-        comparison_zones(tables.statistics, communes, territory, epci),
+        whole_territory,
+        add_ratios(comparison_zones(tables.statistics, communes, territory, epci), rules),
         *around.statistics,
     ]
     layers: Layers = {

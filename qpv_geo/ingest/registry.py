@@ -46,8 +46,8 @@ class Indicator(BaseModel):
     codes_by_vintage
         Spellings of one vintage that come before `codes`: a producer renamed a column for a while.
     numerator, denominator
-        Ids of the two additive indicators whose ratio it is, for sets of zones; None if it is no such ratio,
-        or if nobody publishes both terms.
+        Ids of the two additive indicators whose ratio it is, for sets of zones and for zones whose ratio no
+        producer publishes; None if it is no such ratio, or if nobody publishes both terms.
     minimum, maximum
         Bounds of a sound value; 0 and none if not given.
     required

@@ -126,7 +126,7 @@ def _compare_raw(
         differences += compare_qpv(readings, originals, territory)
         differences += compare_communes(readings, originals, territory)
         differences += compare_measures(readings, territory)
-        differences += compare_statistics(readings, originals)
+        differences += compare_statistics(readings, originals, registry)
         differences += compare_computed(readings, registry)
         differences += compare_wide(readings["qpv"], figures, registry)
         if "contrat_de_ville" in readings:

@@ -11,6 +11,7 @@ import pandas as pd
 from qpv_geo.analysis.aggregate import COMPUTED_ZONES, Rule
 from qpv_geo.analysis.statistics import rules_of
 from qpv_geo.ingest.registry import Registry
+from qpv_geo.publish.compare_ratios import compare_ratios, is_computed
 from qpv_geo.publish.differences import Difference, row_names
 from qpv_geo.publish.originals import Originals
 from qpv_geo.publish.provenance import Raws, present
@@ -46,20 +47,25 @@ def compare_sources(raws: Raws) -> list[Difference]:
     return differences
 
 
-def compare_statistics(readings: Mapping[str, Reading], originals: Originals) -> list[Difference]:
+def compare_statistics(
+    readings: Mapping[str, Reading], originals: Originals, registry: Registry
+) -> list[Difference]:
     """Compare each row of ``statistiques`` with its raw cell, and find cells that have no row.
 
     A cell is found by source, file and the producer's column, on the row of the zone's code. For each file,
     every published code must have every published column, and every published QPV that the file holds must
-    have its rows. Rows of sets of zones are computed, and stand in no file.
+    have its rows. Ratios that no producer publishes are divided again from the raw cells of their terms. Rows
+    of sets of zones are computed from these, and stand in no file.
     """
     if "statistiques" not in readings:
         return []
     whole = readings["statistiques"].attributes
-    published = whole[~whole["zone"].isin(COMPUTED_ZONES)].reset_index(drop=True)
+    of_zones = whole[~whole["zone"].isin(COMPUTED_ZONES)]
+    differences = compare_ratios(replace(readings["statistiques"], attributes=of_zones), originals, registry)
+    published = of_zones[~is_computed(of_zones, registry)].reset_index(drop=True)
     reading = replace(readings["statistiques"], attributes=published)
     table = reading.attributes
-    differences = _without_origin(reading)
+    differences += _without_origin(reading)
     values = np.full(len(table), np.nan)
     statuses = np.full(len(table), None, dtype=object)
     for (source, member, column), rows in _by(table, _CELL):

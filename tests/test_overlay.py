@@ -84,6 +84,7 @@ def test_touching_borders_make_no_piece() -> None:
     assert pieces.zone.tolist() == [0]
 
 
+@settings(deadline=None)
 @given(
     st.floats(926_000, 927_000),
     st.floats(6_688_000, 6_689_000),

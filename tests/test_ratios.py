@@ -5,7 +5,7 @@ import math
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qpv_geo.analysis.aggregate import Rule, aggregate
@@ -110,6 +110,7 @@ term = st.tuples(st.integers(0, 10_000), st.sampled_from(STATUSES)).map(
 zones = st.lists(st.tuples(term, term, st.none() | term), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(zones)
 def test_a_computed_ratio_is_the_quotient_and_a_published_one_stays(cells: list[tuple]) -> None:
     rows: list[Row] = []

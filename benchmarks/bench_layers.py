@@ -1,20 +1,17 @@
 """Layers around the QPV, and the statistics of all QPV. ``python benchmarks/bench_layers.py``.
 
 Needs ../shared/mirror. What it lacks is generated: 60 IRIS that cover Besançon, and contours of 2015 that are
-those of 2024, moved. Each measure runs in a process of its own, without Prefect's engine; seconds are of
-processor, those of all threads together.
+those of 2024, moved. Each measure runs in a process of its own, without Prefect's engine; arguments
+choose among them.
 """
 
-import resource
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from figures import PEAK, Measure, Stopwatch, measure_apart
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
     from qpv_geo.sources.catalogue import Zone
 
 MIRROR = Path(__file__).parents[2] / "shared" / "mirror"
-REPEATS = 3
+READ, JOINED, WHOLE = "fetched, read and checked", "joined", "in all"
 _STRIPS = 60
 _MOVED = 40.0
 
@@ -89,7 +86,7 @@ def _tables(folder: str) -> "Tables":
     return read_tables(raws, job.territory, job.catalogue, job.registry, job.settings)
 
 
-def besancon() -> None:
+def besancon(watch: Stopwatch) -> None:
     """Read the mirror, add what it lacks, and join everything."""
     import pandas as pd
 
@@ -99,22 +96,21 @@ def besancon() -> None:
     from qpv_geo.territory import load_territory
 
     registry = load_registry()
-    start = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, watch.timed(READ):
         tables = _tables(folder)
-    read = time.process_time()
     iris = _iris(tables.communes)
     statistics = pd.concat([tables.statistics, _values("iris", iris["code_iris"].tolist(), registry)])
     old = _of_2015(tables.contours.by_epsg[2154])
     tables = replace(tables, iris=iris, qpv_2015=old, statistics=statistics.reset_index(drop=True))
-    made = time.process_time()
-    layers, _ = build_layers(tables, load_territory("besancon"), registry)
-    done = time.process_time()
-    print(f"  fetched, read and checked {read - start:.2f} s, joined {done - made:.2f} s")
-    print(f"  in all {read - start + done - made:.2f} s; {len(layers)} layers, {len(iris)} IRIS")
+    with watch.timed(JOINED):
+        build_layers(tables, load_territory("besancon"), registry)
+    watch.spent[WHOLE] = (
+        watch.spent[READ][0] + watch.spent[JOINED][0],
+        watch.spent[READ][1] + watch.spent[JOINED][1],
+    )
 
 
-def all_qpv() -> None:
+def all_qpv(watch: Stopwatch) -> None:
     """Join the statistics of all QPV, every theme of the registry, into `statistiques` and layer `qpv`."""
     from qpv_geo.analysis.statistics import add_indicators, join_by_code, together
     from qpv_geo.ingest.contours import read_contours
@@ -130,36 +126,21 @@ def all_qpv() -> None:
     frames = read_contours(raw, territory, settings).by_epsg
     codes = [code for frame in frames.values() for code in frame["code_qp"]]
     values = _values("qpv", codes, registry)
-    start = time.process_time()
-    statistics, _ = join_by_code(values, codes, codes)
-    joined = time.process_time()
-    whole = together(statistics, codes, registry, territory)
-    summed = time.process_time()
-    for frame in frames.values():
-        add_indicators(frame, statistics, registry)
-    done = time.process_time()
-    print(f"  joined {joined - start:.2f} s, taken together {summed - joined:.2f} s", end="")
-    print(f", columns of layer qpv {done - summed:.2f} s; in all {done - start:.2f} s")
-    print(f"  {len(codes)} QPV, {len(statistics)} values, {len(whole)} of the whole")
+    with watch.timed(WHOLE):
+        with watch.timed("joined"):
+            statistics, _ = join_by_code(values, codes, codes)
+        with watch.timed("taken together"):
+            together(statistics, codes, registry, territory)
+        with watch.timed("columns of layer qpv"):
+            for frame in frames.values():
+                add_indicators(frame, statistics, registry)
 
 
-MEASURES: dict[str, Callable[[], None]] = {
-    "Besançon, every layer": besancon,
-    "All QPV, every theme": all_qpv,
+MEASURES = {
+    "Besançon, every layer": Measure(besancon, wanted={WHOLE: 3.0, PEAK: 600}),
+    "All QPV, every theme": Measure(all_qpv, wanted={WHOLE: 3.0}),
 }
 
 
-def main() -> None:
-    if len(sys.argv) > 1:
-        MEASURES[sys.argv[1]]()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(f"  peak of memory {peak} MB")
-        return
-    for name in MEASURES:
-        for repeat in range(REPEATS):
-            print(f"{name} ({repeat + 1}/{REPEATS})", flush=True)
-            subprocess.run([sys.executable, __file__, name], check=True)  # noqa: S603 - this very file
-
-
 if __name__ == "__main__":
-    main()
+    measure_apart(__file__, MEASURES)

@@ -3,7 +3,7 @@
 Half of the points (10 million by default) are uniform over metropolitan France, half within 500 m of the
 bounds of a QPV; polygons are the 1,362 metropolitan QPV of the mirror, read and repaired as the pipeline
 does. Peers and ours take turns, and the best time of each counts. The run fails unless all answers are the
-same.
+same and the wanted ratios hold. How the cost grows: ``growth.py``.
 
 Peers: geopandas; SedonaDB (``pip install sedonadb geoarrow-pyarrow``) and DuckDB spatial where they are
 installed.
@@ -25,6 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyproj
+from figures import Figures
 
 from qpv_geo.analysis.locate import Located, contains, locate
 from qpv_geo.analysis.locate_index import LocateIndex
@@ -216,12 +217,12 @@ def nearest_of(points: gpd.GeoDataFrame, qpv: gpd.GeoDataFrame) -> gpd.GeoDataFr
     return gpd.sjoin_nearest(points, qpv, max_distance=1000, distance_col="distance")
 
 
-def report(times: Race, points: int) -> bool:
-    """Print the times and the ratios, and tell whether all that is wanted is reached."""
-    print(f"\n{'':<28}{'best s':>9}{'processors s':>14}   all")
+def report(times: Race, points: int) -> Figures:
+    """Return the times and the ratios, beside those that are wanted."""
+    figures = Figures()
     for name, values in times.wall.items():
-        everything = " ".join(f"{value:.2f}" for value in values)
-        print(f"{name:<28}{min(values):9.3f}{min(times.processor[name]):14.3f}   {everything}")
+        detail = f" (processors {min(times.processor[name]):.2f} s, {len(values)} times)"
+        figures.noted(name, min(values), " s", detail)
     nearest = times.best("sjoin_nearest") * points / min(points, NEAREST_POINTS)
     ratios = {
         "sjoin": (times.best("geopandas points") + times.best("geopandas sjoin")) / times.best("yes or no"),
@@ -230,34 +231,15 @@ def report(times: Race, points: int) -> bool:
     for name in ("SedonaDB", "DuckDB"):
         if name in times.wall:
             ratios[name] = times.best(name) / times.best("yes or no, from Parquet")
-    print()
     for name, ratio in ratios.items():
-        wanted = f", wanted {WANTED[name]:g}" if name in WANTED else ""
-        print(f"{ratio:6.1f} times faster than {name}{wanted}")
-    return all(ratio >= WANTED.get(name, 0) for name, ratio in ratios.items())
-
-
-def growth(qpv: gpd.GeoDataFrame, x: Floats, y: Floats) -> None:
-    """Print how the cost grows with the points and with the QPV."""
-    print("\nGrowth: points, QPV, build, yes or no, distances (best of 3, s)")
-    rng = np.random.default_rng(5)
-    whole, zones = len(x), len(qpv)
-    for points, kept in (
-        (whole // 8, zones),
-        (whole // 4, zones),
-        (whole // 2, zones),
-        (whole // 4, zones // 4),
-    ):
-        some = qpv.iloc[np.sort(rng.permutation(zones)[:kept])]
-        times = Race()
-        for _ in range(3):
-            index = times.run("build", build, some, 2154)
-            times.run("edges", edges, index)
-            times.run("contains", contains, index, x[:points], y[:points])
-            times.run("locate", locate, index, x[:points], y[:points])
-        building = times.best("build") + times.best("edges")
-        asking = f"{times.best('contains'):7.3f} {times.best('locate'):7.3f}"
-        print(f"{points:>11,} {kept:>6,} {building:7.3f} {asking}")
+        label = f"times faster than {name}"
+        if name in WANTED:
+            figures.at_least(label, ratio, WANTED[name])
+        else:
+            figures.noted(label, ratio)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures.noted("peak of memory, peers included", peak, " MB")
+    return figures
 
 
 def installed(package: str) -> str:
@@ -277,10 +259,7 @@ def main() -> None:
     print(f"{points:,} points, {len(qpv):,} QPV, {qpv.count_coordinates().sum():,} vertices")
     with tempfile.TemporaryDirectory() as folder:
         times = race(qpv, x, y, Path(folder))
-    reached = report(times, points)
-    growth(qpv, x, y)
-    print(f"peak of memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB, peers included")
-    raise SystemExit(0 if reached else 1)
+    report(times, points).finish()
 
 
 if __name__ == "__main__":

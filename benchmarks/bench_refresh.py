@@ -1,33 +1,22 @@
 """Where the time of a refresh goes, without Prefect's engine. ``python benchmarks/bench_refresh.py``.
 
-Each measure runs in a process of its own, so that its peak of memory is its own; imports are timed apart.
+Arguments choose among the measures. Each runs in a process of its own, so that its peak of memory is its
+own; imports are timed apart. Needs ../shared/mirror. The peak of "All territories" is the first process's.
 """
 
-import resource
-import subprocess
-import sys
+import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from figures import PEAK, Measure, Stopwatch, measure_apart
+
 MIRROR = Path(__file__).parents[2] / "shared" / "mirror"
-REPEATS = 3
+WHOLE, AGAIN = "raw files to verified release", "again, nothing changed"
 
 
-@contextmanager
-def timed(what: str) -> Iterator[None]:
-    """Print the wall and the processor time of a block: the second tells more on a machine that is busy."""
-    start, used = time.perf_counter(), time.process_time()
-    yield
-    wall, processor = time.perf_counter() - start, time.process_time() - used
-    print(f"  {what:<46} {wall:6.2f} s {processor:6.2f} s of processor")
-
-
-def refresh(*, mirror: Path | None) -> None:
-    """Publish Besançon, then again with nothing changed."""
-    with timed("imports"):
+def refresh(watch: Stopwatch, *, mirror: Path | None, territory: str = "besancon") -> None:
+    """Publish a territory, then again with nothing changed."""
+    with watch.timed("imports"):
         from flows.job import Job
         from flows.refresh import run
         from qpv_geo.settings import Settings
@@ -35,14 +24,14 @@ def refresh(*, mirror: Path | None) -> None:
         from qpv_geo.territory import load_territory
     policy = Policy(mirror=str(mirror)) if mirror else Policy(offline=True)
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(load_territory("besancon"), Settings(data_dir=Path(folder)), policy)
-        with timed("raw files to verified release"):
+        job = Job(load_territory(territory), Settings(data_dir=Path(folder)), policy)
+        with watch.timed(WHOLE):
             run(job)
-        with timed("again, nothing changed"):
+        with watch.timed(AGAIN):
             run(job)
 
 
-def stages(*, mirror: Path | None) -> None:
+def stages(watch: Stopwatch, *, mirror: Path | None) -> None:
     """Publish Besançon, stage by stage."""
     from flows.fetching import fetch_in_threads
     from flows.job import Job
@@ -56,18 +45,18 @@ def stages(*, mirror: Path | None) -> None:
     policy = Policy(mirror=str(mirror)) if mirror else Policy(offline=True)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(load_territory("besancon"), Settings(data_dir=Path(folder)), policy)
-        with timed("fetch"):
+        with watch.timed("fetch"):
             raws = fetch_in_threads(job)
         inputs = (raws, job.territory, job.catalogue, job.registry)
-        with timed("read and check"):
+        with watch.timed("read and check"):
             tables = read_tables(*inputs, job.settings)
-        with timed("join"):
+        with watch.timed("join"):
             layers, checks = build_layers(tables, job.territory, job.registry)
-        with timed("write, compare with the raw files, verify"):
+        with watch.timed("write, compare with the raw files, verify"):
             publish_release(layers, [*tables.checks, *checks], *inputs, job.settings)
 
 
-def national() -> None:
+def national(watch: Stopwatch) -> None:
     """Read, repair and check all QPV, and join the metropolitan ones with the communes of France."""
     from qpv_geo.analysis.overlay import cut_by_zones
     from qpv_geo.ingest.communes import read_communes
@@ -79,37 +68,52 @@ def national() -> None:
 
     territory, catalogue, settings = load_territory("besancon"), load_catalogue(), Settings()
     policy = Policy(mirror=str(MIRROR))
-    with timed("contours and communes, in all"):
-        with timed("contours read, repaired, checked"):
+    with watch.timed("in all"):
+        with watch.timed("contours read, repaired, checked"):
             raw = fetch_primary(catalogue["qpv_2024"], territory, settings, policy)
             contours = read_contours(raw, territory, settings)
-        with timed("communes read, checked"):
+        with watch.timed("communes read, checked"):
             raw = fetch_primary(catalogue["communes_france"], territory, settings, policy)
             communes = read_communes(raw, settings, 2154)
-        with timed("joined"):
-            pieces = cut_by_zones(contours.by_epsg[2154], communes, "commune")
-    print(f"  {len(contours.by_epsg[2154])} QPV, {len(communes)} communes, {len(pieces)} pieces")
+        with watch.timed("joined"):
+            cut_by_zones(contours.by_epsg[2154], communes, "commune")
 
 
-MEASURES: dict[str, Callable[[], None]] = {
-    "Besançon from the snapshot": lambda: refresh(mirror=None),
-    "Besançon from the snapshot, by stage": lambda: stages(mirror=None),
-    "Besançon from the mirror": lambda: refresh(mirror=MIRROR),
-    "National contours and communes": national,
+def everywhere(watch: Stopwatch) -> None:
+    """Publish each EPCI that has a QPV, data formats alone, on all cores."""
+    from flows.fetching import fetch_in_threads
+    from flows.job import Job
+    from flows.national import publish_in_processes, read_national, territories_of
+    from qpv_geo.settings import Settings
+    from qpv_geo.sources.fetch import Policy
+    from qpv_geo.territory import load_territory
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings, policy = Settings(data_dir=Path(folder)), Policy(mirror=str(MIRROR))
+        job = Job(load_territory("france"), settings, policy, pages=False)
+        with watch.timed(WHOLE):
+            raws = fetch_in_threads(job)
+            territories = territories_of(read_national(job, raws))
+            results = list(publish_in_processes(territories, job, raws, os.cpu_count() or 1))
+    if bad := [result.territory for result in results if result.exit_code]:
+        raise SystemExit(f"{len(bad)} of {len(results)} territories were not published: {', '.join(bad)}")
+
+
+MEASURES = {
+    "Besançon from the snapshot": Measure(
+        lambda watch: refresh(watch, mirror=None),
+        # 1.5 s, and 2.5 s for styles, project, portraits and index.
+        wanted={WHOLE: 4.0, AGAIN: 0.5, PEAK: 400},
+    ),
+    "Besançon from the snapshot, by stage": Measure(lambda watch: stages(watch, mirror=None)),
+    "Besançon from the mirror": Measure(lambda watch: refresh(watch, mirror=MIRROR)),
+    "National contours and communes": Measure(national, wanted={"in all": 8.0, PEAK: 1024}),
+    "France, all formats": Measure(
+        lambda watch: refresh(watch, mirror=MIRROR, territory="france"), 2, wanted={WHOLE: 20.0, PEAK: 1536}
+    ),
+    "All territories, data formats": Measure(everywhere, 1, wanted={WHOLE: 90.0}),
 }
 
 
-def main() -> None:
-    if len(sys.argv) > 1:
-        MEASURES[sys.argv[1]]()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(f"  {'peak of memory':<46} {peak:6} MB")
-        return
-    for name in MEASURES:
-        for repeat in range(REPEATS):
-            print(f"{name} ({repeat + 1}/{REPEATS})", flush=True)
-            subprocess.run([sys.executable, __file__, name], check=True)  # noqa: S603 - this very file
-
-
 if __name__ == "__main__":
-    main()
+    measure_apart(__file__, MEASURES)

@@ -1,73 +1,111 @@
 """How the cost of `locate` grows with the points and with the QPV. ``python benchmarks/growth.py [POINTS]``.
 
-Prints a table in Markdown and draws docs/images/croissance.png. Points and QPV are those of
-``bench_locate.py``; each measure is the best of three. A cost that grows linearly has an exponent of 1 or
-less: the slope in logarithms, fitted to the measures.
+Prints a table in Markdown, and draws docs/images/croissance-points.svg and croissance-qpv.svg. Points and QPV
+are those of ``bench_locate.py``; each measure is the best of three. A cost that grows linearly has an
+exponent of 1 or less: the slope in logarithms, fitted to the larger half of the sizes, where fixed costs
+count for little. The run fails if one exceeds 1.1.
 """
 
+import platform
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
+import pygal
 from bench_locate import Race, build, edges, metropolitan_qpv, scatter
+from figures import Figures
 
 from qpv_geo.analysis.locate import contains, locate
 
-mpl.use("Agg")
-from matplotlib import pyplot as plt
-
 POINTS = 8_000_000
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
+LARGER = slice(len(SHARES) // 2, None)
 REPEATS = 3
-PICTURE = Path(__file__).parents[1] / "docs" / "images" / "croissance.png"
+EXPONENT = 1.1
+PICTURES = Path(__file__).parents[1] / "docs" / "images"
+WHAT = {"points": "croissance-points.svg", "QPV": "croissance-qpv.svg"}
 LABELS = {"build": "index", "contains": "oui ou non", "locate": "avec distances"}
 
-Measures = list[tuple[int, dict[str, float]]]
+# In place of pygal's own style sheet, most of which is for tooltips.
+CSS = """inline:
+text { font: 12px sans-serif; fill: #333; }
+.background { fill: white; }
+.plot .background { fill: none; }
+.axis path { stroke: #ddd; }
+.line, .dot { fill: none; stroke-width: 2; }
+.tooltip, .tooltip-overlay, .overlay, .text-overlay { display: none; }
+.color-0 { stroke: #0b5fa5; fill: #0b5fa5; }
+.color-1 { stroke: #c2410c; fill: #c2410c; }
+.color-2 { stroke: #4d7c0f; fill: #4d7c0f; }
+.color-0 text, .color-1 text, .color-2 text { stroke: none; }
+path.line { fill: none; }
+"""
+
+Times = dict[str, float]
+Sizes = dict[int, Times]
 
 
-def main() -> None:
-    points = int(sys.argv[1]) if len(sys.argv) > 1 else POINTS
+def measure(points: int) -> dict[str, Sizes]:
+    """Return the times of growing numbers of points, then of a quarter of them in growing numbers of QPV."""
     qpv = metropolitan_qpv()
     x, y = scatter(qpv, points)
     order = np.random.default_rng(5).permutation(len(qpv))
 
-    def measure(count: int, zones: int) -> dict[str, float]:
+    def best(count: int, zones: int) -> Times:
         some, race = qpv.iloc[np.sort(order[:zones])], Race()
         for _ in range(REPEATS):
-            index = race.run("build", lambda: build(some, 2154))
+            index = race.run("build", build, some, 2154)
             race.run("edges", edges, index)
             race.run("contains", contains, index, x[:count], y[:count])
             race.run("locate", locate, index, x[:count], y[:count])
-        times = {name: race.best(name) for name in ("build", "contains", "locate")}
+        times = {name: race.best(name) for name in LABELS}
         return times | {"build": times["build"] + race.best("edges")}
 
-    by_points = [(int(points * share), measure(int(points * share), len(qpv))) for share in SHARES]
-    by_zones = [(int(len(qpv) * share), measure(points // 4, int(len(qpv) * share))) for share in SHARES]
-    print("| points | QPV | index s | yes or no s | distances s |\n|---:|---:|---:|---:|---:|")
-    for count, times in by_points:
-        print(
-            f"| {count:,} | {len(qpv):,} | " + " | ".join(f"{value:.3f}" for value in times.values()) + " |"
-        )
-    for zones, times in by_zones:
-        print(f"| {points // 4:,} | {zones:,} | " + " | ".join(f"{v:.3f}" for v in times.values()) + " |")
-    draw({"points": by_points, "QPV": by_zones})
+    return {
+        "points": {int(points * share): best(int(points * share), len(qpv)) for share in SHARES},
+        "QPV": {int(len(qpv) * share): best(points // 4, int(len(qpv) * share)) for share in SHARES},
+    }
 
 
-def draw(measures: dict[str, Measures]) -> None:
-    """Draw the times against what they grow with, and the line that a proportional cost would follow."""
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for axis, (what, rows) in zip(axes, measures.items(), strict=True):
-        sizes = np.array([size for size, _ in rows])
-        for name in LABELS if what == "QPV" else ("contains", "locate"):
-            times = np.array([best[name] for _, best in rows])
-            slope = np.polyfit(np.log(sizes), np.log(times), 1)[0]
-            axis.loglog(sizes, times, "o-", label=f"{LABELS[name]} (exposant {slope:.2f})")
-        axis.loglog(sizes, times[-1] * sizes / sizes[-1], "--", color="grey", label="proportionnel")
-        axis.set(xlabel=f"nombre de {what}", ylabel="secondes")
-        axis.legend()
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(PICTURE, dpi=120, metadata={"Software": None})
+def draw(what: str, sizes: Sizes) -> None:
+    """Draw times against sizes: a cost that grows linearly is a straight line."""
+    chart = pygal.XY(
+        width=720,
+        height=400,
+        css=[CSS],
+        js=[],
+        include_x_axis=True,
+        x_title=f"nombre de {what}",
+        y_title="secondes",
+        legend_at_bottom=True,
+        x_value_formatter=lambda value: f"{value:,.0f}".replace(",", "\u202f"),
+    )
+    for name in _growing(what):
+        chart.add(LABELS[name], [(size, times[name]) for size, times in sizes.items()])
+    chart.render_to_file(str(PICTURES / WHAT[what]))
+
+
+def _growing(what: str) -> tuple[str, ...]:
+    """Return what may grow: the index does not see the points."""
+    return tuple(LABELS) if what == "QPV" else ("contains", "locate")
+
+
+def main() -> None:
+    points = int(sys.argv[1]) if len(sys.argv) > 1 else POINTS
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "shapely", "geopandas"))
+    print(f"python {platform.python_version()}, {packages}\n")
+    measures, figures = measure(points), Figures()
+    print("| Growing | Size | index s | yes or no s | distances s |\n|---|---:|---:|---:|---:|")
+    for what, sizes in measures.items():
+        for size, times in sizes.items():
+            print(f"| {what} | {size:,} | " + " | ".join(f"{value:.3f}" for value in times.values()) + " |")
+        draw(what, sizes)
+        for name in _growing(what):
+            seconds = [times[name] for times in sizes.values()]
+            slope = np.polyfit(np.log(list(sizes)[LARGER]), np.log(seconds[LARGER]), 1)[0]
+            figures.at_most(f"exponent of {what}, {LABELS[name]}", float(slope), EXPONENT)
+    figures.finish()
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def duckdb(folder: Path) -> Callable[[], pa.Table] | None:
     return lambda: connection.execute(query).to_arrow_table()
 
 
-def check_join(name: str, expected: Ints, table: pa.Table) -> None:
+def check_join(name: str, expected: npt.NDArray[np.integer], table: pa.Table) -> None:
     """Fail unless an engine's pairs give the expected first QPV of each point."""
     found = first_of_each(len(expected), table["point"].to_numpy(), table["polygon"].to_numpy())
     check(name, expected, found)

@@ -38,7 +38,7 @@ def test_a_file_is_located_and_counted(tmp_path: Path, data: Path) -> None:
     assert "3 rows" in done.stdout
     assert "illisible" in done.stdout
     assert str(tmp_path / "adresses_qpv.csv") in done.stdout
-    assert "1 points are in no commune of the territory" in done.stderr
+    assert "in no commune of the territory: its release does not know the QPV there: 1\n" in done.stderr
     assert "Dupont" not in done.stdout + done.stderr
     lines = (tmp_path / "adresses_qpv.csv").read_text().splitlines()
     assert lines[0] == "nom;e;n;en_qpv;code_qp;lib_qp;distance_m;code_qp_proche;bande_300m"

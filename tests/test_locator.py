@@ -60,3 +60,43 @@ def test_a_projection_of_one_zone_locates_there_only(national: gpd.GeoDataFrame)
     assert located.qpv.tolist() == [1]
     with pytest.raises(ConfigurationError, match="not made for where the QPV are"):
         Locator.of_districts(national, points_crs=3163)
+
+
+@pytest.mark.parametrize("points_crs", [2154, 4326])
+def test_near_the_limit_of_the_territory_nobody_can_tell(national: gpd.GeoDataFrame, points_crs: int) -> None:
+    _, x, y = CENTRES["QN02503M"]
+    # A lake in the territory that is not of it; 5 km from the QPV as the limit is.
+    ground = shapely.box(x - 5_000, y - 5_000, x + 5_000, y + 5_000).difference(
+        shapely.box(x - 3_000, y - 3_000, x - 2_000, y - 2_000)
+    )
+    locator = Locator.of_districts(
+        national.loc[national["code_qp"] == "QN02503M"],
+        points_crs=points_crs,
+        ground=gpd.GeoSeries([ground], crs=2154),
+    )
+    inward = np.array([4_000.0, 1_010.0, 299.0, 301.0, 11.0, 9.0, 0.5, -1.0, -40.0, -60.0, -1_000.0])
+    easting, northing = x + 5_000 - inward, np.full(len(inward), y)
+    easting, northing = np.append(easting, x - 1_800), np.append(northing, y - 2_500)
+    to_points = pyproj.Transformer.from_crs(2154, points_crs, always_xy=True)
+    points = to_points.transform(easting, northing)
+    non, unsure = Answer.NON, Answer.INCERTAIN
+    exact = locator.locate(*points)
+    assert exact.en_qpv.tolist() == [non] * 7 + [unsure] * 4 + [non]
+    assert exact.bande_300m.tolist() == [non] * 2 + [unsure, non] + [unsure] * 8
+    vague = locator.locate(*points, 10.0)
+    assert vague.en_qpv.tolist() == [non] * 5 + [unsure] * 6 + [non]
+    assert vague.bande_300m.tolist() == [non] * 2 + [unsure] * 10
+    # The first is 900 m from the QPV, whose band it may be in.
+    vaguer = locator.locate(*points, 800.0)
+    assert vaguer.en_qpv.tolist() == [non] * 2 + [unsure] * 10
+    assert vaguer.bande_300m.tolist() == [unsure] * 12
+    assert locator.outside(*points, exact) == 4
+
+
+def test_what_a_qpv_decides_stays_decided_at_the_limit(national: gpd.GeoDataFrame) -> None:
+    _, x, y = CENTRES["QN02503M"]
+    ground = gpd.GeoSeries([shapely.box(x - 5_000, y - 5_000, x + 110, y + 5_000)], crs=2154)
+    locator = Locator.of_districts(national, points_crs=2154, ground=ground)
+    located = locator.locate(np.array([x + 60, x + 105]), np.array([y, y]))
+    assert located.en_qpv.tolist() == [Answer.OUI, Answer.NON]
+    assert located.bande_300m.tolist() == [Answer.OUI, Answer.OUI]

@@ -82,7 +82,8 @@ def locate(  # noqa: PLR0917 - typer gives each option by its name
 
     Columns added: en_qpv (oui, non, incertain, illisible), code_qp, lib_qp, distance_m, code_qp_proche and
     bande_300m. A point in no commune of the territory is incertain, never non: its release does not know the
-    QPV there. Publish the territory france for points of the whole country.
+    QPV there. Nor is it non nearer to the territory's limit than the point is precise, or for bande_300m
+    nearer than 300 m. Publish the territory france for points of the whole country.
     """
     from qpv_geo.locating.run import Points, locate_file  # noqa: PLC0415 - shapely takes a second
 
@@ -116,15 +117,15 @@ def locate(  # noqa: PLR0917 - typer gives each option by its name
         table.add_row(answer, f"{count:,}", f"{outcome.band[answer]:,}")
     console().print(table)
     remarks = {
-        "points are in no commune of the territory, whose release does not know the QPV there: incertain": (
+        "incertain, in no commune of the territory: its release does not know the QPV there": (
             outcome.outside_territory
         ),
-        "points are outside France": outcome.outside_france,
-        "points would be in France if x and y were exchanged": outcome.swapped,
+        "outside France": outcome.outside_france,
+        "in France only if x and y were exchanged": outcome.swapped,
     }
     for remark, count in remarks.items():
         if count:
-            typer.echo(f"{count:,} {remark}", err=True)
+            typer.echo(f"points {remark}: {count:,}", err=True)
     typer.echo(str(outcome.path))
 
 

@@ -39,6 +39,8 @@ COLUMNS = pa.schema(
 
 _ANSWERS = pa.array([answer.name.lower() for answer in Answer])
 _CENTIMETRES = 2
+_BEYOND = 50.0
+"""Width in metres of what stands for all that is beyond a territory."""
 _AREA = 2  # dimensions
 
 
@@ -73,6 +75,7 @@ class Locator:
     _names: tuple[str, ...]
     _parts: tuple[_Part, ...]
     _ground: LocateIndex | None
+    _around: LocateIndex | None
 
     @classmethod
     def of_release(
@@ -171,13 +174,15 @@ class Locator:
             tuple(qpv["lib_qp"]),
             tuple(parts),
             None if ground is None else LocateIndex.build(ground, points_crs=crs, reach=0.0),
+            None if ground is None else LocateIndex.build(_around(ground), points_crs=crs, reach=2 * BAND),
         )
 
     def locate(self, x: FloatArray, y: FloatArray, precision: float | FloatArray | None = None) -> Located:
         """Locate points; positions are those of the QPV in the release. See `analysis.locate.locate`.
 
         The release of one territory knows no QPV beyond its communes: there, what would be ``NON`` is
-        ``INCERTAIN``.
+        ``INCERTAIN``. So it is within, where the territory's limit is nearer than the point is precise, or
+        for the band nearer than its width: a QPV beyond may be as near.
         """
         first, *others = self._parts
         located = self._in_part(first, x, y, precision)
@@ -188,9 +193,14 @@ class Locator:
                 found = self._in_part(part, x[here], y[here], radius)
                 for name in ("en_qpv", "qpv", "distance_m", "qpv_proche", "bande_300m"):
                     getattr(located, name)[here] = getattr(found, name)
-        beyond = self._beyond(x, y)
-        for answers in (located.en_qpv, located.bande_300m):
-            answers[beyond & (answers == Answer.NON)] = Answer.INCERTAIN
+        if self._around is not None:
+            beyond = self._beyond(x, y)
+            limit = locate(self._around, x, y, precision=precision, max_distance=0.0)
+            for answers, near in (
+                (located.en_qpv, limit.en_qpv),
+                (located.bande_300m, limit.bande_300m),
+            ):
+                answers[(beyond | (near != Answer.NON)) & (answers == Answer.NON)] = Answer.INCERTAIN
         return located
 
     def outside(self, x: FloatArray, y: FloatArray, located: Located) -> int:
@@ -273,6 +283,12 @@ def _projected(shapes: gpd.GeoSeries, epsg: int) -> gpd.GeoSeries:
         parts = shapely.get_parts(shapely.make_valid(projected.iloc[row], method="structure"))
         projected.iloc[row] = shapely.union_all(parts[shapely.get_dimensions(parts) == _AREA])
     return projected
+
+
+def _around(ground: gpd.GeoSeries) -> gpd.GeoSeries:
+    """Return what lies just beyond a ground: its inner edge is the ground's limit, which alone matters."""
+    whole = ground.union_all()
+    return gpd.GeoSeries([whole.buffer(_BEYOND).difference(whole)], crs=ground.crs)
 
 
 def _answers(numbers: np.ndarray) -> pa.DictionaryArray:

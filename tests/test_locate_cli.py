@@ -44,6 +44,11 @@ def test_a_file_is_located_and_counted(tmp_path: Path, data: Path) -> None:
     assert lines[0] == "nom;e;n;en_qpv;code_qp;lib_qp;distance_m;code_qp_proche;bande_300m"
     assert lines[2] == "Durand;;;illisible;;;;;illisible"
 
+    blind = locate(path, "--lon", "nom", "--lat", "nom", "--data", data, "--output", tmp_path / "a.csv")
+    assert blind.returncode == 0, blind.stderr
+    assert "are these the columns of the coordinates?" in blind.stderr
+    assert "are these the columns" not in done.stderr
+
     again = locate(path, *options)
     assert again.returncode == 2
     assert "give --force" in again.stderr

@@ -207,7 +207,7 @@ def test_geoparquet_with_points_missing_and_multiple(
     written = gpd.read_parquet(run(path, released, besancon, Points()).path)
     assert written["en_qpv"].tolist() == ["illisible", "illisible", "oui", "oui"]
     gpd.GeoDataFrame(geometry=[point, point.buffer(5)], crs=2154).to_parquet(path)
-    with pytest.raises(ContractError, match="row 2: expected a point, found a Polygon"):
+    with pytest.raises(ContractError, match=r"p\.parquet: row 2: expected a point, found a Polygon"):
         run(path, released, besancon, Points(), force=True)
 
 
@@ -277,7 +277,7 @@ def test_precision_makes_points_uncertain(
         found.loc[(kinds == "municipality") | (kinds == "planet") | (scores < 0.8), "en_qpv"] == "incertain"
     ).all()
     table.assign(m=-1.0).to_parquet(path)
-    with pytest.raises(ContractError, match="column 'm', row 1: -1"):
+    with pytest.raises(ContractError, match=r"p\.parquet: column 'm', row 1: -1"):
         run(path, released, besancon, Points(x="lon", y="lat", crs=4326, precision="m"), force=True)
 
 
@@ -339,6 +339,20 @@ def test_files_that_cannot_be_right(
     with pytest.raises(ContractError, match=message):
         run(path, released, besancon, points)
     assert [file.name for file in tmp_path.iterdir()] == ["p.csv"]
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".parquet"])
+def test_a_file_that_declares_a_wrong_crs(
+    tmp_path: Path, released: Settings, besancon: Territory, suffix: str
+) -> None:
+    path = tmp_path / f"p{suffix}"
+    points = gpd.GeoDataFrame(geometry=gpd.points_from_xy([927_000.0], [6_687_000.0]), crs=4326)
+    if suffix == ".gpkg":
+        points.to_file(path)
+    else:
+        points.to_parquet(path)
+    with pytest.raises(ContractError, match="look like EPSG:2154: correct the CRS that the file declares"):
+        run(path, released, besancon, Points())
 
 
 def test_columns_that_do_not_fit(tmp_path: Path, released: Settings, besancon: Territory) -> None:

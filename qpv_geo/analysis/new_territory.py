@@ -284,7 +284,9 @@ def _unknown_epci(code: str, country: Country) -> str:
             f"{code} is declared by {len(declaring)} QPV but is no EPCI of the COG (an établissement public "
             f"territorial, or a city); give its EPCI: {listed}, or one of its communes"
         )
-    near = difflib.get_close_matches(code, names, n=_NEAR, cutoff=0.7)
+    # The SIREN of an EPCI often begins with 24 and its department, that of a newer one with 2000.
+    beside = [siren for siren in names if siren[:4] == code[:4]] or names
+    near = difflib.get_close_matches(code, beside, n=_NEAR, cutoff=0.7)
     listed = ", ".join(f"{siren} ({names[siren]})" for siren in near) or "none"
     return f"no EPCI {code} among the {len(names)} of the COG; codes that resemble it: {listed}"
 

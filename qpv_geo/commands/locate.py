@@ -126,6 +126,8 @@ def locate(  # noqa: PLR0917 - typer gives each option by its name
     for remark, count in remarks.items():
         if count:
             typer.echo(f"points {remark}: {count:,}", err=True)
+    if outcome.rows and outcome.answers["illisible"] == outcome.rows:
+        typer.echo("no row has a point that can be read: are these the columns of the coordinates?", err=True)
     typer.echo(str(outcome.path))
 
 

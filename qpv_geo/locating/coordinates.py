@@ -41,7 +41,7 @@ def to_floats(column: pa.Array, name: str) -> FloatArray:
     raise ConfigurationError(f"column {name!r} holds {kind}; expected numbers, or text that reads as numbers")
 
 
-def wkb_points(column: pa.Array, first_row: int) -> tuple[FloatArray, FloatArray]:
+def wkb_points(column: pa.Array, first_row: int, file: str) -> tuple[FloatArray, FloatArray]:
     """Return x and y of a column of WKB points, NaN where there is no geometry or it is empty or unreadable.
 
     Parameters
@@ -50,6 +50,8 @@ def wkb_points(column: pa.Array, first_row: int) -> tuple[FloatArray, FloatArray
         Binary.
     first_row
         Number of its first row in the file, from 1, for the message.
+    file
+        Name of the file, for the message.
 
     Raises
     ------
@@ -69,8 +71,9 @@ def wkb_points(column: pa.Array, first_row: int) -> tuple[FloatArray, FloatArray
     strangers = np.flatnonzero(~single & (kinds != _POINT) & (kinds >= 0) & ~empty)
     if len(strangers):
         raise ContractError(
-            f"row {first_row + strangers[0]}: expected a point, found a {shapes[strangers[0]].geom_type}"
-            f" ({len(strangers)} such rows among {len(column)}); take centroids or an inner point first"
+            f"{file}: row {first_row + strangers[0]}: expected a point, found a"
+            f" {shapes[strangers[0]].geom_type} ({len(strangers)} such rows among {len(column)}); take"
+            " centroids or an inner point first"
         )
     return shapely.get_x(shapes), shapely.get_y(shapes)
 

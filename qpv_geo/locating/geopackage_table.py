@@ -156,7 +156,7 @@ def _points(blobs: Sequence[bytes | None], first_row: int, name: str) -> tuple[F
             ) from error
 
     column = pa.array([wkb(place, blob) for place, blob in enumerate(blobs)], pa.large_binary())
-    return wkb_points(column, first_row)
+    return wkb_points(column, first_row, name)
 
 
 def _array(cells: Sequence[object]) -> pa.Array:

@@ -105,7 +105,7 @@ class ParquetTable:
     def _points(self, column: pa.Array, first_row: int) -> tuple[FloatArray, FloatArray]:
         encoding = self._geo["columns"][self._geometry_name].get("encoding", "WKB")
         if encoding == "WKB":
-            return wkb_points(column, first_row)
+            return wkb_points(column, first_row, self.path.name)
         if encoding == "point":
             x, y = (to_floats(pc.struct_field(column, axis), axis) for axis in ("x", "y"))
             return x, y

@@ -52,6 +52,10 @@ class Survey:
 
     Attributes
     ----------
+    crs
+        CRS of the points.
+    declared
+        Whether the file itself says so.
     points
         With coordinates, of any value.
     inside, swapped
@@ -59,6 +63,7 @@ class Survey:
     """
 
     crs: str
+    declared: bool = False
     points: int = 0
     inside: int = 0
     swapped: int = 0
@@ -110,12 +115,14 @@ class Survey:
             left = left[~place.holds(x[left], y[left])]
         return left, points
 
-    @staticmethod
-    def _guess(x: FloatArray, y: FloatArray) -> str:
+    def _guess(self, x: FloatArray, y: FloatArray) -> str:
         for epsg in _GUESSES:
             places = places_in(pyproj.CRS.from_epsg(epsg))
             for east, north, order in ((x, y, ""), (y, x, " with x and y exchanged")):
                 if np.any([place.holds(east, north) for place in places], axis=0).mean() > _MOST:
                     options = "--lon and --lat" if epsg == _DEGREES else f"--x, --y and --crs {epsg}"
-                    return f"they look like EPSG:{epsg}{order}: use {options}"
+                    advice = "correct the CRS that the file declares" if self.declared else f"use {options}"
+                    return f"they look like EPSG:{epsg}{order}: {advice}"
+        if self.declared:
+            return "correct the CRS that the file declares"
         return "give the CRS of the file with --crs"

@@ -49,19 +49,19 @@ def geocoder_precision(types: pa.Array | None, scores: FloatArray | None, rows: 
     return radius
 
 
-def check_precision(radius: FloatArray, name: str, first_row: int) -> None:
+def check_precision(radius: FloatArray, name: str, first_row: int, file: str) -> None:
     """Refuse a negative precision.
 
     Raises
     ------
     ContractError
-        The message tells the first row.
+        The message tells the file and the first row.
     """
     negative = np.flatnonzero(radius < 0)
     if len(negative):
         raise ContractError(
-            f"column {name!r}, row {first_row + negative[0]}: {radius[negative[0]]:g}; expected a precision"
-            " in metres, 0 or more"
+            f"{file}: column {name!r}, row {first_row + negative[0]}: {radius[negative[0]]:g}; expected a"
+            " precision in metres, 0 or more"
         )
 
 

@@ -140,7 +140,8 @@ class _Run:
         self._points = points
         self._outcome = outcome
         self._geocoder = geocoder
-        self.survey = Survey(locator.points_crs)
+        self.survey = Survey(locator.points_crs, declared=points.x is None)
+        self.file = ""
 
     def answer(self, chunk: Chunk) -> pa.Table:
         """Return the columns to add to a chunk."""
@@ -174,7 +175,7 @@ class _Run:
         points, radii = self._points, []
         if isinstance(points.precision, str):
             radius = to_floats(chunk.cells[points.precision], points.precision)
-            check_precision(radius, points.precision, chunk.first_row)
+            check_precision(radius, points.precision, chunk.first_row, self.file)
             radii.append(radius)
         elif points.precision is not None:
             radii.append(np.full(chunk.rows, points.precision))
@@ -315,6 +316,7 @@ def locate_with(
     for part, target in zip(parts, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         table = _checked(part, points)
+        run.file = part.name
         table.extend(target, points.columns, points.added, run.answer, geometry=geometry)
         shutil.copymode(part, target)
     run.close(name or parts[0].name)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -103,6 +104,7 @@ def _serve(territory: str, data: Path) -> None:
 @contextmanager
 def _own_server(port: int) -> Iterator[str]:
     """Run a Prefect server of this machine only; a group of its own, so that Ctrl+C reaches it last."""
+    _require_free(port)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     # Its banner is no log line; what goes wrong comes on the other stream.
     server = subprocess.Popen(  # noqa: S603 - our own words
@@ -120,14 +122,22 @@ def _own_server(port: int) -> Iterator[str]:
             server.kill()
 
 
+def _require_free(port: int) -> None:
+    """Refuse a port that is taken: what answers there would pass for the server that failed to start."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"port {port} of this machine cannot be listened to ({error.strerror}): another `qpv-geo serve` "
+            "or a Prefect server may be there; stop it, give --port, or set PREFECT_API_URL to that server"
+        ) from error
+
+
 def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _STARTUP
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise ConfigurationError(
-                f"no Prefect server could be started at {url}: see above; if the port is taken, give --port, "
-                "or set PREFECT_API_URL to the server that is there"
-            )
+            raise ConfigurationError(f"no Prefect server could be started at {url}: see what it says above")
         try:
             if httpx.get(f"{url}/health", timeout=5).is_success:
                 return

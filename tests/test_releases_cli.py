@@ -101,6 +101,12 @@ def test_releases_are_listed_with_what_they_are(
     assert rows(succeeds("releases", "list", "--data", data)) == {first: "current", second.id: "rolled back"}
 
 
+def test_a_folder_without_releases_is_said_to_have_none(tmp_path: Path) -> None:
+    text = " ".join(succeeds("releases", "list", "--data", tmp_path).split())
+    assert f"no release in {tmp_path / 'out' / 'besancon'}" in text
+    assert "--data or QPV_GEO_DATA" in text
+
+
 def test_a_release_is_shown(data: Path, second: Release, held: Release) -> None:
     text = succeeds("releases", "show", "--data", data)
     for words in (

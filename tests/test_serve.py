@@ -45,6 +45,16 @@ def test_one_command_serves_runs_and_stops(tmp_path: Path, prefect: PrefectServe
         wait_for("the deployments are there", lambda: prefect.has_deployment("refresh/refresh-manuel"))
         weekly = prefect.deployment("refresh/refresh-hebdomadaire")
         assert [schedule["active"] for schedule in weekly["schedules"]] == [True]
+        second = start(
+            "--data",
+            tmp_path / "autre",
+            "--port",
+            str(prefect.port),
+            log=tmp_path / "second.log",
+            environment=prefect.environment,
+        )
+        assert second.wait(timeout=120) == 2
+        assert f"port {prefect.port} of this machine" in (tmp_path / "second.log").read_text(encoding="utf-8")
         assert prefect.try_run("refresh/refresh-manuel", territory="atlantide").status_code in {409, 422}
         run_id = prefect.run("refresh/refresh-manuel", offline=True)
         assert prefect.end_of(run_id)["type"] == "COMPLETED", prefect.log(run_id)

@@ -38,13 +38,19 @@ def list_(territory: TerritoryName = "besancon", data: DataDir = None) -> None:
     for column in ("", "id", "current since", "origin", "path"):
         table.add_column(column, overflow="fold")
     releases = [*list_releases(territory_id, settings), *held_releases(territory_id, settings)]
+    if not releases:
+        typer.echo(
+            f"no release in {settings.out_dir / territory_id}: `qpv-geo refresh` makes the first; "
+            "if there should be some, give their folder by --data or QPV_GEO_DATA"
+        )
+        return
     states = _states(territory_id, settings)
     for release in releases:
         since = _moment(ledger.published_at(release.id))
         state = "held" if release.held else states.get(release.id, "")
         table.add_row(state, release.id, since, release.origin or "damaged", str(release.path))
     console().print(table)
-    if releases and current_release(territory_id, settings) is None:
+    if current_release(territory_id, settings) is None:
         typer.echo(
             f"{settings.out_dir / territory_id / LATEST} leads to no release: `qpv-geo refresh`, or "
             "`qpv-geo releases publish ID`, makes one current"

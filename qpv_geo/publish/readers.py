@@ -192,7 +192,7 @@ def _typed(
     return pd.DataFrame(columns)
 
 
-def _column(values: list[Any], kind: FieldType) -> pd.api.extensions.ExtensionArray | np.ndarray:
+def _column(values: list[Any], kind: FieldType) -> pd.api.extensions.ExtensionArray | np.ndarray | pd.Series:
     if kind == "date":
         return np.array(values, dtype="datetime64[s]")
     if kind == "datetime":
@@ -203,9 +203,8 @@ def _column(values: list[Any], kind: FieldType) -> pd.api.extensions.ExtensionAr
         return pd.array(values, dtype="boolean")
     if kind == "real":
         return np.array(values, dtype="float64")
-    text = np.empty(len(values), dtype=object)
-    text[:] = values
-    return text
+    # A table would turn an array of texts into its own type of text.
+    return pd.Series(values, dtype=object)
 
 
 def _text(value: object) -> str:

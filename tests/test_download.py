@@ -383,9 +383,13 @@ def test_progress_is_told(catalogue: Catalogue, live: Settings, sites: OfficialS
 
 
 def test_playing_the_official_sites_is_said_aloud(
-    source: Source, live: Settings, caplog: pytest.LogCaptureFixture
+    source: Source, live: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with caplog.at_level(logging.WARNING):
+    # Prefect, once it has run in this process, keeps what the project logs from other listeners.
+    logger = logging.getLogger("qpv_geo.sources.download")
+    monkeypatch.setattr(logger, "disabled", False)
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    with caplog.at_level(logging.WARNING, logger=logger.name):
         get(source, live)
     assert f"the official sites are played by {live.official_sites}" in caplog.text
 

@@ -13,6 +13,7 @@ from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_ret
 
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
 from qpv_geo.settings import Settings
+from qpv_geo.sources import download
 from qpv_geo.sources.catalogue import Catalogue, Source
 from qpv_geo.sources.download import Downloader, MissingError, Received, Validators
 from tests.server import OfficialSites
@@ -387,6 +388,7 @@ def test_playing_the_official_sites_is_said_aloud(
 ) -> None:
     # Prefect, once it has run in this process, keeps what the project logs from other listeners.
     logger = logging.getLogger("qpv_geo.sources.download")
+    download._announce.cache_clear()  # an address is told of once, and a port may serve twice
     monkeypatch.setattr(logger, "disabled", False)
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
     with caplog.at_level(logging.WARNING, logger=logger.name):

@@ -24,7 +24,6 @@ from flows.hooks import tell_crash, tell_failure
 from flows.job import Job
 from flows.logs import explain_failures
 from flows.national import (
-    Raws,
     Result,
     failed,
     largest_first,
@@ -38,6 +37,7 @@ from flows.parameters import DataFolder, Force, Formats, Mirror, Offline, Pages,
 from qpv_geo.analysis.new_territory import to_toml
 from qpv_geo.errors import ConfigurationError, TerritoriesError
 from qpv_geo.publish.formats import chosen_formats
+from qpv_geo.publish.provenance import Raws
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy, accept
 from qpv_geo.territory import Territory, load_territory

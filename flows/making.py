@@ -1,17 +1,17 @@
 """From raw files to the release of one territory: what every flow that publishes does alike."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from flows.job import Job
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.ingest.tables import Tables
+from qpv_geo.publish.provenance import Raws
 from qpv_geo.publish.release import Release, publish_release, standing_release
-from qpv_geo.sources.raw import RawFile
 
 
 def release_of(
     job: Job,
-    raws: Mapping[str, RawFile | None],
+    raws: Raws,
     read: Callable[[], Tables],
     confirm: Callable[[], None],
 ) -> Release:

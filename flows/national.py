@@ -1,7 +1,7 @@
 """Releases of many territories from the same files, each read once in a process; without Prefect's engine."""
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -21,11 +21,10 @@ from qpv_geo.lock import territory_lock
 from qpv_geo.publish.decisions import held_error
 from qpv_geo.publish.originals import keep_originals
 from qpv_geo.publish.placement import explained, sweep
+from qpv_geo.publish.provenance import Raws
 from qpv_geo.publish.retention import prune
-from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import Territory, load_territory
 
-Raws = Mapping[str, RawFile | None]
 State = Literal["inchangée", "publiée", "retenue", "échec"]
 
 # Exit codes: what nobody foresaw, broken contracts, failed publications, sources, usage, locks.

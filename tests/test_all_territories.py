@@ -19,7 +19,6 @@ from flows.fetching import fetch_in_threads
 from flows.job import Job
 from flows.national import (
     National,
-    Raws,
     Result,
     failed,
     largest_first,
@@ -32,6 +31,7 @@ from flows.national import (
 from flows.refresh import run
 from qpv_geo.cli import app
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.publish.provenance import Raws
 from qpv_geo.publish.release import current_release
 from qpv_geo.publish.verify import verify_release
 from qpv_geo.settings import Settings

@@ -23,8 +23,7 @@ _NEAR = 1e-6
 _BATCH = 256
 
 # Metres. Overlays in floating point can lose an area where edges nearly coincide; on a grid they cannot, and
-# Lambert-93 coordinates are exact on this one.
-# Where GEOS gives up on the finest, it may not on the next.
+# Lambert-93 coordinates are exact on the finest. Where GEOS gives up on that, it may not on the next.
 GRIDS = (1e-8, 1e-7, 1e-6)
 
 

@@ -1,6 +1,6 @@
 """Run every benchmark that has figures to reach, and say which are met. ``python benchmarks/run_all.py``.
 
-Its output is Markdown, for docs/performance.md. Needs the mirror, two cores and a quiet machine: 20 minutes.
+Its output is Markdown, for docs/performance.md. Needs the mirror, two cores and a quiet machine.
 """
 
 import os

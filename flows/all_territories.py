@@ -49,6 +49,8 @@ results_listener: ContextVar[Callable[[Result, int], None] | None] = ContextVar(
     "results_listener", default=None
 )
 
+_REWRITTEN = "# `qpv-geo refresh --all-territories` writes this file at each run: change a copy of it.\n"
+
 # A task costs the server as much as a small territory costs the machine.
 _PER_TASK = 8
 
@@ -194,15 +196,18 @@ def _as_tasks(territories: list[Territory], job: Job, raws: Raws) -> Iterator[Re
 def write_territory_files(territories: Iterable[Territory], settings: Settings) -> None:
     """Write the file of each territory into ``<data>/territories``, for the commands that ask for one.
 
+    The numbers that they expect are those of the sources: each run writes them again, and each file says so.
+
     Raises
     ------
     ConfigurationError
         If they cannot be written.
     """
-    folder = settings.data_dir / "territories"
+    folder = settings.territories_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for territory in territories:
-            (folder / f"{territory.id}.toml").write_text(to_toml(territory), encoding="utf-8")
+            path = settings.territories_dir / f"{territory.id}.toml"
+            path.write_text(_REWRITTEN + to_toml(territory), encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"{folder}: cannot be written ({error})") from error

@@ -90,6 +90,11 @@ class Settings:
         return self.data_dir / "out"
 
     @property
+    def territories_dir(self) -> Path:
+        """Files of the territories that a run for all of them publishes."""
+        return self.data_dir / "territories"
+
+    @property
     def snapshot_dir(self) -> Path:
         """The shipped originals: those of ``data_dir``, else the project's, else the package's."""
         root = project_root()

@@ -150,11 +150,13 @@ def test_a_release_that_changed_too_much_is_held_and_said_to_be(
 ) -> None:
     first, second = chosen[:2]
     assert publish_one(replace(here, territory=first), raws, national).etat == "publiée"
+    write_territory_files([first], here.settings)
     # As if all QPV of a territory had been replaced.
     other = second.model_copy(update={"id": first.id})
     result = publish_one(replace(here, territory=other), raws, national)
     assert (result.etat, result.exit_code) == ("retenue", 5), result.message
-    assert f"releases publish {result.version}" in result.message
+    path = here.settings.territories_dir / f"{first.id}.toml"
+    assert f"releases publish {result.version} --territory {path}" in result.message
 
 
 def test_the_death_of_a_process_costs_no_territory(here: Job, raws: Raws, chosen: list[Territory]) -> None:
@@ -189,10 +191,10 @@ def test_those_with_most_qpv_are_begun_first(all_of_them: list[Territory]) -> No
 def test_each_territory_has_a_file_that_commands_read(here: Job, chosen: list[Territory]) -> None:
     write_territory_files(chosen, here.settings)
     for territory in chosen:
-        path = here.settings.data_dir / "territories" / f"{territory.id}.toml"
+        path = here.settings.territories_dir / f"{territory.id}.toml"
         assert load_territory(str(path)).model_dump() == territory.model_dump()
-    shutil.rmtree(here.settings.data_dir / "territories")
-    (here.settings.data_dir / "territories").write_text("", encoding="utf-8")
+    shutil.rmtree(here.settings.territories_dir)
+    (here.settings.territories_dir).write_text("", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="cannot be written"):
         write_territory_files(chosen, here.settings)
 

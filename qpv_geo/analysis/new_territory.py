@@ -317,8 +317,8 @@ def to_toml(territory: Territory) -> str:
     lines = [f"# {territory.nom}: written by `qpv-geo territory init {territory.code}`."]
     content = territory.model_dump(exclude_defaults=True, exclude={"expected"})
     lines += [f"{name} = {_value(value)}" for name, value in content.items()]
-    if territory.genre != "france":
-        lines.append(f"epsg = {territory.epsg}") if "epsg" not in content else None
+    if territory.genre != "france" and "epsg" not in content:
+        lines.append(f"epsg = {territory.epsg}")
     lines += ["", "# What every national file must confirm.", "[expected]"]
     lines += [f"{name} = {value}" for name, value in territory.expected.model_dump(exclude_none=True).items()]
     text = "\n".join(lines) + "\n"

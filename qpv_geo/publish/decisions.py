@@ -57,8 +57,9 @@ def held_error(release: Release, territory: Territory, settings: Settings) -> He
 def _options(territory: Territory, settings: Settings) -> str:
     """Return the options that make a command concern the same territory and folder."""
     options = []
+    generated = settings.territories_dir / f"{territory.id}.toml"
     if territory.id not in territory_names():
-        options += ["--territory", f"FILE OF {territory.id}"]
+        options += ["--territory", str(generated) if generated.is_file() else f"FILE OF {territory.id}"]
     elif territory.id != "besancon":
         options += ["--territory", territory.id]
     if settings.data_dir != default_data_dir():

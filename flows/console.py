@@ -127,5 +127,6 @@ def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> 
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(str(row.get(column) or "") for column in columns))
+        cells = (row.get(column) for column in columns)
+        table.add_row(*("" if cell is None else str(cell) for cell in cells))
     return table

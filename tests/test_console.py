@@ -25,7 +25,7 @@ def told(*checks: dict[str, Any], absent: tuple[str, ...] = ()) -> list[Table | 
     summary = {
         "sources": sources,
         "checks": list(checks),
-        "layers": {"qpv": 6},
+        "layers": {"qpv": 6, "quartiers_fragiles": 0},
         "origin": "Données des sites officiels.",
         "release": "2026-01-15-abc",
         "state": "publiée",
@@ -74,3 +74,8 @@ def test_absent_sources_are_named_once() -> None:
     assert (text.count("bpe"), text.count("source_absente")) == (1, 0)
     assert "et 0 autres contrôles conformes" in text
     assert "sources absentes" not in printed(told())
+
+
+def test_a_layer_without_rows_is_said_to_have_none() -> None:
+    (line,) = [line for line in printed(told()).splitlines() if "quartiers_fragiles" in line]
+    assert line.split()[-2] == "0"

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 import sqlite3
 import tempfile
@@ -22,7 +21,7 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.ingest.text import decode
 from qpv_geo.ingest.vector import read_layer
 from qpv_geo.publish.readers import parse_blob
-from qpv_geo.publish.shapes import Geometries, polygons_of
+from qpv_geo.publish.shapes import Geometries, parse_geojson, polygons_of
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
 from qpv_geo.sources.raw import RawFile
@@ -168,7 +167,7 @@ _Found = tuple[list[dict[str, Any]], Geometries, CRS]
 
 def _read_geojson(raw: RawFile, settings: Settings) -> _Found:
     member = read_member(raw, raw.source.member, settings)
-    document = json.loads(decode(member.data, raw.label)[0])
+    document = parse_geojson(decode(member.data, raw.label)[0])
     name = ((document.get("crs") or {}).get("properties") or {}).get("name", "EPSG:4326")
     features = document["features"]
     shapes = polygons_of([feature["geometry"] for feature in features])

@@ -5,7 +5,6 @@ What GDAL wrote is not proved right by GDAL reading it.
 
 import csv
 import io
-import json
 import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ import shapely
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.publish.fields import GEOMETRY_COLUMN, FieldType, Layer, LayerField
-from qpv_geo.publish.shapes import polygons_of
+from qpv_geo.publish.shapes import parse_geojson, polygons_of
 from qpv_geo.publish.tabular import DECIMAL, FALSE, SEPARATOR, TRUE, restored
 
 # Size in bytes of the envelope in a GeoPackage geometry, by its code in the flags (OGC 12-128r17, 2.1.3).
@@ -165,7 +164,7 @@ def _read_table(database: sqlite3.Connection, path: Path, layer: Layer) -> Readi
 
 
 def _read_features(path: Path, layer: Layer) -> Reading:
-    features = json.loads(path.read_text(encoding="utf-8"))["features"]
+    features = parse_geojson(path.read_text(encoding="utf-8"))["features"]
     cells = {name: [feature["properties"][name] for feature in features] for name in layer.fields}
     geometry = polygons_of([feature["geometry"] for feature in features])
     return Reading(path, _typed(cells, layer.fields, _FROM_JSON), geometry, 4326)

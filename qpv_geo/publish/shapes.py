@@ -1,6 +1,8 @@
 """Polygons of GeoJSON as shapely polygons, and compared with others: many at once, for France has many."""
 
-from collections.abc import Sequence
+import gc
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,33 @@ from numpy.typing import NDArray
 
 Geometries = NDArray[np.object_]
 Mask = NDArray[np.bool_]
+
+
+def parse_geojson(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return what a JSON text says, as `json.loads` does.
+
+    Every position is a list, and all live until the end: the garbage collector, which would walk them again
+    and again in vain, is held off meanwhile.
+
+    Parameters
+    ----------
+    text
+        A whole file.
+    pairs
+        ``object_pairs_hook`` of `json.loads`.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return json.loads(text, object_pairs_hook=pairs)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def polygons_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:

@@ -1,6 +1,5 @@
 """Rules of RFC 7946 that apply to collections of polygons."""
 
-import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ import shapely
 
 from qpv_geo.publish.geojson import DECIMALS
 from qpv_geo.publish.rules.base import Rule, chosen, named
-from qpv_geo.publish.shapes import polygons_of
+from qpv_geo.publish.shapes import parse_geojson, polygons_of
 
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, shapely.errors.ShapelyError)
 
@@ -31,7 +30,7 @@ class Collection:
     @cached_property
     def document(self) -> dict[str, Any]:
         """The whole object; a name that an object holds twice is an error."""
-        document = json.loads(self.path.read_bytes().decode("utf-8"), object_pairs_hook=_once)
+        document = parse_geojson(self.path.read_bytes().decode("utf-8"), _once)
         if not isinstance(document, dict):
             raise TypeError("it is not a JSON object")
         return document

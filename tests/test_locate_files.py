@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
+from dask.dataframe import read_parquet
+from distributed import Client, LocalCluster
 
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locating.locator import Locator
@@ -438,19 +440,17 @@ def test_partitions_in_another_process(released: Settings, besancon: Territory, 
 def test_partitions_on_dask_workers(
     tmp_path: Path, released: Settings, besancon: Territory, truth: pd.DataFrame
 ) -> None:
-    dataframe = pytest.importorskip("dask.dataframe")
-    distributed = pytest.importorskip("distributed")
     release = current_release("besancon", released)
     assert release is not None
     truth[["lon", "lat"]].to_parquet(tmp_path / "p.parquet")
     located = PartitionLocator(Locator.of_release(release, besancon), "lon", "lat")
     with (
-        distributed.LocalCluster(
+        LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=tmp_path
         ) as cluster,
-        distributed.Client(cluster),
+        Client(cluster),
     ):
-        table = dataframe.read_parquet(tmp_path / "p.parquet").repartition(npartitions=4)
+        table = read_parquet(tmp_path / "p.parquet").repartition(npartitions=4)
         check(table.map_partitions(located).compute(), truth)
 
 

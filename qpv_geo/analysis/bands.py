@@ -23,9 +23,11 @@ Coordinates = NDArray[np.float64]
 # Metres: how far inside the true curve the straight pieces of an arc may lie.
 ARC_TOLERANCE = 0.005
 
-# Radians, or share of the distance: how far the parts of a band reach under one another. Parts that only
-# touched would leave cracks between them, as wide as floating point is coarse.
+# Radians: a turn to the right that is too slight for the segments on both sides of it to cross soundly.
 _SEAM = 1e-4
+
+# Metres: what the grid may have moved, and more.
+_MOVED = 1e-5
 
 
 def qpv_bands(qpv: gpd.GeoDataFrame, bands: Bands, epci: BaseGeometry) -> gpd.GeoDataFrame:
@@ -134,6 +136,9 @@ def widen(polygon: BaseGeometry, distance: float) -> shapely.MultiPolygon:
     true ones: no point is farther than `distance`, and none nearer than `distance` minus `ARC_TOLERANCE` is
     left out, both to the grid of `overlay`, 0.1 µm and at worst 10 µm.
 
+    The rectangles and sectors themselves are not united: they overlap far too much. The outline of their
+    union is made of their outer sides, which cut the plane into faces; those that reach near enough are in it.
+
     Parameters
     ----------
     polygon
@@ -142,54 +147,76 @@ def widen(polygon: BaseGeometry, distance: float) -> shapely.MultiPolygon:
         Positive, in the CRS's unit.
     """
     parts = shapely.orient_polygons(shapely.get_parts([polygon]))
-    pieces: list[BaseGeometry] = [*parts]
+    sides: list[Geometries] = []
     for ring in shapely.get_rings(parts):
         vertices = shapely.get_coordinates(shapely.remove_repeated_points(ring))[:-1]
-        pieces += _beside(vertices, distance)
-    return as_multipolygon(_union(pieces))
-
-
-def _union(pieces: list[BaseGeometry]) -> BaseGeometry:
-    """Unite on the finest grid on which GEOS can: in a few places it gives up on the finest."""
-    for grid in GRIDS[:-1]:
+        sides += _outer_sides(vertices, distance)
+    lines = np.concatenate(sides)
+    shapely.prepare(polygon)
+    for grid in (None, *GRIDS[:-1]):
         with suppress(shapely.GEOSException):
-            return shapely.union_all(pieces, grid_size=grid)
-    return shapely.union_all(pieces, grid_size=GRIDS[-1])
+            widened = _faces_near(polygon, lines, distance, grid)
+            if widened.is_valid:
+                return widened
+    return _faces_near(polygon, lines, distance, GRIDS[-1])
 
 
-def _beside(vertices: Coordinates, distance: float) -> list[BaseGeometry]:
-    """Return what covers the right side of a ring: that of the outside, for shells turn left and holes right.
+def _faces_near(
+    polygon: BaseGeometry, lines: Geometries, distance: float, grid: float | None
+) -> shapely.MultiPolygon:
+    """Return the union of the faces between lines, cut where they meet on a grid, that reach near enough."""
+    noded = shapely.union_all(lines, grid_size=grid)
+    faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
+    # The outline of a face outside is the outline of the whole: nowhere nearer than arcs are drawn.
+    near = shapely.distance(polygon, faces) < distance - ARC_TOLERANCE - _MOVED
+    return as_multipolygon(shapely.coverage_union_all(faces[near]))
 
-    Rectangles reach a little under their polygon, where they are a little wider; all stay within the distance
-    of their edge.
+
+def _outer_sides(vertices: Coordinates, distance: float) -> list[Geometries]:
+    """Return what may be seen from outside of all that lies within a distance of a ring, on its right side.
+
+    That is the side of the outside: shells turn left and holes right. Beside each edge a segment, around each
+    vertex that points outwards an arc. At the other vertices the neighbouring segments cross or end under
+    others; the last millimetres of the radii there may be seen beside an arc, which is drawn inside the true
+    one.
     """
     ends = np.roll(vertices, -1, axis=0)
     along = ends - vertices
     along /= np.hypot(along[:, 0], along[:, 1])[:, np.newaxis]
     outwards = distance * np.column_stack([along[:, 1], -along[:, 0]])
-    under, wider = _SEAM * outwards, _SEAM * distance * along
-    corners = (vertices - under - wider, vertices + outwards, ends + outwards, ends - under + wider)
-    rectangles = [shapely.Polygon(ring) for ring in np.stack(corners, axis=1)]
+    segments = _segments(vertices + outwards, ends + outwards)
 
     before = np.roll(along, 1, axis=0)
     turn = np.arctan2(before[:, 0] * along[:, 1] - before[:, 1] * along[:, 0], (before * along).sum(axis=1))
-    # The sign of half a turn is beyond floating point; a sector too many does no harm.
+    # The sign of half a turn is beyond floating point; an arc too many does no harm.
     turn[turn < _SEAM - math.pi] = math.pi
-    sectors = [
-        _sector(vertices[index], outwards[index - 1], outwards[index], float(turn[index]))
-        for index in np.flatnonzero(turn > -_SEAM)
+    convex, hollow = np.flatnonzero(turn > -_SEAM), np.flatnonzero(turn < 0)
+    arcs = _arcs(vertices[convex], outwards[convex - 1], outwards[convex], np.maximum(turn[convex], 0.0))
+    inner = 1 - 2 * ARC_TOLERANCE / distance
+    radii = [
+        _segments(vertices[hollow] + inner * radius, vertices[hollow] + radius)
+        for radius in (outwards[hollow - 1], outwards[hollow])
     ]
-    return [*rectangles, *sectors]
+    return [segments, arcs, *radii]
 
 
-def _sector(centre: Coordinates, first: Coordinates, last: Coordinates, turn: float) -> BaseGeometry:
-    """Return the sector of a disc between two radii, a seam wider on both sides."""
-    distance = math.hypot(*first)
-    turn = max(turn, 0.0)
+def _segments(starts: Coordinates, ends: Coordinates) -> Geometries:
+    return np.asarray(shapely.linestrings(np.stack([starts, ends], axis=1)))
+
+
+def _arcs(
+    centres: Coordinates, first: Coordinates, last: Coordinates, turns: NDArray[np.float64]
+) -> Geometries:
+    """Return arcs between two radii, each from the very end of the segment beside it to that of the next."""
+    distances = np.hypot(first[:, 0], first[:, 1])
     # An arc of angle a lies r (1 - cos(a / 2)) outside its chord at most.
-    widest = 2 * math.acos(max(1 - ARC_TOLERANCE / distance, 0.0))
-    angles = np.linspace(0, turn, math.ceil(turn / widest) + 1)
-    angles = np.array([-_SEAM, *angles, turn + _SEAM])[:, np.newaxis]
-    rim = first * np.cos(angles) + np.array([-first[1], first[0]]) * np.sin(angles)
-    rim[-2] = last  # the very corner of the rectangle beside it
-    return shapely.Polygon(np.vstack([centre, centre + rim]))
+    widest = 2 * np.arccos(np.maximum(1 - ARC_TOLERANCE / distances, 0.0))
+    chords = np.maximum(np.ceil(turns / widest).astype(int), 1)
+    sizes = chords + 1
+    arc = np.repeat(np.arange(len(sizes)), sizes)
+    position = np.arange(len(arc)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    angles = (turns[arc] * position / chords[arc])[:, np.newaxis]
+    turned = np.column_stack([-first[:, 1], first[:, 0]])
+    rim = first[arc] * np.cos(angles) + turned[arc] * np.sin(angles)
+    rim[position == chords[arc]] = last
+    return np.asarray(shapely.linestrings(rim + centres[arc], indices=arc))

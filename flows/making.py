@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from flows.job import Job
 from qpv_geo.analysis.layers import build_layers
+from qpv_geo.collector import collector_held_off
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.publish.provenance import Raws
 from qpv_geo.publish.release import Release, publish_release, standing_release
@@ -33,20 +34,21 @@ def release_of(
     QpvGeoError
         Whatever went wrong; the last published release is untouched.
     """
-    inputs = (raws, job.territory, job.catalogue, job.registry)
-    if not job.force:
-        standing = standing_release(*inputs, job.settings, formats=job.formats, pages=job.pages)
-        if standing is not None:
-            return standing
-    tables = read()
-    layers, found = build_layers(tables, job.territory, job.registry)
-    return publish_release(
-        layers,
-        (*tables.checks, *found),
-        *inputs,
-        job.settings,
-        formats=job.formats,
-        pages=job.pages,
-        force=job.force,
-        confirm=confirm,
-    )
+    with collector_held_off():
+        inputs = (raws, job.territory, job.catalogue, job.registry)
+        if not job.force:
+            standing = standing_release(*inputs, job.settings, formats=job.formats, pages=job.pages)
+            if standing is not None:
+                return standing
+        tables = read()
+        layers, found = build_layers(tables, job.territory, job.registry)
+        return publish_release(
+            layers,
+            (*tables.checks, *found),
+            *inputs,
+            job.settings,
+            formats=job.formats,
+            pages=job.pages,
+            force=job.force,
+            confirm=confirm,
+        )

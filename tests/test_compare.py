@@ -174,12 +174,12 @@ PLANOISE = "qpv / QN02503M / population_municipale / 2020"
             id="vertex in the GeoPackage",
         ),
         pytest.param(
-            in_geojson("qpv", '"population_municipale": 15603.0', '"population_municipale": 15604.0'),
+            in_geojson("qpv", '"population_municipale":15603.0', '"population_municipale":15604.0'),
             "qpv.geojson, layer qpv, row QN02503M, field population_municipale: published",
             id="value in the GeoJSON",
         ),
         pytest.param(
-            in_geojson("communes", '"insee_com": "25014"', '"insee_com": "25015"'),
+            in_geojson("communes", '"insee_com":"25014"', '"insee_com":"25015"'),
             "communes.geojson, layer communes, row 25014, field insee_com: published None, raw '25014'",
             id="code in the GeoJSON",
         ),

@@ -303,7 +303,7 @@ def cross(document: dict[str, Any]) -> None:
 
 GEOJSONS: list[Case] = [
     ("GEOJSON01", qpv(lambda document: document.update(type="Feature")), "not a FeatureCollection"),
-    ("GEOJSON01", text('"code_qp": "QN02502M"', '"lib_qp": "X", "code_qp": "QN02502M"'), "a name twice"),
+    ("GEOJSON01", text('"code_qp":"QN02502M"', '"lib_qp":"X","code_qp":"QN02502M"'), "a name twice"),
     ("GEOJSON01", text('"type"', '\ufeff"type"'), "cannot be checked"),
     ("GEOJSON01", lambda folder: (folder / "geojson" / "qpv.geojson").write_text("[]"), "not a JSON object"),
     ("GEOJSON02", qpv(lambda document: document.update(crs={"type": "name"})), "crs member"),

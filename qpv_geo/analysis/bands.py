@@ -137,7 +137,7 @@ def widen(polygon: BaseGeometry, distance: float) -> shapely.MultiPolygon:
     left out, both to the grid of `overlay`, 0.1 µm and at worst 10 µm.
 
     The rectangles and sectors themselves are not united: they overlap far too much. The outline of their
-    union is made of their outer sides, which cut the plane into faces; those that reach near enough are in it.
+    union is made of their outer sides, which cut the plane into faces; those near enough are in it.
 
     Parameters
     ----------

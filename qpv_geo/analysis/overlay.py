@@ -1,7 +1,5 @@
 """Which zones each QPV overlaps, by how much, with nothing lost: the pieces of a QPV add up to its area."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -11,6 +9,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from qpv_geo.parallel import in_threads
+
 Geometries = NDArray[np.object_]
 
 # Relative to the area of a polygon: what floating point loses, far below anything that a survey measures.
@@ -18,9 +18,6 @@ _NUMERICAL_NOISE = 1e-9
 
 # Metres: a point is in a zone up to this.
 _NEAR = 1e-6
-
-# Pairs that a thread intersects at a time.
-_BATCH = 256
 
 # Metres. Overlays in floating point can lose an area where edges nearly coincide; on a grid they cannot, and
 # Lambert-93 coordinates are exact on the finest. Where GEOS gives up on that, it may not on the next.
@@ -111,20 +108,9 @@ def _intersections(
     shapely.prepare(zones)
     inside[single] = shapely.covers(zones[zone[single]], polygons[polygon[single]])
     cut = polygons[polygon].copy()
-    cut[~inside] = _intersect(polygons[polygon[~inside]], zones[zone[~inside]])
+    # Threads may share these: the index has made GEOS compute their bounds.
+    cut[~inside] = in_threads(shapely.intersection, polygons[polygon[~inside]], zones[zone[~inside]])
     return polygon, zone, cut
-
-
-def _intersect(ones: Geometries, others: Geometries) -> Geometries:
-    """Intersect pairs on all processors.
-
-    Threads may share geometries: the index has made GEOS compute their bounds, all that it keeps in them.
-    """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = [slice(start, start + _BATCH) for start in range(0, max(len(ones), 1), _BATCH)]
-        return np.concatenate(
-            list(pool.map(lambda part: shapely.intersection(ones[part], others[part]), parts))
-        )
 
 
 def _cut_one(polygon: BaseGeometry, zones: Geometries) -> Geometries:

@@ -15,6 +15,7 @@ from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import Tables
+from qpv_geo.parallel import in_threads
 from qpv_geo.territory import Territory
 
 
@@ -160,7 +161,7 @@ def _project(frame: pd.DataFrame, epsg: int) -> pd.DataFrame:
         return frame
     projected = frame.to_crs(epsg)
     shapes = projected.geometry.to_numpy()
-    broken = ~shapely.is_valid(shapes)
+    broken = ~in_threads(shapely.is_valid, shapes)
     shapes[broken] = [as_multipolygon(shapely.make_valid(shape)) for shape in shapes[broken]]
     repaired: pd.DataFrame = projected.set_geometry(gpd.GeoSeries(shapes, projected.index, crs=epsg))
     return repaired

@@ -121,10 +121,11 @@ def _compare_raw(
     formats: list[dict[str, Reading]], originals: Originals, territory: Territory, registry: Registry
 ) -> list[Difference]:
     figures = latest_figures(formats[0]["statistiques"].attributes)
-    differences = []
+    differences = [
+        *compare_qpv(formats, originals, territory),
+        *compare_communes(formats, originals, territory),
+    ]
     for readings in formats:
-        differences += compare_qpv(readings, originals, territory)
-        differences += compare_communes(readings, originals, territory)
         differences += compare_measures(readings, territory)
         differences += compare_statistics(readings, originals, registry)
         differences += compare_computed(readings, registry)
@@ -151,7 +152,10 @@ def _compare_written(reading: Reading, meant: pd.DataFrame, layer: Layer) -> lis
             ]
     if isinstance(meant, gpd.GeoDataFrame) and reading.geometry is not None:
         shapes, wanted = reading.geometry, meant.geometry.to_numpy()
-        rows = np.flatnonzero(shapely.to_wkb(shapes) != shapely.to_wkb(wanted))
+        same = shapely.equals_identical(shapes, wanted) | (
+            shapely.is_missing(shapes) & shapely.is_missing(wanted)
+        )
+        rows = np.flatnonzero(~same)
         differences += [
             Difference(file, layer.name, name, "geometry", _shown(shapes[row]), _shown(wanted[row]))
             for row, name in zip(rows, row_names(meant.iloc[rows], layer.key), strict=True)

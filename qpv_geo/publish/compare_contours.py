@@ -1,6 +1,6 @@
 """Published contours against the official ones: attributes, vertices, repairs, measures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +9,12 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.ingest.tables import COMMUNES
+from qpv_geo.parallel import in_threads
 from qpv_geo.publish.differences import Difference, row_names
 from qpv_geo.publish.geojson import DECIMALS
 from qpv_geo.publish.originals import Features, Originals, projector
 from qpv_geo.publish.readers import Reading
-from qpv_geo.publish.shapes import Mask, same_vertices
+from qpv_geo.publish.shapes import Geometries, Mask, same_vertices
 from qpv_geo.territory import Territory
 from qpv_geo.zones import department_of, zone_of
 
@@ -56,7 +57,7 @@ _COMMUNES = _Kind(
 
 
 def compare_qpv(
-    readings: Mapping[str, Reading], originals: Originals, territory: Territory
+    formats: Iterable[Mapping[str, Reading]], originals: Originals, territory: Territory
 ) -> list[Difference]:
     """Compare layer ``qpv`` with the official file; each QPV that declares the territory must be there."""
     features = originals.features("qpv_2024")
@@ -65,83 +66,121 @@ def compare_qpv(
         for code, row in features.rows.items()
         if territory.is_declared(code, row["insee_com"], row["siren_epci"])
     }
-    epsg = {code: zone_of(department_of(code)).epsg for code in features.rows}
-    return _compare(readings, _QPV, features, declaring, epsg)
+    return _compare(formats, _QPV, features, declaring, department_of)
 
 
 def compare_communes(
-    readings: Mapping[str, Reading], originals: Originals, territory: Territory
+    formats: Iterable[Mapping[str, Reading]], originals: Originals, territory: Territory
 ) -> list[Difference]:
     """Compare layer ``communes`` with the official file; each commune of the territory must be there."""
     features = originals.features(originals.first_of(COMMUNES))
     column = {"epci": "codeEpci", "departement": "codeDepartement", "commune": "code"}.get(territory.genre)
     members = features.codes_by(column).get(territory.code, set()) if column else set(features.rows)
-    return _compare(readings, _COMMUNES, features, members, {code: zone_of(code).epsg for code in members})
+    return _compare(formats, _COMMUNES, features, members, str)
 
 
 def _compare(
-    readings: Mapping[str, Reading],
+    formats: Iterable[Mapping[str, Reading]],
     kind: _Kind,
     features: Features,
     expected: set[str],
-    epsg: Mapping[str, int],
+    place_of: Callable[[str], str],
 ) -> list[Difference]:
-    reading = readings[kind.layer]
-    file, origin = reading.path.name, features.raw.label
-    attributes = reading.attributes
-    codes = attributes[kind.key].tolist()
-    differences = [
-        Difference(file, kind.layer, code, kind.key, None, code, origin)
-        for code in sorted(expected - set(codes))
-    ]
-    columns = {field: attributes[field].tolist() for field in kind.fields}
-    changes = attributes["ecart_reparation_m2"].tolist()
-    settled = _settled(reading, features, [epsg.get(code, _WGS84) for code in codes], kind.key)
-    for row, code in enumerate(codes):
-        official = features.rows.get(code)
-        if official is None:
-            differences.append(Difference(file, kind.layer, code, kind.key, code, None, origin))
+    """Compare a layer in each format; `place_of` gives of a code what tells its projected CRS."""
+    origin, drawn = features.raw.label, _Drawn(features, place_of)
+    differences = []
+    for readings in formats:
+        reading = readings[kind.layer]
+        codes = reading.attributes[kind.key].tolist()
+        differences += [
+            Difference(reading.path.name, kind.layer, code, kind.key, None, code, origin)
+            for code in sorted(expected - set(codes))
+        ]
+        differences += _unlike_attributes(reading, kind, features)
+        if reading.geometry is None:
             continue
-        for field, name in kind.fields.items():
-            published = columns[field][row]
-            found = None if pd.isna(published) else str(published)
-            if found != official[name]:
-                differences.append(Difference(file, kind.layer, code, field, found, official[name], origin))
-        if settled[row]:
-            continue
-        problem = _shape_problem(reading, row, _Official(features, code, epsg[code]), changes[row])
-        if problem:
-            differences.append(
-                Difference(file, kind.layer, code, "geometry", problem, "the official contour", origin)
-            )
+        official = drawn.official(codes)
+        changes = reading.attributes["ecart_reparation_m2"].tolist()
+        known = ~shapely.is_missing(official.projected)
+        for row in np.flatnonzero(known & ~_settled(reading, reading.geometry, official)).tolist():
+            if problem := _shape_problem(reading, row, official, changes[row]):
+                place = (reading.path.name, kind.layer, codes[row], "geometry")
+                differences.append(Difference(*place, problem, "the official contour", origin))
     return differences
 
 
-def _settled(reading: Reading, features: Features, epsgs: list[int], key: str) -> Mask:
-    """Tell which contours are the official ones, vertex by vertex; the others are looked at one by one."""
-    if reading.geometry is None:
-        return np.ones(len(reading.attributes), dtype=bool)
-    codes = reading.attributes[key].tolist()
-    unrepaired = reading.attributes["ecart_reparation_m2"].isna().to_numpy()
-    projected = features.geometries(codes, epsgs)
-    sound = unrepaired & shapely.is_valid(projected) & ~shapely.is_empty(projected)
-    if reading.epsg != _WGS84:
-        return sound & same_vertices(reading.geometry, projected, _METRES)
-    degrees = features.geometries(codes, [_WGS84] * len(codes))
-    sound &= shapely.is_valid(shapely.transform(degrees, lambda points: np.round(points, DECIMALS)))
-    return sound & same_vertices(reading.geometry, degrees, _DEGREES)
+def _unlike_attributes(reading: Reading, kind: _Kind, features: Features) -> list[Difference]:
+    """Compare fields column by column, and name the codes that the official file does not know."""
+    file, table, origin = reading.path.name, reading.attributes, features.raw.label
+    codes = table[kind.key].tolist()
+    rows = [features.rows.get(code) for code in codes]
+    differences = [
+        Difference(file, kind.layer, code, kind.key, code, None, origin)
+        for code, row in zip(codes, rows, strict=True)
+        if row is None
+    ]
+    for field, name in kind.fields.items():
+        cells = table[field].astype(object).where(table[field].notna(), None).tolist()
+        published = [None if cell is None else str(cell) for cell in cells]
+        official = [None if row is None else row[name] for row in rows]
+        if published == official:
+            continue
+        differences += [
+            Difference(file, kind.layer, code, field, found, wanted, origin)
+            for code, row, found, wanted in zip(codes, rows, published, official, strict=True)
+            if row is not None and found != wanted
+        ]
+    return differences
 
 
 @dataclass(frozen=True)
 class _Official:
-    """An official contour, and the projected CRS in which it is measured and repaired."""
+    """Official contours of a layer's rows, None for unknown codes.
 
-    features: Features
-    code: str
-    epsg: int
+    Attributes
+    ----------
+    epsg
+        The projected CRS in which each is measured and repaired.
+    projected, valid
+        In that CRS, and whether it is valid there.
+    degrees, valid_rounded
+        In longitude and latitude, and whether it is valid when rounded as in GeoJSON.
+    """
 
-    def in_crs(self, epsg: int) -> BaseGeometry:
-        return self.features.geometry(self.code, epsg)
+    epsg: list[int]
+    projected: Geometries
+    valid: Mask
+    degrees: Geometries
+    valid_rounded: Mask
+
+
+class _Drawn:
+    """Official contours reprojected, once for all formats that hold the same rows."""
+
+    def __init__(self, features: Features, place_of: Callable[[str], str]) -> None:
+        self._features = features
+        self._place_of = place_of
+        self._last: tuple[list[str], _Official] | None = None
+
+    def official(self, codes: list[str]) -> _Official:
+        if self._last is None or self._last[0] != codes:
+            known = self._features.rows
+            epsg = [zone_of(self._place_of(code)).epsg if code in known else _WGS84 for code in codes]
+            projected = self._features.geometries(codes, epsg)
+            degrees = self._features.geometries(codes, [_WGS84] * len(codes))
+            rounded = shapely.transform(degrees, lambda points: np.round(points, DECIMALS))
+            valid, valid_rounded = (in_threads(shapely.is_valid, shapes) for shapes in (projected, rounded))
+            self._last = codes, _Official(epsg, projected, valid, degrees, valid_rounded)
+        return self._last[1]
+
+
+def _settled(reading: Reading, shapes: Geometries, official: _Official) -> Mask:
+    """Tell which contours are the official ones, vertex by vertex; the others are looked at one by one."""
+    unrepaired = reading.attributes["ecart_reparation_m2"].isna().to_numpy()
+    sound: Mask = unrepaired & official.valid & ~shapely.is_empty(official.projected)
+    if reading.epsg != _WGS84:
+        return sound & same_vertices(shapes, official.projected, _METRES)
+    return sound & official.valid_rounded & same_vertices(shapes, official.degrees, _DEGREES)
 
 
 def _shape_problem(reading: Reading, row: int, official: _Official, change: float) -> str:
@@ -149,16 +188,13 @@ def _shape_problem(reading: Reading, row: int, official: _Official, change: floa
     published = None if reading.geometry is None else reading.geometry[row]
     if published is None or shapely.is_empty(published):
         return "no geometry"
-    projected = official.in_crs(official.epsg)
-    repaired = not shapely.is_valid(projected)
+    projected, repaired = official.projected[row], not official.valid[row]
     if repaired == pd.isna(change):
         return f"repair recorded: {change}, official contour valid: {not repaired}"
     if reading.epsg == _WGS84:
-        degrees = official.in_crs(_WGS84)
-        rounded = shapely.transform(degrees, lambda points: np.round(points, DECIMALS))
-        if not repaired and shapely.is_valid(rounded):
-            return _vertex_problem(published, degrees, _DEGREES, "degrees")
-        flat = shapely.transform(published, projector(_WGS84, official.epsg))
+        if not repaired and official.valid_rounded[row]:
+            return _vertex_problem(published, official.degrees[row], _DEGREES, "degrees")
+        flat = shapely.transform(published, projector(_WGS84, official.epsg[row]))
         slack = shapely.length(flat) * _OFF_LINE_ROUNDED
         return _line_problem(flat, projected, 0.0 if pd.isna(change) else change, _OFF_LINE_ROUNDED, slack)
     if not repaired:

@@ -8,6 +8,7 @@ import pandas as pd
 import shapely
 
 from qpv_geo.errors import PublicationError
+from qpv_geo.parallel import in_threads
 from qpv_geo.publish.fields import GEOMETRY_COLUMN, FieldType, Layer
 
 Frames = dict[str, pd.DataFrame | gpd.GeoDataFrame]
@@ -179,7 +180,7 @@ def _conform_geometry(
         "missing or not a polygon": ~(multi | single | absent),
         "empty": shapely.is_empty(geometries),
         "three-dimensional": shapely.has_z(geometries),
-        "not valid": (multi | single) & ~shapely.is_valid(geometries),
+        "not valid": (multi | single) & ~in_threads(shapely.is_valid, geometries),
     }
     for what, rows in wrong.items():
         if rows.any():

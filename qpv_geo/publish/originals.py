@@ -66,11 +66,6 @@ class Features:
                 found.setdefault(row[column], set()).add(code)
         return self._codes_by[column]
 
-    def geometry(self, code: str, epsg: int) -> BaseGeometry:
-        """Return a feature's official geometry, each vertex reprojected to a CRS, x first."""
-        geometry: BaseGeometry = shapely.transform(self.shapes[code], self.projector(epsg))
-        return geometry
-
     def geometries(self, codes: Sequence[str], epsgs: Sequence[int]) -> Geometries:
         """Return the official geometries of features, each in a CRS of its own; None for an unknown code."""
         found = np.array([self.shapes.get(code) for code in codes], dtype=object)
@@ -167,7 +162,10 @@ _Found = tuple[list[dict[str, Any]], Geometries, CRS]
 
 def _read_geojson(raw: RawFile, settings: Settings) -> _Found:
     member = read_member(raw, raw.source.member, settings)
-    document = parse_geojson(decode(member.data, raw.label)[0])
+    try:
+        document = parse_geojson(member.data)
+    except ValueError:  # with a byte order mark, or not in UTF-8
+        document = parse_geojson(decode(member.data, raw.label)[0])
     name = ((document.get("crs") or {}).get("properties") or {}).get("name", "EPSG:4326")
     features = document["features"]
     shapes = polygons_of([feature["geometry"] for feature in features])

@@ -164,7 +164,7 @@ def _read_table(database: sqlite3.Connection, path: Path, layer: Layer) -> Readi
 
 
 def _read_features(path: Path, layer: Layer) -> Reading:
-    features = parse_geojson(path.read_text(encoding="utf-8"))["features"]
+    features = parse_geojson(path.read_bytes())["features"]
     cells = {name: [feature["properties"][name] for feature in features] for name in layer.fields}
     geometry = polygons_of([feature["geometry"] for feature in features])
     return Reading(path, _typed(cells, layer.fields, _FROM_JSON), geometry, 4326)

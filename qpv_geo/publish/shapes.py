@@ -1,43 +1,34 @@
 """Polygons of GeoJSON as shapely polygons, and compared with others: many at once, for France has many."""
 
-import gc
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
+import orjson
 import shapely
 from numpy.typing import NDArray
+
+from qpv_geo.collector import collector_held_off
 
 Geometries = NDArray[np.object_]
 Mask = NDArray[np.bool_]
 
+_RING_MINIMUM = 4
 
-def parse_geojson(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:  # noqa: ANN401 - whatever the file holds
+
+def parse_geojson(data: bytes | str) -> Any:  # noqa: ANN401 - whatever the file holds
     """Return what a JSON text says, as `json.loads` does.
 
-    Every position is a list, and all live until the end: the garbage collector, which would walk them again
-    and again in vain, is held off meanwhile.
-
-    Parameters
-    ----------
-    text
-        A whole file.
-    pairs
-        ``object_pairs_hook`` of `json.loads`.
+    Every position is a list, and all live until the end: the garbage collector is held off meanwhile.
 
     Raises
     ------
     ValueError
         If it is not JSON.
     """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return json.loads(text, object_pairs_hook=pairs)
-    finally:
-        if collects:
-            gc.enable()
+    with collector_held_off():
+        return orjson.loads(data)
 
 
 def polygons_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:
@@ -50,44 +41,54 @@ def polygons_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:
     KeyError, TypeError
         If one is no GeoJSON geometry.
     """
-    points: list[list[float]] = []
-    ring_sizes: list[int] = []
-    ring_counts: list[int] = []
-    owners: list[int] = []
+    there = np.array([geometry is not None for geometry in geometries], dtype=bool)
     found = np.full(len(geometries), None, dtype=object)
-    single = np.zeros(len(geometries), dtype=bool)
-    for number, geometry in enumerate(geometries):
-        if geometry is None:
-            continue
-        if geometry["type"] not in {"Polygon", "MultiPolygon"}:
-            raise ValueError(f"a polygon was expected, found a {geometry['type']}")
-        single[number] = geometry["type"] == "Polygon"
-        found[number] = shapely.Polygon() if single[number] else shapely.MultiPolygon()
-        for rings in [geometry["coordinates"]] if single[number] else geometry["coordinates"]:
-            owners.append(number)
-            ring_counts.append(len(rings))
-            for ring in rings:
-                ring_sizes.append(len(ring))
-                points += ring
-    if not points:
-        return found
-    coordinates = np.array(points, dtype=float)[:, :2]
-    ends = np.cumsum(ring_sizes)
-    if not np.array_equal(coordinates[ends - ring_sizes], coordinates[ends - 1]):
+    drawn = [geometry for geometry in geometries if geometry is not None]
+    single = np.array([_is_single(geometry) for geometry in drawn], dtype=bool)
+    multiple = [
+        [part] if alone and part else part
+        for part, alone in zip((geometry["coordinates"] for geometry in drawn), single, strict=True)
+    ]
+    polygons = list(chain.from_iterable(multiple))
+    rings = list(chain.from_iterable(polygons))
+    sizes = [len(ring) for ring in rings]
+    if any(not polygon for polygon in polygons) or any(size < _RING_MINIMUM for size in sizes):
+        raise ValueError(f"a polygon without ring, or a ring of fewer than {_RING_MINIMUM} positions")
+    coordinates = positions(list(chain.from_iterable(rings)))[:, :2]
+    ends = np.cumsum(sizes, dtype=np.intp)
+    if not np.array_equal(coordinates[np.append(0, ends)[:-1]], coordinates[ends - 1]):
         raise ValueError("a ring is not closed")
-    rings = np.asarray(shapely.linearrings(coordinates, indices=_repeated(ring_sizes)))
-    polygons = np.asarray(shapely.polygons(rings, indices=_repeated(ring_counts)))
-    owner = np.array(owners)
-    alone = single[owner]
-    found[owner[alone]] = polygons[alone]
-    multiple, part_of = np.unique(owner[~alone], return_inverse=True)
-    if len(multiple):
-        found[multiple] = shapely.multipolygons(polygons[~alone], indices=part_of)
+    offsets = tuple(np.cumsum([0, *map(len, lists)]) for lists in (rings, polygons, multiple))
+    shapes = shapely.from_ragged_array(
+        shapely.GeometryType.MULTIPOLYGON, np.ascontiguousarray(coordinates), offsets
+    )
+    empty = np.array([not part for part in multiple], dtype=bool)
+    shapes[single] = shapely.get_geometry(shapes[single], 0)
+    shapes[single & empty] = shapely.Polygon()
+    found[there] = shapes
     return found
 
 
-def _repeated(sizes: Sequence[int]) -> NDArray[np.intp]:
-    return np.repeat(np.arange(len(sizes)), sizes)
+def _is_single(geometry: dict[str, Any]) -> bool:
+    if geometry["type"] not in {"Polygon", "MultiPolygon"}:
+        raise ValueError(f"a polygon was expected, found a {geometry['type']}")
+    return bool(geometry["type"] == "Polygon")
+
+
+def positions(points: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return positions as an array, a row for each.
+
+    Raises
+    ------
+    ValueError
+        If they have different lengths.
+    """
+    sizes = set(map(len, points)) or {2}
+    if len(sizes) > 1:
+        raise ValueError(f"positions of {sorted(sizes)} numbers")
+    (size,) = sizes
+    flat = np.fromiter(chain.from_iterable(points), dtype=float, count=size * len(points))
+    return flat.reshape(len(points), size)
 
 
 def same_vertices(one: Geometries, other: Geometries, tolerance: float) -> Mask:

@@ -1,21 +1,27 @@
 """Rules of RFC 7946 that apply to collections of polygons."""
 
+import json
+import re
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
 
+from qpv_geo.parallel import in_threads
 from qpv_geo.publish.geojson import DECIMALS
 from qpv_geo.publish.rules.base import Rule, chosen, named
-from qpv_geo.publish.shapes import parse_geojson, polygons_of
+from qpv_geo.publish.shapes import parse_geojson, polygons_of, positions
 
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, shapely.errors.ShapelyError)
 
 _POLYGONS = {"Polygon", "MultiPolygon"}
 _RING_MINIMUM = 4
+# Nearly all of a file, and no object in it.
+_COORDINATES = re.compile(rb'"coordinates"\s*:\s*\[[\[\]\s\d.,eE+-]*\]')
 # A decimal of so many digits, times this, is a whole number but for floating point.
 _GRID = 10.0**DECIMALS
 _NOT_ON_GRID = 1e-4
@@ -30,7 +36,9 @@ class Collection:
     @cached_property
     def document(self) -> dict[str, Any]:
         """The whole object; a name that an object holds twice is an error."""
-        document = parse_geojson(self.path.read_bytes().decode("utf-8"), _once)
+        data = self.path.read_bytes()
+        json.loads(_COORDINATES.sub(b'"coordinates":[]', data), object_pairs_hook=_once)
+        document = parse_geojson(data)
         if not isinstance(document, dict):
             raise TypeError("it is not a JSON object")
         return document
@@ -57,10 +65,8 @@ class Collection:
 
     @cached_property
     def positions(self) -> np.ndarray:
-        """All positions, (n, 2); empty if a position has another length."""
-        return np.array(
-            [point for _, rings in self.polygons for ring in rings for point in ring], dtype=float
-        )
+        """All positions, (n, 2); (n, 3) if they have heights."""
+        return positions(list(chain.from_iterable(ring for _, rings in self.polygons for ring in rings)))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -182,7 +188,7 @@ class ValidPolygons(GeoJsonRule):
 
     def _problems(self, collection: Collection) -> Iterator[str]:
         shapes = polygons_of([feature["geometry"] for feature in collection.features])
-        bad = ~(shapely.is_valid(shapes) | shapely.is_missing(shapes))
+        bad = ~(in_threads(shapely.is_valid, shapes) | shapely.is_missing(shapes))
         if bad.any():
             yield f"features {named(chosen(range(1, len(shapes) + 1), bad))}"
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import shapely
 
+from qpv_geo.parallel import in_threads
 from qpv_geo.publish.fields import load_layers
 from qpv_geo.publish.readers import Blob
 from qpv_geo.publish.rules.base import chosen, named
@@ -103,7 +104,7 @@ class Valid(GeoPackageRule):
             table = row["table_name"]
             rowids, _ = package.geometries[table]
             shapes = package.shapes[table]
-            bad = ~shapely.is_valid(shapes) | shapely.is_empty(shapes)
+            bad = ~in_threads(shapely.is_valid, shapes) | shapely.is_empty(shapes)
             if bad.any():
                 yield f"{table}: not valid or empty in rows {named(chosen(rowids, bad))}"
             (count,) = package.database.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # noqa: S608 - a table of the file

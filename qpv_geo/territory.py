@@ -7,6 +7,7 @@ import difflib
 import re
 import tomllib
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
@@ -386,7 +387,7 @@ class Territory(_Frozen):
         match self.genre:
             case "epci":
                 declared = codes_of(siren_epci)
-                return self.epci in declared or not set(self.communes).isdisjoint(codes_of(insee_com))
+                return self.epci in declared or any(code in self.communes for code in codes_of(insee_com))
             case "commune":
                 return self.commune in codes_of(insee_com)
             case "departement":
@@ -407,11 +408,12 @@ class Territory(_Frozen):
         return self._folder / file.chemin
 
 
-def codes_of(declared: object) -> list[str]:
-    """Split a declared list of codes (``"02571, 02691"``); nothing declared gives an empty list."""
+@cache
+def codes_of(declared: object) -> tuple[str, ...]:
+    """Split a declared list of codes (``"02571, 02691"``); nothing declared gives an empty one."""
     if not isinstance(declared, str):
-        return []
-    return [code.strip() for code in declared.split(",") if code.strip()]
+        return ()
+    return tuple(code.strip() for code in declared.split(",") if code.strip())
 
 
 def territory_names() -> list[str]:

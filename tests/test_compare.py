@@ -490,7 +490,7 @@ def bow(settings: Settings, tmp_path: Path) -> Inputs:
     ring[5], ring[6] = ring[6], ring[5]
     path.write_text(json.dumps(document), encoding="utf-8")
     raw = raw_file("qpv_2024", path)
-    official = read_features(raw, settings).geometry("QN02517N", 2154)
+    official = read_features(raw, settings).geometries(["QN02517N"], [2154])[0]
     assert not official.is_valid
     made = inputs()
     made.raws["qpv_2024"] = raw
@@ -568,7 +568,7 @@ def test_contours_are_read_again_from_a_zip_and_from_a_geopackage(settings: Sett
         features = read_features(raw, settings)
         assert features.rows == first.rows
         for code in first.rows:
-            shapes = [reading.geometry(code, 2154) for reading in (first, features)]
+            shapes = [reading.geometries([code], [2154])[0] for reading in (first, features)]
             one, other = (shapely.normalize(shapely.get_parts(shape)) for shape in shapes)
             assert shapely.equals_exact(one, other, 1e-6).all()
 

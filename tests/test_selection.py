@@ -21,7 +21,7 @@ def communes() -> gpd.GeoDataFrame:
     """Two communes side by side, 1 km wide."""
     return gpd.GeoDataFrame(
         {
-            "insee_com": ["25056", "25112"],
+            "insee_com": ("25056", "25112"),
             "nom_com": ["Besançon", "Chalezeule"],
             "siren_epci": [EPCI, EPCI],
         },
@@ -46,14 +46,14 @@ ELSEWHERE = ("QN02504M", "25462", "242500338", (5000, 0, 5100, 100))
 
 
 def test_lists_of_codes() -> None:
-    assert codes_of("02571, 02691") == ["02571", "02691"]
-    assert codes_of("25056,25112") == ["25056", "25112"]
-    assert codes_of(None) == []
+    assert codes_of("02571, 02691") == ("02571", "02691")
+    assert codes_of("25056,25112") == ("25056", "25112")
+    assert codes_of(None) == ()
 
 
 def test_sliver_is_no_membership_but_keeps_its_area() -> None:
     pieces = cut_by_communes(qpv(ON_THE_BORDER), communes(), territory(1))
-    assert pieces["insee_com"].tolist() == ["25056", "25112"]
+    assert pieces["insee_com"].tolist() == ("25056", "25112")
     assert pieces["membre"].tolist() == [True, False]
     assert pieces["declare"].tolist() == [True, False]
     assert pieces["surface_m2"].tolist() == [9900, 100]

@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from qpv_geo.analysis.selection import declares
 from qpv_geo.errors import ConfigurationError
@@ -60,6 +63,22 @@ class Country:
                 rows.setdefault(code, []).append(row)
         return rows
 
+    @cached_property
+    def _members(self) -> "_Rows":
+        return _Rows(self.members)
+
+    @cached_property
+    def _communes(self) -> "_Rows":
+        return _Rows(self.all_communes)
+
+    def members_of(self, siren: str) -> pd.DataFrame:
+        """Return the communes of an EPCI, rows of `members`."""
+        return self._members.with_any("siren_epci", [siren])
+
+    def communes_with(self, column: str, codes: Iterable[str]) -> pd.DataFrame:
+        """Return the rows of `all_communes` that have one of some codes in a column."""
+        return self._communes.with_any(column, codes)
+
     def qpv_near(self, territory: Territory) -> pd.DataFrame:
         """Return the QPV that declare one of the codes of a territory."""
         codes = {territory.code, *territory.communes}
@@ -68,6 +87,21 @@ class Country:
     def qpv_in_department(self, code: str | None) -> int:
         """Return the number of QPV of a department."""
         return len(self._rows_by_code.get(code or "", []))
+
+
+class _Rows:
+    """Rows of a table by the codes of a column, which is gone through once."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._table = table
+        self._by: dict[str, dict[Any, NDArray[np.intp]]] = {}
+
+    def with_any(self, column: str, codes: Iterable[str]) -> pd.DataFrame:
+        """Return the rows that have one of some codes, in their order."""
+        if column not in self._by:
+            self._by[column] = self._table.groupby(column, sort=False).indices
+        found = [self._by[column][code] for code in codes if code in self._by[column]]
+        return self._table.iloc[np.sort(np.concatenate(found)) if found else []]
 
 
 def _attributes(by_epsg: dict[int, gpd.GeoDataFrame]) -> pd.DataFrame:
@@ -137,7 +171,8 @@ def describe_territory(code: str, country: Country) -> NewTerritory:
         whole = Territory(id=_FRANCE, nom="France", genre="france", expected=expected)
         return NewTerritory(whole, tuple(_differences(set(country.members["insee_com"]), communes, whole)))
     draft = _draft(code, kind, communes, country)
-    mine = _communes_of(draft, communes)
+    columns = {"epci": "siren_epci", "commune": "insee_com", "departement": "insee_dep"}
+    mine = country.communes_with(columns[draft.genre], [draft.code])
     if mine.empty:
         raise ConfigurationError(
             f"{draft.nom} ({code}): the national file holds no contour of its communes (it has none of the "
@@ -178,20 +213,15 @@ def territories_with_qpv(country: Country) -> list[Territory]:
     ]
 
 
-def _communes_of(territory: Territory, communes: pd.DataFrame) -> pd.DataFrame:
-    columns = {"epci": "siren_epci", "commune": "insee_com", "departement": "insee_dep"}
-    return communes[communes[columns[territory.genre]] == territory.code]
-
-
 def _draft(code: str, kind: Kind, communes: pd.DataFrame, country: Country) -> Territory:
     """Return the territory with its codes and its name, and nothing counted yet."""
     nothing = Expected(qpv=0)
     if kind == "epci":
-        rows = country.members[country.members["siren_epci"] == code]
+        rows = country.members_of(code)
         if rows.empty:
             raise ConfigurationError(_unknown_epci(code, country))
         name = str(rows["nom_epci"].iloc[0])
-        parts = communes[communes["insee_com"].isin(rows["insee_com"])]
+        parts = country.communes_with("insee_com", rows["insee_com"])
         department = _most(parts["insee_dep"], rows["insee_com"])
         region = _most(parts["insee_reg"], ["00"])
         return Territory(
@@ -257,10 +287,7 @@ def _most(values: pd.Series, others: Iterable[str]) -> str:
 
 
 def _official(code: str, kind: Kind, country: Country) -> set[str]:
-    members = country.members
-    if kind == "epci":
-        return set(members.loc[members["siren_epci"] == code, "insee_com"])
-    return set()
+    return set(country.members_of(code)["insee_com"]) if kind == "epci" else set()
 
 
 def _differences(official: set[str], communes: pd.DataFrame, territory: Territory) -> Iterable[str]:

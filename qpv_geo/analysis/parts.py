@@ -237,7 +237,9 @@ def _epci(
     """
     names: dict[str, str] = {}
     if tables.epci_members is not None:
-        names = dict(zip(tables.epci_members["siren_epci"], tables.epci_members["nom_epci"], strict=True))
+        members = tables.epci_members
+        known = members[members["siren_epci"].isin(communes["siren_epci"].unique())]
+        names = dict(zip(known["siren_epci"], known["nom_epci"], strict=True))
     rows, unions = [], []
     for siren, members in communes.groupby("siren_epci", sort=True):
         union = as_multipolygon(_dissolved(members.geometry.to_numpy()))

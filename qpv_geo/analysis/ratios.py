@@ -1,15 +1,17 @@
 """Ratios of single zones that no producer publishes, where both of their terms are there."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from qpv_geo.analysis.aggregate import REASONS, Rule
 
-_ZONE = ["zone", "code", "millesime"]
 _OK = "ok"
 _ABSENT = "non_disponible"
+
+_Row = dict[str, Any]
 
 
 def add_ratios(statistics: pd.DataFrame, rules: Mapping[str, Rule]) -> pd.DataFrame:
@@ -34,43 +36,45 @@ def add_ratios(statistics: pd.DataFrame, rules: Mapping[str, Rule]) -> pd.DataFr
         ``non_disponible`` for a denominator of 0. ``source`` and ``fichier`` are those of both terms, and
         ``code_producteur`` says ``numerator / denominator``, as for sets of zones.
     """
-    pairs = _pairs(statistics, rules)
-    missing = [pairs["statut"], pairs["statut_below"]]
-    reasons = [missing[0].eq(reason) | missing[1].eq(reason) for reason in REASONS]
-    empty = pairs["valeur_below"].eq(0)
-    status = np.select([*reasons, empty], [*REASONS, _ABSENT], default=_OK)
-    valued = status == _OK
-    ratio = pairs["scale"] * pairs["valeur"] / pairs["valeur_below"].mask(empty)
-    rows = pairs.assign(
-        valeur=ratio.where(valued),
-        statut=status.astype(object),
-        source=_joined(pairs["source"], pairs["source_below"]),
-        fichier=_joined(pairs["fichier"], pairs["fichier_below"]),
-        code_producteur=pairs["code_producteur"] + " / " + pairs["code_producteur_below"],
-    )[statistics.columns]
-    return pd.concat([statistics, rows], ignore_index=True) if len(rows) else statistics
+    rows = [_divided(*pair) for pair in _pairs(statistics, rules)]
+    if not rows:
+        return statistics
+    computed = pd.DataFrame(rows, columns=statistics.columns).astype(statistics.dtypes.to_dict())
+    return pd.concat([statistics, computed], ignore_index=True)
 
 
-def _pairs(statistics: pd.DataFrame, rules: Mapping[str, Rule]) -> pd.DataFrame:
-    """Return a row per ratio to compute: columns of its numerator, of its denominator (``_below``), scale."""
-    ratios = pd.DataFrame(
-        [
-            (indicator, rule.numerator, rule.denominator, rule.scale)
-            for indicator, rule in rules.items()
-            if rule.numerator is not None
-        ],
-        columns=["indicateur", "numerator", "denominator", "scale"],
-    )
-    terms = statistics[statistics["indicateur"].isin({*ratios["numerator"], *ratios["denominator"]})]
-    above = terms.rename(columns={"indicateur": "numerator"}).merge(ratios, on="numerator")
-    below = terms.rename(columns={"indicateur": "denominator"})
-    pairs = above.merge(below, on=[*_ZONE, "denominator"], suffixes=("", "_below"))
-    dates = pairs["geographie"], pairs["geographie_below"]
-    pairs = pairs[dates[0].eq(dates[1]) | (dates[0].isna() & dates[1].isna())]
-    published = statistics.loc[statistics["indicateur"].isin(ratios["indicateur"]), [*_ZONE, "indicateur"]]
-    found = pairs.merge(published.drop_duplicates(), how="left", on=[*_ZONE, "indicateur"], indicator=True)
-    return found[found["_merge"] == "left_only"].reset_index(drop=True)
+def _pairs(statistics: pd.DataFrame, rules: Mapping[str, Rule]) -> Iterator[tuple[str, float, _Row, _Row]]:
+    """Yield the ratios to compute: indicator and scale, rows of numerator and denominator."""
+    by_numerator: dict[str | None, list[tuple[str, Rule]]] = {}
+    for indicator, rule in rules.items():
+        if rule.numerator is not None:
+            by_numerator.setdefault(rule.numerator, []).append((indicator, rule))
+    columns = [statistics[name].tolist() for name in statistics.columns]
+    rows = [dict(zip(statistics.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+    known = {(row["zone"], row["code"], row["millesime"], row["indicateur"]): row for row in rows}
+    for (zone, code, vintage, term), above in known.items():
+        for indicator, rule in by_numerator.get(term, ()):
+            below = known.get((zone, code, vintage, str(rule.denominator)))
+            if below and (zone, code, vintage, indicator) not in known and _same_date(above, below):
+                yield indicator, rule.scale, above, below
 
 
-def _joined(one: pd.Series, other: pd.Series) -> pd.Series:
-    return one.where(one == other, one + ", " + other)
+def _same_date(one: _Row, other: _Row) -> bool:
+    dates = one["geographie"], other["geographie"]
+    return bool(dates[0] == dates[1]) or all(pd.isna(date) for date in dates)
+
+
+def _divided(indicator: str, scale: float, above: _Row, below: _Row) -> _Row:
+    """Return the row of a ratio."""
+    statuses = {above["statut"], below["statut"]}
+    status = next((reason for reason in REASONS if reason in statuses), _OK)
+    if status == _OK and below["valeur"] == 0:
+        status = _ABSENT
+    return above | {
+        "indicateur": indicator,
+        "valeur": scale * above["valeur"] / below["valeur"] if status == _OK else math.nan,
+        "statut": status,
+        "source": ", ".join(dict.fromkeys([above["source"], below["source"]])),
+        "fichier": ", ".join(dict.fromkeys([above["fichier"], below["fichier"]])),
+        "code_producteur": f"{above['code_producteur']} / {below['code_producteur']}",
+    }

@@ -14,6 +14,8 @@ from qpv_geo.territory import Territory
 ALL_QPV = "00"
 STATISTICS_KEY = ["zone", "code", "indicateur", "millesime"]
 _NAMED_AT_MOST = 20
+_FIGURE = ("indicateur", "code", "valeur", "statut", "millesime")
+_NO_FIGURE = (float("nan"), "non_disponible", None)
 
 
 def join_by_code(
@@ -43,21 +45,23 @@ def join_by_code(
     of_qpv = values[values["zone"] == "qpv"]
     checks: list[Check] = []
     completed = [of_qpv.iloc[:0]]
+    whole = None if national is None else set(national)
     for source, rows in of_qpv.groupby("source", sort=True):
-        present = set(rows["code"])
+        present = set(rows["code"].unique())
         missing = [code for code in wanted if code not in present]
         checks.append(
             _named(f"{source}", "qpv_sans_statistique", missing, "QPV du territoire sans statistique")
         )
-        if national is not None:
-            orphans = sorted(present - set(national))
+        if whole is not None:
+            orphans = sorted(present - whole)
             checks.append(_named(f"{source}", "statistique_sans_qpv", orphans, "codes sans contour de QPV"))
-            uncovered = sorted(set(national) - present)
+            uncovered = sorted(whole - present)
             checks.append(
                 _named(f"{source}", "qpv_de_france_sans_ligne", uncovered, "QPV de France sans ligne")
             )
         completed.append(rows[rows["code"].isin(wanted)])
-        completed.append(_unavailable(rows, missing))
+        if missing:
+            completed.append(_unavailable(rows, missing))
     statistics = pd.concat(completed, ignore_index=True)
     return statistics.sort_values(STATISTICS_KEY, ignore_index=True), checks
 
@@ -138,8 +142,7 @@ def _unavailable(rows: pd.DataFrame, codes: list[str]) -> pd.DataFrame:
     """Return rows without value for QPV that a source does not hold, one per indicator and vintage of it."""
     template = rows.drop_duplicates(["indicateur", "millesime"])
     return pd.concat(
-        [template.assign(code=code, valeur=float("nan"), statut="non_disponible") for code in codes]
-        or [template.iloc[:0]],
+        [template.assign(code=code, valeur=float("nan"), statut="non_disponible") for code in codes],
         ignore_index=True,
     )
 
@@ -153,18 +156,17 @@ def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Re
         For each indicator its value, ``<id>_statut`` and ``<id>_millesime``.
     """
     of_qpv = statistics[statistics["zone"] == "qpv"].sort_values("millesime", kind="stable")
-    latest = of_qpv.drop_duplicates(["indicateur", "code"], keep="last").set_index("code")
-    by_indicator = dict(tuple(latest.groupby("indicateur", sort=False)))
-    absent = pd.DataFrame({"valeur": float("nan"), "statut": None, "millesime": None}, index=qpv["code_qp"])
-    columns = {}
+    rows = zip(*(of_qpv[name].tolist() for name in _FIGURE), strict=True)
+    latest = {(indicator, code): figure for indicator, code, *figure in rows}
+    codes, columns = qpv["code_qp"].tolist(), {}
     for indicator in registry.indicators:
         if not indicator.qpv_layer:
             continue
-        found = by_indicator.get(indicator.id)
-        rows = absent if found is None else found.reindex(qpv["code_qp"])
-        columns[indicator.id] = _typed(rows["valeur"], indicator).array
-        columns[f"{indicator.id}_statut"] = rows["statut"].fillna("non_disponible").to_numpy()
-        columns[f"{indicator.id}_millesime"] = rows["millesime"].to_numpy()
+        figures = [latest.get((indicator.id, code), _NO_FIGURE) for code in codes]
+        values, statuses, vintages = zip(*figures, strict=True) if figures else ((), (), ())
+        columns[indicator.id] = _typed(pd.Series(values, dtype="float64"), indicator).array
+        columns[f"{indicator.id}_statut"] = pd.array(statuses, dtype=object)
+        columns[f"{indicator.id}_millesime"] = pd.array(vintages, dtype=object)
     layer: gpd.GeoDataFrame = pd.concat([qpv, pd.DataFrame(columns, index=qpv.index)], axis=1)
     return layer
 

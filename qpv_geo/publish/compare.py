@@ -32,7 +32,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
 
 _NAMED_AT_MOST = 20
-_ROWS = "number of rows"
+_ROWS, _GEOMETRY = "number of rows", "geometry"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,10 @@ def compare_release(
     if not any(difference.field == _ROWS for difference in unlike):
         formats = [readings for readings, _ in files]
         codes = set(written.frames["statistiques"]["code"]) | set(written.frames["qpv"]["code_qp"])
-        against_raw = _compare_raw(formats, Originals(raws, codes, settings), territory, registry)
+        # What holds the very values of the layers in memory need not be compared with the raw files thrice.
+        alike = not any(difference.field != _GEOMETRY for difference in unlike)
+        originals = Originals(raws, codes, settings)
+        against_raw = _compare_raw(formats, originals, territory, registry, alike=alike)
         differences |= {difference.place: difference for difference in compare_sources(raws) + against_raw}
     if differences:
         raise PublicationError(_message(folder, list(differences.values())))
@@ -118,20 +121,29 @@ def read_back(
 
 
 def _compare_raw(
-    formats: list[dict[str, Reading]], originals: Originals, territory: Territory, registry: Registry
+    formats: list[dict[str, Reading]],
+    originals: Originals,
+    territory: Territory,
+    registry: Registry,
+    *,
+    alike: bool,
 ) -> list[Difference]:
+    """Compare with the raw files; of formats with attributes alike, others only if the first differs."""
     figures = latest_figures(formats[0]["statistiques"].attributes)
     differences = [
         *compare_qpv(formats, originals, territory),
         *compare_communes(formats, originals, territory),
     ]
     for readings in formats:
-        differences += compare_measures(readings, territory)
-        differences += compare_statistics(readings, originals, registry)
-        differences += compare_computed(readings, registry)
-        differences += compare_wide(readings["qpv"], figures, registry)
+        found = compare_measures(readings, territory)
+        found += compare_statistics(readings, originals, registry)
+        found += compare_computed(readings, registry)
+        found += compare_wide(readings["qpv"], figures, registry)
         if "contrat_de_ville" in readings:
-            differences += compare_contract(readings["contrat_de_ville"], figures, territory)
+            found += compare_contract(readings["contrat_de_ville"], figures, territory)
+        differences += found
+        if alike and not found:
+            break
     return differences
 
 
@@ -141,7 +153,7 @@ def _compare_written(reading: Reading, meant: pd.DataFrame, layer: Layer) -> lis
     if len(reading.attributes) != len(meant):
         return [Difference(file, layer.name, "", _ROWS, len(reading.attributes), len(meant))]
     differences = []
-    if not reading.attributes.equals(meant[list(layer.fields)]):
+    if not reading.attributes.equals(pd.DataFrame(meant)[list(layer.fields)]):
         for field in layer.fields:
             published, expected = reading.attributes[field], meant[field]
             equal = (published.isna() & expected.isna()) | (published == expected).fillna(value=False)
@@ -157,7 +169,7 @@ def _compare_written(reading: Reading, meant: pd.DataFrame, layer: Layer) -> lis
         )
         rows = np.flatnonzero(~same)
         differences += [
-            Difference(file, layer.name, name, "geometry", _shown(shapes[row]), _shown(wanted[row]))
+            Difference(file, layer.name, name, _GEOMETRY, _shown(shapes[row]), _shown(wanted[row]))
             for row, name in zip(rows, row_names(meant.iloc[rows], layer.key), strict=True)
         ]
     return differences

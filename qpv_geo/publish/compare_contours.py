@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import shapely
+from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.ingest.tables import COMMUNES
 from qpv_geo.parallel import in_threads
 from qpv_geo.publish.differences import Difference, row_names
+from qpv_geo.publish.frames import plain_values
 from qpv_geo.publish.geojson import DECIMALS
 from qpv_geo.publish.originals import Features, Originals, projector
 from qpv_geo.publish.readers import Reading
@@ -120,8 +122,7 @@ def _unlike_attributes(reading: Reading, kind: _Kind, features: Features) -> lis
         if row is None
     ]
     for field, name in kind.fields.items():
-        cells = table[field].astype(object).where(table[field].notna(), None).tolist()
-        published = [None if cell is None else str(cell) for cell in cells]
+        published = [None if cell is None else str(cell) for cell in plain_values(table[field])]
         official = [None if row is None else row[name] for row in rows]
         if published == official:
             continue
@@ -299,12 +300,16 @@ def _number_of_qpv(readings: Mapping[str, Reading], territory: Territory) -> "pd
     return pieces[pieces["membre"]].groupby(epci)["code_qp"].nunique()
 
 
+def _numbers(values: pd.Series) -> NDArray[np.float64]:
+    known = values if values.dtype == "float64" else values.astype("Float64")
+    return np.asarray(known.to_numpy(dtype="float64", na_value=np.nan), dtype=np.float64)
+
+
 def _unequal(
     reading: Reading, layer: str, field: str, expected: pd.Series, tolerance: float
 ) -> list[Difference]:
     """Return where a field differs from what it should be by more than a relative tolerance."""
-    published = reading.attributes[field].astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
-    wanted = expected.astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
+    published, wanted = (_numbers(values) for values in (reading.attributes[field], expected))
     equal = np.isclose(published, wanted, rtol=tolerance, atol=0, equal_nan=True)
     rows = np.flatnonzero(~equal)
     names = row_names(reading.attributes.iloc[rows], reading.attributes.columns[:1])

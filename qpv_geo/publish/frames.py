@@ -1,6 +1,7 @@
 """Layers as they are published: the declared columns in their order, one pandas type per declared type."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -65,6 +66,11 @@ def conform(frames: Mapping[str, pd.DataFrame], layers: Mapping[str, Layer], eps
     return conformed
 
 
+def plain_values(column: pd.Series) -> list[Any]:
+    """Return the values of a column as Python's own, None for what is missing."""
+    return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
+
+
 def _conform_layer(frame: pd.DataFrame, layer: Layer, epsg: int, problems: list[str]) -> pd.DataFrame:
     """Return the layer; what is wrong goes to `problems` (the result is then of no use)."""
     spatial = isinstance(frame, gpd.GeoDataFrame)
@@ -80,11 +86,11 @@ def _conform_layer(frame: pd.DataFrame, layer: Layer, epsg: int, problems: list[
         return frame
     data = {}
     # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
-    attributes = pd.DataFrame(frame[columns]).reset_index(drop=True)
+    attributes = pd.DataFrame(frame).reset_index(drop=True)
     for name, field in layer.fields.items():
         where = f"layer {layer.name}, field {name}"
         data[name] = _conform_column(attributes[name], field.type, where, problems)
-    result = pd.DataFrame(data)
+    result = pd.DataFrame(data, index=attributes.index)
     _check_key(result, layer, problems)
     if not isinstance(frame, gpd.GeoDataFrame) or (layer.geometry_optional and frame.geometry.isna().all()):
         return result
@@ -115,23 +121,27 @@ def _with_geometry(
 
 
 def _conform_column(column: pd.Series, kind: FieldType, where: str, problems: list[str]) -> pd.Series:
-    present = column[column.notna()]
-    if present.empty:
-        column = pd.Series([None] * len(column), dtype=object)
-    elif (found := pd.api.types.infer_dtype(present)) not in _ACCEPTED[kind]:
-        problems.append(f"{where}: expected {kind}, found {found}, as in {_examples(present)}")
-        return column
-    return _CONVERT[kind](column, present, where, problems)
+    if pd.api.types.infer_dtype(column) not in _ACCEPTED[kind]:
+        present = column[column.notna()]
+        if len(present):
+            found = pd.api.types.infer_dtype(present)
+            if found not in _ACCEPTED[kind]:
+                problems.append(f"{where}: expected {kind}, found {found}, as in {_examples(present)}")
+                return column
+        else:
+            column = pd.Series([None] * len(column), index=column.index, dtype=object)
+    return _CONVERT[kind](column, where, problems)
 
 
-def _text(column: pd.Series, _: pd.Series, where: str, problems: list[str]) -> pd.Series:
-    values = [value if isinstance(value, str) and value else None for value in column]
+def _text(column: pd.Series, where: str, problems: list[str]) -> pd.Series:
+    values = [value if isinstance(value, str) and value else None for value in column.tolist()]
     if any(value and "\0" in value for value in values):
         problems.append(f"{where}: a text holds a NUL character, which no GIS file can hold")
-    return pd.Series(values, dtype=object)
+    return pd.Series(values, index=column.index, dtype=object)
 
 
-def _integer(column: pd.Series, present: pd.Series, where: str, problems: list[str]) -> pd.Series:
+def _integer(column: pd.Series, where: str, problems: list[str]) -> pd.Series:
+    present = column.dropna()
     fraction = present.astype("float64") % 1 != 0
     if fraction.any():
         problems.append(f"{where}: expected whole numbers, found {_examples(present[fraction])}")
@@ -139,26 +149,27 @@ def _integer(column: pd.Series, present: pd.Series, where: str, problems: list[s
     return column.astype("Int64")
 
 
-def _real(column: pd.Series, _: pd.Series, where: str, problems: list[str]) -> pd.Series:
-    values = column.astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
+def _real(column: pd.Series, where: str, problems: list[str]) -> pd.Series:
+    known = column if column.dtype == "float64" else column.astype("Float64")
+    values = known.to_numpy(dtype="float64", na_value=np.nan)
     if np.isinf(values).any():
         problems.append(f"{where}: a value is infinite")
-    return pd.Series(values, dtype="float64")
+    return pd.Series(values, index=column.index, dtype="float64")
 
 
-def _boolean(column: pd.Series, _: pd.Series, __: str, ___: list[str]) -> pd.Series:
+def _boolean(column: pd.Series, _: str, __: list[str]) -> pd.Series:
     return column.astype("boolean")
 
 
-def _date(column: pd.Series, _: pd.Series, __: str, ___: list[str]) -> pd.Series:
+def _date(column: pd.Series, _: str, __: list[str]) -> pd.Series:
     return pd.to_datetime(column).dt.normalize().astype("datetime64[s]")
 
 
-def _datetime(column: pd.Series, _: pd.Series, __: str, ___: list[str]) -> pd.Series:
+def _datetime(column: pd.Series, _: str, __: list[str]) -> pd.Series:
     return pd.to_datetime(column, utc=True).dt.floor("s").astype("datetime64[ms, UTC]")
 
 
-_CONVERT: dict[FieldType, Callable[[pd.Series, pd.Series, str, list[str]], pd.Series]] = {
+_CONVERT: dict[FieldType, Callable[[pd.Series, str, list[str]], pd.Series]] = {
     "text": _text,
     "integer": _integer,
     "real": _real,

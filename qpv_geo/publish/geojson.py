@@ -15,8 +15,9 @@ from shapely.geometry.base import BaseGeometry
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import PublicationError
 from qpv_geo.parallel import in_threads
+from qpv_geo.publish.differences import row_names
 from qpv_geo.publish.fields import FieldType, Layer
-from qpv_geo.publish.frames import Frames
+from qpv_geo.publish.frames import Frames, plain_values
 from qpv_geo.publish.tabular import format_cells
 
 # Seven decimals of a degree are a centimetre.
@@ -59,9 +60,9 @@ def to_wgs84(frames: Frames, layers: Mapping[str, Layer]) -> tuple[Frames, list[
             gpd.GeoSeries(shapely.orient_polygons(moved), index=frame.index, crs=_WGS84)
         )
         lost = shapely.is_missing(moved) & ~absent
-        keys = [" / ".join(str(part) for part in row) for row in frame[list(layers[name].key)].to_numpy()]
-        repaired = [key for key, is_it in zip(keys, broken & ~lost, strict=True) if is_it]
-        checks.append(_report(name, repaired, [key for key, is_it in zip(keys, lost, strict=True) if is_it]))
+        key = layers[name].key
+        named = [row_names(frame[rows], key) if rows.any() else [] for rows in (broken & ~lost, lost)]
+        checks.append(_report(name, *named))
     return rounded, checks
 
 
@@ -126,7 +127,9 @@ def _lines(frame: pd.DataFrame, layer: Layer, origin: str) -> Iterator[bytes]:
     if there.any():
         head["bbox"] = shapely.total_bounds(shapes).tolist()
     yield orjson.dumps(head)[:-1] + b',"features":[\n'
-    columns = [_values(frame[name], field.type) for name, field in layer.fields.items()]
+    # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
+    table = pd.DataFrame(frame)
+    columns = [_values(table[name], field.type) for name, field in layer.fields.items()]
     boxes, drawn = shapely.bounds(shapes).tolist(), iter(_coordinates(shapes[there]))
     rows = zip(zip(*columns, strict=True), boxes, there, strict=True)
     for row, (values, box, has_shape) in enumerate(rows):
@@ -145,7 +148,7 @@ def _values(column: pd.Series, kind: FieldType) -> list[Any]:
     """Return a column of a conformed layer as values of JSON."""
     if kind in {"date", "datetime"}:
         return format_cells(column, kind)
-    return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
+    return plain_values(column)
 
 
 def _coordinates(shapes: np.ndarray) -> list[list[list[np.ndarray]]]:

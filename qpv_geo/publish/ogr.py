@@ -65,7 +65,9 @@ def write_layer(
     """
     spatial = isinstance(frame, gpd.GeoDataFrame)
     instants = [name for name, field in layer.fields.items() if field.type == "datetime"]
-    columns = {name: _as_array(frame[name], layer.fields[name].type) for name in layer.fields}
+    # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
+    table = pd.DataFrame(frame)
+    columns = {name: _as_array(table[name], layer.fields[name].type) for name in layer.fields}
     with warnings.catch_warnings():
         # Who gives no CRS wants none written.
         warnings.filterwarnings("ignore", message="'crs' was not provided", category=UserWarning)

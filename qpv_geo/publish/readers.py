@@ -184,14 +184,17 @@ def _typed(
     cells: Mapping[str, Sequence[Any]], fields: Mapping[str, LayerField], convert: _Types
 ) -> pd.DataFrame:
     columns = {}
+    index = pd.RangeIndex(max(map(len, cells.values()), default=0))
     for name, field in fields.items():
         to_value = convert[field.type]
         values = [None if cell is None else to_value(cell) for cell in cells[name]]
-        columns[name] = _column(values, field.type)
-    return pd.DataFrame(columns)
+        array = _column(values, field.type)
+        # A table would turn an array of texts into its own type of text.
+        columns[name] = pd.Series(array, index=index, dtype=array.dtype, copy=False)
+    return pd.DataFrame(columns, index=index)
 
 
-def _column(values: list[Any], kind: FieldType) -> pd.api.extensions.ExtensionArray | np.ndarray | pd.Series:
+def _column(values: list[Any], kind: FieldType) -> pd.api.extensions.ExtensionArray | np.ndarray:
     if kind == "date":
         return np.array(values, dtype="datetime64[s]")
     if kind == "datetime":
@@ -202,8 +205,9 @@ def _column(values: list[Any], kind: FieldType) -> pd.api.extensions.ExtensionAr
         return pd.array(values, dtype="boolean")
     if kind == "real":
         return np.array(values, dtype="float64")
-    # A table would turn an array of texts into its own type of text.
-    return pd.Series(values, dtype=object)
+    texts = np.empty(len(values), dtype=object)
+    texts[:] = values
+    return texts
 
 
 def _text(value: object) -> str:

@@ -183,14 +183,16 @@ def standing_release(
     if unchanged := unchanged_release(*inputs, settings, formats=formats, pages=pages):
         return unchanged
     folder = settings.out_dir / territory.id
+    current, waiting = current_release(territory.id, settings), held_releases(territory.id, settings)
+    if current is None and not waiting:
+        return None
     made_from = fingerprint(*inputs, formats, pages=pages)
     making = Making(made_from, *inputs, settings, formats, pages=pages)
-    current = current_release(territory.id, settings)
     refusal = read_ledger(folder).refusal(making.id, making.raw_files)
     if current and refusal and refusal.release == making.id:
         return replace(current, refused=making.id)
     before = reference(folder, making.id)
-    for held in held_releases(territory.id, settings):
+    for held in waiting:
         compared = held.differences and held.differences.empreinte_precedente
         if held.id == making.id and before and compared == before.fingerprint and is_intact(held.path):
             return held
@@ -215,8 +217,9 @@ def unchanged_release(
     copy that ``latest`` points to where a run died while it replaced a release.
     """
     current = current_release(territory.id, settings)
-    made_from = fingerprint(raws, territory, catalogue, registry, formats, pages=pages)
-    if current is None or current.fingerprint != made_from or current.path.name != current.id:
+    if current is None or current.path.name != current.id:
+        return None
+    if current.fingerprint != fingerprint(raws, territory, catalogue, registry, formats, pages=pages):
         return None
     return current if is_intact(current.path) else None
 

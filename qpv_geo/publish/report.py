@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.publish.changes_schema import Changes
 from qpv_geo.publish.fields import GEOMETRY_COLUMN, Layer
-from qpv_geo.publish.frames import Frames
+from qpv_geo.publish.frames import Frames, plain_values
 from qpv_geo.publish.provenance import Raws, attribution, french_date, newest_date, origin_sentence, present
 from qpv_geo.publish.report_schema import (
     Control,
@@ -102,8 +102,9 @@ def build_report(
 
 
 def _records(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
-    plain = frame[columns].astype(object).where(frame[columns].notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
+    table = pd.DataFrame(frame)
+    rows = zip(*(plain_values(table[column]) for column in columns), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _source_read(key: str, raw: RawFile) -> SourceRead:

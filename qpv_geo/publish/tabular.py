@@ -47,8 +47,8 @@ def write_csv(folder: Path, frames: Frames, layers: Mapping[str, Layer]) -> None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, frame in frames.items():
-            fields = layers[name].fields
-            columns = [format_cells(frame[column], field.type) for column, field in fields.items()]
+            fields, table = layers[name].fields, pd.DataFrame(frame)
+            columns = [format_cells(table[column], field.type) for column, field in fields.items()]
             with (folder / f"{name}.csv").open("w", encoding="utf-8-sig", newline="") as stream:
                 writer = csv.writer(stream, delimiter=SEPARATOR, lineterminator=LINE_END)
                 writer.writerow(fields)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import geopandas as gpd
 import pandas as pd
@@ -55,23 +56,23 @@ class Content:
         """Whom users may ask: at least the EPCI by its name."""
         return self.territory.contact or Contact(organisation=self.territory.nom)
 
-    @property
+    @cached_property
     def read(self) -> pd.DataFrame:
         """Rows of ``sources`` that were read."""
         sources = self.frames["sources"]
         return sources[sources["etat"] == "lue"]
 
-    @property
+    @cached_property
     def licences(self) -> tuple[str, ...]:
         """Licences of the sources that were read."""
         return tuple(self.read["licence"].drop_duplicates())
 
-    @property
+    @cached_property
     def mentions(self) -> tuple[str, ...]:
         """Return whom to name, as the licences ask."""
         return tuple(self.read["mention"].drop_duplicates())
 
-    @property
+    @cached_property
     def crs(self) -> pyproj.CRS:
         """CRS of every spatial layer: projected, or in degrees where no projection serves the whole.
 
@@ -86,7 +87,7 @@ class Content:
         crs: pyproj.CRS = qpv.crs
         return crs
 
-    @property
+    @cached_property
     def epsg(self) -> int:
         """EPSG code of `crs`.
 

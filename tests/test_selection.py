@@ -53,7 +53,7 @@ def test_lists_of_codes() -> None:
 
 def test_sliver_is_no_membership_but_keeps_its_area() -> None:
     pieces = cut_by_communes(qpv(ON_THE_BORDER), communes(), territory(1))
-    assert pieces["insee_com"].tolist() == ("25056", "25112")
+    assert pieces["insee_com"].tolist() == ["25056", "25112"]
     assert pieces["membre"].tolist() == [True, False]
     assert pieces["declare"].tolist() == [True, False]
     assert pieces["surface_m2"].tolist() == [9900, 100]

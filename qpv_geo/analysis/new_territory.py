@@ -8,12 +8,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from itertools import chain
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from qpv_geo.analysis.selection import declares
 from qpv_geo.errors import ConfigurationError
@@ -94,14 +92,17 @@ class _Rows:
 
     def __init__(self, table: pd.DataFrame) -> None:
         self._table = table
-        self._by: dict[str, dict[Any, NDArray[np.intp]]] = {}
+        self._by: dict[str, dict[str, list[int]]] = {}
 
     def with_any(self, column: str, codes: Iterable[str]) -> pd.DataFrame:
         """Return the rows that have one of some codes, in their order."""
         if column not in self._by:
-            self._by[column] = self._table.groupby(column, sort=False).indices
-        found = [self._by[column][code] for code in codes if code in self._by[column]]
-        return self._table.iloc[np.sort(np.concatenate(found)) if found else []]
+            rows: dict[str, list[int]] = {}
+            for row, code in enumerate(self._table[column].tolist()):
+                rows.setdefault(code, []).append(row)
+            self._by[column] = rows
+        found = (self._by[column].get(code, ()) for code in codes)
+        return self._table.iloc[sorted(chain.from_iterable(found))]
 
 
 def _attributes(by_epsg: dict[int, gpd.GeoDataFrame]) -> pd.DataFrame:

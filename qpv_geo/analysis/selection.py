@@ -1,5 +1,7 @@
 """Which QPV belong to a territory, and where the declared communes differ from the computed ones."""
 
+from collections.abc import Iterable
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -154,15 +156,17 @@ def _explain(declared: set[str], computed: set[str], known: set[str], territory:
 
 def computed_lists(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame) -> pd.DataFrame:
     """Return the computed communes and EPCI of each QPV as lists in text, largest share first."""
-    members = pieces[pieces["membre"]].sort_values(["code_qp", "part_qpv"], ascending=[True, False])
-    groups = members.groupby("code_qp", sort=False)
-    lists: pd.DataFrame = groups.agg(
-        insee_com_calcule=("insee_com", _join),
-        lib_com_calcule=("nom_com", _join),
-        siren_epci_calcule=("siren_epci", _join),
-    )
-    return lists.reindex(qpv["code_qp"]).reset_index(drop=True)
+    inside = pieces[pieces["membre"]].sort_values("part_qpv", ascending=False, kind="stable")
+    columns = (inside[name].tolist() for name in ("code_qp", "insee_com", "nom_com", "siren_epci"))
+    rows: dict[str, list[tuple[object, ...]]] = {}
+    for code, *row in zip(*columns, strict=True):
+        rows.setdefault(code, []).append(tuple(row))
+    nothing = [(None, None, None)]
+    found = (rows.get(code, nothing) for code in qpv["code_qp"])
+    lists = [[_join(values) for values in zip(*members, strict=True)] for members in found]
+    names = ["insee_com_calcule", "lib_com_calcule", "siren_epci_calcule"]
+    return pd.DataFrame(lists, columns=names, dtype=object)
 
 
-def _join(values: pd.Series) -> str | None:
+def _join(values: Iterable[object]) -> str | None:
     return ", ".join(dict.fromkeys(value for value in values if isinstance(value, str))) or None

@@ -44,24 +44,22 @@ def join_by_code(
     wanted = sorted(selected)
     of_qpv = values[values["zone"] == "qpv"]
     checks: list[Check] = []
-    completed = [of_qpv.iloc[:0]]
+    completed = [of_qpv[of_qpv["code"].isin(wanted)]]
     whole = None if national is None else set(national)
-    for source, rows in of_qpv.groupby("source", sort=True):
-        present = set(rows["code"].unique())
+    presence: dict[str, set[str]] = {}
+    pairs = of_qpv[["source", "code"]].drop_duplicates()
+    for source, code in zip(pairs["source"].tolist(), pairs["code"].tolist(), strict=True):
+        presence.setdefault(source, set()).add(code)
+    for source, present in sorted(presence.items()):
         missing = [code for code in wanted if code not in present]
-        checks.append(
-            _named(f"{source}", "qpv_sans_statistique", missing, "QPV du territoire sans statistique")
-        )
+        checks.append(_named(source, "qpv_sans_statistique", missing, "QPV du territoire sans statistique"))
         if whole is not None:
             orphans = sorted(present - whole)
-            checks.append(_named(f"{source}", "statistique_sans_qpv", orphans, "codes sans contour de QPV"))
+            checks.append(_named(source, "statistique_sans_qpv", orphans, "codes sans contour de QPV"))
             uncovered = sorted(whole - present)
-            checks.append(
-                _named(f"{source}", "qpv_de_france_sans_ligne", uncovered, "QPV de France sans ligne")
-            )
-        completed.append(rows[rows["code"].isin(wanted)])
+            checks.append(_named(source, "qpv_de_france_sans_ligne", uncovered, "QPV de France sans ligne"))
         if missing:
-            completed.append(_unavailable(rows, missing))
+            completed.append(_unavailable(of_qpv[of_qpv["source"] == source], missing))
     statistics = pd.concat(completed, ignore_index=True)
     return statistics.sort_values(STATISTICS_KEY, ignore_index=True), checks
 

@@ -153,15 +153,18 @@ def _compare_written(reading: Reading, meant: pd.DataFrame, layer: Layer) -> lis
     if len(reading.attributes) != len(meant):
         return [Difference(file, layer.name, "", _ROWS, len(reading.attributes), len(meant))]
     differences = []
-    if not reading.attributes.equals(pd.DataFrame(meant)[list(layer.fields)]):
-        for field in layer.fields:
-            published, expected = reading.attributes[field], meant[field]
-            equal = (published.isna() & expected.isna()) | (published == expected).fillna(value=False)
-            rows = np.flatnonzero(~equal)
-            differences += [
-                Difference(file, layer.name, name, field, published.iloc[row], expected.iloc[row])
-                for row, name in zip(rows, row_names(meant.iloc[rows], layer.key), strict=True)
-            ]
+    # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
+    table = pd.DataFrame(meant)
+    for field in layer.fields:
+        published, expected = reading.attributes[field], table[field]
+        if published.equals(expected):
+            continue
+        equal = (published.isna() & expected.isna()) | (published == expected).fillna(value=False)
+        rows = np.flatnonzero(~equal)
+        differences += [
+            Difference(file, layer.name, name, field, published.iloc[row], expected.iloc[row])
+            for row, name in zip(rows, row_names(meant.iloc[rows], layer.key), strict=True)
+        ]
     if isinstance(meant, gpd.GeoDataFrame) and reading.geometry is not None:
         shapes, wanted = reading.geometry, meant.geometry.to_numpy()
         same = shapely.equals_identical(shapes, wanted) | (

@@ -68,7 +68,9 @@ def conform(frames: Mapping[str, pd.DataFrame], layers: Mapping[str, Layer], eps
 
 def plain_values(column: pd.Series) -> list[Any]:
     """Return the values of a column as Python's own, None for what is missing."""
-    return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
+    values = column.tolist()
+    # NaN and NaT alone differ from themselves, and NA says nothing.
+    return [None if value is None or value is pd.NA or value != value else value for value in values]  # noqa: PLR0124
 
 
 def _conform_layer(frame: pd.DataFrame, layer: Layer, epsg: int, problems: list[str]) -> pd.DataFrame:
@@ -90,7 +92,7 @@ def _conform_layer(frame: pd.DataFrame, layer: Layer, epsg: int, problems: list[
     for name, field in layer.fields.items():
         where = f"layer {layer.name}, field {name}"
         data[name] = _conform_column(attributes[name], field.type, where, problems)
-    result = pd.DataFrame(data, index=attributes.index)
+    result = pd.DataFrame(data, index=attributes.index, copy=False)
     _check_key(result, layer, problems)
     if not isinstance(frame, gpd.GeoDataFrame) or (layer.geometry_optional and frame.geometry.isna().all()):
         return result
@@ -98,14 +100,16 @@ def _conform_layer(frame: pd.DataFrame, layer: Layer, epsg: int, problems: list[
 
 
 def _check_key(result: pd.DataFrame, layer: Layer, problems: list[str]) -> None:
+    columns = {name: plain_values(result[name]) for name in layer.key}
+    required = [name for name in layer.key if not layer.fields[name].optional]
+    lacking = {name: columns[name].count(None) for name in required}
+    problems += [f"layer {layer.name}: {count} rows lack {name}" for name, count in lacking.items() if count]
+    if len(set(zip(*columns.values(), strict=True))) == len(result):
+        return
     key = list(layer.key)
     twice = result.duplicated(key)
-    if twice.any():
-        rows = result.loc[twice, key].head(_NAMED_AT_MOST).to_dict("records")
-        problems.append(f"layer {layer.name}: {int(twice.sum())} rows repeat a key: {rows}")
-    required = [name for name in key if not layer.fields[name].optional]
-    missing = result[required].isna().sum()
-    problems += [f"layer {layer.name}: {count} rows lack {name}" for name, count in missing.items() if count]
+    rows = result.loc[twice, key].head(_NAMED_AT_MOST).to_dict("records")
+    problems.append(f"layer {layer.name}: {int(twice.sum())} rows repeat a key: {rows}")
 
 
 def _with_geometry(

@@ -90,13 +90,13 @@ def write_layer(
 
 def _as_array(column: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Return a column as pyogrio wants it, and the mask of its missing values where the type has none."""
-    missing = column.isna().to_numpy()
     if kind == "integer":
-        return column.fillna(0).to_numpy(dtype="int64"), missing
+        return column.fillna(0).to_numpy(dtype="int64"), column.isna().to_numpy()
     if kind == "boolean":
-        return column.fillna(value=False).to_numpy(dtype=bool), missing
+        return column.fillna(value=False).to_numpy(dtype=bool), column.isna().to_numpy()
     if kind == "real":
-        return column.to_numpy(dtype="float64"), missing
+        values = column.to_numpy(dtype="float64")
+        return values, np.isnan(values)
     if kind == "date":
         return column.to_numpy(dtype="datetime64[D]"), None
     if kind == "datetime":

@@ -191,7 +191,7 @@ def _typed(
         array = _column(values, field.type)
         # A table would turn an array of texts into its own type of text.
         columns[name] = pd.Series(array, index=index, dtype=array.dtype, copy=False)
-    return pd.DataFrame(columns, index=index)
+    return pd.DataFrame(columns, index=index, copy=False)
 
 
 def _column(values: list[Any], kind: FieldType) -> pd.api.extensions.ExtensionArray | np.ndarray:

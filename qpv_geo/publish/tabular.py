@@ -11,7 +11,7 @@ import pandas as pd
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.publish.fields import FieldType, Layer
-from qpv_geo.publish.frames import Frames
+from qpv_geo.publish.frames import Frames, plain_values
 
 SEPARATOR = ";"
 DECIMAL = ","
@@ -62,7 +62,7 @@ def write_csv(folder: Path, frames: Frames, layers: Mapping[str, Layer]) -> None
 def format_cells(column: pd.Series, kind: FieldType) -> list[str]:
     """Return a column of a conformed layer as the texts of its cells; a missing value is an empty one."""
     say = _SAY[kind]
-    return ["" if missing else say(value) for value, missing in zip(column, column.isna(), strict=True)]
+    return ["" if value is None else say(value) for value in plain_values(column)]
 
 
 def neutralised(text: str) -> str:

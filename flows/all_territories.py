@@ -29,6 +29,7 @@ from flows.national import (
     largest_first,
     publish_batch,
     publish_in_processes,
+    qpv_left_out,
     read_national,
     territories_of,
     worst,
@@ -41,6 +42,7 @@ from qpv_geo.publish.provenance import Raws
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy, accept
 from qpv_geo.territory import Territory, load_territory
+from qpv_geo.zones import department_of
 
 DASK = "QPV_GEO_DASK"
 
@@ -50,6 +52,9 @@ results_listener: ContextVar[Callable[[Result, int], None] | None] = ContextVar(
 )
 
 _REWRITTEN = "# `qpv-geo refresh --all-territories` writes this file at each run: change a copy of it.\n"
+
+# QPV of a department that are named one by one.
+_NAMED_AT_MOST = 5
 
 # A task costs the server as much as a small territory costs the machine.
 _PER_TASK = 8
@@ -131,7 +136,10 @@ def refresh_all(
         wait=wait,
     )
     raws = fetch_in_threads(job)
-    territories = territories_of(read_national(job, raws))
+    national = read_national(job, raws)
+    territories = territories_of(national)
+    if left_out := qpv_left_out(national, territories):
+        get_run_logger().warning(told_left_out(left_out))
     accept((raw for raw in raws.values() if raw), job.settings)
     write_territory_files(territories, job.settings)
     if os.environ.get(DASK):
@@ -152,6 +160,21 @@ def refresh_all(
             code,
         )
     return rows
+
+
+def told_left_out(codes: list[str]) -> str:
+    """Say which QPV no territory publishes; of a department that has many, how many."""
+    by_department: dict[str, list[str]] = {}
+    for code in sorted(codes):
+        by_department.setdefault(department_of(code), []).append(code)
+    listed = ", ".join(
+        f"{len(some)} in {department}" if len(some) > _NAMED_AT_MOST else ", ".join(some)
+        for department, some in by_department.items()
+    )
+    return (
+        f"{len(codes)} QPV declare no EPCI and no commune of the COG, and are in no release but that of "
+        f"France: {listed}"
+    )
 
 
 def _told(results: Iterable[Result], total: int) -> Iterator[Result]:

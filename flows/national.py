@@ -1,5 +1,6 @@
 """Releases of many territories from the same files, each read once in a process; without Prefect's engine."""
 
+import gc
 import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,7 +14,7 @@ import pandas as pd
 
 from flows.job import Job
 from flows.making import release_of
-from qpv_geo.analysis.new_territory import Country, territories_with_qpv
+from qpv_geo.analysis.new_territory import Country, qpv_without_territory, territories_with_qpv
 from qpv_geo.errors import QpvGeoError, SourceUnavailableError
 from qpv_geo.ingest.tables import Tables, read_tables
 from qpv_geo.ingest.territory_communes import choose_communes
@@ -139,11 +140,26 @@ def territories_of(national: National) -> list[Territory]:
     SourceUnavailableError
         If the composition of the EPCI was not read.
     """
+    return territories_with_qpv(_country(national))
+
+
+def qpv_left_out(national: National, territories: Iterable[Territory]) -> list[str]:
+    """Return the QPV that are in none of the territories: on islands without EPCI, or with lapsed codes.
+
+    Raises
+    ------
+    SourceUnavailableError
+        As `territories_of`.
+    """
+    return qpv_without_territory(_country(national), territories)
+
+
+def _country(national: National) -> Country:
     tables = national.tables
     if tables.epci_members is None:
         raise SourceUnavailableError("source cog_epci is absent, and it alone says which EPCI there are")
     communes = {load_territory("france").epsg: tables.communes, **tables.overseas}
-    return territories_with_qpv(Country(communes, tables.epci_members, tables.contours.by_epsg))
+    return Country(communes, tables.epci_members, tables.contours.by_epsg)
 
 
 def largest_first(territories: Iterable[Territory]) -> list[Territory]:
@@ -213,6 +229,7 @@ class _LastRead:
         files = {key: raw.sha256 if raw else "" for key, raw in raws.items()}
         if self._national is None or files != self._files:
             self._national, self._files = read_national(job, raws), files
+            gc.freeze()
         return self._national
 
 

@@ -1,4 +1,7 @@
-"""Python's collector of cyclic garbage, which walks over all that is in memory again and again."""
+"""Python's collector of cyclic garbage, which walks over all that is in memory again and again.
+
+It need not walk over what lives as long as the process: ``gc.freeze()`` where such a thing is kept.
+"""
 
 import gc
 from collections.abc import Iterator

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from flows.all_territories import write_territory_files
+from flows.all_territories import told_left_out, write_territory_files
 from flows.fetching import fetch_in_threads
 from flows.job import Job
 from flows.national import (
@@ -24,6 +25,7 @@ from flows.national import (
     largest_first,
     publish_in_processes,
     publish_one,
+    qpv_left_out,
     read_national,
     territories_of,
     worst,
@@ -37,6 +39,7 @@ from qpv_geo.publish.verify import verify_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Territory, load_territory
+from qpv_geo.zones import department_of
 
 # Pontarlier, Ajaccio, Saint-Dié in Lambert-93, and CINOR on La Réunion in the projection of the island.
 CHOSEN = ("242500338", "242010056", "200071066", "249740119")
@@ -102,6 +105,17 @@ def test_each_epci_with_a_qpv_is_a_territory_with_what_it_holds(
     assert {territory.code for territory in all_of_them} >= declared & set(
         national.tables.communes["siren_epci"].dropna()
     )
+
+
+def test_qpv_of_no_epci_are_told(all_of_them: list[Territory], national: National) -> None:
+    left = qpv_left_out(national, all_of_them)
+    # Polynésie française and Saint-Martin have no EPCI; Pierrefitte is in Saint-Denis since 2025.
+    assert Counter(department_of(code) for code in left) == {"987": 88, "978": 3, "93": 1}
+    told = told_left_out(left)
+    assert told.startswith("92 QPV declare no EPCI")
+    assert "QN09336I, QN978" in told
+    assert told.endswith("88 in 987")
+    assert qpv_left_out(national, all_of_them[1:]) != left
 
 
 def test_all_are_published_and_nothing_is_when_nothing_changed(

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import pickle
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
-from dask.dataframe import read_parquet
-from distributed import Client, LocalCluster
+from dask.dataframe import from_pandas, read_parquet
+from distributed import Client, LocalCluster, as_completed
 
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locating.locator import Locator
@@ -452,6 +454,32 @@ def test_partitions_on_dask_workers(
     ):
         table = read_parquet(tmp_path / "p.parquet").repartition(npartitions=4)
         check(table.map_partitions(located).compute(), truth)
+
+
+def test_a_dask_worker_that_is_killed_costs_no_row(
+    tmp_path: Path, released: Settings, besancon: Territory, truth: pd.DataFrame
+) -> None:
+    release = current_release("besancon", released)
+    assert release is not None
+    copies = 40
+    many = pd.concat([truth[["lon", "lat"]]] * copies, ignore_index=True)
+    located = PartitionLocator(Locator.of_release(release, besancon), "lon", "lat")
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=tmp_path
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        partitions = from_pandas(many, npartitions=copies).map_partitions(located).to_delayed()
+        futures = client.compute(list(partitions))
+        next(as_completed(futures))
+        # What it had answered is lost with it, and what it was answering.
+        os.kill(max(client.run(os.getpid).values()), signal.SIGKILL)
+        found = pd.concat(client.gather(futures), ignore_index=True)
+    assert len(found) == len(many)
+    for copy in range(copies):
+        part = found.iloc[copy * len(truth) : (copy + 1) * len(truth)]
+        check(part.reset_index(drop=True), truth)
 
 
 def test_geo_metadata_are_kept(

@@ -214,6 +214,15 @@ def territories_with_qpv(country: Country) -> list[Territory]:
     ]
 
 
+def qpv_without_territory(country: Country, territories: Iterable[Territory]) -> list[str]:
+    """Return the codes of the QPV that declare none of the territories, sorted."""
+    left = set(country.all_qpv["code_qp"])
+    for territory in territories:
+        near = country.qpv_near(territory)
+        left -= set(near.loc[declares(near, territory), "code_qp"])
+    return sorted(left)
+
+
 def _draft(code: str, kind: Kind, communes: pd.DataFrame, country: Country) -> Territory:
     """Return the territory with its codes and its name, and nothing counted yet."""
     nothing = Expected(qpv=0)

@@ -63,7 +63,7 @@ def compare_release(
     registry: Registry,
     settings: Settings,
 ) -> None:
-    """Read every file of a release back, without GDAL, and compare each value.
+    """Read every file of a release back, without what wrote it, and compare each value.
 
     Twice: with the layers in memory, so that no writer changed anything; and with the raw files, read again
     by other means than ingestion, so that nothing got lost between the official file and the published one.

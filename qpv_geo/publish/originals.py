@@ -1,6 +1,7 @@
 """The raw files read once more, by other means than ingestion: json, sqlite3 and csv."""
 
 import csv
+import gc
 import io
 import re
 import sqlite3
@@ -101,6 +102,7 @@ class _Kept:
     def put(self, raw: RawFile, features: Features) -> None:
         if self.wanted:
             self.of_source[raw.source.id] = (raw.sha256, raw.path, features)
+            gc.freeze()
 
 
 _KEPT = _Kept()

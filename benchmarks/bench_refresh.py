@@ -83,7 +83,7 @@ def everywhere(watch: Stopwatch) -> None:
     """Publish each EPCI that has a QPV, data formats alone, on all cores."""
     from flows.fetching import fetch_in_threads
     from flows.job import Job
-    from flows.national import publish_in_processes, read_national, territories_of
+    from flows.national import publish_in_processes, read_national, started_processes, territories_of
     from qpv_geo.settings import Settings
     from qpv_geo.sources.fetch import Policy
     from qpv_geo.territory import load_territory
@@ -92,9 +92,10 @@ def everywhere(watch: Stopwatch) -> None:
         settings, policy = Settings(data_dir=Path(folder)), Policy(mirror=str(MIRROR))
         job = Job(load_territory("france"), settings, policy, pages=False)
         with watch.timed(WHOLE):
-            raws = fetch_in_threads(job)
+            raws, workers = fetch_in_threads(job), os.cpu_count() or 1
+            started = started_processes(job, raws, workers)
             territories = territories_of(read_national(job, raws))
-            results = list(publish_in_processes(territories, job, raws, os.cpu_count() or 1))
+            results = list(publish_in_processes(territories, job, raws, workers, started))
     if bad := [result.territory for result in results if result.exit_code]:
         raise SystemExit(f"{len(bad)} of {len(results)} territories were not published: {', '.join(bad)}")
 

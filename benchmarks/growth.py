@@ -1,9 +1,10 @@
-"""How the cost of `locate` grows with the points and with the QPV. ``python benchmarks/growth.py [POINTS]``.
+"""How costs grow with the points, the QPV and the communes. ``python benchmarks/growth.py [POINTS]``.
 
-Prints a table in Markdown, and draws docs/images/croissance-points.svg and croissance-qpv.svg. Points and QPV
-are those of ``bench_locate.py``; each measure is the best of three. A cost that grows linearly has an
-exponent of 1 or less: the slope in logarithms, fitted to the larger half of the sizes, where fixed costs
-count for little. The run fails if one exceeds 1.1.
+Points and QPV are those of ``bench_locate.py``, communes those of ``bench_overlay.py``: points are located in
+QPV, and QPV are cut by communes. Prints a table in Markdown, and draws docs/images/croissance-points.svg,
+croissance-qpv.svg and croissance-communes.svg. Each measure is the best of three. A cost that grows linearly
+has an exponent of 1 or less: the slope in logarithms, fitted to the larger half of the sizes, where fixed
+costs count for little. The run fails if one exceeds 1.1.
 """
 
 import platform
@@ -14,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pygal
 from bench_locate import Race, build, edges, metropolitan_qpv, scatter
+from bench_overlay import communes
 from figures import Figures
 
 from qpv_geo.analysis.locate import contains, locate
+from qpv_geo.analysis.overlay import cut_by_zones
 
 POINTS = 8_000_000
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
@@ -24,8 +27,10 @@ LARGER = slice(len(SHARES) // 2, None)
 REPEATS = 3
 EXPONENT = 1.1
 PICTURES = Path(__file__).parents[1] / "docs" / "images"
-WHAT = {"points": "croissance-points.svg", "QPV": "croissance-qpv.svg"}
-LABELS = {"build": "index", "contains": "oui ou non", "locate": "avec distances"}
+WHAT = {name: f"croissance-{name.lower()}.svg" for name in ("points", "QPV", "communes")}
+LABELS = {"build": "index", "contains": "oui ou non", "locate": "avec distances", "cut": "superposition"}
+GROWING = {"points": ("contains", "locate"), "QPV": ("build", "contains", "locate"), "communes": ("cut",)}
+"""What may grow with what: the index does not see the points."""
 
 # In place of pygal's own style sheet, most of which is for tooltips.
 CSS = """inline:
@@ -47,7 +52,7 @@ Sizes = dict[int, Times]
 
 
 def measure(points: int) -> dict[str, Sizes]:
-    """Return the times of growing numbers of points, then of a quarter of them in growing numbers of QPV."""
+    """Return the times of growing numbers of points, of QPV (with a quarter of the points), of communes."""
     qpv = metropolitan_qpv()
     x, y = scatter(qpv, points)
     order = np.random.default_rng(5).permutation(len(qpv))
@@ -59,12 +64,22 @@ def measure(points: int) -> dict[str, Sizes]:
             race.run("edges", edges, index)
             race.run("contains", contains, index, x[:count], y[:count])
             race.run("locate", locate, index, x[:count], y[:count])
-        times = {name: race.best(name) for name in LABELS}
+        times = {name: race.best(name) for name in GROWING["QPV"]}
         return times | {"build": times["build"] + race.best("edges")}
+
+    zones = communes()
+    shuffled = np.random.default_rng(6).permutation(len(zones))
+
+    def cut(count: int) -> Times:
+        some, race = zones.iloc[np.sort(shuffled[:count])], Race()
+        for _ in range(REPEATS):
+            race.run("cut", cut_by_zones, qpv, some, "commune")
+        return {"cut": race.best("cut")}
 
     return {
         "points": {int(points * share): best(int(points * share), len(qpv)) for share in SHARES},
         "QPV": {int(len(qpv) * share): best(points // 4, int(len(qpv) * share)) for share in SHARES},
+        "communes": {int(len(zones) * share): cut(int(len(zones) * share)) for share in SHARES},
     }
 
 
@@ -81,14 +96,9 @@ def draw(what: str, sizes: Sizes) -> None:
         legend_at_bottom=True,
         x_value_formatter=lambda value: f"{value:,.0f}".replace(",", "\u202f"),
     )
-    for name in _growing(what):
+    for name in GROWING[what]:
         chart.add(LABELS[name], [(size, times[name]) for size, times in sizes.items()])
     chart.render_to_file(str(PICTURES / WHAT[what]))
-
-
-def _growing(what: str) -> tuple[str, ...]:
-    """Return what may grow: the index does not see the points."""
-    return tuple(LABELS) if what == "QPV" else ("contains", "locate")
 
 
 def main() -> None:
@@ -96,12 +106,13 @@ def main() -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "shapely", "geopandas"))
     print(f"python {platform.python_version()}, {packages}\n")
     measures, figures = measure(points), Figures()
-    print("| Growing | Size | index s | yes or no s | distances s |\n|---|---:|---:|---:|---:|")
+    print("| Growing | Size | index s | yes or no s | distances s | cut s |\n|---|---:|---:|---:|---:|---:|")
     for what, sizes in measures.items():
         for size, times in sizes.items():
-            print(f"| {what} | {size:,} | " + " | ".join(f"{value:.3f}" for value in times.values()) + " |")
+            cells = (f"{times[name]:.3f}" if name in times else "" for name in LABELS)
+            print(f"| {what} | {size:,} | {' | '.join(cells)} |")
         draw(what, sizes)
-        for name in _growing(what):
+        for name in GROWING[what]:
             seconds = [times[name] for times in sizes.values()]
             slope = np.polyfit(np.log(list(sizes)[LARGER]), np.log(seconds[LARGER]), 1)[0]
             figures.at_most(f"exponent of {what}, {LABELS[name]}", float(slope), EXPONENT)

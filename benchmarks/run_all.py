@@ -15,6 +15,7 @@ SCRIPTS = (
     "bench_refresh.py",
     "bench_layers.py",
     "growth.py",
+    "growth_releases.py",
 )
 """Each ends with a code that is not 0 if a figure is not reached or answers differ."""
 

@@ -7,6 +7,7 @@ of four processes here) the same flow runs on Dask workers, which must see the s
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,7 @@ from flows.national import (
     publish_in_processes,
     qpv_left_out,
     read_national,
+    started_processes,
     territories_of,
     worst,
 )
@@ -136,16 +138,16 @@ def refresh_all(
         wait=wait,
     )
     raws = fetch_in_threads(job)
-    national = read_national(job, raws)
-    territories = territories_of(national)
-    if left_out := qpv_left_out(national, territories):
-        get_run_logger().warning(told_left_out(left_out))
-    accept((raw for raw in raws.values() if raw), job.settings)
-    write_territory_files(territories, job.settings)
     if os.environ.get(DASK):
+        territories = _territories(job, raws)
         done = _as_tasks(territories, job, raws)
     else:
-        done = publish_in_processes(territories, job, raws, workers or os.cpu_count() or 1)
+        workers = workers or os.cpu_count() or 1
+        with ExitStack() as stack:
+            started = stack.enter_context(started_processes(job, raws, workers))
+            territories = _territories(job, raws)
+            stack.pop_all()
+        done = publish_in_processes(territories, job, raws, workers, started)
     results = sorted(_told(done, len(territories)), key=lambda result: result.territory)
     rows = [asdict(result) for result in results]
     try:
@@ -160,6 +162,17 @@ def refresh_all(
             code,
         )
     return rows
+
+
+def _territories(job: Job, raws: Raws) -> list[Territory]:
+    """Read the national files, and write down the territories that are to be published."""
+    national = read_national(job, raws)
+    territories = territories_of(national)
+    if left_out := qpv_left_out(national, territories):
+        get_run_logger().warning(told_left_out(left_out))
+    accept((raw for raw in raws.values() if raw), job.settings)
+    write_territory_files(territories, job.settings)
+    return territories
 
 
 def told_left_out(codes: list[str]) -> str:

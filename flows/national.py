@@ -236,8 +236,29 @@ class _LastRead:
 _NATIONAL = _LastRead()
 
 
+def started_processes(job: Job, raws: Raws, workers: int) -> ProcessPoolExecutor:
+    """Start processes that read the national files at once, while this one finds out what is to be published.
+
+    Parameters
+    ----------
+    job, raws
+        As `publish_in_processes` takes them.
+    workers
+        Number of processes.
+    """
+    # Not by fork: this process has threads, Prefect's among them.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    for _ in range(workers):
+        pool.submit(publish_batch, (), job, raws)
+    return pool
+
+
 def publish_in_processes(
-    territories: Iterable[Territory], job: Job, raws: Raws, workers: int
+    territories: Iterable[Territory],
+    job: Job,
+    raws: Raws,
+    workers: int,
+    started: ProcessPoolExecutor | None = None,
 ) -> Iterator[Result]:
     """Publish territories in processes of this machine, and yield what became of each as it ends.
 
@@ -252,27 +273,35 @@ def publish_in_processes(
         What they have in common.
     workers
         Number of processes.
+    started
+        As many, of `started_processes`; shut down at the end.
     """
     waiting = largest_first(territories)
     suspects: list[Territory] = []
     while waiting:
-        left = yield from _in_one_pool(waiting, job, raws, workers)
+        pool = started or started_processes(job, raws, workers)
+        started = None
+        left = yield from _in_one_pool(pool, waiting, job, raws)
         # The pool takes them in order: those that were being made are the first that are left.
         suspects += left[: workers + 1]
         waiting = left[workers + 1 :]
     for territory in suspects:
-        if (yield from _in_one_pool([territory], job, raws, 1)):
+        if (yield from _in_one_pool(started_processes(job, raws, 1), [territory], job, raws)):
             yield failed(territory, 1, "the process that made it died twice: is there enough memory?")
 
 
 def _in_one_pool(
-    territories: list[Territory], job: Job, raws: Raws, workers: int
+    pool: ProcessPoolExecutor, territories: list[Territory], job: Job, raws: Raws
 ) -> Generator[Result, None, list[Territory]]:
     """Yield results, and return the territories whose process died."""
     lost = []
-    # Not by fork: this process has threads, Prefect's among them.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(publish_batch, [territory], job, raws): territory for territory in territories}
+    with pool:
+        futures = {}
+        for territory in territories:
+            try:
+                futures[pool.submit(publish_batch, [territory], job, raws)] = territory
+            except BrokenProcessPool:
+                lost.append(territory)
         for future in as_completed(futures):
             try:
                 yield from future.result()

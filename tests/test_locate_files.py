@@ -436,7 +436,9 @@ def test_partitions_in_another_process(released: Settings, besancon: Territory, 
     sent = pickle.dumps(PartitionLocator(Locator.of_release(release, besancon), "lon", "lat"))
     located = pickle.loads(sent)  # noqa: S301 - made just now
     check(located(truth[["lon", "lat"]]), truth)
-    assert list(located(truth[["lon", "lat"]].iloc[:0]).columns) == ["lon", "lat", *ADDED]
+    whole, empty = located(truth[["lon", "lat"]]), located(truth[["lon", "lat"]].iloc[:0])
+    assert list(empty.columns) == ["lon", "lat", *ADDED]
+    assert empty.dtypes.equals(whole.dtypes)
 
 
 def test_partitions_on_dask_workers(
@@ -453,7 +455,8 @@ def test_partitions_on_dask_workers(
         Client(cluster),
     ):
         table = read_parquet(tmp_path / "p.parquet").repartition(npartitions=4)
-        check(table.map_partitions(located).compute(), truth)
+        table.map_partitions(located).to_parquet(tmp_path / "p_qpv")
+    check(pd.read_parquet(tmp_path / "p_qpv"), truth)
 
 
 def test_a_dask_worker_that_is_killed_costs_no_row(

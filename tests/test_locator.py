@@ -2,6 +2,7 @@
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyproj
 import pytest
 import shapely
@@ -9,6 +10,7 @@ import shapely
 from qpv_geo.analysis.locate import Answer
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locating.locator import Locator
+from qpv_geo.locating.run import PartitionLocator
 
 CENTRES = {"QN97101M": (5490, 655_000.0, 1_795_000.0), "QN02503M": (2154, 924_000.0, 6_684_000.0)}
 CENTRES |= {"QN97401M": (2975, 340_000.0, 7_690_000.0)}
@@ -45,6 +47,16 @@ def test_each_zone_answers_for_its_points(national: gpd.GeoDataFrame) -> None:
     assert [cell for cell in table["distance_m"] if cell is not None] == pytest.approx(
         [-40, 50] * 3, abs=0.02
     )
+
+
+def test_qpv_of_one_name_are_told_apart_by_their_codes(national: gpd.GeoDataFrame) -> None:
+    points = np.array([degrees(epsg, x, y) for epsg, x, y in CENTRES.values()])
+    frame = pd.DataFrame(points, columns=["lon", "lat"])
+    located = PartitionLocator(Locator.of_districts(national.assign(lib_qp="Centre Ville")), "lon", "lat")(
+        frame
+    )
+    assert located["code_qp"].tolist() == list(CENTRES)
+    assert located["lib_qp"].tolist() == ["Centre Ville"] * 3
 
 
 def test_precision_follows_its_points(national: gpd.GeoDataFrame) -> None:

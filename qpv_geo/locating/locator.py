@@ -296,15 +296,20 @@ def _answers(numbers: np.ndarray) -> pa.DictionaryArray:
 
 
 def _texts(position: np.ndarray, texts: Sequence[str]) -> pa.DictionaryArray:
-    indices = pa.array(position.astype(np.int16), mask=position < 0)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.string()))
+    # Several QPV may have one name, a dictionary may not hold it twice.
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    number_of = np.array([numbers[text] for text in texts], dtype=np.int16)
+    indices = pa.array(number_of[position], mask=position < 0)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(list(numbers), pa.string()))
 
 
 def located_frame(frame: pd.DataFrame, added: pa.Table) -> pd.DataFrame:
-    """Return a table with the columns of `COLUMNS` added, texts as texts."""
+    """Return a table with the columns of `COLUMNS` added, texts as texts, whatever the index of the rows."""
     columns = {name: added[name].to_pandas() for name in added.column_names}
-    texts = {
-        name: column.astype("str") if column.dtype == "category" else column
-        for name, column in columns.items()
-    }
-    return frame.assign(**{name: column.to_numpy() for name, column in texts.items()})
+    # Arrays that know their type: Dask asks a table without rows for it.
+    return frame.assign(
+        **{
+            name: (column.astype("str") if column.dtype == "category" else column).array
+            for name, column in columns.items()
+        }
+    )

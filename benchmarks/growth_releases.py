@@ -29,10 +29,15 @@ def release(watch: Stopwatch, code: str) -> None:
     from qpv_geo.commands.territory import read_country
     from qpv_geo.settings import Settings
     from qpv_geo.sources.fetch import Policy
+    from qpv_geo.territory import load_territory
 
     with tempfile.TemporaryDirectory() as folder:
         settings, policy = Settings(data_dir=Path(folder)), Policy(mirror=str(MIRROR))
-        territory = describe_territory(code, read_country(settings, policy)).territory
+        territory = (
+            load_territory(code)
+            if code == "france"
+            else describe_territory(code, read_country(settings, policy)).territory
+        )
         with watch.timed(f"{territory.expected.qpv} QPV, {territory.expected.communes:,} communes"):
             run(Job(territory, settings, policy))
 

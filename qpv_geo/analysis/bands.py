@@ -168,7 +168,7 @@ def _faces_near(
     noded = shapely.union_all(lines, grid_size=grid)
     faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
     # The outline of a face outside is the outline of the whole: nowhere nearer than arcs are drawn.
-    near = shapely.distance(polygon, faces) < distance - ARC_TOLERANCE - _MOVED
+    near = shapely.dwithin(polygon, faces, distance - ARC_TOLERANCE - _MOVED)
     return as_multipolygon(shapely.coverage_union_all(faces[near]))
 
 

@@ -187,6 +187,17 @@ def as_multipolygon(geometry: BaseGeometry) -> shapely.MultiPolygon:
     return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
 
 
+def dissolve(zones: Geometries) -> BaseGeometry:
+    """Return the union of zones, at the speed of a coverage where they are one."""
+    try:
+        union = shapely.coverage_union_all(zones)
+    except shapely.GEOSException:  # zones that overlap, or cross where they were simplified
+        return shapely.union_all(zones)
+    if shapely.is_valid(union) and np.isclose(union.area, shapely.area(zones).sum(), rtol=1e-12, atol=0):
+        return union
+    return shapely.union_all(zones)
+
+
 def cut_by_zones(polygons: gpd.GeoDataFrame, zones: gpd.GeoDataFrame, suffix: str) -> gpd.GeoDataFrame:
     """Cut one layer by another, with areas and both shares.
 

@@ -3,12 +3,10 @@
 from dataclasses import dataclass, replace
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 import shapely
-from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.overlay import Geometries, as_multipolygon
+from qpv_geo.analysis.overlay import as_multipolygon, dissolve
 from qpv_geo.analysis.perimeters import Layers, Perimeters, add_perimeters
 from qpv_geo.analysis.selection import compare_communes, computed_lists, cut_by_communes, declares, select
 from qpv_geo.checks import Check, Outcome
@@ -210,17 +208,6 @@ def _communes(communes: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame) -> gpd.GeoDa
     return layer
 
 
-def _dissolved(zones: Geometries) -> BaseGeometry:
-    """Return the union of zones, at the speed of a coverage where they are one."""
-    try:
-        union = shapely.coverage_union_all(zones)
-    except shapely.GEOSException:  # zones that overlap
-        return shapely.union_all(zones)
-    if shapely.is_valid(union) and np.isclose(union.area, shapely.area(zones).sum(), rtol=1e-12, atol=0):
-        return union
-    return shapely.union_all(zones)
-
-
 def _epci(
     communes: gpd.GeoDataFrame, qpv: "pd.Series[int]", tables: Tables, territory: Territory
 ) -> gpd.GeoDataFrame:
@@ -242,7 +229,7 @@ def _epci(
         names = dict(zip(known["siren_epci"], known["nom_epci"], strict=True))
     rows, unions = [], []
     for siren, members in communes.groupby("siren_epci", sort=True):
-        union = as_multipolygon(_dissolved(members.geometry.to_numpy()))
+        union = as_multipolygon(dissolve(members.geometry.to_numpy()))
         default = territory.nom if territory.genre == "epci" else str(siren)
         rows.append(
             {

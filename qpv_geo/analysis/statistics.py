@@ -153,7 +153,9 @@ def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Re
     GeoDataFrame
         For each indicator its value, ``<id>_statut`` and ``<id>_millesime``.
     """
-    of_qpv = statistics[statistics["zone"] == "qpv"].sort_values("millesime", kind="stable")
+    shown = [indicator.id for indicator in registry.indicators if indicator.qpv_layer]
+    of_qpv = statistics[(statistics["zone"] == "qpv") & statistics["indicateur"].isin(shown)]
+    of_qpv = of_qpv.sort_values("millesime", kind="stable")
     rows = zip(*(of_qpv[name].tolist() for name in _FIGURE), strict=True)
     latest = {(indicator, code): figure for indicator, code, *figure in rows}
     codes, columns = qpv["code_qp"].tolist(), {}

@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from qpv_geo.analysis.overlay import dissolve
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.publish.frames import Frames
 from qpv_geo.publish.portraits.classes import classes_of
@@ -121,7 +122,7 @@ def map_data(frames: Frames, chosen: Sequence[Choice]) -> dict[str, Any]:
             {"nom": name, "anneaux": _rings(shape, origin), "centre": _point(shape, origin)}
             for name, shape in zip(communes["nom_com"], light, strict=True)
         ],
-        "territoire": _rings(shapely.coverage_union_all(light), origin),
+        "territoire": _rings(dissolve(light), origin),
         "qpv": [
             {
                 "code": code,

@@ -99,7 +99,8 @@ def draw(what: str, sizes: Sizes) -> None:
     )
     for name in GROWING[what]:
         chart.add(LABELS[name], [(size, times[name]) for size, times in sizes.items()])
-    chart.render_to_file(str(PICTURES / WHAT[what]))
+    text = chart.render(is_unicode=True)
+    (PICTURES / WHAT[what]).write_text(text + "\n", encoding="utf-8")
 
 
 def main() -> None:

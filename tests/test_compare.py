@@ -533,6 +533,17 @@ def test_a_repair_that_leaves_the_official_lines_is_found(settings: Settings, tm
     assert "m away from the official lines" in refuse(made, settings)
 
 
+def test_a_contour_that_the_official_file_lacks_is_found(settings: Settings, tmp_path: Path) -> None:
+    path = snapshot_copy(tmp_path / "originals") / FILES["qpv_2024"]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    feature = next(f for f in document["features"] if f["properties"]["code_qp"] == "QN02517N")
+    feature["geometry"] = None
+    path.write_text(json.dumps(document), encoding="utf-8")
+    made = inputs()
+    made.raws["qpv_2024"] = raw_file("qpv_2024", path)
+    assert "layer qpv, row QN02517N, field geometry" in refuse(made, settings)
+
+
 def test_a_repair_of_what_was_valid_is_found(settings: Settings) -> None:
     made = inputs()
     made.layers["qpv"].loc[0, "ecart_reparation_m2"] = 0.0

@@ -103,7 +103,7 @@ def _compare(
             continue
         official = drawn.official(codes)
         changes = reading.attributes["ecart_reparation_m2"].tolist()
-        known = ~shapely.is_missing(official.projected)
+        known = np.array([code in features.rows for code in codes], dtype=bool)
         for row in np.flatnonzero(known & ~_settled(reading, reading.geometry, official)).tolist():
             if problem := _shape_problem(reading, row, official, changes[row]):
                 place = (reading.path.name, kind.layer, codes[row], "geometry")
@@ -136,7 +136,7 @@ def _unlike_attributes(reading: Reading, kind: _Kind, features: Features) -> lis
 
 @dataclass(frozen=True)
 class _Official:
-    """Official contours of a layer's rows, None for unknown codes.
+    """Official contours of a layer's rows, None for unknown codes and where the file has none.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ from qpv_geo.collector import collector_held_off
 Geometries = NDArray[np.object_]
 Mask = NDArray[np.bool_]
 
-_RING_MINIMUM = 4
+RING_MINIMUM = 4
 
 
 def parse_geojson(data: bytes | str) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -52,8 +52,8 @@ def polygons_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:
     polygons = list(chain.from_iterable(multiple))
     rings = list(chain.from_iterable(polygons))
     sizes = [len(ring) for ring in rings]
-    if any(not polygon for polygon in polygons) or any(size < _RING_MINIMUM for size in sizes):
-        raise ValueError(f"a polygon without ring, or a ring of fewer than {_RING_MINIMUM} positions")
+    if any(not polygon for polygon in polygons) or any(size < RING_MINIMUM for size in sizes):
+        raise ValueError(f"a polygon without ring, or a ring of fewer than {RING_MINIMUM} positions")
     coordinates = positions(list(chain.from_iterable(rings)))[:, :2]
     ends = np.cumsum(sizes, dtype=np.intp)
     if not np.array_equal(coordinates[np.append(0, ends)[:-1]], coordinates[ends - 1]):

@@ -14,12 +14,11 @@ import shapely
 from qpv_geo.parallel import in_threads
 from qpv_geo.publish.geojson import DECIMALS
 from qpv_geo.publish.rules.base import Rule, chosen, named
-from qpv_geo.publish.shapes import parse_geojson, polygons_of, positions
+from qpv_geo.publish.shapes import RING_MINIMUM, parse_geojson, polygons_of, positions
 
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, shapely.errors.ShapelyError)
 
 _POLYGONS = {"Polygon", "MultiPolygon"}
-_RING_MINIMUM = 4
 # Nearly all of a file, and no object in it.
 _COORDINATES = re.compile(rb'"coordinates"\s*:\s*\[[\[\]\s\d.,eE+-]*\]')
 # A decimal of so many digits, times this, is a whole number but for floating point.
@@ -142,7 +141,7 @@ class Rings(GeoJsonRule):
             number
             for number, rings in collection.polygons
             for ring in rings
-            if len(ring) < _RING_MINIMUM or ring[0] != ring[-1]
+            if len(ring) < RING_MINIMUM or ring[0] != ring[-1]
         ]
         if bad:
             yield f"features {named(bad)}"

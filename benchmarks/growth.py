@@ -38,6 +38,8 @@ text { font: 12px sans-serif; fill: #333; }
 .background { fill: white; }
 .plot .background { fill: none; }
 .axis path { stroke: #ddd; }
+.axis.x text { text-anchor: middle; }
+.axis.y text { text-anchor: end; }
 .line, .dot { fill: none; stroke-width: 2; }
 .tooltip, .tooltip-overlay, .overlay, .text-overlay { display: none; }
 .color-0 { stroke: #0b5fa5; fill: #0b5fa5; }
@@ -95,6 +97,8 @@ def draw(what: str, sizes: Sizes) -> None:
         x_title=f"nombre de {what}",
         y_title="secondes",
         legend_at_bottom=True,
+        margin_right=50,
+        value_formatter=lambda value: f"{value:g}".replace(".", ","),
         x_value_formatter=lambda value: f"{value:,.0f}".replace(",", "\u202f"),
     )
     for name in GROWING[what]:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # Each room may import itself and what stands before it.
-BASE = ("settings", "errors", "lock", "zones", "checks", "territory", "parallel", "collector")
+BASE = ("settings", "errors", "lock", "zones", "checks", "territory", "parallel", "collector", "statuses")
 ORDER = ("base", "sources", "ingest", "analysis", "publish", "locating", "front")
 
 

@@ -29,8 +29,12 @@ COLUMNS = [
     "millesime",
     "valeur",
     "statut",
+    "borne_basse",
+    "borne_haute",
+    "remarque",
     "source",
     "fichier",
+    "fichier_intervalle",
     "code_producteur",
     "geographie",
 ]

@@ -11,19 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from qpv_geo.errors import ContractError
-
-NOT_COMPUTABLE = "non_calculable"
-"""Neither a sum nor a mean of this indicator over several zones has a meaning."""
-
-ESTIMATE = "estimation"
-"""Shared out by area: as if the people of each IRIS were spread evenly over it."""
-
-_OK = "ok"
-_ABSENT = "non_disponible"
-_VALUED = (_OK, ESTIMATE)
-
-REASONS = ("secret", "non_significatif", _ABSENT, NOT_COMPUTABLE)
-"""Why there is no value: when parts miss theirs for several reasons, the first of these is the whole's."""
+from qpv_geo.statuses import ESTIMATE, NOT_AVAILABLE, NOT_COMPUTABLE, OK, VALUED, worst
 
 # Kinds of zones whose values are computed here and stand in no producer's file.
 COMPUTED_ZONES = frozenset(
@@ -163,7 +151,7 @@ def estimate_by_area(
         for code, rows in shares.groupby("code")
     }
     frame = _compute(values, parts, rules, zone)
-    frame["statut"] = frame["statut"].where(frame["statut"] != _OK, ESTIMATE)
+    frame["statut"] = frame["statut"].where(frame["statut"] != OK, ESTIMATE)
     return frame
 
 
@@ -193,7 +181,7 @@ def _measures(values: pd.DataFrame) -> _Measures:
     cells: dict[tuple[str, str], dict[str, _Result]] = {}
     columns = (values[name] for name in ("indicateur", "millesime", "code", "valeur", "statut"))
     for indicator, vintage, code, value, status in zip(*columns, strict=True):
-        known = _Result(value if status in _VALUED else math.nan, status)
+        known = _Result(value if status in VALUED else math.nan, status)
         cells.setdefault((indicator, vintage), {})[code] = known
     origins = values[["indicateur", "millesime", *_ORIGIN]].drop_duplicates()
     by_measure: dict[tuple[str, str], list[tuple[str, str, str, object]]] = {}
@@ -236,8 +224,8 @@ def _apply(rule: Rule, indicator: str, vintage: str, measures: _Measures, parts:
     if not terms:
         return _Result(math.nan, NOT_COMPUTABLE)
     numerator, denominator = (_add(term.cells, parts) for term in terms)
-    status = _worst([numerator.status, denominator.status])
-    if status not in _VALUED:
+    status = worst({numerator.status, denominator.status})
+    if status not in VALUED:
         return _Result(math.nan, status)
     if denominator.value == 0:
         return _Result(math.nan, NOT_COMPUTABLE)
@@ -253,24 +241,15 @@ def _terms(rule: Rule, vintage: str, measures: _Measures) -> list[_Measure]:
 
 def _add(cells: Mapping[str, _Result], parts: Sequence[_Part]) -> _Result:
     """Add the values of parts; the sum is rounded once, so that their order does not matter."""
-    absent = _Result(math.nan, _ABSENT)
+    absent = _Result(math.nan, NOT_AVAILABLE)
     found = [(part, cells.get(part.code, absent) if part.code else absent) for part in parts]
     statuses = [cell.status for part, cell in found if part.significant]
-    status = _worst(statuses) if statuses else _ABSENT
-    if status not in _VALUED:
+    status = worst(set(statuses)) if statuses else NOT_AVAILABLE
+    if status not in VALUED:
         return _Result(math.nan, status)
     return _Result(
-        math.fsum(part.share * cell.value for part, cell in found if cell.status in _VALUED), status
+        math.fsum(part.share * cell.value for part, cell in found if cell.status in VALUED), status
     )
-
-
-def _worst(statuses: Iterable[str]) -> str:
-    """Return the status of a whole: that of the parts without value, else whether any is an estimate."""
-    found = set(statuses)
-    for reason in REASONS:
-        if reason in found:
-            return reason
-    return ESTIMATE if ESTIMATE in found else _OK
 
 
 def _origin(rule: Rule, indicator: str, vintage: str, measures: _Measures) -> tuple[str, str, str, object]:

@@ -6,12 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from qpv_geo.analysis.aggregate import REASONS, Rule
-
-_OK = "ok"
-_ABSENT = "non_disponible"
+from qpv_geo.analysis.aggregate import Rule
+from qpv_geo.statuses import NOT_AVAILABLE, OK, worst
 
 _Row = dict[str, Any]
+
+WITHOUT_INTERVAL: _Row = {
+    "borne_basse": math.nan,
+    "borne_haute": math.nan,
+    "remarque": None,
+    "fichier_intervalle": None,
+}
+"""What a row of layer ``statistiques`` says where the producer gives neither interval nor remark."""
 
 
 def add_ratios(statistics: pd.DataFrame, rules: Mapping[str, Rule]) -> pd.DataFrame:
@@ -66,14 +72,14 @@ def _same_date(one: _Row, other: _Row) -> bool:
 
 def _divided(indicator: str, scale: float, above: _Row, below: _Row) -> _Row:
     """Return the row of a ratio."""
-    statuses = {above["statut"], below["statut"]}
-    status = next((reason for reason in REASONS if reason in statuses), _OK)
-    if status == _OK and below["valeur"] == 0:
-        status = _ABSENT
+    status = worst({above["statut"], below["statut"]})
+    if status == OK and below["valeur"] == 0:
+        status = NOT_AVAILABLE
     return above | {
         "indicateur": indicator,
-        "valeur": scale * above["valeur"] / below["valeur"] if status == _OK else math.nan,
+        "valeur": scale * above["valeur"] / below["valeur"] if status == OK else math.nan,
         "statut": status,
+        **WITHOUT_INTERVAL,
         "source": ", ".join(dict.fromkeys([above["source"], below["source"]])),
         "fichier": ", ".join(dict.fromkeys([above["fichier"], below["fichier"]])),
         "code_producteur": f"{above['code_producteur']} / {below['code_producteur']}",

@@ -6,8 +6,10 @@ import geopandas as gpd
 import pandas as pd
 
 from qpv_geo.analysis.aggregate import Rule, aggregate
+from qpv_geo.analysis.ratios import WITHOUT_INTERVAL
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import Indicator, Registry
+from qpv_geo.statuses import NOT_AVAILABLE
 from qpv_geo.territory import Territory
 
 # Code of the row of all QPV of metropolitan France in INSEE's ``_ENSQP`` files.
@@ -140,7 +142,10 @@ def _unavailable(rows: pd.DataFrame, codes: list[str]) -> pd.DataFrame:
     """Return rows without value for QPV that a source does not hold, one per indicator and vintage of it."""
     template = rows.drop_duplicates(["indicateur", "millesime"])
     return pd.concat(
-        [template.assign(code=code, valeur=float("nan"), statut="non_disponible") for code in codes],
+        [
+            template.assign(code=code, valeur=float("nan"), statut=NOT_AVAILABLE, **WITHOUT_INTERVAL)
+            for code in codes
+        ],
         ignore_index=True,
     )
 

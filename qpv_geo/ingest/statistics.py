@@ -60,8 +60,9 @@ class Statistics:
     ----------
     rows
         One row per zone and indicator: ``zone`` (its kind), ``code``, ``indicateur``, ``millesime``,
-        ``valeur`` (float, NaN where there is none), ``statut``, ``source``, ``fichier``, ``code_producteur``,
-        ``geographie`` (date).
+        ``valeur`` (float, NaN where there is none), ``statut``, ``borne_basse`` and ``borne_haute`` (of the
+        95 % confidence interval, NaN without), ``remarque`` (what the producer says of the cell, or None),
+        ``source``, ``fichier``, ``fichier_intervalle``, ``code_producteur``, ``geographie`` (date).
     unknown
         Producer's code and label of the columns that the registry does not know. They are in `rows` too,
         under their code in lower case.
@@ -229,6 +230,10 @@ def _read_table(table: _Table, source: Source, registry: Registry) -> _Part:
     names = _names(measures.names, columns.known, source, registry)
     rows = _long(text, columns.key, measures, names).assign(
         zone=table.zone,
+        borne_basse=np.nan,
+        borne_haute=np.nan,
+        remarque=None,
+        fichier_intervalle=None,
         source=source.id,
         fichier=text.name,
         millesime=source.vintage,
@@ -252,8 +257,8 @@ def _read_table(table: _Table, source: Source, registry: Registry) -> _Part:
 
 
 _COLUMNS = (
-    "zone", "code", "indicateur", "millesime", "valeur", "statut", "source", "fichier", "code_producteur",
-    "geographie",
+    "zone", "code", "indicateur", "millesime", "valeur", "statut", "borne_basse", "borne_haute", "remarque",
+    "source", "fichier", "fichier_intervalle", "code_producteur", "geographie",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.ingest.registry import Indicator, Registry
+from qpv_geo.statuses import STATUSES
 
 _FIELDS = Path(__file__).with_name("fields.toml")
 
@@ -163,7 +164,7 @@ def as_held(layers: Mapping[str, Layer], spatial: Container[str]) -> dict[str, L
 
 def _indicator_fields(indicator: Indicator) -> dict[str, LayerField]:
     """Declare value, status and vintage; the value is real, since counts may be estimates."""
-    status = "ok, secret, non_disponible ou non_significatif."
+    status = f"{', '.join(STATUSES)} ; voir la table statistiques."
     return {
         indicator.id: LayerField(type="real", alias=indicator.label, unit=indicator.unit),
         f"{indicator.id}_statut": LayerField(

@@ -28,6 +28,7 @@ from qpv_geo.publish.report_schema import (
     UnknownIndicator,
 )
 from qpv_geo.sources.raw import RawFile
+from qpv_geo.statuses import STATUSES
 
 REPORT_JSON, REPORT_HTML = "rapport.json", "rapport.html"
 
@@ -41,11 +42,7 @@ _WORDS = {
     "conforme": "conforme",
     "avertissement": "avertissement",
     "non_verifiable": "non vérifiable",
-    "secret": "secret statistique",
-    "non_disponible": "non disponible",
-    "non_significatif": "non significatif",
-    "non_calculable": "non calculable",
-    "estimation": "estimation",
+    **{status: said.words for status, said in STATUSES.items()},
 }
 
 

@@ -23,7 +23,20 @@ from qpv_geo.errors import ConfigurationError
 _CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
 Format = Literal["geojson", "gpkg", "shp", "csv", "xls", "json"]
-Zone = Literal["qpv", "commune", "epci", "departement", "region", "ensemble_qpv", "iris"]
+Zone = Literal[
+    "qpv",
+    "commune",
+    "epci",
+    "departement",
+    "region",
+    "france",
+    "iris",
+    # The QPV of an EPCI, of a department, of a region or of metropolitan France, taken together by INSEE.
+    "ensemble_qpv_epci",
+    "ensemble_qpv_departement",
+    "ensemble_qpv_region",
+    "ensemble_qpv",
+]
 
 
 def _compiles(value: str) -> str:

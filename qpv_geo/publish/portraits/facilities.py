@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from qpv_geo.publish.frames import Frames
-from qpv_geo.publish.portraits.french import number, status_words
+from qpv_geo.publish.portraits.french import number
+from qpv_geo.statuses import STATUSES
 
 LAYER = "equipements"
 _PRINTED_COLUMNS = 3
@@ -64,7 +65,7 @@ def tell_facilities(code: str, frames: Frames) -> Facilities | None:
     cells: dict[tuple[str, ...], dict[str, str]] = {}
     for row in own.to_dict("records"):
         cells.setdefault(tuple(row[key] or "" for key in keys), {})[row["perimetre"]] = _said(row)
-    missing = status_words("non_disponible")
+    missing = STATUSES["non_disponible"].words
     domains = tuple(
         (
             domain,
@@ -84,4 +85,4 @@ def tell_facilities(code: str, frames: Frames) -> Facilities | None:
 
 
 def _said(row: dict[Any, Any]) -> str:
-    return status_words(row["statut"]) if pd.isna(row["nombre"]) else number(row["nombre"])
+    return STATUSES[row["statut"]].words if pd.isna(row["nombre"]) else number(row["nombre"])

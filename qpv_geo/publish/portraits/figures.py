@@ -8,7 +8,8 @@ import pandas as pd
 
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.publish.frames import Frames
-from qpv_geo.publish.portraits.french import amount, measure, status_words
+from qpv_geo.publish.portraits.french import amount, measure
+from qpv_geo.statuses import STATUSES
 from qpv_geo.territory import Territory
 from qpv_geo.zones import department_of
 
@@ -58,7 +59,7 @@ class Figure:
 
     def _said(self, value: str) -> str:
         if not self.present:
-            return status_words(self.status)
+            return STATUSES[self.status].words
         return value if self.status == _OK else f"{value} (estimation)"
 
 

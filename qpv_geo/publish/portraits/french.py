@@ -8,18 +8,6 @@ MINUS = "\u2212"
 # Whole numbers, unless the unit is one of these or the value is an index.
 _DECIMALS = {"%": 1, "": 2, "€/m²": 2}
 _SIGNS = {"%", "€", "€/m²"}
-_STATUSES = {
-    "secret": "secret statistique",
-    "non_disponible": "non disponible",
-    "non_significatif": "non significatif",
-    "non_calculable": "non calculable",
-}
-_REASONS = {
-    "secret": "l'INSEE ne publie pas la valeur, pour que personne ne puisse être reconnu",
-    "non_disponible": "la source ne donne pas de valeur",
-    "non_significatif": "l'effectif est trop faible pour que la valeur ait un sens",
-    "non_calculable": "pour un ensemble de zones, ni somme ni moyenne n'a de sens",
-}
 _SIZES = ("octets", "Ko", "Mo", "Go")
 _STEP = 1024
 
@@ -59,16 +47,6 @@ def gap(value: float, unit: str) -> str:
     if unit != "%":
         return f"{text} {unit}".rstrip()
     return f"{text} {'points' if abs(value) >= 2 else 'point'}"  # noqa: PLR2004 - French plurals begin at two
-
-
-def status_words(status: str) -> str:
-    """Return the words that stand in the place of a missing value."""
-    return _STATUSES.get(status, status.replace("_", " "))
-
-
-def status_reason(status: str) -> str:
-    """Return what a status means, as the clause that follows its words."""
-    return _REASONS.get(status, "")
 
 
 def file_size(size: int) -> str:

@@ -11,10 +11,11 @@ from qpv_geo.publish.portraits.evolution import Evolution, tell_evolution
 from qpv_geo.publish.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.publish.portraits.facilities import Facilities, tell_facilities
 from qpv_geo.publish.portraits.figures import Figures, Zone, comparison_zones, zone_of_qpv
-from qpv_geo.publish.portraits.french import amount, gap, number, status_reason, status_words
+from qpv_geo.publish.portraits.french import amount, gap, number
 from qpv_geo.publish.portraits.paper import lines_of_keys
 from qpv_geo.publish.portraits.qpv_map import Drawing, draw_locator, draw_qpv
 from qpv_geo.publish.portraits.sections import Absence, Section, Sections
+from qpv_geo.statuses import STATUSES
 from qpv_geo.territory import Territory
 
 _HECTARE = 10_000
@@ -157,7 +158,7 @@ def _contract_rows(code: str, frames: Frames) -> list[ContractRow]:
                 contract=amount(row["valeur_contrat"], row["unite"] or ""),
                 insee=amount(row["valeur_insee"], row["unite"] or "")
                 if known
-                else status_words(row["statut_insee"]),
+                else STATUSES[row["statut_insee"]].words,
                 vintage="" if pd.isna(row["millesime_insee"]) else row["millesime_insee"],
                 gap=gap(row["ecart"], "%" if row["unite"] == "%" else "") if known else "",
                 differs=known and abs(row["ecart"]) > 1e-9,  # noqa: PLR2004 - more than a rounding of floats
@@ -175,4 +176,4 @@ def _statuses(sections: Sequence[Section], frames: Frames, zone: Zone) -> tuple[
     if (contract := frames.get("contrat_de_ville")) is not None:
         own = contract[(contract["code_qp"] == zone.code) & contract["valeur_insee"].isna()]
         found |= set(own["statut_insee"])
-    return tuple((status_words(status), status_reason(status)) for status in sorted(found))
+    return tuple(STATUSES[status] for status in sorted(found))

@@ -5,7 +5,6 @@ Most are an EPCI; a commune, a department and the whole of France are territorie
 
 import difflib
 import re
-import tomllib
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,9 @@ from pydantic import (
     model_validator,
 )
 
+from qpv_geo.characters import forbidden_character
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.toml_file import WINDOWS_PATH, read_toml
 from qpv_geo.zones import department_of
 
 _WGS84 = 4326
@@ -32,6 +33,14 @@ _SHIPPED = Path(__file__).with_name("territories")
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _can_be_published(cls, value: object) -> object:
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and (found := forbidden_character(text)):
+                raise ValueError(f"{text!r} holds the control character {found}, which XML cannot hold")
+        return value
 
 
 class Expected(_Frozen):
@@ -175,6 +184,14 @@ class ContourFile(_Frozen):
     crs: str | None = Field(default=None, pattern=r"^EPSG:\d{4,5}$")
     champ_nom: str = "nom"
     couche: str | None = None
+
+    @field_validator("chemin", mode="before")
+    @classmethod
+    def _is_a_path(cls, value: object) -> object:
+        # "C:\temp" is TOML, and means C:, a tab, emp.
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError(f"{value!r} is not a path: {WINDOWS_PATH}")
+        return value
 
 
 class Contact(_Frozen):
@@ -435,11 +452,9 @@ def load_territory(name_or_path: str) -> Territory:
         raise ConfigurationError(
             f"no territory {name_or_path!r}: give one of {known}, or the path of a .toml file"
         )
+    entries = read_toml(path)
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
         return Territory.model_validate(entries, context={"folder": path.parent})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: the territory is not valid: {error}") from error
     except ValidationError as error:
         raise ConfigurationError(f"{path}: the territory is not valid: {_explained(error)}") from error
 

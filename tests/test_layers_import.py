@@ -11,7 +11,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # Each room may import itself and what stands before it.
-BASE = ("settings", "errors", "lock", "zones", "checks", "territory", "parallel", "collector", "statuses")
+BASE = (
+    "settings",
+    "errors",
+    "lock",
+    "zones",
+    "checks",
+    "territory",
+    "parallel",
+    "collector",
+    "statuses",
+    "characters",
+    "toml_file",
+)
 ORDER = ("base", "sources", "ingest", "analysis", "publish", "locating", "front")
 
 

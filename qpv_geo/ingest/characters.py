@@ -1,0 +1,66 @@
+"""Text that can be published: the rule that the labels and codes of every layer and every table keep."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from qpv_geo.characters import forbidden_character
+from qpv_geo.ingest.contracts import Names, Problems, shown
+
+_EXPECTED = "text without control characters, which XML cannot hold"
+
+
+def check_characters(
+    values: Sequence[object] | pd.Series, where: Names, problems: Problems, column: str = ""
+) -> None:
+    """Add a problem for each text that XML cannot hold; what is not text is passed over.
+
+    Call it before anything else touches the cells: Arrow's strings refuse a lone surrogate.
+
+    Parameters
+    ----------
+    values
+        Cells of a column, a Series or a list.
+    where
+        Name of each row.
+    problems
+        Receives what is wrong.
+    column
+        Name of the column, for the message.
+    """
+    # One search over all cells costs a hundredth of one search in each.
+    if not forbidden_character("".join(value for value in values if isinstance(value, str))):
+        return
+    for place, value in zip(where, values, strict=True):
+        if isinstance(value, str) and (found := forbidden_character(value)):
+            problems.add(_EXPECTED, f"{shown(value)} ({found})", column=column, where=place)
+
+
+def check_labels(values: Sequence[object] | pd.Series, where: Names, problems: Problems, column: str) -> None:
+    """Add a problem for each label that is not text; a missing one is left to its contract.
+
+    Parameters
+    ----------
+    values
+        As the file has them: a reader that gives a column one type hides a number among texts.
+    where, problems, column
+        As in `check_characters`.
+    """
+    for place, value in zip(where, values, strict=True):
+        if not isinstance(value, str) and (isinstance(value, dict | list) or not pd.isna(value)):
+            problems.add("text", f"{shown(str(value))}, {_kind(value)}", column=column, where=place)
+
+
+def _kind(value: object) -> str:
+    match value:
+        case bool():
+            return "a boolean"
+        case int() | float() | np.number():
+            return "a number"
+        case dict():
+            return "an object"
+        case list():
+            return "a list"
+        case _:
+            return "not text"

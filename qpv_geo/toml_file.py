@@ -1,0 +1,43 @@
+"""TOML files as people save them: with a byte order mark, and with Windows paths between double quotes."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from qpv_geo.errors import ConfigurationError
+
+# What to do about one: "C:\data" is not TOML, and "C:\temp" is, with a tab in it.
+WINDOWS_PATH = (
+    "between double quotes a backslash begins an escape: write a Windows path between single quotes, "
+    r"'C:\data\x.gpkg', or with forward slashes, 'C:/data/x.gpkg'"
+)
+_LINE = re.compile(r"\(at line ([0-9]+)")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    r"""Return what a TOML file says.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not TOML in UTF-8; the message names the file and the line, and says how to write a Windows
+        path if that line holds a backslash.
+    """
+    try:
+        # Notepad and PowerShell put a byte order mark first, which TOML does not know.
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not text in UTF-8 ({error}); save it again in UTF-8") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error})") from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}{_hint(text, str(error))}") from error
+
+
+def _hint(text: str, message: str) -> str:
+    found = _LINE.search(message)
+    line = text.splitlines()[int(found[1]) - 1 :][:1] if found else []
+    return f"; {WINDOWS_PATH}" if line and "\\" in line[0] else ""

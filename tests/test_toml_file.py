@@ -42,7 +42,7 @@ def test_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ville.toml"
     for encoding in ("cp1252", "utf-16"):
         path.write_text(MINIMAL.replace("Ville", "Besançon"), encoding=encoding)
-        with pytest.raises(ConfigurationError, match="not text in UTF-8 .*save it again in UTF-8"):
+        with pytest.raises(ConfigurationError, match=r"not text in UTF-8 .*save it again in UTF-8"):
             read_toml(path)
 
 

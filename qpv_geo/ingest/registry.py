@@ -50,6 +50,8 @@ class Indicator(BaseModel):
         producer publishes; None if it is no such ratio, or if nobody publishes both terms.
     minimum, maximum
         Bounds of a sound value; 0 and none if not given.
+    whole
+        Whether only whole numbers are sound values.
     required
         Whether the source is wrong without it; the others are listed when a file lacks them.
     qpv_layer
@@ -73,6 +75,7 @@ class Indicator(BaseModel):
     denominator: str | None = None
     minimum: float = 0.0
     maximum: float = math.inf
+    whole: bool = False
     required: bool = False
     qpv_layer: bool = False
 

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.statuses import ABSENCES, NOT_AVAILABLE
 
 _CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
@@ -137,6 +138,10 @@ class Source(_Frozen):
         Expected number of rows of the national file, by scope (``metropole``).
     alternative_to
         Id of the source of which this is the second choice: it is asked for only if that one cannot be had.
+    edition_of
+        Id of the source of which this is another edition: the registry's indicators of that one are its own.
+    blank
+        Status of an empty cell in its tables.
     required
         Whether there is a release without it.
     used
@@ -170,6 +175,8 @@ class Source(_Frozen):
     counts: dict[str, int] = {}
     max_bytes: int = Field(default=200 * 1024**2, gt=0)
     alternative_to: str | None = None
+    edition_of: str | None = None
+    blank: str = NOT_AVAILABLE
     required: bool = False
     used: bool = False
     confirmed: bool = False
@@ -179,9 +186,16 @@ class Source(_Frozen):
     def _downloads_are_bounded(self) -> Self:
         if not self.hosts and not isinstance(self.address, TerritoryFileAddress):
             raise ValueError("'hosts' says which hosts a download may touch: give at least one")
+        if self.blank not in ABSENCES:
+            raise ValueError(f"'blank' is one of {', '.join(ABSENCES)}")
         if self.required and self.alternative_to:
             raise ValueError("a second choice cannot be 'required'")
         return self
+
+    @property
+    def family(self) -> str:
+        """Id of the source whose indicators it holds: its own, or that of which it is an edition."""
+        return self.edition_of or self.id
 
     @property
     def attribution(self) -> str:
@@ -200,8 +214,9 @@ class Catalogue(_Frozen):
         ids = [source.id for source in value]
         if twice := sorted({i for i in ids if ids.count(i) > 1}):
             raise ValueError(f"source declared twice: {', '.join(twice)}")
-        if lost := [source.id for source in value if source.alternative_to not in {None, *ids}]:
-            raise ValueError(f"'alternative_to' names no source: {', '.join(lost)}")
+        for field in ("alternative_to", "edition_of"):
+            if lost := [source.id for source in value if getattr(source, field) not in {None, *ids}]:
+                raise ValueError(f"{field!r} names no source: {', '.join(lost)}")
         return value
 
     def __getitem__(self, source_id: str) -> Source:

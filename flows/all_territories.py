@@ -170,7 +170,8 @@ def _territories(job: Job, raws: Raws) -> list[Territory]:
     territories = territories_of(national)
     if left_out := qpv_left_out(national, territories):
         get_run_logger().warning(told_left_out(left_out))
-    accept((raw for raw in raws.values() if raw), job.settings)
+    defects = national.tables.defects
+    accept((raw for key, raw in raws.items() if raw and key not in defects), job.settings)
     write_territory_files(territories, job.settings)
     return territories
 

@@ -14,9 +14,10 @@ from prefect.tasks import Task
 from flows.job import Job
 from flows.progress import ProgressArtifact
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
+from qpv_geo.sources.catalogue import TerritoryFileAddress
 from qpv_geo.sources.fetch import Progress, fall_back, fetch_primary
 from qpv_geo.sources.plan import Wanted, first_choices, ignored, second_choices
-from qpv_geo.sources.raw import RawFile, way_out
+from qpv_geo.sources.raw import RawFile, unusable
 
 Raws = dict[str, RawFile | None]
 
@@ -37,7 +38,7 @@ def fetch_in_threads(job: Job) -> Raws:
     SourceUnavailableError
         If a required source can be had from nowhere.
     SourceContentError
-        If a source was reached and sent something else than what is declared.
+        If a required source was reached and sent something else than what is declared.
     ConfigurationError
         If the territory ignores a source that is required, or declares a file that is not there.
     """
@@ -103,12 +104,15 @@ def _ask(wanted: Wanted, job: Job) -> RawFile:
 
 
 def _settle(wanted: Wanted, job: Job, result: Callable[[], RawFile]) -> RawFile | None:
-    """Take what came, or the fallback of a source that could not be reached; anything else stops the run."""
+    """Take what came, or the fallback of a source that could not be reached.
+
+    A source that was reached and is bad stops the run if it is required, and is left out otherwise.
+    """
     try:
         return result()
     except SourceUnavailableError as error:
         return fall_back(wanted.source, wanted.territory, job.settings, job.policy, error.reason)
     except SourceContentError as error:
-        if advice := way_out(wanted.source):
-            raise SourceContentError(f"{error}. Or {advice}") from error
-        raise
+        if wanted.source.required or isinstance(wanted.source.address, TerritoryFileAddress):
+            raise
+        return unusable(wanted.source, str(error))

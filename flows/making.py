@@ -1,6 +1,7 @@
 """From raw files to the release of one territory: what every flow that publishes does alike."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from flows.job import Job
 from qpv_geo.analysis.layers import build_layers
@@ -42,10 +43,15 @@ def release_of(
                 return standing
         tables = read()
         layers, found = build_layers(tables, job.territory, job.registry)
+        published = {
+            key: replace(raw, defect=tables.defects.get(key, "")) if raw else None
+            for key, raw in raws.items()
+        }
         return publish_release(
             layers,
             (*tables.checks, *found),
-            *inputs,
+            published,
+            *inputs[1:],
             job.settings,
             formats=job.formats,
             pages=job.pages,

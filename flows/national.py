@@ -10,8 +10,6 @@ from multiprocessing import get_context
 from threading import Lock
 from typing import Literal
 
-import pandas as pd
-
 from flows.job import Job
 from flows.making import release_of
 from qpv_geo.analysis.new_territory import Country, qpv_without_territory, territories_with_qpv
@@ -77,13 +75,9 @@ class National:
     ----------
     tables
         Those of the territory France.
-    without_iris, of_iris
-        Its statistics, apart: those of fifty thousand IRIS concern few territories each.
     """
 
     tables: Tables
-    without_iris: pd.DataFrame
-    of_iris: pd.DataFrame
 
     def of(self, territory: Territory) -> Tables:
         """Return the tables of an EPCI: what is drawn in Lambert-93 is of metropolitan France only."""
@@ -91,25 +85,13 @@ class National:
         metropolitan = territory.epsg == load_territory("france").epsg
         communes = national.communes if metropolitan else national.overseas[territory.epsg]
         found = choose_communes(communes, territory)
-        tables = replace(
-            national,
-            communes=found.of_territory,
-            around=None,
-            overseas={},
-            statistics=self._statistics(found.codes),
-        )
+        tables = replace(national, communes=found.of_territory, around=None, overseas={})
         if not metropolitan:
             return replace(tables, qpv_2015=None, correspondence=None, iris=None, facilities=None)
         if national.iris is None:
             return tables
         iris = national.iris[national.iris["insee_com"].isin(found.codes)]
         return replace(tables, iris=iris.reset_index(drop=True) if len(iris) else None)
-
-    def _statistics(self, communes: Iterable[str]) -> pd.DataFrame:
-        if self.of_iris.empty:
-            return self.without_iris
-        own = self.of_iris[self.of_iris["code"].str[:5].isin(set(communes))]
-        return pd.concat([self.without_iris, own], ignore_index=True)
 
 
 def read_national(job: Job, raws: Raws) -> National:
@@ -127,9 +109,9 @@ def read_national(job: Job, raws: Raws) -> National:
     SourceUnavailableError, SourceContentError, ContractError
         As `read_tables`.
     """
-    tables = read_tables(raws, load_territory("france"), job.catalogue, job.registry, job.settings)
-    of_iris = tables.statistics["zone"] == "iris"
-    return National(tables, tables.statistics[~of_iris], tables.statistics[of_iris])
+    france = load_territory("france")
+    inputs = (job.catalogue, job.registry, job.settings)
+    return National(read_tables(raws, france, *inputs, whole_epci=True))
 
 
 def territories_of(national: National) -> list[Territory]:

@@ -146,7 +146,7 @@ def run(job: Job, fetch_all: Callable[[Job], Raws] = fetch_in_threads) -> Outcom
         inputs = (raws, job.territory, job.catalogue, job.registry)
         release = release_of(job, raws, lambda: read_tables(*inputs, job.settings), lock.confirm)
         # Only now: a file that breaks a contract never becomes the last good copy.
-        accept((raw for raw in raws.values() if raw), job.settings)
+        accept((raw for raw in raws.values() if raw and raw.sha256 in release.raw_files), job.settings)
         if release.published:
             prune(job.territory.id, job.territory.conservation, job.settings)
     return Outcome(release, raws)

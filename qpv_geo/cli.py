@@ -14,8 +14,10 @@ from qpv_geo.commands.locate import locate
 from qpv_geo.commands.options import DataDir, OneTerritory, TerritoryName, Wait, console, settings_of
 from qpv_geo.commands.territory import territory_app
 from qpv_geo.errors import ConfigurationError, QpvGeoError
+from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy
+from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import load_territory
 
 app = typer.Typer(
@@ -174,7 +176,12 @@ def sources_list() -> None:
 @sources_app.command("check")
 def sources_check(territory: TerritoryName = "besancon", data: DataDir = None) -> None:
     """Ask each live address whether it is reachable and still as declared."""
+    from qpv_geo.ingest.registry import load_registry  # noqa: PLC0415 - nor is the reader of tables
+    from qpv_geo.ingest.statistics import differences_from_declaration  # noqa: PLC0415 - imported lazily
     from qpv_geo.sources.probe import probe  # noqa: PLC0415 - the HTTP client is not needed elsewhere
+
+    def inspect(raw: RawFile, settings: Settings) -> list[str]:
+        return differences_from_declaration(raw, load_registry(), settings)
 
     about, settings = load_territory(territory), settings_of(data)
     table = Table(title="Live addresses")
@@ -183,7 +190,7 @@ def sources_check(territory: TerritoryName = "besancon", data: DataDir = None) -
     failed = False
     # The territory's own files have no address.
     for source in (source for source in load_catalogue().sources if source.hosts):
-        result = probe(source, about, settings)
+        result = probe(source, about, settings, inspect)
         failed |= source.required and not (result.reachable and not result.differences)
         modified = result.last_modified.date().isoformat() if result.last_modified else ""
         differences = "\n".join(result.differences) or ("as declared" if result.reachable else "")

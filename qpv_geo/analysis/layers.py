@@ -56,7 +56,7 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     whole = None
     if tables.contours.national:
         whole = pd.concat(frame["code_qp"] for frame in tables.contours.by_epsg.values())
-    of_qpv, found = join_by_code(tables.statistics, qpv["code_qp"], whole)
+    of_qpv, found = join_by_code(tables.rows, qpv["code_qp"], whole)
     checks += [*found, *around.checks]
     communes, epci = joined.layers["communes"]["insee_com"], joined.layers["epci"]["siren_epci"]
     rules = rules_of(registry)
@@ -65,7 +65,7 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     statistics = [
         of_qpv,
         whole_territory,
-        add_ratios(comparison_zones(tables.statistics, communes, territory, epci), rules),
+        add_ratios(comparison_zones(tables.rows, communes, territory, epci), rules),
         *around.statistics,
     ]
     layers: Layers = {

@@ -116,10 +116,12 @@ def _add_districts(
     pieces = cut_by_iris(qpv, iris)
     result.layers["iris"] = iris_layer(iris, pieces, territory)
     result.layers["qpv_iris"] = pieces
-    values = tables.statistics[tables.statistics["zone"] == "iris"]
+    communes = set(tables.communes["insee_com"])
+    own = [code for code in tables.rows.codes("iris") if code[:5] in communes]
+    values = tables.rows.of("iris", own)
     if values.empty:
         return
-    of_iris = iris_statistics(values, iris, tables.iris_geography, set(tables.communes["insee_com"]))
+    of_iris = iris_statistics(values, iris, tables.iris_geography, communes)
     rules = rules_of(registry)
     result.statistics += [
         add_ratios(of_iris.rows, rules),

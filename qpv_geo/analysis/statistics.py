@@ -9,11 +9,11 @@ from qpv_geo.analysis.aggregate import Rule, aggregate
 from qpv_geo.analysis.ratios import WITHOUT_INTERVAL
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import Indicator, Registry
+from qpv_geo.ingest.statistic_rows import StatisticRows
+from qpv_geo.sources.catalogue import Zone
 from qpv_geo.statuses import NOT_AVAILABLE
 from qpv_geo.territory import Territory
 
-# Code of the row of all QPV of metropolitan France in INSEE's ``_ENSQP`` files.
-ALL_QPV = "00"
 STATISTICS_KEY = ["zone", "code", "indicateur", "millesime"]
 _NAMED_AT_MOST = 20
 _FIGURE = ("indicateur", "code", "valeur", "statut", "millesime")
@@ -21,14 +21,14 @@ _NO_FIGURE = (float("nan"), "non_disponible", None)
 
 
 def join_by_code(
-    values: pd.DataFrame, selected: Iterable[str], national: Iterable[str] | None
+    rows: StatisticRows, selected: Iterable[str], national: Iterable[str] | None
 ) -> tuple[pd.DataFrame, list[Check]]:
     """Keep the statistics of the selected QPV, and say which codes have no partner.
 
     Parameters
     ----------
-    values
-        Statistics of all zones, columns of layer ``statistiques``; those of QPV are joined.
+    rows
+        Statistics of all zones; those of QPV are joined.
     selected
         ``code_qp`` of the territory.
     national
@@ -44,15 +44,10 @@ def join_by_code(
         Per source: QPV without statistics, and statistics without contour.
     """
     wanted = sorted(selected)
-    of_qpv = values[values["zone"] == "qpv"]
     checks: list[Check] = []
-    completed = [of_qpv[of_qpv["code"].isin(wanted)]]
+    completed = [rows.of("qpv", wanted)]
     whole = None if national is None else set(national)
-    presence: dict[str, set[str]] = {}
-    pairs = of_qpv[["source", "code"]].drop_duplicates()
-    for source, code in zip(pairs["source"].tolist(), pairs["code"].tolist(), strict=True):
-        presence.setdefault(source, set()).add(code)
-    for source, present in sorted(presence.items()):
+    for source, present in rows.qpv_by_source.items():
         missing = [code for code in wanted if code not in present]
         checks.append(_named(source, "qpv_sans_statistique", missing, "QPV du territoire sans statistique"))
         if whole is not None:
@@ -61,20 +56,21 @@ def join_by_code(
             uncovered = sorted(whole - present)
             checks.append(_named(source, "qpv_de_france_sans_ligne", uncovered, "QPV de France sans ligne"))
         if missing:
-            completed.append(_unavailable(of_qpv[of_qpv["source"] == source], missing))
+            measures = rows.qpv_measures
+            completed.append(_unavailable(measures[measures["source"] == source], missing))
     statistics = pd.concat(completed, ignore_index=True)
     return statistics.sort_values(STATISTICS_KEY, ignore_index=True), checks
 
 
 def comparison_zones(
-    values: pd.DataFrame, communes: Iterable[str], territory: Territory, epci: Iterable[str] = ()
+    rows: StatisticRows, communes: Iterable[str], territory: Territory, epci: Iterable[str] = ()
 ) -> pd.DataFrame:
     """Keep the producers' own rows for what the territory's QPV are compared with.
 
     Parameters
     ----------
-    values
-        Statistics of all zones, columns of layer ``statistiques``.
+    rows
+        Statistics of all zones.
     communes
         The territory's (``insee_com``).
     territory
@@ -85,22 +81,26 @@ def comparison_zones(
     Returns
     -------
     DataFrame
-        Rows of the territory's communes, EPCI, department and region, and of all QPV of metropolitan France;
-        of France, those of every such zone.
+        Rows of the territory's communes, EPCI, department and region, of the QPV of each of these taken
+        together, and of all QPV of metropolitan France; of France, those of every such zone.
     """
-    if territory.genre == "france":
-        return values[values["zone"].isin(["commune", "epci", "departement", "region", "ensemble_qpv"])]
-    codes: dict[str, set[str | None]] = {
+    own = {territory.epci} if territory.epci else set(epci)
+    around: dict[Zone, set[str]] = {
         "commune": set(communes),
-        "epci": {territory.epci} if territory.epci else set(epci),
-        "departement": {territory.departement},
-        "region": {territory.region},
-        "ensemble_qpv": {ALL_QPV},
+        "epci": own,
+        "departement": {territory.departement} if territory.departement else set(),
+        "region": {territory.region} if territory.region else set(),
     }
-    kept = pd.Series(False, index=values.index)  # noqa: FBT003 - the value of every row
-    for zone, wanted in codes.items():
-        kept |= (values["zone"] == zone) & values["code"].isin(wanted)
-    return values[kept]
+    codes: dict[Zone, set[str] | None] = {
+        **around,
+        "ensemble_qpv_epci": own,
+        "ensemble_qpv_departement": around["departement"],
+        "ensemble_qpv_region": around["region"],
+        "ensemble_qpv": None,
+        "france": None,
+    }
+    of_france = territory.genre == "france"
+    return pd.concat([rows.of(zone, None if of_france else wanted) for zone, wanted in codes.items()])
 
 
 def together(
@@ -140,10 +140,9 @@ def _named(source: str, code: str, codes: list[str], what: str) -> Check:
 
 def _unavailable(rows: pd.DataFrame, codes: list[str]) -> pd.DataFrame:
     """Return rows without value for QPV that a source does not hold, one per indicator and vintage of it."""
-    template = rows.drop_duplicates(["indicateur", "millesime"])
     return pd.concat(
         [
-            template.assign(code=code, valeur=float("nan"), statut=NOT_AVAILABLE, **WITHOUT_INTERVAL)
+            rows.assign(code=code, valeur=float("nan"), statut=NOT_AVAILABLE, **WITHOUT_INTERVAL)
             for code in codes
         ],
         ignore_index=True,

@@ -43,12 +43,16 @@ QPV_2024 = CodeKind("code of a QPV 2024", r"QN(?:[0-9]{3}|02[AB])[0-9]{2}[A-Z]",
 QPV_2015 = CodeKind("code of a QPV 2015", r"QP(?:[0-9]{3}|02[AB])[0-9]{3}", "QP025003")
 COMMUNE = CodeKind("INSEE code of a commune", r"[0-9][0-9AB][0-9]{3}", "25056")
 COMMUNES = CodeKind(COMMUNE.name, COMMUNE.pattern, "02571, 02691", several=True)
-DEPARTEMENT = CodeKind("code of a department", r"[0-9]{2}|2[AB]|9[78][0-9]", "25")
-REGION = CodeKind("code of a region", r"[0-9]{2}|9[78][0-9]", "27")
+# The official lists themselves: two characters are a department or a region (27 is both, Eure and
+# Bourgogne-Franche-Comté).
+DEPARTEMENT = CodeKind(
+    "code of a department", r"0[1-9]|1[0-9]|2[1-9AB]|[3-8][0-9]|9[0-5]|97[1-8]|98[4-9]", "25"
+)
+REGION = CodeKind("code of a region", r"0[1-6]|11|24|27|28|32|44|52|53|75|76|84|93|94|97[5-8]|98[4-9]", "27")
+FRANCE = CodeKind("code of France", r"1|FR?|FM|FE|METRO", "1")
 EPCI = CodeKind("SIREN of an EPCI", r"[0-9]{9}", "242500361")
 EPCIS = CodeKind(EPCI.name, EPCI.pattern, "200042190, 245901160", several=True)
 IRIS = CodeKind("code of an IRIS", r"[0-9][0-9AB][0-9]{7}", "250560101")
-ENSEMBLE_QPV = CodeKind("code of a set of QPV", r"[0-9]{2}", "00")
 
 _SHORT_QPV = re.compile(r"(QN|QP)([0-9]{1,3}|0?2[AB])[0-9]{1,3}[A-Z]?")
 

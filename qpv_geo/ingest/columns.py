@@ -1,19 +1,19 @@
-"""What each column of a table of statistics is: key, known indicator, unknown measure, or description."""
+"""What each column of a table of statistics is: known indicator, unknown measure, note, or description."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from qpv_geo.ingest.contracts import Problems, describe_columns, either
+from qpv_geo.ingest.recognition import KEYS, ZoneTable
 from qpv_geo.ingest.registry import Indicator, Registry
-from qpv_geo.ingest.text_table import TextTable
-from qpv_geo.sources.catalogue import Zone
-from qpv_geo.sources.raw import catalogue_entry
+from qpv_geo.sources.catalogue import Source
 
-# Columns of INSEE's files that name a zone or say where it is, in upper case.
+# Columns that name a zone, say where it is or list what it holds, in upper case.
 _DESCRIPTIVE = re.compile(
-    r"(LIB|NOM_|LAB_)\w*|NOM|REG|DEP|COM|DEPCOM|EPCI|IRIS|(TYP|MODIF)_IRIS|GRD_QUART|UU\d{4}"
+    r"(LIB|NOM_|LAB_|LISTE|CODE)\w*|NOM|GRD_QUART|(TYP|MODIF)_IRIS|GEO_OBJECT|(UU|TUU|AAV|TAAV|ZE|BV)\d{4}"
 )
+_NOTE = re.compile(r"(\w+_)?NOTE(_\w+|\d{2})?")
 
 
 @dataclass(frozen=True)
@@ -22,99 +22,99 @@ class Columns:
 
     Attributes
     ----------
-    key
-        Column of the zones' codes.
     known
         Indicator of each column that the registry knows.
     unknown
         Columns that seem to measure something the registry does not know.
-    masks
-        Columns that say of which zones the values are not to be published.
+    notes
+        The column that says why cells are blank, by the column that it speaks of.
     """
 
-    key: str
     known: dict[str, Indicator]
     unknown: tuple[str, ...]
-    masks: tuple[str, ...] = ()
+    notes: dict[str, str]
 
 
 def sort_columns(
-    table: TextTable, zone: Zone, registry: Registry, problems: Problems, *, main: bool
+    table: ZoneTable, registry: Registry, source: Source, classifying: Collection[str] = ()
 ) -> Columns:
     """Find out what each column is, whatever its case.
 
     Parameters
     ----------
     table
-        The table.
-    zone
-        Kind of zone that it is about; producers spell an indicator differently from one to the other.
+        The table; producers spell an indicator differently from one kind of zone to the other.
     registry
         What is expected of the source.
-    problems
-        Of this table.
-    main
-        Whether this is the source's main table, which must have the required indicators.
-
-    Raises
-    ------
-    ContractError
-        If the key, a mask or a required indicator is missing, or if neither the registry nor the producer's
-        dictionary knows any column; with what resembles it in the table.
+    source
+        Its family names the indicators, its vintage spells some of them.
+    classifying
+        Variables, in upper case, whose values the producer's dictionary lists: they classify, they do not
+        measure.
     """
-    source = problems.source
-    spelled = list(table.cells.columns)
+    spelled = [str(column) for column in table.text.cells.columns]
     by_upper = {column.upper(): column for column in spelled}
-    key = _first(source.key, by_upper)
-    if key is None:
-        problems.add(f"key column {either(source.key)}", describe_columns(spelled, source.key))
-        problems.advise(
-            f"if the producer renamed it, add the new spelling to 'key' in {catalogue_entry(source)}"
-        )
-    masks = _masks(source.masks, by_upper, problems)
     known: dict[str, Indicator] = {}
-    indicators = registry.of_source(source.id)
-    for indicator in indicators:
-        spellings = indicator.spellings(zone, source.vintage)
-        column = _first(spellings, by_upper)
+    for indicator in registry.of_source(source.family):
+        column = _first(indicator.spellings(table.zone, source.vintage), by_upper)
         if column is not None:
-            known[column] = indicator
-        elif main and indicator.required and indicator.source == source.id:
-            expected = f"column {either(spellings)} ({indicator.label})"
-            problems.add(expected, describe_columns(spelled, spellings))
-            problems.advise(
-                f"if the producer renamed it, add the new spelling to 'codes' of [{indicator.id}] in "
-                "qpv_geo/ingest/indicators.toml"
-            )
-    declared = {spelling.upper() for spellings in source.columns.values() for spelling in spellings}
-    described = {str(key).upper(), *table.categories, *declared, *map(str.upper, masks)}
+            known.setdefault(column, indicator)
+    notes = [column for column in spelled if _NOTE.fullmatch(column.upper())]
+    described = {spelling.upper() for spellings in source.columns.values() for spelling in spellings}
+    described |= {key.upper() for key in KEYS} | {table.key.upper(), *classifying, *map(str.upper, notes)}
     unknown = tuple(
         column
         for upper, column in by_upper.items()
         if column not in known and upper not in described and not _DESCRIPTIVE.fullmatch(upper)
     )
-    labelled = any(table.labels.get(column.upper()) for column in unknown)
-    if main and indicators and not known and not labelled and not problems:
-        problems.add(
-            "at least one indicator of the registry, or of the dictionary", f"none among {', '.join(spelled)}"
-        )
-    problems.raise_if_any()
-    return Columns(str(key), known, unknown, masks)
+    return Columns(known, unknown, _blocks(spelled, [*known, *unknown], notes))
 
 
-def _masks(declared: Iterable[str], by_upper: dict[str, str], problems: Problems) -> tuple[str, ...]:
-    """Return the columns that mask values; without them, what must not be published cannot be told."""
+def require_columns(
+    tables: Sequence[tuple[ZoneTable, Columns]], registry: Registry, problems: Problems
+) -> None:
+    """Add a problem for each required indicator that no table about the source's own zones has.
+
+    Parameters
+    ----------
+    tables
+        Those tables and their columns.
+    registry
+        What is expected of the source.
+    problems
+        Of the source.
+    """
     source = problems.source
-    found = []
-    for template in declared:
-        spelling = template.replace("{yy}", source.vintage[-2:])
-        column = by_upper.get(spelling.upper())
-        if column is None:
-            problems.add(f"column {spelling!r}", describe_columns(list(by_upper.values()), (spelling,)))
-            problems.advise(f"if the producer renamed it, change 'masks' in {catalogue_entry(source)}")
-        else:
-            found.append(column)
-    return tuple(found)
+    there = {indicator.id for _, columns in tables for indicator in columns.known.values()}
+    spelled = [str(column) for table, _ in tables for column in table.text.cells.columns]
+    for indicator in registry.of_source(source.family):
+        if not indicator.required or indicator.source != source.family or indicator.id in there:
+            continue
+        spellings = indicator.spellings(source.zone, source.vintage)
+        problems.add(f"column {either(spellings)} ({indicator.label})", describe_columns(spelled, spellings))
+        problems.advise(
+            f"if the producer renamed it, add the new spelling to 'codes' of [{indicator.id}] in "
+            "qpv_geo/ingest/indicators.toml"
+        )
+
+
+def _blocks(spelled: Sequence[str], measures: Collection[str], notes: Sequence[str]) -> dict[str, str]:
+    """Return the note of each measuring column.
+
+    A single note speaks of the whole table. Of several, each closes its block of columns, as in INSEE's
+    tables of several producers.
+    """
+    if len(notes) == 1:
+        return dict.fromkeys(measures, notes[0])
+    blocks: dict[str, str] = {}
+    open_block: list[str] = []
+    for column in spelled:
+        if column in notes:
+            blocks |= dict.fromkeys(open_block, column)
+            open_block = []
+        elif column in measures:
+            open_block.append(column)
+    return blocks
 
 
 def _first(spellings: Iterable[str], by_upper: dict[str, str]) -> str | None:

@@ -83,6 +83,15 @@ class Problems:
             if len(finding.rows) < _SHOWN_ROWS:
                 finding.rows.append(f"{value} at {place}" if place else value)
 
+    def merge(self, other: "Problems") -> None:
+        """Add what was found elsewhere in the same file."""
+        for key, finding in other._findings.items():  # noqa: SLF001 - another of the same class
+            self._findings.setdefault(key, finding)
+
+    def __str__(self) -> str:
+        """Return every finding in one line."""
+        return "; ".join(map(str, self._findings.values()))
+
     def advise(self, what_to_do: str) -> None:
         """Add a sentence to the end of the message, in place of the general one."""
         if what_to_do not in self._advice:

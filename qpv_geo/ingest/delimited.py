@@ -1,64 +1,29 @@
-"""INSEE's CSV files: semicolons, decimal commas, either encoding, and a dictionary beside them."""
+"""INSEE's CSV files: semicolons, decimal commas, either encoding."""
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import pandas as pd
 
-from qpv_geo.errors import ContractError
 from qpv_geo.ingest.contracts import Names, Problems, refuse_doubled
+from qpv_geo.ingest.recognition import known_keys
 from qpv_geo.ingest.text import decode
 from qpv_geo.ingest.text_table import TextTable
-from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import Member, find_members
-from qpv_geo.sources.raw import RawFile, catalogue_entry
+from qpv_geo.sources.archive import Member
+from qpv_geo.sources.raw import RawFile
 
 _SEPARATOR = ";"
-_DICTIONARY = ("COD_VAR", "LIB_VAR", "COD_MOD")
 
 
-@dataclass(frozen=True)
-class RowFilter:
-    """Which rows of a national file are read.
-
-    Attributes
-    ----------
-    column
-        Accepted spellings of the column that decides, whatever their case.
-    keeps
-        Whether a cell of that column is wanted.
-    wanted
-        What is wanted, as error messages say it.
-    """
-
-    column: Sequence[str]
-    keeps: Callable[[str], bool]
-    wanted: str
+Keeps = Callable[[str], bool]
+"""Tells by its code whether a row is wanted."""
 
 
-@dataclass(frozen=True)
-class Dictionary:
-    """What a producer's dictionary says of the columns.
-
-    Attributes
-    ----------
-    labels
-        Label by variable, in upper case.
-    categories
-        Variables, in upper case, whose values (``COD_MOD``) it lists.
-    remarks
-        In French.
-    """
-
-    labels: dict[str, str]
-    categories: frozenset[str]
-    remarks: tuple[str, ...]
-
-
-def read_delimited(raw: RawFile, member: Member, only: RowFilter | None = None) -> TextTable:
+def read_delimited(
+    raw: RawFile, member: Member, keeps: Keeps | None = None, extra_keys: Collection[str] = ()
+) -> TextTable:
     """Read a CSV file as text.
 
     Parameters
@@ -67,8 +32,15 @@ def read_delimited(raw: RawFile, member: Member, only: RowFilter | None = None) 
         Where the member comes from, for the messages.
     member
         The file.
-    only
-        Which rows are read; None for all of them.
+    keeps
+        Which rows of a national file are kept, by their code in its key column; None for all of them.
+    extra_keys
+        Further spellings of the key column (see `recognition.KEYS`).
+
+    Returns
+    -------
+    TextTable
+        Without a row, if the file has rows and none of them is kept.
 
     Raises
     ------
@@ -81,15 +53,14 @@ def read_delimited(raw: RawFile, member: Member, only: RowFilter | None = None) 
     label = raw.label if member.name == raw.path.name else f"{raw.label}, member {member.name}"
     text, encoding = decode(member.data, label)
     problems = Problems(label, raw.source)
-    columns, records = _records(text, only, problems)
+    columns, records, is_empty = _records(text, keeps, extra_keys, problems)
     if len(columns) == 1:
         problems.add(f"columns separated by {_SEPARATOR!r}", f"a single one, {columns[0]!r}")
     refuse_doubled([column for column in columns if column], problems)
-    if not records and not problems:
-        problems.add(only.wanted if only else "at least one row under the header", "none")
+    if is_empty and not problems:
+        problems.add("at least one row under the header", "none")
     problems.raise_if_any()
-    cells = pd.DataFrame([cells for _, cells in records], dtype="str")
-    cells = cells.apply(lambda column: column.str.strip())
+    cells = pd.DataFrame([cells for _, cells in records], columns=pd.RangeIndex(len(columns)), dtype="str")
     cells.columns = pd.Index(columns)
     where = np.array([f"line {line}" for line, _ in records], dtype=object)
     cells = _without_nameless(cells, where, problems)
@@ -98,29 +69,34 @@ def read_delimited(raw: RawFile, member: Member, only: RowFilter | None = None) 
 
 
 def _records(
-    text: str, only: RowFilter | None, problems: Problems
-) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, and the wanted rows with the number of the line on which each ends.
+    text: str, keeps: Keeps | None, extra_keys: Collection[str], problems: Problems
+) -> tuple[list[str], list[tuple[int, list[str]]], bool]:
+    """Return the header, the wanted rows with the number of the line on which each ends, and if none stands.
 
     Blank rows are left out; a row that has not as many cells as the header is a problem.
     """
     rows = _rows(text, problems)
     _, header = next(rows, (1, [""]))
     columns = [column.strip() for column in header]
-    position = _position(only, columns)
+    # A spreadsheet pads its header with nameless columns, and not every row with as many cells.
+    width = max((place for place, column in enumerate(columns, start=1) if column), default=1)
+    keys = known_keys(columns, extra_keys)
+    position = columns.index(keys[0]) if keys else None
     records = []
     ragged = []
+    is_empty = True
     for line, cells in rows:
-        if len(cells) != len(columns):
+        is_empty = False
+        if not width <= len(cells) <= len(columns):
             ragged.append((line, len(cells)))
-        elif only is None or position is None or only.keeps(cells[position].strip()):
-            records.append((line, cells))
+        elif keeps is None or position is None or keeps(cells[position].strip()):
+            records.append((line, [cell.strip() for cell in cells] + [""] * (len(columns) - len(cells))))
     problems.add_rows(
-        f"{len(columns)} cells in each row",
+        f"{width} cells in each row",
         [f"line {line}" for line, _ in ragged],
         [f"{count}" for _, count in ragged],
     )
-    return columns, records
+    return columns, records, is_empty
 
 
 def _rows(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
@@ -129,13 +105,6 @@ def _rows(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
         yield from ((reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
     except csv.Error as error:
         problems.add("a CSV file whose quotes are closed", str(error), where=f"line {reader.line_num}")
-
-
-def _position(only: RowFilter | None, columns: list[str]) -> int | None:
-    """Return where the column that decides is; None if there is none, which its reader will say."""
-    upper = [column.upper() for column in columns]
-    spellings = [spelling.upper() for spelling in only.column] if only else []
-    return next((upper.index(spelling) for spelling in spellings if spelling in upper), None)
 
 
 def _without_nameless(cells: pd.DataFrame, where: Names, problems: Problems) -> pd.DataFrame:
@@ -158,33 +127,3 @@ def _without_nameless(cells: pd.DataFrame, where: Names, problems: Problems) -> 
         )
     problems.raise_if_any()
     return cells.loc[:, ~nameless]
-
-
-def read_dictionary(raw: RawFile, settings: Settings) -> Dictionary:
-    """Read the producer's dictionary, a CSV file with ``COD_VAR``, ``LIB_VAR``, ``COD_MOD``, ``LIB_MOD``.
-
-    An archive may hold one for each of its tables: all are read. A dictionary only gives labels: one that is
-    absent or has another shape is a remark, not an error.
-    """
-    if raw.source.dictionary is None:
-        return Dictionary({}, frozenset(), ())
-    labels: dict[str, str] = {}
-    categories: set[str] = set()
-    remarks = []
-    members = find_members(raw, raw.source.dictionary, settings)
-    for member in members:
-        try:
-            cells = read_delimited(raw, member).cells.rename(columns=str.upper)
-        except ContractError as error:
-            remarks.append(f"dictionnaire illisible ({error})")
-            continue
-        if lacking := [column for column in _DICTIONARY if column not in cells.columns]:
-            entry = catalogue_entry(raw.source)
-            remarks.append(f"dictionnaire sans colonne {', '.join(lacking)} ({entry})")
-            continue
-        variables = cells["COD_VAR"].str.upper()
-        labels = dict(zip(variables[::-1], cells["LIB_VAR"][::-1], strict=True)) | labels
-        categories |= set(variables[cells["COD_MOD"] != ""])
-    if not members:
-        remarks.append("dictionnaire absent de l'archive")
-    return Dictionary(labels, frozenset(categories), tuple(remarks))

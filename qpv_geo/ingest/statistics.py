@@ -1,55 +1,38 @@
-"""Statistics of any producer: wide tables of text to long rows of value, status and provenance."""
+"""Statistics of any producer: tables of text to long rows of value, status, interval and provenance."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from numpy.typing import NDArray
 
 from qpv_geo.checks import Check, Outcome
-from qpv_geo.ingest.codes import (
-    COMMUNE,
-    DEPARTEMENT,
-    ENSEMBLE_QPV,
-    EPCI,
-    IRIS,
-    QPV_2015,
-    QPV_2024,
-    REGION,
-    CodeKind,
-)
-from qpv_geo.ingest.columns import Columns, sort_columns
+from qpv_geo.errors import ContractError, SourceContentError
+from qpv_geo.ingest.codes import QPV_2015, QPV_2024, CodeKind
+from qpv_geo.ingest.columns import Columns, require_columns, sort_columns
 from qpv_geo.ingest.contracts import Problems, code_column, validate
-from qpv_geo.ingest.delimited import RowFilter, read_delimited, read_dictionary
-from qpv_geo.ingest.registry import Indicator, Registry
+from qpv_geo.ingest.intervals import add_intervals
+from qpv_geo.ingest.measures import Measure, read_measure
+from qpv_geo.ingest.notes import explain_blanks
+from qpv_geo.ingest.recognition import ZoneTable
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.ingest.statistic_tables import Scope, read_source_tables
 from qpv_geo.ingest.text import report_reading, sentence
-from qpv_geo.ingest.text_table import MARKS, TextTable, parse_values
-from qpv_geo.ingest.workbook import read_workbook
+from qpv_geo.ingest.text_table import Dictionary
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import Member, find_members, read_member
 from qpv_geo.sources.catalogue import Source, Zone
 from qpv_geo.sources.raw import RawFile
+from qpv_geo.statuses import OK, STATUSES
 
 _GEOGRAPHY_2024 = date(2024, 1, 1)
-_MARKS = ", ".join(mark for mark in MARKS if mark)
 _LISTED = 20
-
-# The codes of zones other than QPV.
-_CODES = {
-    "commune": COMMUNE,
-    "epci": EPCI,
-    "departement": DEPARTEMENT,
-    "region": REGION,
-    "ensemble_qpv": ENSEMBLE_QPV,
-    "iris": IRIS,
-}
-_COMMUNE_DIGITS = 5
-# What a mask says of a zone whose values are published.
-_NOT_MASKED = ("", "0")
+_COLUMNS = [
+    "zone", "code", "indicateur", "millesime", "valeur", "statut", "borne_basse", "borne_haute", "remarque",
+    "source", "fichier", "fichier_intervalle", "code_producteur", "geographie",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,9 +50,9 @@ class Statistics:
         Producer's code and label of the columns that the registry does not know. They are in `rows` too,
         under their code in lower case.
     missing
-        Ids of the indicators that the registry expects of this source and its main table has not.
+        Ids of the indicators that the registry expects of this source's own zones and its tables have not.
     checks
-        What was controlled.
+        What was controlled, and which columns were left out.
     """
 
     rows: pd.DataFrame
@@ -78,259 +61,256 @@ class Statistics:
     checks: tuple[Check, ...]
 
 
-@dataclass(frozen=True)
-class _Measures:
-    """The measuring columns of a table, parsed: arrays of one row per column and one column per zone."""
+@dataclass
+class _Part:
+    """One table of estimates: its measures, and the columns of text and of faults that are not among them."""
 
-    names: tuple[str, ...]
-    value: NDArray[np.float64]
-    status: NDArray[np.object_]
+    table: ZoneTable
+    columns: Columns
+    measures: list[Measure]
+    faults: dict[str, Problems]
+    texts: list[str]
 
 
 def read_statistics(
-    raw: RawFile, registry: Registry, settings: Settings, communes: Collection[str] | None = None
+    raw: RawFile, registry: Registry, settings: Settings, scope: Scope | None = None
 ) -> Statistics:
     """Read every table of a source and hold it to its contract.
 
     Parameters
     ----------
     raw
-        INSEE's CSV (bare, or in an archive with its dictionary) or an older ``.xls`` workbook.
+        CSV files or XLSX workbooks, bare or in an archive, with or without dictionaries.
     registry
         Names and bounds of the indicators, and the producer's codes for them.
     settings
         Limits of archives.
-    communes
-        INSEE codes: of a table by IRIS, only the rows of these communes are read. None for all of them.
+    scope
+        Which rows are read; all of them if not given.
+
+    Returns
+    -------
+    Statistics
+        Without the columns that broke their contract, each named by a check ``colonne_ecartee``.
 
     Raises
     ------
     SourceContentError
         If a file is not what its format says.
     ContractError
-        If the key or a required indicator is missing, a code is wrong or there twice, a cell is neither a
-        number nor one of INSEE's marks, or a value is out of its bounds; the message lists every problem.
+        If a key cannot be told, a code is wrong or there twice, a required indicator is missing or wrong, or
+        two tables give one cell two values; the message lists every problem.
     """
-    tables = _tables(raw, settings, communes)
-    parts = [_read_table(table, raw.source, registry) for table in tables]
-    by_zone = {table.zone: [part for part in parts if part.table.zone == table.zone] for table in tables}
-    checks = [check for part in parts for check in part.checks]
+    source = raw.source
+    found = read_source_tables(raw, settings, scope or Scope())
+    parts = [
+        _read_table(table, source, registry, found.dictionary)
+        for table in found.tables
+        if not table.intervals
+    ]
+    remarks = list(found.remarks)
+    for table in found.tables:
+        if table.intervals:
+            for part in parts:
+                if part.table.zone == table.zone:
+                    remarks += add_intervals(table, part.table, part.measures, part.faults, source)
+    _require(parts, raw, registry)
+    _merge_repeated_columns(parts, raw)
+    checks = [check for part in parts for check in _report(part, source)]
     missing: tuple[str, ...] = ()
-    for zone, group in by_zone.items():
-        lacking = _missing(zone, group, raw.source, registry)
-        missing = lacking if zone == raw.source.zone else missing
-        checks.append(_recognised(group, lacking, _subject(raw.source, zone)))
+    for zone in dict.fromkeys(part.table.zone for part in parts):
+        group = [part for part in parts if part.table.zone == zone]
+        lacking = _missing(zone, group, source, registry)
+        missing = lacking if zone == source.zone else missing
+        checks.append(_recognised(group, lacking, _subject(source, zone)))
+    checks.append(report_reading(remarks, f"{len(found.tables)} tables", source.id))
+    rows = [_rows(part, source, registry) for part in parts if part.measures]
+    labels = found.dictionary.labels
     return Statistics(
-        pd.concat([part.rows for part in parts], ignore_index=True),
-        tuple(dict.fromkeys(pair for part in parts for pair in part.unknown)),
+        pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=_COLUMNS),
+        tuple(dict.fromkeys(pair for part in parts for pair in _unknown(part, labels))),
         missing,
         tuple(checks),
     )
 
 
-def code_kind(zone: Zone, source: Source) -> CodeKind:
-    """Return what the codes of a kind of zone look like; those of QPV depend on the source's geography."""
-    if zone == "qpv":
-        old = source.geography is not None and source.geography < _GEOGRAPHY_2024
-        return QPV_2015 if old else QPV_2024
-    return _CODES[zone]
+def differences_from_declaration(raw: RawFile, registry: Registry, settings: Settings) -> list[str]:
+    """Say what is not as declared in a source of statistics: what is broken, left out, or missing."""
+    try:
+        found = read_statistics(raw, registry, settings)
+    except (ContractError, SourceContentError) as error:
+        return [str(error)]
+    said = [check.message for check in found.checks if check.code == "colonne_ecartee"]
+    return said + [f"no column of indicator {indicator!r}" for indicator in found.missing]
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A table of a source, the kind of zone that it is about, and how its checks name it."""
+def _read_table(table: ZoneTable, source: Source, registry: Registry, dictionary: Dictionary) -> _Part:
+    problems = Problems(table.text.label, source)
+    codes = pd.DataFrame({table.key: table.codes})
+    schema = pa.DataFrameSchema({table.key: code_column(_expected_kind(table, source), key=True)})
+    validate(codes, schema, problems, table.text.where, as_published=table.text.cells)
+    problems.raise_if_any()
+    columns = sort_columns(table, registry, source, dictionary.modalities)
+    part = _Part(table, columns, [], {}, [])
+    for name in [*columns.known, *(columns.unknown if source.keep_unknown else ())]:
+        fault = Problems(table.text.label, source)
+        measure = read_measure(table.text, name, columns.known.get(name), source.blank, fault)
+        if fault:
+            part.faults[name] = fault
+        elif measure is None:
+            part.texts.append(name)
+        else:
+            part.measures.append(measure)
+    explain_blanks(part.measures, table.text, columns.notes, dictionary)
+    return part
 
-    text: TextTable
-    zone: Zone
-    main: bool
-    subject: str
+
+def _expected_kind(table: ZoneTable, source: Source) -> CodeKind:
+    """Return what codes must look like; those of QPV depend on the source's geography."""
+    if table.zone != "qpv":
+        return table.kind
+    old = source.geography is not None and source.geography < _GEOGRAPHY_2024
+    return QPV_2015 if old else QPV_2024
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What was read of a table: rows, columns by what became of them, and its own checks."""
+def _require(parts: Sequence[_Part], raw: RawFile, registry: Registry) -> None:
+    """Raise if a required indicator is missing or at fault, or if the registry knows no column at all."""
+    source = raw.source
+    problems = Problems(raw.label, source)
+    own = [(part.table, part.columns) for part in parts if part.table.zone == source.zone]
+    require_columns(own, registry, problems)
+    for part in parts:
+        for name, fault in part.faults.items():
+            indicator = part.columns.known.get(name)
+            if part.table.zone == source.zone and indicator and indicator.required:
+                problems.merge(fault)
+    if parts and not problems and not any(part.measures or part.faults for part in parts):
+        spelled = [str(column) for part in parts for column in part.table.text.cells.columns]
+        problems.add("at least one column that measures something", f"none among {', '.join(spelled)}")
+    problems.raise_if_any()
 
-    table: _Table
-    rows: pd.DataFrame
-    columns: Columns
-    unread: tuple[str, ...]
-    texts: tuple[str, ...]
-    ignored: int
-    checks: tuple[Check, ...]
 
-    @property
-    def unknown(self) -> list[tuple[str, str]]:
-        labels = self.table.text.labels
-        return [(column, labels.get(column.upper(), "")) for column in self.unread]
+def _merge_repeated_columns(parts: Sequence[_Part], raw: RawFile) -> None:
+    """Drop a measure that stands in an earlier table of the same zones with the same cells.
+
+    Raises
+    ------
+    ContractError
+        If the two give one zone different cells: nobody can tell which is right.
+    """
+    problems = Problems(raw.label, raw.source)
+    seen: dict[tuple[Zone, str], tuple[ZoneTable, Measure]] = {}
+    for part in parts:
+        kept = []
+        for measure in part.measures:
+            first = seen.setdefault((part.table.zone, measure.name), (part.table, measure))
+            if first[1] is measure or not _repeats(first, (part.table, measure), problems):
+                kept.append(measure)
+        part.measures = kept
+    problems.raise_if_any()
+
+
+def _repeats(first: tuple[ZoneTable, Measure], second: tuple[ZoneTable, Measure], problems: Problems) -> bool:
+    """Tell whether all zones of the second table stand in the first; add a problem for cells that differ."""
+    (table, measure), (other, repeated) = first, second
+    places = pd.Index(table.codes).get_indexer(pd.Index(other.codes))
+    shared = places >= 0
+    different = np.flatnonzero(shared & (measure.texts[places] != repeated.texts))
+    problems.add_rows(
+        f"one cell for a zone in {table.text.name} and {other.text.name}",
+        other.text.where[different],
+        [f"{measure.texts[places[row]]!r} and {repeated.texts[row]!r}" for row in different],
+        column=measure.column,
+    )
+    return bool(shared.all())
+
+
+def _rows(part: _Part, source: Source, registry: Registry) -> pd.DataFrame:
+    """Return one row per zone and measure."""
+    table, measures = part.table, part.measures
+    size = len(table.codes)
+
+    def each(values: Sequence[str | None]) -> np.ndarray:
+        return np.repeat(np.array(values, dtype=object), size)
+
+    rows = pd.DataFrame(
+        {
+            "code": np.tile(table.codes.to_numpy(dtype=object), len(measures)),
+            "indicateur": each(_names(measures, source, registry)),
+            "valeur": np.concatenate([measure.value for measure in measures]),
+            "statut": np.concatenate([measure.status for measure in measures]),
+            "borne_basse": np.concatenate([measure.low for measure in measures]),
+            "borne_haute": np.concatenate([measure.high for measure in measures]),
+            "remarque": np.concatenate([measure.remark for measure in measures]),
+            "fichier_intervalle": each([measure.interval_file for measure in measures]),
+            "code_producteur": each([measure.column for measure in measures]),
+        }
+    )
+    rows = rows.assign(
+        zone=table.zone,
+        millesime=source.vintage,
+        source=source.id,
+        fichier=table.text.name,
+        geographie=source.geography,
+    )
+    rows.loc[rows["borne_basse"].isna(), "fichier_intervalle"] = None
+    return rows[_COLUMNS]
+
+
+def _names(measures: Sequence[Measure], source: Source, registry: Registry) -> list[str | None]:
+    """Name the indicator of each measure; an unknown one never takes the name of a known one."""
+    taken = {indicator.id for indicator in registry.indicators}
+    names: list[str | None] = []
+    for measure in measures:
+        name = measure.column.lower()
+        if measure.indicator:
+            name = measure.indicator.id
+        elif name in taken:
+            name = f"{name}_{source.id}"
+        names.append(name)
+    return names
+
+
+def _unknown(part: _Part, labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the columns that the registry does not know, with the producer's labels."""
+    own = part.table.text.labels
+    return [
+        (m.column, labels.get(m.column.upper()) or own.get(m.column.upper(), ""))
+        for m in part.measures
+        if m.indicator is None
+    ]
 
 
 def _subject(source: Source, zone: Zone) -> str:
     return source.id if zone == source.zone else f"{source.id} ({zone})"
 
 
-def _tables(raw: RawFile, settings: Settings, communes: Collection[str] | None) -> list[_Table]:
-    """Read the main table, first, and the others that the archive holds, by kind of zone."""
-    source = raw.source
-    if source.format == "xls":
-        kind = code_kind(source.zone, source)
-        workbook = read_workbook(raw, source.member or "", kind, settings)
-        return [_Table(workbook, source.zone, main=True, subject=source.id)]
-    dictionary = read_dictionary(raw, settings)
-    main = read_member(raw, source.member, settings)
-    members: list[tuple[Zone, Member]] = [(source.zone, main)]
-    for zone, pattern in source.members.items():
-        members += [
-            (zone, member) for member in find_members(raw, pattern, settings) if member.name != main.name
-        ]
-    absent = [zone for zone in source.members if zone not in {found for found, _ in members}]
-    remarks = dictionary.remarks
-    if absent:
-        remarks += (f"pas de fichier pour les zones de type {', '.join(absent)}",)
-    tables = []
-    for zone, member in members:
-        text = read_delimited(raw, member, _of_communes(source, communes) if zone == "iris" else None)
-        text = replace(
-            text,
-            labels=dictionary.labels,
-            categories=dictionary.categories,
-            remarks=text.remarks + remarks if member is main else text.remarks,
+def _report(part: _Part, source: Source) -> list[Check]:
+    """Return what there is to say of one table: how it was read, what is absent, what was left out."""
+    text = part.table.text
+    subject = f"{_subject(source, part.table.zone)}, {text.name}"
+    checks = [report_reading(text.remarks, f"{len(text.cells)} lignes", subject), _absences(part, subject)]
+    for name, fault in part.faults.items():
+        checks.append(
+            Check(
+                "colonne_ecartee",
+                f"{subject}, {name}",
+                "avertissement",
+                "",
+                "",
+                f"Colonne {name} écartée, le reste du fichier est repris : {fault}",
+            )
         )
-        alone = [found for found, _ in members].count(zone) == 1
-        subject = _subject(source, zone) if alone or member is main else f"{source.id} ({zone}, {text.name})"
-        tables.append(_Table(text, zone, main=member is main, subject=subject))
-    return tables
+    return checks
 
 
-def _of_communes(source: Source, communes: Collection[str] | None) -> RowFilter | None:
-    """Keep the IRIS of communes: a code begins with that of its commune."""
-    if communes is None:
-        return None
-    wanted = frozenset(communes)
-    expected = "at least one IRIS of the territory's communes"
-    return RowFilter(source.key, lambda code: code[:_COMMUNE_DIGITS] in wanted, expected)
-
-
-def _read_table(table: _Table, source: Source, registry: Registry) -> _Part:
-    text = table.text
-    problems = Problems(text.label, source)
-    columns = sort_columns(text, table.zone, registry, problems, main=table.main)
-    ignored = () if source.keep_unknown else columns.unknown
-    if ignored:
-        columns = replace(columns, unknown=())
-    validate(
-        text.cells[[columns.key]],
-        pa.DataFrameSchema({columns.key: code_column(code_kind(table.zone, source), key=True)}),
-        problems,
-        text.where,
-    )
-    measures = _parse(text, columns, problems)
-    _check_bounds(text, columns, measures, problems)
-    problems.raise_if_any()
-    masked = _mask(text, columns, measures)
-    names = _names(measures.names, columns.known, source, registry)
-    rows = _long(text, columns.key, measures, names).assign(
-        zone=table.zone,
-        borne_basse=np.nan,
-        borne_haute=np.nan,
-        remarque=None,
-        fichier_intervalle=None,
-        source=source.id,
-        fichier=text.name,
-        millesime=source.vintage,
-        geographie=source.geography,
-    )
-    checks = [
-        report_reading(text.remarks, f"{len(text.cells)} lignes", table.subject),
-        _absences(rows["statut"], table.subject),
-    ]
-    if columns.masks:
-        checks.append(_report_masks(columns.masks, masked, table.subject))
-    return _Part(
-        table,
-        rows[list(_COLUMNS)],
-        columns,
-        tuple(column for column in columns.unknown if column in measures.names),
-        tuple(column for column in columns.unknown if column not in measures.names),
-        len(ignored),
-        tuple(checks),
-    )
-
-
-_COLUMNS = (
-    "zone", "code", "indicateur", "millesime", "valeur", "statut", "borne_basse", "borne_haute", "remarque",
-    "source", "fichier", "fichier_intervalle", "code_producteur", "geographie",
-)  # fmt: skip
-
-
-def _parse(table: TextTable, columns: Columns, problems: Problems) -> _Measures:
-    """Parse the known columns, and the unknown ones but for those that hold text and not one number."""
-    names = [*columns.known, *columns.unknown]
-    shape = (len(names), len(table.cells))
-    cells = pd.concat([table.cells[name] for name in names], ignore_index=True)
-    parsed = parse_values(cells)
-    wrong = parsed.wrong.reshape(shape)
-    numeric = (parsed.status == "ok").reshape(shape).any(axis=1)
-    text = [n >= len(columns.known) and wrong[n].any() and not numeric[n] for n in range(len(names))]
-    kept = np.flatnonzero(~np.array(text, dtype=bool))
-    for n in kept.tolist():
-        found = table.cells[names[n]][wrong[n]].map(repr)
-        expected = f"a number with a decimal comma, or one of the marks {_MARKS}, or nothing"
-        problems.add_rows(expected, table.where[wrong[n]], found, column=names[n])
-    return _Measures(
-        tuple(names[n] for n in kept), parsed.value.reshape(shape)[kept], parsed.status.reshape(shape)[kept]
-    )
-
-
-def _mask(table: TextTable, columns: Columns, measures: _Measures) -> int:
-    """Take away the values of the zones that the source masks, and return how many zones that are."""
-    masked = np.zeros(len(table.cells), dtype=bool)
-    for column in columns.masks:
-        masked |= ~table.cells[column].isin(_NOT_MASKED).to_numpy()
-    hidden = masked[np.newaxis, :] & (measures.status == "ok")
-    measures.value[hidden] = np.nan
-    measures.status[hidden] = "secret"
-    return int(masked.sum())
-
-
-def _check_bounds(table: TextTable, columns: Columns, measures: _Measures, problems: Problems) -> None:
-    """Check the values of known indicators against the registry's bounds."""
-    rules = {}
-    for name, indicator in columns.known.items():
-        unit = f" {indicator.unit}".rstrip()
-        checks = []
-        if np.isfinite(indicator.minimum):
-            checks.append(pa.Check.ge(indicator.minimum, error=f"at least {indicator.minimum:g}{unit}"))
-        if np.isfinite(indicator.maximum):
-            checks.append(pa.Check.le(indicator.maximum, error=f"at most {indicator.maximum:g}{unit}"))
-        rules[name] = pa.Column(checks=checks, nullable=True)
-    values = pd.DataFrame(dict(zip(measures.names, measures.value, strict=True)))
-    validate(values, pa.DataFrameSchema(rules), problems, table.where, as_published=table.cells)
-
-
-def _names(
-    columns: tuple[str, ...], known: dict[str, Indicator], source: Source, registry: Registry
-) -> list[str]:
-    """Name the indicator of each column; an unknown one never takes the name of a known one."""
-    taken = {indicator.id for indicator in registry.indicators}
-    names = []
-    for column in columns:
-        name = known[column].id if column in known else column.lower()
-        names.append(f"{name}_{source.id}" if column not in known and name in taken else name)
-    return names
-
-
-def _long(table: TextTable, key: str, measures: _Measures, names: list[str]) -> pd.DataFrame:
-    """Return one row per zone and column."""
-    size = len(table.cells)
-    return pd.DataFrame(
-        {
-            "code": np.tile(table.cells[key].to_numpy(dtype=object), len(names)),
-            "indicateur": np.repeat(np.array(names, dtype=object), size),
-            "code_producteur": np.repeat(np.array(measures.names, dtype=object), size),
-            "valeur": measures.value.ravel(),
-            "statut": measures.status.ravel(),
-        }
-    )
+def _absences(part: _Part, subject: str) -> Check:
+    """Count the values that are absent, by reason."""
+    reasons = Counter(status for measure in part.measures for status in measure.status.tolist())
+    values = reasons.pop(OK, 0)
+    counts = [f"{STATUSES[reason].words} ({count})" for reason, count in sorted(reasons.items())]
+    message = f"Valeurs absentes : {', '.join(counts)}." if counts else "Aucune valeur absente."
+    return Check("valeurs_absentes", subject, "conforme", "", f"{values} valeurs", message)
 
 
 def _missing(zone: Zone, parts: list[_Part], source: Source, registry: Registry) -> tuple[str, ...]:
@@ -338,16 +318,16 @@ def _missing(zone: Zone, parts: list[_Part], source: Source, registry: Registry)
     found = {indicator.id for part in parts for indicator in part.columns.known.values()}
     return tuple(
         indicator.id
-        for indicator in registry.of_source(source.id)
-        if indicator.expected_of(source.id, zone) and indicator.id not in found
+        for indicator in registry.of_source(source.family)
+        if indicator.expected_of(source.family, zone) and indicator.id not in found
     )
 
 
 def _recognised(parts: list[_Part], missing: tuple[str, ...], subject: str) -> Check:
     """Say which indicators the tables lack, and which of their columns the registry does not know."""
-    unread = [column for part in parts for column in part.unread]
+    unread = [measure.column for part in parts for measure in part.measures if measure.indicator is None]
     texts = [column for part in parts for column in part.texts]
-    ignored = sum(part.ignored for part in parts)
+    ignored = sum(len(part.columns.unknown) for part in parts) - len(unread) - len(texts)
     sentences = []
     if missing:
         sentences.append(f"indicateurs absents du fichier : {_cut(missing)}")
@@ -356,7 +336,7 @@ def _recognised(parts: list[_Part], missing: tuple[str, ...], subject: str) -> C
     outcome: Outcome = "avertissement" if sentences else "conforme"
     if texts:
         sentences.append(f"colonnes de texte non reprises : {_cut(texts)}")
-    if ignored:
+    if ignored > 0:
         sentences.append(f"{ignored} colonnes hors registre non reprises")
     message = sentence(sentences) or "Tous les indicateurs attendus, et aucun autre."
     known = len({indicator.id for part in parts for indicator in part.columns.known.values()})
@@ -366,18 +346,3 @@ def _recognised(parts: list[_Part], missing: tuple[str, ...], subject: str) -> C
 def _cut(names: Sequence[str]) -> str:
     more = f" et {len(names) - _LISTED} autres" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
-
-
-def _absences(statuses: "pd.Series[str]", subject: str) -> Check:
-    """Count the values that are absent, by reason."""
-    reasons = Counter(statuses)
-    values = reasons.pop("ok", 0)
-    parts = [f"{reason.replace('_', ' ')} ({count})" for reason, count in sorted(reasons.items())]
-    message = f"Valeurs absentes : {', '.join(parts)}." if parts else "Aucune valeur absente."
-    return Check("valeurs_absentes", subject, "conforme", "", f"{values} valeurs", message)
-
-
-def _report_masks(masks: tuple[str, ...], masked: int, subject: str) -> Check:
-    """Say of how many zones the source masks the values."""
-    message = f"{masked} zones dont la source masque les valeurs ({', '.join(masks)}) : valeurs non reprises."
-    return Check("valeurs_masquees", subject, "conforme", "", str(masked), message)

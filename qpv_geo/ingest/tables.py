@@ -19,14 +19,17 @@ from qpv_geo.ingest.facilities import Facilities, read_facilities
 from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.qpv_2015 import read_qpv_2015
+from qpv_geo.ingest.recognition import OfficialCodes
 from qpv_geo.ingest.registry import Registry
+from qpv_geo.ingest.statistic_rows import StatisticRows
+from qpv_geo.ingest.statistic_tables import Scope
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.ingest.territory_communes import TerritoryCommunes, read_territory_communes
 from qpv_geo.settings import Settings
-from qpv_geo.sources.catalogue import Catalogue, Source
+from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.plan import source_id_of
-from qpv_geo.sources.raw import RawFile, way_out
-from qpv_geo.territory import Territory
+from qpv_geo.sources.raw import RawFile, usable
+from qpv_geo.territory import Territory, codes_of
 
 CONTOURS = "qpv_2024"
 COMMUNES = ("communes_epci", "communes_france")
@@ -56,9 +59,8 @@ class Tables:
         The other communes of the same EPCI, where the territory is no EPCI itself and holds parts of some.
     overseas
         Communes of the parts of France that have a CRS of their own, by CRS; of the territory France only.
-    statistics
-        Rows of all sources, columns of `Statistics.rows`, every zone of the files; of the IRIS, those of the
-        territory's communes.
+    rows
+        Statistics of all sources: every zone of the files; of communes and IRIS, those of the territory.
     epci_members
         Communes of every EPCI.
     labels
@@ -76,11 +78,13 @@ class Tables:
         Facilities of the territory and around it.
     district_contours, fragile_contours
         Contours that the territory declares (see `read_local_contours`).
+    defects
+        What is wrong with the optional sources that are bad, by key: nothing of them is used.
     """
 
     contours: Contours
     communes: gpd.GeoDataFrame
-    statistics: pd.DataFrame
+    rows: StatisticRows
     epci_members: pd.DataFrame | None
     labels: pd.DataFrame
     checks: tuple[Check, ...]
@@ -92,6 +96,12 @@ class Tables:
     fragile_contours: gpd.GeoDataFrame | None = None
     around: gpd.GeoDataFrame | None = None
     overseas: Mapping[int, gpd.GeoDataFrame] = field(default_factory=dict)
+    defects: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def statistics(self) -> pd.DataFrame:
+        """All rows of statistics, columns of `Statistics.rows`."""
+        return self.rows.frame
 
     @property
     def iris_geography(self) -> date | None:
@@ -106,8 +116,10 @@ def read_tables(
     catalogue: Catalogue,
     registry: Registry,
     settings: Settings,
+    *,
+    whole_epci: bool = False,
 ) -> Tables:
-    """Read every source; the errors of all of them are told together.
+    """Read every source; the errors of those that are required are told together, other bad ones left out.
 
     Parameters
     ----------
@@ -121,18 +133,21 @@ def read_tables(
         Names the indicators.
     settings
         Limits of archives.
+    whole_epci
+        Of the territory France, whether to read the statistics of every commune of the EPCI that have a QPV,
+        rather than those of the communes that hold one.
 
     Raises
     ------
     SourceUnavailableError
         If the contours, the communes or every table of statistics are absent.
     SourceContentError
-        If a file is not what its format says.
+        If the file of a required source, or one of the territory's own, is not what its format says.
     ContractError
-        If a table breaks its contract.
+        If a table of such a source breaks its contract.
     """
     for choices in ((CONTOURS,), COMMUNES):
-        if all(raws.get(source_id) is None for source_id in choices):
+        if not any(usable(raws.get(source_id)) for source_id in choices):
             named = " or ".join(choices)
             raise SourceUnavailableError(f"source {named} is absent, and there is no release without it")
     reading = _Reading(raws)
@@ -141,7 +156,8 @@ def read_tables(
     found = reading.read(communes_id, lambda raw: read_territory_communes(raw, territory, settings))
     communes = None if found is None else found.of_territory
     members = reading.read(EPCI_MEMBERS, lambda raw: read_epci_members(raw, settings))
-    parts = _read_statistics(reading, found, catalogue, registry, settings)
+    scope = _scope(contours, found, members, territory, whole_epci=whole_epci)
+    parts = _read_statistics(reading, scope, catalogue, registry, settings)
     qpv_2015 = reading.read_checked(
         reading.first_of(CONTOURS_2015), lambda raw: read_qpv_2015(raw, settings, territory.epsg)
     )
@@ -160,11 +176,12 @@ def read_tables(
     )
     checks = [*contours.checks, *report_communes(found.all, communes_id)]
     checks += [check for part in parts.values() for check in part.checks]
-    checks += [*reading.checks, *_absent(raws, territory, catalogue)]
+    checks += [*reading.checks, *_left_out(reading.defects, catalogue)]
+    checks += _absent(raws, territory, catalogue)
     return Tables(
         contours,
         found.of_territory,
-        statistics,
+        StatisticRows(statistics),
         members,
         _labels(statistics, parts),
         tuple(checks),
@@ -176,26 +193,30 @@ def read_tables(
         fragile_contours=fragile,
         around=found.around,
         overseas=found.overseas,
+        defects=reading.defects,
     )
 
 
 class _Reading:
-    """Reads sources one after the other, and keeps what they report and what is wrong with them."""
+    """Reads sources one after the other, and keeps what they report and what is wrong with them.
+
+    A required source, or a file of the territory itself, that is bad is an error; any other is left out.
+    """
 
     def __init__(self, raws: Mapping[str, RawFile | None]) -> None:
-        self.raws = raws
+        self.raws = {key: raw if usable(raw) else None for key, raw in raws.items()}
         self.checks: list[Check] = []
+        self.defects = {key: raw.defect for key, raw in raws.items() if raw and raw.defect}
         self._errors: list[ContractError | SourceContentError] = []
 
     def read(self, key: str, reader: Callable[[RawFile], T]) -> T | None:
-        """Return what a reader makes of a source; None if it is absent or wrong."""
+        """Return what a reader makes of a source; None if it is absent or bad."""
         raw = self.raws.get(key)
-        return None if raw is None else self.attempt(raw.source, lambda: reader(raw))
+        return None if raw is None else self.attempt([key], lambda: reader(raw))
 
     def read_checked(self, key: str, reader: Callable[[RawFile], tuple[T, tuple[Check, ...]]]) -> T | None:
         """Do as `read` with a reader that returns its checks as well."""
-        found = self.read(key, reader)
-        return self.keep_checks(found)
+        return self.keep_checks(self.read(key, reader))
 
     def keep_checks(self, found: tuple[T, tuple[Check, ...]] | None) -> T | None:
         """Keep the checks of what was read, and return the rest."""
@@ -204,13 +225,18 @@ class _Reading:
         self.checks += found[1]
         return found[0]
 
-    def attempt(self, source: Source, reader: Callable[[], T]) -> T | None:
-        """Return what a reader gives, None if the source is wrong."""
+    def attempt(self, keys: Sequence[str], reader: Callable[[], T]) -> T | None:
+        """Return what a reader gives, None if the raw files that it reads are bad."""
         try:
             return reader()
         except (ContractError, SourceContentError) as error:
-            advice = way_out(source)
-            self._errors.append(type(error)(f"{error}\n  Or else: {advice}") if advice else error)
+            raws = [raw for key in keys if (raw := self.raws[key])]
+            # Either choice of contours or communes is one that there is no release without.
+            indispensable = any(key in {CONTOURS, *COMMUNES} for key in keys)
+            if indispensable or any(raw.source.required or raw.provenance == "local" for raw in raws):
+                self._errors.append(error)
+            else:
+                self.defects |= dict.fromkeys(keys, str(error))
             return None
 
     def first_of(self, keys: Sequence[str]) -> str:
@@ -227,20 +253,37 @@ class _Reading:
         raise type(worst)("\n".join(map(str, self._errors))) from worst
 
 
+def _scope(
+    contours: Contours | None,
+    found: TerritoryCommunes | None,
+    members: pd.DataFrame | None,
+    territory: Territory,
+    *,
+    whole_epci: bool,
+) -> Scope:
+    """Say which rows of national tables concern a territory; of France, the communes that hold a QPV."""
+    official = OfficialCodes(frozenset() if members is None else frozenset(members["siren_epci"]))
+    if found is None:
+        return Scope(official=official)
+    if territory.genre != "france":
+        return Scope(frozenset(found.codes), official=official)
+    frames = contours.by_epsg.values() if contours else ()
+    declared = {code for frame in frames for codes in frame["insee_com"] for code in codes_of(codes)}
+    if whole_epci and members is not None:
+        epci = {code for frame in frames for codes in frame["siren_epci"] for code in codes_of(codes)}
+        declared |= set(members.loc[members["siren_epci"].isin(epci), "insee_com"])
+    return Scope(frozenset(declared), official=official)
+
+
 def _read_statistics(
-    reading: _Reading,
-    communes: TerritoryCommunes | None,
-    catalogue: Catalogue,
-    registry: Registry,
-    settings: Settings,
+    reading: _Reading, scope: Scope, catalogue: Catalogue, registry: Registry, settings: Settings
 ) -> dict[str, Statistics]:
-    sources = [source.id for source in catalogue.used() if registry.of_source(source.id)]
+    sources = [source.id for source in catalogue.used() if registry.of_source(source.family)]
     if not any(reading.raws.get(source_id) for source_id in sources):
         raise SourceUnavailableError(f"no statistics: give one of {', '.join(sources)}")
-    codes = None if communes is None else communes.codes
     parts = {}
     for source_id in sources:
-        part = reading.read(source_id, lambda raw: read_statistics(raw, registry, settings, codes))
+        part = reading.read(source_id, lambda raw: read_statistics(raw, registry, settings, scope))
         if part is not None:
             parts[source_id] = part
     return parts
@@ -257,9 +300,8 @@ def _read_iris(
         raws, communes = {IRIS_FRANCE: country}, set(territory.communes_principales) or codes
     if not raws:
         return None
-    source = next(iter(raws.values())).source
     return reading.keep_checks(
-        reading.attempt(source, lambda: read_iris(raws, communes, settings, territory.epsg))
+        reading.attempt(list(raws), lambda: read_iris(raws, communes, settings, territory.epsg))
     )
 
 
@@ -270,6 +312,14 @@ def _read_local(
     if file is None:
         return None
     return reading.read_checked(key, lambda raw: read_local_contours(raw, file, territory, settings))
+
+
+def _left_out(defects: Mapping[str, str], catalogue: Catalogue) -> Iterator[Check]:
+    """Name each source that was had and is bad."""
+    for key, defect in defects.items():
+        title = catalogue[source_id_of(key)].title
+        message = f"{title} : le fichier n'est pas conforme, rien n'en est repris. {defect}"
+        yield Check("source_ecartee", key, "avertissement", "", "", message)
 
 
 def _absent(

@@ -1,5 +1,7 @@
-"""A table of text: what a CSV file and an old workbook have in common, and how its cells become values."""
+"""A table of text: what a CSV file and a sheet have in common, and how its cells become values."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,11 +9,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qpv_geo.ingest.contracts import Names
+from qpv_geo.statuses import NOT_APPLICABLE, NOT_AVAILABLE, NOT_SIGNIFICANT, OK, SECRET
 
-# How INSEE marks that there is no value, and the status that says why. An empty cell says no more.
-MARKS = {"s": "secret", "nd": "non_disponible", "ns": "non_significatif", "": "non_disponible"}
+MARKS = {
+    "s": SECRET,
+    "c": SECRET,
+    "nd": NOT_AVAILABLE,
+    "ns": NOT_SIGNIFICANT,
+    "so": NOT_APPLICABLE,
+}
+"""How INSEE marks that there is no value, whatever the case, and the status that says why."""
 
-_NUMBER = r"[+-]?[0-9]+(?:[.,][0-9]+)?"
+DICTIONARY = frozenset({"COD_VAR", "LIB_VAR"})
+"""Columns of a producer's dictionary, in upper case."""
+
+# Digits may be grouped by spaces, as spreadsheets export them; a separator of thousands is never guessed.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:[ \u00a0\u202f][0-9]{3})+|[0-9]+)(?:[.,][0-9]+)?")
+_SPACES = str.maketrans({" ": None, "\u00a0": None, "\u202f": None, ",": "."})
+_BOUNDS = re.compile(r"\[\s*([+-]?[0-9]+(?:[.,][0-9]+)?)\s*/\s*([+-]?[0-9]+(?:[.,][0-9]+)?)\s*\]")
+_UNBOUNDED = re.compile(r"|\[[+-]?Inf/[+-]?Inf\]|non estim[ée]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -21,7 +37,7 @@ class TextTable:
     Attributes
     ----------
     name
-        File, or member of the archive.
+        File, member of the archive, or workbook and sheet.
     label
         How errors name it.
     cells
@@ -30,9 +46,6 @@ class TextTable:
         Name of each row (``line 12``).
     labels
         The producer's label of each column, by column in upper case.
-    categories
-        Columns, in upper case, that the producer's dictionary lists the values of: they classify, they do not
-        measure.
     remarks
         In French: what was unusual.
     """
@@ -41,44 +54,119 @@ class TextTable:
     label: str
     cells: pd.DataFrame
     where: Names
-    labels: dict[str, str] = field(default_factory=dict)
-    categories: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+    @property
+    def is_dictionary(self) -> bool:
+        """Whether it describes the columns of other tables."""
+        return {str(column).upper() for column in self.cells.columns} >= DICTIONARY
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """What a producer's dictionaries say of the columns.
+
+    Attributes
+    ----------
+    labels
+        Label by variable, in upper case.
+    modalities
+        For each variable, in upper case, whose values it lists: their labels by value.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    modalities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def read_dictionaries(tables: list[TextTable]) -> Dictionary:
+    """Gather what dictionaries say; the first label of a variable counts."""
+    labels: dict[str, str] = {}
+    modalities: dict[str, dict[str, str]] = {}
+    for table in tables:
+        cells = table.cells.rename(columns=str.upper)
+        blank = [""] * len(cells)
+        columns = (cells[name].tolist() if name in cells else blank for name in _DICTIONARY_COLUMNS)
+        for variable, label, value, meaning in zip(*columns, strict=True):
+            labels.setdefault(variable.upper(), label)
+            if value:
+                modalities.setdefault(variable.upper(), {}).setdefault(value, meaning)
+    return Dictionary(labels, modalities)
+
+
+_DICTIONARY_COLUMNS = ("COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD")
 
 
 @dataclass(frozen=True)
 class Values:
-    """Cells as values.
+    """Cells as values, arrays of the shape of the cells.
 
     Attributes
     ----------
     value
         NaN where the cell holds none.
     status
-        ``ok``, ``secret``, ``non_disponible`` or ``non_significatif``; None where the cell is wrong.
-    wrong
-        Cells that are neither a number nor a mark.
+        A status of `statuses`; None where the cell is wrong.
     """
 
     value: NDArray[np.float64]
     status: NDArray[np.object_]
-    wrong: NDArray[np.bool_]
 
 
-def parse_values(cells: pd.Series) -> Values:
+def parse_values(cells: NDArray[np.object_], blank: str = NOT_AVAILABLE) -> Values:
     """Turn text cells into values with a status.
 
     Parameters
     ----------
     cells
-        Stripped text. A number has a decimal comma (or a point) and neither spaces nor an exponent; the value
-        is the double nearest to the decimal number that is written.
+        Stripped text, of any shape. A number has a decimal comma or point, its thousands may be grouped by
+        spaces, and it has no exponent; the value is the double nearest to the decimal number that is written.
+    blank
+        What an empty cell means in this source.
     """
-    number = cells.str.fullmatch(_NUMBER).to_numpy(dtype=bool)
-    value = np.full(len(cells), np.nan)
-    value[number] = cells[number].str.replace(",", ".").to_numpy(dtype=object).astype("float64")
-    status = np.full(len(cells), None, dtype=object)
-    status[number] = "ok"
-    marked = cells[~number].str.lower().map(MARKS)
-    status[~number] = marked.astype(object).where(marked.notna(), None)
-    return Values(value, status, pd.isna(status))
+    codes, texts = _distinct(cells)
+    values = np.full(len(texts), np.nan)
+    statuses = np.full(len(texts), None, dtype=object)
+    marks = MARKS | {"": blank}
+    for n, text in enumerate(texts):
+        if _NUMBER.fullmatch(text):
+            values[n], statuses[n] = float(text.translate(_SPACES)), OK
+        else:
+            statuses[n] = marks.get(text.lower())
+    return Values(values[codes].reshape(cells.shape), statuses[codes].reshape(cells.shape))
+
+
+def parse_intervals(
+    cells: NDArray[np.object_],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Turn cells ``[24,0/28,4]`` into lower and upper bounds.
+
+    Parameters
+    ----------
+    cells
+        Stripped text, of any shape.
+
+    Returns
+    -------
+    low, high : ndarray of float
+        NaN where the cell gives no bound: it is empty, infinite, or says ``non estimé``.
+    wrong : ndarray of bool
+        Cells that are no interval, or whose bounds stand in the wrong order.
+    """
+    codes, texts = _distinct(cells)
+    low, high = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
+    wrong = np.zeros(len(texts), dtype=bool)
+    for n, text in enumerate(texts):
+        if found := _BOUNDS.fullmatch(text):
+            low[n], high[n] = (float(bound.replace(",", ".")) for bound in found.groups())
+            wrong[n] = low[n] > high[n]
+        else:
+            wrong[n] = not _UNBOUNDED.fullmatch(text)
+    shape = cells.shape
+    return low[codes].reshape(shape), high[codes].reshape(shape), wrong[codes].reshape(shape)
+
+
+def _distinct(cells: NDArray[np.object_]) -> tuple[NDArray[np.intp], list[str]]:
+    """Return the distinct texts and the place of each cell among them: rates repeat themselves."""
+    codes, texts = pd.factorize(cells.ravel())
+    return codes, texts.tolist()

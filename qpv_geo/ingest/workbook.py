@@ -1,106 +1,116 @@
-"""INSEE's older workbooks (``.xls``): title rows, a row of codes, a row of labels, then the data."""
+"""INSEE's XLSX workbooks: title rows, a row of labels, the row of codes, then the data, sheet by sheet."""
 
 import io
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
-import xlrd
+import python_calamine
 
 from qpv_geo.errors import SourceContentError
-from qpv_geo.ingest.codes import CodeKind
 from qpv_geo.ingest.contracts import Problems, refuse_doubled
-from qpv_geo.ingest.text import refuse_page
-from qpv_geo.ingest.text_table import TextTable
-from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import read_member
-from qpv_geo.sources.raw import RawFile, catalogue_entry
+from qpv_geo.ingest.recognition import known_keys
+from qpv_geo.ingest.text_table import DICTIONARY, TextTable
+from qpv_geo.sources.archive import Member
+from qpv_geo.sources.raw import RawFile
 
-_FILE = r"(?i)(.*/)?.*\.xls"
+# The row of codes stands below a few rows of titles.
+_TITLE_ROWS = 30
+_Row = list[str]
 
 
-def read_workbook(raw: RawFile, sheet: str, kind: CodeKind, settings: Settings) -> TextTable:
-    """Read a sheet of an ``.xls`` workbook as text.
+def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) -> list[TextTable]:
+    """Read every sheet that holds a table, or the dictionary of the others, as text.
 
     Parameters
     ----------
     raw
-        The workbook, bare or in an archive that holds no other.
-    sheet
-        Name of the sheet. The row of codes is the first that holds the key column.
-    kind
-        Of the codes in the key column: the row below the row of codes holds labels unless it has such a code.
-    settings
-        Limits of archives.
+        Where the workbook comes from, for the messages.
+    member
+        The workbook.
+    extra_keys
+        Further spellings of the key column (see `recognition.KEYS`).
+
+    Returns
+    -------
+    list of TextTable
+        Named ``<workbook>, feuille <sheet>``. Sheets without a row of codes (documentation) are left out, and
+        so are the empty rows and columns that pad a sheet.
 
     Raises
     ------
     SourceContentError
-        If the file is not a workbook.
+        If the file is not a workbook, or no sheet holds a row of codes.
     ContractError
-        If there is no such sheet or no row with the key column, or a column is there twice.
+        If a code is there twice in a row of codes.
     """
-    member = read_member(raw, _FILE, settings)
-    label = f"{raw.label}, sheet {sheet}"
-    refuse_page(member.data, label)
-    problems = Problems(label, raw.source)
-    with _damage_explained(label):
-        book = xlrd.open_workbook(file_contents=member.data, on_demand=True, logfile=io.StringIO())
-    if sheet not in book.sheet_names():
-        problems.add(f"a sheet named {sheet!r}", f"sheets {', '.join(map(repr, book.sheet_names()))}")
-        problems.advise(f"if the sheet was renamed, change 'member' in {catalogue_entry(raw.source)}")
-        problems.raise_if_any()
-    with _damage_explained(label):
-        grid = [[_text(cell) for cell in row] for row in book.sheet_by_name(sheet).get_rows()]
-    return _table(grid, member.name, kind, problems)
-
-
-@contextmanager
-def _damage_explained(label: str) -> Iterator[None]:
+    label = raw.label if member.name == raw.path.name else f"{raw.label}, member {member.name}"
     try:
-        yield
-    except Exception as error:  # xlrd lets out whatever its parser stumbles over in a damaged file
+        book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(member.data))
+        grids = {name: book.get_sheet_by_name(name).to_python() for name in book.sheet_names}
+    # A damaged workbook ends in whatever error the parser met, a panic included.
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+            raise
         raise SourceContentError(
-            f"{label}: expected an .xls workbook, found a file that is damaged or of another format "
+            f"{label}: expected an XLSX workbook, found a file that is damaged or of another format "
             f"({error or type(error).__name__})"
         ) from error
+    tables = [
+        table
+        for sheet, grid in grids.items()
+        if (
+            table := _table(
+                f"{member.name}, feuille {sheet}", f"{label}, sheet {sheet}", raw, grid, extra_keys
+            )
+        )
+    ]
+    if not tables:
+        listed = ", ".join(map(repr, grids))
+        raise SourceContentError(
+            f"{label}: no sheet holds a row of codes with a known key (sheets: {listed})"
+        )
+    return tables
 
 
-def _text(cell: xlrd.sheet.Cell) -> str:
-    """Return a cell as text; a whole number without decimals, any other as Python writes the same double."""
-    if cell.ctype == xlrd.XL_CELL_NUMBER:
-        return str(int(cell.value)) if cell.value.is_integer() else repr(cell.value)
-    if cell.ctype == xlrd.XL_CELL_ERROR:
-        return str(xlrd.error_text_from_code.get(cell.value, "#ERR"))
-    return str(cell.value).strip()
-
-
-def _table(grid: list[list[str]], name: str, kind: CodeKind, problems: Problems) -> TextTable:
-    """Find the row of codes, and cut titles and labels from the data."""
-    keys = {key.casefold() for key in problems.source.key}
-    candidates = [n for n, row in enumerate(grid) if keys & {cell.casefold() for cell in row}]
-    if not candidates:
-        wanted = " or ".join(map(repr, problems.source.key))
-        problems.add(f"a row of codes that holds {wanted}", f"none in {len(grid)} rows")
-        problems.raise_if_any()
-    header = candidates[0]
-    used = [position for position, code in enumerate(grid[header]) if code]
-    columns = [grid[header][position] for position in used]
+def _table(
+    name: str, label: str, raw: RawFile, grid: Sequence[Sequence[object]], extra_keys: Collection[str]
+) -> TextTable | None:
+    """Cut titles and labels from the data; None for a sheet without a row of codes."""
+    head = [[_text(cell) for cell in row] for row in grid[:_TITLE_ROWS]]
+    header = next((n for n, row in enumerate(head) if _is_row_of_codes(row, extra_keys)), None)
+    if header is None:
+        return None
+    used = [position for position, code in enumerate(head[header]) if code]
+    columns = [head[header][position] for position in used]
+    problems = Problems(label, raw.source)
     refuse_doubled(columns, problems)
-    below = grid[header + 1] if header + 1 < len(grid) else []
-    labelled = not any(re.fullmatch(kind.pattern, cell) for cell in below)
-    first = header + 2 if labelled else header + 1
     data = [
-        (f"row {number}", [row[position] for position in used])
-        for number, row in enumerate(grid[first:], start=first + 1)
-        if any(row)
+        (f"row {number}", cells)
+        for number, row in enumerate(grid[header + 1 :], start=header + 2)
+        if any(cells := [_text(row[position]) for position in used])
     ]
     if not data:
-        problems.add("at least one row under the labels", "none")
+        problems.add("at least one row under the row of codes", "none")
     problems.raise_if_any()
-    labels = {grid[header][position].upper(): below[position] for position in used} if labelled else {}
-    cells = pd.DataFrame([cells for _, cells in data], columns=columns, dtype="str")
-    where = np.array([place for place, _ in data], dtype=object)
-    return TextTable(name, problems.label, cells, where, labels=labels)
+    above = head[header - 1] if header else []
+    labels = {
+        head[header][position].upper(): above[position] for position in used if above and above[position]
+    }
+    frame = pd.DataFrame([cells for _, cells in data], columns=columns, dtype="str")
+    return TextTable(name, label, frame, np.array([place for place, _ in data], dtype=object), labels=labels)
+
+
+def _is_row_of_codes(row: _Row, extra_keys: Collection[str]) -> bool:
+    """Tell the row of codes from titles, which fill one cell, and from labels, which are phrases."""
+    filled = [cell for cell in row if cell]
+    return len(filled) > 1 and (
+        bool(known_keys(filled, extra_keys)) or {c.upper() for c in filled} >= DICTIONARY
+    )
+
+
+def _text(cell: object) -> str:
+    """Return a cell as text; a whole number without decimals, any other as Python writes the same double."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip()

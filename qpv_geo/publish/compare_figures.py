@@ -21,6 +21,8 @@ from qpv_geo.territory import ContractQpv, Territory
 
 _KEY = ("zone", "code", "indicateur", "millesime")
 _CELL = ["source", "fichier", "code_producteur"]
+# What a row says of its raw cell and of that of its interval.
+_SAID = ("valeur", "statut", "remarque", "borne_basse", "borne_haute")
 _VALUED = ("ok", "estimation")
 # The territory's QPV taken together.
 _TOGETHER = ("qpv_epci", "qpv_commune", "qpv_departement", "qpv_france")
@@ -66,14 +68,27 @@ def compare_statistics(
     reading = replace(readings["statistiques"], attributes=published)
     table = reading.attributes
     differences += _without_origin(reading)
-    values = np.full(len(table), np.nan)
-    statuses = np.full(len(table), None, dtype=object)
+    meant = _read_again(table, originals)
+    differences += _cells_that_differ(reading, originals, meant)
+    return differences + _cells_without_row(reading, readings["qpv"], originals)
+
+
+def _read_again(table: pd.DataFrame, originals: Originals) -> pd.DataFrame:
+    """Return what the raw cells of the rows say; the rows without an origin are left empty."""
+    meant = pd.DataFrame(index=table.index, columns=list(_SAID), dtype=object)
+    low, high, values = (np.full(len(table), np.nan) for _ in range(3))
+    statuses, remarks = (np.full(len(table), None, dtype=object) for _ in range(2))
     for (source, member, column), rows in _by(table, _CELL):
         cells = originals.cells(source, member)
-        said = [cells.meaning(code, column) for code in table["code"].iloc[rows]]
-        values[rows], statuses[rows] = zip(*said, strict=True)
-    differences += _cells_that_differ(reading, originals, values, statuses)
-    return differences + _cells_without_row(reading, readings["qpv"], originals)
+        codes = table["code"].iloc[rows]
+        values[rows], statuses[rows], remarks[rows] = zip(
+            *(cells.meaning(code, column) for code in codes), strict=True
+        )
+        files = table["fichier_intervalle"].iloc[rows].dropna().unique()
+        if len(files):
+            intervals = originals.cells(source, files[0])
+            low[rows], high[rows] = zip(*(intervals.interval(code, column) for code in codes), strict=True)
+    return meant.assign(valeur=values, statut=statuses, remarque=remarks, borne_basse=low, borne_haute=high)
 
 
 def _by(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
@@ -91,22 +106,24 @@ def _without_origin(reading: Reading) -> list[Difference]:
     ]
 
 
-def _cells_that_differ(
-    reading: Reading, originals: Originals, values: np.ndarray, statuses: np.ndarray
-) -> list[Difference]:
+def _cells_that_differ(reading: Reading, originals: Originals, meant: pd.DataFrame) -> list[Difference]:
     table = reading.attributes
-    published = table["valeur"].to_numpy()
-    same_value = (published == values) | (np.isnan(published) & np.isnan(values))
-    same_status = table["statut"].to_numpy() == statuses
-    rows = np.flatnonzero(~(same_value & same_status) & table[_CELL].notna().all(axis=1).to_numpy())
+    traced = table[_CELL].notna().all(axis=1).to_numpy()
     differences = []
-    for row, name in zip(rows, row_names(table.iloc[rows], _KEY), strict=True):
-        source, member, column = table[_CELL].iloc[row]
-        cells = originals.cells(source, member)
-        cell = cells.cell(table["code"].iloc[row], column)
-        found = f"{published[row]} ({table['statut'].iloc[row]})"
-        origin = f"{cells.raw.label}, {member}, column {column}"
-        differences.append(Difference(reading.path.name, "statistiques", name, "valeur", found, cell, origin))
+    for field in _SAID:
+        published, wanted = table[field], meant[field]
+        same = (published.isna() & wanted.isna()) | (published == wanted).fillna(value=False)
+        rows = np.flatnonzero(~same.to_numpy(dtype=bool) & traced)
+        for row, name in zip(rows, row_names(table.iloc[rows], _KEY), strict=True):
+            source, member, column = table[_CELL].iloc[row]
+            cells = originals.cells(source, member)
+            cell = cells.cell(table["code"].iloc[row], column)
+            found = f"{published.iloc[row]} ({table['statut'].iloc[row]})"
+            expected = f"{wanted.iloc[row]} (cell {cell!r})"
+            origin = f"{cells.raw.label}, {member}, column {column}"
+            differences.append(
+                Difference(reading.path.name, "statistiques", name, field, found, expected, origin)
+            )
     return differences
 
 

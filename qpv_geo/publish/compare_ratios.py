@@ -120,7 +120,7 @@ def _divide(above: _Row, below: _Row, scale: float, originals: Originals) -> _Wa
     for term in (above, below):
         source, member, column = (term[name] for name in _ORIGIN)
         file = originals.cells(source, member)
-        said.append(file.meaning(term["code"], column))
+        said.append(file.meaning(term["code"], column)[:2])
         cells.append(f"{file.raw.label}, {member}, column {column}")
     (numerator, _), (denominator, _) = said
     reasons = {status for _, status in said} - {"ok"}

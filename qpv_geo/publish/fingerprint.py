@@ -59,7 +59,8 @@ def fingerprint(
     """
     inputs = {
         "sources": {
-            source: [raw.sha256, raw.provenance] if raw else None for source, raw in sorted(raws.items())
+            source: [raw.sha256 or raw.defect, raw.provenance] if raw else None
+            for source, raw in sorted(raws.items())
         },
         # Which old releases go changes nothing in a new one.
         "territory": territory.model_dump(mode="json", exclude={"conservation"}),

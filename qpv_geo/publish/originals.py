@@ -1,9 +1,6 @@
-"""The raw files read once more, by other means than ingestion: json, sqlite3 and csv."""
+"""The raw files read once more, by other means than ingestion: json and sqlite3 for contours."""
 
-import csv
 import gc
-import io
-import re
 import sqlite3
 import tempfile
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -21,20 +18,15 @@ from shapely.geometry.base import BaseGeometry
 from qpv_geo.errors import PublicationError
 from qpv_geo.ingest.text import decode
 from qpv_geo.ingest.vector import read_layer
+from qpv_geo.publish.original_cells import Cells, RawTables, read_cells
 from qpv_geo.publish.readers import parse_blob
 from qpv_geo.publish.shapes import Geometries, parse_geojson, polygons_of
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
 from qpv_geo.sources.raw import RawFile
 
-# How official files write that there is no value, and what that means.
+# How official files write that there is nothing.
 _NOTHING = {"", "NA"}
-_MARKS = {
-    "s": "secret",
-    "nd": "non_disponible",
-    "ns": "non_significatif",
-    "": "non_disponible",
-}
 
 
 @dataclass(frozen=True)
@@ -218,101 +210,6 @@ def _as_text(value: object) -> str | None:
     return None if text in _NOTHING else text
 
 
-@dataclass(frozen=True)
-class Cells:
-    """The cells of an official table, as text.
-
-    Attributes
-    ----------
-    raw
-        The file.
-    columns
-        Position of each column.
-    rows
-        Cells by code.
-    masked
-        Codes whose values the file itself says must not be published.
-    """
-
-    raw: RawFile
-    columns: Mapping[str, int]
-    rows: Mapping[str, list[str]]
-    masked: frozenset[str]
-
-    def cell(self, code: str, column: str) -> str | None:
-        """Return a cell, or None if the file has no such row or column."""
-        row, position = self.rows.get(code), self.columns.get(column)
-        return None if row is None or position is None else row[position].strip()
-
-    def meaning(self, code: str, column: str) -> tuple[float, str]:
-        """Return what a cell says, see `meaning`; the value of a masked code is secret."""
-        value, status = meaning(self.cell(code, column))
-        return (float("nan"), "secret") if status == "ok" and code in self.masked else (value, status)
-
-
-def read_cells(raw: RawFile, member: str, codes: Container[str], settings: Settings) -> Cells:
-    """Read a table again with csv.
-
-    Parameters
-    ----------
-    raw
-        The source's bytes.
-    member
-        Name of the data file as layer ``statistiques`` gives it.
-    codes
-        Zones whose rows are kept: a national file by IRIS has fifty thousand others.
-    settings
-        Limits of archives.
-
-    Raises
-    ------
-    PublicationError
-        If the file cannot be read any more, has another format, or none of its columns is the declared key.
-    """
-    source = raw.source
-    if source.format != "csv":
-        raise PublicationError(f"{raw.label}: no second reader for format {source.format!r}")
-    try:
-        data = read_member(raw, rf"(.*/)?{re.escape(member)}", settings).data
-        text, _ = decode(data, raw.label)
-        header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=";")
-        names = [name.strip() for name in header]
-        upper = [name.upper() for name in names]
-        key = next(upper.index(spelling.upper()) for spelling in source.key if spelling.upper() in upper)
-        kept = {row[key].strip(): row for row in rows if row and row[key].strip() in codes}
-        masks = [upper.index(mask.replace("{yy}", source.vintage[-2:]).upper()) for mask in source.masks]
-        masked = {
-            code for code, row in kept.items() if any(row[mask].strip() not in {"", "0"} for mask in masks)
-        }
-    except (OSError, ValueError, IndexError, StopIteration) as error:
-        raise PublicationError(
-            f"{raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
-        ) from error
-    return Cells(raw, {name: position for position, name in enumerate(names)}, kept, frozenset(masked))
-
-
-def meaning(cell: str | None) -> tuple[float, str]:
-    """Return what a raw cell says: its value and status; a value that is not there is NaN.
-
-    Parameters
-    ----------
-    cell
-        Text with decimal comma or a mark of INSEE; None if the file has no such row.
-
-    Raises
-    ------
-    PublicationError
-        If it is neither a number nor a known mark.
-    """
-    text = (cell or "").strip()
-    if text.lower() in _MARKS:
-        return float("nan"), _MARKS[text.lower()]
-    try:
-        return float(re.sub(r"\s", "", text).replace(",", ".")), "ok"
-    except ValueError as error:
-        raise PublicationError(f"raw cell {cell!r} is neither a number nor a known mark") from error
-
-
 class Originals:
     """The raw files of a release, each read again once, when it is first asked for.
 
@@ -331,6 +228,7 @@ class Originals:
         self._codes = codes
         self._settings = settings
         self._features: dict[str, Features] = {}
+        self._tables: dict[str, RawTables] = {}
         self._cells: dict[tuple[str, str], Cells] = {}
 
     def features(self, source_id: str) -> Features:
@@ -340,10 +238,12 @@ class Originals:
         return self._features[source_id]
 
     def cells(self, source_id: str, member: str) -> Cells:
-        """Return the cells of a table; see `read_cells`."""
+        """Return the cells of a table; see `original_cells.read_cells`."""
         if (source_id, member) not in self._cells:
             raw = self._raw(source_id)
-            self._cells[source_id, member] = read_cells(raw, member, self._codes, self._settings)
+            if source_id not in self._tables:
+                self._tables[source_id] = RawTables(raw, self._settings)
+            self._cells[source_id, member] = read_cells(self._tables[source_id], member, self._codes)
         return self._cells[source_id, member]
 
     def first_of(self, source_ids: Sequence[str]) -> str:

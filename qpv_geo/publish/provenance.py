@@ -10,7 +10,7 @@ from qpv_geo.checks import Check
 from qpv_geo.errors import PublicationError
 from qpv_geo.sources.catalogue import Catalogue, Source
 from qpv_geo.sources.plan import source_id_of
-from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.raw import RawFile, usable
 
 Raws = Mapping[str, RawFile | None]
 
@@ -56,7 +56,7 @@ def present(raws: Raws) -> list[RawFile]:
     PublicationError
         If there is none: nothing can be published.
     """
-    files = [raw for raw in raws.values() if raw is not None]
+    files = [raw for raw in raws.values() if raw is not None and usable(raw)]
     if not files:
         raise PublicationError("no source was read: there is nothing to publish")
     return files
@@ -115,7 +115,8 @@ def sources_table(raws: Raws, catalogue: Catalogue, checks: Iterable[Check] = ()
         for key in keys:
             raw = raws[key]
             if raw is not None:
-                rows.append(_described(raw.source) | {"source": key} | _read(raw))
+                said = _read(raw) if usable(raw) else _left_out(raw)
+                rows.append(_described(raw.source) | {"source": key} | said)
             else:
                 absent = {"etat": "absente", "motif": reasons.get(key, _ABSENT)}
                 rows.append(_described(source) | {"source": key} | absent)
@@ -154,6 +155,17 @@ def _read(raw: RawFile) -> dict[str, object]:
         "taille_octets": raw.size,
         "mention": attribution(raw),
     }
+
+
+def _left_out(raw: RawFile) -> dict[str, object]:
+    """Say why nothing of a source is used, and which file that was, if there is one."""
+    said: dict[str, object] = {
+        "etat": "écartée",
+        "motif": f"Le fichier n'est pas conforme, rien n'en est repris : {raw.defect}",
+    }
+    if not raw.sha256:
+        return said
+    return _read(raw) | said | {"mention": None}
 
 
 def _read_columns() -> list[str]:

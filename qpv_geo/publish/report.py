@@ -27,7 +27,7 @@ from qpv_geo.publish.report_schema import (
     SourceRead,
     UnknownIndicator,
 )
-from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.raw import RawFile, usable
 from qpv_geo.statuses import STATUSES
 
 REPORT_JSON, REPORT_HTML = "rapport.json", "rapport.html"
@@ -77,7 +77,7 @@ def build_report(
         origine=origin_sentence(raws),
         date_des_donnees=newest_date(raws),
         mentions=tuple(attribution(raw) for raw in present(raws)),
-        sources=tuple(_source_read(key, raw) for key, raw in raws.items() if raw),
+        sources=tuple(_source_read(key, raw) for key, raw in raws.items() if raw and usable(raw)),
         sources_absentes=tuple(
             SourceAbsent(**row)
             for row in _records(frames["sources"], ["source", "titre", "etat", "motif"])

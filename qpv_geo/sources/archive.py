@@ -6,7 +6,7 @@ declared sizes and their kinds were checked.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,6 +18,8 @@ from qpv_geo.sources.raw import RawFile, catalogue_entry
 # An archive that unpacks to less than this harms nobody, however well it compresses.
 _HARMLESS_BYTES = 16 * 1024**2
 _LISTED = 20
+_OLD_WORKBOOK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_TABLE = re.compile(r".*\.(csv|txt|xlsx)", re.IGNORECASE)
 _ESCAPES = re.compile(r"/|[A-Za-z]:|.*\\|.*\x00|(.*/)?\.\.(/|$)", re.DOTALL)
 
 
@@ -74,6 +76,36 @@ def find_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]
     with _opened(raw, settings) as opened:
         found = [entry for entry in opened.entries if re.fullmatch(pattern, entry.name)]
         return [opened.read(entry) for entry in sorted(found, key=lambda entry: entry.name)]
+
+
+def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
+    """Return every CSV file and XLSX workbook, sorted by path; a bare workbook is one, though it is a zip.
+
+    Raises
+    ------
+    SourceContentError
+        If there is none, or only old ``.xls`` workbooks, and as `read_member`.
+    """
+    with _opened(raw, settings) as opened:
+        if is_workbook([entry.name for entry in opened.entries]):
+            return [Member(raw.path.name, raw.path.read_bytes())]
+        if opened.container.single:
+            members = [opened.read(entry) for entry in opened.entries]
+            if members[0].data.startswith(_OLD_WORKBOOK):
+                raise SourceContentError(f"{raw.label}: an old .xls workbook is not read: save it as XLSX")
+            return members
+        found = [entry for entry in opened.entries if _TABLE.fullmatch(entry.name)]
+        if not found:
+            raise SourceContentError(
+                f"{raw.label}: expected CSV files or XLSX workbooks; {_listing(opened.entries)}. Old .xls "
+                "workbooks are not read: save them as XLSX"
+            )
+        return [opened.read(entry) for entry in sorted(found, key=lambda entry: entry.name)]
+
+
+def is_workbook(names: Collection[str]) -> bool:
+    """Tell an XLSX workbook, which is a zip archive, by the names of its parts."""
+    return "[Content_Types].xml" in names and any(name.startswith("xl/") for name in names)
 
 
 def read_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]:

@@ -23,7 +23,8 @@ from qpv_geo.statuses import ABSENCES, NOT_AVAILABLE
 
 _CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
-Format = Literal["geojson", "gpkg", "shp", "csv", "xls", "json"]
+# `table` is a table of statistics: CSV files or XLSX workbooks, recognised by what they hold.
+Format = Literal["geojson", "gpkg", "shp", "csv", "table", "json"]
 Zone = Literal[
     "qpv",
     "commune",
@@ -118,10 +119,9 @@ class Source(_Frozen):
         Paths in a mirror or in the shipped snapshot, the first that exists is read.
     zone
         Kind of zone that a table of statistics is about.
-    member, dictionary
-        Regular expressions for the data file and the dictionary inside the archive (full match on the path).
-    members
-        Further data files of the archive, by kind of zone; a pattern may match several.
+    member
+        Regular expression for the data file inside the archive (full match on the path). Tables of statistics
+        need none.
     vintage
         ``millesime`` of the values, as INSEE writes it.
     geography
@@ -129,9 +129,8 @@ class Source(_Frozen):
     published
         Date of the edition described here; stands in for a date that the server does not give.
     key, columns
-        Key column and expected columns; for each, the accepted spellings.
-    masks
-        Columns that mask the values of a zone unless they are 0 or empty; ``{yy}`` as in the registry.
+        Key column and expected columns; for each, the accepted spellings. Of tables of statistics, spellings
+        of the key beyond those that every table may have.
     keep_unknown
         Whether columns that the registry does not know are kept under their own code.
     counts
@@ -161,8 +160,6 @@ class Source(_Frozen):
     format: Format
     zone: Zone = "qpv"
     member: Pattern | None = None
-    members: dict[Zone, Pattern] = {}
-    dictionary: Pattern | None = None
     vintage: str
     geography: date | None = None
     published: date
@@ -170,7 +167,6 @@ class Source(_Frozen):
     licence_url: str = "https://www.etalab.gouv.fr/licence-ouverte-open-licence"
     key: tuple[str, ...] = ()
     columns: dict[str, tuple[str, ...]] = {}
-    masks: tuple[str, ...] = ()
     keep_unknown: bool = True
     counts: dict[str, int] = {}
     max_bytes: int = Field(default=200 * 1024**2, gt=0)

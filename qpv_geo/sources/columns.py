@@ -3,23 +3,16 @@
 import csv
 import json
 import re
-import struct
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 import pyogrio
-import xlrd
-from xlrd.compdoc import CompDocError
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_member, read_members, stream_member
-from qpv_geo.sources.content import archive_pattern
-from qpv_geo.sources.raw import RawFile, catalogue_entry
-
-_HEADER_ROWS = 30
-_WORKBOOK_DAMAGES = (xlrd.XLRDError, CompDocError, struct.error, AssertionError, IndexError)
+from qpv_geo.sources.raw import RawFile
 
 
 def columns_of(raw: RawFile, settings: Settings) -> list[str]:
@@ -30,7 +23,7 @@ def columns_of(raw: RawFile, settings: Settings) -> list[str]:
     SourceContentError
         If the file's declared member or its columns cannot be read.
     """
-    pattern = archive_pattern(raw.source)
+    pattern = raw.source.member
     if raw.source.format == "csv":
         with stream_member(raw, pattern, settings) as (_, chunks):
             return _csv_header(chunks)
@@ -38,8 +31,6 @@ def columns_of(raw: RawFile, settings: Settings) -> list[str]:
     match raw.source.format:
         case "geojson" | "json":
             return _json_keys(raw, member)
-        case "xls":
-            return _sheet_codes(raw, member)
         case _:
             return _vector_fields(raw, member, settings)
 
@@ -73,22 +64,6 @@ def _json_keys(raw: RawFile, member: Member) -> list[str]:
             f"{raw.label}: {member.name} is not the declared {raw.source.format} "
             f"({type(error).__name__}: {error})"
         ) from error
-
-
-def _sheet_codes(raw: RawFile, member: Member) -> list[str]:
-    """Return the row of codes of the declared sheet: the first row that holds the key."""
-    try:
-        book = xlrd.open_workbook(file_contents=member.data, on_demand=True)
-    except _WORKBOOK_DAMAGES as error:
-        raise SourceContentError(f"{raw.label}: the workbook cannot be read: {error}") from error
-    if raw.source.member not in book.sheet_names():
-        raise SourceContentError(
-            f"{raw.label}: no sheet {raw.source.member!r}, found: {', '.join(book.sheet_names())}; correct "
-            f"'member' in {catalogue_entry(raw.source)}"
-        )
-    sheet = book.sheet_by_name(raw.source.member)
-    rows = (sheet.row_values(index) for index in range(min(_HEADER_ROWS, sheet.nrows)))
-    return next(([str(code) for code in row] for row in rows if set(raw.source.key) & set(row)), [])
 
 
 def _vector_fields(raw: RawFile, member: Member, settings: Settings) -> list[str]:

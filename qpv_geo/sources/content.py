@@ -7,8 +7,8 @@ import re
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import check_archive, read_member, stream_member
-from qpv_geo.sources.catalogue import Format, Source
+from qpv_geo.sources.archive import check_archive, read_member, read_tables_of, stream_member
+from qpv_geo.sources.catalogue import Format
 from qpv_geo.sources.raw import RawFile, catalogue_entry
 
 _START = 2048
@@ -21,7 +21,7 @@ _EXPECTED: dict[Format, tuple[str, frozenset[str]]] = {
     "geojson": ("GeoJSON", frozenset({"json"})),
     "json": ("JSON", frozenset({"json"})),
     "csv": ("a text table (CSV)", frozenset({"text"})),
-    "xls": ("an Excel 97 workbook (.xls)", frozenset({"ole"})),
+    "table": ("a table of statistics (CSV or XLSX)", frozenset({"text"})),
     "gpkg": ("a GeoPackage", frozenset({"sqlite"})),
     "shp": ("an archive that holds a Shapefile", frozenset({"shp"})),
 }
@@ -39,16 +39,11 @@ _MAGIC = (
 )
 
 
-def archive_pattern(source: Source) -> str | None:
-    """Return the pattern of the data file in the archive (a workbook's `member` is a sheet, not a file)."""
-    return None if source.format == "xls" else source.member
-
-
 def check_content(raw: RawFile, settings: Settings) -> None:
     """Check that a file, bare or packed, is what its source declares.
 
     An archive is read through to its end, its declared member must be there exactly once and must have the
-    right format; JSON must be complete.
+    right format; JSON must be complete. Of tables of statistics, every CSV file must be text.
 
     Raises
     ------
@@ -62,7 +57,10 @@ def check_content(raw: RawFile, settings: Settings) -> None:
         if kind not in {"zip", "gzip", "7z"} | _EXPECTED[raw.source.format][1]:
             raise _unexpected(raw, raw.path.name, found)
         check_archive(raw, settings)
-    pattern = archive_pattern(raw.source)
+    if raw.source.format == "table":
+        _check_tables(raw, settings)
+        return
+    pattern = raw.source.member
     with stream_member(raw, pattern, settings) as (name, chunks):
         kind, found = _kind(next(chunks, b"")[:_START])
     if kind not in _EXPECTED[raw.source.format][1]:
@@ -72,6 +70,13 @@ def check_content(raw: RawFile, settings: Settings) -> None:
             f"{raw.label}: {name} is truncated: it ends with {_shown(data[-_SHOWN:])} before "
             "all brackets are closed; run again to download it anew, and tell the publisher if it stays so"
         )
+
+
+def _check_tables(raw: RawFile, settings: Settings) -> None:
+    for member in read_tables_of(raw, settings):
+        kind, found = _kind(member.data[:_START])
+        if kind not in {"text", "zip"}:
+            raise _unexpected(raw, member.name, found)
 
 
 def _unexpected(raw: RawFile, name: str, found: str) -> SourceContentError:

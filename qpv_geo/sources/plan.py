@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.sources.catalogue import Catalogue, PlainAddress, Source
-from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.raw import RawFile, usable
 from qpv_geo.sources.resolve import variants
 from qpv_geo.territory import Territory
 
@@ -72,10 +72,11 @@ def second_choices(
     catalogue, territory
         As configured.
     raws
-        What the first choices gave, by key; None for one that could not be had or is ignored.
+        What the first choices gave, by key; None for one that could not be had or is ignored. A bad one is
+        replaced as well.
     """
     left_out = ignored(catalogue, territory)
-    missing = {source_id_of(key) for key, raw in raws.items() if raw is None}
+    missing = {source_id_of(key) for key, raw in raws.items() if not usable(raw)}
     missing |= {source.id for source in catalogue.used() if _is_in_parts(source, territory)}
     return [
         wanted

@@ -44,6 +44,8 @@ class RawFile:
         Where the bytes first came from: a copy from the store remembers it.
     reason
         French sentence that says why this is not the first choice, else empty.
+    defect
+        What is wrong with an optional source that was reached and is bad: nothing of it is used. Else empty.
     """
 
     source: Source
@@ -58,6 +60,7 @@ class RawFile:
     origin: Origin
     provenance: Provenance
     reason: str = ""
+    defect: str = ""
 
     @property
     def date(self) -> date:
@@ -73,6 +76,16 @@ class RawFile:
     def label(self) -> str:
         """How error messages name the file: source, file name, and where it came from."""
         return f"source {self.source.id}: {self.path.name} ({self.resolved_url or self.url or self.path})"
+
+
+def unusable(source: Source, defect: str) -> RawFile:
+    """Return what stands for an optional source whose download is not the declared file."""
+    return RawFile(source, Path(), "", 0, None, None, None, None, None, "live", "live", defect=defect)
+
+
+def usable(raw: RawFile | None) -> bool:
+    """Tell whether a raw file was had and nothing is wrong with it."""
+    return raw is not None and not raw.defect
 
 
 def way_out(source: Source) -> str:

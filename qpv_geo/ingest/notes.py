@@ -1,0 +1,69 @@
+"""Notes of the producers: why cells of a block of columns are blank, or how carefully to read them."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from qpv_geo.ingest.measures import Measure
+from qpv_geo.ingest.text_table import Dictionary, TextTable
+from qpv_geo.statuses import OK, SECRET
+
+# What a note says of zones of which there is nothing to say.
+_NOTHING = ("", "0")
+_SECRET = re.compile(r"\bsecret\b", re.IGNORECASE)
+_NOTE = re.compile(r"(\w+_)?NOTE")
+
+
+def explain_blanks(
+    measures: Sequence[Measure], table: TextTable, notes: Mapping[str, str], dictionary: Dictionary
+) -> None:
+    """Write what the notes say beside the cells that they speak of.
+
+    A note beside a blank is its reason, and one that names statistical secrecy gives the status ``secret``.
+    A note beside a value is a caution: the value stays.
+
+    Parameters
+    ----------
+    measures
+        Receive remarks, and statuses.
+    table
+        That they were read from.
+    notes
+        Note of each measuring column (see `columns.Columns`).
+    dictionary
+        Gives the words of the notes' codes.
+    """
+    said = {
+        note: _said(table.cells[note].to_numpy(dtype=object), note, dictionary)
+        for note in set(notes.values())
+    }
+    for measure in measures:
+        note = notes.get(measure.column)
+        if note is None:
+            continue
+        words = said[note]
+        noted = np.array([text is not None for text in words.tolist()])
+        measure.remark[noted] = words[noted]
+        secret = np.array([bool(text and _SECRET.search(text)) for text in words])
+        measure.status[(measure.texts == "") & secret & (measure.status != OK)] = SECRET
+
+
+def _said(codes: np.ndarray, note: str, dictionary: Dictionary) -> np.ndarray:
+    """Return the words of each row's note, None where it says nothing."""
+    words = _words(note, dictionary)
+    texts = {
+        code: f"{note} = {code} : {words.get(code, 'motif que le dictionnaire du producteur ne donne pas')}"
+        for code in set(codes)
+        if code not in _NOTHING
+    }
+    return np.array([texts.get(code) for code in codes], dtype=object)
+
+
+def _words(note: str, dictionary: Dictionary) -> Mapping[str, str]:
+    """Return the words of a note's codes; those of the dictionary's only note, if it spells it otherwise."""
+    exact = dictionary.modalities.get(note.upper())
+    if exact:
+        return exact
+    named = [values for name, values in dictionary.modalities.items() if _NOTE.match(name)]
+    return named[0] if len(named) == 1 else {}

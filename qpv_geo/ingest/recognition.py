@@ -1,0 +1,232 @@
+"""Which zones a table is about, told by its key column and the form of its codes.
+
+Producers rename files, members and sheets from one edition to the next; codes keep their form. Where two
+kinds of zones share a form, the key's name decides, then the official lists, then the table's name.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qpv_geo.ingest.codes import (
+    COMMUNE,
+    DEPARTEMENT,
+    EPCI,
+    FRANCE,
+    IRIS,
+    QPV_2015,
+    QPV_2024,
+    REGION,
+    CodeKind,
+)
+from qpv_geo.ingest.contracts import Problems, describe_columns
+from qpv_geo.ingest.text_table import TextTable
+from qpv_geo.sources.catalogue import Zone
+from qpv_geo.sources.raw import catalogue_entry
+
+# Known spellings of the key column in lower case, with the kinds of zones that the name admits (None: any).
+# In order of preference among columns whose codes are unique: a table by IRIS names its communes as well.
+KEYS: Mapping[str, frozenset[Zone] | None] = {
+    **dict.fromkeys(("codegeo", "codgeo", "geo"), None),
+    **dict.fromkeys(("codeqpv", "code_qp", "code_qpv", "codeqp", "qp", "qpv"), frozenset[Zone]({"qpv"})),
+    **dict.fromkeys(("iris", "code_iris", "codeiris"), frozenset[Zone]({"iris"})),
+    **dict.fromkeys(
+        ("codedepcom", "depcom", "insee_com", "code_com", "codecom", "com"), frozenset[Zone]({"commune"})
+    ),
+    **dict.fromkeys(("siren_epci", "code_epci", "codeepci", "epci"), frozenset[Zone]({"epci"})),
+    **dict.fromkeys(("insee_dep", "code_dep", "codedep", "dep"), frozenset[Zone]({"departement"})),
+    **dict.fromkeys(("insee_reg", "code_reg", "codereg", "reg"), frozenset[Zone]({"region"})),
+}
+
+# The QPV of a larger zone taken together: the code of that zone and this suffix.
+TOGETHER = re.compile(r"(?P<zone>[0-9A-Z]+)_QPV(?:24)?", re.IGNORECASE)
+_ALL_QPV = "00"
+_TOGETHER_OF: Mapping[Zone, Zone] = {
+    "epci": "ensemble_qpv_epci",
+    "departement": "ensemble_qpv_departement",
+    "region": "ensemble_qpv_region",
+}
+_KINDS: Mapping[Zone, CodeKind] = {
+    "qpv": QPV_2024,
+    "commune": COMMUNE,
+    "epci": EPCI,
+    "iris": IRIS,
+    "departement": DEPARTEMENT,
+    "region": REGION,
+    "france": FRANCE,
+}
+# What names of members and sheets say of their zones, where nothing else does.
+_NAMES: Mapping[Zone, str] = {
+    "iris": r"iris",
+    "epci": r"epci|cc",
+    "departement": r"dep|departements?",
+    "region": r"reg|regions?",
+    "commune": r"com|communes?",
+    "france": r"fr|france|metropole|fm",
+    "qpv": r"qp|qpv|qp24|qpv24|qpv2024|qp2024",
+}
+_INTERVAL = re.compile(r"\[[^/\]]*/[^/\]]*\]")
+_EXAMPLES = 3
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class ZoneTable:
+    """Rows of a table that are about one kind of zone.
+
+    Attributes
+    ----------
+    text
+        The rows, as their producer wrote them.
+    zone
+        Kind of zone.
+    kind
+        What its codes look like.
+    key
+        Column of the codes.
+    codes
+        Code of each row: that of the EPCI, department or region for its QPV taken together.
+    intervals
+        Whether its cells are confidence intervals of the estimates that stand in another table.
+    """
+
+    text: TextTable
+    zone: Zone
+    kind: CodeKind
+    key: str
+    codes: "pd.Series[str]"
+    intervals: bool
+
+
+@dataclass(frozen=True)
+class OfficialCodes:
+    """Codes that exist, by kind of zone; an empty set stands for a list that was not read."""
+
+    epci: frozenset[str] = frozenset()
+
+
+def recognise(
+    table: TextTable, official: OfficialCodes, problems: Problems, extra_keys: Collection[str] = ()
+) -> list[ZoneTable]:
+    """Tell which zones a table is about.
+
+    Parameters
+    ----------
+    table
+        A table of text.
+    official
+        Settle what two kinds of zones with codes of one form are.
+    problems
+        Of this table.
+    extra_keys
+        Further spellings of the key column, for any kind of zone.
+
+    Returns
+    -------
+    list of ZoneTable
+        One for the table; a second one for the row of all QPV of France, where it stands below others.
+
+    Raises
+    ------
+    ContractError
+        If no column is a known key, or its codes leave the kind of zone open; the message says what decides.
+    """
+    key = find_key(table, extra_keys)
+    if key is None:
+        spelled = [str(column) for column in table.cells.columns]
+        problems.add("a key column such as 'codeGeo', 'codeQPV', 'CODGEO', 'IRIS' or 'codeDepcom'",
+                     describe_columns(spelled, list(KEYS)))  # fmt: skip
+        problems.advise(
+            f"if the producer renamed it, add its spelling to 'key' of {catalogue_entry(problems.source)}"
+        )
+        problems.raise_if_any()
+    codes = table.cells[str(key)]
+    together = codes.str.fullmatch(TOGETHER.pattern, case=False).to_numpy(dtype=bool)
+    bare = codes.where(~together, codes.str.replace(r"(?i)_QPV(24)?$", "", regex=True))
+    all_qpv = (bare == _ALL_QPV).to_numpy(dtype=bool)
+    others = ~all_qpv
+    # Which kind of zone, and so which kind of code, is told below.
+    whole = ZoneTable(table, "qpv", QPV_2024, str(key), bare, _holds_intervals(table, str(key)))
+    tables = []
+    if others.any():
+        # A row that lost the suffix which most have is found by the contract.
+        are_together = together[others].sum() * 2 > others.sum()
+        kinds = {zone: _KINDS[zone] for zone in _TOGETHER_OF} if are_together else _KINDS
+        zone, kind = _zone_of(bare[others], whole, kinds, official, problems)
+        zone = _TOGETHER_OF[zone] if are_together else zone
+        tables.append(replace(rows_of(whole, others), zone=zone, kind=kind))
+    if all_qpv.any():
+        kind = CodeKind("code of all QPV", _ALL_QPV, _ALL_QPV)
+        tables.append(replace(rows_of(whole, all_qpv), zone="ensemble_qpv", kind=kind))
+    return tables
+
+
+def find_key(table: TextTable, extra_keys: Collection[str] = ()) -> str | None:
+    """Return the known key column whose codes are unique; the first known one if none is, or None."""
+    known = known_keys(table.cells.columns, extra_keys)
+    unique = (column for column in known if table.cells[column].is_unique)
+    return next(unique, known[0] if known else None)
+
+
+def known_keys(columns: Collection[str], extra_keys: Collection[str] = ()) -> list[str]:
+    """Return the columns with a known spelling of the key, in order of preference."""
+    by_lower = {str(column).lower(): str(column) for column in columns}
+    return [by_lower[name] for name in (*map(str.lower, extra_keys), *KEYS) if name in by_lower]
+
+
+def rows_of(table: ZoneTable, rows: NDArray[np.bool_]) -> ZoneTable:
+    """Return a table with some of its rows."""
+    if rows.all():
+        return table
+    text = replace(
+        table.text, cells=table.text.cells[rows].reset_index(drop=True), where=table.text.where[rows]
+    )
+    return replace(table, text=text, codes=table.codes[rows].reset_index(drop=True))
+
+
+def _holds_intervals(table: TextTable, key: str) -> bool:
+    """Tell whether a cell reads as ``[24,0/28,4]``."""
+    columns = (table.cells[column].tolist() for column in table.cells.columns if column != key)
+    return any(cell[:1] == "[" and _INTERVAL.fullmatch(cell) for cells in columns for cell in cells)
+
+
+def _zone_of(
+    codes: "pd.Series[str]",
+    table: ZoneTable,
+    kinds: Mapping[Zone, CodeKind],
+    official: OfficialCodes,
+    problems: Problems,
+) -> tuple[Zone, CodeKind]:
+    """Return the kind of zone whose form most codes have; codes of another form are left to the contract."""
+    counts = {zone: int(codes.str.fullmatch(kind.pattern).sum()) for zone, kind in kinds.items()}
+    most = max(counts.values())
+    is_old = "qpv" in kinds and int(codes.str.fullmatch(QPV_2015.pattern).sum()) > most
+    named = KEYS.get(table.key.lower())
+    candidates = list(named or ()) or [zone for zone, count in counts.items() if count == most and most]
+    if is_old:
+        candidates = ["qpv"]
+    if {"epci", "iris"} <= set(candidates) and official.epci:
+        candidates = ["epci" if codes.isin(official.epci).mean() > _HALF else "iris"]
+    if len(candidates) > 1:
+        candidates = [zone for zone in candidates if _is_named(zone, table.text.name)] or candidates
+    if len(candidates) != 1:
+        shown = ", ".join(map(repr, codes.head(_EXAMPLES)))
+        which = f", which may be of {' or '.join(candidates)}," if candidates else ""
+        problems.add(
+            "codes, or a name, that say which zones the table is about",
+            f"codes such as {shown}{which} in {table.text.name!r}",
+            column=table.key,
+        )
+        problems.raise_if_any()
+    zone = candidates[0]
+    return zone, QPV_2015 if is_old else _KINDS[zone]
+
+
+def _is_named(zone: Zone, name: str) -> bool:
+    """Tell whether a word of a member's or sheet's name is that of a kind of zone."""
+    words = re.split(r"[^0-9A-Za-zÀ-ÿ]+|(?<=[a-z])(?=[A-Z])", name)
+    return any(re.fullmatch(_NAMES[zone], word, re.IGNORECASE) for word in words if word)

@@ -1,0 +1,236 @@
+"""The cells of official tables, read once more by other means than ingestion: csv, and plain look-ups.
+
+A workbook is opened with the library that ingestion uses, for want of a second one that is fast enough; where
+its codes and cells stand is found anew.
+"""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import python_calamine
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.ingest.recognition import KEYS
+from qpv_geo.ingest.text import decode
+from qpv_geo.settings import Settings
+from qpv_geo.sources.archive import Member, read_tables_of
+from qpv_geo.sources.raw import RawFile
+
+_MARKS = {
+    "s": "secret",
+    "c": "secret",
+    "nd": "non_disponible",
+    "ns": "non_significatif",
+    "so": "sans_objet",
+}
+_SHEET = ", feuille "
+_TOGETHER = re.compile(r"_QPV(24)?$", re.IGNORECASE)
+_NOTE = re.compile(r"(?:\w+_)?NOTE(?:_\w+|\d\d)?", re.IGNORECASE)
+_TITLE_ROWS = 30
+
+_Grid = list[list[str]]
+
+
+class RawTables:
+    """The tables of one raw file, as grids of text.
+
+    Parameters
+    ----------
+    raw
+        The file.
+    settings
+        Limits of archives.
+    """
+
+    def __init__(self, raw: RawFile, settings: Settings) -> None:
+        self.raw = raw
+        self._settings = settings
+
+    @cached_property
+    def _members(self) -> dict[str, Member]:
+        return {member.name: member for member in read_tables_of(self.raw, self._settings)}
+
+    @cached_property
+    def _sheets(self) -> dict[str, _Grid]:
+        """Rows of each sheet from its row of codes on; sheets without one are left out."""
+        found: dict[str, _Grid] = {}
+        for file, member in self._members.items():
+            if not file.lower().endswith(".xlsx"):
+                continue
+            book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(member.data))
+            for sheet in book.sheet_names:
+                rows = [[_text(cell) for cell in row] for row in book.get_sheet_by_name(sheet).to_python()]
+                start = next((n for n, row in enumerate(rows[:_TITLE_ROWS]) if _is_header(row)), None)
+                if start is not None:
+                    found[f"{file}{_SHEET}{sheet}"] = rows[start:]
+        return found
+
+    def grid(self, name: str) -> _Grid:
+        """Return the rows of a table by the name that layer ``statistiques`` gives it, header first."""
+        if name in self._sheets:
+            return self._sheets[name]
+        if name in self._members:
+            text, _ = decode(self._members[name].data, self.raw.label)
+            rows = csv.reader(io.StringIO(text, newline=""), delimiter=";")
+            return [[cell.strip() for cell in row] for row in rows if row]
+        file, _, kind = name.rpartition(", ")
+        return _widened(self.grid(file), kind, self.raw.source.vintage)
+
+    @cached_property
+    def words(self) -> Mapping[tuple[str, str], str]:
+        """Words of the dictionaries, by variable in upper case and value."""
+        words: dict[tuple[str, str], str] = {}
+        for name in (*self._members, *self._sheets):
+            if name.lower().endswith(".xlsx"):
+                continue
+            header, *rows = self.grid(name) or [[]]
+            places = {column.upper(): n for n, column in enumerate(header)}
+            if places.keys() >= {"COD_VAR", "COD_MOD", "LIB_MOD"}:
+                variable, value, word = (places[c] for c in ("COD_VAR", "COD_MOD", "LIB_MOD"))
+                for row in rows:
+                    if row[value]:
+                        words.setdefault((row[variable].upper(), row[value]), row[word])
+        return words
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of an official table, as text.
+
+    Attributes
+    ----------
+    raw
+        The file.
+    columns
+        Position of each column.
+    rows
+        Cells by code.
+    words
+        Of the producer's dictionaries (see `RawTables.words`).
+    """
+
+    raw: RawFile
+    columns: Mapping[str, int]
+    rows: Mapping[str, list[str]]
+    words: Mapping[tuple[str, str], str]
+
+    def cell(self, code: str, column: str) -> str | None:
+        """Return a cell, or None if the file has no such row or column."""
+        row, position = self.rows.get(code), self.columns.get(column)
+        return None if row is None or position is None else row[position]
+
+    def meaning(self, code: str, column: str) -> tuple[float, str, str | None]:
+        """Return what a cell says: value (NaN without), status, and the producer's remark or None.
+
+        Raises
+        ------
+        PublicationError
+            If it is neither a number nor a known mark.
+        """
+        text = self.cell(code, column) or ""
+        remark = self._remark(code, column)
+        if not text:
+            if code not in self.rows:
+                return math.nan, "non_disponible", None
+            by_secrecy = remark is not None and re.search(r"\bsecret\b", remark, re.IGNORECASE)
+            return math.nan, "secret" if by_secrecy else self.raw.source.blank, remark
+        if text.lower() in _MARKS:
+            return math.nan, _MARKS[text.lower()], remark
+        try:
+            return float(re.sub(r"\s", "", text).replace(",", ".")), "ok", remark
+        except ValueError as error:
+            raise PublicationError(f"raw cell {text!r} is neither a number nor a known mark") from error
+
+    def interval(self, code: str, column: str) -> tuple[float, float]:
+        """Return the bounds that a cell gives, NaN for none; the last word of a column may be the name."""
+        name = column if column in self.columns else self._ending_with(column)
+        low, _, high = (self.cell(code, name) or "").strip("[]").partition("/")
+        if not high or "Inf" in low:
+            return math.nan, math.nan
+        return float(low.replace(",", ".")), float(high.replace(",", "."))
+
+    def _ending_with(self, column: str) -> str:
+        wanted = column.upper()
+        found = (name for name in self.columns if re.split(r"\W", name)[-1].upper() == wanted)
+        return next(found, column)
+
+    def _remark(self, code: str, column: str) -> str | None:
+        """Return what the note of a column says of a row: the only note, or the next one to the right."""
+        notes = [name for name in self.columns if _NOTE.fullmatch(name)]
+        place = self.columns.get(column, -1)
+        following = [name for name in notes if len(notes) == 1 or self.columns[name] > place]
+        said = self.cell(code, following[0]) if following else None
+        if said in {None, "", "0"}:
+            return None
+        variables = {variable for variable, _ in self.words if _NOTE.match(variable)}
+        if following[0].upper() in variables:
+            variables = {following[0].upper()}
+        words = self.words.get((min(variables), str(said))) if len(variables) == 1 else None
+        return f"{following[0]} = {said} : {words or 'motif que le dictionnaire du producteur ne donne pas'}"
+
+
+def read_cells(tables: RawTables, member: str, codes: Container[str]) -> Cells:
+    """Read a table again.
+
+    Parameters
+    ----------
+    tables
+        Those of its raw file.
+    member
+        Name of the table as layer ``statistiques`` gives it.
+    codes
+        Zones whose rows are kept: a national file by IRIS has fifty thousand others.
+
+    Raises
+    ------
+    PublicationError
+        If the file cannot be read any more, or none of its columns holds these codes.
+    """
+    try:
+        header, *rows = tables.grid(member)
+        bare = {key: {_TOGETHER.sub("", row[key]): row for row in rows if any(row)} for key in _keys(header)}
+        kept = {key: {c: row for c, row in found.items() if c in codes} for key, found in bare.items()}
+        best = max(kept, key=lambda key: len(kept[key]))
+    except (OSError, ValueError, IndexError, KeyError, StopIteration) as error:
+        raise PublicationError(
+            f"{tables.raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
+        ) from error
+    return Cells(tables.raw, {name: place for place, name in enumerate(header)}, kept[best], tables.words)
+
+
+def _keys(row: Iterable[str]) -> list[int]:
+    return [place for place, name in enumerate(row) if name.lower() in KEYS]
+
+
+def _is_header(row: list[str]) -> bool:
+    filled = {cell.upper() for cell in row if cell}
+    return len(filled) > 1 and (bool(_keys(row)) or {"COD_VAR", "LIB_VAR"} <= filled)
+
+
+def _text(cell: object) -> str:
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+
+
+def _widened(grid: _Grid, kind: str, vintage: str) -> _Grid:
+    """Turn the rows of a kind of zone of a table in long form into a header and a row per zone."""
+    header, *rows = grid
+    places = {column.upper(): n for n, column in enumerate(header)}
+    (measure,) = (n for c, n in places.items() if c.endswith("_MEASURE") and not c.startswith("UNIT_"))
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows:
+        of_year = "TIME_PERIOD" not in places or row[places["TIME_PERIOD"]] == vintage
+        if row[places["GEO_OBJECT"]] == kind and of_year:
+            hidden = "CONF_STATUS" in places and row[places["CONF_STATUS"]].upper() == "C"
+            cells.setdefault(row[places["GEO"]], {})[row[measure]] = (
+                "c" if hidden else row[places["OBS_VALUE"]]
+            )
+    columns = sorted({column for found in cells.values() for column in found})
+    return [
+        ["GEO", *columns],
+        *([code, *(found.get(c, "") for c in columns)] for code, found in cells.items()),
+    ]

@@ -175,7 +175,7 @@ class ContourFile(_Frozen):
     champ_nom
         Field that holds the names.
     couche
-        Layer, needed only if the file holds several.
+        Layer of a GeoPackage or Shapefile of an archive, needed only if there are several.
     """
 
     chemin: str = Field(min_length=1)
@@ -412,13 +412,18 @@ class Territory(_Frozen):
             case "france":
                 return True
 
-    def file(self, key: str) -> ContourFile | None:
-        """Return the contour file that an entry of the territory declares, None without it."""
+    @property
+    def files(self) -> dict[str, ContourFile]:
+        """The contour files that the territory declares, by entry."""
         declared = {
             "quartiers_fichier": self.quartiers_fichier,
             "quartiers_fragiles_fichier": self.quartiers_fragiles_fichier,
         }
-        return declared[key]
+        return {key: file for key, file in declared.items() if file}
+
+    def file(self, key: str) -> ContourFile | None:
+        """Return the contour file that an entry of the territory declares, None without it."""
+        return self.files.get(key)
 
     def locate(self, file: ContourFile) -> Path:
         """Return the path of a contour file: relative ones start from the folder of the territory's file."""

@@ -172,7 +172,7 @@ def test_a_member_read_piece_by_piece_is_held_to_the_limits(
     path = zip_of(tmp_path / "a.zip", ("pop_QP.csv", ROWS))
     path.write_bytes(path.read_bytes()[:-30])
     with (
-        pytest.raises(SourceContentError, match="the archive is damaged or truncated"),
+        pytest.raises(SourceContentError, match="the file is damaged or truncated"),
         stream_member(raw_of(path), TABLE, settings) as (_, chunks),
     ):
         list(chunks)

@@ -290,10 +290,10 @@ def test_contours_of_which_no_code_can_be_read(
 ) -> None:
     collection = six_qpv()
     for order in range(6):
-        set_property("code_qp", f"QP02500{order + 1}", order)(collection)
+        set_property("code_qp", f"QN250{order + 1}M", order)(collection)
     with pytest.raises(ContractError) as error:
         contours_of(collection, tmp_path, besancon, settings)
-    said(error, 4, "'QP025001' (2015 geography in place of 2024)", "and 1 more", "expected 6 QPV", "found 0")
+    said(error, 4, "'QN2501M' (leading zeros lost)", "and 1 more", "expected 6 QPV", "found 0")
     assert "'expected' in the territory file" not in str(error.value), "the codes are wrong, not the number"
 
 
@@ -427,7 +427,7 @@ def test_features_without_any_geometry(tmp_path: Path, besancon: Territory, sett
         (set_property("code", "25056", 1), ("'25056' at feature 2 (25056)", "appears once")),
         (set_property("code", 1014), ("'1014' (leading zeros lost)",)),
         (set_property("nom", None), ("nom_com: expected a value; found nothing at feature 1 (25014)",)),
-        (rename("codeEpci", "codeEPCI"), ("column 'codeEpci'", "perhaps renamed to 'codeEPCI'")),
+        (rename("codeEpci", "codesEpci"), ("column 'codeEpci'", "perhaps renamed to 'codesEpci'")),
         (swap_axes, ("axes swapped",)),
         (empty, ("an empty layer",)),
         (set_geometry("Polygon", BOW_TIE), ("Self-intersection",)),

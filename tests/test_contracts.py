@@ -145,17 +145,31 @@ def test_columns_are_found_by_their_first_accepted_spelling() -> None:
 
 def test_missing_columns_are_told_with_what_resembles_them() -> None:
     problems = Problems("f.csv", SOURCE)
-    available = ["LIB_QP", *(f"X{n}" for n in range(50))]
+    available = ["LIBQP", *(f"X{n}" for n in range(50))]
     found = find_columns(available, {"nom": ("lib_qp",), "code": ("CODGEO", "QP")}, problems)
     assert found == {}
     message = told(problems)
     assert (
-        "expected column 'lib_qp'; found no such column, perhaps renamed to 'LIB_QP' (the file has 'LIB_QP'"
+        "expected column 'lib_qp'; found no such column, perhaps renamed to 'LIBQP' (the file has 'LIBQP'"
         in message
     )
     assert "and 11 more)" in message
     assert "expected column 'CODGEO' or 'QP'; found no such column" in message
     assert message.count("the file has") == 1
+
+
+def test_a_column_is_found_whatever_its_case() -> None:
+    problems = Problems("f.csv", SOURCE)
+    wanted = {"code": ("code_qp", "QP"), "nom": ("lib_qp",)}
+    assert find_columns(["Code_QP", "LIB_QP"], wanted, problems) == {"code": "Code_QP", "nom": "LIB_QP"}
+    # The declared spelling comes first.
+    assert find_columns(["CODE_QP", "QP", "lib_qp", "LIB_QP"], wanted, problems) == {
+        "code": "QP",
+        "nom": "lib_qp",
+    }
+    assert not problems
+    find_columns(["CODE_QP", "Code_QP", "lib_qp"], wanted, problems)
+    assert "code: expected each column once; found 'CODE_QP' and 'Code_QP'" in told(problems)
 
 
 def test_doubled_columns() -> None:

@@ -218,7 +218,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         Reader(
             catalogue["quartiers_fichier"],
             _vector(_frame(nom=["Centre", "Ouest"]), folder, "gpkg"),
-            lambda raw: read_local_contours(raw, file, _TERRITORY, LIMITS),
+            lambda raw: read_local_contours(raw, file, _TERRITORY, None, LIMITS),
             "local contours",
         ),
     ]

@@ -57,7 +57,7 @@ def raw_of(territory: Territory, settings: Settings, policy: Policy = Policy(off
 def read(territory: Territory, settings: Settings) -> gpd.GeoDataFrame:
     file = territory.file(KEY)
     assert file is not None
-    contours, checks = read_local_contours(raw_of(territory, settings), file, territory, settings)
+    contours, checks = read_local_contours(raw_of(territory, settings), file, territory, None, settings)
     assert [(check.code, check.subject) for check in checks] == [
         ("lecture_du_fichier", KEY),
         ("contours_repares", KEY),
@@ -155,9 +155,11 @@ def test_a_name_that_lies(tmp_path: Path, besancon: Territory, settings: Setting
     with pytest.raises(SourceContentError) as error:
         raw_of(declaring(besancon, path), settings)
     assert "a GeoPackage was expected, q.gpkg is text that begins with 'nom;x" in str(error.value)
-    assert "give another file in the territory file" in str(error.value)
+    assert "correct the file, or what 'quartiers_fichier' says of it in the territory file" in str(
+        error.value
+    )
     path = write_zip(tmp_path / "q.zip", {"lisez-moi.txt": b"..."})
-    with pytest.raises(SourceContentError, match="no member matches"):
+    with pytest.raises(SourceContentError, match=r"expected a Shapefile, found lisez-moi\.txt"):
         raw_of(declaring(besancon, path), settings)
 
 
@@ -227,7 +229,7 @@ def test_a_crs_that_cannot_be_trusted(
     path = written(path, districts(crs)) if crs else undeclared(path, 2154)
     with pytest.raises(ContractError, match=message) as error:
         read(declaring(besancon, path, crs=declared), settings)
-    assert "correct the file, or how 'besancon' declares it in its territory file" in str(error.value)
+    assert "in the territory file" in str(error.value) or "under [quartiers_fichier]" in str(error.value)
 
 
 # Names, layers, shapes

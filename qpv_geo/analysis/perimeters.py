@@ -99,14 +99,16 @@ def _add_districts(
     result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory, registry: Registry
 ) -> None:
     """Add the IRIS, and the districts whose statistics are made from those of the IRIS."""
-    fragile = fragile_districts(territory, tables.fragile_contours, tables.communes)
+    drawn = tables.fragile_contours
+    fragile = fragile_districts(territory, drawn, tables.communes, _file_of(drawn))
     result.layers["quartiers_fragiles"] = fragile.layer
     if len(fragile.bands):
         result.layers["bande_quartiers_fragiles"] = fragile.bands
     result.checks += fragile.checks
 
     iris = tables.iris
-    districts = local_districts(territory, iris, tables.district_contours)
+    contours = tables.district_contours
+    districts = local_districts(territory, iris, contours, _file_of(contours))
     if len(districts.layer):
         result.layers["quartiers"] = districts.layer
     result.checks += districts.checks
@@ -129,6 +131,10 @@ def _add_districts(
         fragile_statistics(fragile.layer, of_iris.joined, iris, rules, territory),
     ]
     result.checks += of_iris.checks
+
+
+def _file_of(contours: gpd.GeoDataFrame | None) -> str:
+    return "contours" if contours is None else contours.attrs["fichier"]
 
 
 def _add_facilities(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> None:

@@ -7,14 +7,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qpv_geo.errors import ConfigurationError, SourceUnavailableError
+from qpv_geo.commands.options import DataDir, settings_of
+from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError, SourceUnavailableError
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.catalogue import load_catalogue
-from qpv_geo.sources.fetch import Policy, accept, fetch
+from qpv_geo.sources.fetch import Policy, accept, fall_back, fetch, fetch_primary
+from qpv_geo.sources.plan import Wanted, first_choices
 from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.resolve import variants
 from qpv_geo.territory import Territory, load_territory, territory_names
 
 if TYPE_CHECKING:
+    import geopandas as gpd
+
     from qpv_geo.analysis.new_territory import Country
 
 territory_app = typer.Typer(help="The territories that releases are about.", no_args_is_help=True)
@@ -40,9 +45,12 @@ def list_territories() -> None:
 @territory_app.command("show")
 def show(
     territory: Annotated[str, typer.Argument(help="Name of a shipped territory, or path of a TOML file.")],
+    data: DataDir = None,
 ) -> None:
-    """Check a territory file and say what it is about."""
+    """Check a territory file and the files that it declares, and say what it is about."""
     about = load_territory(territory)
+    wanted = [one for one in first_choices(load_catalogue(), about) if one.source.territory_key]
+    files = _read_local_files(wanted, about, settings_of(data)) if wanted else {}
     table = Table(title=about.nom, show_header=False)
     rows = {
         "identifier": about.id,
@@ -55,9 +63,57 @@ def show(
         + (" and that of each overseas part" if about.genre == "france" else ""),
         "published in": f"EPSG:{about.published_epsg}",
     }
-    for name, value in rows.items():
+    for name, value in (rows | files).items():
         table.add_row(name, value)
     Console().print(table)
+
+
+def _read_local_files(wanted: list[Wanted], about: Territory, settings: Settings) -> dict[str, str]:
+    """Read the files that a territory declares as a refresh does, and say what each holds.
+
+    Raises
+    ------
+    ConfigurationError, SourceContentError, ContractError
+        As a refresh.
+    """
+    from qpv_geo.analysis.districts import local_districts  # noqa: PLC0415 - geopandas takes a second
+    from qpv_geo.analysis.fragile_districts import fragile_districts  # noqa: PLC0415
+    from qpv_geo.ingest.local_contours import read_local_contours  # noqa: PLC0415
+
+    communes = _known_communes(about, settings)
+    raws = {one.key: fetch_primary(one.source, about, settings, Policy(offline=True)) for one in wanted}
+    found: dict[str, str] = {}
+    errors: list[ContractError | SourceContentError] = []
+    for key, raw in raws.items():
+        try:
+            contours, _ = read_local_contours(raw, about.files[key], about, communes, settings)
+            if key == "quartiers_fichier":
+                local_districts(about, None, contours, raw.label)
+            elif communes is not None:
+                fragile_districts(about, contours, communes, raw.label)
+        except (ContractError, SourceContentError) as error:
+            errors.append(error)
+        else:
+            found[key] = f"{raw.path.name}, {len(contours)} contours, {raw.date}"
+            if communes is None:
+                found[key] += "; compared with the communes at the first refresh"
+    if errors:
+        worst = max(errors, key=lambda error: error.exit_code)
+        raise type(worst)("\n".join(map(str, errors)))
+    return found
+
+
+def _known_communes(about: Territory, settings: Settings) -> "gpd.GeoDataFrame | None":
+    """Read the territory's communes from what was kept of them; None if nothing was."""
+    from qpv_geo.ingest.tables import COMMUNES  # noqa: PLC0415
+    from qpv_geo.ingest.territory_communes import read_territory_communes  # noqa: PLC0415
+
+    for source in map(load_catalogue().__getitem__, COMMUNES):
+        if source.id in variants(source, about):
+            raw = fall_back(source, about, settings, Policy(offline=True), "")
+            if raw:
+                return read_territory_communes(raw, about, settings).of_territory
+    return None
 
 
 @territory_app.command("init")

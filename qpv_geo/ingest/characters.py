@@ -37,6 +37,14 @@ def check_characters(
             problems.add(_EXPECTED, f"{shown(value)} ({found})", column=column, where=place)
 
 
+def check_cells(cells: pd.DataFrame, where: Names, problems: Problems) -> None:
+    """Add a problem for each cell of a table, and each name of a column, that XML cannot hold."""
+    columns = [str(column) for column in cells.columns]
+    check_characters(columns, np.full(len(columns), "the header", dtype=object), problems)
+    for position, column in enumerate(columns):
+        check_characters(cells.iloc[:, position], where, problems, _printable(column))
+
+
 def check_labels(values: Sequence[object] | pd.Series, where: Names, problems: Problems, column: str) -> None:
     """Add a problem for each label that is not text; a missing one is left to its contract.
 
@@ -50,6 +58,10 @@ def check_labels(values: Sequence[object] | pd.Series, where: Names, problems: P
     for place, value in zip(where, values, strict=True):
         if not isinstance(value, str) and (isinstance(value, dict | list) or not pd.isna(value)):
             problems.add("text", f"{shown(str(value))}, {_kind(value)}", column=column, where=place)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else ascii(text)
 
 
 def _kind(value: object) -> str:

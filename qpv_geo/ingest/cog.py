@@ -1,14 +1,18 @@
 """The official geographic code (COG): communes, and which EPCI they belong to."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from qpv_geo.characters import forbidden_character
 from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.attributes import clean_text
+from qpv_geo.ingest.characters import check_characters, check_labels
 from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI, REGION
 from qpv_geo.ingest.contracts import Names, Problems, code_column, find_columns, validate
 from qpv_geo.ingest.text import decode
@@ -16,6 +20,8 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
 from qpv_geo.sources.raw import RawFile
 
+# How JSON writes characters that XML cannot hold, most often.
+_ESCAPED = re.compile(r"\\u(?:00[01]|[dD][89a-fA-F]|[fF]{3}[eEfF])")
 _CURRENT = "commune-actuelle"
 
 _MEMBERS = pa.DataFrameSchema(
@@ -74,6 +80,8 @@ def read_epci_members(raw: RawFile, settings: Settings) -> pd.DataFrame:
     problems.raise_if_any()
     table = pd.DataFrame(rows, columns=["", *_MEMBERS.columns])
     where = table.pop("").to_numpy(dtype=object)
+    for column in ("nom_epci", "nom_com"):
+        check_labels(table[column], where, problems, column)
     table = table.apply(clean_text)
     validate(table, _MEMBERS, problems, where)
     problems.raise_if_any()
@@ -105,7 +113,9 @@ def read_cog_communes(raw: RawFile, settings: Settings) -> pd.DataFrame:
         problems.raise_if_any()
     table = table[current].reset_index(drop=True)
     names = {"code": "insee_com", "nom": "nom_com", "departement": "insee_dep", "region": "insee_reg"}
-    table = table.rename(columns=names)[list(_COMMUNES.columns)].apply(clean_text)
+    table = table.rename(columns=names)[list(_COMMUNES.columns)]
+    check_labels(table["nom_com"], where[current], problems, "nom_com")
+    table = table.apply(clean_text)
     validate(table, _COMMUNES, problems, where[current])
     problems.raise_if_any()
     return table
@@ -115,7 +125,7 @@ def _read(raw: RawFile, settings: Settings) -> tuple[str, list[dict[str, Any]]]:
     member = read_member(raw, raw.source.member, settings)
     text, _ = decode(member.data, raw.label)
     try:
-        entries = json.loads(text)
+        entries = json.loads(text, strict=False)
     except json.JSONDecodeError as error:
         raise SourceContentError(
             f"{raw.label}: expected whole JSON, found one that is truncated or damaged ({error}). Run again "
@@ -123,7 +133,26 @@ def _read(raw: RawFile, settings: Settings) -> tuple[str, list[dict[str, Any]]]:
         ) from error
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise SourceContentError(f"{raw.label}: expected a list of objects, found {text[:40]!r}…")
+    if forbidden_character(text) or _ESCAPED.search(text):
+        _refuse_characters(entries, Problems(raw.label, raw.source))
     return raw.label, entries
+
+
+def _refuse_characters(entries: list[dict[str, Any]], problems: Problems) -> None:
+    """Raise for text that cannot be published, before any of it becomes a column."""
+    texts = [(number, text) for number, entry in enumerate(entries, start=1) for text in _texts(entry)]
+    where = np.array([f"entry {number}" for number, _ in texts], dtype=object)
+    check_characters([text for _, text in texts], where, problems)
+    problems.raise_if_any()
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
 
 
 def _names(table: pd.DataFrame) -> Names:

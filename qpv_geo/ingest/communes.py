@@ -81,7 +81,7 @@ def read_communes_by_epsg(
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)
-    table = layer.official_columns(problems).rename(columns=_NAMES)
+    table = layer.official_columns(problems, ("nom",)).rename(columns=_NAMES)
     where = layer.names(table["insee_com"])
     population, readable = _numbers(table["population"], where, problems)
     validate(table.assign(population=population), _SCHEMA, problems, where, as_published=table)

@@ -19,7 +19,7 @@ from qpv_geo.sources.raw import RawFile, catalogue_entry
 from qpv_geo.territory import Territory
 from qpv_geo.zones import METROPOLE, department_of, zone_of
 
-_OLD_COLUMNS = {"CODE_QP", "NOM_QP", "COMMUNE_QP"}
+_LABELS = ("lib_qp", "lib_reg", "lib_dep", "lib_com")
 _NAMED_AT_MOST = 30
 
 
@@ -65,11 +65,11 @@ def read_contours(raw: RawFile, territory: Territory | None, settings: Settings)
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)
-    if _is_2015(layer.frame):
-        problems.add("the 2024 geography", "the 2015 geography in place of 2024 (column CODE_QP)")
+    if example := _code_of_2015(layer.frame):
+        problems.add("the 2024 geography", f"the 2015 geography in place of 2024 (code {example})")
         problems.advise(f"take the 2024 contours from {raw.source.page}")
         problems.raise_if_any()
-    table = layer.official_columns(problems)
+    table = layer.official_columns(problems, _LABELS)
     where = layer.names(table["code_qp"])
     validate(table, _SCHEMA, problems, where)
     readable = _check_departments(table, problems, where)
@@ -97,11 +97,12 @@ _SCHEMA = pa.DataFrameSchema(
 )
 
 
-def _is_2015(frame: gpd.GeoDataFrame) -> bool:
-    if "CODE_QP" not in frame.columns:
-        return False
-    codes = clean_text(frame["CODE_QP"]).dropna()
-    return len(_OLD_COLUMNS & set(frame.columns)) > 1 or bool(codes.str.fullmatch(QPV_2015.pattern).any())
+def _code_of_2015(frame: gpd.GeoDataFrame) -> str:
+    """Return a code of a file of which most are those of 2015; empty for another file."""
+    spelled = next((column for column in frame.columns if column.casefold() == "code_qp"), None)
+    codes = pd.Series(dtype="str") if spelled is None else clean_text(frame[spelled]).dropna().astype("str")
+    old = codes[codes.str.fullmatch(QPV_2015.pattern)]
+    return str(old.iloc[0]) if 2 * len(old) > len(codes) else ""
 
 
 def _check_departments(table: pd.DataFrame, problems: Problems, where: Names) -> Mask:

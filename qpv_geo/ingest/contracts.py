@@ -17,7 +17,7 @@ from pandera.config import ValidationDepth, config_context
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.codes import CodeKind, explain
 from qpv_geo.sources.catalogue import Source
-from qpv_geo.sources.raw import catalogue_entry
+from qpv_geo.sources.raw import catalogue_entry, remedy
 
 # Names of the rows of a table, as the file's user finds them: ``line 12``, ``feature 3 (QN02503M)``.
 Names = NDArray[np.object_]
@@ -108,9 +108,10 @@ class Problems:
         if not self._findings:
             return
         count = sum(finding.count for finding in self._findings.values())
-        general = (
+        general = remedy(
+            self.source,
             f"compare the file with {self.source.page}; if the publisher changed it for good, change "
-            f"{catalogue_entry(self.source)}, if not, tell the publisher"
+            f"{catalogue_entry(self.source)}, if not, tell the publisher",
         )
         lines = [f"{self.label}: {count} problem{'s' if count > 1 else ''}, nothing of it is used:"]
         lines += [f"  - {finding}" for finding in self._findings.values()]
@@ -185,16 +186,22 @@ def find_columns(
     available
         Columns of the file.
     wanted
-        Accepted spellings of each, in order of preference.
+        Accepted spellings of each, in order of preference, whatever their case.
     problems
         Receives the columns that are missing, each with what resembles it in the file.
     """
     found = {}
     missing: list[str] = []
+    spelled: dict[str, list[str]] = {}
+    for column in available:
+        spelled.setdefault(column.casefold(), []).append(column)
     for name, spellings in wanted.items():
-        match = next((spelling for spelling in spellings if spelling in available), None)
-        if match is not None:
-            found[name] = match
+        matches = [column for spelling in spellings for column in spelled.get(spelling.casefold(), ())]
+        exact = next((spelling for spelling in spellings if spelling in matches), None)
+        if matches:
+            if exact is None and len(matches) > 1:
+                problems.add("each column once", " and ".join(map(repr, matches)), column=name)
+            found[name] = exact or matches[0]
             continue
         found_instead = describe_columns(available, spellings, everything=not missing)
         problems.add(f"column {either(spellings)}", found_instead)

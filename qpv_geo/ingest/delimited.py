@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 import numpy as np
 import pandas as pd
 
+from qpv_geo.characters import forbidden_character
+from qpv_geo.ingest.characters import check_cells
 from qpv_geo.ingest.contracts import Names, Problems, refuse_doubled
 from qpv_geo.ingest.recognition import known_keys
 from qpv_geo.ingest.text import decode
@@ -63,6 +65,8 @@ def read_delimited(
     cells = pd.DataFrame([cells for _, cells in records], columns=pd.RangeIndex(len(columns)), dtype="str")
     cells.columns = pd.Index(columns)
     where = np.array([f"line {line}" for line, _ in records], dtype=object)
+    if forbidden_character(text):
+        check_cells(cells, where, problems)
     cells = _without_nameless(cells, where, problems)
     remarks = () if encoding == "UTF-8" else (f"texte en {encoding} et non en UTF-8 : converti",)
     return TextTable(member.name, label, cells, where, remarks=remarks)

@@ -78,7 +78,7 @@ def read_iris(
 
 def _read(layer: Layer, raw: RawFile, communes: Collection[str], epsg: int) -> gpd.GeoDataFrame:
     problems = Problems(layer.label, raw.source)
-    every = layer.official_columns(problems)
+    every = layer.official_columns(problems, ("nom_iris", "nom_com"))
     wanted = np.flatnonzero(every["insee_com"].isin(communes))
     where = layer.names(every["code_iris"])[wanted]
     table = every.iloc[wanted].reset_index(drop=True)

@@ -1,31 +1,43 @@
 """Contours of the metropolis's own districts, in any CRS that is declared."""
 
 import warnings
+from collections.abc import Sequence
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 from pyproj.transformer import TransformerGroup
 
 from qpv_geo.checks import Check
+from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.attributes import clean_text
-from qpv_geo.ingest.contracts import Problems, describe_columns
+from qpv_geo.ingest.characters import check_characters, check_labels
+from qpv_geo.ingest.contracts import Names, Problems, describe_columns, shown
 from qpv_geo.ingest.geometry import check_position, check_shapes, project, report_repairs
 from qpv_geo.ingest.text import report_reading
 from qpv_geo.ingest.vector import Layer, read_layer
 from qpv_geo.settings import Settings
-from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.raw import RawFile, digest
 from qpv_geo.territory import ContourFile, Territory
 from qpv_geo.zones import zone_of
 
 # Metres: how far off a transformation may be. What comes without the grid that it needs is off by more, or
 # nobody knows by how much (EPSG:27572).
 _ACCURACY = 1.0
+# Metres: how far outside the communes, whose contours may be generalised, a district may lie.
+_NEAR = 1000.0
+_HALF_TURN = 180.0
+_FORMULA = ("=", "+", "-", "@")
 
 
 def read_local_contours(
-    raw: RawFile, file: ContourFile, territory: Territory, settings: Settings
+    raw: RawFile,
+    file: ContourFile,
+    territory: Territory,
+    communes: gpd.GeoDataFrame | None,
+    settings: Settings,
 ) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
     """Read a contour file that the territory declares.
 
@@ -37,6 +49,9 @@ def read_local_contours(
         How the territory declares it: field of the names, layer, CRS.
     territory
         Gives the CRS of the result, and where the contours should be.
+    communes
+        The territory's, in its CRS; None where they are not known, and then the contours may be anywhere in
+        their part of France.
     settings
         Limits of archives.
 
@@ -44,22 +59,23 @@ def read_local_contours(
     -------
     contours : GeoDataFrame
         ``nom`` (text or None, as in the file), ``ecart_reparation_m2``, MultiPolygons in the territory's CRS,
-        in the file's order.
+        in the file's order; ``attrs["fichier"]``, how errors name the file.
     checks : tuple of Check
         What was controlled.
 
     Raises
     ------
     SourceContentError
-        If the file is not a whole file of its format.
+        If the file is not a whole file of its format, or somebody saved it meanwhile.
     ContractError
-        If the field of the names is missing, the CRS is not declared, contradicts the file or cannot be
-        transformed exactly, or a geometry is not a polygon in its part of France; the message lists every
-        problem.
+        If the field of the names is missing, a name cannot be published, the CRS is not declared, contradicts
+        the file or cannot be transformed exactly, or a geometry is not a polygon in or near the territory;
+        the message lists every problem.
     """
     layer = read_layer(raw, settings, file.couche)
+    if digest(raw.path) != (raw.sha256, raw.size):
+        raise SourceContentError(f"{raw.label}: the file changed while it was read. Run again")
     problems = Problems(layer.label, raw.source)
-    problems.advise(f"correct the file, or how {territory.id!r} declares it in its territory file")
     available = [str(column) for column in layer.frame.columns if column != layer.frame.geometry.name]
     if file.champ_nom not in available:
         problems.add(
@@ -70,6 +86,7 @@ def read_local_contours(
     problems.raise_if_any()
     names = clean_text(layer.frame[file.champ_nom])
     where = layer.names(names)
+    _check_names(layer.written(file.champ_nom), where, problems)
     crs = _crs(layer, file, problems)
     geometries = layer.frame.geometry.to_numpy()
     rows = np.flatnonzero(check_shapes(geometries, where, problems))
@@ -79,11 +96,43 @@ def read_local_contours(
     zones = [zone_of(territory.departement or "")] * len(rows)
     placed = check_position(drawn.geometry.to_numpy(), territory.epsg, zones, where[rows], problems)
     contours = project(drawn[placed], territory.epsg, where[rows][placed], problems)
+    if communes is not None:
+        _check_near(contours, communes, territory, where[rows][placed], problems)
     problems.raise_if_any()
+    contours.attrs["fichier"] = layer.label
     return contours, (
         report_reading(layer.remarks, f"{len(contours)} contours", raw.source.id),
         report_repairs([contours], "nom", raw.source.id),
     )
+
+
+def _check_names(names: Sequence[object] | pd.Series, where: Names, problems: Problems) -> None:
+    """Check that names are text that pages, workbooks and tables can hold; a number is a name as well."""
+    check_characters(names, where, problems, "nom")
+    for place, name in zip(where, names, strict=True):
+        if isinstance(name, dict | list):
+            check_labels([name], np.array([place]), problems, "nom")
+        elif isinstance(name, str) and name.strip().startswith(_FORMULA):
+            expected = "a name that no spreadsheet takes for a formula"
+            problems.add(expected, shown(name), column="nom", where=place)
+
+
+def _check_near(
+    contours: gpd.GeoDataFrame,
+    communes: gpd.GeoDataFrame,
+    territory: Territory,
+    where: Names,
+    problems: Problems,
+) -> None:
+    """Check that each contour touches the territory or nearly does."""
+    (rows, _), distances = communes.sindex.nearest(contours.geometry, return_all=False, return_distance=True)
+    far = distances > _NEAR
+    found = [f"{distance / 1000:,.0f} km away" for distance in distances[far]]
+    expected = f"a contour within {_NEAR / 1000:g} km of {territory.nom}"
+    problems.add_rows(expected, where[rows[far]], found, column="geometry")
+    if far.any():
+        key = problems.source.territory_key
+        problems.advise(f"take these features out of the file, or correct its CRS ('{key}.crs')")
 
 
 def _crs(layer: Layer, file: ContourFile, problems: Problems) -> CRS | None:
@@ -92,12 +141,16 @@ def _crs(layer: Layer, file: ContourFile, problems: Problems) -> CRS | None:
     if own is not None and own.name.startswith("Undefined"):
         own = None
     if file.crs is None:
-        if own is None:
-            problems.add(
-                "a CRS", "none in the file (no .prj beside the .shp?), and none in 'crs'", column="CRS"
-            )
-            return None
-        return own
+        if own is not None and not (layer.assumed_crs and _is_in_metres(layer)):
+            return own
+        beside = " (no .prj beside the .shp?)" if problems.source.format == "shp" else ""
+        found = "metres, and GeoJSON that declares none is in degrees" if own else f"none in the file{beside}"
+        problems.add("a CRS", f"{found}, and none in 'crs'", column="CRS")
+        problems.advise(
+            f'declare in which CRS the coordinates are: crs = "EPSG:2154" (Lambert-93), for example, under '
+            f"[{problems.source.territory_key}] of the territory file"
+        )
+        return None
     try:
         declared = CRS.from_user_input(file.crs)
     except CRSError:
@@ -107,6 +160,10 @@ def _crs(layer: Layer, file: ContourFile, problems: Problems) -> CRS | None:
         problems.add(f"{declared.name} ({file.crs}), as declared in 'crs'", f"{own.name}", column="CRS")
         return None
     return declared
+
+
+def _is_in_metres(layer: Layer) -> bool:
+    return bool(np.abs(layer.frame.total_bounds).max() > _HALF_TURN)
 
 
 def _is_exact(crs: CRS, epsg: int, problems: Problems) -> bool:

@@ -52,7 +52,7 @@ def read_qpv_2015(raw: RawFile, settings: Settings, epsg: int) -> tuple[gpd.GeoD
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)
-    table = layer.official_columns(problems).rename(columns=str.lower)
+    table = layer.official_columns(problems, ("NOM_QP", "COMMUNE_QP")).rename(columns=str.lower)
     where = layer.names(table["code_qp"])
     validate(table, _SCHEMA, problems, where)
     departments = table["code_qp"].fillna("").map(department_of)

@@ -166,7 +166,7 @@ def read_tables(
     facilities = None
     if communes is not None:
         facilities = reading.read_checked(FACILITIES, lambda raw: read_facilities(raw, communes, settings))
-    districts, fragile = (_read_local(reading, key, territory, settings) for key in _LOCAL)
+    districts, fragile = (_read_local(reading, key, territory, communes, settings) for key in _LOCAL)
     reading.raise_together()
     # What is required was read, or its error was raised.
     assert contours is not None  # noqa: S101
@@ -306,12 +306,18 @@ def _read_iris(
 
 
 def _read_local(
-    reading: _Reading, key: str, territory: Territory, settings: Settings
+    reading: _Reading,
+    key: str,
+    territory: Territory,
+    communes: gpd.GeoDataFrame | None,
+    settings: Settings,
 ) -> gpd.GeoDataFrame | None:
     file = territory.file(key)
     if file is None:
         return None
-    return reading.read_checked(key, lambda raw: read_local_contours(raw, file, territory, settings))
+    return reading.read_checked(
+        key, lambda raw: read_local_contours(raw, file, territory, communes, settings)
+    )
 
 
 def _left_out(defects: Mapping[str, str], catalogue: Catalogue) -> Iterator[Check]:

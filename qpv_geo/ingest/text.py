@@ -3,11 +3,11 @@
 import codecs
 from collections.abc import Sequence
 
+from qpv_geo.characters import is_binary
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import SourceContentError
 
 _MARKUP = b"<"
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def decode(data: bytes, label: str) -> tuple[str, str]:
@@ -29,7 +29,7 @@ def decode(data: bytes, label: str) -> tuple[str, str]:
         If the file is empty, is a web page, or is not text in either encoding.
     """
     refuse_page(data, label)
-    if data.startswith(_UTF_16) or b"\x00" in data:
+    if is_binary(data):
         raise SourceContentError(
             f"{label}: expected text in UTF-8 or Windows-1252, found UTF-16 or binary data"
         )

@@ -1,11 +1,12 @@
 """Vector files as publishers ship them, GeoJSON, GeoPackage or Shapefile, read into one frame."""
 
 import re
+import sqlite3
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,19 @@ from pyproj.exceptions import CRSError
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.attributes import clean_text
+from qpv_geo.ingest.characters import check_characters, check_labels
 from qpv_geo.ingest.contracts import Names, Problems, find_columns
+from qpv_geo.ingest.dbf import check_encoding, encoding_of
+from qpv_geo.ingest.geojson_text import read_properties
+from qpv_geo.ingest.geopackage_text import cut_at_nul
 from qpv_geo.ingest.text import decode, refuse_page
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_member, read_members
-from qpv_geo.sources.raw import RawFile, catalogue_entry
+from qpv_geo.sources.content import as_shipped
+from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy
 
 _SIBLINGS = ("shp", "shx", "dbf", "prj", "cpg")
 _DECLARED_CRS = re.compile(r'"crs"\s*:\s*\{[^{}]*\{[^{}]*"name"\s*:\s*"([^"]+)"')
-_FIRST_PROPERTIES = re.compile(r'"properties"\s*:\s*(?=\{\s*")')
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Layer:
         In French: what was unusual, and what GDAL warned about.
     assumed_crs
         Whether ``crs`` is not the file's own word: GeoJSON that declares none is in WGS84 (RFC 7946).
+    as_written
+        Cells of the columns that GDAL may have changed while it read them, as the file has them.
     """
 
     frame: gpd.GeoDataFrame
@@ -54,13 +61,29 @@ class Layer:
     label: str
     remarks: tuple[str, ...]
     assumed_crs: bool = False
+    as_written: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
     def names(self, codes: pd.Series) -> Names:
         """Name each feature as a user finds it: its number in the file, from 1, and its code."""
-        return np.array([f"feature {n} ({code})" for n, code in enumerate(codes, start=1)], dtype=object)
+        shown = (code if str(code).isprintable() else ascii(code) for code in codes)
+        return np.array([f"feature {n} ({code})" for n, code in enumerate(shown, start=1)], dtype=object)
 
-    def official_columns(self, problems: Problems) -> pd.DataFrame:
+    def written(self, column: str) -> Sequence[object] | pd.Series:
+        """Return the cells of a column as the file has them."""
+        if column in self.as_written:
+            return self.as_written[column]
+        cells: pd.Series = self.frame[column]
+        return cells
+
+    def official_columns(self, problems: Problems, labels: Collection[str] = ()) -> pd.DataFrame:
         """Return the columns that the catalogue declares, as clean text and under their declared names.
+
+        Parameters
+        ----------
+        problems
+            Receives text that cannot be published; the first declared column names the features.
+        labels
+            Declared columns that hold text and nothing else; codes may be stored as numbers.
 
         Raises
         ------
@@ -73,7 +96,13 @@ class Layer:
             available = [str(column) for column in self.frame.columns]
             columns = find_columns(available, problems.source.columns, problems)
         problems.raise_if_any()
-        return pd.DataFrame({name: clean_text(self.frame[column]) for name, column in columns.items()})
+        table = pd.DataFrame({name: clean_text(self.frame[column]) for name, column in columns.items()})
+        where = self.names(table.iloc[:, 0])
+        for name, column in columns.items():
+            check_characters(self.written(column), where, problems, name)
+            if name in labels:
+                check_labels(self.written(column), where, problems, name)
+        return table
 
 
 def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> Layer:
@@ -97,6 +126,7 @@ def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> La
         If it has several layers or not the one that is asked for, a column twice, or a CRS that does not
         exist.
     """
+    raw = as_shipped(raw, settings)
     if raw.source.format == "geojson":
         return _read_geojson(raw, read_member(raw, raw.source.member, settings))
     if raw.source.format == "gpkg":
@@ -110,6 +140,7 @@ def _label(raw: RawFile, member: Member) -> str:
 
 def _read_geojson(raw: RawFile, member: Member) -> Layer:
     label = _label(raw, member)
+    problems = Problems(label, raw.source)
     text, encoding = decode(member.data, label)
     remarks = []
     data = member.data
@@ -118,37 +149,33 @@ def _read_geojson(raw: RawFile, member: Member) -> Layer:
         data = text.encode()
     if not text.lstrip().startswith("{"):
         raise SourceContentError(f"{label}: expected GeoJSON, found {text.lstrip()[:40]!r}…")
-    _check_head(text, Problems(label, raw.source))
-    with _explained(label, "GeoJSON", remarks):
-        frame = _read(data)
-    read = _layer(frame, member.name, Problems(label, raw.source), remarks)
-    return replace(read, assumed_crs=not _DECLARED_CRS.search(text))
-
-
-def _check_head(text: str, problems: Problems) -> None:
-    """Check what GDAL passes over in silence: a CRS that does not exist, and a property that is there twice.
-
-    GDAL takes such a file for WGS84, and keeps one of the two properties. The first feature stands for all:
-    programs write them alike.
-    """
-    if declared := _DECLARED_CRS.search(text):
-        try:
-            CRS.from_user_input(declared[1])
-        except CRSError:
-            problems.add("a CRS that exists", repr(declared[1]), column="CRS")
-    if start := _FIRST_PROPERTIES.search(text, max(0, text.find('"features"'))):
-        head = text[start.end() : text.find("}", start.end())]
-        names = re.findall(r'[{,]\s*"((?:[^"\\]|\\.)*)"\s*:', head)
-        doubled = dict.fromkeys(name for name in names if names.count(name) > 1)
-        problems.add_rows("each column once", ["feature 1"] * len(doubled), [f"{n!r} twice" for n in doubled])
+    declared = _DECLARED_CRS.search(text)
+    if declared:
+        _check_crs_exists(declared[1], problems)
+    with _explained(raw, label, "GeoJSON", remarks):
+        # GDAL takes a NUL for the end of the file.
+        frame = _read(data.replace(b"\x00", b" "))
+    properties = read_properties(text, len(frame), problems)
     problems.raise_if_any()
+    written = {name: [one.get(name) for one in properties] for name in frame.columns}
+    return replace(
+        _layer(frame, member.name, problems, remarks), assumed_crs=declared is None, as_written=written
+    )
+
+
+def _check_crs_exists(declared: str, problems: Problems) -> None:
+    """GDAL takes coordinates whose CRS does not exist for WGS84, in silence."""
+    try:
+        CRS.from_user_input(declared)
+    except CRSError:
+        problems.add("a CRS that exists", repr(declared), column="CRS")
 
 
 def _read_geopackage(raw: RawFile, member: Member, wanted: str | None) -> Layer:
     label = _label(raw, member)
     refuse_page(member.data, label)
     remarks: list[str] = []
-    with tempfile.TemporaryDirectory() as folder, _explained(label, "GeoPackage", remarks):
+    with tempfile.TemporaryDirectory() as folder, _explained(raw, label, "GeoPackage", remarks):
         path = Path(folder) / "layer.gpkg"
         path.write_bytes(member.data)
         spatial = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
@@ -157,9 +184,12 @@ def _read_geopackage(raw: RawFile, member: Member, wanted: str | None) -> Layer:
             problems = Problems(label, raw.source)
             expected = "one spatial layer" if wanted is None else f"a spatial layer named {wanted!r}"
             problems.add(expected, f"{len(spatial)}: {', '.join(spatial) or 'only tables'}")
+            if spatial and (key := raw.source.territory_key):
+                problems.advise(f"name the one to read in '{key}.couche' of the territory file")
             problems.raise_if_any()
         frame = _read(path, layer=chosen[0])
-    return _layer(frame, member.name, Problems(label, raw.source), remarks)
+        written = cut_at_nul(path, chosen[0], list(frame.columns))
+    return replace(_layer(frame, member.name, Problems(label, raw.source), remarks), as_written=written)
 
 
 def _read_shapefile(raw: RawFile, settings: Settings) -> Layer:
@@ -168,29 +198,28 @@ def _read_shapefile(raw: RawFile, settings: Settings) -> Layer:
     parts = {Path(member.name).suffix.lower().lstrip("."): member for member in members}
     if len(parts) != len(members) or not parts.keys() >= {"shp", "shx", "dbf"}:
         listed = ", ".join(member.name for member in members)
+        what_to_do = remedy(
+            raw.source,
+            f"compare with {raw.source.page}, or change 'member' in {catalogue_entry(raw.source)}",
+        )
         raise SourceContentError(
-            f"{raw.label}: expected one Shapefile with its .shx and .dbf, found {listed}. "
-            f"Compare with {raw.source.page}, or change 'member' in {catalogue_entry(raw.source)}"
+            f"{raw.label}: expected one Shapefile with its .shx and .dbf, found {listed}. What to do: "
+            f"{what_to_do}"
         )
     label = _label(raw, parts["shp"])
     refuse_page(parts["shp"].data, label)
     remarks: list[str] = []
+    problems, dbf = Problems(label, raw.source), parts["dbf"].data
     # Without a .cpg nothing says how the .dbf is encoded, and GDAL takes it for Latin-1.
-    encoding = None if "cpg" in parts else _encoding_of(parts["dbf"].data)
-    with tempfile.TemporaryDirectory() as folder, _explained(label, "Shapefile", remarks):
+    encoding = None if "cpg" in parts else encoding_of(dbf)
+    if "cpg" in parts:
+        check_encoding(dbf, parts["cpg"].data, problems)
+    problems.raise_if_any()
+    with tempfile.TemporaryDirectory() as folder, _explained(raw, label, "Shapefile", remarks):
         for suffix, member in parts.items():
             (Path(folder) / f"layer.{suffix}").write_bytes(member.data)
         frame = _read(Path(folder) / "layer.shp", encoding=encoding)
-    return _layer(frame, parts["shp"].name, Problems(label, raw.source), remarks)
-
-
-def _encoding_of(dbf: bytes) -> str:
-    """Tell the encoding of a ``.dbf`` from its records, which follow a binary header of stated length."""
-    try:
-        dbf[int.from_bytes(dbf[8:10], "little") :].decode()
-    except UnicodeDecodeError:
-        return "CP1252"
-    return "UTF-8"
+    return _layer(frame, parts["shp"].name, problems, remarks)
 
 
 def _read(source: bytes | Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401 - handed on to pyogrio
@@ -206,7 +235,7 @@ def _layer(frame: pd.DataFrame, name: str, problems: Problems, remarks: list[str
 
 
 @contextmanager
-def _explained(label: str, kind: str, remarks: list[str]) -> Iterator[None]:
+def _explained(raw: RawFile, label: str, kind: str, remarks: list[str]) -> Iterator[None]:
     """Turn what GDAL raises into an error that names the file, and what it warns about into remarks."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", category=RuntimeWarning)
@@ -215,9 +244,12 @@ def _explained(label: str, kind: str, remarks: list[str]) -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Could not parse column", category=UserWarning)
         try:
             yield
-        except (DataSourceError, DataLayerError, UnicodeDecodeError) as error:
+        except (DataSourceError, DataLayerError, UnicodeDecodeError, sqlite3.Error) as error:
+            what_to_do = remedy(
+                raw.source, "run again to download it anew, and tell the publisher if it stays so"
+            )
             raise SourceContentError(
                 f"{label}: expected a whole {kind} file, found one that is damaged, truncated or of another "
-                f"format ({error}). Run again to download it anew, and tell the publisher if it stays so"
+                f"format ({error}). What to do: {what_to_do}"
             ) from error
     remarks += dict.fromkeys(str(warning.message) for warning in caught)

@@ -80,11 +80,9 @@ def _canonical(inputs: dict[str, Any]) -> bytes:
 
 
 def _territory_files(territory: Territory) -> dict[str, str]:
-    """Return the checksums of the territory's own contour files, a Shapefile's siblings included."""
-    declared = [territory.quartiers_fichier, territory.quartiers_fragiles_fichier]
-    paths = [territory.locate(file) for file in declared if file]
-    found = {sibling for path in paths for sibling in path.parent.glob(f"{path.stem}.*") if sibling.is_file()}
-    return {path.name: digest(path)[0] for path in sorted(found)}
+    """Return the checksums of the territory's own contour files, of all that makes up each."""
+    paths = {key: territory.locate(file) for key, file in territory.files.items()}
+    return {key: digest(path)[0] for key, path in paths.items() if path.is_file()}
 
 
 @cache

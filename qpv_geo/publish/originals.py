@@ -1,6 +1,7 @@
 """The raw files read once more, by other means than ingestion: json and sqlite3 for contours."""
 
 import gc
+import json
 import sqlite3
 import tempfile
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -23,6 +24,7 @@ from qpv_geo.publish.readers import parse_blob
 from qpv_geo.publish.shapes import Geometries, parse_geojson, polygons_of
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
+from qpv_geo.sources.content import as_shipped
 from qpv_geo.sources.raw import RawFile
 
 # How official files write that there is nothing.
@@ -131,6 +133,7 @@ def _read_features(raw: RawFile, settings: Settings) -> Features:
     PublicationError
         If the file cannot be read any more, or a declared column is not there.
     """
+    raw = as_shipped(raw, settings)
     read = {"geojson": _read_geojson, "gpkg": _read_geopackage, "shp": _read_shapefile}.get(raw.source.format)
     if read is None:
         raise PublicationError(f"{raw.label}: format {raw.source.format!r} holds no contours")
@@ -158,8 +161,8 @@ def _read_geojson(raw: RawFile, settings: Settings) -> _Found:
     member = read_member(raw, raw.source.member, settings)
     try:
         document = parse_geojson(member.data)
-    except ValueError:  # with a byte order mark, or not in UTF-8
-        document = parse_geojson(decode(member.data, raw.label)[0])
+    except ValueError:  # with a byte order mark, not in UTF-8, or with text that orjson refuses in a column
+        document = json.loads(decode(member.data, raw.label)[0], strict=False)
     name = ((document.get("crs") or {}).get("properties") or {}).get("name", "EPSG:4326")
     features = document["features"]
     shapes = polygons_of([feature["geometry"] for feature in features])
@@ -193,9 +196,11 @@ def _read_shapefile(raw: RawFile, settings: Settings) -> _Found:
 def _declared_names(raw: RawFile, found: list[str]) -> dict[str, str]:
     """Return the file's spelling of each declared column."""
     there = {column.strip(): column for column in found}
+    folded = {spelling.casefold(): column for spelling, column in there.items()}
     names = {}
     for name, spellings in raw.source.columns.items():
         known = [there[spelling] for spelling in spellings if spelling in there]
+        known += [folded[spelling.casefold()] for spelling in spellings if spelling.casefold() in folded]
         if not known:
             raise KeyError(f"no column {' or '.join(spellings)} in {', '.join(found)}")
         names[name] = known[0]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.containers import Container, DamagedError, Entry, open_container
-from qpv_geo.sources.raw import RawFile, catalogue_entry
+from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy
 
 # An archive that unpacks to less than this harms nobody, however well it compresses.
 _HARMLESS_BYTES = 16 * 1024**2
@@ -120,10 +120,15 @@ def read_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]
         found = opened.matching(pattern)
         if not found:
             raise SourceContentError(
-                f"{raw.label}: no member matches '{pattern}'; {_listing(opened.entries)}. If the publisher "
-                f"renamed its files, change 'member' in {catalogue_entry(raw.source)}"
+                f"{raw.label}: no member matches '{pattern}'; {_listing(opened.entries)}. {_if_renamed(raw)}"
             )
         return [opened.read(entry) for entry in sorted(found, key=lambda entry: entry.name)]
+
+
+def list_members(raw: RawFile, settings: Settings) -> list[str]:
+    """Return the paths of all members; raises as `read_member` for archives that are damaged or refused."""
+    with _opened(raw, settings) as opened:
+        return [entry.name for entry in opened.entries]
 
 
 def check_archive(raw: RawFile, settings: Settings) -> bool:
@@ -185,8 +190,7 @@ def _only(opened: _Opened, pattern: str | None) -> Entry:
         what = "several members match" if found else "no member matches"
         raise SourceContentError(
             f"{opened.raw.label}: {what} '{pattern or '.*'}', exactly one was expected; "
-            f"{_listing(found or opened.entries)}. If the publisher renamed its files, change 'member' "
-            f"in {catalogue_entry(opened.raw.source)}"
+            f"{_listing(found or opened.entries)}. {_if_renamed(opened.raw)}"
         )
     return found[0]
 
@@ -198,9 +202,11 @@ def _opened(raw: RawFile, settings: Settings) -> Iterator[_Opened]:
         _refuse_harmful(opened)
         yield opened
     except DamagedError as error:
+        what_to_do = remedy(
+            raw.source, "run again to download it anew, and tell the publisher if it stays so"
+        )
         raise SourceContentError(
-            f"{raw.label}: the archive is damaged or truncated ({error}); run again to download it anew, "
-            "and tell the publisher if it stays so"
+            f"{raw.label}: the file is damaged or truncated ({error}). What to do: {what_to_do}"
         ) from error
 
 
@@ -215,10 +221,18 @@ def _refuse_harmful(opened: _Opened) -> None:
     if declared > opened.limit:
         problems.append(opened.too_big(declared))
     if problems:
-        raise SourceContentError(
-            f"{opened.raw.label}: refused: {'; '.join(problems[:_LISTED])}. No official file is like this: "
-            f"look at where it came from, and at {catalogue_entry(opened.raw.source)}"
+        entry = catalogue_entry(opened.raw.source)
+        what_to_do = remedy(
+            opened.raw.source, f"no official file is like this: look at where it came from, and at {entry}"
         )
+        raise SourceContentError(
+            f"{opened.raw.label}: refused: {'; '.join(problems[:_LISTED])}. What to do: {what_to_do}"
+        )
+
+
+def _if_renamed(raw: RawFile) -> str:
+    renamed = f"if the publisher renamed its files, change 'member' in {catalogue_entry(raw.source)}"
+    return f"What to do: {remedy(raw.source, renamed)}"
 
 
 def _listing(entries: list[Entry]) -> str:

@@ -122,6 +122,9 @@ class Source(_Frozen):
     member
         Regular expression for the data file inside the archive (full match on the path). Tables of statistics
         need none.
+    forms
+        Further formats in which the same edition is published, and the data file in the archive of each; a
+        mirror may hold any.
     vintage
         ``millesime`` of the values, as INSEE writes it.
     geography
@@ -160,6 +163,7 @@ class Source(_Frozen):
     format: Format
     zone: Zone = "qpv"
     member: Pattern | None = None
+    forms: dict[Format, Pattern] = {}
     vintage: str
     geography: date | None = None
     published: date
@@ -192,6 +196,11 @@ class Source(_Frozen):
     def family(self) -> str:
         """Id of the source whose indicators it holds: its own, or that of which it is an edition."""
         return self.edition_of or self.id
+
+    @property
+    def territory_key(self) -> str | None:
+        """The entry of a territory's configuration that names this file; None for a producer's."""
+        return self.address.key if isinstance(self.address, TerritoryFileAddress) else None
 
     @property
     def attribution(self) -> str:

@@ -6,15 +6,18 @@ They only read; what is found in them is judged in `archive`.
 import gzip
 import lzma
 import re
+import shutil
+import sqlite3
 import stat
 import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from qpv_geo.sources.raw import parts_of
@@ -104,6 +107,27 @@ class Shapefile(Container):
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """Yield one of them."""
         return _stream(self.path.with_name(entry.name))
+
+
+class OpenGeoPackage(Container):
+    """A GeoPackage that a program has open: SQLite keeps what was saved last in files beside it."""
+
+    single = True
+    packed = False
+
+    def entries(self) -> list[Entry]:
+        """Return the file's own name."""
+        return [Entry(self.path.name, None)]
+
+    def chunks(self, entry: Entry) -> Iterator[bytes]:
+        """Yield the database as whoever opened it sees it; SQLite works on a copy, elsewhere."""
+        with TemporaryDirectory() as folder, _damage(sqlite3.Error):
+            for name, file in parts_of(self.path).items():
+                shutil.copyfile(file, Path(folder) / name)
+            copy = Path(folder) / entry.name
+            with closing(sqlite3.connect(copy)) as database:
+                database.execute("PRAGMA journal_mode = DELETE")
+            yield from _stream(copy)
 
 
 class Folder(Container):
@@ -218,20 +242,27 @@ class SevenZip(Container):
         yield data
 
 
+_PACKED: tuple[tuple[bytes, type[Container]], ...] = (
+    (b"PK\x03\x04", Zip),
+    (b"PK\x05\x06", Zip),
+    (b"\x1f\x8b", Gzip),
+    (b"7z\xbc\xaf\x27\x1c", SevenZip),
+)
+
+
 def open_container(path: Path) -> Container:
     """Tell a file's kind by its first bytes: names lie."""
     if path.is_dir():
         return Folder(path)
     with path.open("rb") as stream:
         start = stream.read(6)
-    if start[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:
-        return Zip(path)
-    if start[:2] == b"\x1f\x8b":
-        return Gzip(path)
-    if start == b"7z\xbc\xaf\x27\x1c":
-        return SevenZip(path)
+    for magic, kind in _PACKED:
+        if start.startswith(magic):
+            return kind(path)
     if start[:4] == b"\x00\x00\x27\x0a" and path.suffix.lower() == ".shp":
         return Shapefile(path)
+    if start == b"SQLite" and len(parts_of(path)) > 1:
+        return OpenGeoPackage(path)
     return Bare(path)
 
 

@@ -4,12 +4,20 @@ Tables, codes and geometries are checked later, by the contracts of `ingest`.
 """
 
 import re
+from dataclasses import replace
 
+from qpv_geo.characters import is_binary
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import check_archive, read_member, read_tables_of, stream_member
+from qpv_geo.sources.archive import (
+    check_archive,
+    list_members,
+    read_member,
+    read_tables_of,
+    stream_member,
+)
 from qpv_geo.sources.catalogue import Format
-from qpv_geo.sources.raw import RawFile, catalogue_entry
+from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy
 
 _START = 2048
 _SHOWN = 60
@@ -39,6 +47,28 @@ _MAGIC = (
 )
 
 
+def as_shipped(raw: RawFile, settings: Settings) -> RawFile:
+    """Return a raw file whose source declares the format, and the member, in which this file came.
+
+    Raises
+    ------
+    SourceContentError
+        If it is an archive that is damaged or refused.
+    """
+    source = raw.source
+    if not source.forms:
+        return raw
+    declared = [(source.format, source.member), *source.forms.items()]
+    names = list_members(raw, settings)
+    found = [
+        (form, member) for form, member in declared if any(re.fullmatch(member or ".*", n) for n in names)
+    ]
+    if not found:
+        return raw
+    form, member = found[0]
+    return replace(raw, source=source.model_copy(update={"format": form, "member": member}))
+
+
 def check_content(raw: RawFile, settings: Settings) -> None:
     """Check that a file, bare or packed, is what its source declares.
 
@@ -50,6 +80,7 @@ def check_content(raw: RawFile, settings: Settings) -> None:
     SourceContentError
         If it is not; the message says what was expected, what was found and what to do.
     """
+    raw = as_shipped(raw, settings)
     if raw.path.is_file():
         with raw.path.open("rb") as stream:
             start = stream.read(_START)
@@ -66,9 +97,12 @@ def check_content(raw: RawFile, settings: Settings) -> None:
     if kind not in _EXPECTED[raw.source.format][1]:
         raise _unexpected(raw, name, found)
     if kind == "json" and not _is_complete(data := read_member(raw, pattern, settings).data):
+        what_to_do = remedy(
+            raw.source, "run again to download it anew, and tell the publisher if it stays so"
+        )
         raise SourceContentError(
             f"{raw.label}: {name} is truncated: it ends with {_shown(data[-_SHOWN:])} before "
-            "all brackets are closed; run again to download it anew, and tell the publisher if it stays so"
+            f"all brackets are closed. What to do: {what_to_do}"
         )
 
 
@@ -81,13 +115,14 @@ def _check_tables(raw: RawFile, settings: Settings) -> None:
 
 def _unexpected(raw: RawFile, name: str, found: str) -> SourceContentError:
     expected, _ = _EXPECTED[raw.source.format]
-    advice = (
-        f"Look at {raw.source.page}; if the publisher changed the format, change 'format' and 'member' in "
-        f"{catalogue_entry(raw.source)}"
+    what_to_do = remedy(
+        raw.source,
+        f"look at {raw.source.page}; if the publisher changed the format, change 'format' and 'member' in "
+        f"{catalogue_entry(raw.source)}",
     )
-    if raw.provenance == "local":
-        advice = "Correct it, or give another file in the territory file"
-    return SourceContentError(f"{raw.label}: {expected} was expected, {name} is {found}. {advice}")
+    return SourceContentError(
+        f"{raw.label}: {expected} was expected, {name} is {found}. What to do: {what_to_do}"
+    )
 
 
 def _kind(start: bytes) -> tuple[str, str]:
@@ -98,7 +133,7 @@ def _kind(start: bytes) -> tuple[str, str]:
     text = start.removeprefix(_BOM).lstrip()
     if not text:
         return "empty", "empty" if not start else "blank"
-    if b"\x00" in text:
+    if is_binary(text):
         return "binary", f"binary data that begins with 0x{start[:8].hex()}"
     if text.startswith(b"<"):
         return "markup", _markup(text)

@@ -1,7 +1,12 @@
 """Files of the territory itself: where its configuration says, in the format that their names say."""
 
-from qpv_geo.errors import ConfigurationError
+import re
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from qpv_geo.errors import ConfigurationError, SourceContentError
 from qpv_geo.settings import Settings
+from qpv_geo.sources.archive import list_members
 from qpv_geo.sources.catalogue import Format, Source, TerritoryFileAddress
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.raw import RawFile, digest
@@ -37,7 +42,7 @@ def territory_file(
     ConfigurationError
         If the territory declares no such file, it is not there, or its name does not say its format.
     SourceContentError
-        If it is not of its format.
+        If it is not of its format, or an archive that does not hold the layer.
     """
     declared = territory.file(address.key)
     if declared is None:
@@ -56,7 +61,7 @@ def territory_file(
     known_better = source.model_copy(
         update={
             "format": form,
-            "member": r"(?i)(.*/)?[^/]*\.shp" if form == "shp" else None,
+            "member": None,
             "publisher": declared.producteur or (contact.organisation if contact else territory.nom),
             "page": (contact.site if contact else None) or "",
             "vintage": str(declared.mise_a_jour.year),
@@ -69,5 +74,33 @@ def territory_file(
     except OSError as error:
         raise ConfigurationError(f"{where}: {path} cannot be read: {error}") from error
     raw = RawFile(known_better, path, sha256, size, None, None, None, None, None, "local", "local")
+    if form == "shp":
+        stem = _shapefile(raw, declared.couche, settings)[: -len(".shp")]
+        member = rf"(?i){re.escape(stem)}\.shp"
+        raw = replace(raw, source=known_better.model_copy(update={"member": member}))
     check_content(raw, settings)
     return raw
+
+
+def _shapefile(raw: RawFile, wanted: str | None, settings: Settings) -> str:
+    """Return which member is the Shapefile: the only one, or the one that the territory names.
+
+    Raises
+    ------
+    SourceContentError
+        If there is none, or several and none is named.
+    """
+    paths = {name: PurePosixPath(name) for name in list_members(raw, settings)}
+    layers = {name: path.stem for name, path in paths.items() if path.suffix.lower() == ".shp"}
+    chosen = [name for name, stem in layers.items() if wanted in {None, stem}]
+    if len(chosen) == 1:
+        return chosen[0]
+    key = raw.source.territory_key
+    if layers:
+        expected = f"a Shapefile named {wanted!r}" if wanted else "one Shapefile"
+        found = f"{len(layers)}: {', '.join(sorted(layers))}"
+        what_to_do = f"name the one to read, without .shp, in '{key}.couche' of the territory file"
+    else:
+        expected, found = "a Shapefile", ", ".join(sorted(paths)) or "nothing"
+        what_to_do = f"give the file itself in '{key}.chemin': a .zip is for the files of a Shapefile"
+    raise SourceContentError(f"{raw.label}: expected {expected}, found {found}. What to do: {what_to_do}")

@@ -12,6 +12,8 @@ Origin = Literal["live", "mirror", "store", "snapshot", "local"]
 Provenance = Literal["live", "mirror", "snapshot", "local"]
 
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
+# What SQLite keeps beside a database: changes that are saved and not yet written into it, and those to undo.
+_SQLITE = ("-wal", "-journal")
 
 
 @dataclass(frozen=True)
@@ -98,26 +100,40 @@ def way_out(source: Source) -> str:
     )
 
 
+def remedy(source: Source, of_producer: str) -> str:
+    """Say what to do about a bad file: `of_producer`, or what its owner can do if it is the territory's."""
+    if source.territory_key:
+        return f"correct the file, or what '{source.territory_key}' says of it in the territory file"
+    return of_producer
+
+
 def catalogue_entry(source: Source) -> str:
     """Name the lines to change when what a source sends is right and what is declared is not."""
     return f"entry [{source.id}] of qpv_geo/sources/catalogue.toml"
 
 
 def parts_of(path: Path) -> dict[str, Path]:
-    """Return the files of a raw file by relative name: a folder's, a Shapefile's, or the file itself."""
+    """Return the files of a raw file by relative name: a folder's, a Shapefile's, or the file itself.
+
+    A GeoPackage that a program has open is all that makes up its content.
+    """
     if path.is_dir():
         return {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
     if path.suffix.lower() == ".shp":
         siblings = (file for file in path.parent.iterdir() if file.stem == path.stem and file.is_file())
         return {file.name: file for file in siblings if file.suffix.lower() in _SHAPEFILE}
+    if path.suffix.lower() == ".gpkg":
+        beside = [path.with_name(f"{path.name}{suffix}") for suffix in _SQLITE]
+        found = [path, *(file for file in beside if file.is_file() and file.stat().st_size)]
+        return {file.name: file for file in found}
     return {path.name: path}
 
 
 def digest(path: Path) -> tuple[str, int]:
     r"""Return the SHA-256 (hexadecimal) and the size (bytes) of a raw file.
 
-    The checksum of a folder or of a Shapefile is that of the lines ``<relative path> <sha256 of the file>\n``
-    of its files, sorted by path; its size is the sum of theirs.
+    The checksum of several files (see `parts_of`) is that of the lines ``<relative path> <sha256 of the
+    file>\n`` of each, sorted by path; their size is the sum of theirs.
     """
     parts = parts_of(path)
     if parts == {path.name: path}:

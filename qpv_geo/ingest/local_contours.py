@@ -74,7 +74,9 @@ def read_local_contours(
     """
     layer = read_layer(raw, settings, file.couche)
     if digest(raw.path) != (raw.sha256, raw.size):
-        raise SourceContentError(f"{raw.label}: the file changed while it was read. Run again")
+        raise SourceContentError(
+            f"{raw.label}: the file changed while it was read. What to do: run again once it is saved"
+        )
     problems = Problems(layer.label, raw.source)
     available = [str(column) for column in layer.frame.columns if column != layer.frame.geometry.name]
     if file.champ_nom not in available:

@@ -1,4 +1,4 @@
-"""Files of the territory with the faults that they have in an office: what is read, or said to their owner."""
+"""Files of the territory with the faults of an office: what is read, or said to their owner."""
 
 import json
 import shutil
@@ -91,7 +91,7 @@ def test_saved_edits_are_read_and_the_file_is_left_alone(
         assert read(territory, settings)["nom"].tolist() == ["Velotte", "Chaprais"]
         raw = raw_of(territory, settings)
         assert contents(tmp_path) == before
-        assert set(path.name for path in tmp_path.iterdir()) == {"q.gpkg", "q.gpkg-wal", "q.gpkg-shm"}
+        assert {path.name for path in tmp_path.iterdir()} == {"q.gpkg", "q.gpkg-wal", "q.gpkg-shm"}
     assert raw.sha256 != closed.sha256
     assert raw.size == sum(len(before[name]) for name in ("q.gpkg", "q.gpkg-wal"))
 

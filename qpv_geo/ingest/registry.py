@@ -3,7 +3,7 @@
 import math
 import tomllib
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -164,6 +164,13 @@ class Registry(BaseModel):
             if wrong := sorted(map(str, terms - additive)):
                 raise ValueError(f"{indicator.id} is a ratio of {', '.join(wrong)}: no additive indicator")
         return self
+
+    @cached_property
+    def ranked(self) -> frozenset[str]:
+        """Ids of the indicators of layer ``qpv``, and of what they are computed from."""
+        shown = [indicator for indicator in self.indicators if indicator.qpv_layer]
+        terms = {term for indicator in shown for term in (indicator.numerator, indicator.denominator) if term}
+        return frozenset({indicator.id for indicator in shown} | terms)
 
     def of_source(self, source_id: str) -> tuple[Indicator, ...]:
         """Return the indicators that one source holds."""

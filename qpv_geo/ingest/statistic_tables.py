@@ -1,6 +1,5 @@
 """The tables of a source of statistics: found in whatever its producer sent, recognised by what they hold."""
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from qpv_geo.errors import SourceContentError
@@ -12,7 +11,6 @@ from qpv_geo.ingest.text_table import Dictionary, TextTable, read_dictionaries
 from qpv_geo.ingest.workbook import read_sheets
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_tables_of
-from qpv_geo.sources.catalogue import Zone
 from qpv_geo.sources.raw import RawFile
 
 _COMMUNE_DIGITS, _IRIS_DIGITS = 5, 9
@@ -27,14 +25,15 @@ class Scope:
     ----------
     communes
         INSEE codes: of tables by commune and by IRIS, only theirs are read; None for all.
-    zones
-        Codes that are kept of other kinds of zones, by kind; a kind that is not named is kept whole.
+    qpv
+        The territory's: of the QPV of the rest of France, no intervals are read, and only what theirs are
+        ranked among. None for all of them alike.
     official
         Official lists, for tables whose codes may be of two kinds of zones.
     """
 
     communes: frozenset[str] | None = None
-    zones: Mapping[Zone, frozenset[str]] = field(default_factory=dict)
+    qpv: frozenset[str] | None = None
     official: OfficialCodes = field(default_factory=OfficialCodes)
 
 
@@ -119,13 +118,10 @@ def _keeps(scope: Scope) -> Keeps | None:
 
 def _in_scope(table: ZoneTable, scope: Scope) -> ZoneTable:
     """Drop the rows of zones that nobody asked for."""
-    wanted: Collection[str] | None = scope.zones.get(table.zone)
-    if table.zone == "commune":
-        wanted = scope.communes
-    if table.zone == "iris" and scope.communes is not None:
+    if table.zone in {"commune", "iris"} and scope.communes is not None:
         rows = table.codes.str[:_COMMUNE_DIGITS].isin(scope.communes)
-    elif wanted is not None:
-        rows = table.codes.isin(wanted)
+    elif table.zone == "qpv" and table.intervals and scope.qpv is not None:
+        rows = table.codes.isin(scope.qpv)
     else:
         return table
     return rows_of(table, rows.to_numpy(dtype=bool))

@@ -1,13 +1,15 @@
 """Statistics of any producer: tables of text to long rows of value, status, interval and provenance."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+from numpy.typing import NDArray
 
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError, SourceContentError
@@ -102,7 +104,8 @@ def read_statistics(
         two tables give one cell two values; the message lists every problem.
     """
     source = raw.source
-    found = read_source_tables(raw, settings, scope or Scope())
+    scope = scope or Scope()
+    found = read_source_tables(raw, settings, scope)
     parts = [
         _read_table(table, source, registry, found.dictionary)
         for table in found.tables
@@ -124,7 +127,7 @@ def read_statistics(
         missing = lacking if zone == source.zone else missing
         checks.append(_recognised(group, lacking, _subject(source, zone)))
     checks.append(report_reading(remarks, f"{len(found.tables)} tables", source.id))
-    rows = [_rows(part, source, registry) for part in parts if part.measures]
+    rows = [_rows(part, source, registry, scope.qpv) for part in parts if part.measures]
     labels = found.dictionary.labels
     return Statistics(
         pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=_COLUMNS),
@@ -225,23 +228,35 @@ def _repeats(first: tuple[ZoneTable, Measure], second: tuple[ZoneTable, Measure]
     return bool(shared.all())
 
 
-def _rows(part: _Part, source: Source, registry: Registry) -> pd.DataFrame:
-    """Return one row per zone and measure."""
+def _rows(part: _Part, source: Source, registry: Registry, qpv: Collection[str] | None) -> pd.DataFrame:
+    """Return one row per zone and measure; of other QPV than `qpv`, only for measures that are ranked."""
     table, measures = part.table, part.measures
-    size = len(table.codes)
+    every = np.arange(len(table.codes))
+    own = every
+    if qpv is not None and table.zone == "qpv":
+        own = np.flatnonzero(table.codes.isin(qpv))
+    ranked = registry.ranked
+    # One measure is kept whole in any case: it says which QPV the source has rows of.
+    whole = {n for n, measure in enumerate(measures) if measure.name in ranked} or {0}
+    chosen = [every if n in whole else own for n in range(len(measures))]
+    sizes = [len(places) for places in chosen]
 
-    def each(values: Sequence[str | None]) -> np.ndarray:
-        return np.repeat(np.array(values, dtype=object), size)
+    def cells(name: str) -> NDArray[Any]:
+        arrays = (getattr(measure, name)[places] for measure, places in zip(measures, chosen, strict=True))
+        return np.concatenate(list(arrays))
+
+    def each(values: Sequence[str | None]) -> NDArray[np.object_]:
+        return np.repeat(np.array(values, dtype=object), sizes)
 
     rows = pd.DataFrame(
         {
-            "code": np.tile(table.codes.to_numpy(dtype=object), len(measures)),
+            "code": table.codes.to_numpy(dtype=object)[np.concatenate(chosen)],
             "indicateur": each(_names(measures, source, registry)),
-            "valeur": np.concatenate([measure.value for measure in measures]),
-            "statut": np.concatenate([measure.status for measure in measures]),
-            "borne_basse": np.concatenate([measure.low for measure in measures]),
-            "borne_haute": np.concatenate([measure.high for measure in measures]),
-            "remarque": np.concatenate([measure.remark for measure in measures]),
+            "valeur": cells("value"),
+            "statut": cells("status"),
+            "borne_basse": cells("low"),
+            "borne_haute": cells("high"),
+            "remarque": cells("remark"),
             "fichier_intervalle": each([measure.interval_file for measure in measures]),
             "code_producteur": each([measure.column for measure in measures]),
         }

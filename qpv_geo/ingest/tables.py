@@ -265,14 +265,24 @@ def _scope(
     official = OfficialCodes(frozenset() if members is None else frozenset(members["siren_epci"]))
     if found is None:
         return Scope(official=official)
-    if territory.genre != "france":
-        return Scope(frozenset(found.codes), official=official)
     frames = contours.by_epsg.values() if contours else ()
+    if territory.genre != "france":
+        places = (zip(*(frame[name] for name in _DECLARED), strict=True) for frame in frames)
+        qpv = {row[0] for rows in places for row in rows if _concerns(row, territory)}
+        return Scope(frozenset(found.codes), frozenset(qpv), official)
     declared = {code for frame in frames for codes in frame["insee_com"] for code in codes_of(codes)}
     if whole_epci and members is not None:
         epci = {code for frame in frames for codes in frame["siren_epci"] for code in codes_of(codes)}
         declared |= set(members.loc[members["siren_epci"].isin(epci), "insee_com"])
     return Scope(frozenset(declared), official=official)
+
+
+_DECLARED = ("code_qp", "insee_com", "siren_epci")
+
+
+def _concerns(row: tuple[str, str | None, str | None], territory: Territory) -> bool:
+    """Tell whether a QPV declares that it is in a territory, or declares nothing."""
+    return territory.is_declared(*row) or row[1:] == (None, None)
 
 
 def _read_statistics(

@@ -8,7 +8,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,9 +75,7 @@ class RawTables:
         if name in self._sheets:
             return self._sheets[name]
         if name in self._members:
-            text, _ = decode(self._members[name].data, self.raw.label)
-            rows = csv.reader(io.StringIO(text, newline=""), delimiter=";")
-            return [[cell.strip() for cell in row] for row in rows if row]
+            return list(self._rows(name))
         file, _, kind = name.rpartition(", ")
         return _widened(self.grid(file), kind, self.raw.source.vintage)
 
@@ -85,17 +83,21 @@ class RawTables:
     def words(self) -> Mapping[tuple[str, str], str]:
         """Words of the dictionaries, by variable in upper case and value."""
         words: dict[tuple[str, str], str] = {}
-        for name in (*self._members, *self._sheets):
-            if name.lower().endswith(".xlsx"):
-                continue
-            header, *rows = self.grid(name) or [[]]
-            places = {column.upper(): n for n, column in enumerate(header)}
+        files = (self._rows(name) for name in self._members if not name.lower().endswith(".xlsx"))
+        for rows in (*files, *map(iter, self._sheets.values())):
+            places = {column.upper(): n for n, column in enumerate(next(rows, []))}
             if places.keys() >= {"COD_VAR", "COD_MOD", "LIB_MOD"}:
                 variable, value, word = (places[c] for c in ("COD_VAR", "COD_MOD", "LIB_MOD"))
                 for row in rows:
                     if row[value]:
                         words.setdefault((row[variable].upper(), row[value]), row[word])
         return words
+
+    def _rows(self, name: str) -> Iterator[list[str]]:
+        """Yield the rows of a CSV file."""
+        text, _ = decode(self._members[name].data, self.raw.label)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=";")
+        yield from ([cell.strip() for cell in row] for row in rows if row)
 
 
 @dataclass(frozen=True)

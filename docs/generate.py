@@ -83,6 +83,8 @@ def _indicator(indicator: Indicator) -> str:
         rule = "somme"
     elif indicator.numerator:
         rule = f"`{indicator.numerator}` / `{indicator.denominator}`"
+    elif indicator.sum_of:
+        rule = " + ".join(f"`{term}`" for term in indicator.sum_of) + ", par zone"
     cells = (
         f"`{indicator.id}`",
         indicator.label,

@@ -108,21 +108,3 @@ def test_a_wrong_term_is_found_in_both(compared: Compared) -> None:
     found = differences(statistics, originals)
     assert len(found) == 2
     assert math.isclose(100 * 300 / 900, float(found[0].split("raw ")[1].split(" (")[0]))
-
-
-def test_a_producers_ratio_is_never_computed_over(tmp_path: Path, settings: Settings) -> None:
-    rows = [["CODGEO", "DNB_PRES", "DNB_ADM", "TX_REUSSITE"], [CODES[0], "10", "5", "s"]]
-    rows += [[code, "10", "5", "51,0"] for code in CODES[1:]]
-    table = write_csv(tmp_path / "dnb.csv", rows).read_bytes()
-    raw = raw_file("insee_brevet", write_zip(tmp_path / "dnb.zip", {"dnb_QP.csv": table}))
-    statistics = read_statistics(raw, REGISTRY, settings).rows
-    assert add_ratios(statistics, rules_of(REGISTRY)) is statistics
-    originals = Originals({"insee_brevet": raw}, set(CODES), settings)
-    assert differences(statistics, originals) == []
-    # Put in its place, it is found.
-    own = (statistics["indicateur"] == "taux_reussite_brevet") & (statistics["code"] == CODES[0])
-    written = {"valeur": 50.0, "statut": "ok", "code_producteur": "DNB_ADM / DNB_PRES"}
-    statistics.loc[own, list(written)] = list(written.values())
-    assert any(
-        "TX_REUSSITE: published 'no row', raw 's'" in found for found in differences(statistics, originals)
-    )

@@ -179,10 +179,6 @@ CELLS: Mapping[str, tuple[tuple[str, str, str], tuple[float | None, str]]] = {
         ("qpv_epci", EPCI, "part_femmes_demandeurs_emploi"),
         (100 * (100 + 30 + 8) / (200 + 90 + 10), "ok"),
     ),
-    "another ratio of sums": (
-        ("qpv_epci", EPCI, "taux_reussite_brevet"),
-        (100 * (21 + 9 + 8) / (30 + 10 + 10), "ok"),
-    ),
     "C2S among the insured": (
         ("qpv_epci", EPCI, "part_c2s_non_participative"),
         (100 * (1100 + 150 + 90) / (2800 + 700 + 650), "ok"),
@@ -218,7 +214,7 @@ CELLS: Mapping[str, tuple[tuple[str, str, str], tuple[float | None, str]]] = {
         ("qpv", IDENTIQUE, "loyer_median_logements_sociaux"),
         (None, "non_disponible"),
     ),
-    "a decimal comma in a file of Windows-1252": (("qpv", CARRES, "menages"), (1200.4, "ok")),
+    "a decimal comma in a file of Windows-1252": (("qpv", CARRES, "taux_emploi"), (38.1, "ok")),
     "a median is not added": (("qpv_epci", EPCI, "niveau_vie_median"), (None, "non_calculable")),
     "a rate without its terms is not averaged": (
         ("qpv_epci", EPCI, "taux_pauvrete_60"),

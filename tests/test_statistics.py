@@ -199,7 +199,7 @@ def test_case_of_columns_does_not_matter(tmp_path: Path, settings: Settings) -> 
 
 
 def test_the_preferred_spelling_wins(tmp_path: Path, settings: Settings) -> None:
-    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "POP_MUN", "PMUN"], ["QN02503M", "1", "15603"]])
+    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "POP_MUN", "popMuniQPV"], ["QN02503M", "1", "15603"]])
     statistics = read_statistics(raw_file("insee_population", path), load_registry(), settings)
     found = statistics.rows.set_index("indicateur")["valeur"]
     assert found.to_dict() == {"population_municipale": 15603.0, "pop_mun": 1.0}
@@ -268,7 +268,7 @@ def test_a_required_indicator_that_is_missing(tmp_path: Path, settings: Settings
     path = write_csv(tmp_path / "pop.csv", [["CODGEO", "PMUNI"], ["QN02503M", "15603"]])
     with pytest.raises(ContractError) as error:
         read_statistics(raw_file("insee_population", path), load_registry(), settings)
-    assert "expected column 'PMUN'" in str(error.value)
+    assert "expected column 'popMuniQPV'" in str(error.value)
     assert "'PMUNI'" in str(error.value)
     assert "add the new spelling to 'codes' of [population_municipale]" in str(error.value)
 

@@ -102,7 +102,7 @@ def test_two_tables_of_the_same_zones(tmp_path: Path, settings: Settings) -> Non
         f"{DISPOSABLE}_QP.csv": [["CODGEO", "DISP_TP60_A21", "DISP_MED_A21"], ["QN02503M", "55,0", "12000"]],
         f"{DECLARED}_QP.csv": [["CODGEO", "DEC_MED_A21"], ["QN02503M", "9000"]],
         f"{DISPOSABLE}_COM.csv": [["CODGEO", "TP6021"], ["25056", "20,0"]],
-        f"{DECLARED}_COM.csv": [["CODGEO", "DEC_MED21"], ["25056", "20000"]],
+        f"{DECLARED}_COM.csv": [["CODGEO", "DEC_MED_A21"], ["25056", "20000"]],
     }
     statistics = read("insee_filosofi", archive(tmp_path, "f.zip", members), settings)
     assert values(statistics) == {
@@ -136,12 +136,12 @@ def test_problems_name_the_member(tmp_path: Path, settings: Settings) -> None:
 
 
 def test_population_of_communes(tmp_path: Path, settings: Settings) -> None:
-    rows = [["CODGEO", "LIBGEO", "PMUN"], ["25056", "Besançon", "118258"], ["01001", "L'Abergement", "800"]]
+    rows = [["CODGEO", "LIBGEO", "popMuniQPV"], ["25056", "Besançon", "25627"], ["01053", "Bourg", "800"]]
     path = write_csv(tmp_path / "pop_reference_communales_QPV24.csv", rows)
     statistics = read("insee_population_communes", path, settings)
     assert values(statistics) == {
-        ("commune", "25056", "population_municipale"): 118258.0,
-        ("commune", "01001", "population_municipale"): 800.0,
+        ("commune", "25056", "population_municipale_qpv"): 25627.0,
+        ("commune", "01053", "population_municipale_qpv"): 800.0,
     }
 
 
@@ -243,27 +243,18 @@ def test_a_code_of_iris_of_another_shape(tmp_path: Path, settings: Settings) -> 
     [
         (
             "insee_demographie",
-            [
-                "IND_JEUNE",
-                "TX_TOT_ET",
-                "TX_TOT_IMMI",
-                "NB_MEN",
-                "TX_TOT_MEN1",
-                "TX_TOT_FAM_MONO",
-                "TX_TOT_EMPL",
-            ],
+            ["indiceJeunesse", "partPopEt", "partPopImmi", "partMen1p", "partFamMono", "txEmp"],
             {
                 "indice_jeunesse",
                 "part_etrangers",
                 "part_immigres",
-                "menages",
                 "part_menages_1_personne",
                 "part_familles_monoparentales",
                 "taux_emploi",
             },
         ),
-        ("insee_caf", ["NB_PERS_COUV", "NB_ALLOC", "NB_RSA_SOCLE"], None),
-        ("insee_logement_social", ["NB_LS"], None),
+        ("insee_caf", ["PERCOU", "A", "ARSAS"], None),
+        ("insee_logement_social", ["nbLsPls"], None),
     ],
 )
 def test_codes_of_the_stand_ins_are_known(

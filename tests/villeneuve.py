@@ -310,7 +310,7 @@ def _by_qpv(header: Row, *rows: Row) -> list[Row]:
 
 def _write_population(root: Path) -> None:
     rows = _by_qpv(
-        ["LIB_QP", "PMUN"], ["Les Carrés", "3000"], ["La Frontière", "800"], ["L'Identique", "700"]
+        ["LIB_QP", "popMuniQPV"], ["Les Carrés", "3000"], ["La Frontière", "800"], ["L'Identique", "700"]
     )
     write_csv(root / "insee/pop_QPV24.csv", rows)
 
@@ -335,16 +335,20 @@ def _write_income(root: Path, *, zones: bool) -> None:
 def _write_thematic(root: Path) -> None:
     """Write the other tables by QPV; the demography in the older encoding and with a column of its own."""
     insee = root / "insee"
-    communes = [["CODGEO", "PMUN", "PMUN_QPV"], [GRANDVILLE, "12000", "4100"], [PETITBOURG, "12000", "400"]]
+    communes = [
+        ["CODGEO", "POP_COM", "popMuniQPV"],
+        [GRANDVILLE, "12000", "4100"],
+        [PETITBOURG, "12000", "400"],
+    ]
     write_csv(insee / "pop_reference_communales_QPV24.csv", communes)
     demography = {
         "QP": _by_qpv(
-            ["NB_MEN", "TX_TOT_FAM_MONO", "TX_TOT_EMPL", "TX_ECRAN"],
-            ["1200,4", "40,5", "38,1", "12,5"],
-            ["300", "ns", "55", "14"],
-            ["290,6", "35", "50,2", "s"],
+            ["partFamMono", "txEmp", "TX_ECRAN"],
+            ["40,5", "38,1", "12,5"],
+            ["ns", "55", "14"],
+            ["35", "50,2", "s"],
         ),
-        "COM": [["CODGEO", "TX_TOT_EMPL"], [GRANDVILLE, "61,3"], [PETITBOURG, "64"]],
+        "COM": [["CODGEO", "txEmp"], [GRANDVILLE, "61,3"], [PETITBOURG, "64"]],
         "meta": [
             ["COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD"],
             ["TX_ECRAN", "Part des foyers équipés d'un écran (%)", "", ""],
@@ -362,11 +366,11 @@ def _write_thematic(root: Path) -> None:
             ["C", "C_C2SNP"], ["2800", "1100"], ["700", "150"], ["650", "90"]
         ),
         "EDUC_2024_2025_QP24": _by_qpv(["EFF_E6", "RET_E6"], ["40", "6"], ["12", "1"], ["8", "1"]),
-        "DNB_2025_QP24": _by_qpv(["DNB_PRES", "DNB_ADM"], ["30", "21"], ["10", "9"], ["10", "8"]),
+        "DNB_2025_QP24": _by_qpv(["nbPresents", "nbAdmis"], ["30", "21"], ["10", "9"], ["10", "8"]),
         "RPLS_01-01-2025_QPV_2024": _by_qpv(
             ["nbLsPls", "medLoy"], ["1000", "5,6"], ["120", "6,1"], ["0", "nd"]
         ),
-        "side_2023_QPV2024": _by_qpv(["NBETAB"], ["150"], ["60"], ["12"]),
+        "side_2023_QPV2024": _by_qpv(["ET_TOT"], ["150"], ["60"], ["12"]),
     }
     for name, rows in tables.items():
         archive(insee / f"{name}.zip", name.split("_csv")[0].lower(), {"QP": rows})

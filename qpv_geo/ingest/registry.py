@@ -41,19 +41,26 @@ class Indicator(BaseModel):
         Kinds of zones for which the producers publish it.
     codes
         The producers' spellings by kind of zone, each in order of preference; ``{yy}`` stands for the last
-        two digits of the source's vintage. An indicator without codes is published by nobody: it is computed
-        from its two terms.
+        two digits of the source's vintage. A kind of zone without spellings of its own has those of the
+        first. An indicator without codes is published by nobody: it is computed from its terms.
     codes_by_vintage
         Spellings of one vintage that come before `codes`: a producer renamed a column for a while.
     numerator, denominator
         Ids of the two additive indicators whose ratio it is, for sets of zones and for zones whose ratio no
         producer publishes; None if it is no such ratio, or if nobody publishes both terms.
+    sum_of
+        Ids of the shares of one whole whose sum it is, for zones whose sum no producer publishes: such shares
+        are added within a zone, never over a set of zones.
+    intervals
+        Whether the producer gives the confidence interval of its values.
     minimum, maximum
         Bounds of a sound value; 0 and none if not given.
     whole
         Whether only whole numbers are sound values.
     required
         Whether the source is wrong without it; the others are listed when a file lacks them.
+    past
+        Whether only earlier tables of the producer hold it: a file without it lacks nothing.
     qpv_layer
         Whether layer ``qpv`` carries it as a column.
     """
@@ -73,10 +80,13 @@ class Indicator(BaseModel):
     codes_by_vintage: dict[str, Codes] = {}
     numerator: str | None = None
     denominator: str | None = None
+    sum_of: tuple[str, ...] = ()
+    intervals: bool = False
     minimum: float = 0.0
     maximum: float = math.inf
     whole: bool = False
     required: bool = False
+    past: bool = False
     qpv_layer: bool = False
 
     @model_validator(mode="before")
@@ -96,19 +106,38 @@ class Indicator(BaseModel):
     def _is_coherent(self) -> Self:
         if self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
-        if (self.numerator is None) != (self.denominator is None):
-            raise ValueError("give both 'numerator' and 'denominator', or neither")
-        if self.additive and self.numerator is not None:
-            raise ValueError(
-                "what is added is not a ratio: drop 'numerator' and 'denominator', or 'additive'"
-            )
-        if not self.codes and self.numerator is None:
-            raise ValueError("give 'codes', or the 'numerator' and 'denominator' that it is computed from")
         if self.required and not self.codes:
             raise ValueError("'required' says that a file has it: give its 'codes'")
         if strangers := sorted({*self.codes, *self.sources} - set(self.zones)):
             raise ValueError(f"'codes' or 'sources' of zones that 'zones' does not name: {strangers}")
         return self
+
+    @model_validator(mode="after")
+    def _is_computed_in_one_way(self) -> Self:
+        if (self.numerator is None) != (self.denominator is None):
+            raise ValueError("give both 'numerator' and 'denominator', or neither")
+        if self.additive and self.is_computed:
+            raise ValueError(
+                "what is added over zones is not a ratio nor a sum of shares: drop 'numerator' and "
+                "'denominator' or 'sum_of', or 'additive'"
+            )
+        if self.numerator is not None and self.sum_of:
+            raise ValueError("give 'numerator' and 'denominator', or 'sum_of', not both")
+        if self.sum_of and (self.intervals or len(set(self.sum_of)) != max(len(self.sum_of), 2)):
+            raise ValueError("'sum_of' names two shares or more, each once, and a sum has no 'intervals'")
+        if not self.codes and not self.is_computed:
+            raise ValueError("give 'codes', or the 'numerator' and 'denominator' that it is computed from")
+        return self
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether it can be computed from other indicators of a zone."""
+        return self.numerator is not None or bool(self.sum_of)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a file of its source that lacks it is worth a word."""
+        return bool(self.codes) and not self.past and not self.sum_of
 
     @property
     def scale(self) -> float:
@@ -124,14 +153,10 @@ class Indicator(BaseModel):
         return bool(self.codes) and zone in self.zones and self.source_of(zone) == source_id
 
     def spellings(self, zone: Zone, vintage: str) -> tuple[str, ...]:
-        """Return the producer's codes for a kind of zone and a vintage, in order of preference.
-
-        Those of the QPV come last: producers often ship both in one archive and spell them alike.
-        """
+        """Return the producer's codes for a kind of zone and a vintage, in order of preference."""
         declared: list[str] = []
         for codes in (self.codes_by_vintage.get(vintage, {}), self.codes):
-            for kind in (zone, "qpv"):
-                declared += codes.get(kind, ())
+            declared += codes.get(zone) or codes.get(self.zones[0], ())
         return tuple(dict.fromkeys(code.replace("{yy}", vintage[-2:]) for code in declared))
 
 
@@ -157,12 +182,15 @@ class Registry(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _terms_are_additive(self) -> Self:
+    def _terms_are_there(self) -> Self:
         additive = {indicator.id for indicator in self.indicators if indicator.additive}
+        published = {i.id for i in self.indicators if i.kind == "rate" and i.codes and not i.sum_of}
         for indicator in self.indicators:
             terms = {indicator.numerator, indicator.denominator} - {None}
             if wrong := sorted(map(str, terms - additive)):
                 raise ValueError(f"{indicator.id} is a ratio of {', '.join(wrong)}: no additive indicator")
+            if wrong := sorted(set(indicator.sum_of) - published):
+                raise ValueError(f"{indicator.id} is a sum of {', '.join(wrong)}: no published share")
         return self
 
     @cached_property
@@ -192,7 +220,8 @@ def load_registry(path: Path = _REGISTRY) -> Registry:
     """Read and validate a registry.
 
     The file is a list of groups; an indicator has what its group says (theme, source, zones) and what it says
-    itself. Its `stem` stands for the codes that the group's `patterns` make of it, one for each zone.
+    itself. Its `stem` stands for the codes that the group's `patterns` make of it, by zone; its own `codes`
+    come after them.
 
     Raises
     ------
@@ -212,8 +241,9 @@ def _indicators(groups: list[dict[str, Any]]) -> Iterator[Indicator]:
         for key, entry in group["indicators"].items():
             own = dict(entry)
             if "stem" in own:
-                stem = own.pop("stem")
+                stem, further = own.pop("stem"), own.get("codes", {})
                 own["codes"] = {
-                    zone: [pattern.replace("{}", stem)] for zone, pattern in group["patterns"].items()
+                    zone: [*(pattern.replace("{}", stem) for pattern in patterns), *further.get(zone, [])]
+                    for zone, patterns in group["patterns"].items()
                 }
             yield Indicator(id=key, **(shared | own))

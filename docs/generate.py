@@ -8,6 +8,7 @@ from qpv_geo.sources.catalogue import (
     Catalogue,
     DataGouvAddress,
     InseePageAddress,
+    NoAddress,
     Source,
     TerritoryFileAddress,
     load_catalogue,
@@ -24,10 +25,10 @@ Every official file that qpv-geo knows, as declared in `qpv_geo/sources/catalogu
 
 - **Use**: *required* (there is no release without it), *optional* (its part is left out of the release,
   which says so) or *not read yet* (its address and shape are noted for later work).
-- **Evidence**: *seen* means that the address and the shape of the file were confirmed by the file itself or
-  by two independent public users of it. *As declared* means that they come from documentation alone: a
-  refresh that meets something else stops and says what it expected, what it found and which entry of the
-  catalogue to change.
+- **Evidence**: *seen* means that a genuine file was looked at, and on which day. *As declared* means that
+  address and shape come from documentation alone: a refresh that meets something else leaves the source out,
+  or stops if it is required, and says what it expected, what it found and which entry of the catalogue to
+  change.
 - **Geography**: the date of the geography that the codes belong to. Statistics of one geography are never
   joined to another.
 
@@ -126,26 +127,26 @@ def _section(source: Source) -> str:
         lines.append(
             f"- Second choice, asked for if [`{source.alternative_to}`](#{source.alternative_to}) is absent"
         )
+    if source.edition_of:
+        lines.append(f"- Another edition of [`{source.edition_of}`](#{source.edition_of})")
     if source.hosts:
+        lines.append(f"- Downloads may touch: {', '.join(f'`{host}`' for host in source.hosts)}")
+    if not isinstance(source.address, TerritoryFileAddress):
         lines += [
-            f"- Downloads may touch: {', '.join(f'`{host}`' for host in source.hosts)}",
             f"- In a mirror: {', '.join(f'`{path}`' for path in source.mirror) or 'not laid out'}",
             f"- Format: {source.format}, at most {source.max_bytes // 1024**2} MiB",
             f"- Vintage {source.vintage}, edition of {source.published}",
         ]
     if source.member:
-        lines.append(f"- File in the archive, or sheet of the workbook: `{source.member}`")
-    lines += [f"- File for zones `{zone}`: `{member}`" for zone, member in source.members.items()]
-    if source.dictionary:
-        lines.append(f"- Dictionary in the archive: `{source.dictionary}`")
-    if source.masks:
-        lines.append(f"- Columns that mask values: {_spellings(source.masks)}")
+        lines.append(f"- File in the archive: `{source.member}`")
     if source.key:
         lines.append(f"- Key: {_spellings(source.key)}")
     if source.columns:
         lines.append(f"- Columns: {', '.join(_spellings(names) for names in source.columns.values())}")
     lines += [f"- Rows expected, {scope}: {count}" for scope, count in source.counts.items()]
     lines.append(f"- Licence: [{source.licence}]({source.licence_url})")
+    if source.seen:
+        lines.append(f"- Seen on {source.seen}: {source.seen_as}")
     if source.note:
         lines.append(f"- Note: {source.note}")
     return "\n".join([*lines, ""])
@@ -161,6 +162,8 @@ def _address(source: Source) -> str:
             return f"the link of INSEE's page {page} that matches `{pattern}`"
         case TerritoryFileAddress(key=key):
             return f"the file that `{key}` of the territory's configuration names"
+        case NoAddress():
+            return "none is known: had from a mirror, the store or the snapshot"
         case plain:
             return f"`{plain.url}`"
 
@@ -172,7 +175,7 @@ def _use(source: Source) -> str:
 
 
 def _evidence(source: Source) -> str:
-    return "seen" if source.confirmed else "as declared"
+    return f"seen on {source.seen}" if source.seen else "as declared"
 
 
 def _spellings(names: tuple[str, ...]) -> str:

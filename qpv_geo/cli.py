@@ -168,7 +168,7 @@ def sources_list() -> None:
     for column in ("id", "title", "publisher", "vintage", "read", "required", "seen"):
         table.add_column(column, overflow="fold")
     for source in load_catalogue().sources:
-        flags = (_yes(source.used), _yes(source.required), "seen" if source.confirmed else "as declared")
+        flags = (_yes(source.used), _yes(source.required), str(source.seen or "as declared"))
         table.add_row(source.id, source.title, source.publisher, source.vintage, *flags)
     console().print(table)
 
@@ -188,7 +188,7 @@ def sources_check(territory: TerritoryName = "besancon", data: DataDir = None) -
     for column in ("id", "reachable", "last modified", "address", "what differs"):
         table.add_column(column, overflow="fold")
     failed = False
-    # The territory's own files have no address.
+    # The territory's own files have no address, and that of some others is not known.
     for source in (source for source in load_catalogue().sources if source.hosts):
         result = probe(source, about, settings, inspect)
         failed |= source.required and not (result.reachable and not result.differences)

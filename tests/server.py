@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit
 
-from qpv_geo.sources.catalogue import DataGouvAddress, InseePageAddress, Source, load_catalogue
+from qpv_geo.sources.catalogue import DataGouvAddress, InseePageAddress, NoAddress, Source, load_catalogue
 from qpv_geo.sources.resolve import known_url, mirror_paths
 from qpv_geo.territory import load_territory
 
@@ -206,6 +206,8 @@ class OfficialSites:
                 if path == f"/www.data.gouv.fr/fr/datasets/r/{resource}":
                     return _Answer(location=static)
                 addresses = {"/" + static.removeprefix("https://")}
+            case NoAddress():
+                return None
             case _:
                 parts = urlsplit(known_url(source, self._territory))
                 addresses = {f"/{parts.netloc}{parts.path}"}

@@ -17,6 +17,7 @@ RULES = {
     "chomeurs": Rule(additive=True),
     "taux_chomage": Rule(numerator="chomeurs", denominator="actifs"),
     "niveau_de_vie_median": Rule(),
+    "moins_25_ans": Rule(sum_of=("moins_15_ans", "15_24_ans")),
 }
 NAN = math.nan
 
@@ -72,6 +73,21 @@ def test_a_median_is_neither_added_nor_averaged() -> None:
     frame = aggregate(VALUES, {"Nord": [A, B], "Un": [A]}, RULES, "quartier")
     assert same(cell(frame, "Nord", "niveau_de_vie_median"), NAN, "non_calculable")
     assert same(cell(frame, "Un", "niveau_de_vie_median"), NAN, "non_calculable")
+
+
+def test_shares_that_are_added_in_a_zone_are_not_added_over_zones() -> None:
+    shares = values(
+        *(
+            (code, name, share, "ok")
+            for code in (A, B)
+            for name, share in (("moins_15_ans", 20), ("15_24_ans", 15))
+        )
+    )
+    for members in ([A, B], [A]):
+        frame = aggregate(shares, {"Nord": members}, RULES, "quartier")
+        assert same(cell(frame, "Nord", "moins_25_ans"), NAN, "non_calculable")
+        row = frame[frame["indicateur"] == "moins_25_ans"].iloc[0]
+        assert row["code_producteur"] == "MOINS_15_ANS + 15_24_ANS"
 
 
 def test_a_sum_that_misses_a_part_is_no_sum() -> None:
@@ -141,6 +157,10 @@ def test_half_a_ratio_is_refused() -> None:
         Rule(numerator="chomeurs")
     with pytest.raises(ValueError, match="numerator over a denominator"):
         Rule(additive=True, numerator="chomeurs", denominator="actifs")
+    with pytest.raises(ValueError, match="or a sum of shares of one zone"):
+        Rule(sum_of=("a", "b"), numerator="chomeurs", denominator="actifs")
+    with pytest.raises(ValueError, match="or a sum of shares of one zone"):
+        Rule(additive=True, sum_of=("a", "b"))
 
 
 def shares(*rows: tuple[str, str | None, float, bool]) -> pd.DataFrame:

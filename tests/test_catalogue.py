@@ -7,7 +7,14 @@ from pydantic import ValidationError
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.catalogue import Catalogue, DataGouvAddress, InseePageAddress, Source, load_catalogue
+from qpv_geo.sources.catalogue import (
+    Catalogue,
+    DataGouvAddress,
+    InseePageAddress,
+    NoAddress,
+    Source,
+    load_catalogue,
+)
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.raw import RawFile, digest
 from qpv_geo.sources.resolve import known_url, lookup_url, mirror_paths
@@ -58,6 +65,15 @@ def test_a_source_can_be_cited(source: Source) -> None:
     assert source.title in source.attribution
 
 
+def test_no_address_is_made_up(catalogue: Catalogue) -> None:
+    for source_id in ("insee_demographie_2020", "filosofi_communes"):
+        source = catalogue[source_id]
+        assert isinstance(source.address, NoAddress)
+        assert source.seen
+        assert lookup_url(source) is None
+    assert catalogue["insee_demographie_2020"].family == "insee_demographie"
+
+
 def test_pages_and_addresses_of_insee_agree() -> None:
     linked = [source for source in SHIPPED if isinstance(source.address, InseePageAddress)]
     assert linked
@@ -97,7 +113,8 @@ def test_every_file_of_the_mirror_is_as_declared(
                 check_content(raw, settings)
                 checked.add(path)
     there = {path.relative_to(mirror).as_posix() for path in mirror.rglob("*") if path.is_file()}
-    assert checked == there - {"README.md"}
+    # The old workbook is refused in clear words.
+    assert checked == there - {"README.md", "insee/2015/demographie_2010_qpv.xls"}
 
 
 def test_an_unknown_source_is_refused_with_the_known_ones(catalogue: Catalogue) -> None:
@@ -110,8 +127,9 @@ def test_an_unknown_source_is_refused_with_the_known_ones(catalogue: Catalogue) 
     [
         ("colour = 'red'", r"colour"),
         ("member = '(['", r"member\s+.*not a regular expression"),
-        ("dictionary = '(['", r"dictionary\s+.*not a regular expression"),
-        ("members = { commune = '([' }", r"members\.commune\s+.*not a regular expression"),
+        ("seen = 2026-11-29", r"'seen' says when a genuine file was seen, 'seen_as' which"),
+        ("seen_as = 'a file'", r"'seen' says when a genuine file was seen, 'seen_as' which"),
+        ("edition_of = 'autre'", r"'edition_of' names no source: liste"),
         ("max_bytes = 0", r"max_bytes"),
         ("geography = 'hier'", r"geography"),
         ("licence = 3", r"licence"),
@@ -133,6 +151,7 @@ def test_a_wrong_entry_is_refused_with_its_field(written: Path, more: str, compl
         ('{ kind = "data_gouv", dataset = "x", pattern = "([" }', "not a regular expression"),
         ('{ kind = "insee_page", page = "82106", pattern = "z" }', "page"),
         ('{ kind = "insee_page", page = "8210600", pattern = "([" }', "not a regular expression"),
+        ('{ kind = "none" }', "'hosts' of a source without address"),
     ],
 )
 def test_a_wrong_address_is_refused(written: Path, address: str, complaint: str) -> None:

@@ -33,7 +33,7 @@ from publishing import (
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.publish.compare import Written, compare_release
-from qpv_geo.publish.compare_figures import compare_computed, compare_statistics
+from qpv_geo.publish.compare_figures import compare_statistics
 from qpv_geo.publish.geojson import to_wgs84
 from qpv_geo.publish.originals import Originals, meaning, read_cells, read_features
 from qpv_geo.publish.readers import Reading, parse_blob
@@ -415,51 +415,26 @@ def together(indicator: str, vintage: str, value: float, status: str) -> pd.Data
 
 
 @pytest.mark.parametrize(
-    ("indicator", "vintage", "value", "status", "problem"),
+    ("value", "status", "problem"),
     [
-        ("population_municipale", "2020", 25627.0, "ok", ""),
-        ("population_municipale", "2020", 25628.0, "ok", "field valeur: published 25628.0, expected 25627.0"),
-        ("population_municipale", "2020", 0.0, "secret", "field statut: published 'secret', expected"),
-        ("taux_pauvrete_60", "2021", np.nan, "non_calculable", ""),
-        ("taux_pauvrete_60", "2021", 46.3, "ok", "field valeur: published 46.3, expected nan"),
-        ("inconnu", "2021", 12.0, "ok", "field valeur: published 12.0, expected nan"),
+        (25627.0, "ok", ""),
+        (np.nan, "non_calculable", ""),
+        (0.0, "secret", "field statut: published 'secret', expected"),
+        (46.3, "non_calculable", "field statut: published 'non_calculable', expected"),
+        (np.nan, "ok", "field statut: published 'ok', expected"),
     ],
 )
-def test_the_qpv_taken_together_are_sums_and_rates_are_never_averaged(  # noqa: PLR0917 - one case
-    settings: Settings, indicator: str, vintage: str, value: float, status: str, problem: str
+def test_there_is_a_value_if_and_only_if_the_status_says_so(
+    settings: Settings, value: float, status: str, problem: str
 ) -> None:
     made = inputs()
-    rows = [made.layers["statistiques"], together(indicator, vintage, value, status)]
+    rows = [made.layers["statistiques"], together("population_municipale", "2020", value, status)]
     made.layers["statistiques"] = pd.concat(rows, ignore_index=True)
     if not problem:
         assert publish(settings, made).published
         return
-    row = f"layer statistiques, row qpv_epci / {BESANCON.epci} / {indicator} / {vintage}, "
+    row = f"layer statistiques, row qpv_epci / {BESANCON.epci} / population_municipale / 2020, "
     assert row + problem in refuse(made, settings)
-
-
-def test_a_ratio_of_sums_is_computed_again() -> None:
-    ratio = REGISTRY.indicators[0].model_copy(
-        update={
-            "id": "part",
-            "kind": "rate",
-            "additive": False,
-            "numerator": "chomeurs",
-            "denominator": "actifs",
-        }
-    )
-    registry = REGISTRY.model_copy(update={"indicators": (*REGISTRY.indicators, ratio)})
-    values = {"chomeurs": (30.0, 10.0), "actifs": (100.0, 300.0)}
-    rows = [
-        together(indicator, "2022", value, "ok").assign(zone="qpv", code=code)
-        for indicator, pair in values.items()
-        for code, value in zip(("QN02502M", "QN02503M"), pair, strict=True)
-    ]
-    for value, count in ((10.0, 0), (16.67, 1)):
-        table = pd.concat([*rows, together("part", "2022", value, "ok")])
-        frame = conformed({"statistiques": table})["statistiques"]
-        reading = Reading(Path("statistiques.csv"), frame)
-        assert len(compare_computed({"statistiques": reading}, registry)) == count
 
 
 def test_what_a_file_masks_is_secret(settings: Settings, tmp_path: Path) -> None:

@@ -1,18 +1,21 @@
 """Statistics to QPV by code: orphans both ways, absences with their reason, whole counts."""
 
+import math
+
 import geopandas as gpd
 import pandas as pd
 from shapely.geometry import box
 
 from qpv_geo.analysis.statistics import add_indicators, dictionary, join_by_code
 from qpv_geo.ingest.registry import load_registry
+from qpv_geo.ingest.statistic_rows import StatisticRows
 
 
 def values(*rows: tuple[str, str, str, float, str]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["code", "indicateur", "millesime", "valeur", "statut"])
-    return frame.assign(
-        zone="qpv", source="insee_population", fichier="pop.csv", code_producteur="PMUN", geographie=None
-    )
+    origin = {"source": "insee_population", "fichier": "pop.csv", "code_producteur": "popMuniQPV"}
+    bounds = {"borne_basse": math.nan, "borne_haute": math.nan}
+    return frame.assign(zone="qpv", **origin, **bounds, geographie=None)
 
 
 POPULATION = values(
@@ -21,13 +24,16 @@ POPULATION = values(
 )
 
 
+ROWS = StatisticRows(POPULATION)
+
+
 def outcomes(checks: list) -> dict[str, tuple[str, str]]:
     return {check.code: (check.outcome, check.message) for check in checks}
 
 
 def test_every_orphan_is_named_both_ways() -> None:
     contours = ["QN02502M", "QN02503M", "QN00101M"]
-    _, checks = join_by_code(POPULATION, ["QN02502M", "QN02503M"], contours)
+    _, checks = join_by_code(ROWS, ["QN02502M", "QN02503M"], contours)
     found = outcomes(checks)
     assert found["qpv_sans_statistique"][0] == "avertissement"
     assert "QN02503M" in found["qpv_sans_statistique"][1]
@@ -36,14 +42,14 @@ def test_every_orphan_is_named_both_ways() -> None:
 
 
 def test_a_qpv_without_row_is_published_as_not_available() -> None:
-    joined, _ = join_by_code(POPULATION, ["QN02502M", "QN02503M"], None)
+    joined, _ = join_by_code(ROWS, ["QN02502M", "QN02503M"], None)
     assert joined["code"].tolist() == ["QN02502M", "QN02503M"]
     assert joined["statut"].tolist() == ["ok", "non_disponible"]
     assert joined["valeur"].isna().tolist() == [False, True]
 
 
 def test_orphans_prove_nothing_when_the_contours_hold_one_territory() -> None:
-    _, checks = join_by_code(POPULATION, ["QN02502M"], None)
+    _, checks = join_by_code(ROWS, ["QN02502M"], None)
     assert outcomes(checks).keys() == {"qpv_sans_statistique"}
 
 
@@ -63,6 +69,25 @@ def test_the_layer_carries_the_latest_vintage_with_status_and_vintage() -> None:
     assert result["population_municipale"].dtype == "Int64"
     assert result["population_municipale_statut"].tolist() == ["ok", "secret"]
     assert result["population_municipale_millesime"].tolist() == ["2020", "2020"]
+
+
+def test_all_qpv_have_one_vintage_and_an_older_value_never_stands_in() -> None:
+    statistics = values(
+        ("QN02502M", "taux_emploi", "2020", 40.0, "ok"),
+        ("QN02502M", "taux_emploi", "2022", 41.0, "ok"),
+        ("QN02503M", "taux_emploi", "2020", 37.6, "ok"),
+        ("QN02503M", "taux_emploi", "2022", math.nan, "imprecis"),
+        ("QN02504M", "taux_emploi", "2020", 39.9, "ok"),
+    )
+    statistics[["borne_basse", "borne_haute"]] = [[38, 42], [39, 43], [36, 39], [20, 48], [35, 44]]
+    result = add_indicators(layer("QN02502M", "QN02503M", "QN02504M"), statistics, load_registry())
+    assert result["taux_emploi"].iloc[0] == 41
+    assert result["taux_emploi"].isna().tolist() == [False, True, True]
+    assert result["taux_emploi_statut"].tolist() == ["ok", "imprecis", "non_disponible"]
+    # The interval stands also where the estimate is withheld.
+    assert result["taux_emploi_borne_basse"].tolist()[:2] == [39, 20]
+    assert result["taux_emploi_borne_haute"].isna().tolist() == [False, False, True]
+    assert "population_municipale_borne_basse" not in result
 
 
 def test_an_indicator_that_no_source_gave_is_not_available() -> None:

@@ -8,7 +8,7 @@ from raw_files import raw_file, shipped
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.plan import Wanted, first_choices, ignored, second_choices, source_id_of
-from qpv_geo.sources.raw import RawFile, way_out
+from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import ContourFile, Territory
 
 
@@ -88,15 +88,6 @@ def test_what_no_territory_does_without(
     without = besancon.model_copy(update={"sources_ignorees": (source_id,)})
     with pytest.raises(ConfigurationError, match=message):
         first_choices(catalogue, without)
-
-
-def test_the_way_out_of_a_shape_that_nobody_saw(catalogue: Catalogue) -> None:
-    assert "add 'insee_brevet' to 'sources_ignorees' in the territory file" in way_out(
-        catalogue["insee_brevet"]
-    )
-    # What was seen, or what there is no release without, is to be corrected.
-    assert way_out(catalogue["bpe"]) == ""
-    assert way_out(catalogue["insee_filosofi"]) == ""
 
 
 def test_the_key_of_a_raw_file_tells_its_source() -> None:

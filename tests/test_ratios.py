@@ -1,7 +1,8 @@
-"""Ratios of single zones: numerator over denominator, and never over what a producer says."""
+"""What is computed for single zones: ratios and sums of shares, never over what a producer says."""
 
 import datetime as dt
 import math
+from decimal import Decimal
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qpv_geo.analysis.aggregate import Rule, aggregate
-from qpv_geo.analysis.ratios import add_ratios
+from qpv_geo.analysis.ratios import add_computed
 
 RULES = {
     "chomeurs": Rule(additive=True),
@@ -17,6 +18,9 @@ RULES = {
     "taux": Rule(numerator="chomeurs", denominator="actifs"),
     "taille": Rule(numerator="actifs", denominator="menages", scale=1),
     "median": Rule(),
+    "sans_diplome": Rule(),
+    "bep_cap": Rule(),
+    "inferieur_bac": Rule(sum_of=("sans_diplome", "bep_cap")),
 }
 NAN = math.nan
 STATUSES = ("ok", "secret", "non_disponible", "non_significatif")
@@ -37,7 +41,7 @@ def pair(above: float = 30, below: float = 120) -> pd.DataFrame:
 
 def computed(statistics: pd.DataFrame) -> pd.DataFrame:
     """Return what is added; what was there stays as it was."""
-    found = add_ratios(statistics, RULES)
+    found = add_computed(statistics, RULES)
     pd.testing.assert_frame_equal(found.iloc[: len(statistics)], statistics.reset_index(drop=True))
     return found.iloc[len(statistics) :]
 
@@ -102,6 +106,60 @@ def test_an_index_has_its_own_scale() -> None:
 def test_a_single_term_makes_no_row_and_nothing_makes_none() -> None:
     assert computed(pair().iloc[:1]).empty
     assert computed(pair().iloc[:0]).empty
+
+
+def shares(*cells: tuple[float, str]) -> pd.DataFrame:
+    return values(
+        *(("A", name, *cell) for name, cell in zip(("sans_diplome", "bep_cap"), cells, strict=False))
+    )
+
+
+def test_a_sum_of_shares_is_that_of_the_published_decimals() -> None:
+    statistics = shares((44.8, "ok"), (24.7, "ok"))
+    statistics[["borne_basse", "borne_haute"]] = [[43.1, 46.5], [23.2, 26.2]]
+    (row,) = computed(statistics).to_dict("records")
+    assert (row["valeur"], row["statut"]) == (69.5, "ok")
+    assert row["code_producteur"] == "SANS_DIPLOME + BEP_CAP"
+    # The interval of a sum does not follow from those of its terms.
+    assert math.isnan(row["borne_basse"])
+    assert math.isnan(row["borne_haute"])
+
+
+def test_a_sum_that_a_producer_publishes_stands() -> None:
+    statistics = pd.concat([shares((44.8, "ok"), (24.7, "ok")), values(("A", "inferieur_bac", 69.4, "ok"))])
+    assert computed(statistics.reset_index(drop=True)).empty
+
+
+def test_one_share_makes_no_sum() -> None:
+    assert computed(shares((44.8, "ok"))).empty
+
+
+published = st.tuples(st.integers(0, 1000), st.sampled_from(STATUSES)).map(
+    lambda cell: (cell[0] / 10 if cell[1] == "ok" else NAN, cell[1])
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(published, published), min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_a_sum_is_exact_whatever_the_order_of_rows_and_terms(cells: list[tuple], random: object) -> None:
+    rows: list[Row] = []
+    for number, (one, other) in enumerate(cells):
+        rows += [(f"QN{number}", "sans_diplome", *one), (f"QN{number}", "bep_cap", *other)]
+    random.shuffle(rows)
+    found = computed(values(*rows)).set_index("code")
+    turned = add_computed(values(*rows), RULES | {"inferieur_bac": Rule(sum_of=("bep_cap", "sans_diplome"))})
+    turned = turned[turned["indicateur"] == "inferieur_bac"].set_index("code")
+    assert set(found.index) == set(turned.index) == {f"QN{number}" for number in range(len(cells))}
+    for number, (one, other) in enumerate(cells):
+        row = found.loc[f"QN{number}"]
+        missing = {status for _, status in (one, other)} - {"ok"}
+        assert row["statut"] in (missing or {"ok"})
+        assert turned.loc[f"QN{number}", "statut"] == row["statut"]
+        if not missing:
+            assert Decimal(str(row["valeur"])) == Decimal(str(one[0])) + Decimal(str(other[0]))
+            assert turned.loc[f"QN{number}", "valeur"] == row["valeur"]
+        else:
+            assert math.isnan(row["valeur"])
 
 
 term = st.tuples(st.integers(0, 10_000), st.sampled_from(STATUSES)).map(

@@ -31,25 +31,43 @@ class Rule:
         It is the sum of its parts' values.
     numerator, denominator
         Ids of two additive indicators whose ratio it is; None for an indicator that is no such ratio.
+    sum_of
+        Ids of the shares whose sum it is, within one zone: for a set of zones it has no value.
     scale
         Factor of the ratio: 100 for a percentage.
 
     Raises
     ------
     ValueError
-        If it is neither a sum, nor a ratio with both its terms, nor without rule.
+        If it is a ratio without both its terms, or computed in two ways.
     """
 
     additive: bool = False
     numerator: str | None = None
     denominator: str | None = None
+    sum_of: tuple[str, ...] = ()
     scale: float = 100.0
 
     def __post_init__(self) -> None:
-        """Refuse half a ratio, and what would be both a sum and a ratio."""
+        """Refuse half a ratio, and what would be computed in two ways."""
         terms = (self.numerator is not None) + (self.denominator is not None)
-        if terms == 1 or (terms and self.additive):
-            raise ValueError(f"an indicator is a sum, or a numerator over a denominator, or neither: {self}")
+        if terms == 1 or self.additive + bool(terms) + bool(self.sum_of) > 1:
+            raise ValueError(
+                "an indicator is added over zones, or a numerator over a denominator, or a sum of shares of "
+                f"one zone, or none of them: {self}"
+            )
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Ids of what it is computed from within a zone."""
+        if self.numerator is not None and self.denominator is not None:
+            return self.numerator, self.denominator
+        return self.sum_of
+
+    @property
+    def operator(self) -> str:
+        """What stands between the producer's codes of its terms."""
+        return " + " if self.sum_of else " / "
 
 
 @dataclass(frozen=True)
@@ -159,7 +177,7 @@ def _compute(
     values: pd.DataFrame, parts: Mapping[str, list[_Part]], rules: Mapping[str, Rule], zone: str
 ) -> pd.DataFrame:
     measures = _measures(values)
-    wanted = sorted({*measures, *_ratios_to_add(measures, rules)})
+    wanted = sorted({*measures, *_computed_to_add(measures, rules)})
     rows = []
     for code in sorted(parts):
         for indicator, vintage in wanted:
@@ -209,19 +227,18 @@ def _joined(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _ratios_to_add(measures: _Measures, rules: Mapping[str, Rule]) -> Iterable[tuple[str, str]]:
-    """Return the ratios that no file holds for these zones and whose two terms are there."""
+def _computed_to_add(measures: _Measures, rules: Mapping[str, Rule]) -> Iterable[tuple[str, str]]:
+    """Return what no file holds for these zones and whose terms are all there."""
+    vintages = {vintage for _, vintage in measures}
     for indicator, rule in rules.items():
-        for term, vintage in measures:
-            if term == rule.numerator and (rule.denominator, vintage) in measures:
-                yield indicator, vintage
+        yield from ((indicator, vintage) for vintage in vintages if _terms(rule, vintage, measures))
 
 
 def _apply(rule: Rule, indicator: str, vintage: str, measures: _Measures, parts: Sequence[_Part]) -> _Result:
     if rule.additive:
         return _add(measures[indicator, vintage].cells, parts)
     terms = _terms(rule, vintage, measures)
-    if not terms:
+    if not terms or rule.sum_of:
         return _Result(math.nan, NOT_COMPUTABLE)
     numerator, denominator = (_add(term.cells, parts) for term in terms)
     status = worst({numerator.status, denominator.status})
@@ -233,8 +250,8 @@ def _apply(rule: Rule, indicator: str, vintage: str, measures: _Measures, parts:
 
 
 def _terms(rule: Rule, vintage: str, measures: _Measures) -> list[_Measure]:
-    """Return numerator and denominator, or nothing if it is no ratio or one of them was not read."""
-    keys = [(term, vintage) for term in (rule.numerator, rule.denominator) if term is not None]
+    """Return what it is computed from, or nothing if it is not computed or a term was not read."""
+    keys = [(term, vintage) for term in rule.terms]
     found = [measures[key] for key in keys if key in measures]
     return found if len(found) == len(keys) else []
 
@@ -253,14 +270,14 @@ def _add(cells: Mapping[str, _Result], parts: Sequence[_Part]) -> _Result:
 
 
 def _origin(rule: Rule, indicator: str, vintage: str, measures: _Measures) -> tuple[str, str, str, object]:
-    """Return where a value comes from: the file of the indicator itself, or those of the two terms."""
-    terms = [] if rule.additive else _terms(rule, vintage, measures)
+    """Return where a value comes from: the file of the indicator itself, or those of its terms."""
+    terms = _terms(rule, vintage, measures)
     if not terms:
         own = measures[indicator, vintage]
         return own.source, own.fichier, own.code_producteur, own.geographie
     return (
         _joined(term.source for term in terms),
         _joined(term.fichier for term in terms),
-        " / ".join(term.code_producteur for term in terms),
+        rule.operator.join(term.code_producteur for term in terms),
         terms[0].geographie,
     )

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from qpv_geo.analysis.statistics import newest_of_qpv
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.territory import Territory
 
@@ -43,10 +44,9 @@ def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.Dat
             f"territory {territory.id!r}: 'contrat.qpv' names {', '.join(strangers)}, not among its QPV "
             f"({', '.join(sorted(names))})"
         )
-    of_qpv = statistics[statistics["zone"] == "qpv"].sort_values("millesime")
-    latest = of_qpv.drop_duplicates(["code", "indicateur"], keep="last")
     insee = {
-        (row.code, row.indicateur): (row.valeur, row.statut, row.millesime) for row in latest.itertuples()
+        (row.code, row.indicateur): (row.valeur, row.statut, row.millesime)
+        for row in newest_of_qpv(statistics).itertuples()
     }
     rows = []
     for entry in sorted(contract.qpv, key=lambda entry: entry.code_qp):

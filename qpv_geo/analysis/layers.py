@@ -5,7 +5,7 @@ import pandas as pd
 from qpv_geo.analysis.contract import contract_figures
 from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.perimeters import Layers
-from qpv_geo.analysis.ratios import add_ratios
+from qpv_geo.analysis.ratios import add_computed
 from qpv_geo.analysis.statistics import (
     STATISTICS_KEY,
     add_indicators,
@@ -61,11 +61,11 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     communes, epci = joined.layers["communes"]["insee_com"], joined.layers["epci"]["siren_epci"]
     rules = rules_of(registry)
     whole_territory = together(of_qpv, qpv["code_qp"], registry, territory)
-    of_qpv = add_ratios(of_qpv, rules)
+    of_qpv = add_computed(of_qpv, rules)
     statistics = [
         of_qpv,
         whole_territory,
-        add_ratios(comparison_zones(tables.rows, communes, territory, epci), rules),
+        add_computed(comparison_zones(tables.rows, communes, territory, epci), rules),
         *around.statistics,
     ]
     layers: Layers = {

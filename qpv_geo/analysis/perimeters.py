@@ -15,7 +15,7 @@ from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.facilities import count_facilities
 from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
 from qpv_geo.analysis.iris import cut_by_iris, iris_layer, iris_statistics
-from qpv_geo.analysis.ratios import add_ratios
+from qpv_geo.analysis.ratios import add_computed
 from qpv_geo.analysis.statistics import rules_of
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import Registry
@@ -126,7 +126,7 @@ def _add_districts(
     of_iris = iris_statistics(values, iris, tables.iris_geography, communes)
     rules = rules_of(registry)
     result.statistics += [
-        add_ratios(of_iris.rows, rules),
+        add_computed(of_iris.rows, rules),
         district_statistics(districts, of_iris.joined, rules),
         fragile_statistics(fragile.layer, of_iris.joined, iris, rules, territory),
     ]

@@ -1,5 +1,6 @@
 """Statistics to QPV by code, both ways: every orphan is named, every absence has its reason."""
 
+import math
 from collections.abc import Iterable
 
 import geopandas as gpd
@@ -16,8 +17,8 @@ from qpv_geo.territory import Territory
 
 STATISTICS_KEY = ["zone", "code", "indicateur", "millesime"]
 _NAMED_AT_MOST = 20
-_FIGURE = ("indicateur", "code", "valeur", "statut", "millesime")
-_NO_FIGURE = (float("nan"), "non_disponible", None)
+_FIGURE = ("indicateur", "code", "valeur", "statut", "millesime", "borne_basse", "borne_haute")
+_NO_FIGURE = (math.nan, NOT_AVAILABLE, None, math.nan, math.nan)
 
 
 def join_by_code(
@@ -127,7 +128,9 @@ def together(
 
 def rules_of(registry: Registry) -> dict[str, Rule]:
     """Return how each indicator of the registry is computed for a set of zones."""
-    return {i.id: Rule(i.additive, i.numerator, i.denominator, i.scale) for i in registry.indicators}
+    return {
+        i.id: Rule(i.additive, i.numerator, i.denominator, i.sum_of, i.scale) for i in registry.indicators
+    }
 
 
 def _named(source: str, code: str, codes: list[str], what: str) -> Check:
@@ -141,36 +144,49 @@ def _named(source: str, code: str, codes: list[str], what: str) -> Check:
 def _unavailable(rows: pd.DataFrame, codes: list[str]) -> pd.DataFrame:
     """Return rows without value for QPV that a source does not hold, one per indicator and vintage of it."""
     return pd.concat(
-        [
-            rows.assign(code=code, valeur=float("nan"), statut=NOT_AVAILABLE, **WITHOUT_INTERVAL)
-            for code in codes
-        ],
+        [rows.assign(code=code, valeur=math.nan, statut=NOT_AVAILABLE, **WITHOUT_INTERVAL) for code in codes],
         ignore_index=True,
     )
 
 
+def newest_of_qpv(statistics: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of QPV of the newest vintage of each indicator.
+
+    All QPV have the same: where that one has no value for a QPV, an older one does not stand in for it.
+
+    Parameters
+    ----------
+    statistics
+        Columns of layer ``statistiques``.
+    """
+    of_qpv = statistics[statistics["zone"] == "qpv"]
+    newest = of_qpv.groupby("indicateur")["millesime"].transform("max")
+    return of_qpv[of_qpv["millesime"] == newest]
+
+
 def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Registry) -> gpd.GeoDataFrame:
-    """Add to layer ``qpv`` the columns of the registry's `qpv_layer` indicators, latest vintage of each.
+    """Add to layer ``qpv`` the columns of the registry's `qpv_layer` indicators, newest vintage of each.
 
     Returns
     -------
     GeoDataFrame
-        For each indicator its value, ``<id>_statut`` and ``<id>_millesime``.
+        For each indicator its value, ``<id>_statut`` and ``<id>_millesime``; ``<id>_borne_basse`` and
+        ``<id>_borne_haute`` if its producer gives confidence intervals.
     """
-    shown = [indicator.id for indicator in registry.indicators if indicator.qpv_layer]
-    of_qpv = statistics[(statistics["zone"] == "qpv") & statistics["indicateur"].isin(shown)]
-    of_qpv = of_qpv.sort_values("millesime", kind="stable")
-    rows = zip(*(of_qpv[name].tolist() for name in _FIGURE), strict=True)
-    latest = {(indicator, code): figure for indicator, code, *figure in rows}
+    shown = [indicator for indicator in registry.indicators if indicator.qpv_layer]
+    of_qpv = statistics[statistics["indicateur"].isin([indicator.id for indicator in shown])]
+    rows = zip(*(newest_of_qpv(of_qpv)[name].tolist() for name in _FIGURE), strict=True)
+    figures = {(indicator, code): figure for indicator, code, *figure in rows}
     codes, columns = qpv["code_qp"].tolist(), {}
-    for indicator in registry.indicators:
-        if not indicator.qpv_layer:
-            continue
-        figures = [latest.get((indicator.id, code), _NO_FIGURE) for code in codes]
-        values, statuses, vintages = zip(*figures, strict=True) if figures else ((), (), ())
+    for indicator in shown:
+        found = [figures.get((indicator.id, code), _NO_FIGURE) for code in codes]
+        values, statuses, vintages, low, high = zip(*found, strict=True) if found else ((),) * 5
         columns[indicator.id] = _typed(pd.Series(values, dtype="float64"), indicator).array
         columns[f"{indicator.id}_statut"] = pd.array(statuses, dtype=object)
         columns[f"{indicator.id}_millesime"] = pd.array(vintages, dtype=object)
+        if indicator.intervals:
+            columns[f"{indicator.id}_borne_basse"] = pd.array(low, dtype="float64")
+            columns[f"{indicator.id}_borne_haute"] = pd.array(high, dtype="float64")
     layer: gpd.GeoDataFrame = pd.concat([qpv, pd.DataFrame(columns, index=qpv.index)], axis=1)
     return layer
 

@@ -334,7 +334,7 @@ def _missing(zone: Zone, parts: list[_Part], source: Source, registry: Registry)
     return tuple(
         indicator.id
         for indicator in registry.of_source(source.family)
-        if indicator.expected_of(source.family, zone) and indicator.id not in found
+        if indicator.is_awaited and indicator.expected_of(source.family, zone) and indicator.id not in found
     )
 
 

@@ -14,10 +14,10 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.publish.compare_contours import compare_communes, compare_measures, compare_qpv
 from qpv_geo.publish.compare_figures import (
-    compare_computed,
     compare_contract,
     compare_sources,
     compare_statistics,
+    compare_statuses,
     compare_wide,
     latest_figures,
 )
@@ -137,7 +137,7 @@ def _compare_raw(
     for readings in formats:
         found = compare_measures(readings, territory)
         found += compare_statistics(readings, originals, registry)
-        found += compare_computed(readings, registry)
+        found += compare_statuses(readings)
         found += compare_wide(readings["qpv"], figures, registry)
         if "contrat_de_ville" in readings:
             found += compare_contract(readings["contrat_de_ville"], figures, territory)

@@ -8,27 +8,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.aggregate import COMPUTED_ZONES, Rule
-from qpv_geo.analysis.statistics import rules_of
+from qpv_geo.analysis.aggregate import COMPUTED_ZONES
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.publish.compare_ratios import compare_ratios, is_computed
 from qpv_geo.publish.differences import Difference, row_names
 from qpv_geo.publish.originals import Originals
 from qpv_geo.publish.provenance import Raws, present
 from qpv_geo.publish.readers import Reading
 from qpv_geo.sources.raw import digest
+from qpv_geo.statuses import VALUED
 from qpv_geo.territory import ContractQpv, Territory
 
 _KEY = ("zone", "code", "indicateur", "millesime")
 _CELL = ["source", "fichier", "code_producteur"]
 # What a row says of its raw cell and of that of its interval.
 _SAID = ("valeur", "statut", "remarque", "borne_basse", "borne_haute")
-_VALUED = ("ok", "estimation")
-# The territory's QPV taken together.
-_TOGETHER = ("qpv_epci", "qpv_commune", "qpv_departement", "qpv_france")
-# Value, status and vintage by code and indicator; and those of what no source holds.
+# Between the producer's codes of what an indicator is computed from; no column's name holds them.
+_OPERATORS = r" [/+] "
+# Value, status, vintage and interval by code and indicator; and those of what no source holds.
 Figures = dict[tuple[str, str], list[Any]]
-_ABSENT: list[Any] = [math.nan, "non_disponible", None]
+_ABSENT: list[Any] = [math.nan, "non_disponible", None, math.nan, math.nan]
 # Which figure of the contract is compared with which indicator.
 _CONTRACT = {
     "population_municipale": "population",
@@ -56,18 +54,16 @@ def compare_statistics(
 
     A cell is found by source, file and the producer's column, on the row of the zone's code. For each file,
     every published code must have every published column, and every published QPV that the file holds must
-    have its rows. Ratios that no producer publishes are divided again from the raw cells of their terms. Rows
-    of sets of zones are computed from these, and stand in no file.
+    have its rows. What is computed here, for a zone or for a set of zones, stands in no file: the tests of
+    `analysis` prove it.
     """
     if "statistiques" not in readings:
         return []
     whole = readings["statistiques"].attributes
-    of_zones = whole[~whole["zone"].isin(COMPUTED_ZONES)]
-    differences = compare_ratios(replace(readings["statistiques"], attributes=of_zones), originals, registry)
-    published = of_zones[~is_computed(of_zones, registry)].reset_index(drop=True)
-    reading = replace(readings["statistiques"], attributes=published)
+    of_files = ~whole["zone"].isin(COMPUTED_ZONES) & ~is_computed(whole, registry)
+    reading = replace(readings["statistiques"], attributes=whole[of_files].reset_index(drop=True))
     table = reading.attributes
-    differences += _without_origin(reading)
+    differences = _without_origin(reading)
     meant = _read_again(table, originals)
     differences += _cells_that_differ(reading, originals, meant)
     return differences + _cells_without_row(reading, readings["qpv"], originals)
@@ -155,81 +151,55 @@ def _cells_without_row(reading: Reading, qpv: Reading, originals: Originals) -> 
     return differences
 
 
-def compare_computed(readings: Mapping[str, Reading], registry: Registry) -> list[Difference]:
-    """Check the rows of sets of zones: a value if and only if the status says so, and the right one.
+def is_computed(table: pd.DataFrame, registry: Registry) -> "pd.Series[bool]":
+    """Tell which rows of ``statistiques`` are ratios or sums of several columns of the producers' files."""
+    computed = [indicator.id for indicator in registry.indicators if indicator.is_computed]
+    several = table["code_producteur"].str.contains(_OPERATORS, na=False).astype(bool)
+    return several & table["indicateur"].isin(computed)
 
-    The territory's QPV taken together are computed again from the rows of each: sums of what may be added,
-    sums over sums for ratios, nothing else. Values of districts rest on shares of areas that are not
-    published; the tests of `analysis` prove those.
-    """
+
+def compare_statuses(readings: Mapping[str, Reading]) -> list[Difference]:
+    """Check that each row of ``statistiques`` has a value if and only if its status says so."""
     if "statistiques" not in readings:
         return []
     reading = readings["statistiques"]
     table = reading.attributes
-    computed = table[table["zone"].isin(COMPUTED_ZONES)]
-    incoherent = computed[computed["valeur"].notna() != computed["statut"].isin(_VALUED)]
-    differences = [
+    incoherent = table[table["valeur"].notna() != table["statut"].isin(VALUED)]
+    return [
         Difference(reading.path.name, "statistiques", name, "statut", status, "a status that fits the value")
         for name, status in zip(row_names(incoherent, _KEY), incoherent["statut"], strict=True)
     ]
-    together = computed[computed["zone"].isin(_TOGETHER)]
-    sums = _sums_over_qpv(table)
-    rules = rules_of(registry)
-    wanted = [
-        _together(rules.get(indicator), indicator, vintage, sums)
-        for indicator, vintage in zip(together["indicateur"], together["millesime"], strict=True)
-    ]
-    published = together["valeur"].to_numpy()
-    equal = np.isclose(published, np.array(wanted, dtype=float), rtol=1e-12, atol=0, equal_nan=True)
-    rows = np.flatnonzero(~equal)
-    return differences + [
-        Difference(reading.path.name, "statistiques", name, "valeur", published[row], wanted[row])
-        for row, name in zip(rows, row_names(together.iloc[rows], _KEY), strict=True)
-    ]
-
-
-def _sums_over_qpv(table: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Return the sum over the QPV by indicator and vintage, NaN where a QPV has no value."""
-    of_qpv = table[table["zone"] == "qpv"]
-    return {
-        (str(indicator), str(vintage)): math.fsum(rows["valeur"])
-        for (indicator, vintage), rows in of_qpv.groupby(["indicateur", "millesime"])
-    }
-
-
-def _together(
-    rule: Rule | None, indicator: str, vintage: str, sums: Mapping[tuple[str, str], float]
-) -> float:
-    """Return the value of all QPV together, NaN where it has none."""
-    if rule is None:
-        return math.nan
-    if rule.additive:
-        return sums.get((indicator, vintage), math.nan)
-    terms = [sums.get((str(term), vintage), math.nan) for term in (rule.numerator, rule.denominator)]
-    return rule.scale * terms[0] / terms[1] if terms[1] else math.nan
 
 
 def latest_figures(figures: pd.DataFrame) -> Figures:
-    """Return value, status and vintage of the latest row of each QPV and indicator.
+    """Return value, status, vintage and interval of each QPV and indicator, of its newest vintage.
 
     Parameters
     ----------
     figures
         Layer ``statistiques``, already compared with the raw files.
     """
-    of_qpv = figures[figures["zone"] == "qpv"].sort_values("millesime", kind="stable")
-    columns = (of_qpv[name].tolist() for name in ("code", "indicateur", "valeur", "statut", "millesime"))
-    return {(code, indicator): figure for code, indicator, *figure in zip(*columns, strict=True)}
+    of_qpv = figures[figures["zone"] == "qpv"]
+    newest = {indicator: max(rows) for indicator, rows in of_qpv.groupby("indicateur")["millesime"]}
+    names = ("code", "indicateur", "valeur", "statut", "millesime", "borne_basse", "borne_haute")
+    columns = (of_qpv[name].tolist() for name in names)
+    return {
+        (code, indicator): figure
+        for code, indicator, *figure in zip(*columns, strict=True)
+        if figure[2] == newest[indicator]
+    }
 
 
 def compare_wide(reading: Reading, figures: Figures, registry: Registry) -> list[Difference]:
-    """Compare the indicator columns of layer ``qpv`` with the latest rows of ``statistiques``."""
+    """Compare the indicator columns of layer ``qpv`` with the newest rows of ``statistiques``."""
     codes = reading.attributes["code_qp"].tolist()
     differences = []
     for indicator in registry.indicators:
         if indicator.qpv_layer:
-            fields = (indicator.id, f"{indicator.id}_statut", f"{indicator.id}_millesime")
-            wanted = [figures.get((code, indicator.id), _ABSENT) for code in codes]
+            suffixes = ["", "_statut", "_millesime"]
+            suffixes += ["_borne_basse", "_borne_haute"] if indicator.intervals else []
+            fields = [f"{indicator.id}{suffix}" for suffix in suffixes]
+            wanted = [figures.get((code, indicator.id), _ABSENT)[: len(fields)] for code in codes]
             differences += _compare_columns(reading, "qpv", codes, fields, wanted)
     return differences
 
@@ -240,7 +210,7 @@ def compare_contract(reading: Reading, figures: Figures, territory: Territory) -
     keys = list(zip(reading.attributes["code_qp"], reading.attributes["indicateur"], strict=True))
     wanted = []
     for code, indicator in keys:
-        value, status, vintage = figures.get((code, indicator), _ABSENT)
+        value, status, vintage, *_ = figures.get((code, indicator), _ABSENT)
         stated = _stated(entries.get(code), indicator)
         wanted.append([value, status, vintage, stated, value - stated])
     fields = ("valeur_insee", "statut_insee", "millesime_insee", "valeur_contrat", "ecart")

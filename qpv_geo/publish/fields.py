@@ -63,7 +63,7 @@ class Layer(BaseModel):
         Fields whose values are unique together.
     indicators
         Whether the columns of the registry's `qpv_layer` indicators are added after `fields`: for each, the
-        value, ``_statut`` and ``_millesime``.
+        value, ``_statut``, ``_millesime`` and, if there are intervals, ``_borne_basse`` and ``_borne_haute``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -163,12 +163,20 @@ def as_held(layers: Mapping[str, Layer], spatial: Container[str]) -> dict[str, L
 
 
 def _indicator_fields(indicator: Indicator) -> dict[str, LayerField]:
-    """Declare value, status and vintage; the value is real, since counts may be estimates."""
+    """Declare value, status, vintage and interval; the value is real, since counts may be estimates."""
     status = f"{', '.join(STATUSES)} ; voir la table statistiques."
-    return {
-        indicator.id: LayerField(type="real", alias=indicator.label, unit=indicator.unit),
-        f"{indicator.id}_statut": LayerField(
-            type="text", alias=f"{indicator.label} : statut", description=status
-        ),
-        f"{indicator.id}_millesime": LayerField(type="text", alias=f"{indicator.label} : millésime"),
+    name, label = indicator.id, indicator.label
+    fields = {
+        name: LayerField(type="real", alias=label, unit=indicator.unit),
+        f"{name}_statut": LayerField(type="text", alias=f"{label} : statut", description=status),
+        f"{name}_millesime": LayerField(type="text", alias=f"{label} : millésime"),
+    }
+    if not indicator.intervals:
+        return fields
+    interval = "Intervalle de confiance à 95 %, publié même si la valeur est trop imprécise pour l'être."
+    return fields | {
+        f"{name}_borne_{side}": LayerField(
+            type="real", alias=f"{label} : borne {side}", description=interval, unit=indicator.unit
+        )
+        for side in ("basse", "haute")
     }

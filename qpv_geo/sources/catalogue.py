@@ -97,8 +97,15 @@ class TerritoryFileAddress(_Frozen):
     key: Literal["quartiers_fichier", "quartiers_fragiles_fichier"]
 
 
+class NoAddress(_Frozen):
+    """No official address is known: the file is had from a mirror, the store or the snapshot."""
+
+    kind: Literal["none"]
+
+
 Address = Annotated[
-    DataGouvAddress | InseePageAddress | PlainAddress | TerritoryFileAddress, Field(discriminator="kind")
+    DataGouvAddress | InseePageAddress | PlainAddress | TerritoryFileAddress | NoAddress,
+    Field(discriminator="kind"),
 ]
 
 
@@ -148,8 +155,8 @@ class Source(_Frozen):
         Whether there is a release without it.
     used
         Whether the pipeline reads it today.
-    confirmed
-        Whether address and shape were seen; otherwise they are declared only.
+    seen, seen_as
+        When a genuine file of it was seen, and which; None and empty if it was declared from documentation.
     """
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]+$")
@@ -179,13 +186,20 @@ class Source(_Frozen):
     blank: str = NOT_AVAILABLE
     required: bool = False
     used: bool = False
-    confirmed: bool = False
+    seen: date | None = None
+    seen_as: str = ""
     note: str = ""
 
     @model_validator(mode="after")
     def _downloads_are_bounded(self) -> Self:
-        if not self.hosts and not isinstance(self.address, TerritoryFileAddress):
+        if not self.hosts and not isinstance(self.address, TerritoryFileAddress | NoAddress):
             raise ValueError("'hosts' says which hosts a download may touch: give at least one")
+        if self.hosts and isinstance(self.address, NoAddress):
+            raise ValueError("'hosts' of a source without address")
+        if (self.seen is None) != (not self.seen_as):
+            raise ValueError(
+                "'seen' says when a genuine file was seen, 'seen_as' which: give both, or neither"
+            )
         if self.blank not in ABSENCES:
             raise ValueError(f"'blank' is one of {', '.join(ABSENCES)}")
         if self.required and self.alternative_to:

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from qpv_geo.errors import ConfigurationError, SourceUnavailableError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.catalogue import Source, TerritoryFileAddress
+from qpv_geo.sources.catalogue import NoAddress, Source, TerritoryFileAddress
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.download import Downloader, MissingError, Progress, Validators, origin_of
 from qpv_geo.sources.local import territory_file
@@ -144,6 +144,7 @@ def fetch_primary(
         raise SourceUnavailableError(
             f"source {source.id}: the network is forbidden (--offline)", reason="exécution hors ligne"
         )
+    _refuse_without_address(source, policy)
     with _asking(source, territory, settings, policy, progress) as job:
         if policy.mirror_url:
             return job.from_mirror(policy.mirror_url, mirror_paths(source, territory))
@@ -161,10 +162,21 @@ def has_changed(source: Source, territory: Territory, settings: Settings, policy
     SourceUnavailableError, SourceContentError, LockedError
         As `fetch_primary`.
     """
+    _refuse_without_address(source, policy)
     with _asking(source, territory, settings, policy) as job:
         if policy.mirror_url:
             return job.first_in_mirror(policy.mirror_url, mirror_paths(source, territory), job.is_another)
         return job.is_another(job.official_url(territory))
+
+
+def _refuse_without_address(source: Source, policy: Policy) -> None:
+    """Say that a source cannot be asked for, before anything is; a mirror may hold it all the same."""
+    if isinstance(source.address, NoAddress) and not policy.mirror_url:
+        raise SourceUnavailableError(
+            f"source {source.id}: no official address of it is known; if you know one, declare it in the "
+            "file of QPV_GEO_SOURCES",
+            reason="aucune adresse officielle de ce fichier n'est connue",
+        )
 
 
 @contextmanager

@@ -90,16 +90,6 @@ def usable(raw: RawFile | None) -> bool:
     return raw is not None and not raw.defect
 
 
-def way_out(source: Source) -> str:
-    """Say how to do without an optional source that is not as declared; nothing for one that is required."""
-    if source.required or source.confirmed:
-        return ""
-    return (
-        f"the shape of source {source.id} was declared from documentation and never seen: to do without it "
-        f"until the catalogue is corrected, add {source.id!r} to 'sources_ignorees' in the territory file"
-    )
-
-
 def remedy(source: Source, of_producer: str) -> str:
     """Say what to do about a bad file: `of_producer`, or what its owner can do if it is the territory's."""
     if source.territory_key:

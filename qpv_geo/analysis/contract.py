@@ -1,5 +1,8 @@
 """The Contrat de ville's own figures, beside INSEE's and never in their place."""
 
+import math
+from decimal import Decimal
+
 import pandas as pd
 
 from qpv_geo.analysis.statistics import newest_of_qpv
@@ -16,6 +19,11 @@ _FIGURES = {
         "%",
     ),
 }
+
+
+def decimal_difference(value: float, other: float) -> float:
+    """Return the difference of two decimal numbers, without the noise of binary fractions."""
+    return value if math.isnan(value) else float(Decimal(str(value)) - Decimal(str(other)))
 
 
 def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataFrame:
@@ -68,7 +76,7 @@ def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.Dat
                     "valeur_insee": value,
                     "statut_insee": status,
                     "millesime_insee": vintage,
-                    "ecart": value - stated,
+                    "ecart": decimal_difference(value, stated),
                     "source_contrat": contract.source,
                 }
             )

@@ -212,7 +212,7 @@ def compare_contract(reading: Reading, figures: Figures, territory: Territory) -
     for code, indicator in keys:
         value, status, vintage, *_ = figures.get((code, indicator), _ABSENT)
         stated = _stated(entries.get(code), indicator)
-        wanted.append([value, status, vintage, stated, value - stated])
+        wanted.append([value, status, vintage, stated, round(value - stated, 6)])
     fields = ("valeur_insee", "statut_insee", "millesime_insee", "valeur_contrat", "ecart")
     names = [" / ".join(key) for key in keys]
     return _compare_columns(reading, "contrat_de_ville", names, fields, wanted)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import geopandas as gpd
 import pyogrio
 import pytest
+import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_files import Json, raw_file, set_property, six_qpv, some_communes, write_json
+from raw_files import Json, raw_file, set_property, six_qpv, some_communes, write_json, write_zip
 
 from qpv_geo.characters import forbidden_character
 from qpv_geo.errors import ContractError
@@ -22,6 +24,7 @@ from qpv_geo.ingest.contours import read_contours
 from qpv_geo.ingest.contracts import Problems
 from qpv_geo.ingest.delimited import read_delimited
 from qpv_geo.ingest.geojson_text import read_properties
+from qpv_geo.ingest.workbook import read_sheets
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member
 from qpv_geo.sources.catalogue import load_catalogue
@@ -256,6 +259,26 @@ def test_a_character_of_a_header(tmp_path: Path) -> None:
     raw = raw_file("insee_population", path)
     refused(
         lambda: read_delimited(raw, Member("pop_QPV24.csv", data)), r"'lib\x07QPV' (U+0007) at the header"
+    )
+
+
+@pytest.mark.parametrize("written", ["_x0007_", "&#7;"])
+def test_a_character_of_a_workbook(written: str, tmp_path: Path) -> None:
+    path = tmp_path / "estimations.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet("QPV")
+        sheet.write_row(0, 0, ["codeGeo", "libGeo", "partPopEt"])
+        sheet.write_row(1, 0, ["QN02503M", "PlanMARKoise", "12,3"])
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name).replace(b"MARK", written.encode()) for name in archive.namelist()}
+    write_zip(path, parts)
+    raw = raw_file("insee_population", path)
+    refused(
+        lambda: read_sheets(raw, Member(path.name, path.read_bytes())),
+        "estimations.xlsx",
+        "sheet QPV",
+        r"libGeo: expected text without control characters, which XML cannot hold; found 'Plan\x07oise'",
+        "(U+0007) at row 2",
     )
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import python_calamine
 
+from qpv_geo.characters import forbidden_character
 from qpv_geo.errors import SourceContentError
+from qpv_geo.ingest.characters import check_cells
 from qpv_geo.ingest.contracts import Problems, refuse_doubled
 from qpv_geo.ingest.recognition import known_keys
 from qpv_geo.ingest.text_table import DICTIONARY, TextTable
@@ -98,7 +100,12 @@ def _table(
         head[header][position].upper(): above[position] for position in used if above and above[position]
     }
     frame = pd.DataFrame([cells for _, cells in data], columns=columns, dtype="str")
-    return TextTable(name, label, frame, np.array([place for place, _ in data], dtype=object), labels=labels)
+    where = np.array([place for place, _ in data], dtype=object)
+    # A character reference (``&#7;``) may stand for what XML cannot hold, and the parser lets it through.
+    if forbidden_character("".join(cell for _, cells in data for cell in cells)):
+        check_cells(frame, where, problems)
+        problems.raise_if_any()
+    return TextTable(name, label, frame, where, labels=labels)
 
 
 def _is_row_of_codes(row: _Row, extra_keys: Collection[str]) -> bool:

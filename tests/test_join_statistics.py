@@ -53,6 +53,21 @@ def test_orphans_prove_nothing_when_the_contours_hold_one_territory() -> None:
     assert outcomes(checks).keys() == {"qpv_sans_statistique"}
 
 
+def test_a_code_of_a_part_of_france_that_the_contours_leave_out_is_no_orphan() -> None:
+    """The edition in metres holds metropolitan France alone."""
+    overseas = values(
+        ("QN97401M", "population_municipale", "2020", 12.0, "ok"),
+        ("QN09999N", "population_municipale", "2020", 12.0, "ok"),
+    )
+    rows = StatisticRows(pd.concat([POPULATION, overseas]))
+    _, checks = join_by_code(rows, ["QN02502M"], ["QN02502M"])
+    message = outcomes(checks)["statistique_sans_qpv"][1]
+    assert "QN09999N" in message
+    assert "QN97401M" not in message
+    _, checks = join_by_code(rows, ["QN02502M"], ["QN02502M", "QN97402M"])
+    assert "QN97401M" in outcomes(checks)["statistique_sans_qpv"][1]
+
+
 def layer(*codes: str) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame({"code_qp": codes}, geometry=[box(0, 0, 1, 1)] * len(codes), crs=2154)
 

@@ -14,6 +14,7 @@ from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.sources.catalogue import Zone
 from qpv_geo.statuses import NOT_AVAILABLE
 from qpv_geo.territory import Territory
+from qpv_geo.zones import FrenchZone, department_of, zone_of
 
 STATISTICS_KEY = ["zone", "code", "indicateur", "millesime"]
 _NAMED_AT_MOST = 20
@@ -48,11 +49,13 @@ def join_by_code(
     checks: list[Check] = []
     completed = [rows.of("qpv", wanted)]
     whole = None if national is None else set(national)
+    drawn = {_part_of_france(code) for code in whole or ()}
     for source, present in rows.qpv_by_source.items():
         missing = [code for code in wanted if code not in present]
         checks.append(_named(source, "qpv_sans_statistique", missing, "QPV du territoire sans statistique"))
         if whole is not None:
-            orphans = sorted(present - whole)
+            # Of a part of France that the contours leave out, as an edition may, a code proves nothing.
+            orphans = sorted(code for code in present - whole if _part_of_france(code) in drawn)
             checks.append(_named(source, "statistique_sans_qpv", orphans, "codes sans contour de QPV"))
             uncovered = sorted(whole - present)
             checks.append(_named(source, "qpv_de_france_sans_ligne", uncovered, "QPV de France sans ligne"))
@@ -61,6 +64,10 @@ def join_by_code(
             completed.append(_unavailable(measures[measures["source"] == source], missing))
     statistics = pd.concat(completed, ignore_index=True)
     return statistics.sort_values(STATISTICS_KEY, ignore_index=True), checks
+
+
+def _part_of_france(code_qp: str) -> FrenchZone:
+    return zone_of(department_of(code_qp))
 
 
 def comparison_zones(

@@ -139,6 +139,7 @@ def _section(source: Source) -> str:
         ]
     if source.member:
         lines.append(f"- File in the archive: `{source.member}`")
+    lines += [f"- Read as well in format {form}: `{member}`" for form, member in source.forms.items()]
     if source.key:
         lines.append(f"- Key: {_spellings(source.key)}")
     if source.columns:

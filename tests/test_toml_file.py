@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.settings import Settings
+from qpv_geo.sources.fetch import snapshot_epci
 from qpv_geo.territory import load_territory, territory_names
 from qpv_geo.toml_file import read_toml
 
@@ -91,3 +93,15 @@ def test_text_that_cannot_be_published_is_named_by_its_key(text: str, key: str, 
     message = refused(tmp_path, text)
     assert f"'{key}': " in message
     assert "the control character U+" in message
+
+
+def test_the_snapshot_says_its_territory_with_a_byte_order_mark_or_not(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    path = tmp_path / "raw" / "snapshot" / "territoire.toml"
+    path.parent.mkdir(parents=True)
+    assert snapshot_epci(settings) is None
+    path.write_bytes(codecs.BOM_UTF8 + b'epci = "242500361"\n')
+    assert snapshot_epci(settings) == "242500361"
+    path.write_text("commune = 1\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"territoire\.toml: expected the 'epci'"):
+        snapshot_epci(settings)

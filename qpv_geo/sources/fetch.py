@@ -5,7 +5,6 @@ source that is reached and *bad* is not replaced: somebody has to look.
 """
 
 import logging
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from qpv_geo.sources.raw import RawFile, digest
 from qpv_geo.sources.resolve import choose, known_url, links_of, lookup_url, mirror_paths, raw_key
 from qpv_geo.sources.store import Copies, Lookup, file_name, mark_accepted
 from qpv_geo.territory import Territory
+from qpv_geo.toml_file import read_toml
 
 __all__ = ["Policy", "Progress", "accept", "fall_back", "fetch", "fetch_primary", "has_changed"]
 
@@ -265,12 +265,12 @@ def snapshot_epci(settings: Settings) -> str | None:
         If the snapshot's own declaration cannot be read.
     """
     path = settings.snapshot_dir / _SNAPSHOT_OF
-    try:
-        return str(tomllib.loads(path.read_text(encoding="utf-8"))["epci"])
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
-        raise ConfigurationError(f"{path}: expected the 'epci' that the snapshot holds ({error})") from error
+    try:
+        return str(read_toml(path)["epci"])
+    except KeyError as error:
+        raise ConfigurationError(f"{path}: expected the 'epci' that the snapshot holds") from error
 
 
 def accept(raws: Iterable[RawFile], settings: Settings) -> None:

@@ -52,10 +52,10 @@ def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.Dat
             f"territory {territory.id!r}: 'contrat.qpv' names {', '.join(strangers)}, not among its QPV "
             f"({', '.join(sorted(names))})"
         )
-    insee = {
-        (row.code, row.indicateur): (row.valeur, row.statut, row.millesime)
-        for row in newest_of_qpv(statistics).itertuples()
-    }
+    newest = newest_of_qpv(statistics)
+    keys = zip(newest["code"], newest["indicateur"], strict=True)
+    figures = zip(*(newest[name].tolist() for name in ("valeur", "statut", "millesime")), strict=True)
+    insee = dict(zip(keys, figures, strict=True))
     rows = []
     for entry in sorted(contract.qpv, key=lambda entry: entry.code_qp):
         for figure, (indicator, label, unit) in _FIGURES.items():

@@ -12,9 +12,17 @@ from typing import Literal
 
 from flows.job import Job
 from flows.making import release_of
-from qpv_geo.analysis.new_territory import Country, qpv_without_territory, territories_with_qpv
+from qpv_geo.analysis.misplaced import refuse_misplaced
+from qpv_geo.analysis.new_territory import (
+    Country,
+    attributes_of,
+    qpv_without_territory,
+    territories_with_qpv,
+)
+from qpv_geo.analysis.selection import declares
 from qpv_geo.errors import QpvGeoError, SourceUnavailableError
-from qpv_geo.ingest.tables import Tables, read_tables
+from qpv_geo.ingest.outside import may_hold
+from qpv_geo.ingest.tables import COMMUNES, Tables, read_tables
 from qpv_geo.ingest.territory_communes import choose_communes
 from qpv_geo.lock import territory_lock
 from qpv_geo.publish.decisions import held_error
@@ -80,11 +88,22 @@ class National:
     tables: Tables
 
     def of(self, territory: Territory) -> Tables:
-        """Return the tables of an EPCI: what is drawn in Lambert-93 is of metropolitan France only."""
+        """Return the tables of an EPCI: what is drawn in Lambert-93 is of metropolitan France only.
+
+        Raises
+        ------
+        ContractError
+            If something is wrong with a feature that may be the territory's, or if a QPV that declares it
+            lies elsewhere; the other territories have their releases all the same.
+        """
         national = self.tables
+        for aside in national.set_aside:
+            aside.refuse(may_hold(territory, aside.places))
         metropolitan = territory.epsg == load_territory("france").epsg
         communes = national.communes if metropolitan else national.overseas[territory.epsg]
         found = choose_communes(communes, territory)
+        if (qpv := national.contours.by_epsg.get(territory.epsg)) is not None:
+            refuse_misplaced(qpv[declares(qpv, territory)], communes)
         tables = replace(national, communes=found.of_territory, around=None, overseas={})
         if not metropolitan:
             return replace(tables, qpv_2015=None, correspondence=None, iris=None, facilities=None)
@@ -111,7 +130,7 @@ def read_national(job: Job, raws: Raws) -> National:
     """
     france = load_territory("france")
     inputs = (job.catalogue, job.registry, job.settings)
-    return National(read_tables(raws, france, *inputs, whole_epci=True))
+    return National(read_tables(raws, france, *inputs, several=True))
 
 
 def territories_of(national: National) -> list[Territory]:
@@ -140,8 +159,9 @@ def _country(national: National) -> Country:
     tables = national.tables
     if tables.epci_members is None:
         raise SourceUnavailableError("source cog_epci is absent, and it alone says which EPCI there are")
-    communes = {load_territory("france").epsg: tables.communes, **tables.overseas}
-    return Country(communes, tables.epci_members, tables.contours.by_epsg)
+    named = [aside.features for aside in tables.set_aside if aside.source.id in COMMUNES]
+    communes = [tables.communes, *tables.overseas.values(), *named]
+    return Country(attributes_of(communes), tables.epci_members, tables.contours.attributes)
 
 
 def largest_first(territories: Iterable[Territory]) -> list[Territory]:

@@ -5,7 +5,11 @@ Bounds are generous rectangles in longitude and latitude: they tell a wrong CRS 
 CRS: decree 2019-165 of 5 March 2019 (metropolitan France and overseas), IGN for the Pacific.
 """
 
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,47 @@ ZONES = (METROPOLE, *_OVERSEAS.values())
 def zone_of(insee: str) -> FrenchZone:
     """Return the part of France of an INSEE department or commune code (``25``, ``2A``, ``97209``)."""
     return _OVERSEAS.get(insee[:3], METROPOLE)
+
+
+def department_of_commune(insee_com: str) -> str:
+    """Return the INSEE department of a commune: ``25056`` is in ``25``, ``97209`` in ``972``."""
+    return insee_com[:3] if insee_com.startswith(("97", "98")) else insee_com[:2]
+
+
+def place_of(departments: Collection[str]) -> FrenchZone:
+    """Return where something is to be that lies in some departments: a generous rectangle around them.
+
+    Overseas it is the whole part of France, and so it is where a department is not known.
+
+    Parameters
+    ----------
+    departments
+        INSEE codes, the one that gives the CRS first; others count if they are in the same part of France.
+    """
+    first = next(iter(departments), "")
+    zone = zone_of(first)
+    boxes = _departments()
+    known = [code for code in dict.fromkeys(departments) if code in boxes]
+    if zone != METROPOLE or first not in boxes:
+        return zone
+    west, south, east, north = zip(*(boxes[code] for code in known), strict=True)
+    name = f"département {', '.join(known)}, {zone.name}"
+    return replace(zone, name=name, bounds=(min(west), min(south), max(east), max(north)))
+
+
+def departments_at(longitude: float, latitude: float) -> list[str]:
+    """Return the departments of metropolitan France whose rectangle holds a point: those around it."""
+    return [
+        code
+        for code, (west, south, east, north) in _departments().items()
+        if west <= longitude <= east and south <= latitude <= north
+    ]
+
+
+@cache
+def _departments() -> dict[str, tuple[float, float, float, float]]:
+    boxes = tomllib.loads(Path(__file__).with_name("departments.toml").read_text(encoding="utf-8"))
+    return {code: (west, south, east, north) for code, (west, south, east, north) in boxes.items()}
 
 
 def department_of(code_qp: str) -> str:

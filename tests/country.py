@@ -5,6 +5,7 @@ import json
 import zipfile
 from typing import Any
 
+from qpv_geo.zones import place_of
 from tests.raw_files import six_qpv
 from tests.server import OfficialSites
 
@@ -14,7 +15,7 @@ MEMBER = "GEOJSON/QP2024_France_Hexagonale_Outre_Mer_WGS84.geojson"
 
 
 def country() -> dict[str, Any]:
-    """Return 1,362 QPV, 17 of them in the Doubs: the real six, and squares far from any border."""
+    """Return 1,362 QPV, 17 of them in the Doubs: the real six, and squares in the middle of departments."""
     collection = six_qpv()
     known = {feature["properties"]["code_qp"][:-1] for feature in collection["features"]}
     doubs = [f"QN025{order:02}" for order in range(1, 99) if f"QN025{order:02}" not in known]
@@ -25,10 +26,13 @@ def country() -> dict[str, Any]:
 
 
 def _square(code: str, index: int) -> dict[str, Any]:
-    west, south = 1 + 0.02 * (index % 50), 45 + 0.02 * (index // 50)
+    department = code[3:5]
+    low, down, high, up = place_of([department]).bounds
+    column, row = divmod(int(code[5:7]), 10)
+    # From the east: Grand Besançon and the real six are in the west of the Doubs.
+    west, south = high - (high - low) * (column + 1) / 12, down + (up - down) * (row + 1) / 12
     corners = [(0, 0), (0.01, 0), (0.01, 0.01), (0, 0.01), (0, 0)]
     ring = [[round(west + x, 7), round(south + y, 7)] for x, y in corners]
-    department = code[3:5]
     properties = {
         "fid": 10_000.0 + index,
         "code_qp": code,

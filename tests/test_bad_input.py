@@ -230,7 +230,6 @@ UNCLOSED = [[[6.01, 47.23], [6.02, 47.24], [6.02, 47.23]]]
                 "code_qp: expected a code that appears once in the file",
                 "'QN02503M' at feature 2 (QN02503M); 'QN02503M' at feature 7 (QN02503M)",
                 "the same polygon as feature 2 (QN02503M) at feature 7",
-                "found 7",
             ),
             id="code doubled",
         ),

@@ -102,7 +102,7 @@ def test_what_cannot_be_a_territory(country: Country, code: str, message: str) -
 
 
 def test_an_epci_without_qpv(country: Country) -> None:
-    with_qpv = {code for codes in country.all_qpv["siren_epci"].dropna() for code in codes.split(", ")}
+    with_qpv = {code for codes in country.qpv["siren_epci"].dropna() for code in codes.split(", ")}
     doubs = country.members[country.members["insee_com"].str.startswith("25")]
     code = next(siren for siren in doubs["siren_epci"] if siren not in with_qpv)
     with pytest.raises(ConfigurationError, match=rf"\({code}\) has no QPV among the 1584"):

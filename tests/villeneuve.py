@@ -1,6 +1,6 @@
 """Grand Villeneuve: an EPCI of squares whose areas and figures are known by hand, in every official file.
 
-Two communes of 100 km², three QPV, everything around them. Coordinates are metres from a corner in the Jura,
+Two communes of 100 km², three QPV, everything around them. Coordinates are metres from a corner in the Doubs,
 where no other QPV is.
 """
 
@@ -21,7 +21,7 @@ CARRES, FRONTIERE, IDENTIQUE = "QN02591M", "QN02592N", "QN02593I"
 CARRES_2015, IDENTIQUE_2015, GONE_2015 = "QP025091", "QP025093", "QP025094"
 WEST, MIDDLE, EAST, WHOLE_PETITBOURG = "259010101", "259010102", "259010103", "259020000"
 QPV = (CARRES, FRONTIERE, IDENTIQUE)
-_CORNER = (880_000.0, 6_640_000.0)
+_CORNER = (950_000.0, 6_670_000.0)
 _QPV_2015 = 1296
 
 Row = Sequence[str]

@@ -55,7 +55,7 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     qpv, around = joined.layers["qpv"], joined.around
     whole = None
     if tables.contours.national:
-        whole = pd.concat(frame["code_qp"] for frame in tables.contours.by_epsg.values())
+        whole = tables.contours.attributes["code_qp"]
     of_qpv, found = join_by_code(tables.rows, qpv["code_qp"], whole)
     checks += [*found, *around.checks]
     communes, epci = joined.layers["communes"]["insee_com"], joined.layers["epci"]["siren_epci"]

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
-import geopandas as gpd
 import pandas as pd
 
 from qpv_geo.analysis.selection import declares
@@ -30,32 +29,22 @@ class Country:
     Attributes
     ----------
     communes
-        Contours of the communes of France by CRS (`read_communes_by_epsg`).
+        Attributes of the communes of France that have a contour (`attributes_of`).
     members
         Communes of each EPCI (`read_epci_members`).
     qpv
-        All QPV by CRS (`Contours.by_epsg`).
+        Attributes of all QPV (`Contours.attributes`).
     """
 
-    communes: dict[int, gpd.GeoDataFrame]
+    communes: pd.DataFrame
     members: pd.DataFrame
-    qpv: dict[int, gpd.GeoDataFrame]
-
-    @cached_property
-    def all_communes(self) -> pd.DataFrame:
-        """Attributes of all communes that have a contour."""
-        return _attributes(self.communes)
-
-    @cached_property
-    def all_qpv(self) -> pd.DataFrame:
-        """Attributes of all QPV."""
-        return _attributes(self.qpv)
+    qpv: pd.DataFrame
 
     @cached_property
     def _rows_by_code(self) -> dict[str, list[int]]:
-        """Rows of `all_qpv` by each code of an EPCI, a commune or a department that they declare."""
+        """Rows of `qpv` by each code of an EPCI, a commune or a department that they declare."""
         rows: dict[str, list[int]] = {}
-        columns = (self.all_qpv[name] for name in ("code_qp", "insee_com", "siren_epci"))
+        columns = (self.qpv[name] for name in ("code_qp", "insee_com", "siren_epci"))
         for row, (qp, communes, epci) in enumerate(zip(*columns, strict=True)):
             for code in (department_of(qp), *codes_of(communes), *codes_of(epci)):
                 rows.setdefault(code, []).append(row)
@@ -67,20 +56,20 @@ class Country:
 
     @cached_property
     def _communes(self) -> "_Rows":
-        return _Rows(self.all_communes)
+        return _Rows(self.communes)
 
     def members_of(self, siren: str) -> pd.DataFrame:
         """Return the communes of an EPCI, rows of `members`."""
         return self._members.with_any("siren_epci", [siren])
 
     def communes_with(self, column: str, codes: Iterable[str]) -> pd.DataFrame:
-        """Return the rows of `all_communes` that have one of some codes in a column."""
+        """Return the rows of `communes` that have one of some codes in a column."""
         return self._communes.with_any(column, codes)
 
     def qpv_near(self, territory: Territory) -> pd.DataFrame:
         """Return the QPV that declare one of the codes of a territory."""
         codes = {territory.code, *territory.communes}
-        return self.all_qpv.iloc[sorted({row for code in codes for row in self._rows_by_code.get(code, [])})]
+        return self.qpv.iloc[sorted({row for code in codes for row in self._rows_by_code.get(code, [])})]
 
     def qpv_in_department(self, code: str | None) -> int:
         """Return the number of QPV of a department."""
@@ -105,9 +94,10 @@ class _Rows:
         return self._table.iloc[sorted(chain.from_iterable(found))]
 
 
-def _attributes(by_epsg: dict[int, gpd.GeoDataFrame]) -> pd.DataFrame:
-    frames = [frame.drop(columns="geometry") for frame in by_epsg.values()]
-    together: pd.DataFrame = pd.concat(frames, ignore_index=True)
+def attributes_of(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of several frames as one table without contours."""
+    bare = [frame.drop(columns="geometry", errors="ignore") for frame in frames]
+    together: pd.DataFrame = pd.concat(bare, ignore_index=True)
     return together
 
 
@@ -166,7 +156,7 @@ def describe_territory(code: str, country: Country) -> NewTerritory:
         If there is no such code (those that resemble it are named), no contour of its communes, or no QPV.
     """
     kind = kind_of(code)
-    communes, qpv = country.all_communes, country.all_qpv
+    communes, qpv = country.communes, country.qpv
     if kind == "france":
         expected = Expected(qpv=len(qpv), communes=len(communes))
         whole = Territory(id=_FRANCE, nom="France", genre="france", expected=expected)
@@ -196,7 +186,7 @@ def describe_territory(code: str, country: Country) -> NewTerritory:
 
 def territories_with_qpv(country: Country) -> list[Territory]:
     """Return a territory for each EPCI of the COG that has a QPV, by SIREN."""
-    qpv = country.all_qpv
+    qpv = country.qpv
     of_commune = dict(zip(country.members["insee_com"], country.members["siren_epci"], strict=True))
     known = set(of_commune.values())
     declared = {siren for codes in qpv["siren_epci"] for siren in codes_of(codes)} & known
@@ -216,7 +206,7 @@ def territories_with_qpv(country: Country) -> list[Territory]:
 
 def qpv_without_territory(country: Country, territories: Iterable[Territory]) -> list[str]:
     """Return the codes of the QPV that declare none of the territories, sorted."""
-    left = set(country.all_qpv["code_qp"])
+    left = set(country.qpv["code_qp"])
     for territory in territories:
         near = country.qpv_near(territory)
         left -= set(near.loc[declares(near, territory), "code_qp"])
@@ -256,7 +246,7 @@ def _draft(code: str, kind: Kind, communes: pd.DataFrame, country: Country) -> T
 
 
 def _draft_department(code: str, communes: pd.DataFrame, country: Country) -> Territory:
-    qpv = country.all_qpv
+    qpv = country.qpv
     names = qpv.loc[qpv["insee_dep"] == code, "lib_dep"].dropna()
     name = str(names.iloc[0]) if len(names) else f"Département {code}"
     if not (communes["insee_dep"] == code).any() and not len(names):
@@ -311,7 +301,7 @@ def _differences(official: set[str], communes: pd.DataFrame, territory: Territor
 
 def _unknown_epci(code: str, country: Country) -> str:
     names = dict(zip(country.members["siren_epci"], country.members["nom_epci"], strict=True))
-    qpv = country.all_qpv
+    qpv = country.qpv
     declaring = qpv[[code in codes_of(codes) for codes in qpv["siren_epci"]]]
     if len(declaring):
         of_commune = dict(zip(country.members["insee_com"], country.members["siren_epci"], strict=True))

@@ -6,9 +6,17 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
+from qpv_geo.analysis.misplaced import refuse_misplaced
 from qpv_geo.analysis.overlay import as_multipolygon, dissolve
 from qpv_geo.analysis.perimeters import Layers, Perimeters, add_perimeters
-from qpv_geo.analysis.selection import compare_communes, computed_lists, cut_by_communes, declares, select
+from qpv_geo.analysis.selection import (
+    compare_communes,
+    computed_lists,
+    count_by_epci,
+    cut_by_communes,
+    declares,
+    select,
+)
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import Registry
@@ -89,16 +97,18 @@ def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
     overlaps = _report_overlaps(pieces, near)
     mine = pieces[pieces["insee_com"].isin(tables.communes["insee_com"])]
     selected, checks = select(near, mine, territory)
-    of_epci = pieces[pieces["membre"]].groupby("siren_epci")["code_qp"].nunique()
+    refuse_misplaced(selected, communes)
+    of_epci = pd.Series({territory.epci: len(selected)})
+    if territory.genre != "epci":
+        of_epci = count_by_epci(tables.contours.attributes, communes, pieces)
+    of_commune = pieces[pieces["membre"]].groupby("insee_com")["code_qp"].nunique()
     pieces = pieces[pieces["code_qp"].isin(selected["code_qp"])]
-    checks += [*compare_communes(selected, pieces, territory), overlaps]
-    if territory.genre == "epci":
-        of_epci = pd.Series({territory.epci: len(selected)})
+    checks += [*compare_communes(selected, pieces, set(communes["insee_com"])), overlaps]
     epci = _epci(communes, of_epci, tables, territory)
     around = add_perimeters(tables, selected, epci, territory, registry)
     layers = {
         "qpv": _qpv(selected, pieces, around.of_qpv, territory),
-        "communes": _communes(tables.communes, pieces),
+        "communes": _communes(tables.communes, of_commune),
         "epci": epci,
         "qpv_commune": pieces.drop(columns="siren_epci").sort_values(
             ["code_qp", "insee_com"], ignore_index=True
@@ -200,11 +210,11 @@ def _qpv(
     return layer
 
 
-def _communes(communes: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def _communes(communes: gpd.GeoDataFrame, qpv: "pd.Series[int]") -> gpd.GeoDataFrame:
+    """Return layer ``communes``; `qpv` is the number of those that overlap each, the territory's or not."""
     layer = communes.sort_values("insee_com", ignore_index=True)
     layer["surface_m2"] = layer.area
-    count = pieces[pieces["membre"]].groupby("insee_com")["code_qp"].nunique()
-    layer["nb_qpv"] = layer["insee_com"].map(count).fillna(0).astype("Int64")
+    layer["nb_qpv"] = layer["insee_com"].map(qpv).fillna(0).astype("Int64")
     return layer
 
 

@@ -6,6 +6,7 @@ Each stands on an optional source. Where it is absent, its layer is left out, an
 from dataclasses import dataclass, field
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import shapely
 
@@ -116,7 +117,10 @@ def _add_districts(
         return
 
     pieces = cut_by_iris(qpv, iris)
-    result.layers["iris"] = iris_layer(iris, pieces, territory)
+    every = tables.contours.by_epsg[territory.epsg]
+    met = every.iloc[np.unique(every.sindex.query(iris.geometry, predicate="intersects")[1])]
+    others = cut_by_iris(met[~met["code_qp"].isin(qpv["code_qp"])], iris)
+    result.layers["iris"] = iris_layer(iris, pd.concat([pieces, others]), territory)
     result.layers["qpv_iris"] = pieces
     communes = set(tables.communes["insee_com"])
     own = [code for code in tables.rows.codes("iris") if code[:5] in communes]

@@ -1,13 +1,14 @@
 """Which QPV belong to a territory, and where the declared communes differ from the computed ones."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 
 from qpv_geo.analysis.overlay import cut_by_zones, is_member
-from qpv_geo.checks import Check
+from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
 from qpv_geo.territory import Territory, codes_of
 
@@ -118,40 +119,85 @@ def declares(qpv: pd.DataFrame, territory: Territory) -> pd.Series:
     return pd.Series(declared, index=qpv.index, dtype=bool)
 
 
-def compare_communes(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory) -> list[Check]:
-    """Compare the communes that the ANCT declares with those that the contours give, QPV by QPV."""
-    members = pieces[pieces["membre"]].groupby("code_qp")["insee_com"].agg(set)
-    known = set(pieces["insee_com"].dropna())
+def compare_communes(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, drawn: Collection[str]) -> list[Check]:
+    """Compare the communes that the ANCT declares with those that the contours give, QPV by QPV.
+
+    Parameters
+    ----------
+    qpv
+        Of the territory.
+    pieces
+        As `cut_by_communes` returns them.
+    drawn
+        Communes whose contour was read: of the others, no overlay can tell anything.
+    """
+    by_qpv = dict(iter(pieces.dropna(subset=["insee_com"]).groupby("code_qp")))
     checks = []
     for row in qpv.itertuples():
+        overlaps = by_qpv.get(row.code_qp, pieces.iloc[:0])
         declared = set(codes_of(row.insee_com))
-        computed = members.get(row.code_qp, set())
-        same = declared == computed
+        computed = set(overlaps.loc[overlaps["membre"], "insee_com"])
+        outcome: Outcome = "conforme"
+        if declared != computed:
+            verifiable = computed - declared or (declared - computed) & set(drawn)
+            outcome = "avertissement" if verifiable else "non_verifiable"
         checks.append(
             Check(
                 "commune_declaree_ou_calculee",
                 row.code_qp,
-                "conforme" if same else "avertissement",
+                outcome,
                 ", ".join(sorted(declared)) or "aucune",
                 ", ".join(sorted(computed)) or "aucune",
-                f"{row.lib_qp} : " + _explain(declared, computed, known, territory),
+                f"{row.lib_qp} : " + _explain(declared, overlaps, drawn),
             )
         )
     return checks
 
 
-def _explain(declared: set[str], computed: set[str], known: set[str], territory: Territory) -> str:
+def _explain(declared: set[str], overlaps: pd.DataFrame, drawn: Collection[str]) -> str:
+    """Say why the declared communes of a QPV are not those that it overlaps."""
+    computed = set(overlaps.loc[overlaps["membre"], "insee_com"])
     if declared == computed:
         return "les communes déclarées sont celles que donnent les contours."
-    reasons = []
-    if away := sorted(declared - known):
-        reasons.append(f"déclarée sans recouvrement : {', '.join(away)}")
-    if thin := sorted((declared & known) - computed):
-        share = f"{100 * territory.sliver_share:g}".replace(".", ",")
-        reasons.append(f"déclarée mais recouverte à moins de {share} % : {', '.join(thin)}")
-    if more := sorted(computed - declared):
-        reasons.append(f"recouverte sans être déclarée : {', '.join(more)}")
-    return "; ".join(reasons) + "."
+    slivers = overlaps[overlaps["insee_com"].isin(declared - computed)].sort_values("insee_com")
+    thin = [
+        f"{row.insee_com} ({row.part_qpv:.2g} % du QPV, {row.surface_m2:.3g} m²)".replace(".", ",")
+        for row in slivers.itertuples()
+    ]
+    missing = declared - computed - set(slivers["insee_com"])
+    reasons = {
+        "déclarée sans recouvrement": sorted(missing & set(drawn)),
+        "déclarée, dont le contour n'a pas été lu": sorted(missing - set(drawn)),
+        "déclarée mais recouverte en deçà de la tolérance": thin,
+        "recouverte sans être déclarée": sorted(computed - declared),
+    }
+    return " ; ".join(f"{reason} : {', '.join(found)}" for reason, found in reasons.items() if found) + "."
+
+
+def count_by_epci(qpv: pd.DataFrame, communes: pd.DataFrame, pieces: pd.DataFrame) -> "pd.Series[int]":
+    """Return the number of QPV of each EPCI, those that its own release holds (see `select`).
+
+    Parameters
+    ----------
+    qpv
+        ``code_qp``, ``insee_com``, ``siren_epci`` as declared.
+    communes
+        ``insee_com``, ``siren_epci``: of an EPCI that is another name than the declared one's, communes tell.
+    pieces
+        As `cut_by_communes` returns them, for QPV that declare nothing.
+    """
+    of_commune = dict(zip(communes["insee_com"], communes["siren_epci"], strict=True))
+    columns = (qpv[name] for name in ("insee_com", "siren_epci"))
+    declared = [
+        {*codes_of(siren), *(of_commune.get(code) for code in codes_of(insee_com))}
+        for insee_com, siren in zip(*columns, strict=True)
+    ]
+    counted = Counter(siren for sirens in declared for siren in sirens if siren)
+    silent = set(qpv.loc[qpv["siren_epci"].isna() & qpv["insee_com"].isna(), "code_qp"])
+    shares = pieces[pieces["membre"] & pieces["code_qp"].isin(silent)]
+    inside = shares.groupby(["code_qp", "siren_epci"])["part_qpv"].sum()
+    counted.update(siren for _, siren in inside.index[inside > _MOSTLY_INSIDE])
+    return pd.Series(counted, dtype="int64")
 
 
 def computed_lists(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame) -> pd.DataFrame:

@@ -176,16 +176,20 @@ def read_country(settings: Settings, policy: Policy) -> "Country":
     SourceContentError, ContractError
         If one is not what it should be.
     """
-    from qpv_geo.analysis.new_territory import Country  # noqa: PLC0415
+    from qpv_geo.analysis.new_territory import Country, attributes_of  # noqa: PLC0415
     from qpv_geo.ingest.cog import read_epci_members  # noqa: PLC0415
     from qpv_geo.ingest.communes import read_communes_by_epsg  # noqa: PLC0415
     from qpv_geo.ingest.contours import read_contours  # noqa: PLC0415
+    from qpv_geo.ingest.outside import Outside  # noqa: PLC0415
 
     contours, communes, members = _fetch_all(load_territory("france"), settings, policy)
+    # Nothing is drawn here: the territory that has a defective contour is described, and then not published.
+    named = Outside(None)
+    drawn = read_communes_by_epsg(communes, settings, outside=named).values()
     country = Country(
-        communes=read_communes_by_epsg(communes, settings),
+        communes=attributes_of([*drawn, *(aside.features for aside in named.set_aside)]),
         members=read_epci_members(members, settings),
-        qpv=read_contours(contours, None, settings).by_epsg,
+        qpv=read_contours(contours, None, settings, Outside(None)).attributes,
     )
     accept((contours, communes, members), settings)
     return country

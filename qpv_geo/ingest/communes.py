@@ -11,11 +11,12 @@ from qpv_geo.checks import Check
 from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI, REGION
 from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
 from qpv_geo.ingest.geometry import draw, report_repairs
+from qpv_geo.ingest.outside import Outside
 from qpv_geo.ingest.text import report_reading
 from qpv_geo.ingest.vector import read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile
-from qpv_geo.zones import zone_of
+from qpv_geo.zones import department_of_commune, place_of
 
 # The API's names, and those of the official geographic code that the layers use.
 _NAMES = {
@@ -58,7 +59,10 @@ def read_communes(raw: RawFile, settings: Settings, epsg: int) -> gpd.GeoDataFra
 
 
 def read_communes_by_epsg(
-    raw: RawFile, settings: Settings, epsgs: Iterable[int] | None = None
+    raw: RawFile,
+    settings: Settings,
+    epsgs: Iterable[int] | None = None,
+    outside: Outside | None = None,
 ) -> dict[int, gpd.GeoDataFrame]:
     """Read communes once, in each of several projected CRS.
 
@@ -68,6 +72,9 @@ def read_communes_by_epsg(
         As `read_communes`.
     epsgs
         The CRS that are asked for; None for those of all the parts of France that the file covers.
+    outside
+        Receives the communes outside a territory that something is wrong with; without it, each stops the
+        reading.
 
     Returns
     -------
@@ -83,10 +90,14 @@ def read_communes_by_epsg(
     problems = Problems(layer.label, raw.source)
     table = layer.official_columns(problems, ("nom",)).rename(columns=_NAMES)
     where = layer.names(table["insee_com"])
+    placed = table["insee_com"].astype("str").str.fullmatch(COMMUNE.pattern)
+    if outside:
+        outside.tolerate(problems, table, where, placed)
     population, readable = _numbers(table["population"], where, problems)
     validate(table.assign(population=population), _SCHEMA, problems, where, as_published=table)
     table["population"] = population.where(readable).astype("Int64")
-    zones = np.array([zone_of(code or "") for code in table["insee_com"]], dtype=object)
+    departments = table["insee_com"].where(placed, "").map(department_of_commune)
+    zones = departments.map({code: place_of([code]) for code in departments.unique()}).to_numpy()
     served = np.array([zone.epsg for zone in zones], dtype=np.int64)
     drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
     by_epsg = {}
@@ -95,6 +106,8 @@ def read_communes_by_epsg(
         rows = served == epsg if epsgs is None else np.ones(len(served), dtype=bool)
         by_epsg[epsg] = draw(drawn[rows], zones[rows].tolist(), epsg, where[rows], problems)
     problems.raise_if_any()
+    if outside:
+        outside.keep(problems, table, table, where, "insee_com")
     for communes in by_epsg.values():
         communes.attrs["remarques"] = layer.remarks
     return by_epsg

@@ -1,6 +1,8 @@
 """Contours of the QPV 2024: official attributes, repaired geometry, and counts that prove the file whole."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import geopandas as gpd
 import numpy as np
@@ -9,15 +11,23 @@ import pandera.pandas as pa
 
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.ingest.attributes import clean_text
-from qpv_geo.ingest.codes import COMMUNES, DEPARTEMENT, EPCIS, QPV_2015, QPV_2024, REGION
+from qpv_geo.ingest.codes import COMMUNE, COMMUNES, DEPARTEMENT, EPCIS, QPV_2015, QPV_2024, REGION
 from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
 from qpv_geo.ingest.geometry import Mask, check_crs, check_position, check_shapes, project, report_repairs
+from qpv_geo.ingest.outside import Outside
 from qpv_geo.ingest.text import report_reading
 from qpv_geo.ingest.vector import read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile, catalogue_entry
-from qpv_geo.territory import Territory
-from qpv_geo.zones import METROPOLE, department_of, zone_of
+from qpv_geo.territory import Territory, codes_of
+from qpv_geo.zones import (
+    METROPOLE,
+    FrenchZone,
+    department_of,
+    department_of_commune,
+    place_of,
+    zone_of,
+)
 
 _LABELS = ("lib_qp", "lib_reg", "lib_dep", "lib_com")
 _NAMED_AT_MOST = 30
@@ -37,14 +47,26 @@ class Contours:
         Whether the file covers the country.
     checks
         What was controlled.
+    set_aside
+        Official columns of the QPV that have no contour to use, and are told elsewhere (see `Outside`).
     """
 
     by_epsg: dict[int, gpd.GeoDataFrame]
     national: bool
     checks: tuple[Check, ...]
+    set_aside: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def attributes(self) -> pd.DataFrame:
+        """Official columns of every QPV, those without a contour to use included."""
+        drawn = [frame.drop(columns="geometry") for frame in self.by_epsg.values()]
+        every: pd.DataFrame = pd.concat([*drawn, self.set_aside], ignore_index=True)
+        return every
 
 
-def read_contours(raw: RawFile, territory: Territory | None, settings: Settings) -> Contours:
+def read_contours(
+    raw: RawFile, territory: Territory | None, settings: Settings, outside: Outside | None = None
+) -> Contours:
     """Read the QPV contours and hold them to their contract.
 
     Parameters
@@ -55,6 +77,8 @@ def read_contours(raw: RawFile, territory: Territory | None, settings: Settings)
         Its expected numbers of QPV are checked; None for those of France alone.
     settings
         Limits of archives.
+    outside
+        Receives the QPV outside a territory that something is wrong with; without it, each stops the reading.
 
     Raises
     ------
@@ -71,18 +95,26 @@ def read_contours(raw: RawFile, territory: Territory | None, settings: Settings)
         problems.raise_if_any()
     table = layer.official_columns(problems, _LABELS)
     where = layer.names(table["code_qp"])
+    readable = table["code_qp"].astype("str").str.fullmatch(QPV_2024.pattern)
+    # A code that cannot be read is neither counted nor in any department.
+    departments = table["code_qp"].where(readable, "").map(department_of)
+    places = table.assign(insee_dep=departments)
+    if outside:
+        outside.tolerate(problems, places, where, readable)
     validate(table, _SCHEMA, problems, where)
-    readable = _check_departments(table, problems, where)
-    by_epsg = _geometries(layer.frame, table, readable, where, problems)
-    counts = _check_counts(table, readable, raw, territory, problems)
+    _check_departments(table, departments, problems, where)
+    by_epsg = _geometries(layer.frame, table, readable.to_numpy(), where, problems)
+    counts = _check_counts(table, readable.to_numpy(), raw, territory, problems)
     problems.raise_if_any()
+    if outside:
+        outside.keep(problems, table, places, where, "code_qp")
     checks = (
         report_reading(layer.remarks, f"{len(table)} entités", raw.source.id),
         *counts,
         report_repairs(list(by_epsg.values()), "code_qp", raw.source.id),
         _empty_fields(table, raw.source.id),
     )
-    return Contours(by_epsg, raw.national, checks)
+    return Contours(by_epsg, raw.national, checks, table[~problems.without_defect(where)])
 
 
 _SCHEMA = pa.DataFrameSchema(
@@ -105,21 +137,16 @@ def _code_of_2015(frame: gpd.GeoDataFrame) -> str:
     return str(old.iloc[0]) if 2 * len(old) > len(codes) else ""
 
 
-def _check_departments(table: pd.DataFrame, problems: Problems, where: Names) -> Mask:
-    """Return which rows have a code to trust; their department must be that of the code."""
-    codes = table["code_qp"].astype("str")
-    readable: Mask = (table["code_qp"].notna() & codes.str.fullmatch(QPV_2024.pattern)).to_numpy()
-    computed = codes.where(readable, "").map(department_of)
+def _check_departments(table: pd.DataFrame, departments: pd.Series, problems: Problems, where: Names) -> None:
+    """Add a problem for each QPV whose declared department is not that of its code."""
     declared = table["insee_dep"]
-    different = readable & declared.notna().to_numpy() & (declared != computed).to_numpy()
-    rows = np.flatnonzero(different)
+    rows = np.flatnonzero((departments != "") & declared.notna() & (declared != departments))
     problems.add_rows(
         "the department of its code_qp",
         where[rows],
-        [f"{shown(declared.iloc[row])} in place of {shown(computed.iloc[row])}" for row in rows],
+        [f"{shown(declared.iloc[row])} in place of {shown(departments.iloc[row])}" for row in rows],
         column="insee_dep",
     )
-    return readable
 
 
 def _geometries(
@@ -131,8 +158,10 @@ def _geometries(
     rows = np.flatnonzero(check_shapes(geometries, where, problems) & readable)
     if crs is None:
         return {}
-    zones = [zone_of(department_of(code)) for code in table["code_qp"].iloc[rows]]
-    placed = check_position(geometries[rows], crs, zones, where[rows], problems)
+    codes, communes = (table[name].iloc[rows].tolist() for name in ("code_qp", "insee_com"))
+    zones = [_place(code, codes_of(insee_com)) for code, insee_com in zip(codes, communes, strict=True)]
+    declared = [insee_com or "unknown" for insee_com in communes]
+    placed = check_position(geometries[rows], crs, zones, where[rows], problems, declared=declared)
     targets = np.array([zone.epsg for zone in zones], dtype="int64")
     layer = gpd.GeoDataFrame(table, geometry=geometries, crs=crs)
     by_epsg = {}
@@ -142,14 +171,21 @@ def _geometries(
     return by_epsg
 
 
+def _place(code: str, insee_com: Iterable[str]) -> FrenchZone:
+    """Return where a QPV is to be: in the department of its code, or of a commune that it declares."""
+    communes = (commune for commune in insee_com if re.fullmatch(COMMUNE.pattern, commune))
+    return place_of((department_of(code), *map(department_of_commune, communes)))
+
+
 def _check_counts(
     table: pd.DataFrame, readable: Mask, raw: RawFile, territory: Territory | None, problems: Problems
 ) -> list[Check]:
     """Compare the numbers of QPV with those that are known; those of France only in a file of France.
 
-    Rows whose code cannot be read are not counted, and then the codes are to be mended, not the numbers.
+    Codes are counted, each once, whatever their contours. Those that cannot be read are not, and then the
+    codes are to be mended, not the numbers.
     """
-    table = table[readable]
+    table = table[readable].drop_duplicates("code_qp")
     departments = table["code_qp"].map(department_of)
     metropolitan = departments.map(zone_of) == METROPOLE
     counts: list[tuple[str, str, pd.Series, int | None, str]] = [

@@ -48,8 +48,31 @@ class _Finding:
         return f"{subject}expected {self.expected}; found {'; '.join(self.rows)}{more}"
 
 
+@dataclass(frozen=True)
+class Defect:
+    """What is wrong with one feature of a file.
+
+    Attributes
+    ----------
+    feature
+        Its name, as messages give it.
+    column, expected, found
+        As `Problems.add` takes them.
+    nature
+        A few words in French.
+    """
+
+    feature: str
+    column: str
+    expected: str
+    found: str
+    nature: str
+
+
 class Problems:
     """Collects everything that is wrong with one file, then raises once.
+
+    What is wrong with features that were tolerated (`tolerate`) is not raised, but kept in `defects`.
 
     Parameters
     ----------
@@ -64,20 +87,53 @@ class Problems:
         self.source = source
         self._findings: dict[tuple[str, str], _Finding] = {}
         self._advice: list[str] = []
+        self._tolerated: set[str] = set()
+        self.defects: list[Defect] = []
+
+    def tolerate(self, features: Iterable[str]) -> None:
+        """Name the features that may be left out, should something be wrong with them."""
+        self._tolerated.update(features)
+
+    def without_defect(self, features: Names) -> NDArray[np.bool_]:
+        """Tell which features nothing is wrong with that was tolerated so far."""
+        defective = {defect.feature for defect in self.defects}
+        return np.array([feature not in defective for feature in features], dtype=bool)
 
     def __bool__(self) -> bool:
         """Whether anything was found."""
         return bool(self._findings)
 
-    def add(self, expected: str, found: str, *, column: str = "", where: str = "") -> None:
+    def add(self, expected: str, found: str, *, column: str = "", where: str = "", nature: str = "") -> None:
         """Add one problem; `where` names the row or the feature, empty for the file as a whole."""
-        self.add_rows(expected, [where], [found], column=column)
+        self.add_rows(expected, [where], [found], column=column, nature=nature)
 
     def add_rows(
-        self, expected: str, where: Iterable[str], found: Iterable[str], *, column: str = ""
+        self,
+        expected: str,
+        where: Iterable[str],
+        found: Iterable[str],
+        *,
+        column: str = "",
+        nature: str = "",
     ) -> None:
-        """Add the rows that break one rule; long lists are cut in the message, with their count."""
+        """Add the rows that break one rule; long lists are cut in the message, with their count.
+
+        Parameters
+        ----------
+        expected
+            What the rule asks for.
+        where, found
+            Name of each row, and what it has.
+        column
+            The column, or what the rule is about.
+        nature
+            The same fault in a few words of French, for what is published of a tolerated feature.
+        """
         for place, value in zip(where, found, strict=True):
+            if place in self._tolerated:
+                told = nature or f"champ {column} absent ou mal formé"
+                self.defects.append(Defect(place, column, expected, value, told))
+                continue
             finding = self._findings.setdefault((column, expected), _Finding(column, expected))
             finding.count += 1
             if len(finding.rows) < _SHOWN_ROWS:

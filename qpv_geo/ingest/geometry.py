@@ -15,7 +15,7 @@ from pyproj import CRS, Transformer
 
 from qpv_geo.checks import Check
 from qpv_geo.ingest.contracts import Names, Problems
-from qpv_geo.zones import FrenchZone
+from qpv_geo.zones import FrenchZone, departments_at, zone_of
 
 Geometries = NDArray[np.object_]
 Mask = NDArray[np.bool_]
@@ -87,33 +87,57 @@ def check_shapes(geometries: Geometries, where: Names, problems: Problems) -> Ma
     infinite[owner[~np.isfinite(coordinates).all(axis=1)]] = True
     infinite &= ~other
     found = [
-        ("a polygon with closed rings", missing, lambda _: "no geometry, an empty or an unclosed one"),
-        ("a polygon", other, lambda geometry: geometry.geom_type),
-        ("finite coordinates", infinite, lambda _: "NaN or infinite ones"),
+        (
+            "a polygon with closed rings",
+            missing,
+            lambda _: "no geometry, an empty or an unclosed one",
+            "contour absent, vide ou non fermé",
+        ),
+        ("a polygon", other, lambda geometry: geometry.geom_type, "géométrie qui n'est pas un polygone"),
+        ("finite coordinates", infinite, lambda _: "NaN or infinite ones", "coordonnées non finies"),
     ]
-    for expected, mask, describe in found:
-        problems.add_rows(expected, where[mask], map(describe, geometries[mask]), column="geometry")
+    for expected, mask, describe, nature in found:
+        problems.add_rows(
+            expected, where[mask], map(describe, geometries[mask]), column="geometry", nature=nature
+        )
     sound: Mask = ~(missing | other | infinite)
     _refuse_twins(geometries[sound], where[sound], problems)
     return sound
 
 
 def _refuse_twins(geometries: Geometries, where: Names, problems: Problems) -> None:
-    """Add a problem for each polygon that equals an earlier one, whatever the order of its vertices."""
+    """Add a problem for each polygon that equals another one, whatever the order of its vertices.
+
+    Nobody knows which of them is in the wrong place: it is told of each.
+    """
     # Equal polygons have equal bounds: few candidates are left to normalise.
     bounds = pd.DataFrame(shapely.bounds(geometries))
     rows = np.flatnonzero(bounds.duplicated(keep=False))
     keys = pd.Series(shapely.to_wkb(shapely.normalize(geometries[rows])), index=where[rows], dtype=object)
     for _, twins in keys[keys.duplicated(keep=False)].groupby(keys, sort=False):
-        first, *others = twins.index
-        same = [f"the same polygon as {first}"] * len(others)
-        problems.add_rows("contours that all differ", others, same, column="geometry")
+        first, second, *_ = twins.index
+        same = [f"the same polygon as {second if name == first else first}" for name in twins.index]
+        problems.add_rows(
+            "contours that all differ",
+            twins.index,
+            same,
+            column="geometry",
+            nature="contour identique à celui d'une autre entité",
+        )
 
 
 def check_position(
-    geometries: Geometries, epsg: int, zones: Sequence[FrenchZone], where: Names, problems: Problems
+    geometries: Geometries,
+    epsg: int,
+    places: Sequence[FrenchZone],
+    where: Names,
+    problems: Problems,
+    *,
+    declared: Sequence[str] = (),
 ) -> Mask:
-    """Check that each geometry lies in its part of France: a wrong CRS or swapped axes put it elsewhere.
+    """Check that each geometry lies in its part of France, and there in its place (see `zones.place_of`).
+
+    A wrong CRS or swapped axes put all of them elsewhere, and somebody's error one.
 
     Parameters
     ----------
@@ -121,33 +145,63 @@ def check_position(
         With finite coordinates.
     epsg
         Their CRS, x first.
-    zones
+    places
         Where each should be.
     where, problems
         As in `check_shapes`.
+    declared
+        What else each says of its place, for the message.
 
     Returns
     -------
     ndarray of bool
         Which of them are where they should be.
     """
+    zones = [zone_of(place.prefix) for place in places]
     bounds = shapely.bounds(geometries).reshape(-1, 4)
-    limits = np.array([zone.bounds for zone in zones]).reshape(-1, 4)
-    inside: Mask = _within(_in_degrees(bounds, epsg), limits)
-    away = np.flatnonzero(~inside)
-    swapped = _within(_in_degrees(bounds[away][:, [1, 0, 3, 2]], epsg), limits[away])
+    degrees = _in_degrees(bounds, epsg)
+    in_zone = _within(degrees, _limits(zones))
+    in_place = _within(degrees, _limits(places))
+    away = np.flatnonzero(~in_zone)
+    swapped = _within(_in_degrees(bounds[away][:, [1, 0, 3, 2]], epsg), _limits(zones)[away])
+    wrong = []
     for row, turned in zip(away.tolist(), swapped, strict=True):
-        west, south, east, north = bounds[row]
-        found = f"x {west:.7g} to {east:.7g}, y {south:.7g} to {north:.7g}"
         cause = "geometry in another place"
         if turned:
             cause = "axes swapped, latitude or northing comes first"
         elif epsg in _IN_DEGREES and np.abs(bounds[row]).max() > _HALF_TURN:
             cause = "metres in place of degrees, the CRS is wrong or missing"
-        x0, y0, x1, y1 = zones[row].bounds
-        expected = f"longitude {x0} to {x1} and latitude {y0} to {y1} ({zones[row].name})"
-        problems.add(f"{expected}, from EPSG:{epsg}", found, column=cause, where=where[row])
-    return inside
+        wrong.append((row, cause, zones[row], _extent(bounds[row])))
+    for row in np.flatnonzero(in_zone & ~in_place).tolist():
+        around = ", ".join(departments_at(*_centre(degrees[row]))) or "of nobody"
+        found = f"{_extent(bounds[row])}, in or near département {around}"
+        if declared:
+            found += f", far from commune {declared[row]} that it declares,"
+        wrong.append((row, "geometry in another place", places[row], found))
+    for row, cause, place, found in wrong:
+        west, south, east, north = place.bounds
+        problems.add(
+            f"longitude {west} to {east} and latitude {south} to {north} ({place.name}), from EPSG:{epsg}",
+            found,
+            column=cause,
+            where=where[row],
+            nature="contour hors de son département ou de sa partie de la France",
+        )
+    return in_zone & in_place
+
+
+def _limits(places: Sequence[FrenchZone]) -> NDArray[np.float64]:
+    return np.array([place.bounds for place in places]).reshape(-1, 4)
+
+
+def _extent(bounds: NDArray[np.float64]) -> str:
+    west, south, east, north = bounds
+    return f"x {west:.7g} to {east:.7g}, y {south:.7g} to {north:.7g}"
+
+
+def _centre(bounds: NDArray[np.float64]) -> tuple[float, float]:
+    west, south, east, north = bounds.tolist()
+    return (west + east) / 2, (south + north) / 2
 
 
 def _in_degrees(bounds: NDArray[np.float64], epsg: int) -> NDArray[np.float64]:
@@ -196,7 +250,13 @@ def repair(geometries: Geometries, where: Names, problems: Problems, limit: floa
         for geometry, old, new in zip(geometries[bad][refused], before[refused], after[refused], strict=True)
     ]
     expected = f"a valid polygon, or one whose repair changes its area by {limit:.0%} at most"
-    problems.add_rows(expected, where[bad][refused], found, column="geometry")
+    problems.add_rows(
+        expected,
+        where[bad][refused],
+        found,
+        column="geometry",
+        nature=f"contour invalide, que sa réparation changerait de plus de {limit:.0%}".replace("%", " %"),
+    )
     single = np.flatnonzero(shapely.get_type_id(repaired) == _POLYGON)
     if len(single):
         repaired[single] = shapely.multipolygons(repaired[single], indices=np.arange(len(single)))
@@ -218,12 +278,16 @@ def project(layer: gpd.GeoDataFrame, epsg: int, where: Names, problems: Problems
     Returns
     -------
     GeoDataFrame
-        Indexed from 0, MultiPolygons, with ``ecart_reparation_m2`` (see `Repaired.change`).
+        Indexed from 0, MultiPolygons, with ``ecart_reparation_m2`` (see `Repaired.change`); without the
+        features that have a defect which `problems` tolerates.
     """
     projected = layer.reset_index(drop=True).to_crs(epsg)
     repaired = repair(projected.geometry.to_numpy(), where, problems)
     projected["ecart_reparation_m2"] = repaired.change
-    return projected.set_geometry(gpd.GeoSeries(repaired.geometries, crs=epsg))
+    drawn = projected.set_geometry(gpd.GeoSeries(repaired.geometries, crs=epsg))
+    if not problems.defects:
+        return drawn
+    return drawn[problems.without_defect(where)].reset_index(drop=True)
 
 
 def draw(
@@ -236,7 +300,7 @@ def draw(
     layer
         Attributes, geometries as read, and the file's CRS.
     zones
-        The part of France of each.
+        Where each should be (see `zones.place_of`).
     epsg
         The projected CRS, in metres.
     where, problems

@@ -11,11 +11,12 @@ from qpv_geo.checks import Check
 from qpv_geo.ingest.codes import COMMUNE, IRIS
 from qpv_geo.ingest.contracts import Problems, code_column, shown, validate
 from qpv_geo.ingest.geometry import draw, report_repairs
+from qpv_geo.ingest.outside import Outside
 from qpv_geo.ingest.text import report_reading
 from qpv_geo.ingest.vector import Layer, read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile
-from qpv_geo.zones import zone_of
+from qpv_geo.zones import department_of_commune, place_of
 
 _SCHEMA = pa.DataFrameSchema(
     {
@@ -29,7 +30,11 @@ _SCHEMA = pa.DataFrameSchema(
 
 
 def read_iris(
-    raws: Mapping[str, RawFile], communes: Collection[str], settings: Settings, epsg: int
+    raws: Mapping[str, RawFile],
+    communes: Collection[str],
+    settings: Settings,
+    epsg: int,
+    outside: Outside | None = None,
 ) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
     """Read the IRIS of communes and hold them to their contract.
 
@@ -43,6 +48,9 @@ def read_iris(
         Limits of archives.
     epsg
         Projected CRS of the result.
+    outside
+        Receives the IRIS outside a territory that something is wrong with; without it, each stops the
+        reading.
 
     Returns
     -------
@@ -61,27 +69,36 @@ def read_iris(
         every problem.
     """
     frames, checks = [], []
+    there: set[str] = set()
     for key, raw in raws.items():
         layer = read_layer(raw, settings)
-        frame = _read(layer, raw, communes, epsg)
+        frame, named = _read(layer, raw, communes, epsg, outside)
+        there |= named
         frames.append(frame.assign(geographie=raw.source.geography))
         checks.append(report_reading(layer.remarks, f"{len(frame)} IRIS", key))
         checks.append(report_repairs([frame], "code_iris", key))
     iris = gpd.GeoDataFrame(pd.concat(frames, ignore_index=True), crs=epsg)
     last = Problems(", ".join(raw.label for raw in raws.values()), next(iter(raws.values())).source)
-    for commune in sorted(set(communes) - set(iris["insee_com"])):
+    for commune in sorted(set(communes) - there):
         last.add(f"IRIS of commune {commune}", "none")
         last.advise("if this commune has none, take it out of 'communes_principales' in the territory file")
     last.raise_if_any()
     return iris.sort_values("code_iris", ignore_index=True), tuple(checks)
 
 
-def _read(layer: Layer, raw: RawFile, communes: Collection[str], epsg: int) -> gpd.GeoDataFrame:
+def _read(
+    layer: Layer, raw: RawFile, communes: Collection[str], epsg: int, outside: Outside | None
+) -> tuple[gpd.GeoDataFrame, set[str]]:
+    """Return the IRIS of communes, and the communes that have any, be it without a contour to use."""
     problems = Problems(layer.label, raw.source)
     every = layer.official_columns(problems, ("nom_iris", "nom_com"))
     wanted = np.flatnonzero(every["insee_com"].isin(communes))
     where = layer.names(every["code_iris"])[wanted]
     table = every.iloc[wanted].reset_index(drop=True)
+    places = table.assign(siren_epci=None, insee_dep=table["insee_com"].map(department_of_commune))
+    if outside:
+        readable = table["code_iris"].astype("str").str.fullmatch(IRIS.pattern)
+        outside.tolerate(problems, places, where, readable)
     validate(table, _SCHEMA, problems, where)
     elsewhere = [
         not str(code).startswith(str(commune))
@@ -94,9 +111,11 @@ def _read(layer: Layer, raw: RawFile, communes: Collection[str], epsg: int) -> g
         [f"{shown(table['code_iris'].iloc[row])} in {table['insee_com'].iloc[row]}" for row in rows],
         column="code_iris",
     )
-    zones = [zone_of(code) for code in table["insee_com"]]
+    zones = [place_of([department]) for department in places["insee_dep"]]
     geometries = layer.frame.geometry.iloc[wanted].to_numpy()
     drawn = gpd.GeoDataFrame(table, geometry=geometries, crs=layer.frame.crs)
     frame = draw(drawn, zones, epsg, where, problems)
     problems.raise_if_any()
-    return frame
+    if outside:
+        outside.keep(problems, table, places, where, "code_iris")
+    return frame, set(table["insee_com"])

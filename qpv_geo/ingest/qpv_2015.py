@@ -8,11 +8,12 @@ from qpv_geo.checks import Check
 from qpv_geo.ingest.codes import QPV_2015
 from qpv_geo.ingest.contracts import Problems, code_column, validate
 from qpv_geo.ingest.geometry import draw, report_repairs
+from qpv_geo.ingest.outside import Outside
 from qpv_geo.ingest.text import report_reading
 from qpv_geo.ingest.vector import read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile, catalogue_entry
-from qpv_geo.zones import METROPOLE, department_of, zone_of
+from qpv_geo.zones import METROPOLE, department_of, place_of, zone_of
 
 _SCHEMA = pa.DataFrameSchema(
     {
@@ -23,7 +24,9 @@ _SCHEMA = pa.DataFrameSchema(
 )
 
 
-def read_qpv_2015(raw: RawFile, settings: Settings, epsg: int) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
+def read_qpv_2015(
+    raw: RawFile, settings: Settings, epsg: int, outside: Outside | None = None
+) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
     """Read the QPV of 2015 and hold them to their contract.
 
     Parameters
@@ -34,6 +37,9 @@ def read_qpv_2015(raw: RawFile, settings: Settings, epsg: int) -> tuple[gpd.GeoD
         Limits of archives.
     epsg
         Projected CRS of the result; the QPV of the parts of France that it serves are returned.
+    outside
+        Receives the QPV outside a territory that something is wrong with, placed by the department of their
+        code; without it, each stops the reading.
 
     Returns
     -------
@@ -54,13 +60,19 @@ def read_qpv_2015(raw: RawFile, settings: Settings, epsg: int) -> tuple[gpd.GeoD
     problems = Problems(layer.label, raw.source)
     table = layer.official_columns(problems, ("NOM_QP", "COMMUNE_QP")).rename(columns=str.lower)
     where = layer.names(table["code_qp"])
+    readable = table["code_qp"].astype("str").str.fullmatch(QPV_2015.pattern)
+    departments = table["code_qp"].where(readable, "").map(department_of)
+    places = pd.DataFrame({"insee_com": None, "siren_epci": None, "insee_dep": departments})
+    if outside:
+        outside.tolerate(problems, places, where, readable)
     validate(table, _SCHEMA, problems, where)
-    departments = table["code_qp"].fillna("").map(department_of)
-    zones = list(departments.map(zone_of))
+    zones = [place_of([department]) for department in departments]
     drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
     qpv = draw(drawn, zones, epsg, where, problems)
-    checks = _check_counts(departments, raw, problems)
+    checks = _check_counts(departments[~table["code_qp"].duplicated()], raw, problems)
     problems.raise_if_any()
+    if outside:
+        outside.keep(problems, table, places, where, "code_qp")
     if qpv.empty:
         problems.add(f"QPV in the parts of France that EPSG:{epsg} serves", f"none among {len(table)}")
         problems.raise_if_any()

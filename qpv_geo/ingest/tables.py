@@ -1,6 +1,6 @@
 """All raw files of a run to the checked tables that the analysis joins."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
@@ -18,6 +18,7 @@ from qpv_geo.ingest.correspondence import read_correspondence
 from qpv_geo.ingest.facilities import Facilities, read_facilities
 from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.local_contours import read_local_contours
+from qpv_geo.ingest.outside import Outside, SetAside
 from qpv_geo.ingest.qpv_2015 import read_qpv_2015
 from qpv_geo.ingest.recognition import OfficialCodes
 from qpv_geo.ingest.registry import Registry
@@ -80,6 +81,8 @@ class Tables:
         Contours that the territory declares (see `read_local_contours`).
     defects
         What is wrong with the optional sources that are bad, by key: nothing of them is used.
+    set_aside
+        Features outside the territory that are not used, because something is wrong with them.
     """
 
     contours: Contours
@@ -94,6 +97,7 @@ class Tables:
     facilities: Facilities | None = None
     district_contours: gpd.GeoDataFrame | None = None
     fragile_contours: gpd.GeoDataFrame | None = None
+    set_aside: tuple[SetAside, ...] = ()
     around: gpd.GeoDataFrame | None = None
     overseas: Mapping[int, gpd.GeoDataFrame] = field(default_factory=dict)
     defects: Mapping[str, str] = field(default_factory=dict)
@@ -117,7 +121,7 @@ def read_tables(
     registry: Registry,
     settings: Settings,
     *,
-    whole_epci: bool = False,
+    several: bool = False,
 ) -> Tables:
     """Read every source; the errors of those that are required are told together, other bad ones left out.
 
@@ -133,9 +137,10 @@ def read_tables(
         Names the indicators.
     settings
         Limits of archives.
-    whole_epci
-        Of the territory France, whether to read the statistics of every commune of the EPCI that have a QPV,
-        rather than those of the communes that hold one.
+    several
+        Whether the releases of many territories are made from these tables: then the statistics of every
+        commune of the EPCI that have a QPV are read, rather than those of the communes that hold one, and no
+        defect of a single feature is an error: `Tables.set_aside` is asked whose it is.
 
     Raises
     ------
@@ -151,18 +156,21 @@ def read_tables(
             named = " or ".join(choices)
             raise SourceUnavailableError(f"source {named} is absent, and there is no release without it")
     reading = _Reading(raws)
+    outside = Outside(None if several else territory)
     communes_id = reading.first_of(COMMUNES)
-    contours = reading.read(CONTOURS, lambda raw: read_contours(raw, territory, settings))
-    found = reading.read(communes_id, lambda raw: read_territory_communes(raw, territory, settings))
+    contours = reading.read(CONTOURS, lambda raw: read_contours(raw, territory, settings, outside))
+    found = reading.read(communes_id, lambda raw: read_territory_communes(raw, territory, settings, outside))
     communes = None if found is None else found.of_territory
     members = reading.read(EPCI_MEMBERS, lambda raw: read_epci_members(raw, settings))
-    scope = _scope(contours, found, members, territory, whole_epci=whole_epci)
+    scope = _scope(contours, found, members, territory, whole_epci=several)
     parts = _read_statistics(reading, scope, catalogue, registry, settings)
     qpv_2015 = reading.read_checked(
-        reading.first_of(CONTOURS_2015), lambda raw: read_qpv_2015(raw, settings, territory.epsg)
+        reading.first_of(CONTOURS_2015), lambda raw: read_qpv_2015(raw, settings, territory.epsg, outside)
     )
     correspondence = reading.read_checked(CORRESPONDENCE, lambda raw: read_correspondence(raw, settings))
-    iris = _read_iris(reading, territory, found.codes if found else set(), settings)
+    # What is overseas has files of its own.
+    codes = () if communes is None else tuple(communes["insee_com"])
+    iris = _read_iris(reading, territory, codes, settings, outside)
     facilities = None
     if communes is not None:
         facilities = reading.read_checked(FACILITIES, lambda raw: read_facilities(raw, communes, settings))
@@ -176,7 +184,7 @@ def read_tables(
     )
     checks = [*contours.checks, *report_communes(found.all, communes_id)]
     checks += [check for part in parts.values() for check in part.checks]
-    checks += [*reading.checks, *_left_out(reading.defects, catalogue)]
+    checks += [*outside.checks(), *reading.checks, *_left_out(reading.defects, catalogue)]
     checks += _absent(raws, territory, catalogue)
     return Tables(
         contours,
@@ -191,6 +199,7 @@ def read_tables(
         facilities=facilities,
         district_contours=districts,
         fragile_contours=fragile,
+        set_aside=tuple(outside.set_aside),
         around=found.around,
         overseas=found.overseas,
         defects=reading.defects,
@@ -300,18 +309,22 @@ def _read_statistics(
 
 
 def _read_iris(
-    reading: _Reading, territory: Territory, codes: set[str], settings: Settings
+    reading: _Reading,
+    territory: Territory,
+    codes: Collection[str],
+    settings: Settings,
+    outside: Outside,
 ) -> gpd.GeoDataFrame | None:
     """Read the IRIS of the communes whose file was had, or those of all main communes in one file."""
     keys = [key for key in reading.raws if source_id_of(key) == IRIS]
     raws = {key: raw for key in keys if (raw := reading.raws[key])}
     communes = {key.partition("-")[2] for key in raws}
     if country := reading.raws.get(IRIS_FRANCE):
-        raws, communes = {IRIS_FRANCE: country}, set(territory.communes_principales) or codes
+        raws, communes = {IRIS_FRANCE: country}, set(territory.communes_principales or codes)
     if not raws:
         return None
     return reading.keep_checks(
-        reading.attempt(list(raws), lambda: read_iris(raws, communes, settings, territory.epsg))
+        reading.attempt(list(raws), lambda: read_iris(raws, communes, settings, territory.epsg, outside))
     )
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import geopandas as gpd
 
-from qpv_geo.ingest.communes import read_communes, read_communes_by_epsg
+from qpv_geo.ingest.communes import read_communes_by_epsg
 from qpv_geo.ingest.contracts import Problems, shown
+from qpv_geo.ingest.outside import Outside
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import PlainAddress
 from qpv_geo.sources.raw import RawFile
@@ -44,8 +45,17 @@ class TerritoryCommunes:
         return {code for part in self.all for code in part["insee_com"]}
 
 
-def read_territory_communes(raw: RawFile, territory: Territory, settings: Settings) -> TerritoryCommunes:
+def read_territory_communes(
+    raw: RawFile, territory: Territory, settings: Settings, outside: Outside | None = None
+) -> TerritoryCommunes:
     """Read the communes of a territory from the file of its EPCI or from that of the country.
+
+    Parameters
+    ----------
+    raw, territory, settings
+        What to read, for which territory.
+    outside
+        Receives the communes of other territories that something is wrong with.
 
     Raises
     ------
@@ -53,13 +63,17 @@ def read_territory_communes(raw: RawFile, territory: Territory, settings: Settin
         As `read_communes`; and if communes are missing or are not the territory's.
     """
     if territory.genre == "france":
-        by_epsg = read_communes_by_epsg(raw, settings)
+        by_epsg = read_communes_by_epsg(raw, settings, None, outside)
         found = TerritoryCommunes(by_epsg.pop(territory.epsg), None, by_epsg)
     else:
-        found = choose_communes(
-            read_communes(raw, settings, territory.epsg), territory, national=_is_national(raw)
-        )
+        communes = read_communes_by_epsg(raw, settings, (territory.epsg,), outside)[territory.epsg]
+        found = choose_communes(communes, territory, national=_is_national(raw))
     _check(found, raw, territory)
+    # An EPCI of which a commune is missing is not drawn, though the territory may be but a part of it.
+    sirens = {siren for part in found.all for siren in part["siren_epci"].dropna()}
+    for aside in outside.set_aside if outside else ():
+        if aside.source == raw.source:
+            aside.refuse(aside.places["siren_epci"].isin(sirens).to_numpy())
     return found
 
 

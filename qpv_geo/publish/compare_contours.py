@@ -292,12 +292,17 @@ def _compare_sums(readings: Mapping[str, Reading], territory: Territory) -> list
 
 
 def _number_of_qpv(readings: Mapping[str, Reading], territory: Territory) -> "pd.Series[int]":
-    """Return the number of QPV by EPCI: of an EPCI all that are published, else those that it overlaps."""
+    """Return the number of QPV by EPCI: of an EPCI all that are published, else those that declare it."""
+    qpv, communes = readings["qpv"].attributes, readings["communes"].attributes
     if territory.genre == "epci":
-        return pd.Series({territory.epci: len(readings["qpv"].attributes)})
-    pieces, communes = readings["qpv_commune"].attributes, readings["communes"].attributes
-    epci = pieces["insee_com"].map(communes.set_index("insee_com")["siren_epci"])
-    return pieces[pieces["membre"]].groupby(epci)["code_qp"].nunique()
+        return pd.Series({territory.epci: len(qpv)})
+    named = qpv.set_index("code_qp")[["insee_com", "siren_epci"]]
+    codes = {name: named[name].str.split(r"\s*,\s*", regex=True).explode().dropna() for name in named}
+    of_commune = communes.set_index("insee_com")["siren_epci"]
+    pairs = pd.concat([codes["siren_epci"], codes["insee_com"].map(of_commune).dropna()])
+    distinct = pairs.reset_index(name="epci").drop_duplicates()
+    counts: pd.Series[int] = distinct.groupby("epci")["code_qp"].size()
+    return counts
 
 
 def _numbers(values: pd.Series) -> NDArray[np.float64]:

@@ -1,0 +1,160 @@
+"""Features outside a territory: a defect of one is told, and stops the release of its own territory alone."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qpv_geo.checks import Check
+from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI, CodeKind
+from qpv_geo.ingest.contracts import Defect, Names, Problems
+from qpv_geo.sources.catalogue import Source
+from qpv_geo.territory import Territory, codes_of
+from qpv_geo.zones import department_of_commune
+
+# By what a feature is placed: codes that it declares, or that follow from its own.
+PLACES = ["insee_com", "siren_epci", "insee_dep"]
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Features of a file that are not used, because something is wrong with them.
+
+    Attributes
+    ----------
+    label, source
+        Of the file.
+    features
+        Their attributes, indexed by name (``feature 17 (QN09101M)``).
+    places
+        `PLACES` of each, with the same index.
+    code
+        Column of `features` that holds their codes.
+    defects
+        At least one of each.
+    """
+
+    label: str
+    source: Source
+    features: pd.DataFrame
+    places: pd.DataFrame
+    code: str
+    defects: tuple[Defect, ...]
+
+    def refuse(self, chosen: NDArray[np.bool_]) -> None:
+        """Raise what is wrong with some of the features.
+
+        Raises
+        ------
+        ContractError
+            If any are chosen.
+        """
+        named = set(self.places.index[chosen])
+        problems = Problems(self.label, self.source)
+        for defect in self.defects:
+            if defect.feature in named:
+                problems.add(defect.expected, defect.found, column=defect.column, where=defect.feature)
+        problems.raise_if_any()
+
+    def checks(self) -> list[Check]:
+        """Name each feature and what is wrong with it."""
+        natures: dict[str, dict[str, None]] = {}
+        for defect in self.defects:
+            natures.setdefault(defect.feature, {})[defect.nature] = None
+        file = self.label.partition(" (")[0].removeprefix(f"source {self.source.id}: ")
+        found = []
+        for feature, told in natures.items():
+            number, _, rest = feature.removeprefix("feature ").partition(" ")
+            what = f"entité {number} {rest}".strip()
+            message = f"{file}, {what} : {' ; '.join(told)}. Hors du territoire, elle est laissée de côté."
+            code = str(self.features.loc[feature, self.code])
+            found.append(Check("entite_ecartee", code, "avertissement", "", next(iter(told)), message))
+        return found
+
+
+class Outside:
+    """Tells what lies outside a territory, and keeps what is left out of it for its defects.
+
+    Parameters
+    ----------
+    territory
+        Whose release is made. None where several are made from one reading: then no defect of a feature
+        stops the reading, and each territory refuses its own (`SetAside.refuse`).
+    """
+
+    def __init__(self, territory: Territory | None) -> None:
+        self._territory = territory
+        self.set_aside: list[SetAside] = []
+
+    def tolerate(self, problems: Problems, places: pd.DataFrame, where: Names, placed: pd.Series) -> None:
+        """Let the reading go on whatever is wrong with features outside the territory.
+
+        Parameters
+        ----------
+        problems
+            Of the file, before anything is checked.
+        places
+            `PLACES` of each feature.
+        where
+            Their names.
+        placed
+            Which of them have a code of their own that can be read: no other can be counted or told.
+        """
+        outside = placed.to_numpy(dtype=bool)
+        if self._territory:
+            outside = outside & ~may_hold(self._territory, places)
+        problems.tolerate(where[outside])
+
+    def keep(
+        self, problems: Problems, features: pd.DataFrame, places: pd.DataFrame, where: Names, code: str
+    ) -> None:
+        """Keep what the checks found wrong outside the territory; `code` is the column of codes."""
+        if not problems.defects:
+            return
+        chosen = ~problems.without_defect(where)
+        self.set_aside.append(
+            SetAside(
+                problems.label,
+                problems.source,
+                features[chosen].set_axis(where[chosen]),
+                places.loc[chosen, PLACES].set_axis(where[chosen]),
+                code,
+                tuple(problems.defects),
+            )
+        )
+
+    def checks(self) -> list[Check]:
+        """Return a warning for each feature that was set aside."""
+        return [check for aside in self.set_aside for check in aside.checks()]
+
+
+def may_hold(territory: Territory, places: pd.DataFrame) -> NDArray[np.bool_]:
+    """Tell what may lie in a territory: a code that is missing or cannot be read excludes nothing."""
+    rows = zip(*(places[name] for name in PLACES), strict=True)
+    return np.array([_may_hold(territory, *row) for row in rows], dtype=bool)
+
+
+def _may_hold(territory: Territory, insee_com: object, siren_epci: object, insee_dep: object) -> bool:
+    communes, sirens, departments = (
+        _readable(codes, kind)
+        for codes, kind in ((insee_com, COMMUNE), (siren_epci, EPCI), (insee_dep, DEPARTEMENT))
+    )
+    departments |= {department_of_commune(code) for code in communes}
+    if territory.genre == "france":
+        return True
+    known = {territory.departement, *map(department_of_commune, territory.communes)}
+    in_department = not departments or bool(departments & known)
+    if territory.genre == "commune" and communes:
+        return territory.commune in communes
+    if territory.genre != "epci":
+        return in_department
+    if territory.epci in sirens or communes & set(territory.communes):
+        return True
+    placed_elsewhere = sirens or (communes and territory.communes)
+    return in_department and not placed_elsewhere
+
+
+def _readable(codes: object, kind: CodeKind) -> set[str]:
+    return {code for code in codes_of(codes) if re.fullmatch(kind.pattern, code)}

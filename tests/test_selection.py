@@ -4,7 +4,14 @@ import geopandas as gpd
 import pytest
 from shapely.geometry import MultiPolygon, box
 
-from qpv_geo.analysis.selection import compare_communes, computed_lists, cut_by_communes, select
+from qpv_geo.analysis.selection import (
+    compare_communes,
+    computed_lists,
+    count_by_epci,
+    cut_by_communes,
+    select,
+)
+from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
 from qpv_geo.territory import Expected, Territory, codes_of
 
@@ -101,12 +108,58 @@ def test_a_wrong_number_of_qpv_names_what_was_found() -> None:
         select(layer, pieces, territory(6))
 
 
+def compared(
+    *rows: tuple[str, str | None, str | None, tuple[float, float, float, float]],
+    drawn: tuple[str, ...] = ("25056", "25112"),
+) -> list[Check]:
+    layer = qpv(*rows)
+    pieces = cut_by_communes(layer, communes()[communes()["insee_com"].isin(drawn)], territory(1))
+    return compare_communes(layer, pieces, drawn, territory(1))
+
+
 def test_declared_and_computed_communes_are_compared() -> None:
-    layer = qpv(INSIDE, ("QN02507M", "25056, 25112, 25999", EPCI, (901, 0, 1001, 100)))
-    pieces = cut_by_communes(layer, communes(), territory(2))
-    same, different = compare_communes(layer, pieces, territory(2))
+    same, different = compared(INSIDE, ("QN02507M", "25056, 25112, 25999", EPCI, (901, 0, 1001, 100)))
     assert same.outcome == "conforme"
     assert different.outcome == "avertissement"
     assert (different.expected, different.found) == ("25056, 25112, 25999", "25056")
-    assert "déclarée sans recouvrement : 25999" in different.message
-    assert "recouverte à moins de 2 % : 25112" in different.message
+    assert "déclarée, dont aucun contour n'a été lu : 25999" in different.message
+    assert (
+        "déclarée mais recouverte en deçà de la tolérance : 25112 (1 % du QPV, 100 m²)" in different.message
+    )
+
+
+def test_the_reason_of_one_qpv_owes_nothing_to_what_another_overlaps() -> None:
+    away = ("QN02507M", "25112", EPCI, (200, 200, 300, 300))
+    check, _ = compared(away, ACROSS)
+    assert (
+        check.message
+        == "QN02507M : déclarée sans recouvrement : 25112 ; recouverte sans être déclarée : 25056."
+    )
+    assert check.outcome == "avertissement"
+
+
+def test_where_no_commune_has_a_contour_nothing_can_be_verified() -> None:
+    (none,) = compared(INSIDE, drawn=())
+    assert (none.outcome, none.expected, none.found) == ("non_verifiable", "25056", "aucune")
+    assert none.message == "QN02501M : déclarée, dont aucun contour n'a été lu : 25056."
+    (half,) = compared(ACROSS, drawn=("25056",))
+    assert half.outcome == "non_verifiable"
+    # Communes that are no more: others lie in their place.
+    for declared in ("25999", "25056, 25999"):
+        (lapsed,) = compared(("QN02508M", declared, EPCI, (0, 0, 100, 100)))
+        assert lapsed.outcome == "avertissement"
+
+
+def test_qpv_of_an_epci_are_those_that_declare_it_or_a_commune_of_it() -> None:
+    other = communes().assign(siren_epci=[EPCI, "200000001"])
+    layer = qpv(
+        INSIDE,
+        ON_THE_BORDER,
+        ("QN02503M", "25056, 25112", f"{EPCI}, 200000001", (900, 0, 1100, 100)),
+        ("QN02504M", "25112", "200058519", (1500, 0, 1600, 100)),  # an établissement public territorial
+        ("QN02505M", None, None, (1500, 200, 1600, 300)),
+        ("QN02506M", "25112", "200000001", (100, 100, 200, 200)),  # overhangs, and is no member
+    )
+    pieces = cut_by_communes(layer, other, territory(1))
+    counts = count_by_epci(layer, other, pieces)
+    assert counts[[EPCI, "200000001"]].tolist() == [3, 4]

@@ -40,7 +40,7 @@ def refuse_misplaced(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> None:
         {department_of(code), *map(department_of_commune, codes_of(insee_com))}
         for code, insee_com in zip(qpv["code_qp"], qpv["insee_com"], strict=True)
     ]
-    there = communes["insee_com"].map(department_of_commune).to_numpy()[zone]
+    there = map(department_of_commune, communes["insee_com"].to_numpy()[zone])
     own = np.array([place in declared[of] for of, place in zip(row, there, strict=True)], dtype=bool)
     problems = []
     for index in sorted(set(row.tolist()) - set(row[own].tolist())):

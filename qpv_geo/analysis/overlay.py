@@ -252,5 +252,9 @@ def is_member(pieces: pd.DataFrame, sliver_share: float, sliver_area: float) -> 
     sliver_share, sliver_area
         Largest share of the QPV (0 to 1) and largest area (square metres) of a sliver.
     """
-    real = (pieces["part_qpv"] > 100 * sliver_share) & (pieces["surface_m2"] > sliver_area)
-    return real & (pieces["zone"] >= 0)
+    return is_sizeable(pieces, sliver_share, sliver_area) & (pieces["zone"] >= 0)
+
+
+def is_sizeable(pieces: pd.DataFrame, sliver_share: float, sliver_area: float) -> pd.Series:
+    """Tell pieces that are more than slivers, in a zone or in none; parameters as of `is_member`."""
+    return (pieces["part_qpv"] > 100 * sliver_share) & (pieces["surface_m2"] > sliver_area)

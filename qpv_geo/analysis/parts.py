@@ -103,7 +103,7 @@ def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
         of_epci = count_by_epci(tables.contours.attributes, communes, pieces)
     of_commune = pieces[pieces["membre"]].groupby("insee_com")["code_qp"].nunique()
     pieces = pieces[pieces["code_qp"].isin(selected["code_qp"])]
-    checks += [*compare_communes(selected, pieces, set(communes["insee_com"])), overlaps]
+    checks += [*compare_communes(selected, pieces, set(communes["insee_com"]), territory), overlaps]
     epci = _epci(communes, of_epci, tables, territory)
     around = add_perimeters(tables, selected, epci, territory, registry)
     layers = {

@@ -7,10 +7,11 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.overlay import cut_by_zones, is_member
+from qpv_geo.analysis.overlay import cut_by_zones, is_member, is_sizeable
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
 from qpv_geo.territory import Territory, codes_of
+from qpv_geo.zones import department_of_commune
 
 # A QPV that nobody declares in the territory but that mostly lies there belongs to it.
 _MOSTLY_INSIDE = 50.0
@@ -119,7 +120,9 @@ def declares(qpv: pd.DataFrame, territory: Territory) -> pd.Series:
     return pd.Series(declared, index=qpv.index, dtype=bool)
 
 
-def compare_communes(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, drawn: Collection[str]) -> list[Check]:
+def compare_communes(
+    qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, drawn: Collection[str], territory: Territory
+) -> list[Check]:
     """Compare the communes that the ANCT declares with those that the contours give, QPV by QPV.
 
     Parameters
@@ -129,8 +132,16 @@ def compare_communes(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, drawn: Col
     pieces
         As `cut_by_communes` returns them.
     drawn
-        Communes whose contour was read: of the others, no overlay can tell anything.
+        Communes whose contour was read. Another one may be where a QPV lies in none of these: there, nothing
+        can be verified. Where it does not, the other commune is no more, or is not there; nor is one in a
+        department of which the whole country's contours have other communes.
+    territory
+        Gives the tolerance under which an overlap is a sliver.
     """
+    outside = pieces[pieces["insee_com"].isna()]
+    real = is_sizeable(outside, territory.sliver_share, territory.sliver_area)
+    in_none = set(outside.loc[real, "code_qp"])
+    whole = {department_of_commune(code) for code in drawn if territory.genre == "france"}
     by_qpv = dict(iter(pieces.dropna(subset=["insee_com"]).groupby("code_qp")))
     checks = []
     for row in qpv.itertuples():
@@ -139,8 +150,10 @@ def compare_communes(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, drawn: Col
         computed = set(overlaps.loc[overlaps["membre"], "insee_com"])
         outcome: Outcome = "conforme"
         if declared != computed:
-            verifiable = computed - declared or (declared - computed) & set(drawn)
-            outcome = "avertissement" if verifiable else "non_verifiable"
+            missing = declared - computed
+            known = computed - declared or missing & set(drawn) or row.code_qp not in in_none
+            lapsed = {code for code in missing if department_of_commune(code) in whole}
+            outcome = "avertissement" if known or lapsed else "non_verifiable"
         checks.append(
             Check(
                 "commune_declaree_ou_calculee",
@@ -167,7 +180,7 @@ def _explain(declared: set[str], overlaps: pd.DataFrame, drawn: Collection[str])
     missing = declared - computed - set(slivers["insee_com"])
     reasons = {
         "déclarée sans recouvrement": sorted(missing & set(drawn)),
-        "déclarée, dont le contour n'a pas été lu": sorted(missing - set(drawn)),
+        "déclarée, dont aucun contour n'a été lu": sorted(missing - set(drawn)),
         "déclarée mais recouverte en deçà de la tolérance": thin,
         "recouverte sans être déclarée": sorted(computed - declared),
     }

@@ -69,11 +69,12 @@ def read_territory_communes(
         communes = read_communes_by_epsg(raw, settings, (territory.epsg,), outside)[territory.epsg]
         found = choose_communes(communes, territory, national=_is_national(raw))
     _check(found, raw, territory)
-    # An EPCI of which a commune is missing is not drawn, though the territory may be but a part of it.
-    sirens = {siren for part in found.all for siren in part["siren_epci"].dropna()}
-    for aside in outside.set_aside if outside else ():
-        if aside.source == raw.source:
-            aside.refuse(aside.places["siren_epci"].isin(sirens).to_numpy())
+    if found.around is not None and outside:
+        # The EPCI is drawn whole, though the territory is but a part of it.
+        sirens = set(found.of_territory["siren_epci"].dropna())
+        for aside in outside.set_aside:
+            if aside.source == raw.source:
+                aside.refuse(aside.places["siren_epci"].isin(sirens).to_numpy())
     return found
 
 

@@ -37,7 +37,7 @@ def _square(code: str, index: int) -> dict[str, Any]:
         "fid": 10_000.0 + index,
         "code_qp": code,
         "lib_qp": f"Quartier {code}",
-        "insee_reg": "99",
+        "insee_reg": "27",
         "lib_reg": "Région",
         "insee_dep": department,
         "lib_dep": "Département",

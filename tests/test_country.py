@@ -19,6 +19,7 @@ from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.ingest.contours import Contours, read_contours
 from qpv_geo.ingest.outside import Outside
 from qpv_geo.ingest.registry import load_registry
+from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.ingest.territory_communes import read_territory_communes
 from qpv_geo.settings import Settings
@@ -62,7 +63,7 @@ def whole(mirror: Path, limits: Settings) -> Tables:
     return Tables(
         read_contours(contours, france, limits, outside),
         communes.of_territory,
-        pd.DataFrame({"zone": []}),
+        StatisticRows(pd.DataFrame({"zone": []})),
         read_epci_members(raw_file("cog_epci", mirror / "cog/epci.json.gz"), limits),
         pd.DataFrame(),
         (),
@@ -77,7 +78,7 @@ def france(whole: Tables) -> Joined:
 
 
 def national(tables: Tables) -> National:
-    return National(tables, tables.statistics, tables.statistics)
+    return National(tables)
 
 
 def by_code(tables: National) -> dict[str, Territory]:

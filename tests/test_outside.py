@@ -109,7 +109,7 @@ DEFECTS = [
     ),
     pytest.param(lambda n: set_property("lib_qp", None, n), "champ lib_qp absent ou mal formé", id="no name"),
     pytest.param(
-        lambda n: set_property("insee_dep", "99", n), "champ insee_dep absent ou mal formé", id="department"
+        lambda n: set_property("insee_dep", "39", n), "champ insee_dep absent ou mal formé", id="department"
     ),
     pytest.param(
         lambda n: set_property("insee_com", "1001", n), "champ insee_com absent ou mal formé", id="commune"

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from qpv_geo import __version__
 from qpv_geo.commands import releases
+from qpv_geo.commands.distribution import distribution
 from qpv_geo.commands.locate import locate
 from qpv_geo.commands.options import DataDir, OneTerritory, TerritoryName, Wait, console, settings_of
 from qpv_geo.commands.territory import territory_app
@@ -31,6 +32,7 @@ app.add_typer(sources_app, name="sources")
 app.add_typer(releases.app, name="releases")
 app.add_typer(territory_app, name="territory")
 app.command()(locate)
+sources_app.command()(distribution)
 
 
 def main() -> None:

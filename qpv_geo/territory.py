@@ -126,6 +126,8 @@ class Guard(_Frozen):
         What the contour of a QPV gains or loses, in percent of its area.
     total_pct
         Change of the total of an indicator that may be added, in percent.
+    mediane_pct
+        Change of the median over the QPV of an indicator that may not, in percent.
     qpv_entre_ou_sorti
         Whether a QPV that enters or leaves holds the release.
     retrait
@@ -135,6 +137,7 @@ class Guard(_Frozen):
     nombre_pct: float = Field(default=10.0, ge=0)
     surface_qpv_pct: float = Field(default=5.0, ge=0)
     total_pct: float = Field(default=10.0, ge=0)
+    mediane_pct: float = Field(default=25.0, ge=0)
     qpv_entre_ou_sorti: bool = True
     retrait: bool = True
 

@@ -107,3 +107,8 @@ def department_of(code_qp: str) -> str:
     ``code_qp`` is ``QN``, the department on three characters, the order on two digits and one letter.
     """
     return code_qp[2:5].removeprefix("0")
+
+
+def is_metropolitan(code_qp: str) -> bool:
+    """Tell whether a QPV lies in metropolitan France."""
+    return zone_of(department_of(code_qp)) is METROPOLE

@@ -205,7 +205,7 @@ def test_statistics_that_changed_are_told_by_indicator(
     assert found.plus_grand_ecart == CellChange(code=PLANOISE, avant=15_603, apres=16_003)
 
 
-def test_what_may_not_be_added_has_no_total(
+def test_what_may_not_be_added_has_a_median_and_no_total(
     before: PublishedRelease, after: Callable[..., PublishedRelease]
 ) -> None:
     changes = compare_releases(
@@ -218,6 +218,7 @@ def test_what_may_not_be_added_has_no_total(
     (found,) = changes.statistiques
     assert found.indicateur == "taux_pauvrete_60"
     assert found.total_avant is found.total_apres is None
+    assert (found.mediane_avant, found.mediane_apres) == (47, 47)
     assert found.plus_grand_ecart == CellChange(code=PLANOISE, avant=55, apres=56)
 
 

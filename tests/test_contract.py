@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from qpv_geo.analysis.contract import contract_figures
+from qpv_geo.analysis.contract import check_contract, contract_figures
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.territory import load_territory
 
@@ -48,3 +48,39 @@ def test_the_contract_states_three_figures_for_each_of_the_six() -> None:
 def test_a_contract_that_names_a_stranger_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="names QN02503M, not among its QPV"):
         contract_figures(BESANCON, QPV[QPV["code_qp"] != "QN02503M"], STATISTICS)
+
+
+def check_of(*rows: tuple[str, str, float]) -> tuple[str, str, str]:
+    statistics = pd.DataFrame(
+        [("qpv", code, indicator, "2021", value, "ok") for code, indicator, value in rows],
+        columns=STATISTICS.columns,
+    )
+    (check,) = check_contract(contract_figures(BESANCON, QPV, statistics), BESANCON)
+    return check.outcome, check.found, check.message
+
+
+def test_a_gap_of_four_points_or_of_a_tenth_is_no_warning() -> None:
+    rates = ("QN02502M", "taux_pauvrete_60", 50.0), ("QN02503M", "taux_pauvrete_60", 65.0)
+    assert check_of(*rates, ("QN02503M", "population_municipale", 17163.0))[:2] == ("conforme", "0")
+
+
+@pytest.mark.parametrize(
+    ("indicator", "value"),
+    [
+        ("taux_pauvrete_60", 0.55),
+        ("taux_pauvrete_60", 65.1),
+        ("part_familles_monoparentales", 27.9),
+        ("population_municipale", 14042.0),
+        ("population_municipale", 17164.0),
+    ],
+)
+def test_a_value_far_from_the_contract_is_a_warning(indicator: str, value: float) -> None:
+    outcome, found, message = check_of(("QN02503M", indicator, value), ("QN02502M", "taux_pauvrete_60", 50.0))
+    assert (outcome, found) == ("avertissement", "1")
+    assert "QN02503M" in message
+    assert f"{value:g}".replace(".", ",") in message
+
+
+def test_without_a_figure_nothing_is_compared() -> None:
+    assert check_contract(contract_figures(BESANCON, QPV, STATISTICS.iloc[:0]), BESANCON) == []
+    assert check_contract(pd.DataFrame(), BESANCON) == []

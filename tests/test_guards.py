@@ -82,6 +82,17 @@ def statistic(**parts: object) -> StatisticChange:
     return StatisticChange.model_validate(base | parts)
 
 
+def rate(before: float | None, after: float | None) -> StatisticChange:
+    return statistic(
+        indicateur="taux_pauvrete_60",
+        libelle="Taux de pauvreté",
+        total_avant=None,
+        total_apres=None,
+        mediane_avant=before,
+        mediane_apres=after,
+    )
+
+
 def rows(before: int, after: int, layer: str = "communes") -> RowsChange:
     return RowsChange(
         couche=layer, titre=layer, avant=before, apres=after, ajoutees=0, retirees=0, modifiees=0
@@ -119,13 +130,29 @@ def guards_of(found: Changes, guard: Guard = GUARD) -> list[str]:
         (changes(statistiques=(statistic(total_apres=899.9),)), "total"),
         (changes(statistiques=(statistic(total_avant=0.0, total_apres=1.0),)), "total"),
         (changes(statistiques=(statistic(total_apres=None),)), "total"),
+        # All poverty rates divided by 100, and other ways to lose the scale.
+        (changes(statistiques=(rate(45.0, 0.45),)), "mediane"),
+        (changes(statistiques=(rate(45.0, 56.3),)), "mediane"),
+        (changes(statistiques=(rate(45.0, 33.7),)), "mediane"),
+        (changes(statistiques=(rate(45.0, None),)), "mediane"),
+        (changes(statistiques=(rate(0.0, 1.0),)), "mediane"),
+        (changes(statistiques=(rate(0.28, 0.0028),)), "mediane"),
+        (changes(statistiques=(rate(0.1, 1.0),)), "mediane"),
     ],
 )
 def test_a_change_beyond_a_bound_is_told(found: Changes, guard: str) -> None:
     (over,) = overruns(found, GUARD)
     assert over.garde == guard
     assert re.fullmatch(r".+\.", over.message)
-    assert over.objet in {PLANOISE, "epci", "communes", "qpv.lib_qp", "qpv.population_municipale"}
+    objects = {
+        PLANOISE,
+        "epci",
+        "communes",
+        "qpv.lib_qp",
+        "qpv.population_municipale",
+        "qpv.taux_pauvrete_60",
+    }
+    assert over.objet in objects
 
 
 @pytest.mark.parametrize(
@@ -139,6 +166,12 @@ def test_a_change_beyond_a_bound_is_told(found: Changes, guard: str) -> None:
         changes(statistiques=(statistic(total_apres=1100.0),)),
         changes(statistiques=(statistic(total_apres=900.0),)),
         changes(statistiques=(statistic(total_avant=None, total_apres=None),)),
+        changes(statistiques=(rate(45.0, 56.2),)),
+        changes(statistiques=(rate(None, 45.0),)),
+        # Published to a tenth, these are close.
+        changes(statistiques=(rate(0.0, 0.2),)),
+        changes(statistiques=(rate(0.1, 0.0),)),
+        changes(statistiques=(rate(0.1, 0.9),)),
         # What a new version of the project adds, from the same files or from new ones.
         changes(lignes=(rows(100, 200),)),
         changes(lignes=(rows(100, 200),), sources=(source(None, "a"), source("b", "b"))),
@@ -160,10 +193,17 @@ def test_each_guard_can_be_widened_or_lifted() -> None:
         couches_retirees=(NamedLayer(couche="epci", titre="EPCI"),),
         contours=(contour(100, 0),),
         lignes=(rows(100, 50),),
-        statistiques=(statistic(total_apres=1500.0),),
+        statistiques=(statistic(total_apres=1500.0), rate(40.0, 60.0)),
     )
-    assert guards_of(found) == ["qpv", "couche", "surface_qpv", "nombre", "total"]
-    wide = Guard(nombre_pct=50, surface_qpv_pct=10, total_pct=50, qpv_entre_ou_sorti=False, retrait=False)
+    assert guards_of(found) == ["qpv", "couche", "surface_qpv", "nombre", "total", "mediane"]
+    wide = Guard(
+        nombre_pct=50,
+        surface_qpv_pct=10,
+        total_pct=50,
+        mediane_pct=50,
+        qpv_entre_ou_sorti=False,
+        retrait=False,
+    )
     assert guards_of(found, wide) == []
 
 

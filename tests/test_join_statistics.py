@@ -15,7 +15,8 @@ def values(*rows: tuple[str, str, str, float, str]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["code", "indicateur", "millesime", "valeur", "statut"])
     origin = {"source": "insee_population", "fichier": "pop.csv", "code_producteur": "popMuniQPV"}
     bounds = {"borne_basse": math.nan, "borne_haute": math.nan}
-    return frame.assign(zone="qpv", **origin, **bounds, geographie=None)
+    ranks = {"rang": 3, "rang_sur": 8}
+    return frame.assign(zone="qpv", **origin, **bounds, **ranks, geographie=None)
 
 
 POPULATION = values(
@@ -24,7 +25,7 @@ POPULATION = values(
 )
 
 
-ROWS = StatisticRows(POPULATION)
+ROWS = StatisticRows(POPULATION, {})
 
 
 def outcomes(checks: list) -> dict[str, tuple[str, str]]:
@@ -59,7 +60,7 @@ def test_a_code_of_a_part_of_france_that_the_contours_leave_out_is_no_orphan() -
         ("QN97401M", "population_municipale", "2020", 12.0, "ok"),
         ("QN09999N", "population_municipale", "2020", 12.0, "ok"),
     )
-    rows = StatisticRows(pd.concat([POPULATION, overseas]))
+    rows = StatisticRows(pd.concat([POPULATION, overseas]), {})
     _, checks = join_by_code(rows, ["QN02502M"], ["QN02502M"])
     message = outcomes(checks)["statistique_sans_qpv"][1]
     assert "QN09999N" in message
@@ -84,6 +85,8 @@ def test_the_layer_carries_the_latest_vintage_with_status_and_vintage() -> None:
     assert result["population_municipale"].dtype == "Int64"
     assert result["population_municipale_statut"].tolist() == ["ok", "secret"]
     assert result["population_municipale_millesime"].tolist() == ["2020", "2020"]
+    assert result["population_municipale_rang"].tolist() == [3, 3]
+    assert result["population_municipale_rang_sur"].tolist() == [8, 8]
 
 
 def test_all_qpv_have_one_vintage_and_an_older_value_never_stands_in() -> None:

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pandas as pd
 
 from qpv_geo.analysis.statistics import newest_of_qpv
+from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.territory import Territory
 
@@ -81,3 +82,42 @@ def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.Dat
                 }
             )
     return pd.DataFrame(rows)
+
+
+# What INSEE and the contract may differ by, for other years or by rounding, before somebody should look.
+_POINTS, _SHARE = 10.0, 0.1
+
+
+def check_contract(figures: pd.DataFrame, territory: Territory) -> list[Check]:
+    """Tell which of INSEE's values are far from the contract's: a column of another scale or measure is.
+
+    Parameters
+    ----------
+    figures
+        As `contract_figures` returns them.
+    territory
+        Named by the check.
+
+    Returns
+    -------
+    list of Check
+        One, a warning if a rate differs by more than 10 points or a number by more than 10 %; none without a
+        figure to compare.
+    """
+    compared = figures[figures["ecart"].notna()] if len(figures) else figures
+    if not len(compared):
+        return []
+    bounds = (compared["valeur_contrat"].abs() * _SHARE).mask(compared["unite"] == "%", _POINTS)
+    far = compared[compared["ecart"].abs() > bounds]
+    listed = " ; ".join(
+        f"{row['libelle']} de {row['nom_contrat']} ({row['code_qp']}), {_french(row['valeur_insee'])} pour "
+        f"l'INSEE et {_french(row['valeur_contrat'])} au contrat"
+        for row in far.to_dict("records")
+    )
+    message = f"Écarts de plus de 10 points ou de 10 % : {listed or 'aucun'}."
+    outcome: Outcome = "avertissement" if listed else "conforme"
+    return [Check("ecart_au_contrat", territory.id, outcome, "0", str(len(far)), message)]
+
+
+def _french(value: float) -> str:
+    return f"{value:.10g}".replace(".", ",")

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from qpv_geo.analysis.contract import contract_figures
+from qpv_geo.analysis.contract import check_contract, contract_figures
 from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.perimeters import Layers
+from qpv_geo.analysis.ranks import add_ranks, distribution_table, rivals_of
 from qpv_geo.analysis.ratios import add_computed
 from qpv_geo.analysis.statistics import (
     STATISTICS_KEY,
@@ -61,19 +62,23 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     communes, epci = joined.layers["communes"]["insee_com"], joined.layers["epci"]["siren_epci"]
     rules = rules_of(registry)
     whole_territory = together(of_qpv, qpv["code_qp"], registry, territory)
-    of_qpv = add_computed(of_qpv, rules)
+    rivals = rivals_of(qpv["code_qp"], tables, territory, registry)
+    of_qpv = add_ranks(add_computed(of_qpv, rules), rivals, registry)
     statistics = [
         of_qpv,
         whole_territory,
         add_computed(comparison_zones(tables.rows, communes, territory, epci), rules),
         *around.statistics,
     ]
+    contract = contract_figures(territory, qpv, of_qpv)
+    checks += check_contract(contract, territory)
     layers: Layers = {
         **joined.layers,
         "qpv": add_indicators(qpv, of_qpv, registry),
         "statistiques": pd.concat(statistics).sort_values(STATISTICS_KEY, ignore_index=True),
+        "repartition": distribution_table(rivals.distributions),
         "indicateurs": dictionary(registry, tables.labels),
-        "contrat_de_ville": contract_figures(territory, qpv, of_qpv),
+        "contrat_de_ville": contract,
         **around.layers,
     }
     return layers, checks

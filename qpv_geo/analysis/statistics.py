@@ -18,8 +18,11 @@ from qpv_geo.zones import FrenchZone, department_of, zone_of
 
 STATISTICS_KEY = ["zone", "code", "indicateur", "millesime"]
 _NAMED_AT_MOST = 20
-_FIGURE = ("indicateur", "code", "valeur", "statut", "millesime", "borne_basse", "borne_haute")
-_NO_FIGURE = (math.nan, NOT_AVAILABLE, None, math.nan, math.nan)
+_FIGURE = (
+    *("indicateur", "code", "valeur", "statut", "millesime"),
+    *("rang", "rang_sur", "borne_basse", "borne_haute"),
+)
+_NO_FIGURE = (math.nan, NOT_AVAILABLE, None, None, None, math.nan, math.nan)
 
 
 def join_by_code(
@@ -174,11 +177,21 @@ def newest_of_qpv(statistics: pd.DataFrame) -> pd.DataFrame:
 def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Registry) -> gpd.GeoDataFrame:
     """Add to layer ``qpv`` the columns of the registry's `qpv_layer` indicators, newest vintage of each.
 
+    Parameters
+    ----------
+    qpv
+        The territory's QPV.
+    statistics
+        Theirs, with ranks (see `ranks.add_ranks`).
+    registry
+        Which indicators the layer carries.
+
     Returns
     -------
     GeoDataFrame
-        For each indicator its value, ``<id>_statut`` and ``<id>_millesime``; ``<id>_borne_basse`` and
-        ``<id>_borne_haute`` if its producer gives confidence intervals.
+        For each indicator its value, ``<id>_statut``, ``<id>_millesime``, ``<id>_rang`` and
+        ``<id>_rang_sur``; ``<id>_borne_basse`` and ``<id>_borne_haute`` if its producer gives confidence
+        intervals.
     """
     shown = [indicator for indicator in registry.indicators if indicator.qpv_layer]
     of_qpv = statistics[statistics["indicateur"].isin([indicator.id for indicator in shown])]
@@ -187,10 +200,12 @@ def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Re
     codes, columns = qpv["code_qp"].tolist(), {}
     for indicator in shown:
         found = [figures.get((indicator.id, code), _NO_FIGURE) for code in codes]
-        values, statuses, vintages, low, high = zip(*found, strict=True) if found else ((),) * 5
+        values, statuses, vintages, rank, among, low, high = zip(*found, strict=True) if found else ((),) * 7
         columns[indicator.id] = _typed(pd.Series(values, dtype="float64"), indicator).array
         columns[f"{indicator.id}_statut"] = pd.array(statuses, dtype=object)
         columns[f"{indicator.id}_millesime"] = pd.array(vintages, dtype=object)
+        columns[f"{indicator.id}_rang"] = pd.array(rank, dtype="Int64")
+        columns[f"{indicator.id}_rang_sur"] = pd.array(among, dtype="Int64")
         if indicator.intervals:
             columns[f"{indicator.id}_borne_basse"] = pd.array(low, dtype="float64")
             columns[f"{indicator.id}_borne_haute"] = pd.array(high, dtype="float64")

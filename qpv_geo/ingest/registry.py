@@ -197,7 +197,12 @@ class Registry(BaseModel):
     def ranked(self) -> frozenset[str]:
         """Ids of the indicators of layer ``qpv``, and of what they are computed from."""
         shown = [indicator for indicator in self.indicators if indicator.qpv_layer]
-        terms = {term for indicator in shown for term in (indicator.numerator, indicator.denominator) if term}
+        terms = {
+            term
+            for indicator in shown
+            for term in (indicator.numerator, indicator.denominator, *indicator.sum_of)
+            if term
+        }
         return frozenset({indicator.id for indicator in shown} | terms)
 
     def of_source(self, source_id: str) -> tuple[Indicator, ...]:

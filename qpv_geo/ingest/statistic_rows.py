@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from qpv_geo.ingest.distribution import Origin
+
 
 class StatisticRows:
     """Statistics of every zone of the files that were read.
@@ -15,10 +17,13 @@ class StatisticRows:
     ----------
     frame
         Columns of `Statistics.rows`.
+    national
+        The files that cover the country, by source.
     """
 
-    def __init__(self, frame: pd.DataFrame) -> None:
+    def __init__(self, frame: pd.DataFrame, national: Mapping[str, Origin]) -> None:
         self.frame = frame
+        self.national = national
 
     @cached_property
     def _places(self) -> Mapping[str, Mapping[str, NDArray[np.intp]]]:

@@ -16,11 +16,13 @@ from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.codes import QPV_2015, QPV_2024, CodeKind
 from qpv_geo.ingest.columns import Columns, require_columns, sort_columns
 from qpv_geo.ingest.contracts import Problems, code_column, validate
+from qpv_geo.ingest.distribution import load_distributions
 from qpv_geo.ingest.intervals import add_intervals
 from qpv_geo.ingest.measures import Measure, read_measure
 from qpv_geo.ingest.notes import explain_blanks
 from qpv_geo.ingest.recognition import ZoneTable
 from qpv_geo.ingest.registry import Registry
+from qpv_geo.ingest.scale import compare_scale
 from qpv_geo.ingest.statistic_tables import Scope, read_source_tables
 from qpv_geo.ingest.text import report_reading, sentence
 from qpv_geo.ingest.text_table import Dictionary
@@ -28,6 +30,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source, Zone
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.statuses import OK, STATUSES
+from qpv_geo.zones import is_metropolitan
 
 _GEOGRAPHY_2024 = date(2024, 1, 1)
 _LISTED = 20
@@ -154,10 +157,15 @@ def _read_table(table: ZoneTable, source: Source, registry: Registry, dictionary
     validate(codes, schema, problems, table.text.where, as_published=table.text.cells)
     problems.raise_if_any()
     columns = sort_columns(table, registry, source, dictionary.modalities)
+    of_qpv = np.array([table.zone == "qpv" and is_metropolitan(code) for code in table.codes], dtype=bool)
     part = _Part(table, columns, [], {}, [])
     for name in [*columns.known, *(columns.unknown if source.keep_unknown else ())]:
         fault = Problems(table.text.label, source)
         measure = read_measure(table.text, name, columns.known.get(name), source.blank, fault)
+        if measure and measure.indicator and not fault:
+            found = (measure.indicator, source.vintage, measure.value, of_qpv)
+            if mismatch := compare_scale(*found, load_distributions()):
+                fault.add(mismatch.expected, mismatch.found, column=name)
         if fault:
             part.faults[name] = fault
         elif measure is None:

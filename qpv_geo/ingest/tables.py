@@ -1,6 +1,6 @@
 """All raw files of a run to the checked tables that the analysis joins."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
@@ -15,6 +15,7 @@ from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.ingest.communes import report_communes
 from qpv_geo.ingest.contours import Contours, read_contours
 from qpv_geo.ingest.correspondence import read_correspondence
+from qpv_geo.ingest.distribution import Origin
 from qpv_geo.ingest.facilities import Facilities, read_facilities
 from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.local_contours import read_local_contours
@@ -189,7 +190,7 @@ def read_tables(
     return Tables(
         contours,
         found.of_territory,
-        StatisticRows(statistics),
+        StatisticRows(statistics, _national(reading, parts)),
         members,
         _labels(statistics, parts),
         tuple(checks),
@@ -306,6 +307,16 @@ def _read_statistics(
         if part is not None:
             parts[source_id] = part
     return parts
+
+
+def _national(reading: _Reading, sources: Iterable[str]) -> dict[str, Origin]:
+    """Return the files of statistics that cover the country, by source."""
+    raws = {source_id: reading.raws[source_id] for source_id in sources}
+    return {
+        source_id: Origin(source_id, raw.path.name, raw.sha256, shipped=False)
+        for source_id, raw in raws.items()
+        if raw and raw.national
+    }
 
 
 def _read_iris(

@@ -49,7 +49,7 @@ class StatisticChange(_Part):
 
     ``cellules`` counts the zones in both releases whose value, status or vintage changed; ``apparues`` and
     ``disparues`` the zones in one release only. Only what may be added has a total, of the values that are
-    there.
+    there; of QPV, what may not has the median.
     """
 
     zone: str
@@ -64,6 +64,8 @@ class StatisticChange(_Part):
     disparues: int
     total_avant: float | None
     total_apres: float | None
+    mediane_avant: float | None = None
+    mediane_apres: float | None = None
     plus_grand_ecart: CellChange | None
 
 
@@ -117,7 +119,7 @@ class SourceChange(_Part):
         return bool(self.avant and self.apres and self.avant.sha256 != self.apres.sha256)
 
 
-Guard = Literal["qpv", "surface_qpv", "nombre", "total", "couche", "champ", "indicateur"]
+Guard = Literal["qpv", "surface_qpv", "nombre", "total", "mediane", "couche", "champ", "indicateur"]
 
 
 class Overrun(_Part):

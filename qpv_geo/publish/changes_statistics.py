@@ -7,6 +7,7 @@ from qpv_geo.publish.changes_schema import CellChange, StatisticChange
 
 _GROUP = ["zone", "indicateur"]
 _VALUES = ["valeur", "statut", "millesime"]
+_MEDIAN_OF = "qpv"
 # Sums of floats: what differs beyond is noise.
 _DECIMALS = 6
 
@@ -55,8 +56,7 @@ def statistic_changes(
             millesime_apres=_vintage(whole["millesime_apres"]),
             nombre_avant=len(whole) - number["apparues"],
             nombre_apres=len(whole) - number["disparues"],
-            total_avant=_total(whole["valeur_avant"]) if additive.get(indicator) else None,
-            total_apres=_total(whole["valeur_apres"]) if additive.get(indicator) else None,
+            **_summary(whole, str(zone), additive=bool(additive.get(indicator))),
             plus_grand_ecart=_largest(rows),
             **number,
         )
@@ -81,10 +81,15 @@ def _vintage(column: pd.Series) -> str | None:
     return None if present.empty else str(present.iloc[0])
 
 
-def _total(column: pd.Series) -> float | None:
-    """Add the values that are there; None where there is none."""
-    values = column.dropna()
-    return None if values.empty else round(float(values.sum()), _DECIMALS)
+def _summary(cells: pd.DataFrame, zone: str, *, additive: bool) -> dict[str, float | None]:
+    """Return the totals, or the medians, before and after of the values that are there; None without any."""
+    name = "total" if additive else "mediane"
+    found: dict[str, float | None] = {"total_avant": None, "total_apres": None}
+    for moment in ("avant", "apres"):
+        values = cells[f"valeur_{moment}"].dropna()
+        if len(values) and (additive or zone == _MEDIAN_OF):
+            found[f"{name}_{moment}"] = round(float(values.sum() if additive else values.median()), _DECIMALS)
+    return found
 
 
 def _largest(cells: pd.DataFrame) -> CellChange | None:

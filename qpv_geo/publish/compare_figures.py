@@ -24,9 +24,9 @@ _CELL = ["source", "fichier", "code_producteur"]
 _SAID = ("valeur", "statut", "remarque", "borne_basse", "borne_haute")
 # Between the producer's codes of what an indicator is computed from; no column's name holds them.
 _OPERATORS = r" [/+] "
-# Value, status, vintage and interval by code and indicator; and those of what no source holds.
+# Value, status, vintage, rank and interval by code and indicator; and those of what no source holds.
 Figures = dict[tuple[str, str], list[Any]]
-_ABSENT: list[Any] = [math.nan, "non_disponible", None, math.nan, math.nan]
+_ABSENT: list[Any] = [math.nan, "non_disponible", None, None, None, math.nan, math.nan]
 # Which figure of the contract is compared with which indicator.
 _CONTRACT = {
     "population_municipale": "population",
@@ -172,7 +172,7 @@ def compare_statuses(readings: Mapping[str, Reading]) -> list[Difference]:
 
 
 def latest_figures(figures: pd.DataFrame) -> Figures:
-    """Return value, status, vintage and interval of each QPV and indicator, of its newest vintage.
+    """Return value, status, vintage, rank and interval of each QPV and indicator, of its newest vintage.
 
     Parameters
     ----------
@@ -181,7 +181,8 @@ def latest_figures(figures: pd.DataFrame) -> Figures:
     """
     of_qpv = figures[figures["zone"] == "qpv"]
     newest = {indicator: max(rows) for indicator, rows in of_qpv.groupby("indicateur")["millesime"]}
-    names = ("code", "indicateur", "valeur", "statut", "millesime", "borne_basse", "borne_haute")
+    names = ["code", "indicateur", "valeur", "statut", "millesime"]
+    names += ["rang", "rang_sur", "borne_basse", "borne_haute"]
     columns = (of_qpv[name].tolist() for name in names)
     return {
         (code, indicator): figure
@@ -196,7 +197,7 @@ def compare_wide(reading: Reading, figures: Figures, registry: Registry) -> list
     differences = []
     for indicator in registry.indicators:
         if indicator.qpv_layer:
-            suffixes = ["", "_statut", "_millesime"]
+            suffixes = ["", "_statut", "_millesime", "_rang", "_rang_sur"]
             suffixes += ["_borne_basse", "_borne_haute"] if indicator.intervals else []
             fields = [f"{indicator.id}{suffix}" for suffix in suffixes]
             wanted = [figures.get((code, indicator.id), _ABSENT)[: len(fields)] for code in codes]
@@ -232,5 +233,11 @@ def _compare_columns(
         Difference(reading.path.name, layer, name, field, value, expected)
         for name, values, row in zip(names, published, wanted, strict=True)
         for field, value, expected in zip(fields, values, row, strict=True)
-        if value != expected and not (pd.isna(value) and pd.isna(expected))
+        if not _same(value, expected)
     ]
+
+
+def _same(value: Any, expected: Any) -> bool:  # noqa: ANN401 - cells of any column
+    if pd.isna(value) or pd.isna(expected):
+        return bool(pd.isna(value) and pd.isna(expected))
+    return bool(value == expected)

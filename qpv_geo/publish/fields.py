@@ -21,6 +21,8 @@ GeometryType = Literal["MultiPolygon"]
 # Columns that every table or spatial layer of a GeoPackage has beside the declared ones.
 FID_COLUMN = "fid"
 GEOMETRY_COLUMN = "geom"
+_RANK = "1 est la valeur la plus élevée parmi les QPV de France métropolitaine ; voir la table statistiques."
+_RANKED = "Nombre de QPV de France métropolitaine qui ont une valeur."
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -63,7 +65,8 @@ class Layer(BaseModel):
         Fields whose values are unique together.
     indicators
         Whether the columns of the registry's `qpv_layer` indicators are added after `fields`: for each, the
-        value, ``_statut``, ``_millesime`` and, if there are intervals, ``_borne_basse`` and ``_borne_haute``.
+        value, ``_statut``, ``_millesime``, ``_rang``, ``_rang_sur`` and, if there are intervals,
+        ``_borne_basse`` and ``_borne_haute``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -163,13 +166,15 @@ def as_held(layers: Mapping[str, Layer], spatial: Container[str]) -> dict[str, L
 
 
 def _indicator_fields(indicator: Indicator) -> dict[str, LayerField]:
-    """Declare value, status, vintage and interval; the value is real, since counts may be estimates."""
+    """Declare value, status, vintage, rank and interval; the value is real, since counts may be estimates."""
     status = f"{', '.join(STATUSES)} ; voir la table statistiques."
     name, label = indicator.id, indicator.label
     fields = {
         name: LayerField(type="real", alias=label, unit=indicator.unit),
         f"{name}_statut": LayerField(type="text", alias=f"{label} : statut", description=status),
         f"{name}_millesime": LayerField(type="text", alias=f"{label} : millésime"),
+        f"{name}_rang": LayerField(type="integer", alias=f"{label} : rang en métropole", description=_RANK),
+        f"{name}_rang_sur": LayerField(type="integer", alias=f"{label} : rang sur", description=_RANKED),
     }
     if not indicator.intervals:
         return fields

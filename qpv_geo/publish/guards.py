@@ -12,7 +12,10 @@ from qpv_geo.publish.report import french_number, french_percentage
 from qpv_geo.territory import Guard
 
 # Counted value by value, or not a matter of data.
-_NOT_COUNTED = {"statistiques", "indicateurs"}
+_NOT_COUNTED = {"statistiques", "repartition", "indicateurs"}
+# A Gini index has three or four.
+_MEDIAN_DECIMALS = 4
+_ORDER = 10
 
 
 def overruns(changes: Changes, guard: Guard) -> tuple[Overrun, ...]:
@@ -31,6 +34,7 @@ def overruns(changes: Changes, guard: Guard) -> tuple[Overrun, ...]:
         *_contours(changes, guard.surface_qpv_pct),
         *_counts(changes, guard.nombre_pct),
         *_totals(changes, guard.total_pct),
+        *_medians(changes, guard.mediane_pct),
     )
 
 
@@ -102,6 +106,27 @@ def _totals(changes: Changes, bound: float) -> Iterator[Overrun]:
                 f"{_beyond(moved, bound)}."
             )
             yield Overrun(garde="total", objet=_where(change), message=message)
+
+
+def _medians(changes: Changes, bound: float) -> Iterator[Overrun]:
+    for change in changes.statistiques:
+        before, after = change.mediane_avant, change.mediane_apres
+        if before is None or not change.nombre_apres:
+            continue
+        moved = 100.0 if after is None else _percentage(abs(after - before), abs(before))
+        if moved > bound and not (after is not None and _is_rounding(before, after)):
+            now = "aucune" if after is None else french_number(after, _MEDIAN_DECIMALS)
+            message = (
+                f"{_called(change)} : médiane de {french_number(before, _MEDIAN_DECIMALS)} avant, {now} "
+                f"maintenant{_beyond(moved, bound)}."
+            )
+            yield Overrun(garde="mediane", objet=_where(change), message=message)
+
+
+def _is_rounding(before: float, after: float) -> bool:
+    """Tell whether two small medians are of one order: published to a tenth, 0.1 and 0.3 are close."""
+    small, large = sorted((abs(before), abs(after)))
+    return large < 1 and (small == 0 or large < _ORDER * small)
 
 
 def _where(change: StatisticChange) -> str:

@@ -1,0 +1,199 @@
+"""Where each QPV stands among those of metropolitan France and of its EPCI, and the national distribution."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from qpv_geo.analysis.aggregate import Rule
+from qpv_geo.analysis.ratios import add_computed
+from qpv_geo.analysis.statistics import newest_of_qpv, rules_of
+from qpv_geo.ingest.distribution import Distributions, canonical, count_values, load_distributions
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.ingest.statistic_rows import StatisticRows
+from qpv_geo.ingest.tables import Tables
+from qpv_geo.statuses import ABSENCES
+from qpv_geo.territory import Territory, codes_of
+from qpv_geo.zones import is_metropolitan
+
+RANK_FIELDS = ("rang", "rang_sur", "rang_epci", "rang_epci_sur", "decile")
+_KEY = ["indicateur", "millesime"]
+_IN_EPCI = ["rang_epci", "rang_epci_sur"]
+_NATIONAL = "fichier national"
+_SHIPPED = "répartition livrée avec le programme"
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """What QPV are ranked among.
+
+    Attributes
+    ----------
+    distributions
+        Those of the indicators of layer ``qpv``, of every vintage that the files hold for QPV: counted in the
+        national files, shipped where a file is not national.
+    epci
+        Pairs of ``code`` and ``siren_epci``, of the QPV of the EPCI that the territory's QPV are ranked in: a
+        QPV that declares two is in both.
+    figures
+        Figures of these QPV: ``code``, ``indicateur``, ``millesime``, ``valeur``.
+    """
+
+    distributions: Distributions
+    epci: pd.DataFrame
+    figures: pd.DataFrame
+
+
+def rivals_of(codes: Iterable[str], tables: Tables, territory: Territory, registry: Registry) -> Rivals:
+    """Return what the QPV of a territory are ranked among.
+
+    Parameters
+    ----------
+    codes
+        ``code_qp`` of the territory.
+    tables
+        Checked tables: every row of the files, not the territory's alone.
+    territory
+        Its EPCI, or else the first that a QPV declares, is the one that the QPV is ranked in.
+    registry
+        Which indicators are in layer ``qpv``, and how those that nobody publishes are computed.
+    """
+    pairs = [
+        (code, siren)
+        for frame in tables.contours.by_epsg.values()
+        for code, declared in zip(frame["code_qp"], frame["siren_epci"], strict=True)
+        for siren in codes_of(declared)
+    ]
+    own = set(codes)
+    if territory.epci:
+        sirens = {territory.epci}
+        pairs += [(code, territory.epci) for code in own]
+    else:
+        sirens = {siren for code, siren in pairs if code in own}
+    members = dict.fromkeys(pair for pair in pairs if pair[1] in sirens)
+    epci = pd.DataFrame(list(members), columns=["code", "siren_epci"])
+    rules = _rules(registry)
+    figures = _with_computed(tables.rows.of("qpv", set(epci["code"])), rules)
+    return Rivals(_distributions(tables.rows, rules), epci, figures[["code", *_KEY, "valeur"]])
+
+
+def with_computed(of_qpv: pd.DataFrame, registry: Registry) -> pd.DataFrame:
+    """Return the rows of the indicators of layer ``qpv``, those computed that nobody publishes.
+
+    Parameters
+    ----------
+    of_qpv
+        Statistics of QPV, columns of `Statistics.rows`.
+    registry
+        Which indicators are in layer ``qpv``, and how those that nobody publishes are computed.
+    """
+    return _with_computed(of_qpv, _rules(registry))
+
+
+_Rules = tuple[tuple[str, Rule], ...]
+
+
+def _rules(registry: Registry) -> _Rules:
+    """Return the indicators of layer ``qpv``, each with the way in which it is computed."""
+    rules = rules_of(registry)
+    return tuple((i.id, rules[i.id]) for i in registry.indicators if i.qpv_layer)
+
+
+def _with_computed(of_qpv: pd.DataFrame, rules: _Rules) -> pd.DataFrame:
+    names = {name for name, _ in rules}
+    involved = names.union(*(rule.terms for _, rule in rules))
+    rows = add_computed(of_qpv[of_qpv["indicateur"].isin(involved)], dict(rules))
+    return rows[rows["indicateur"].isin(names)]
+
+
+@lru_cache(maxsize=1)
+def _distributions(rows: StatisticRows, rules: _Rules) -> Distributions:
+    """Return the distributions; the many territories that national files serve share them."""
+    of_qpv = _with_computed(rows.of("qpv"), rules)
+    counted, shipped = count_values(of_qpv, rows.national), load_distributions()
+    there = set(of_qpv[_KEY].drop_duplicates().itertuples(index=False, name=None))
+    return {key: shipped[key] for key in there & shipped.keys()} | counted
+
+
+def add_ranks(statistics: pd.DataFrame, rivals: Rivals, registry: Registry) -> pd.DataFrame:
+    """Add the ranks of a territory's QPV.
+
+    Parameters
+    ----------
+    statistics
+        Statistics of the territory's QPV, columns of layer ``statistiques``.
+    rivals
+        What they are ranked among.
+    registry
+        Which indicators are in layer ``qpv``: nothing else is ranked, nor another vintage than it shows.
+
+    Returns
+    -------
+    DataFrame
+        With ``rang`` (1 is the highest value, equals share the better rank) among the ``rang_sur`` QPV of
+        metropolitan France that have a value, ``decile`` (10 if fewer than a tenth of these have a higher
+        value, down to 1), and ``rang_epci`` among the ``rang_epci_sur`` QPV of the EPCI. All are empty where
+        the value is missing; ``rang``, ``rang_sur`` and ``decile`` also overseas, and where the distribution
+        is not known.
+    """
+    shown = newest_of_qpv(statistics[statistics["indicateur"].isin([name for name, _ in _rules(registry)])])
+    ranked = shown[shown["valeur"].notna()]
+    ranks = pd.concat([_in_metropole(ranked, rivals.distributions), _in_epci(ranked, rivals)], axis=1)
+    columns = ranks.reindex(index=statistics.index, columns=list(RANK_FIELDS)).astype("Int64")
+    return pd.concat([statistics, columns], axis=1)
+
+
+def _in_metropole(ranked: pd.DataFrame, distributions: Distributions) -> pd.DataFrame:
+    found = pd.DataFrame(np.nan, index=ranked.index, columns=["rang", "rang_sur", "decile"])
+    inside = ranked[ranked["code"].map(is_metropolitan).astype(bool)]
+    for (indicator, vintage), rows in inside.groupby(_KEY, sort=False):
+        distribution = distributions.get((str(indicator), str(vintage)))
+        if distribution is not None:
+            ranks = distribution.ranks(rows["valeur"].to_numpy(dtype=np.float64))
+            found.loc[rows.index, "rang"] = ranks
+            found.loc[rows.index, "rang_sur"] = distribution.size
+            found.loc[rows.index, "decile"] = 10 - 10 * (ranks - 1) // distribution.size
+    return found
+
+
+def _in_epci(ranked: pd.DataFrame, rivals: Rivals) -> pd.DataFrame:
+    figures = rivals.figures[rivals.figures["valeur"].notna()]
+    among = figures.merge(ranked[_KEY].drop_duplicates(), on=_KEY).merge(rivals.epci, on="code")
+    among["valeur"] = canonical(among["valeur"].to_numpy(dtype=np.float64))
+    groups = among.groupby(["indicateur", "siren_epci"])["valeur"]
+    among["rang_epci"] = groups.rank(method="min", ascending=False)
+    among["rang_epci_sur"] = groups.transform("size")
+    found = among.drop_duplicates(["code", "indicateur"]).set_index(["code", "indicateur"])[_IN_EPCI]
+    return found.reindex(pd.MultiIndex.from_frame(ranked[["code", "indicateur"]])).set_index(ranked.index)
+
+
+def distribution_table(distributions: Distributions) -> pd.DataFrame:
+    """Return layer ``repartition``: one row per indicator and vintage, sorted.
+
+    Parameters
+    ----------
+    distributions
+        As `Rivals` holds them.
+    """
+    rows = []
+    for (indicator, vintage), distribution in sorted(distributions.items()):
+        origin = distribution.origin
+        deciles = {f"d{n}": value for n, value in enumerate(distribution.deciles.tolist(), start=1)}
+        rows.append(
+            {
+                "indicateur": indicator,
+                "millesime": vintage,
+                "nb_qpv": distribution.size,
+                **{f"nb_{reason}": distribution.absences.get(reason, 0) for reason in ABSENCES},
+                "minimum": float(distribution.levels[0]),
+                **deciles,
+                "maximum": float(distribution.levels[-1]),
+                "origine": _SHIPPED if origin.shipped else _NATIONAL,
+                "source": origin.source,
+                "fichier": origin.file,
+                "sha256": origin.sha256,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -129,9 +129,12 @@ def inputs(folder: Path = SNAPSHOT) -> Inputs:
 def completed(layers: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Add the declared fields that these tests have no use for, without values."""
     for name, layer in layers.items():
-        for field_name in declared()[name].fields:
-            if field_name not in layer:
-                layer[field_name] = "non_disponible" if field_name.endswith("_statut") else None
+        added = {
+            field_name: "non_disponible" if field_name.endswith("_statut") else None
+            for field_name in declared()[name].fields
+            if field_name not in layer
+        }
+        layers[name] = pd.concat([layer, pd.DataFrame(added, index=layer.index)], axis=1)
     return layers
 
 

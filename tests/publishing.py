@@ -225,7 +225,7 @@ def _statistics(folder: Path) -> pd.DataFrame:
     population = folder / FILES["insee_population"]
     poverty = next((folder / FILES["insee_filosofi"]).glob("indic*.csv"))
     tables = (
-        (population, "insee_population", "population_municipale", "PMUN", "2020"),
+        (population, "insee_population", "population_municipale", "popMuniQPV", "2020"),
         (poverty, "insee_filosofi", "taux_pauvrete_60", "DISP_TP60_A21", "2021"),
     )
     rows = [

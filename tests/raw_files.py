@@ -2,7 +2,6 @@
 
 import copy
 import json
-import struct
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import xlsxwriter
 
 from qpv_geo.settings import project_root
 from qpv_geo.sources.catalogue import Source, load_catalogue
@@ -89,37 +89,14 @@ def zip_shapefile(
 
 
 def write_workbook(path: Path, sheets: dict[str, Sequence[Sequence[str | float | None]]]) -> Path:
-    """Write an ``.xls`` workbook, a bare BIFF8 stream; None is a cell in error (``#N/A``).
-
-    Records are those of Microsoft's [MS-XLS]: BOF, CODEPAGE, BOUNDSHEET8, LABEL, NUMBER, BOOLERR, EOF.
-    """
-    bodies = [_sheet(rows) for rows in sheets.values()]
-    names = [_record(0x0085, struct.pack("<IHBB", 0, 0, len(n), 1) + n.encode("utf-16-le")) for n in sheets]
-    head = _record(0x0809, struct.pack("<HHHHII", 0x0600, 0x0005, 0x0DBB, 0x07CC, 0, 6))
-    head += _record(0x0042, struct.pack("<H", 1200))
-    end = _record(0x000A, b"")
-    start = len(head) + sum(map(len, names)) + len(end)
-    for name, body in zip(names, bodies, strict=True):
-        head += name[:4] + struct.pack("<I", start) + name[8:]
-        start += len(body)
-    path.write_bytes(head + end + b"".join(bodies))
+    """Write an XLSX workbook; None is a cell in error (``#N/A``)."""
+    with xlsxwriter.Workbook(path) as book:
+        for name, rows in sheets.items():
+            sheet = book.add_worksheet(name)
+            for y, row in enumerate(rows):
+                for x, cell in enumerate(row):
+                    if cell is None:
+                        sheet.write_formula(y, x, "=NA()", value="#N/A")
+                    else:
+                        sheet.write(y, x, cell)
     return path
-
-
-def _sheet(rows: Sequence[Sequence[str | float | None]]) -> bytes:
-    body = _record(0x0809, struct.pack("<HHHHII", 0x0600, 0x0010, 0x0DBB, 0x07CC, 0, 6))
-    for y, row in enumerate(rows):
-        for x, cell in enumerate(row):
-            place = struct.pack("<HHH", y, x, 0)
-            if cell is None:
-                body += _record(0x0205, place + struct.pack("<BB", 0x2A, 1))
-            elif isinstance(cell, str) and cell:
-                text = struct.pack("<HB", len(cell), 1) + cell.encode("utf-16-le")
-                body += _record(0x0204, place + text)
-            elif not isinstance(cell, str):
-                body += _record(0x0203, place + struct.pack("<d", cell))
-    return body + _record(0x000A, b"")
-
-
-def _record(kind: int, data: bytes) -> bytes:
-    return struct.pack("<HH", kind, len(data)) + data

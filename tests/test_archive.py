@@ -22,7 +22,7 @@ from qpv_geo.sources.containers import DamagedError, SevenZip
 from qpv_geo.sources.raw import RawFile, digest
 
 TABLE = r"(.*/)?.*_QP\.csv"
-ROWS = b"CODGEO;PMUN\nQN02503M;15603\n"
+ROWS = b"codeQPV;popMuniQPV\nQN02503M;15603\n"
 
 RawOf = Callable[[Path], RawFile]
 

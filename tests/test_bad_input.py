@@ -391,7 +391,7 @@ def test_a_shapefile_where_geojson_was(tmp_path: Path, besancon: Territory, sett
 
 
 @pytest.mark.parametrize(
-    "content", ["CODGEO;PMUN\nQN02503M;15603\n", '[{"code_qp": "QN02503M"}]', '{"erreur": 404}']
+    "content", ["codeQPV;popMuniQPV\nQN02503M;15603\n", '[{"code_qp": "QN02503M"}]', '{"erreur": 404}']
 )
 def test_other_text_where_geojson_was(
     content: str, tmp_path: Path, besancon: Territory, settings: Settings
@@ -474,7 +474,7 @@ def population_of(
 
 def changed(row: int, column: int, value: str) -> list[list[str]]:
     """Return the table with one cell changed; row 0 is the header."""
-    rows = [["CODGEO", "PMUN"], *(list(cells) for cells in SIX)]
+    rows = [["codeQPV", "popMuniQPV"], *(list(cells) for cells in SIX)]
     rows[row][column] = value
     return rows
 
@@ -485,7 +485,7 @@ def changed(row: int, column: int, value: str) -> list[list[str]]:
         pytest.param(
             changed(0, 1, "POPULATION"),
             (
-                "expected column 'PMUN' or 'PMUN20'",
+                "expected column 'popMuniQPV' or 'PMUN20'",
                 "the file has 'CODGEO', 'POPULATION'",
                 "[population_municipale]",
             ),
@@ -507,12 +507,12 @@ def changed(row: int, column: int, value: str) -> list[list[str]]:
             id="column missing",
         ),
         pytest.param(
-            [["CODGEO", "PMUN", "pmun"], *([*cells, "1"] for cells in SIX)],
-            ("each column once", "'PMUN' 2 times, as columns 2, 3"),
+            [["codeQPV", "popMuniQPV", "pmun"], *([*cells, "1"] for cells in SIX)],
+            ("each column once", "'popMuniQPV' 2 times, as columns 2, 3"),
             id="column doubled",
         ),
         pytest.param(
-            [["CODGEO", "PMUN"], *SIX, SIX[1]],
+            [["codeQPV", "popMuniQPV"], *SIX, SIX[1]],
             ("CODGEO: expected a code that appears once", "'QN02503M' at line 3; 'QN02503M' at line 8"),
             id="code doubled",
         ),
@@ -522,34 +522,34 @@ def changed(row: int, column: int, value: str) -> list[list[str]]:
             id="leading zeros lost",
         ),
         pytest.param(
-            [["CODGEO", "PMUN"], *([f"QP02500{n}", "12"] for n in range(1, 8))],
+            [["codeQPV", "popMuniQPV"], *([f"QP02500{n}", "12"] for n in range(1, 8))],
             ("'QP025001' (2015 geography in place of 2024) at line 2", "and 2 more"),
             id="2015 file",
         ),
         pytest.param(
             changed(3, 1, "environ 1600"),
-            ("PMUN: expected a number with a decimal comma", "'environ 1600' at line 4", "s, nd, ns"),
+            ("popMuniQPV: expected a number with a decimal comma", "'environ 1600' at line 4", "s, nd, ns"),
             id="text for a number",
         ),
         pytest.param(changed(3, 1, "1 636"), ("'1 636' at line 4",), id="thousands apart"),
         pytest.param(changed(3, 1, "NaN"), ("'NaN' at line 4",), id="not a number"),
         pytest.param(
             changed(3, 1, "-1636"),
-            ("PMUN: expected at least 0 habitants; found '-1636' at line 4",),
+            ("popMuniQPV: expected at least 0 habitants; found '-1636' at line 4",),
             id="negative",
         ),
         pytest.param(changed(3, 0, ""), ("CODGEO", "found '' at line 4"), id="no code"),
         pytest.param(
-            [["CODGEO", "PMUN"], *SIX[:3], ["QN02505M"]],
+            [["codeQPV", "popMuniQPV"], *SIX[:3], ["QN02505M"]],
             ("2 cells in each row; found 1 at line 5",),
             id="truncated",
         ),
-        pytest.param([["CODGEO", "PMUN"]], ("at least one row under the header",), id="header alone"),
+        pytest.param([["codeQPV", "popMuniQPV"]], ("at least one row under the header",), id="header alone"),
         pytest.param(
-            [["CODGEO", "PMUN"], ["QN02502M", '"3194']], ("quotes are closed", "line 2"), id="quote"
+            [["codeQPV", "popMuniQPV"], ["QN02502M", '"3194']], ("quotes are closed", "line 2"), id="quote"
         ),
         pytest.param(
-            [["CODGEO", "PMUN", ""], *([*cells, ""] for cells in SIX[:-1]), [*SIX[-1], "9"]],
+            [["codeQPV", "popMuniQPV", ""], *([*cells, ""] for cells in SIX[:-1]), [*SIX[-1], "9"]],
             ("a name for each column that holds something", "'9' at line 7"),
             id="nameless column",
         ),
@@ -579,13 +579,13 @@ def test_a_rate_of_130_percent(tmp_path: Path, settings: Settings) -> None:
 
 def test_commas_in_place_of_semicolons(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "pop_QPV24.csv"
-    path.write_text("CODGEO,PMUN\nQN02503M,15603\n", encoding="utf-8")
-    with pytest.raises(ContractError, match="columns separated by ';'; found a single one, 'CODGEO,PMUN'"):
+    path.write_text("CODGEO,popMuniQPV\nQN02503M,15603\n", encoding="utf-8")
+    with pytest.raises(ContractError, match="columns separated by ';'; found a single one, 'CODGEO,popMuniQPV'"):
         read_statistics(raw_file("insee_population", path), load_registry(), settings)
 
 
 def test_a_long_list_of_problems_is_cut(tmp_path: Path, settings: Settings) -> None:
-    rows = [["CODGEO", "PMUN"], *([f"QN025{n:02d}M", "beaucoup"] for n in range(1, 90))]
+    rows = [["codeQPV", "popMuniQPV"], *([f"QN025{n:02d}M", "beaucoup"] for n in range(1, 90))]
     with pytest.raises(ContractError) as error:
         population_of(rows, tmp_path, settings)
     said(error, 4, "89 problems", "'beaucoup' at line 2", "and 84 more")
@@ -597,9 +597,9 @@ def test_a_long_list_of_problems_is_cut(tmp_path: Path, settings: Settings) -> N
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
 def test_either_encoding_is_read(encoding: str, tmp_path: Path, settings: Settings) -> None:
-    rows = [["CODGEO", "LIBGEO", "PMUN", "Été"], ["QN02503M", "Planoise, l'été", "15603", "1,5"]]
+    rows = [["CODGEO", "LIBGEO", "popMuniQPV", "Été"], ["QN02503M", "Planoise, l'été", "15603", "1,5"]]
     statistics = population_of(rows, tmp_path, settings, encoding)
-    assert statistics.rows["code_producteur"].tolist() == ["PMUN", "Été"]
+    assert statistics.rows["code_producteur"].tolist() == ["popMuniQPV", "Été"]
     assert statistics.rows["code"].tolist() == ["QN02503M", "QN02503M"]
     reading = statistics.checks[0]
     assert reading.code == "lecture_du_fichier"
@@ -657,7 +657,7 @@ def test_an_empty_file(source: str, tmp_path: Path, besancon: Territory, setting
         readers[source]()
 
 
-@pytest.mark.parametrize("data", [b"CODGEO;PMUN\x00\n", "CODGEO;PMUN".encode("utf-16"), b"CODGEO;PM\x81N\n"])
+@pytest.mark.parametrize("data", [b"codeQPV;popMuniQPV\x00\n", "codeQPV;popMuniQPV".encode("utf-16"), b"CODGEO;PM\x81N\n"])
 def test_bytes_that_are_not_text(data: bytes, tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "pop_QPV24.csv"
     path.write_bytes(data)

@@ -47,7 +47,7 @@ def test_refresh_offline_tells_what_it_did_and_releases_can_be_verified(tmp_path
 
 def test_a_broken_contract_ends_with_code_4_and_one_explanation(tmp_path: Path, sites: OfficialSites) -> None:
     publish_country(sites)
-    sites.publish("insee_population", b"CODGEO;PMUN\nQN02503M;-5\n")
+    sites.publish("insee_population", b"codeQPV;popMuniQPV\nQN02503M;-5\n")
     done = qpv_geo("refresh", "--data", tmp_path, QPV_GEO_OFFICIAL_SITES=sites.url)
     assert done.returncode == 4
     assert "qpv-geo: " in done.stderr
@@ -96,7 +96,7 @@ def test_sources_are_listed() -> None:
 
 def test_sources_are_checked(tmp_path: Path, sites: OfficialSites) -> None:
     publish_country(sites)
-    sites.publish("insee_population", b"CODE_INCONNU;PMUN\nQN02503M;5\n")
+    sites.publish("insee_population", b"CODE_INCONNU;popMuniQPV\nQN02503M;5\n")
     done = qpv_geo("sources", "check", "--data", tmp_path, QPV_GEO_OFFICIAL_SITES=sites.url)
     assert done.returncode == 3
     assert "CODE_INCONNU" in done.stdout

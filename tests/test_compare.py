@@ -323,7 +323,7 @@ def test_a_row_of_statistics_that_was_dropped_is_missed(settings: Settings) -> N
     made = inputs()
     made.layers["statistiques"] = made.layers["statistiques"].iloc[1:]
     message = refuse(made, settings)
-    assert "layer statistiques, row qpv / QN02502M, field PMUN: published 'no row', raw '3194'" in message
+    assert "layer statistiques, row qpv / QN02502M, field popMuniQPV: published 'no row', raw '3194'" in message
 
 
 def test_a_statistic_says_which_cell_it_comes_from(settings: Settings) -> None:
@@ -408,7 +408,7 @@ def together(indicator: str, vintage: str, value: float, status: str) -> pd.Data
         "statut": status,
         "source": "insee_population",
         "fichier": "pop_QPV24.csv",
-        "code_producteur": "PMUN",
+        "code_producteur": "popMuniQPV",
         "geographie": date(2024, 1, 1),
     }
     return pd.DataFrame([row])
@@ -622,7 +622,7 @@ def national_rows(mirror: Path) -> list[dict[str, object]]:
             "geographie": date(2024, 1, 1),
         }
         for text, source, file, column in (
-            (population, "insee_population", "pop_QPV24.csv", "PMUN"),
+            (population, "insee_population", "pop_QPV24.csv", "popMuniQPV"),
             (poverty, "insee_filosofi", member, "DISP_TP60_A21"),
         )
         for row in csv.DictReader(io.StringIO(text), delimiter=";")

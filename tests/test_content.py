@@ -15,7 +15,7 @@ from qpv_geo.sources.content import _is_complete, check_content
 from qpv_geo.sources.raw import RawFile, digest
 from tests.server import MAINTENANCE, zipped
 
-TABLE = b"CODGEO;PMUN\nQN02503M;15603\n"
+TABLE = b"codeQPV;popMuniQPV\nQN02503M;15603\n"
 JSON = b'{"type": "FeatureCollection", "features": []}'
 
 Check = Callable[..., None]
@@ -86,7 +86,7 @@ def test_a_geopackage_is_accepted(tmp_path: Path, check: Check) -> None:
         ("csv", TABLE.decode().encode("utf-16"), "text in UTF-16"),
         ("csv", b"\x00\x01\x02\x03\x04\x05\x06\x07\x08", "binary data that begins with 0x0001020304050607"),
         ("geojson", MAINTENANCE, "an HTML page"),
-        ("geojson", TABLE, "text that begins with 'CODGEO;PMUN"),
+        ("geojson", TABLE, "text that begins with 'codeQPV;popMuniQPV"),
         ("geojson", b"", "is empty"),
         ("json", MAINTENANCE, "an HTML page"),
         ("xls", TABLE, "text that begins with"),

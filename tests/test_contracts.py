@@ -47,13 +47,13 @@ def test_nothing_wrong_raises_nothing() -> None:
 
 def test_everything_is_told_once_with_what_to_do() -> None:
     problems = Problems("f.csv", SOURCE)
-    problems.add("a number", "'x'", column="PMUN", where="line 3")
+    problems.add("a number", "'x'", column="popMuniQPV", where="line 3")
     problems.add("a code", "'y'", column="CODGEO", where="line 4")
-    problems.add("a number", "'z'", column="PMUN", where="line 9")
+    problems.add("a number", "'z'", column="popMuniQPV", where="line 9")
     problems.add("6 QPV", "5")
     assert told(problems) == (
         "f.csv: 4 problems, nothing of it is used:\n"
-        "  - PMUN: expected a number; found 'x' at line 3; 'z' at line 9\n"
+        "  - popMuniQPV: expected a number; found 'x' at line 3; 'z' at line 9\n"
         "  - CODGEO: expected a code; found 'y' at line 4\n"
         "  - expected 6 QPV; found 5\n"
         "  What to do: compare the file with https://www.insee.fr/fr/statistiques/8210600; if the publisher "

@@ -224,14 +224,14 @@ def test_a_bad_source_ends_failed_says_why_and_somebody_is_told(
 ) -> None:
     webhook.messages.clear()
     before, good = latest(shared_data), online.data("insee_population")
-    online.publish("insee_population", b"CODGEO;PMUN\nQN02503M;-5\n")
+    online.publish("insee_population", b"codeQPV;popMuniQPV\nQN02503M;-5\n")
     try:
         run_id = prefect.run(MANUAL, territory=territory, data=str(shared_data))
         state = prefect.end_of(run_id)
     finally:
         online.publish("insee_population", good)
     assert state["type"] == "FAILED"
-    for words in ("insee_population", "PMUN", "-5"):
+    for words in ("insee_population", "popMuniQPV", "-5"):
         assert words in state["message"]
     assert latest(shared_data) == before
     assert verify_release(before) == []

@@ -84,12 +84,12 @@ def test_an_unchanged_file_costs_headers_only(source: Source, live: Settings, si
 
 def test_a_changed_file_is_sent_again(source: Source, live: Settings, sites: OfficialSites) -> None:
     _, received = get(source, live)
-    sites.publish("insee_population", b"CODGEO;PMUN\n")
+    sites.publish("insee_population", b"codeQPV;popMuniQPV\n")
     body = io.BytesIO()
     with Downloader(source, live) as downloader:
         known = Validators(received.resolved_url, received.etag, received.last_modified)
         assert downloader.get(URL, body, LIMIT, known) is not None
-    assert body.getvalue() == b"CODGEO;PMUN\n"
+    assert body.getvalue() == b"codeQPV;popMuniQPV\n"
 
 
 def test_validators_go_to_no_other_address(

@@ -138,11 +138,11 @@ BAD_FILES = [
     ("une colonne de contours absente", contours(files.renamed("siren_epci", None)), 4, ("'siren_epci'",)),
     (
         "une colonne de statistiques en double",
-        sent(_POPULATION, lambda: b"CODGEO;PMUN;PMUN\nQN02503M;5;5\n"),
+        sent(_POPULATION, lambda: b"codeQPV;popMuniQPV;popMuniQPV\nQN02503M;5;5\n"),
         4,
-        ("'PMUN' 2 times",),
+        ("'popMuniQPV' 2 times",),
     ),
-    ("une colonne de statistiques renommée", csv("PMUN", "POPULATION"), 4, ("'PMUN'", "'POPULATION'")),
+    ("une colonne de statistiques renommée", csv("popMuniQPV", "POPULATION"), 4, ("'popMuniQPV'", "'POPULATION'")),
     ("un QPV en double", contours(files.repeated), 4, ("appears once", "QN02503M")),
     ("un code en double dans les statistiques", csv("QN02504M", "QN02503M"), 4, ("appears once", "QN02503M")),
     (

@@ -106,7 +106,7 @@ def test_a_file_that_insee_issues_again_under_another_name_is_found(
     get: Get, live: Settings, sites: OfficialSites
 ) -> None:
     accepted(get, "insee_population", live)
-    sites.publish("insee_population", b"CODGEO;PMUN\nQN02503M;15700\n", name="pop_QPV24_v2.csv")
+    sites.publish("insee_population", b"codeQPV;popMuniQPV\nQN02503M;15700\n", name="pop_QPV24_v2.csv")
     raw = get("insee_population")
     assert raw is not None
     assert raw.path.name == "pop_QPV24_v2.csv"

@@ -53,7 +53,7 @@ def test_a_broken_contract_fails_the_run(
 ) -> None:
     monkeypatch.setenv("QPV_GEO_OFFICIAL_SITES", sites.url)
     publish_country(sites)
-    sites.publish("insee_population", b"CODGEO;PMUN\nQN02503M;-5\n")
+    sites.publish("insee_population", b"codeQPV;popMuniQPV\nQN02503M;-5\n")
     state = refresh(data=str(tmp_path), return_state=True)
     assert state.is_failed()
     assert "-5" in (state.message or "")

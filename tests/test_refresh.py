@@ -207,8 +207,8 @@ def without(code: str) -> bytes:
         ("qpv_2024", zipped(country())[:-4000], SourceContentError, "qpv-2024-geojson.zip"),
         ("qpv_2024", zipped(country(), "AUTRE/fichier.geojson"), SourceContentError, "AUTRE/fichier.geojson"),
         ("qpv_2024", without("QN02503M"), ContractError, "QN02502M"),
-        ("insee_population", b"CODGEO;PMUN\nQN02503M;-5\n", ContractError, "-5"),
-        ("insee_population", b"CODGEO;AUTRE\nQN02503M;5\n", ContractError, "PMUN"),
+        ("insee_population", b"codeQPV;popMuniQPV\nQN02503M;-5\n", ContractError, "-5"),
+        ("insee_population", b"CODGEO;AUTRE\nQN02503M;5\n", ContractError, "popMuniQPV"),
     ],
     ids=["html", "truncated zip", "other member", "five qpv", "negative", "renamed column"],
 )

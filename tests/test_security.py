@@ -168,7 +168,7 @@ def test_a_certificate_that_this_machine_trusts_is_accepted(
     certificate = tls.certificate(tmp_path, "127.0.0.1")
     trust.setenv("SSL_CERT_FILE", str(certificate.path))
     with tls.server(certificate) as server:
-        assert fetched(catalogue, settings, f"{server.url}/x.csv") == b"CODGEO;PMUN\n"
+        assert fetched(catalogue, settings, f"{server.url}/x.csv") == b"codeQPV;popMuniQPV\n"
 
 
 @pytest.mark.parametrize(

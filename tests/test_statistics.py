@@ -98,7 +98,7 @@ def test_population_of_the_six(settings: Settings) -> None:
         "statut": "ok",
         "source": "insee_population",
         "fichier": "pop_QPV24.csv",
-        "code_producteur": "PMUN",
+        "code_producteur": "popMuniQPV",
         "geographie": date(2024, 1, 1),
     }
     assert statistics.unknown == ()
@@ -206,7 +206,7 @@ def test_the_preferred_spelling_wins(tmp_path: Path, settings: Settings) -> None
 
 
 def test_an_unknown_column_never_takes_the_name_of_an_indicator(tmp_path: Path, settings: Settings) -> None:
-    rows = [["CODGEO", "PMUN", "TAUX_PAUVRETE_60"], ["QN02503M", "15603", "1"]]
+    rows = [["codeQPV", "popMuniQPV", "TAUX_PAUVRETE_60"], ["QN02503M", "15603", "1"]]
     path = write_csv(tmp_path / "pop.csv", rows)
     statistics = read_statistics(raw_file("insee_population", path), load_registry(), settings)
     assert set(statistics.rows["indicateur"]) == {
@@ -216,16 +216,16 @@ def test_an_unknown_column_never_takes_the_name_of_an_indicator(tmp_path: Path, 
 
 
 def test_columns_of_text_are_left_out_and_named(tmp_path: Path, settings: Settings) -> None:
-    rows = [["CODGEO", "LIBGEO", "TAILLE", "PMUN"], ["QN02503M", "Planoise", "grand", "15603"]]
+    rows = [["CODGEO", "LIBGEO", "TAILLE", "popMuniQPV"], ["QN02503M", "Planoise", "grand", "15603"]]
     path = write_csv(tmp_path / "pop.csv", rows)
     statistics = read_statistics(raw_file("insee_population", path), load_registry(), settings)
-    assert statistics.rows["code_producteur"].tolist() == ["PMUN"]
+    assert statistics.rows["code_producteur"].tolist() == ["popMuniQPV"]
     recognised = check_of(statistics, "indicateurs_reconnus")
     assert "olonnes de texte non reprises : TAILLE" in recognised.message
 
 
 def test_a_mixed_column_is_wrong_even_if_unknown(tmp_path: Path, settings: Settings) -> None:
-    rows = [["CODGEO", "PMUN", "MEN"], ["QN02503M", "15603", "7000"], ["QN02502M", "3194", "beaucoup"]]
+    rows = [["codeQPV", "popMuniQPV", "MEN"], ["QN02503M", "15603", "7000"], ["QN02502M", "3194", "beaucoup"]]
     path = write_csv(tmp_path / "pop.csv", rows)
     with pytest.raises(ContractError, match=r"MEN: expected a number.* found 'beaucoup' at line 3"):
         read_statistics(raw_file("insee_population", path), load_registry(), settings)
@@ -233,7 +233,7 @@ def test_a_mixed_column_is_wrong_even_if_unknown(tmp_path: Path, settings: Setti
 
 def test_an_optional_indicator_that_is_missing_is_listed(tmp_path: Path, settings: Settings) -> None:
     optional = population(id="menages", codes={"qpv": ("MEN",)}, required=False, qpv_layer=False)
-    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "PMUN"], ["QN02503M", "15603"]])
+    path = write_csv(tmp_path / "pop.csv", [["codeQPV", "popMuniQPV"], ["QN02503M", "15603"]])
     statistics = read_statistics(raw_file("insee_population", path), only(population(), optional), settings)
     assert statistics.missing == ("menages",)
     recognised = check_of(statistics, "indicateurs_reconnus")
@@ -265,7 +265,7 @@ def test_the_dictionary_vouches_for_a_table_that_the_registry_does_not_know(
 
 
 def test_a_required_indicator_that_is_missing(tmp_path: Path, settings: Settings) -> None:
-    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "PMUNI"], ["QN02503M", "15603"]])
+    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "popMuniQPVI"], ["QN02503M", "15603"]])
     with pytest.raises(ContractError) as error:
         read_statistics(raw_file("insee_population", path), load_registry(), settings)
     assert "expected column 'popMuniQPV'" in str(error.value)
@@ -274,25 +274,25 @@ def test_a_required_indicator_that_is_missing(tmp_path: Path, settings: Settings
 
 
 def test_an_indicator_without_bounds_may_be_negative(tmp_path: Path, settings: Settings) -> None:
-    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "PMUN"], ["QN02503M", "-1,5"]])
+    path = write_csv(tmp_path / "pop.csv", [["codeQPV", "popMuniQPV"], ["QN02503M", "-1,5"]])
     raw = raw_file("insee_population", path)
     statistics = read_statistics(raw, only(population(minimum=-math.inf)), settings)
     assert statistics.rows["valeur"].tolist() == [-1.5]
-    with pytest.raises(ContractError, match="PMUN: expected at least 0 habitants; found '-1,5' at line 2"):
+    with pytest.raises(ContractError, match="popMuniQPV: expected at least 0 habitants; found '-1,5' at line 2"):
         read_statistics(raw, load_registry(), settings)
 
 
 def test_line_numbers_count_every_line(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "pop.csv"
     path.write_text(
-        'CODGEO;LIBGEO;PMUN\n\nQN02503M;"Planoise\nOuest";15603\n;;\nQN02502M;x;y\n', encoding="utf-8"
+        'CODGEO;LIBGEO;popMuniQPV\n\nQN02503M;"Planoise\nOuest";15603\n;;\nQN02502M;x;y\n', encoding="utf-8"
     )
     with pytest.raises(ContractError, match="found 'y' at line 6"):
         read_statistics(raw_file("insee_population", path), load_registry(), settings)
 
 
 def test_spaces_and_a_last_semicolon_are_nothing(tmp_path: Path, settings: Settings) -> None:
-    path = write_csv(tmp_path / "pop.csv", [["CODGEO ", " PMUN", ""], [" QN02503M", "15603 ", " "]])
+    path = write_csv(tmp_path / "pop.csv", [["CODGEO ", " popMuniQPV", ""], [" QN02503M", "15603 ", " "]])
     statistics = read_statistics(raw_file("insee_population", path), load_registry(), settings)
     assert statistics.rows[["code", "valeur"]].to_numpy().tolist() == [["QN02503M", 15603.0]]
 

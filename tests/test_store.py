@@ -23,7 +23,7 @@ from qpv_geo.territory import Territory
 from tests.server import OfficialSites
 
 Fetch = Callable[[], RawFile]
-HEADER = b"CODGEO;PMUN\n"
+HEADER = b"codeQPV;popMuniQPV\n"
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def test_errors_of_several_sources_are_told_together(
     collection = six_qpv()
     set_property("lib_qp", None, 2)(collection)
     raws["qpv_2024"] = raw_file("qpv_2024", write_json(tmp_path / "qpv.geojson", collection))
-    rows = [["CODGEO", "PMUN"], ["QN02503M", "-1"]]
+    rows = [["codeQPV", "popMuniQPV"], ["QN02503M", "-1"]]
     raws["insee_population"] = raw_file("insee_population", write_csv(tmp_path / "pop.csv", rows))
     (tmp_path / "epci.json").write_bytes(b"<html>")
     raws["cog_epci"] = raw_file("cog_epci", tmp_path / "epci.json")
@@ -163,7 +163,7 @@ def test_communes_of_another_part_of_france(
 def test_a_name_that_two_sources_share_is_told_apart(
     tmp_path: Path, raws: Raws, besancon: Territory, catalogue: Catalogue, settings: Settings
 ) -> None:
-    population = [["CODGEO", "PMUN", "NB_X"], ["QN02503M", "15603", "7000"]]
+    population = [["codeQPV", "popMuniQPV", "NB_X"], ["QN02503M", "15603", "7000"]]
     rates = [["CODGEO", "DISP_TP60_A21", "NB_X"], ["QN02503M", "55,0", "7100"]]
     dictionary = [["COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD"], ["NB_X", "Foyers fiscaux", "", ""]]
     raws["insee_population"] = raw_file("insee_population", write_csv(tmp_path / "pop.csv", population))

@@ -18,7 +18,7 @@ from qpv_geo.territory import Territory
 from tests.country import publish_country
 from tests.server import OfficialSites
 
-CSV = b"CODGEO;PMUN\nQN02503M;15603\n"
+CSV = b"codeQPV;popMuniQPV\nQN02503M;15603\n"
 
 
 @pytest.fixture

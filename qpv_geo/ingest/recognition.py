@@ -153,8 +153,8 @@ def recognise(
     whole = ZoneTable(table, "qpv", QPV_2024, str(key), bare, _holds_intervals(table, str(key)))
     tables = []
     if others.any():
-        # A row that lost the suffix which most have is found by the contract.
         are_together = together[others].sum() * 2 > others.sum()
+        _refuse_mixed(codes, others & (together != are_together), table, problems)
         kinds = {zone: _KINDS[zone] for zone in _TOGETHER_OF} if are_together else _KINDS
         zone, kind = _zone_of(bare[others], whole, kinds, official, problems)
         zone = _TOGETHER_OF[zone] if are_together else zone
@@ -163,6 +163,17 @@ def recognise(
         kind = CodeKind("code of all QPV", _ALL_QPV, _ALL_QPV)
         tables.append(replace(rows_of(whole, all_qpv), zone="ensemble_qpv", kind=kind))
     return tables
+
+
+def _refuse_mixed(
+    codes: "pd.Series[str]", rows: NDArray[np.bool_], table: TextTable, problems: Problems
+) -> None:
+    """Refuse a table about zones and about their QPV taken together: which it is would be a guess."""
+    found = [repr(code) for code in codes[rows]]
+    problems.add_rows(
+        "codes that all end with '_QPV24' or '_QPV', or none", table.where[rows], found, column=str(codes.name)
+    )
+    problems.raise_if_any()
 
 
 def find_key(table: TextTable, extra_keys: Collection[str] = ()) -> str | None:

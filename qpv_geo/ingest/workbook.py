@@ -1,6 +1,8 @@
 """INSEE's XLSX workbooks: title rows, a row of labels, the row of codes, then the data, sheet by sheet."""
 
 import io
+import re
+import zipfile
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -18,6 +20,8 @@ from qpv_geo.sources.raw import RawFile
 
 # The row of codes stands below a few rows of titles.
 _TITLE_ROWS = 30
+_ERROR = re.compile(rb'<c r="([A-Z]+[0-9]+)"[^>]* t="e"')
+_SHOWN = 5
 _Row = list[str]
 
 
@@ -42,14 +46,18 @@ def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) 
     Raises
     ------
     SourceContentError
-        If the file is not a workbook, or no sheet holds a row of codes.
+        If the file is not a workbook, has cells in error, or no sheet holds a row of codes.
     ContractError
         If a code is there twice in a row of codes.
     """
     label = raw.label if member.name == raw.path.name else f"{raw.label}, member {member.name}"
     try:
         book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(member.data))
-        grids = {name: book.get_sheet_by_name(name).to_python() for name in book.sheet_names}
+        # Kept whole, so that rows have the numbers that a spreadsheet shows.
+        grids = {
+            name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names
+        }
+        in_error = _cells_in_error(member.data)
     # A damaged workbook ends in whatever error the parser met, a panic included.
     except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
@@ -58,6 +66,10 @@ def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) 
             f"{label}: expected an XLSX workbook, found a file that is damaged or of another format "
             f"({error or type(error).__name__})"
         ) from error
+    if in_error:
+        raise SourceContentError(
+            f"{label}: expected values, found cells in error (#N/A, #DIV/0! or the like): {in_error}"
+        )
     tables = [
         table
         for sheet, grid in grids.items()
@@ -73,6 +85,15 @@ def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) 
             f"{label}: no sheet holds a row of codes with a known key (sheets: {listed})"
         )
     return tables
+
+
+def _cells_in_error(data: bytes) -> str:
+    """Name the cells in error, which the parser gives as blanks, and a blank means something in these files."""
+    with zipfile.ZipFile(io.BytesIO(data)) as book:
+        sheets = [name for name in book.namelist() if name.startswith("xl/worksheets/sheet")]
+        cells = [(cell.decode(), sheet) for sheet in sheets for cell in _ERROR.findall(book.read(sheet))]
+    named = [f"{cell} of {sheet}" for cell, sheet in cells[:_SHOWN]]
+    return ", ".join(named) + (f" and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else "")
 
 
 def _table(

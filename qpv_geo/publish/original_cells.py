@@ -64,7 +64,8 @@ class RawTables:
                 continue
             book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(member.data))
             for sheet in book.sheet_names:
-                rows = [[_text(cell) for cell in row] for row in book.get_sheet_by_name(sheet).to_python()]
+                cells = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
+                rows = [[_text(cell) for cell in row] for row in cells]
                 start = next((n for n, row in enumerate(rows[:_TITLE_ROWS]) if _is_header(row)), None)
                 if start is not None:
                     found[f"{file}{_SHEET}{sheet}"] = rows[start:]

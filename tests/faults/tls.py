@@ -62,7 +62,7 @@ class Server:
 
 
 @contextmanager
-def server(files: Certificate, body: bytes = b"CODGEO;PMUN\n") -> Iterator[Server]:
+def server(files: Certificate, body: bytes = b"codeQPV;popMuniQPV\n") -> Iterator[Server]:
     """Serve the same bytes at every path."""
     asked: list[str] = []
 

@@ -485,20 +485,20 @@ def changed(row: int, column: int, value: str) -> list[list[str]]:
         pytest.param(
             changed(0, 1, "POPULATION"),
             (
-                "expected column 'popMuniQPV' or 'PMUN20'",
-                "the file has 'CODGEO', 'POPULATION'",
+                "expected column 'popMuniQPV'",
+                "the file has 'codeQPV', 'POPULATION'",
                 "[population_municipale]",
             ),
             id="column renamed",
         ),
         pytest.param(
-            changed(0, 1, "PMUN21"),
-            ("perhaps renamed to 'PMUN21'", "'codes' of [population_municipale]"),
+            changed(0, 1, "popMuniQPV22"),
+            ("perhaps renamed to 'popMuniQPV22'", "'codes' of [population_municipale]"),
             id="column of another vintage",
         ),
         pytest.param(
-            changed(0, 0, "CODEGEO"),
-            ("key column 'CODGEO'", "perhaps renamed to 'CODEGEO'", "entry [insee_population]"),
+            changed(0, 0, "codesQPV"),
+            ("a key column such as", "perhaps renamed to 'codesQPV'", "'key' of entry [insee_population]"),
             id="key renamed",
         ),
         pytest.param(
@@ -507,18 +507,18 @@ def changed(row: int, column: int, value: str) -> list[list[str]]:
             id="column missing",
         ),
         pytest.param(
-            [["codeQPV", "popMuniQPV", "pmun"], *([*cells, "1"] for cells in SIX)],
+            [["codeQPV", "popMuniQPV", "POPMUNIQPV"], *([*cells, "1"] for cells in SIX)],
             ("each column once", "'popMuniQPV' 2 times, as columns 2, 3"),
             id="column doubled",
         ),
         pytest.param(
             [["codeQPV", "popMuniQPV"], *SIX, SIX[1]],
-            ("CODGEO: expected a code that appears once", "'QN02503M' at line 3; 'QN02503M' at line 8"),
+            ("codeQPV: expected a code that appears once", "'QN02503M' at line 3; 'QN02503M' at line 8"),
             id="code doubled",
         ),
         pytest.param(
             changed(2, 0, "QN2503M"),
-            ("CODGEO", "'QN2503M' (leading zeros lost) at line 3", "such as QN02503M"),
+            ("codeQPV", "'QN2503M' (leading zeros lost) at line 3", "such as QN02503M"),
             id="leading zeros lost",
         ),
         pytest.param(
@@ -528,17 +528,26 @@ def changed(row: int, column: int, value: str) -> list[list[str]]:
         ),
         pytest.param(
             changed(3, 1, "environ 1600"),
-            ("popMuniQPV: expected a number with a decimal comma", "'environ 1600' at line 4", "s, nd, ns"),
+            (
+                "popMuniQPV: expected a number with a decimal comma",
+                "'environ 1600' at line 4",
+                "s, c, nd, ns, so",
+            ),
             id="text for a number",
         ),
-        pytest.param(changed(3, 1, "1 636"), ("'1 636' at line 4",), id="thousands apart"),
+        pytest.param(changed(3, 1, "16 36"), ("'16 36' at line 4",), id="not thousands apart"),
+        pytest.param(
+            changed(3, 1, "1,636"),
+            ("popMuniQPV: expected a whole number of habitants; found '1,636' at line 4",),
+            id="thousands with a comma",
+        ),
         pytest.param(changed(3, 1, "NaN"), ("'NaN' at line 4",), id="not a number"),
         pytest.param(
             changed(3, 1, "-1636"),
             ("popMuniQPV: expected at least 0 habitants; found '-1636' at line 4",),
             id="negative",
         ),
-        pytest.param(changed(3, 0, ""), ("CODGEO", "found '' at line 4"), id="no code"),
+        pytest.param(changed(3, 0, ""), ("codeQPV", "found '' at line 4"), id="no code"),
         pytest.param(
             [["codeQPV", "popMuniQPV"], *SIX[:3], ["QN02505M"]],
             ("2 cells in each row; found 1 at line 5",),
@@ -579,8 +588,10 @@ def test_a_rate_of_130_percent(tmp_path: Path, settings: Settings) -> None:
 
 def test_commas_in_place_of_semicolons(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "pop_QPV24.csv"
-    path.write_text("CODGEO,popMuniQPV\nQN02503M,15603\n", encoding="utf-8")
-    with pytest.raises(ContractError, match="columns separated by ';'; found a single one, 'CODGEO,popMuniQPV'"):
+    path.write_text("codeQPV,popMuniQPV\nQN02503M,15603\n", encoding="utf-8")
+    with pytest.raises(
+        ContractError, match="columns separated by ';'; found a single one, 'codeQPV,popMuniQPV'"
+    ):
         read_statistics(raw_file("insee_population", path), load_registry(), settings)
 
 
@@ -597,7 +608,7 @@ def test_a_long_list_of_problems_is_cut(tmp_path: Path, settings: Settings) -> N
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
 def test_either_encoding_is_read(encoding: str, tmp_path: Path, settings: Settings) -> None:
-    rows = [["CODGEO", "LIBGEO", "popMuniQPV", "Été"], ["QN02503M", "Planoise, l'été", "15603", "1,5"]]
+    rows = [["codeQPV", "libQPV", "popMuniQPV", "Été"], ["QN02503M", "Planoise, l'été", "15603", "1,5"]]
     statistics = population_of(rows, tmp_path, settings, encoding)
     assert statistics.rows["code_producteur"].tolist() == ["popMuniQPV", "Été"]
     assert statistics.rows["code"].tolist() == ["QN02503M", "QN02503M"]
@@ -625,7 +636,7 @@ def test_contours_in_either_encoding_are_read(
     "page", [HTML, b"\xef\xbb\xbf  \n" + HTML, b'<?xml version="1.0"?><ExceptionReport/>']
 )
 @pytest.mark.parametrize(
-    "source", ["qpv_2024", "communes_epci", "insee_population", "insee_demographie_2010", "cog_epci"]
+    "source", ["qpv_2024", "communes_epci", "insee_population", "insee_demographie", "cog_epci"]
 )
 def test_a_web_page_in_place_of_the_file(
     source: str, page: bytes, tmp_path: Path, besancon: Territory, settings: Settings
@@ -657,12 +668,19 @@ def test_an_empty_file(source: str, tmp_path: Path, besancon: Territory, setting
         readers[source]()
 
 
-@pytest.mark.parametrize("data", [b"codeQPV;popMuniQPV\x00\n", "codeQPV;popMuniQPV".encode("utf-16"), b"CODGEO;PM\x81N\n"])
+@pytest.mark.parametrize(
+    "data", [b"codeQPV;pop" + bytes(20), "codeQPV;popMuniQPV".encode("utf-16"), b"CODGEO;PM\x81N\n"]
+)
 def test_bytes_that_are_not_text(data: bytes, tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "pop_QPV24.csv"
     path.write_bytes(data)
     with pytest.raises(SourceContentError, match=r"pop_QPV24\.csv.*UTF-8 or Windows-1252"):
         read_statistics(raw_file("insee_population", path), load_registry(), settings)
+
+
+def test_a_single_nul_is_named_by_its_place(tmp_path: Path, settings: Settings) -> None:
+    with pytest.raises(ContractError, match=r"without control characters.*'popMuniQPV\\x00' \(U\+0000\)"):
+        population_of([["codeQPV", "popMuniQPV\x00"], *SIX], tmp_path, settings)
 
 
 def test_bow_tie_is_really_one() -> None:

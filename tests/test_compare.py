@@ -323,7 +323,9 @@ def test_a_row_of_statistics_that_was_dropped_is_missed(settings: Settings) -> N
     made = inputs()
     made.layers["statistiques"] = made.layers["statistiques"].iloc[1:]
     message = refuse(made, settings)
-    assert "layer statistiques, row qpv / QN02502M, field popMuniQPV: published 'no row', raw '3194'" in message
+    assert (
+        "layer statistiques, row qpv / QN02502M, field popMuniQPV: published 'no row', raw '3194'" in message
+    )
 
 
 def test_a_statistic_says_which_cell_it_comes_from(settings: Settings) -> None:

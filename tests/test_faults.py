@@ -142,7 +142,12 @@ BAD_FILES = [
         4,
         ("'popMuniQPV' 2 times",),
     ),
-    ("une colonne de statistiques renommée", csv("popMuniQPV", "POPULATION"), 4, ("'popMuniQPV'", "'POPULATION'")),
+    (
+        "une colonne de statistiques renommée",
+        csv("popMuniQPV", "POPULATION"),
+        4,
+        ("'popMuniQPV'", "'POPULATION'"),
+    ),
     ("un QPV en double", contours(files.repeated), 4, ("appears once", "QN02503M")),
     ("un code en double dans les statistiques", csv("QN02504M", "QN02503M"), 4, ("appears once", "QN02503M")),
     (

@@ -1,16 +1,17 @@
 """INSEE tables of zones other than the QPV: members of the same archive, and the tables by IRIS."""
 
+import re
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pytest
 from raw_files import raw_file, write_csv, write_zip
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import load_registry
+from qpv_geo.ingest.statistic_tables import Scope
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.settings import Settings
 
@@ -30,7 +31,8 @@ def archive(folder: Path, name: str, members: dict[str, Rows], encoding: str = "
 def read(
     source: str, path: Path, settings: Settings, communes: Sequence[str] | None = None, **changes: object
 ) -> Statistics:
-    return read_statistics(raw_file(source, path, **changes), load_registry(), settings, communes)
+    scope = None if communes is None else Scope(frozenset(communes))
+    return read_statistics(raw_file(source, path, **changes), load_registry(), settings, scope)
 
 
 def values(statistics: Statistics) -> dict[tuple[str, str, str], float]:
@@ -71,8 +73,8 @@ def test_every_kind_of_zone_of_an_archive(encoding: str, tmp_path: Path, setting
     assert by_zone["epci"] == "DEFM2024_EPCI.csv"
     # What the tables lack is said once for each kind of zone.
     source = "insee_demandeurs_emploi"
-    others = [f"{source} ({zone})" for zone in names[1:]]
-    assert list(checks(statistics, "indicateurs_reconnus")) == [source, *others]
+    others = {f"{source} ({zone})" for zone in names[1:]}
+    assert checks(statistics, "indicateurs_reconnus").keys() == {source, *others}
 
 
 @pytest.mark.parametrize(
@@ -80,8 +82,8 @@ def test_every_kind_of_zone_of_an_archive(encoding: str, tmp_path: Path, setting
     [
         ("COM", "1053", "code of a commune, such as 25056; found '1053' (leading zeros lost) at line 2"),
         ("EPCI", "24250036", "SIREN of an EPCI, such as 242500361; found '24250036'"),
-        ("DEP", "1", "code of a department, such as 25; found '1' (leading zeros lost)"),
-        ("ENSQP", "QP", "code of a set of QPV, such as 00; found 'QP'"),
+        ("DEP", "2", "code of a department, such as 25; found '2' (leading zeros lost)"),
+        ("REG", "2", "code of a region, such as 27; found '2' (leading zeros lost)"),
     ],
 )
 def test_codes_of_every_kind_of_zone_are_held_to_their_pattern(
@@ -114,32 +116,52 @@ def test_two_tables_of_the_same_zones(tmp_path: Path, settings: Settings) -> Non
     }
     assert "revenu_declare_median" not in statistics.missing
     assert "niveau_vie_d1" in statistics.missing
-    assert list(checks(statistics, "lecture_du_fichier")) == [
+    assert checks(statistics, "lecture_du_fichier").keys() == {
         "insee_filosofi",
-        f"insee_filosofi (qpv, {DECLARED}_QP.csv)",
-        f"insee_filosofi (commune, {DECLARED}_COM.csv)",
-        f"insee_filosofi (commune, {DISPOSABLE}_COM.csv)",
-    ]
+        f"insee_filosofi, {DISPOSABLE}_QP.csv",
+        f"insee_filosofi, {DECLARED}_QP.csv",
+        f"insee_filosofi (commune), {DECLARED}_COM.csv",
+        f"insee_filosofi (commune), {DISPOSABLE}_COM.csv",
+    }
     keys = [(check.code, check.subject) for check in statistics.checks]
     assert len(keys) == len(set(keys))
 
 
 def test_problems_name_the_member(tmp_path: Path, settings: Settings) -> None:
     members = {
-        f"{DISPOSABLE}_QP.csv": [["CODGEO", "DISP_TP60_A21"], ["QN02503M", "55,0"]],
-        f"{DISPOSABLE}_ENSQP.csv": [["CODGEO", "DISP_TP60_A21"], ["00", "142,6"]],
+        f"{DISPOSABLE}_QP.csv": [["CODGEO", "DISP_TP60_A21"], ["QN02503M", "155,0"]],
+        f"{DISPOSABLE}_ENSQP.csv": [["CODGEO", "DISP_TP60_A21"], ["00", "42,6"]],
     }
     with pytest.raises(ContractError) as error:
         read("insee_filosofi", archive(tmp_path, "f.zip", members), settings)
-    assert f"member {DISPOSABLE}_ENSQP.csv" in str(error.value)
-    assert "DISP_TP60_A21: expected at most 100 %; found '142,6' at line 2" in str(error.value)
+    assert f"member {DISPOSABLE}_QP.csv" in str(error.value)
+    assert "DISP_TP60_A21: expected at most 100 %; found '155,0' at line 2" in str(error.value)
+
+
+def test_a_required_indicator_is_required_of_the_source_s_own_zones(
+    tmp_path: Path, settings: Settings
+) -> None:
+    members = {
+        f"{DISPOSABLE}_QP.csv": [["CODGEO", "DISP_TP60_A21"], ["QN02503M", "55,0"]],
+        f"{DISPOSABLE}_ENSQP.csv": [["CODGEO", "DISP_TP60_A21", "DISP_MED_A21"], ["00", "142,6", "14220"]],
+    }
+    statistics = read("insee_filosofi", archive(tmp_path, "f.zip", members), settings)
+    assert values(statistics) == {
+        ("qpv", "QN02503M", "taux_pauvrete_60"): 55.0,
+        ("ensemble_qpv", "00", "niveau_vie_median"): 14220.0,
+    }
+    ((subject, left_out),) = checks(statistics, "colonne_ecartee").items()
+    assert subject == f"insee_filosofi (ensemble_qpv), {DISPOSABLE}_ENSQP.csv, DISP_TP60_A21"
+    assert "DISP_TP60_A21: expected at most 100 %; found '142,6' at line 2" in left_out.message
 
 
 def test_population_of_communes(tmp_path: Path, settings: Settings) -> None:
-    rows = [["CODGEO", "LIBGEO", "popMuniQPV"], ["25056", "Besançon", "25627"], ["01053", "Bourg", "800"]]
+    rows = [["codeDepcom", "POP_COM", "popMuniQPV"], ["25056", "118 258", "25627"], ["01053", "41248", "800"]]
     path = write_csv(tmp_path / "pop_reference_communales_QPV24.csv", rows)
     statistics = read("insee_population_communes", path, settings)
     assert values(statistics) == {
+        ("commune", "25056", "population_municipale"): 118258.0,
+        ("commune", "01053", "population_municipale"): 41248.0,
         ("commune", "25056", "population_municipale_qpv"): 25627.0,
         ("commune", "01053", "population_municipale_qpv"): 800.0,
     }
@@ -155,38 +177,30 @@ def filosofi_iris(folder: Path, rows: Rows, column: str = "DISP_NOTE21") -> Path
     )
 
 
-def test_masked_rows_are_secret(tmp_path: Path, settings: Settings) -> None:
+def test_a_note_beside_a_value_is_a_caution(tmp_path: Path, settings: Settings) -> None:
     rows = [
         ["250560101", "20,5", "21000", "0"],
         ["250560102", "30,5", "19000", "1"],
-        ["250560103", "ns", "nd", "2"],
-        ["250560104", "10,5", "", ""],
+        ["250560103", "ns", "nd", "so"],
+        ["250560104", "10,5", "", "5"],
     ]
     statistics = read("iris_filosofi", filosofi_iris(tmp_path, rows), settings)
-    found = statistics.rows.set_index(["code", "indicateur"])[["valeur", "statut"]]
-    assert found.loc[("250560101", "taux_pauvrete_60")].tolist() == [20.5, "ok"]
-    for indicator in ("taux_pauvrete_60", "niveau_vie_median"):
-        assert np.isnan(found.loc[("250560102", indicator), "valeur"])
-        assert found.loc[("250560102", indicator), "statut"] == "secret"
-    # A mask takes values away; it does not change why there was none.
+    found = statistics.rows.set_index(["code", "indicateur"])
+    said = found["remarque"].astype(object).where(found["remarque"].notna(), None)
+    assert found.loc[("250560101", "taux_pauvrete_60"), ["valeur", "statut"]].tolist() == [20.5, "ok"]
+    assert said["250560101", "taux_pauvrete_60"] is None
+    # What the note says stands beside the value, which stays.
+    for indicator, value in (("taux_pauvrete_60", 30.5), ("niveau_vie_median", 19000)):
+        assert found.loc[("250560102", indicator), ["valeur", "statut"]].tolist() == [value, "ok"]
+        assert said["250560102", indicator].startswith("DISP_NOTE21 = 1 : ")
+    # Neither a mark in the note nor a note beside a mark changes why there is no value.
     assert found.loc[("250560103", "taux_pauvrete_60"), "statut"] == "non_significatif"
-    assert found.loc[("250560104", "taux_pauvrete_60")].tolist() == [10.5, "ok"]
+    assert said["250560103", "taux_pauvrete_60"] is None
+    assert found.loc[("250560104", "niveau_vie_median"), "statut"] == "non_disponible"
+    assert said["250560104", "niveau_vie_median"].startswith("DISP_NOTE21 = 5 : ")
     assert set(statistics.rows["code_producteur"]) == {"DISP_TP6021", "DISP_MED21"}
-    masked = checks(statistics, "valeurs_masquees")["iris_filosofi"]
-    assert masked.found == "2"
-    assert "DISP_NOTE21" in masked.message
     assert set(statistics.rows["zone"]) == {"iris"}
     assert set(statistics.rows["geographie"]) == {date(2022, 1, 1)}
-
-
-def test_a_table_without_its_mask_is_refused(tmp_path: Path, settings: Settings) -> None:
-    path = filosofi_iris(tmp_path, [["250560101", "20,5", "21000", "0"]], "DISP_NOTES21")
-    with pytest.raises(ContractError) as error:
-        read("iris_filosofi", path, settings)
-    assert "expected column 'DISP_NOTE21'; found no such column, perhaps renamed to 'DISP_NOTES21'" in str(
-        error.value
-    )
-    assert "change 'masks' in entry [iris_filosofi] of qpv_geo/sources/catalogue.toml" in str(error.value)
 
 
 def test_only_the_iris_of_the_communes(tmp_path: Path, settings: Settings) -> None:
@@ -195,18 +209,34 @@ def test_only_the_iris_of_the_communes(tmp_path: Path, settings: Settings) -> No
     statistics = read("iris_filosofi", path, settings, ["25056", "01001"])
     # What is wrong in the rows of others is not ours.
     assert set(statistics.rows["code"]) == {"250560101", "010010000"}
-    with pytest.raises(ContractError, match=r"DISP_MED21: expected a number.* found 'x' at line 3"):
-        read("iris_filosofi", path, settings)
-    with pytest.raises(
-        ContractError, match="expected at least one IRIS of the territory's communes; found none"
-    ):
-        read("iris_filosofi", path, settings, ["75056"])
+    assert not checks(statistics, "colonne_ecartee")
+    left_out = checks(read("iris_filosofi", path, settings), "colonne_ecartee")
+    (message,) = (check.message for check in left_out.values())
+    assert re.search(r"DISP_MED21: expected a number.* found 'x' at line 3", message)
+    # A commune without IRIS, as most are, has none in the file.
+    assert read("iris_filosofi", path, settings, ["75056"]).rows.empty
+
+
+def test_only_the_rows_of_the_communes(tmp_path: Path, settings: Settings) -> None:
+    members = {
+        "x_COM.csv": [["CODGEO", "TP6021"], ["25056", "23,0"], ["25057", "x"], ["39001", "9,0"]],
+        "x_QP.csv": [["CODGEO", "DISP_TP60_A21"], ["QN02503M", "55,0"], ["QN00102M", "40,0"]],
+        "x_EPCI.csv": [["CODGEO", "TP6021"], ["242500361", "17,0"]],
+    }
+    statistics = read("insee_filosofi", archive(tmp_path, "f.zip", members), settings, ["25056"])
+    assert {(zone, code) for zone, code, _ in values(statistics)} == {
+        ("commune", "25056"),
+        ("qpv", "QN02503M"),
+        ("qpv", "QN00102M"),
+        ("epci", "242500361"),
+    }
 
 
 def test_line_numbers_are_those_of_the_whole_file(tmp_path: Path, settings: Settings) -> None:
-    rows = [["010010000", "5,0", "1", "0"], ["010010001", "5,0", "1", "0"], ["250560101", "x", "1", "0"]]
-    with pytest.raises(ContractError, match="found 'x' at line 4"):
-        read("iris_filosofi", filosofi_iris(tmp_path, rows), settings, ["25056"])
+    rows = [["010010000", "5,0", "1", "0"], ["010010001", "5,0", "1", "0"], ["250560101", "5,0", "x", "0"]]
+    statistics = read("iris_filosofi", filosofi_iris(tmp_path, rows), settings, ["25056"])
+    (left_out,) = checks(statistics, "colonne_ecartee").values()
+    assert "found 'x' at line 4" in left_out.message
 
 
 def test_the_census_keeps_what_the_registry_knows(tmp_path: Path, settings: Settings) -> None:

@@ -68,7 +68,9 @@ def test_empty_rows_and_columns_around_the_table(tmp_path: Path, settings: Setti
 
 def test_a_sheet_that_is_a_dictionary_gives_labels(tmp_path: Path, settings: Settings) -> None:
     variables: Rows = [["Variables"], ["COD_VAR", "LIB_VAR"], ["partEcran", "Foyers qui ont un écran"]]
-    path = write_workbook(tmp_path / "demographie.xlsx", {"Variables": variables, "Données QPV": CODES + DATA})
+    path = write_workbook(
+        tmp_path / "demographie.xlsx", {"Variables": variables, "Données QPV": CODES + DATA}
+    )
     statistics = read_statistics(raw_file("insee_demographie", path), load_registry(), settings)
     assert dict(statistics.unknown)["partEcran"] == "Foyers qui ont un écran"
     assert set(statistics.rows["fichier"]) == {SHEET}
@@ -134,7 +136,9 @@ def test_a_cell_in_error_is_not_a_blank(tmp_path: Path, settings: Settings) -> N
 
 
 def test_no_sheet_has_a_row_of_codes(tmp_path: Path, settings: Settings) -> None:
-    with pytest.raises(SourceContentError, match=r"no sheet holds a row of codes.*'Lisez-moi', 'Données QPV'"):
+    with pytest.raises(
+        SourceContentError, match=r"no sheet holds a row of codes.*'Lisez-moi', 'Données QPV'"
+    ):
         read(tmp_path, settings, TITLES + LABELS + DATA)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qpv_geo.ingest.measures import Measure
-from qpv_geo.ingest.text_table import Dictionary, TextTable
+from qpv_geo.ingest.text_table import MARKS, Dictionary, TextTable
 from qpv_geo.statuses import OK, SECRET
 
-# What a note says of zones of which there is nothing to say.
-_NOTHING = ("", "0")
+# What a note says of zones of which there is nothing to say; `so` where it has no value to speak of.
+_NOTHING = frozenset({"", "0", *MARKS})
 _SECRET = re.compile(r"\bsecret\b", re.IGNORECASE)
 _NOTE = re.compile(r"(\w+_)?NOTE")
 
@@ -55,7 +55,7 @@ def _said(codes: np.ndarray, note: str, dictionary: Dictionary) -> np.ndarray:
     texts = {
         code: f"{note} = {code} : {words.get(code, 'motif que le dictionnaire du producteur ne donne pas')}"
         for code in set(codes)
-        if code not in _NOTHING
+        if code.lower() not in _NOTHING
     }
     return np.array([texts.get(code) for code in codes], dtype=object)
 

@@ -63,8 +63,8 @@ _KINDS: Mapping[Zone, CodeKind] = {
 _NAMES: Mapping[Zone, str] = {
     "iris": r"iris",
     "epci": r"epci|cc",
-    "departement": r"dep|departements?",
-    "region": r"reg|regions?",
+    "departement": r"dep|d[eé]partements?",
+    "region": r"reg|r[eé]gions?",
     "commune": r"com|communes?",
     "france": r"fr|france|metropole|fm",
     "qpv": r"qp|qpv|qp24|qpv24|qpv2024|qp2024",
@@ -171,7 +171,10 @@ def _refuse_mixed(
     """Refuse a table about zones and about their QPV taken together: which it is would be a guess."""
     found = [repr(code) for code in codes[rows]]
     problems.add_rows(
-        "codes that all end with '_QPV24' or '_QPV', or none", table.where[rows], found, column=str(codes.name)
+        "codes that all end with '_QPV24' or '_QPV', or none",
+        table.where[rows],
+        found,
+        column=str(codes.name),
     )
     problems.raise_if_any()
 
@@ -217,16 +220,20 @@ def _zone_of(
     most = max(counts.values())
     is_old = "qpv" in kinds and int(codes.str.fullmatch(QPV_2015.pattern).sum()) > most
     named = KEYS.get(table.key.lower())
-    candidates = list(named or ()) or [zone for zone, count in counts.items() if count == most and most]
+    fitting = [zone for zone, count in counts.items() if count == most and most]
+    # Of codes that are all damaged the name tells what they should be, and the contract what befell them.
+    candidates = list(named or ()) or fitting or list(kinds)
     if is_old:
         candidates = ["qpv"]
     if {"epci", "iris"} <= set(candidates) and official.epci:
         candidates = ["epci" if codes.isin(official.epci).mean() > _HALF else "iris"]
     if len(candidates) > 1:
-        candidates = [zone for zone in candidates if _is_named(zone, table.text.name)] or candidates
+        named_so = [zone for zone in candidates if _is_named(zone, table.text.name)]
+        # Names of the thematic files all say `qp24`, those of communes among them.
+        candidates = [zone for zone in named_so if zone != "qpv"] or named_so or candidates
     if len(candidates) != 1:
         shown = ", ".join(map(repr, codes.head(_EXAMPLES)))
-        which = f", which may be of {' or '.join(candidates)}," if candidates else ""
+        which = f", which may be of {' or '.join(candidates)}," if fitting else ""
         problems.add(
             "codes, or a name, that say which zones the table is about",
             f"codes such as {shown}{which} in {table.text.name!r}",

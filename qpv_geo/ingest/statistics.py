@@ -129,7 +129,7 @@ def read_statistics(
         lacking = _missing(zone, group, source, registry)
         missing = lacking if zone == source.zone else missing
         checks.append(_recognised(group, lacking, _subject(source, zone)))
-    checks.append(report_reading(remarks, f"{len(found.tables)} tables", source.id))
+    checks.append(report_reading(remarks, _count(len(found.tables), "table"), source.id))
     rows = [_rows(part, source, registry, scope.qpv) for part in parts if part.measures]
     labels = found.dictionary.labels
     return Statistics(
@@ -188,13 +188,15 @@ def _require(parts: Sequence[_Part], raw: RawFile, registry: Registry) -> None:
     """Raise if a required indicator is missing or at fault, or if the registry knows no column at all."""
     source = raw.source
     problems = Problems(raw.label, source)
-    own = [(part.table, part.columns) for part in parts if part.table.zone == source.zone]
-    require_columns(own, registry, problems)
-    for part in parts:
+    own = [part for part in parts if part.table.zone == source.zone]
+    require_columns([(part.table, part.columns) for part in own], registry, problems)
+    for part in own:
+        of_table = Problems(part.table.text.label, source)
         for name, fault in part.faults.items():
             indicator = part.columns.known.get(name)
-            if part.table.zone == source.zone and indicator and indicator.required:
-                problems.merge(fault)
+            if indicator and indicator.required:
+                of_table.merge(fault)
+        of_table.raise_if_any()
     if parts and not problems and not any(part.measures or part.faults for part in parts):
         spelled = [str(column) for part in parts for column in part.table.text.cells.columns]
         problems.add("at least one column that measures something", f"none among {', '.join(spelled)}")
@@ -312,7 +314,7 @@ def _report(part: _Part, source: Source) -> list[Check]:
     """Return what there is to say of one table: how it was read, what is absent, what was left out."""
     text = part.table.text
     subject = f"{_subject(source, part.table.zone)}, {text.name}"
-    checks = [report_reading(text.remarks, f"{len(text.cells)} lignes", subject), _absences(part, subject)]
+    checks = [report_reading(text.remarks, _count(len(text.cells), "ligne"), subject), _absences(part, subject)]
     for name, fault in part.faults.items():
         checks.append(
             Check(
@@ -325,6 +327,10 @@ def _report(part: _Part, source: Source) -> list[Check]:
             )
         )
     return checks
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"
 
 
 def _absences(part: _Part, subject: str) -> Check:

@@ -88,7 +88,7 @@ def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) 
 
 
 def _cells_in_error(data: bytes) -> str:
-    """Name the cells in error, which the parser gives as blanks, and a blank means something in these files."""
+    """Name the cells in error: the parser gives them as blanks, and a blank means something in a table."""
     with zipfile.ZipFile(io.BytesIO(data)) as book:
         sheets = [name for name in book.namelist() if name.startswith("xl/worksheets/sheet")]
         cells = [(cell.decode(), sheet) for sheet in sheets for cell in _ERROR.findall(book.read(sheet))]

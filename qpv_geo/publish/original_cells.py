@@ -167,13 +167,13 @@ class Cells:
         notes = [name for name in self.columns if _NOTE.fullmatch(name)]
         place = self.columns.get(column, -1)
         following = [name for name in notes if len(notes) == 1 or self.columns[name] > place]
-        said = self.cell(code, following[0]) if following else None
-        if said in {None, "", "0"}:
+        said = (self.cell(code, following[0]) if following else None) or ""
+        if said.lower() in {"", "0", *_MARKS}:
             return None
         variables = {variable for variable, _ in self.words if _NOTE.match(variable)}
         if following[0].upper() in variables:
             variables = {following[0].upper()}
-        words = self.words.get((min(variables), str(said))) if len(variables) == 1 else None
+        words = self.words.get((min(variables), said)) if len(variables) == 1 else None
         return f"{following[0]} = {said} : {words or 'motif que le dictionnaire du producteur ne donne pas'}"
 
 

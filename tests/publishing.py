@@ -142,7 +142,7 @@ def inhabitants(originals: Path, figure: int) -> Inputs:
     """Return inputs in which Planoise has so many inhabitants."""
     path = originals / "insee" / "pop_QPV24.csv"
     text = path.read_text(encoding="utf-8")
-    path.write_text(re.sub(r"(?m)^(QN02503M.*?;)\d+", rf"\g<1>{figure}", text), encoding="utf-8")
+    path.write_text(re.sub(r"(?m)^(QN02503M.*;)\d+", rf"\g<1>{figure}", text), encoding="utf-8")
     assert str(figure) in path.read_text(encoding="utf-8")
     return inputs(originals)
 
@@ -225,13 +225,13 @@ def _statistics(folder: Path) -> pd.DataFrame:
     population = folder / FILES["insee_population"]
     poverty = next((folder / FILES["insee_filosofi"]).glob("indic*.csv"))
     tables = (
-        (population, "insee_population", "population_municipale", "popMuniQPV", "2020"),
-        (poverty, "insee_filosofi", "taux_pauvrete_60", "DISP_TP60_A21", "2021"),
+        (population, "codeQPV", "insee_population", "population_municipale", "popMuniQPV", "2020"),
+        (poverty, "CODGEO", "insee_filosofi", "taux_pauvrete_60", "DISP_TP60_A21", "2021"),
     )
     rows = [
         {
             "zone": "qpv",
-            "code": cells["CODGEO"],
+            "code": cells[key],
             "indicateur": indicator,
             "millesime": vintage,
             "valeur": float("nan") if cells[column] in MARKS else float(cells[column].replace(",", ".")),
@@ -241,7 +241,7 @@ def _statistics(folder: Path) -> pd.DataFrame:
             "code_producteur": column,
             "geographie": date(2024, 1, 1),
         }
-        for path, source, indicator, column, vintage in tables
+        for path, key, source, indicator, column, vintage in tables
         for cells in csv.DictReader(path.read_text("utf-8-sig").splitlines(), delimiter=";")
     ]
     frame = pd.DataFrame(rows)

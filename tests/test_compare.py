@@ -30,12 +30,14 @@ from publishing import (
     snapshot_copy,
     writable_copy,
 )
+from raw_files import write_zip
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.publish.compare import Written, compare_release
 from qpv_geo.publish.compare_figures import compare_statistics
 from qpv_geo.publish.geojson import to_wgs84
-from qpv_geo.publish.originals import Originals, meaning, read_cells, read_features
+from qpv_geo.publish.original_cells import Cells, RawTables, read_cells
+from qpv_geo.publish.originals import Originals, read_features
 from qpv_geo.publish.readers import Reading, parse_blob
 from qpv_geo.publish.release import Release
 from qpv_geo.settings import Settings
@@ -130,7 +132,7 @@ PLANOISE = "qpv / QN02503M / population_municipale / 2020"
                 "AND indicateur = 'population_municipale'"
             ),
             f"qpv_besancon.gpkg, layer statistiques, row {PLANOISE}, field valeur: published '15604.0 (ok)', "
-            "raw '15603' (source insee_population: pop_QPV24.csv",
+            "raw \"15603.0 (cell '15603')\" (source insee_population: pop_QPV24.csv",
             id="statistic in the GeoPackage",
         ),
         pytest.param(
@@ -138,7 +140,8 @@ PLANOISE = "qpv / QN02503M / population_municipale / 2020"
                 "UPDATE statistiques SET valeur = NULL WHERE code = 'QN02503M' "
                 "AND indicateur = 'population_municipale'"
             ),
-            f"layer statistiques, row {PLANOISE}, field valeur: published 'nan (ok)', raw '15603'",
+            f"layer statistiques, row {PLANOISE}, field valeur: published 'nan (ok)', "
+            "raw \"15603.0 (cell '15603')\"",
             id="null without a status",
         ),
         pytest.param(
@@ -195,7 +198,7 @@ PLANOISE = "qpv / QN02503M / population_municipale / 2020"
                 "QN02503M;population_municipale;2020;15604;ok",
             ),
             f"statistiques.csv, layer statistiques, row {PLANOISE}, field valeur: published '15604.0 (ok)', "
-            "raw '15603'",
+            "raw \"15603.0 (cell '15603')\"",
             id="statistic in the CSV",
         ),
         pytest.param(
@@ -205,7 +208,7 @@ PLANOISE = "qpv / QN02503M / population_municipale / 2020"
                 "QN02503M;taux_pauvrete_60;2021;55;secret",
             ),
             "statistiques.csv, layer statistiques, row qpv / QN02503M / taux_pauvrete_60 / 2021, "
-            "field valeur: published '55.0 (secret)', raw '55,0'",
+            "field statut: published 'secret', expected 'a status that fits the value'",
             id="status in the CSV",
         ),
         pytest.param(
@@ -254,7 +257,7 @@ def test_a_layer_that_ingestion_got_wrong_is_not_published(settings: Settings) -
     made.layers["statistiques"].loc[0, "valeur"] += 1
     made.layers["communes"].loc[0, "nom_com"] = "Autre"
     message = refuse(made, settings)
-    assert "raw '3194'" in message
+    assert "raw \"3194.0 (cell '3194')\"" in message
     assert "published 'Autre', raw 'Amagney'" in message
     for file in ("qpv_besancon.gpkg", "statistiques.csv", "communes.csv", "communes.geojson"):
         assert f"- {file}, layer" in message, "each format is compared with the raw files"
@@ -263,7 +266,7 @@ def test_a_layer_that_ingestion_got_wrong_is_not_published(settings: Settings) -
 def test_a_value_that_was_read_as_absent_is_not_published(settings: Settings) -> None:
     made = inputs()
     made.layers["statistiques"].loc[0, ["valeur", "statut"]] = [np.nan, "secret"]
-    assert "published 'nan (secret)', raw '3194'" in refuse(made, settings)
+    assert "published 'nan (secret)', raw \"3194.0 (cell '3194')\"" in refuse(made, settings)
 
 
 @pytest.mark.parametrize(
@@ -283,16 +286,16 @@ def test_marks_are_published_with_their_status_and_never_as_zero(
     rows = made.layers["statistiques"]
     wrong = (rows["code"] == "QN02517N") & (rows["indicateur"] == "taux_pauvrete_60")
     rows.loc[wrong, ["valeur", "statut"]] = [0.0, "ok"]
-    with pytest.raises(PublicationError, match=rf"published '0.0 \(ok\)', raw '{mark}'"):
+    with pytest.raises(PublicationError, match=rf"published '0.0 \(ok\)', raw \"nan \(cell '{mark}'\)\""):
         publish(settings, made, force=True)
 
 
 def test_a_qpv_without_row_in_its_source_is_not_available(settings: Settings, tmp_path: Path) -> None:
     folder = snapshot_copy(tmp_path / "originals")
     made = inputs(folder)
-    change(folder / FILES["insee_population"], "QN02517N;2481\n", "")
+    change(folder / FILES["insee_population"], "QN02517N;Battant;27;25;25056;Besançon;242500361;2481\n", "")
     made.raws["insee_population"] = raw_file("insee_population", folder / FILES["insee_population"])
-    assert "published '2481.0 (ok)', raw None" in refuse(made, settings)
+    assert "published '2481.0 (ok)', raw 'nan (cell None)'" in refuse(made, settings)
     statistics = made.layers["statistiques"]
     rows = (statistics["code"] == "QN02517N") & (statistics["indicateur"] == "population_municipale")
     statistics.loc[rows, ["valeur", "statut"]] = [np.nan, "non_disponible"]
@@ -439,19 +442,58 @@ def test_there_is_a_value_if_and_only_if_the_status_says_so(
     assert row + problem in refuse(made, settings)
 
 
-def test_what_a_file_masks_is_secret(settings: Settings, tmp_path: Path) -> None:
-    path = tmp_path / "BASE_TD_FILO_IRIS_2021_DISP.csv"
-    path.write_text(
-        "IRIS;DISP_TP6021;DISP_NOTE21\n250560101;25,0;0\n250560102;31,0;2\n250560103;ns;\n999999999;1;0\n"
+def cells_of(text: str, folder: Path, settings: Settings, source: str = "iris_filosofi") -> Cells:
+    """Read a table again, and the dictionary of its notes."""
+    notes = "COD_VAR;LIB_VAR;COD_MOD;LIB_MOD\nDEC_NOTE21;Note;1;Forte évolution\nDEC_NOTE21;Note;3;Secret fiscal\n"
+    path = write_zip(folder / "table.zip", {"data.csv": text.encode(), "meta.csv": notes.encode()})
+    rows = {f"25056010{n}" for n in range(1, 9)} | {"QN02503M", "QN09305I", "242500361"}
+    return read_cells(RawTables(raw_file(source, path), settings), "data.csv", rows)
+
+
+def test_what_a_note_says(settings: Settings, tmp_path: Path) -> None:
+    cells = cells_of(
+        "IRIS;DISP_TP6021;DISP_NOTE21\n250560101;25,0;0\n250560102;31,0;1\n250560103;ns;so\n250560104;;3\n"
+        "250560105;;5\n999999999;1;0\n",
+        tmp_path,
+        settings,
     )
-    cells = read_cells(
-        raw_file("iris_filosofi", path), path.name, {"250560101", "250560102", "250560103"}, settings
-    )
-    assert cells.meaning("250560101", "DISP_TP6021") == (25.0, "ok")
-    assert cells.meaning("250560102", "DISP_TP6021")[1] == "secret"
-    assert np.isnan(cells.meaning("250560102", "DISP_TP6021")[0])
-    assert cells.meaning("250560103", "DISP_TP6021")[1] == "non_significatif"
-    assert cells.meaning("999999999", "DISP_TP6021")[1] == "non_disponible", "its row was not asked for"
+    assert cells.meaning("250560101", "DISP_TP6021") == (25.0, "ok", None)
+    assert cells.meaning("250560102", "DISP_TP6021") == (31.0, "ok", "DISP_NOTE21 = 1 : Forte évolution")
+    said = {code: cells.meaning(code, "DISP_TP6021")[1:] for code in ("250560103", "250560104", "250560105")}
+    assert said == {
+        "250560103": ("non_significatif", None),
+        "250560104": ("secret", "DISP_NOTE21 = 3 : Secret fiscal"),
+        "250560105": (
+            "non_disponible",
+            "DISP_NOTE21 = 5 : motif que le dictionnaire du producteur ne donne pas",
+        ),
+    }
+    absent = cells.meaning("999999999", "DISP_TP6021")
+    assert np.isnan(absent[0])
+    assert absent[1:] == ("non_disponible", None), "its row was not asked for"
+
+
+def test_what_an_interval_says(settings: Settings, tmp_path: Path) -> None:
+    text = "codeGeo;txEmp;Intervalle de confiance de l'indiceJeunesse\n"
+    text += "QN02503M;[37,2/39,2];[2,0/2,3]\nQN09305I;[Inf/Inf];non estimé\n"
+    cells = cells_of(text, tmp_path, settings, "insee_demographie")
+    assert cells.interval("QN02503M", "txEmp") == (37.2, 39.2)
+    assert cells.interval("QN02503M", "indiceJeunesse") == (2.0, 2.3)
+    for column in ("txEmp", "indiceJeunesse", "partPopEt"):
+        assert np.isnan(cells.interval("QN09305I", column)).all()
+
+
+def test_codes_of_qpv_taken_together_are_found_without_their_suffix(
+    settings: Settings, tmp_path: Path
+) -> None:
+    cells = cells_of("codeGeo;txEmp\n242500361_QPV24;40,5\n", tmp_path, settings, "insee_demographie")
+    assert cells.meaning("242500361", "txEmp") == (40.5, "ok", None)
+
+
+def test_an_empty_cell_means_what_its_source_says(settings: Settings, tmp_path: Path) -> None:
+    text = "codeGeo;txEmp\nQN02503M;\n"
+    for source, status in (("insee_demographie", "imprecis"), ("insee_filosofi", "non_disponible")):
+        assert cells_of(text, tmp_path, settings, source).meaning("QN02503M", "txEmp")[1:] == (status, None)
 
 
 # ------------------------------------------------------------------ repaired contours
@@ -572,13 +614,15 @@ def test_a_raw_file_that_cannot_be_read_again_is_named(settings: Settings, tmp_p
     ("cell", "value"),
     [("15603", 15603.0), ("50,0", 50.0), ("1 234,5", 1234.5), ("1\u202f234", 1234.0), ("-2,5", -2.5)],
 )
-def test_a_cell_means_its_number(cell: str, value: float) -> None:
-    assert meaning(cell) == (value, "ok")
+def test_a_cell_means_its_number(cell: str, value: float, settings: Settings, tmp_path: Path) -> None:
+    cells = cells_of(f"IRIS;X\n250560101;{cell}\n", tmp_path, settings)
+    assert cells.meaning("250560101", "X") == (value, "ok", None)
 
 
-def test_a_cell_that_is_neither_number_nor_mark_is_refused() -> None:
+def test_a_cell_that_is_neither_number_nor_mark_is_refused(settings: Settings, tmp_path: Path) -> None:
+    cells = cells_of("IRIS;X\n250560101;beaucoup\n", tmp_path, settings)
     with pytest.raises(PublicationError, match="raw cell 'beaucoup' is neither"):
-        meaning("beaucoup")
+        cells.meaning("250560101", "X")
 
 
 def test_every_statistic_of_the_national_files_is_compared(mirror: Path, settings: Settings) -> None:
@@ -613,7 +657,7 @@ def national_rows(mirror: Path) -> list[dict[str, object]]:
     return [
         {
             "zone": "qpv",
-            "code": row["CODGEO"],
+            "code": row[key],
             "indicateur": column.lower(),
             "millesime": "2021",
             "valeur": np.nan if row[column] in marks else float(row[column].replace(",", ".")),
@@ -622,10 +666,14 @@ def national_rows(mirror: Path) -> list[dict[str, object]]:
             "fichier": file,
             "code_producteur": column,
             "geographie": date(2024, 1, 1),
+            "borne_basse": np.nan,
+            "borne_haute": np.nan,
+            "remarque": None,
+            "fichier_intervalle": None,
         }
-        for text, source, file, column in (
-            (population, "insee_population", "pop_QPV24.csv", "popMuniQPV"),
-            (poverty, "insee_filosofi", member, "DISP_TP60_A21"),
+        for text, key, source, file, column in (
+            (population, "codeQPV", "insee_population", "pop_QPV24.csv", "popMuniQPV"),
+            (poverty, "CODGEO", "insee_filosofi", member, "DISP_TP60_A21"),
         )
         for row in csv.DictReader(io.StringIO(text), delimiter=";")
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from raw_files import write_workbook, write_zip
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
@@ -53,7 +54,9 @@ def in_zip(tmp_path: Path, **members: bytes) -> bytes:
         ("geojson", b"\n  " + JSON + b"\n"),
         ("geojson", gzip.compress(JSON, mtime=0)),
         ("json", b"[]"),
-        ("xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)),
+        ("table", TABLE),
+        ("table", "codeQPV;Libellé\n".encode("cp1252")),
+        ("table", gzip.compress(TABLE, mtime=0)),
     ],
 )
 def test_what_is_declared_is_accepted_bare_or_packed(check: Check, form: Format, data: bytes) -> None:
@@ -62,6 +65,13 @@ def test_what_is_declared_is_accepted_bare_or_packed(check: Check, form: Format,
 
 def test_a_member_of_the_declared_format_is_accepted(tmp_path: Path, check: Check) -> None:
     check(in_zip(tmp_path, data=JSON, other=TABLE), "geojson", member="data")
+
+
+def test_tables_of_statistics_are_accepted_whatever_their_names(tmp_path: Path, check: Check) -> None:
+    check(in_zip(tmp_path, **{"a.csv": TABLE, "B.TXT": TABLE, "lisez-moi.pdf": b"%PDF"}), "table")
+    path = write_workbook(tmp_path / "demographie.xlsx", {"Données": [["codeGeo", "x"], ["QN02503M", 1.0]]})
+    check(path.read_bytes(), "table", name="demographie.xlsx")
+    check(write_zip(tmp_path / "x.zip", {"d.xlsx": path.read_bytes()}).read_bytes(), "table")
 
 
 def test_a_geopackage_is_accepted(tmp_path: Path, check: Check) -> None:
@@ -89,7 +99,10 @@ def test_a_geopackage_is_accepted(tmp_path: Path, check: Check) -> None:
         ("geojson", TABLE, "text that begins with 'codeQPV;popMuniQPV"),
         ("geojson", b"", "is empty"),
         ("json", MAINTENANCE, "an HTML page"),
-        ("xls", TABLE, "text that begins with"),
+        ("table", MAINTENANCE, "an HTML page titled 'Site en maintenance'"),
+        ("table", JSON, "JSON that begins with"),
+        ("table", b"", "is empty"),
+        ("table", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504), "an Excel 97 workbook"),
         ("gpkg", JSON, "JSON that begins with"),
         ("shp", JSON, "JSON that begins with"),
     ],
@@ -120,6 +133,15 @@ def test_a_workbook_in_place_of_a_table_shows_by_its_members(tmp_path: Path, che
         SourceContentError, match=r"no member matches .*\[Content_Types\]\.xml, workbook\.xml"
     ):
         check(workbook, "csv", member=r".*\.csv")
+
+
+def test_an_archive_without_a_table_of_statistics(tmp_path: Path, check: Check) -> None:
+    with pytest.raises(
+        SourceContentError, match=r"expected CSV files or XLSX workbooks; found: lisez-moi\.pdf"
+    ):
+        check(in_zip(tmp_path, **{"lisez-moi.pdf": b"%PDF"}), "table")
+    with pytest.raises(SourceContentError, match=r"b\.csv is an HTML page"):
+        check(write_zip(tmp_path / "x.zip", {"a.csv": TABLE, "b.csv": MAINTENANCE}).read_bytes(), "table")
 
 
 @pytest.mark.parametrize("kept", [1, 20, 40, len(JSON) - 1])

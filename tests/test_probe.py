@@ -7,20 +7,28 @@ from pathlib import Path
 
 import geopandas as gpd
 import pytest
+from raw_files import write_csv, write_workbook
 from shapely import box
 
+from qpv_geo.ingest.registry import load_registry
+from qpv_geo.ingest.statistics import differences_from_declaration
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.probe import Probe, probe
+from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import Territory
 from tests.server import OfficialSites, zipped
 
 Probed = Callable[[str], Probe]
 
 
+def inspect(raw: RawFile, settings: Settings) -> list[str]:
+    return differences_from_declaration(raw, load_registry(), settings)
+
+
 @pytest.fixture
 def probed(catalogue: Catalogue, besancon: Territory, live: Settings) -> Probed:
-    return lambda source_id: probe(catalogue[source_id], besancon, live)
+    return lambda source_id: probe(catalogue[source_id], besancon, live, inspect)
 
 
 def test_a_source_as_declared_has_no_difference(probed: Probed) -> None:
@@ -35,16 +43,23 @@ def test_a_source_as_declared_has_no_difference(probed: Probed) -> None:
         assert probed(source_id).differences == ()
 
 
-def test_an_archive_with_every_table_has_no_difference(
-    probed: Probed, sites: OfficialSites, tmp_path: Path
+def test_a_table_of_statistics_is_read(
+    probed: Probed, sites: OfficialSites, tmp_path: Path, catalogue: Catalogue
 ) -> None:
-    assert "no member matches members.commune" in " ".join(probed("insee_filosofi").differences)
-    for income in ("disponible", "declare"):
-        for zone in ("QP", "COM", "EPCI", "DEP", "REG", "ENSQP"):
-            name = f"indic-revenu-{income}-qp24-2021_{zone}.csv"
-            (tmp_path / name).write_text("codgeo;DISP_TP60_A21\n", encoding="utf-8")
-    (tmp_path / "meta_indic-revenu-disponible-qp24-2021_QP.csv").write_text("COD_VAR\n", encoding="utf-8")
-    sites.publish("insee_filosofi", zipped(tmp_path))
+    differences = probed("insee_filosofi").differences
+    assert "no column of indicator 'niveau_vie_median'" in differences
+    assert "no column of indicator 'taux_pauvrete_60'" not in differences
+    # Whatever the archive's members are called.
+    registry, vintage = load_registry(), catalogue["insee_filosofi"].vintage
+    spelled = [
+        indicator.spellings("qpv", vintage)[0]
+        for indicator in registry.of_source("insee_filosofi")
+        if indicator.expected_of("insee_filosofi", "qpv")
+    ]
+    write_csv(
+        tmp_path / "zip" / "n'importe.csv", [["codgeo", *spelled], ["QN02503M", *["0,5"] * len(spelled)]]
+    )
+    sites.publish("insee_filosofi", zipped(tmp_path / "zip"))
     assert probed("insee_filosofi").differences == ()
 
 
@@ -71,28 +86,36 @@ def test_a_renamed_column_is_a_difference(probed: Probed, sites: OfficialSites) 
     assert found.endswith("; correct 'columns' in entry [qpv_2024] of qpv_geo/sources/catalogue.toml")
 
 
-def test_a_table_without_its_key_or_with_a_double_column_is_a_difference(
-    probed: Probed, sites: OfficialSites, catalogue: Catalogue
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (
+            "zone;Libellé;popMuniQPV\nQN02503M;x;1\n".encode("cp1252"),
+            "expected a key column such as 'codeGeo'",
+        ),
+        (b"codeQPV;popMuniQPV;CODEQPV\nQN02503M;1;x\n", "expected each column once"),
+        (b"codeQPV;popMuniQPV\nQP025003;1\n", "2015 geography in place of 2024"),
+        (b"codeQPV;populationMuniQPV\nQN02503M;1\n", "perhaps renamed to 'populationMuniQPV'"),
+    ],
+)
+def test_a_table_that_breaks_its_contract_is_a_difference(
+    data: bytes, words: str, probed: Probed, sites: OfficialSites
 ) -> None:
-    sites.publish("insee_population", "zone;Libellé;zone\n".encode("cp1252"))
-    missing, found, twice = probed("insee_population").differences
-    accepted = ", ".join(catalogue["insee_population"].key)
-    assert missing == f"no column 'key' (accepted: {accepted})"
-    assert found.startswith(
-        "columns found: zone, Libellé, zone; correct 'columns' in entry [insee_population]"
-    )
-    assert twice == "column 'zone' is there more than once"
+    sites.publish("insee_population", data)
+    (difference,) = probed("insee_population").differences
+    assert words in difference
 
 
-def test_an_archive_without_its_dictionary_is_a_difference(
-    probed: Probed, sites: OfficialSites, tmp_path: Path
-) -> None:
-    (tmp_path / "zip").mkdir()
-    (tmp_path / "zip" / "rpls_QPV2024.csv").write_text("CODGEO;NB_LS\n", encoding="utf-8")
-    sites.publish("insee_logement_social", zipped(tmp_path / "zip"))
-    assert probed("insee_logement_social").differences[0] == (
-        r"no member matches dictionary = '(?i)(.*/)?meta_.*\.csv'"
+def test_a_column_that_is_left_out_is_a_difference(probed: Probed, sites: OfficialSites) -> None:
+    sites.publish(
+        "insee_logement_social",
+        b"CodGeo;nbLsPls;txVac\nQN02503M;4800;x\n",
+        name="RPLS_01-01-2025_QPV_2024.csv",
     )
+    left_out, *missing = probed("insee_logement_social").differences
+    assert "Colonne txVac écartée" in left_out
+    assert "found 'x' at line 2" in left_out
+    assert all(text.startswith("no column of indicator") for text in missing)
 
 
 def test_geojson_of_another_shape_is_a_difference(probed: Probed, sites: OfficialSites) -> None:
@@ -131,19 +154,17 @@ def test_a_shapefile_that_cannot_be_read_is_a_difference(probed: Probed, sites: 
     assert "QP_METROPOLE_LB93.shp cannot be read" in difference
 
 
-def test_the_sheet_of_a_workbook_is_compared(
-    catalogue: Catalogue, besancon: Territory, settings: Settings, mirror: Path
-) -> None:
-    with OfficialSites(mirror) as genuine:
-        there = Settings(data_dir=settings.data_dir, official_sites=genuine.url)
-        source = catalogue["insee_demographie_2010"]
-        assert probe(source, besancon, there).differences == ()
-        renamed = source.model_copy(update={"member": "Feuille 1"})
-        (difference,) = probe(renamed, besancon, there).differences
-        assert "no sheet 'Feuille 1', found: Regions, Quartiers, Documentation" in difference
-        genuine.publish("insee_demographie_2010", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504))
-        (difference,) = probe(source, besancon, there).differences
-        assert "the workbook cannot be read" in difference
+def test_a_workbook_is_read(probed: Probed, sites: OfficialSites, tmp_path: Path) -> None:
+    rows = [["Logement social", ""], ["codeGeo", "nbLsPls"], ["QN02503M", 4800.0]]
+    path = write_workbook(tmp_path / "RPLS.xlsx", {"QPV": rows, "Documentation": [["Champ"]]})
+    name = "RPLS_01-01-2025_QPV_2024.xlsx"
+    sites.publish("insee_logement_social", path.read_bytes(), name=name)
+    differences = probed("insee_logement_social").differences
+    assert differences
+    assert all(text.startswith("no column of indicator") for text in differences)
+    sites.publish("insee_logement_social", path.read_bytes()[:2000], name=name)
+    (difference,) = probed("insee_logement_social").differences
+    assert "damaged or truncated" in difference
 
 
 def test_a_probe_leaves_no_trace(probed: Probed, live: Settings) -> None:
@@ -155,5 +176,5 @@ def test_a_probe_is_told_apart_by_commune(
     catalogue: Catalogue, besancon: Territory, live: Settings, sites: OfficialSites
 ) -> None:
     several = besancon.model_copy(update={"communes_principales": ("25056", "25429")})
-    assert not probe(catalogue["iris"], several, live).reachable
+    assert not probe(catalogue["iris"], several, live, inspect).reachable
     assert "code_insee='25056'" in sites.requests[-1].path.replace("%27", "'")

@@ -265,11 +265,11 @@ def test_an_unknown_column_is_read_under_its_code_and_the_dictionary_names_it(
 
 
 def test_a_required_indicator_that_is_missing(tmp_path: Path, settings: Settings) -> None:
-    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "popMuniQPVI"], ["QN02503M", "15603"]])
+    path = write_csv(tmp_path / "pop.csv", [["CODGEO", "popMuniQP"], ["QN02503M", "15603"]])
     with pytest.raises(ContractError) as error:
         read_statistics(raw_file("insee_population", path), load_registry(), settings)
     assert "expected column 'popMuniQPV'" in str(error.value)
-    assert "'PMUNI'" in str(error.value)
+    assert "'popMuniQP'" in str(error.value)
     assert "add the new spelling to 'codes' of [population_municipale]" in str(error.value)
 
 

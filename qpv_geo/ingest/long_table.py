@@ -53,7 +53,7 @@ def widen(table: TextTable, source: Source) -> list[TextTable]:
         problems.raise_if_any()
     chosen = cells[_KIND].isin(_KINDS).to_numpy()
     if _PERIOD in cells:
-        chosen &= (cells[_PERIOD] == source.vintage).to_numpy()
+        chosen = chosen & (cells[_PERIOD] == source.vintage).to_numpy()
     if _POWER in cells:
         scaled = chosen & ~cells[_POWER].isin(["", "0"]).to_numpy()
         problems.add_rows("values as they are (UNIT_MULT 0)", table.where[scaled], cells.loc[scaled, _POWER])

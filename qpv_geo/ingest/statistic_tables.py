@@ -14,7 +14,7 @@ from qpv_geo.sources.archive import Member, read_tables_of
 from qpv_geo.sources.raw import RawFile
 
 _COMMUNE_DIGITS, _IRIS_DIGITS = 5, 9
-_WORKBOOK = ".xlsx"
+_ARCHIVE = b"PK"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> Source
 
 
 def _read(raw: RawFile, member: Member, scope: Scope) -> list[TextTable]:
-    if member.name.lower().endswith(_WORKBOOK):
+    # An XLSX workbook is an archive, whatever its name says.
+    if member.data.startswith(_ARCHIVE):
         return read_sheets(raw, member, raw.source.key)
     text = read_delimited(raw, member, _keeps(scope), raw.source.key)
     return widen(text, raw.source) if is_long(text) else [text]

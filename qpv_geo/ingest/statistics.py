@@ -314,7 +314,10 @@ def _report(part: _Part, source: Source) -> list[Check]:
     """Return what there is to say of one table: how it was read, what is absent, what was left out."""
     text = part.table.text
     subject = f"{_subject(source, part.table.zone)}, {text.name}"
-    checks = [report_reading(text.remarks, _count(len(text.cells), "ligne"), subject), _absences(part, subject)]
+    checks = [
+        report_reading(text.remarks, _count(len(text.cells), "ligne"), subject),
+        _absences(part, subject),
+    ]
     for name, fault in part.faults.items():
         checks.append(
             Check(

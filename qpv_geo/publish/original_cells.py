@@ -60,7 +60,7 @@ class RawTables:
         """Rows of each sheet from its row of codes on; sheets without one are left out."""
         found: dict[str, _Grid] = {}
         for file, member in self._members.items():
-            if not file.lower().endswith(".xlsx"):
+            if not _packed(member):
                 continue
             book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(member.data))
             for sheet in book.sheet_names:
@@ -84,7 +84,7 @@ class RawTables:
     def words(self) -> Mapping[tuple[str, str], str]:
         """Words of the dictionaries, by variable in upper case and value."""
         words: dict[tuple[str, str], str] = {}
-        files = (self._rows(name) for name in self._members if not name.lower().endswith(".xlsx"))
+        files = (self._rows(name) for name, member in self._members.items() if not _packed(member))
         for rows in (*files, *map(iter, self._sheets.values())):
             places = {column.upper(): n for n, column in enumerate(next(rows, []))}
             if places.keys() >= {"COD_VAR", "COD_MOD", "LIB_MOD"}:
@@ -204,6 +204,11 @@ def read_cells(tables: RawTables, member: str, codes: Container[str]) -> Cells:
             f"{tables.raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
         ) from error
     return Cells(tables.raw, {name: place for place, name in enumerate(header)}, kept[best], tables.words)
+
+
+def _packed(member: Member) -> bool:
+    """Tell a workbook, which is an archive, from text."""
+    return member.data.startswith(b"PK")
 
 
 def _keys(row: Iterable[str]) -> list[int]:

@@ -444,7 +444,8 @@ def test_there_is_a_value_if_and_only_if_the_status_says_so(
 
 def cells_of(text: str, folder: Path, settings: Settings, source: str = "iris_filosofi") -> Cells:
     """Read a table again, and the dictionary of its notes."""
-    notes = "COD_VAR;LIB_VAR;COD_MOD;LIB_MOD\nDEC_NOTE21;Note;1;Forte évolution\nDEC_NOTE21;Note;3;Secret fiscal\n"
+    notes = "COD_VAR;LIB_VAR;COD_MOD;LIB_MOD\n"
+    notes += "DEC_NOTE21;Note;1;Forte évolution\nDEC_NOTE21;Note;3;Secret fiscal\n"
     path = write_zip(folder / "table.zip", {"data.csv": text.encode(), "meta.csv": notes.encode()})
     rows = {f"25056010{n}" for n in range(1, 9)} | {"QN02503M", "QN09305I", "242500361"}
     return read_cells(RawTables(raw_file(source, path), settings), "data.csv", rows)

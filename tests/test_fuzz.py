@@ -62,7 +62,7 @@ class Reader:
     read: Callable[[RawFile], object]
     name: str
     pack: Callable[[bytes], bytes] = bytes
-    """Makes the file of the bytes that are spoilt: a part of a workbook is reached through its archive alone."""
+    """Makes the file of the spoilt bytes: those of a workbook's part are packed with its other parts."""
 
 
 def _changed(source: str, **changes: object) -> Source:

@@ -1,6 +1,7 @@
 """`locate` is the exact predicate and the exact distance, only faster."""
 
 import pickle
+from dataclasses import fields
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -34,8 +35,8 @@ _GRID = 5
 _NONE = -1
 
 
-def _index(*polygons: BaseGeometry, points_crs: object = None, reach: float = 1000.0) -> LocateIndex:
-    return LocateIndex.build(gpd.GeoSeries(list(polygons), crs=_CRS), points_crs=points_crs, reach=reach)
+def _index(*polygons: BaseGeometry, **options: object) -> LocateIndex:
+    return LocateIndex.build(gpd.GeoSeries(list(polygons), crs=_CRS), **options)
 
 
 def _box(x: float, y: float, side: float) -> BaseGeometry:
@@ -153,7 +154,7 @@ def test_distance_and_nearest_are_those_of_the_boundaries(
     about = np.flatnonzero(known & ~held)
     assert (to_all[located.qpv_proche[about], about] <= expected[about] + tolerance[about]).all()
     clear = held | (np.abs(expected - 300) > tolerance)
-    np.testing.assert_array_equal(located.bande_300m[clear], (held | (expected < 300))[clear])
+    np.testing.assert_array_equal(located.bande_tva[clear], (held | (expected < 300))[clear])
 
 
 @hypothesis_settings(max_examples=30, deadline=None)
@@ -166,22 +167,71 @@ def test_points_in_another_crs_are_answered_as_projected(
     there = pyproj.Transformer.from_crs(_CRS, crs, always_xy=True)
     x, y = there.transform(*_awkward_points(zones, seed))
     projected = pyproj.Transformer.from_crs(crs, _CRS, always_xy=True).transform(x, y)
-    index, plain = _index(*zones, points_crs=crs), _index(*zones)
+    widths = np.resize([300.0, 500.0, 450.0], len(zones))
+    index, plain = _index(*zones, points_crs=crs, widths=widths), _index(*zones, widths=widths)
     np.testing.assert_array_equal(contains(index, x, y).qpv, contains(plain, *projected).qpv)
     _assert_same(locate(index, x, y, precision=70.0), locate(plain, *projected, precision=70.0))
 
 
-@hypothesis_settings(max_examples=30, deadline=None)
-@given(zones=_zones(), seed=_seeds, precision=st.sampled_from([0.0, 20.0, 800.0, 1400.0, 6000.0]))
-def test_uncertain_is_nearer_than_precise(zones: list[BaseGeometry], seed: int, precision: float) -> None:
-    x, y = _awkward_points(zones, seed)
-    index = _index(*zones)
-    exact, rough = locate(index, x, y), locate(index, x, y, precision=precision)
+def _signed(zones: list[BaseGeometry], x: Floats, y: Floats) -> Floats:
+    """Distance to the boundary of the first zone that holds each point, negative, else to the nearest."""
     to_all = shapely.distance(shapely.boundary(np.array(zones))[:, None], shapely.points(x, y))
-    held = exact.qpv >= 0
-    signed = np.where(held, -to_all[exact.qpv, np.arange(len(x))], to_all.min(axis=0))
-    for limit, answer, before in ((0, rough.en_qpv, exact.en_qpv), (300, rough.bande_300m, exact.bande_300m)):
-        margin = np.abs(signed - limit)
+    holder = np.array(_first_that_holds(zones, x, y))
+    return np.where(holder >= 0, -to_all[holder, np.arange(len(x))], to_all.min(axis=0))
+
+
+_widths = st.lists(st.sampled_from([300.0, 500.0, 40.0, 900.0]), min_size=5, max_size=5)
+
+
+@_thorough
+@given(zones=_zones(), seed=_seeds, widths=_widths)
+def test_each_band_has_its_own_width(zones: list[BaseGeometry], seed: int, widths: list[float]) -> None:
+    x, y = _awkward_points(zones, seed)
+    width = np.array(widths[: len(zones)])
+    located = locate(_index(*zones, widths=width), x, y)
+    plain = locate(_index(*zones), x, y)
+    for name in ("en_qpv", "qpv", "distance_m", "qpv_proche"):
+        np.testing.assert_array_equal(getattr(located, name), getattr(plain, name))
+    margin = shapely.distance(np.array(zones)[:, None], shapely.points(x, y)) - width[:, None]
+    clear = np.abs(margin).min(axis=0) > 1e-6
+    np.testing.assert_array_equal(located.bande_tva[clear], (margin.min(axis=0) < 0)[clear])
+    held = located.qpv >= 0
+    np.testing.assert_array_equal(located.largeur_bande_m[held], width[located.qpv[held]])
+    about = np.flatnonzero(clear & ~held & ~np.isnan(located.largeur_bande_m))
+    # Of those beyond reach, nobody knows how near their limit is.
+    least = np.where(margin + width[:, None] > 1000, np.inf, margin).min(axis=0)
+    candidates = (margin[:, about] <= least[about] + 1e-6) & (
+        width[:, None] == located.largeur_bande_m[about]
+    )
+    assert candidates.any(axis=0).all()
+    unknown = np.isnan(located.distance_m) & (located.bande_tva == Answer.NON)
+    np.testing.assert_array_equal(np.isnan(located.largeur_bande_m), unknown)
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    zones=_zones(),
+    seed=_seeds,
+    precision=st.sampled_from([0.0, 20.0, 800.0, 1400.0, 6000.0]),
+    widths=st.just([300.0] * 5) | _widths,
+)
+def test_uncertain_is_nearer_than_precise(
+    zones: list[BaseGeometry], seed: int, precision: float, widths: list[float]
+) -> None:
+    x, y = _awkward_points(zones, seed)
+    width = np.array(widths[: len(zones)])
+    index = _index(*zones, widths=width)
+    exact, rough = locate(index, x, y), locate(index, x, y, precision=precision)
+    signed = _signed(zones, x, y)
+    parts = [(width.min(), signed)]
+    for wide in np.unique(width)[1:]:
+        parts.append((wide, _signed([z for z, w in zip(zones, width, strict=True) if w == wide], x, y)))
+    limits = np.min([distance - each for each, distance in parts], axis=0)
+    for beyond, answer, before in (
+        (signed, rough.en_qpv, exact.en_qpv),
+        (limits, rough.bande_tva, exact.bande_tva),
+    ):
+        margin = np.abs(beyond)
         clear = np.abs(margin - precision) > 1e-9 * (1 + margin)
         expected = np.where(margin < precision, Answer.INCERTAIN, before)
         np.testing.assert_array_equal(answer[clear], expected[clear])
@@ -191,7 +241,7 @@ def test_uncertain_is_nearer_than_precise(zones: list[BaseGeometry], seed: int, 
 
 
 def _assert_same(one: Located, other: Located) -> None:
-    for name in ("en_qpv", "qpv", "distance_m", "qpv_proche", "bande_300m"):
+    for name in [field.name for field in fields(Located)]:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
@@ -221,14 +271,14 @@ def test_distance_inside_has_no_limit() -> None:
     located = locate(_index(_box(0, 0, 6000)), *_here((3000, 2900), (2000, 3000), (-999, 10), (-1001, 10)))
     np.testing.assert_array_equal(located.distance_m, [-2900, -2000, 999, np.nan])
     assert located.qpv_proche.tolist() == [0, 0, 0, _NONE]
-    assert located.bande_300m.tolist() == [1, 1, 0, 0]
+    assert located.bande_tva.tolist() == [1, 1, 0, 0]
 
 
 def test_largest_distance_may_be_less_than_the_reach() -> None:
     located = locate(_index(_box(0, 0, 100)), *_here((-50, 50), (-150, 50), (50, 50)), max_distance=100)
     np.testing.assert_array_equal(located.distance_m, [50, np.nan, -50])
     assert located.qpv_proche.tolist() == [0, _NONE, 0]
-    assert located.bande_300m.tolist() == [1, 1, 1]
+    assert located.bande_tva.tolist() == [1, 1, 1]
 
 
 def test_precision_of_each_point() -> None:
@@ -238,7 +288,7 @@ def test_precision_of_each_point() -> None:
     assert located.en_qpv.tolist() == [1, 2, 2, 2, 1, 0, 2, 2, 2, 0]
     assert located.qpv.tolist() == [0, _NONE, _NONE, _NONE, 0] + [_NONE] * 5
     assert located.qpv_proche.tolist() == [0] * 5 + [_NONE] * 5
-    assert located.bande_300m.tolist() == [1, 1, 2, 2, 1, 2, 2, 2, 2, 2]
+    assert located.bande_tva.tolist() == [1, 1, 2, 2, 1, 2, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("points_crs", [None, "EPSG:4326"])
@@ -249,7 +299,7 @@ def test_coordinates_that_are_not_ones(points_crs: str | None) -> None:
     assert contains(index, x, y).en_qpv.tolist() == [Answer.ILLISIBLE] * 7
     assert contains(index, x, y).qpv.tolist() == [_NONE] * 7
     located = locate(index, x, y, precision=1e6)
-    assert located.en_qpv.tolist() == located.bande_300m.tolist() == [Answer.ILLISIBLE] * 7
+    assert located.en_qpv.tolist() == located.bande_tva.tolist() == [Answer.ILLISIBLE] * 7
     assert np.isnan(located.distance_m).all()
     assert located.qpv.tolist() == located.qpv_proche.tolist() == [_NONE] * 7
 
@@ -277,13 +327,13 @@ def test_no_point_one_point_and_many() -> None:
     _assert_same(whole, locate(index, lon, lat, precision=radius, threads=1))
     parts = [slice(0, 70_000), slice(70_000, 70_001), slice(70_001, None)]
     pieces = [locate(index, lon[part], lat[part], precision=radius[part]) for part in parts]
-    names = ("en_qpv", "qpv", "distance_m", "qpv_proche", "bande_300m")
+    names = [field.name for field in fields(Located)]
     _assert_same(whole, Located(*(np.concatenate([getattr(p, n) for p in pieces]) for n in names)))
     np.testing.assert_array_equal(contains(index, lon, lat).qpv, contains(index, lon, lat, threads=1).qpv)
 
 
 def test_index_survives_a_trip_to_another_process() -> None:
-    index = _index(_box(0, 0, 3000), points_crs=4326, reach=500)
+    index = _index(_box(0, 0, 3000), points_crs=4326, reach=500, widths=np.array([450.0]))
     again = pickle.loads(pickle.dumps(index))  # noqa: S301
     lon, lat = _TO_LONLAT.transform(*_here((1, 1), (-400, 0), (-600, 0)))
     _assert_same(locate(index, lon, lat, max_distance=500), locate(again, lon, lat, max_distance=500))

@@ -39,10 +39,11 @@ def test_a_file_is_located_and_counted(tmp_path: Path, data: Path) -> None:
     assert "illisible" in done.stdout
     assert str(tmp_path / "adresses_qpv.csv") in done.stdout
     assert "in no commune of the territory: its release does not know the QPV there: 1\n" in done.stderr
+    assert "no layer bande_300m: each band is taken to be 300 m wide" in done.stderr
     assert "Dupont" not in done.stdout + done.stderr
     lines = (tmp_path / "adresses_qpv.csv").read_text().splitlines()
-    assert lines[0] == "nom;e;n;en_qpv;code_qp;lib_qp;distance_m;code_qp_proche;bande_300m"
-    assert lines[2] == "Durand;;;illisible;;;;;illisible"
+    assert lines[0] == "nom;e;n;en_qpv;code_qp;lib_qp;distance_m;code_qp_proche;bande_tva;largeur_bande_m;bande_300m"
+    assert lines[2] == "Durand;;;illisible;;;;;illisible;;illisible"
 
     blind = locate(path, "--lon", "nom", "--lat", "nom", "--data", data, "--output", tmp_path / "a.csv")
     assert blind.returncode == 0, blind.stderr

@@ -27,7 +27,8 @@ from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
 from tests.publishing import inputs, publish
 
-ADDED = ["en_qpv", "code_qp", "lib_qp", "distance_m", "code_qp_proche", "bande_300m"]
+ADDED = ["en_qpv", "code_qp", "lib_qp", "distance_m", "code_qp_proche"]
+ADDED += ["bande_tva", "largeur_bande_m", "bande_300m"]
 DEGREES = Points(x="lon", y="lat", crs=4326)
 
 
@@ -71,6 +72,8 @@ def truth(qpv: gpd.GeoDataFrame) -> pd.DataFrame:
             "lib_qp": np.where(inside, names[nearest], None),
             "distance_m": np.where(known, signed, np.nan),
             "code_qp_proche": np.where(known, codes[nearest], None),
+            "bande_tva": np.where(signed < 300, "oui", "non"),
+            "largeur_bande_m": np.where(known, 300.0, np.nan),
             "bande_300m": np.where(signed < 300, "oui", "non"),
         }
     )
@@ -87,7 +90,7 @@ def check(found: pd.DataFrame, truth: pd.DataFrame) -> None:
     assert set(truth["en_qpv"]) == {"oui", "non"}
     for name in ADDED:
         column, expected = found[name], truth[name]
-        if name == "distance_m":
+        if name in {"distance_m", "largeur_bande_m"}:
             np.testing.assert_allclose(column.to_numpy(float), expected, atol=0.0051)
         else:
             texts = column.astype(object).where(column.notna(), None).tolist()
@@ -152,8 +155,8 @@ def test_csv_keeps_its_encoding_and_quotes(
     assert rows[1][5] == qpv["lib_qp"].iloc[0]
     assert float(rows[1][6]) < 0
     assert rows[2] == []
-    assert rows[3] == ["œuf", "", "", "illisible", "", "", "", "", "illisible"]
-    assert rows[4] == ["q", "abc", "47,2", "illisible", "", "", "", "", "illisible"]
+    assert rows[3] == ["œuf", "", "", "illisible", "", "", "", "", "illisible", "", "illisible"]
+    assert rows[4] == ["q", "abc", "47,2", "illisible", "", "", "", "", "illisible", "", "illisible"]
     assert outcome.answers == {"oui": 1, "non": 0, "incertain": 0, "illisible": 2}
 
 
@@ -164,8 +167,8 @@ def test_csv_with_quotes_everywhere_gets_more_of_them(
     path.write_text('"lon","lat"\n"6,02","47,24"\n')
     lines = run(path, released, besancon).path.read_text().splitlines()
     assert lines[0] == '"lon","lat",' + ",".join(f'"{name}"' for name in ADDED)
-    assert lines[1] == '"6,02","47,24","oui","QN02517N","Battant","-2,93","QN02517N","oui"'
-    assert lines[1].count('"') == 16
+    assert lines[1] == '"6,02","47,24","oui","QN02517N","Battant","-2,93","QN02517N","oui","300,0","oui"'
+    assert lines[1].count('"') == 20
 
 
 @pytest.mark.parametrize("points", [DEGREES, Points(x="x", y="y", crs=2154)])
@@ -315,7 +318,7 @@ def test_points_beyond_the_territory_are_uncertain_and_counted(
     assert (outcome.outside_territory, outcome.outside_france, outcome.swapped) == (3, 2, 1)
     found = pd.read_csv(outcome.path)
     assert found["en_qpv"].tolist() == ["oui"] + ["incertain"] * 3, "elsewhere there may be QPV of others"
-    assert found["bande_300m"].tolist() == ["oui"] + ["incertain"] * 3
+    assert found["bande_tva"].tolist() == ["oui"] + ["incertain"] * 3
     assert found["distance_m"].notna().tolist() == [True, False, False, False]
 
 

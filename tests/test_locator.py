@@ -42,7 +42,7 @@ def test_each_zone_answers_for_its_points(national: gpd.GeoDataFrame) -> None:
     assert table["en_qpv"] == ["oui", "non", "non"] * 3 + ["non", "illisible"]
     assert table["code_qp"] == [cell for code in codes for cell in (code, None, None)] + [None, None]
     assert table["code_qp_proche"] == [cell for code in codes for cell in (code, code, None)] + [None, None]
-    assert table["bande_300m"] == ["oui", "oui", "non"] * 3 + ["non", "illisible"]
+    assert table["bande_tva"] == ["oui", "oui", "non"] * 3 + ["non", "illisible"]
     # To the centimetre that contours lose in degrees.
     assert [cell for cell in table["distance_m"] if cell is not None] == pytest.approx(
         [-40, 50] * 3, abs=0.02
@@ -94,14 +94,14 @@ def test_near_the_limit_of_the_territory_nobody_can_tell(national: gpd.GeoDataFr
     non, unsure = Answer.NON, Answer.INCERTAIN
     exact = locator.locate(*points)
     assert exact.en_qpv.tolist() == [non] * 7 + [unsure] * 4 + [non]
-    assert exact.bande_300m.tolist() == [non] * 2 + [unsure, non] + [unsure] * 8
+    assert exact.bande_tva.tolist() == [non] * 2 + [unsure, non] + [unsure] * 8
     vague = locator.locate(*points, 10.0)
     assert vague.en_qpv.tolist() == [non] * 5 + [unsure] * 6 + [non]
-    assert vague.bande_300m.tolist() == [non] * 2 + [unsure] * 10
+    assert vague.bande_tva.tolist() == [non] * 2 + [unsure] * 10
     # The first is 900 m from the QPV, whose band it may be in.
     vaguer = locator.locate(*points, 800.0)
     assert vaguer.en_qpv.tolist() == [non] * 2 + [unsure] * 10
-    assert vaguer.bande_300m.tolist() == [unsure] * 12
+    assert vaguer.bande_tva.tolist() == [unsure] * 12
     assert locator.outside(*points, exact) == 4
 
 
@@ -111,4 +111,4 @@ def test_what_a_qpv_decides_stays_decided_at_the_limit(national: gpd.GeoDataFram
     locator = Locator.of_districts(national, points_crs=2154, ground=ground)
     located = locator.locate(np.array([x + 60, x + 105]), np.array([y, y]))
     assert located.en_qpv.tolist() == [Answer.OUI, Answer.NON]
-    assert located.bande_300m.tolist() == [Answer.OUI, Answer.OUI]
+    assert located.bande_tva.tolist() == [Answer.OUI, Answer.OUI]

@@ -5,10 +5,12 @@ over a flattened hollow the band reaches too far (18 cm at Planoise). Here the b
 """
 
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
@@ -30,7 +32,14 @@ _SEAM = 1e-4
 _MOVED = 1e-5
 
 
-def qpv_bands(qpv: gpd.GeoDataFrame, bands: Bands, epci: BaseGeometry) -> gpd.GeoDataFrame:
+def band_widths(codes: "pd.Series[str]", bands: Bands) -> NDArray[np.float64]:
+    """Return the width in metres of the band around each QPV."""
+    return np.where(codes.isin(bands.npnru), bands.distance_npnru_m, bands.distance_m)
+
+
+def qpv_bands(
+    qpv: gpd.GeoDataFrame, bands: Bands, epci: BaseGeometry, neighbours: Iterable[str] = ()
+) -> gpd.GeoDataFrame:
     """Return layer ``bande_300m``: the band around each QPV, wider where the QPV is in the NPNRU.
 
     Parameters
@@ -41,6 +50,8 @@ def qpv_bands(qpv: gpd.GeoDataFrame, bands: Bands, epci: BaseGeometry) -> gpd.Ge
         Distances in metres, the QPV in the NPNRU, and whether bands stop at the EPCI's limit.
     epci
         The EPCI's contour in the same CRS.
+    neighbours
+        Codes of the QPV around the territory, which `bands` may name as well.
 
     Returns
     -------
@@ -51,19 +62,18 @@ def qpv_bands(qpv: gpd.GeoDataFrame, bands: Bands, epci: BaseGeometry) -> gpd.Ge
     Raises
     ------
     ConfigurationError
-        If `bands.npnru` names a QPV that is not in the territory.
+        If `bands.npnru` names a QPV that is neither in the territory nor around it.
     ContractError
         If bands stop at the EPCI's limit and one lies wholly outside.
     """
     known = set(qpv["code_qp"])
-    if strangers := sorted(set(bands.npnru) - known):
+    if strangers := sorted(set(bands.npnru) - known - set(neighbours)):
         raise ConfigurationError(
             f"'bandes.npnru' names {', '.join(strangers)}, not among the territory's QPV "
-            f"({', '.join(sorted(known))}): correct the territory file"
+            f"({', '.join(sorted(known))}) nor their neighbours: correct the territory file"
         )
     layer = qpv[["code_qp", "lib_qp", qpv.geometry.name]].sort_values("code_qp", ignore_index=True)
-    npnru = layer["code_qp"].isin(bands.npnru).to_numpy()
-    distances = np.where(npnru, bands.distance_npnru_m, bands.distance_m)
+    distances = band_widths(layer["code_qp"], bands)
     geometry = draw_bands(
         layer.geometry.to_numpy(), distances, layer["code_qp"].tolist(), epci if bands.decoupe_epci else None
     )
@@ -72,7 +82,7 @@ def qpv_bands(qpv: gpd.GeoDataFrame, bands: Bands, epci: BaseGeometry) -> gpd.Ge
             "code_qp": layer["code_qp"],
             "lib_qp": layer["lib_qp"],
             "distance_m": distances,
-            "npnru": npnru,
+            "npnru": layer["code_qp"].isin(bands.npnru),
             "surface_m2": shapely.area(geometry),
         },
         geometry=geometry,

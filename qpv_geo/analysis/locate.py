@@ -10,7 +10,7 @@ edges for each place gives the distance (`locate_distance`), and the processors 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
@@ -20,13 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qpv_geo.analysis.locate_edges import BoolArray, FloatArray, Int32Array
-from qpv_geo.analysis.locate_index import LocateIndex
+from qpv_geo.analysis.locate_index import Limit, LocateIndex
 from qpv_geo.errors import ConfigurationError, ContractError
 
 ByteArray = npt.NDArray[np.uint8]
-
-BAND = 300.0
-"""Width in metres of the band around a QPV with reduced VAT (code général des impôts, art. 278 sexies)."""
 
 _CHUNK = 1 << 16
 """Points a thread handles at a time: their arrays stay in the cache of its processor."""
@@ -65,15 +62,19 @@ class Located:
         largest distance asked for.
     qpv_proche
         Position of the QPV of `distance_m`, -1 if none; of two equally near the first.
-    bande_300m
-        `Answer` as a number: is the point in a QPV, or less than 300 m from one?
+    bande_tva
+        `Answer` as a number: is the point in a QPV, or in the band around one?
+    largeur_bande_m
+        Width in metres of the band that the answer is about: that of the QPV that holds the point; else the
+        one that the point is deepest in, or else nearest to. NaN where it is in none and `distance_m` is NaN.
     """
 
     en_qpv: ByteArray
     qpv: Int32Array
     distance_m: FloatArray
     qpv_proche: Int32Array
-    bande_300m: ByteArray
+    bande_tva: ByteArray
+    largeur_bande_m: FloatArray
 
 
 def contains(index: LocateIndex, x: FloatArray, y: FloatArray, *, threads: int | None = None) -> Contained:
@@ -137,10 +138,11 @@ def locate(
     ContractError
         A precision is negative; there are not as many x as y, or precisions as points.
     """
-    if not 0 <= max_distance <= index.reach or index.reach < BAND:
+    widest = float(index.widths.max())
+    if not 0 <= max_distance <= index.reach or index.reach < widest:
         raise ConfigurationError(
             f"max_distance is {max_distance:g} m, the reach of the index {index.reach:g} m; expected a reach"
-            f" of {BAND:g} m or more and a max_distance between 0 and the reach"
+            f" of {widest:g} m or more and a max_distance between 0 and the reach"
         )
     x, y = _coordinates(x, y)
     radius = None if precision is None else _precisions(precision, len(x))
@@ -150,20 +152,26 @@ def locate(
         np.empty(len(x), np.float64),
         np.empty(len(x), np.int32),
         np.empty(len(x), np.uint8),
+        np.empty(len(x), np.float64),
     )
-    _ = index.edge_grid  # made before the threads start, not by each of them
+    index.prepare()
 
     def fill(part: slice) -> None:
         found = index.measure(x[part], y[part])
-        in_qpv, in_band = (found.inside >= 0).astype(np.uint8), (found.distance < BAND).astype(np.uint8)
+        limits = index.band_limits(x[part], y[part], found)
+        margin, width = _nearest_limit(limits)
+        held = found.inside >= 0
+        width[held] = index.widths[found.inside[held]]
+        in_qpv, in_band = held.astype(np.uint8), (margin < 0).astype(np.uint8)
+        known = found.distance <= max_distance
+        answers.largeur_bande_m[part] = np.where(known | (margin < 0), width, np.nan)
         if radius is not None:
-            for limit, answer in ((0, in_qpv), (BAND, in_band)):
-                near = _too_near(index, x[part], y[part], found.distance - limit, radius[part], limit=limit)
-                answer[near] = Answer.INCERTAIN
+            contour = [Limit(index, 0.0, found.distance)]
+            in_qpv[_too_near(contour, found.distance, (x[part], y[part], radius[part]))] = Answer.INCERTAIN
+            in_band[_too_near(limits, margin, (x[part], y[part], radius[part]))] = Answer.INCERTAIN
         unreadable = ~index.readable(x[part], y[part])
         in_qpv[unreadable] = in_band[unreadable] = Answer.ILLISIBLE
-        known = found.distance <= max_distance
-        answers.en_qpv[part], answers.bande_300m[part] = in_qpv, in_band
+        answers.en_qpv[part], answers.bande_tva[part] = in_qpv, in_band
         answers.qpv[part] = np.where(in_qpv == Answer.OUI, found.inside, -1)
         answers.distance_m[part] = np.where(known, found.distance, np.nan)
         answers.qpv_proche[part] = np.where(known, found.nearest, -1)
@@ -172,18 +180,38 @@ def locate(
     return answers
 
 
-def _too_near(
-    index: LocateIndex, x: FloatArray, y: FloatArray, margin: FloatArray, radius: FloatArray, *, limit: float
-) -> BoolArray:
-    """Tell which points are nearer than `radius` to where the distance to a polygon is `limit`.
+def _nearest_limit(limits: Sequence[Limit]) -> tuple[FloatArray, FloatArray]:
+    """Return how far beyond the limit of any band points are, negative within, and the width of that band."""
+    _, narrowest, distance = limits[0]
+    margin, width = distance - narrowest, np.full(len(distance), narrowest)
+    for limit in limits[1:]:
+        wider = limit.distance - limit.width
+        width[wider < margin] = limit.width
+        np.minimum(margin, wider, out=margin)
+    return margin, width
 
-    `margin` is their distance to a polygon, less the limit.
+
+def _too_near(
+    limits: Sequence[Limit], margin: FloatArray, points: tuple[FloatArray, FloatArray, FloatArray]
+) -> BoolArray:
+    """Tell which points are nearer to a limit than they are precise.
+
+    Parameters
+    ----------
+    limits
+        All that the answer depends on.
+    margin
+        How far beyond them the points are, negative within.
+    points
+        x, y, and by how many metres they may be wrong.
     """
+    x, y, radius = points
     unknown = np.isinf(radius)
     near: BoolArray = unknown | (np.abs(margin) < radius)
-    # Out of reach, the distance is infinite as far as the index knows: that is not far enough for these.
-    rough = np.flatnonzero(~unknown & np.isinf(margin) & (radius + limit > index.reach))
-    near[rough] = index.any_within(x[rough], y[rough], radius[rough] + limit)
+    for index, width, distance in limits:
+        # Out of reach, the distance is infinite as far as the index knows: that is not far enough for these.
+        rough = np.flatnonzero(~near & np.isinf(distance) & (margin > 0) & (radius + width > index.reach))
+        near[rough] = index.any_within(x[rough], y[rough], radius[rough] + width)
     return near
 
 

@@ -27,7 +27,13 @@ CELL = 32.0
 _MOST_CELLS = 1 << 24
 """Cells grow so that no more than this lie in polygons: 64 MB."""
 
-_LARGEST_REACH = 10_000.0
+LARGEST_REACH = 10_000.0
+"""Largest distance in metres that `locate` answers for. Releases publish their neighbouring QPV up to there:
+a larger value would not be true of those that are already made."""
+
+BAND = 300.0
+"""Width in metres of the band with reduced VAT around a QPV that has no other width (code général des impôts,
+article 278 sexies, III, 2°)."""
 
 _FURTHEST = {"latitude": 90.0, "longitude": 360.0}
 
@@ -41,6 +47,17 @@ class Measure(NamedTuple):
     """Position of this polygon, else of the first of the nearest within reach, -1 if none."""
     distance: FloatArray
     """Distance in metres to the boundary of `nearest`, negative inside; inf out of reach."""
+
+
+class Limit(NamedTuple):
+    """Where points are from the limit that lies at one distance from some of the polygons."""
+
+    index: "LocateIndex"
+    """Of these polygons."""
+    width: float
+    """Metres from the polygons to the limit."""
+    distance: FloatArray
+    """Metres from each point to the boundary of the nearest of them, as in `Measure`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,20 +74,29 @@ class LocateIndex:
         CRS of the points, x first (longitude, easting).
     reach
         Largest distance in metres from a polygon at which a point is measured.
+    widths
+        Width in metres of the band around each polygon.
     """
 
     zones: gpd.GeoSeries
     points_crs: pyproj.CRS
     reach: float
+    widths: FloatArray
     _polygons: GeometryArray
     _edges: Edges
     _grid: CellGrid
     _points_grid: CellGrid | None
     _to_polygons: Projection | None
+    _wider: tuple[tuple[float, "LocateIndex"], ...]
 
     @classmethod
     def build(
-        cls, zones: gpd.GeoDataFrame | gpd.GeoSeries, *, points_crs: object = None, reach: float = 1000.0
+        cls,
+        zones: gpd.GeoDataFrame | gpd.GeoSeries,
+        *,
+        points_crs: object = None,
+        reach: float = 1000.0,
+        widths: float | FloatArray = BAND,
     ) -> Self:
         """Build the index.
 
@@ -83,17 +109,20 @@ class LocateIndex:
             come x first: longitude, then latitude.
         reach
             Largest distance in metres from a polygon at which a point is measured.
+        widths
+            Width in metres of the band around each zone, or around all.
 
         Raises
         ------
         ConfigurationError
             The CRS of the zones is not projected in metres, there is no accurate transformation from that of
-            the points, or `reach` is negative.
+            the points, or `reach` or a width is out of range.
         ContractError
             There is no zone, or zones that are not valid polygons.
         """
         series = gpd.GeoSeries(zones.geometry)
-        _check(series, reach)
+        width = np.broadcast_to(np.asarray(widths, np.float64), len(series))
+        _check(series, reach, width)
         # A copy: `prepare` changes geometries, and these belong to the caller.
         polygons = shapely.from_wkb(shapely.to_wkb(series.to_numpy()))
         _prepare(polygons)
@@ -103,19 +132,23 @@ class LocateIndex:
         edge, x, y = edges.points_along(cell * PIECE)
         grid = CellGrid.build(polygons, (edges.polygon[edge], edge, x, y), bounds, cell)
         crs = pyproj.CRS.from_user_input(series.crs if points_crs is None else points_crs)
+        wider = tuple(
+            (each, cls.build(series[width == each], points_crs=crs, reach=reach, widths=each))
+            for each in np.unique(width)[1:].tolist()
+        )
         if crs == series.crs:
-            return cls(series, crs, reach, polygons, edges, grid, None, None)
+            return cls(series, crs, reach, width, polygons, edges, grid, None, None, wider)
         to_polygons, to_points = _projections(crs, series.crs)
         along = (edges.polygon[edge], edge, *to_points(x, y))
         rectangles, unit = _in_space_of_points(bounds, to_points)
         if not all(np.isfinite(values).all() for values in (along[2], along[3], rectangles)):
             raise ConfigurationError(f"Some zones have no place in {crs.name}, the CRS of the points")
         points_grid = CellGrid.build(polygons, along, rectangles, cell * unit, to_polygons)
-        return cls(series, crs, reach, polygons, edges, grid, points_grid, to_polygons)
+        return cls(series, crs, reach, width, polygons, edges, grid, points_grid, to_polygons, wider)
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Travel as the polygons: prepared ones cannot be pickled, and the rasters are many times larger."""
-        return _rebuild, (self.zones, self.points_crs.to_wkt(), self.reach)
+        return _rebuild, (self.zones, self.points_crs.to_wkt(), self.reach, self.widths)
 
     def readable(self, x: FloatArray, y: FloatArray) -> BoolArray:
         """Tell which coordinates are finite and, in degrees, no more than a turn around the Earth."""
@@ -155,6 +188,28 @@ class LocateIndex:
         measure.nearest[near] = np.where(held, inside, np.where(within, nearest, -1))
         measure.distance[near] = np.where(held, 0.0 - distance, np.where(within, distance, np.inf))
         return measure
+
+    def band_limits(self, x: FloatArray, y: FloatArray, measure: Measure) -> list[Limit]:
+        """Return where points are from the limits of the bands, one limit for each width.
+
+        The nearest polygon is not always the one whose band holds a point: another's may be wider. The
+        narrowest width is taken around all polygons, for a wider band covers it, and each other width around
+        those that have it.
+
+        Parameters
+        ----------
+        x, y
+            The points.
+        measure
+            What `measure` says of them.
+        """
+        limits = [Limit(self, float(self.widths.min()), measure.distance)]
+        return limits + [Limit(index, width, index.measure(x, y).distance) for width, index in self._wider]
+
+    def prepare(self) -> None:
+        """Make what `measure` and `band_limits` need, before threads share the index."""
+        for index in (self, *(index for _, index in self._wider)):
+            _ = index.edge_grid
 
     def any_within(self, x: FloatArray, y: FloatArray, distance: FloatArray) -> BoolArray:
         """Tell which points have a polygon no farther than a finite distance, which may exceed the reach.
@@ -197,21 +252,23 @@ class LocateIndex:
         return self._hold(polygon, *self._projected(x, y))
 
 
-def _rebuild(zones: gpd.GeoSeries, points_crs: str, reach: float) -> LocateIndex:
-    return LocateIndex.build(zones, points_crs=points_crs, reach=reach)
+def _rebuild(zones: gpd.GeoSeries, points_crs: str, reach: float, widths: FloatArray) -> LocateIndex:
+    return LocateIndex.build(zones, points_crs=points_crs, reach=reach, widths=widths)
 
 
-def _check(zones: gpd.GeoSeries, reach: float) -> None:
+def _check(zones: gpd.GeoSeries, reach: float, widths: FloatArray) -> None:
     crs = zones.crs
     if crs is None or not crs.is_projected or any(axis.unit_name != "metre" for axis in crs.axis_info):
         name = "no CRS" if crs is None else crs.name
         raise ConfigurationError(
             f"The zones have {name}; expected a projected CRS in metres, project them first"
         )
-    if not 0 <= reach <= _LARGEST_REACH:
-        raise ConfigurationError(f"The reach is {reach}; expected 0 to {_LARGEST_REACH:g} metres")
+    if not 0 <= reach <= LARGEST_REACH:
+        raise ConfigurationError(f"The reach is {reach}; expected 0 to {LARGEST_REACH:g} metres")
     if not len(zones):
         raise ContractError("There is no zone to locate points in")
+    if not (np.isfinite(widths) & (widths > 0)).all():
+        raise ConfigurationError(f"A band is {widths.min():g} m wide; expected more than 0 metres")
     polygonal = zones.geom_type.isin(["Polygon", "MultiPolygon"]) & ~zones.is_empty
     wrong = zones.index[~(polygonal & zones.is_valid)]
     if len(wrong):

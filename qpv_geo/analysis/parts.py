@@ -96,7 +96,7 @@ def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
     pieces = cut_by_communes(near, communes, territory)
     overlaps = _report_overlaps(pieces, near)
     mine = pieces[pieces["insee_com"].isin(tables.communes["insee_com"])]
-    selected, checks = select(near, mine, territory)
+    selected, checks = select(near, mine, territory, national=tables.contours.national)
     refuse_misplaced(selected, communes)
     of_epci = pd.Series({territory.epci: len(selected)})
     if territory.genre != "epci":

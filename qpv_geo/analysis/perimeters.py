@@ -1,4 +1,4 @@
-"""The layers around the QPV: bands, the geography of 2015, IRIS, districts, facilities.
+"""The layers around the QPV: neighbours, bands, the geography of 2015, IRIS, districts, facilities.
 
 Each stands on an optional source. Where it is absent, its layer is left out, and table ``sources`` says why.
 """
@@ -16,6 +16,7 @@ from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.facilities import count_facilities
 from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
 from qpv_geo.analysis.iris import cut_by_iris, iris_layer, iris_statistics
+from qpv_geo.analysis.neighbours import neighbours
 from qpv_geo.analysis.ratios import add_computed
 from qpv_geo.analysis.statistics import rules_of
 from qpv_geo.checks import Check
@@ -70,9 +71,14 @@ def add_perimeters(
         As the functions for each layer do.
     """
     result = Perimeters()
+    around: list[str] = []
+    if tables.contours.national and territory.genre != "france":
+        contours = tables.contours.by_epsg[territory.epsg]
+        layer = result.layers["qpv_voisins"] = neighbours(contours, qpv, tables.communes, territory.bandes)
+        around = layer["code_qp"].tolist()
     if territory.bandes.publiees:
         limit = epci.geometry.union_all() if territory.bandes.decoupe_epci else shapely.MultiPolygon()
-        result.layers["bande_300m"] = qpv_bands(qpv, territory.bandes, limit)
+        result.layers["bande_300m"] = qpv_bands(qpv, territory.bandes, limit, around)
     _add_2015(result, tables, qpv, territory)
     _add_districts(result, tables, qpv, territory, registry)
     _add_facilities(result, tables, qpv, territory)

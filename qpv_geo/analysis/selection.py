@@ -15,6 +15,7 @@ from qpv_geo.zones import department_of_commune
 
 # A QPV that nobody declares in the territory but that mostly lies there belongs to it.
 _MOSTLY_INSIDE = 50.0
+_AS_NEIGHBOUR = " Il n'est pas compté dans le territoire : il est publié dans la couche qpv_voisins."
 
 
 def cut_by_communes(
@@ -49,7 +50,7 @@ def cut_by_communes(
 
 
 def select(
-    qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory
+    qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory, *, national: bool = False
 ) -> tuple[gpd.GeoDataFrame, list[Check]]:
     """Keep the QPV of a territory: those that declare it, or declare nothing but mostly lie there.
 
@@ -61,6 +62,8 @@ def select(
         As `cut_by_communes` returns them for these QPV and the territory's communes.
     territory
         What it is, and how many QPV it has.
+    national
+        Whether the file holds all QPV, so that those left out are published as neighbours.
 
     Returns
     -------
@@ -98,7 +101,8 @@ def select(
         )
     ]
     # Overseas collectivities have no contours of communes at all, and France no outside.
-    doubtful = qpv.assign(part=computed)[(declared ^ (computed > 0)) & (territory.genre != "france")]
+    disagree = (declared ^ (computed > 0)) & (territory.genre != "france")
+    doubtful = qpv.assign(part=computed, choisi=chosen)[disagree]
     checks += [
         Check(
             "epci_declare_ou_calcule",
@@ -106,7 +110,8 @@ def select(
             "avertissement",
             f"EPCI déclaré : {row.siren_epci or 'aucun'}",
             f"{row.part:.1f} % de la surface dans {territory.nom}".replace(".", ","),
-            f"{row.lib_qp} : l'EPCI déclaré par l'ANCT et les contours des communes ne concordent pas.",
+            f"{row.lib_qp} : l'EPCI déclaré par l'ANCT et les contours des communes ne concordent pas."
+            + ("" if row.choisi or not national else _AS_NEIGHBOUR),
         )
         for row in doubtful.itertuples()
     ]

@@ -80,10 +80,11 @@ def locate(  # noqa: PLR0917 - typer gives each option by its name
 ) -> None:
     """Tell which points of a file are in a QPV, in which, and how far the nearest is.
 
-    Columns added: en_qpv (oui, non, incertain, illisible), code_qp, lib_qp, distance_m, code_qp_proche and
-    bande_300m. A point in no commune of the territory is incertain, never non: its release does not know the
-    QPV there. Nor is it non nearer to the territory's limit than the point is precise, or for bande_300m
-    nearer than 300 m. Publish the territory france for points of the whole country.
+    Columns added: en_qpv (oui, non, incertain, illisible), code_qp, lib_qp, distance_m, code_qp_proche,
+    bande_tva, largeur_bande_m, and for this version still bande_300m, the former name of bande_tva. A
+    release knows the QPV of its territory, and those up to 10 km around where it has layer qpv_voisins.
+    Beyond, a point is incertain, never non. Nor is it non nearer to that limit than the point is precise, or
+    for bande_tva nearer than the band is wide. Publish the territory france for points of the whole country.
     """
     from qpv_geo.locating.run import Points, locate_file  # noqa: PLC0415 - shapely takes a second
 
@@ -112,20 +113,23 @@ def locate(  # noqa: PLR0917 - typer gives each option by its name
     table = Table(title=f"{outcome.rows:,} rows, release {outcome.release}")
     table.add_column("answer")
     table.add_column("en_qpv", justify="right")
-    table.add_column("bande_300m", justify="right")
+    table.add_column("bande_tva", justify="right")
     for answer, count in outcome.answers.items():
         table.add_row(answer, f"{count:,}", f"{outcome.band[answer]:,}")
     console().print(table)
+    where = "in no commune of the territory"
+    if outcome.known_around:
+        where = f"farther than {outcome.known_around:g} m from the territory"
     remarks = {
-        "incertain, in no commune of the territory: its release does not know the QPV there": (
-            outcome.outside_territory
-        ),
+        f"incertain, {where}: its release does not know the QPV there": outcome.outside_territory,
         "outside France": outcome.outside_france,
         "in France only if x and y were exchanged": outcome.swapped,
     }
     for remark, count in remarks.items():
         if count:
             typer.echo(f"points {remark}: {count:,}", err=True)
+    if not outcome.bands:
+        typer.echo("the release has no layer bande_300m: each band is taken to be 300 m wide", err=True)
     if outcome.rows and outcome.answers["illisible"] == outcome.rows:
         typer.echo("no row has a point that can be read: are these the columns of the coordinates?", err=True)
     typer.echo(str(outcome.path))

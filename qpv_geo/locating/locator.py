@@ -1,8 +1,7 @@
 """The QPV of a release, ready to have points located in them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import geopandas as gpd
@@ -10,15 +9,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyproj
-import shapely
 
-from qpv_geo.analysis.locate import BAND, Answer, Located, contains, locate
+from qpv_geo.analysis.locate import Answer, Located, contains, locate
 from qpv_geo.analysis.locate_edges import BoolArray, FloatArray, IntArray
-from qpv_geo.analysis.locate_index import LocateIndex
-from qpv_geo.errors import ConfigurationError, PublicationError
+from qpv_geo.analysis.locate_index import BAND, LocateIndex
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.locating.known import projected, read_known
 from qpv_geo.locating.places import Place, places_in
-from qpv_geo.publish.fields import load_layers
-from qpv_geo.publish.readers import Reading, read_geopackage
 from qpv_geo.publish.release import Release
 from qpv_geo.territory import Territory
 from qpv_geo.zones import department_of, zone_of
@@ -32,16 +29,17 @@ COLUMNS = pa.schema(
         ("lib_qp", _TEXTS),
         ("distance_m", pa.float64()),
         ("code_qp_proche", _TEXTS),
+        ("bande_tva", pa.dictionary(pa.int8(), pa.string())),
+        ("largeur_bande_m", pa.float64()),
         ("bande_300m", pa.dictionary(pa.int8(), pa.string())),
     ]
 )
-"""What is added to each row."""
+"""What is added to each row; ``bande_300m``, the former name of ``bande_tva``, goes in the next version."""
 
 _ANSWERS = pa.array([answer.name.lower() for answer in Answer])
 _CENTIMETRES = 2
 _BEYOND = 50.0
-"""Width in metres of what stands for all that is beyond a territory."""
-_AREA = 2  # dimensions
+"""Width in metres of what stands for all that is beyond what a release knows."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,10 @@ class Locator:
         CRS of the points, as WKT.
     max_distance
         Metres beyond which there is neither distance nor nearest QPV.
+    known_around
+        Metres around the territory's communes within which the release knows every QPV.
+    bands
+        Whether the release publishes bands; without, each is taken to be 300 m wide.
     """
 
     release: str
@@ -76,6 +78,8 @@ class Locator:
     _parts: tuple[_Part, ...]
     _ground: LocateIndex | None
     _around: LocateIndex | None
+    known_around: float = 0.0
+    bands: bool = True
 
     @classmethod
     def of_release(
@@ -106,18 +110,16 @@ class Locator:
         PublicationError
             If the release cannot be read.
         """
-        qpv, communes = _read(release.path)
-        ground = None
-        if territory.genre != "france" and len(communes):
-            ground = gpd.GeoSeries([_projected(communes, territory.epsg).union_all()], crs=territory.epsg)
-        return cls.of_districts(
-            qpv,
+        known = read_known(release.path, territory)
+        locator = cls.of_districts(
+            known.qpv,
             release=release.id,
             epsg=territory.epsg,
             points_crs=points_crs,
             max_distance=max_distance,
-            ground=ground,
+            ground=known.ground,
         )
+        return replace(locator, known_around=known.around, bands=known.bands)
 
     @classmethod
     def of_districts(
@@ -135,7 +137,8 @@ class Locator:
         Parameters
         ----------
         qpv
-            With ``code_qp``, ``lib_qp`` and geometries in any CRS.
+            With ``code_qp``, ``lib_qp`` and geometries in any CRS; with ``largeur_bande_m``, unless all bands
+            are 300 m wide.
         release
             What they come from.
         epsg
@@ -153,19 +156,28 @@ class Locator:
         crs = _crs(points_crs)
         places = places_in(crs)
         zones = np.array([zone_of(department_of(code)).epsg for code in qpv["code_qp"]])
+        widths = np.full(len(qpv), BAND)
+        if "largeur_bande_m" in qpv:
+            widths = qpv["largeur_bande_m"].to_numpy(np.float64)
+        widest = float(widths.max())
         parts = []
         for zone in dict.fromkeys(zones[np.argsort(zones != epsg, kind="stable")].tolist()):
             here = tuple(place for place in places if place.zone.epsg == zone)
             if here:
                 position = np.flatnonzero(zones == zone)
-                shapes = _projected(qpv.geometry.iloc[position], zone)
-                index = LocateIndex.build(shapes, points_crs=crs, reach=max(max_distance, BAND))
+                shapes = projected(qpv.geometry.iloc[position], zone)
+                index = LocateIndex.build(
+                    shapes, points_crs=crs, reach=max(max_distance, widest), widths=widths[position]
+                )
                 parts.append(_Part(index, position, here))
         if not parts:
             raise ConfigurationError(
                 f"{crs.name} is not made for where the QPV are (EPSG:{zones[0]}): give the CRS of the points"
                 " with --crs, or longitude and latitude with --lon and --lat"
             )
+        limit = None
+        if ground is not None:
+            limit = LocateIndex.build(_around(ground), points_crs=crs, reach=2 * widest, widths=widest)
         return cls(
             release,
             crs.to_wkt(),
@@ -174,15 +186,16 @@ class Locator:
             tuple(qpv["lib_qp"]),
             tuple(parts),
             None if ground is None else LocateIndex.build(ground, points_crs=crs, reach=0.0),
-            None if ground is None else LocateIndex.build(_around(ground), points_crs=crs, reach=2 * BAND),
+            limit,
         )
 
     def locate(self, x: FloatArray, y: FloatArray, precision: float | FloatArray | None = None) -> Located:
         """Locate points; positions are those of the QPV in the release. See `analysis.locate.locate`.
 
-        The release of one territory knows no QPV beyond its communes: there, what would be ``NON`` is
-        ``INCERTAIN``. So it is within, where the territory's limit is nearer than the point is precise, or
-        for the band nearer than its width: a QPV beyond may be as near.
+        The release of one territory knows every QPV up to a limit: that of its communes, or one drawn around
+        them if it publishes its neighbours. Beyond, what would be ``NON`` is ``INCERTAIN``. So it is within,
+        where that limit is nearer than the point is precise, or for the band nearer than its width: a QPV
+        beyond may be as near.
         """
         first, *others = self._parts
         located = self._in_part(first, x, y, precision)
@@ -191,20 +204,20 @@ class Locator:
             if len(here):
                 radius = precision[here] if isinstance(precision, np.ndarray) else precision
                 found = self._in_part(part, x[here], y[here], radius)
-                for name in ("en_qpv", "qpv", "distance_m", "qpv_proche", "bande_300m"):
-                    getattr(located, name)[here] = getattr(found, name)
+                for field in fields(Located):
+                    getattr(located, field.name)[here] = getattr(found, field.name)
         if self._around is not None:
             beyond = self._beyond(x, y)
             limit = locate(self._around, x, y, precision=precision, max_distance=0.0)
             for answers, near in (
                 (located.en_qpv, limit.en_qpv),
-                (located.bande_300m, limit.bande_300m),
+                (located.bande_tva, limit.bande_tva),
             ):
                 answers[(beyond | (near != Answer.NON)) & (answers == Answer.NON)] = Answer.INCERTAIN
         return located
 
     def outside(self, x: FloatArray, y: FloatArray, located: Located) -> int:
-        """Count the points that are in no commune of the territory, hence in nothing the release knows."""
+        """Count the points that are beyond what the release knows."""
         return int(np.count_nonzero(self._beyond(x, y) & (located.en_qpv != Answer.OUI)))
 
     def _beyond(self, x: FloatArray, y: FloatArray) -> BoolArray:
@@ -216,13 +229,16 @@ class Locator:
     def table(self, located: Located) -> pa.Table:
         """Return the answers as `COLUMNS`; distances are rounded to the centimetre."""
         distance = np.round(located.distance_m, _CENTIMETRES)
+        band = _answers(located.bande_tva)
         arrays = [
             _answers(located.en_qpv),
             _texts(located.qpv, self._codes),
             _texts(located.qpv, self._names),
             pa.array(distance, mask=np.isnan(distance)),
             _texts(located.qpv_proche, self._codes),
-            _answers(located.bande_300m),
+            band,
+            pa.array(located.largeur_bande_m, mask=np.isnan(located.largeur_bande_m)),
+            band,
         ]
         return pa.Table.from_arrays(arrays, schema=COLUMNS)
 
@@ -233,9 +249,7 @@ class Locator:
         if len(self._parts) == 1 and len(part.position) == len(self._codes):
             return found
         position = np.append(part.position, -1).astype(np.int32)  # -1, no QPV, stays -1
-        return Located(
-            found.en_qpv, position[found.qpv], found.distance_m, position[found.qpv_proche], found.bande_300m
-        )
+        return replace(found, qpv=position[found.qpv], qpv_proche=position[found.qpv_proche])
 
 
 def _crs(given: object) -> pyproj.CRS:
@@ -245,44 +259,6 @@ def _crs(given: object) -> pyproj.CRS:
         raise ConfigurationError(
             f"{given!r} is not a CRS that PROJ knows; give an EPSG code, such as 2154"
         ) from error
-
-
-def _read(folder: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoSeries]:
-    """Return the QPV with code and name, and the communes, of a release's GeoPackage."""
-    paths = list(folder.glob("*.gpkg"))
-    if len(paths) != 1:
-        raise PublicationError(
-            f"{folder}: expected one GeoPackage, found {len(paths)}; refresh the territory"
-        )
-    layers = load_layers()
-    wanted = {"qpv": ("code_qp", "lib_qp"), "communes": ("insee_com",)}
-    readings = read_geopackage(
-        paths[0],
-        [
-            layers[name].model_copy(
-                update={"fields": {field: layers[name].fields[field] for field in fields}}
-            )
-            for name, fields in wanted.items()
-        ],
-    )
-    if not len(readings["qpv"].attributes):
-        raise ConfigurationError(f"{paths[0]} has no QPV: nothing to locate points in")
-    qpv = gpd.GeoDataFrame(readings["qpv"].attributes, geometry=_geometry(readings["qpv"]))
-    return qpv, _geometry(readings["communes"])
-
-
-def _geometry(reading: Reading) -> gpd.GeoSeries:
-    return gpd.GeoSeries(reading.geometry, crs=reading.epsg)
-
-
-def _projected(shapes: gpd.GeoSeries, epsg: int) -> gpd.GeoSeries:
-    """Return polygons in another CRS, valid: rounding in degrees and back may have made one cross itself."""
-    projected = shapes.to_crs(epsg).reset_index(drop=True)
-    broken = np.flatnonzero(~projected.is_valid)
-    for row in broken:
-        parts = shapely.get_parts(shapely.make_valid(projected.iloc[row], method="structure"))
-        projected.iloc[row] = shapely.union_all(parts[shapely.get_dimensions(parts) == _AREA])
-    return projected
 
 
 def _around(ground: gpd.GeoSeries) -> gpd.GeoSeries:

@@ -115,15 +115,19 @@ class Outcome:
     rows
         Their number.
     answers, band
-        Number of rows by answer, for ``en_qpv`` and ``bande_300m``.
+        Number of rows by answer, for ``en_qpv`` and ``bande_tva``.
+    known_around, bands
+        See `Locator`.
     outside_territory
-        Points in no commune of the territory: the release does not know the QPV there.
+        Points farther than that from the territory: the release does not know the QPV there.
     outside_france, swapped
         Points outside France, and those that would not be if x were y.
     """
 
     path: Path
     release: str
+    known_around: float = 0.0
+    bands: bool = True
     rows: int = 0
     answers: dict[str, int] = field(default_factory=lambda: {answer.name.lower(): 0 for answer in Answer})
     band: dict[str, int] = field(default_factory=lambda: {answer.name.lower(): 0 for answer in Answer})
@@ -163,7 +167,7 @@ class _Run:
         self.survey.note(x, y)
         outcome = self._outcome
         outcome.rows += chunk.rows
-        for counts, numbers in ((outcome.answers, located.en_qpv), (outcome.band, located.bande_300m)):
+        for counts, numbers in ((outcome.answers, located.en_qpv), (outcome.band, located.bande_tva)):
             for answer, count in zip(
                 Answer, np.bincount(numbers, minlength=len(Answer)).tolist(), strict=True
             ):
@@ -310,7 +314,7 @@ def locate_with(
     ConfigurationError, ContractError, SourceUnavailableError, SourceContentError
         As `locate_file`. What is written by then is not complete.
     """
-    outcome = Outcome(targets[0], locator.release)
+    outcome = Outcome(targets[0], locator.release, locator.known_around, locator.bands)
     run = _Run(locator, points, outcome, geocoder)
     geometry = points.x is None and not points.addresses
     for part, target in zip(parts, targets, strict=True):

@@ -12,7 +12,12 @@ from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.publish.compare_contours import compare_communes, compare_measures, compare_qpv
+from qpv_geo.publish.compare_contours import (
+    compare_communes,
+    compare_measures,
+    compare_neighbours,
+    compare_qpv,
+)
 from qpv_geo.publish.compare_figures import (
     compare_contract,
     compare_sources,
@@ -133,6 +138,7 @@ def _compare_raw(
     differences = [
         *compare_qpv(formats, originals, territory),
         *compare_communes(formats, originals, territory),
+        *compare_neighbours(formats, originals, territory),
     ]
     for readings in formats:
         found = compare_measures(readings, territory)

@@ -1,6 +1,6 @@
 """Published contours against the official ones: attributes, vertices, repairs, measures."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from qpv_geo.analysis.locate_index import LARGEST_REACH
 from qpv_geo.ingest.tables import COMMUNES
 from qpv_geo.parallel import in_threads
 from qpv_geo.publish.differences import Difference, row_names
@@ -26,6 +27,8 @@ _METRES, _DEGREES = 1e-6, 10.0**-DECIMALS
 # How far a vertex of a repaired contour may be from the official lines, in metres: the precision of the file,
 # that of rounding and snapping in GeoJSON.
 _OFF_LINE, _OFF_LINE_ROUNDED = 1e-6, 0.03
+# What a repair may move a contour at the very distance up to which neighbours are published, in metres.
+_MOVED = 100.0
 # Relative: areas are sums of large products.
 _AREA = 1e-9
 
@@ -44,6 +47,11 @@ _QPV_FIELDS = (
     *("insee_com", "lib_com", "siren_epci"),
 )
 _QPV = _Kind("qpv", "code_qp", {name: name for name in _QPV_FIELDS})
+_NEIGHBOURS = _Kind(
+    "qpv_voisins",
+    "code_qp",
+    {name: name for name in ("code_qp", "lib_qp", "insee_com", "lib_com", "siren_epci")},
+)
 _COMMUNES = _Kind(
     "communes",
     "insee_com",
@@ -79,6 +87,32 @@ def compare_communes(
     column = {"epci": "codeEpci", "departement": "codeDepartement", "commune": "code"}.get(territory.genre)
     members = features.codes_by(column).get(territory.code, set()) if column else set(features.rows)
     return _compare(formats, _COMMUNES, features, members, str)
+
+
+def compare_neighbours(
+    formats: Sequence[Mapping[str, Reading]], originals: Originals, territory: Territory
+) -> list[Difference]:
+    """Compare layer ``qpv_voisins`` with the official file; each QPV near the communes must be there."""
+    readings = formats[0]
+    if "qpv_voisins" not in readings:
+        return []
+    features = originals.features("qpv_2024")
+    codes, shapes = features.drawn_in(territory.epsg, lambda code: zone_of(department_of(code)).epsg)
+    communes = shapely.STRtree(readings["communes"].geometry)
+    near = np.unique(communes.query(shapes, predicate="dwithin", distance=LARGEST_REACH - _MOVED)[0])
+    members = set(readings["qpv"].attributes["code_qp"])
+    differences = _compare(
+        formats, _NEIGHBOURS, features, {codes[row] for row in near.tolist()} - members, department_of
+    )
+    reading = readings["qpv_voisins"]
+    table, name = reading.attributes, reading.path.name
+    _, distances = communes.query_nearest(reading.geometry, return_distance=True, all_matches=False)
+    differences += _unequal(reading, "qpv_voisins", "distance_territoire_m", pd.Series(distances), _AREA)
+    return differences + [
+        Difference(name, "qpv_voisins", code, "code_qp", code, None, "layer qpv, which has it too")
+        for code in table["code_qp"]
+        if code in members
+    ]
 
 
 def _compare(

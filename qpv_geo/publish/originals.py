@@ -52,6 +52,7 @@ class Features:
     shapes: dict[str, BaseGeometry]
     crs: CRS
     _codes_by: dict[str, dict[str | None, set[str]]] = field(default_factory=dict, repr=False, compare=False)
+    _drawn: dict[int, tuple[list[str], Geometries]] = field(default_factory=dict, repr=False, compare=False)
 
     def codes_by(self, column: str) -> dict[str | None, set[str]]:
         """Return the codes of the features that have each value in a column."""
@@ -69,6 +70,13 @@ class Features:
             rows = targets == epsg
             found[rows] = shapely.transform(found[rows], self.projector(epsg))
         return found
+
+    def drawn_in(self, epsg: int, place_of: Callable[[str], int]) -> tuple[list[str], Geometries]:
+        """Return codes and geometries of the features of a CRS, in it; `place_of` tells it of a code."""
+        if epsg not in self._drawn:
+            codes = [code for code in self.rows if place_of(code) == epsg]
+            self._drawn[epsg] = codes, self.geometries(codes, [epsg] * len(codes))
+        return self._drawn[epsg]
 
     def projector(self, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
         """Return what reprojects an array of the file's points to a CRS."""

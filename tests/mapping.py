@@ -9,6 +9,7 @@ import pandas as pd
 import shapely
 
 from qpv_geo.analysis.layers import build_layers
+from qpv_geo.ingest.contours import Contours
 from qpv_geo.ingest.tables import Tables, read_tables
 from qpv_geo.publish.fields import as_held, published_layers
 from qpv_geo.publish.frames import conform
@@ -49,7 +50,12 @@ def full_content(settings: Settings) -> Content:
         }
     )
     tables = replace(
-        tables, qpv_2015=_of_2015(qpv), iris=iris, fragile_contours=_fragile(qpv), statistics=_masked(tables)
+        tables,
+        contours=_with_neighbour(tables),
+        qpv_2015=_of_2015(qpv),
+        iris=iris,
+        fragile_contours=_fragile(qpv),
+        statistics=_masked(tables),
     )
     content = _content(tables, territory)
     _fill_figures(content.frames["qpv"])
@@ -98,6 +104,19 @@ def _masked(tables: Tables) -> pd.DataFrame:
         rows = (values["code"] == code) & (values["indicateur"] == "taux_pauvrete_60")
         values.loc[rows, ["valeur", "statut"]] = [np.nan, status]
     return values
+
+
+def _with_neighbour(tables: Tables) -> Contours:
+    """Return contours as if they were national: one QPV more, a kilometre east of the territory."""
+    qpv = tables.contours.by_epsg[BESANCON.epsg]
+    _, south, east, north = tables.communes.total_bounds
+    square = shapely.box(east + 1000, (south + north) / 2, east + 1500, (south + north) / 2 + 500)
+    neighbour = qpv.iloc[[0]].assign(
+        code_qp="QN02599N", lib_qp="Le Voisin", insee_com="25999", siren_epci="200000000"
+    )
+    neighbour = neighbour.set_geometry([_multi(square)], crs=qpv.crs)
+    together = pd.concat([qpv, neighbour], ignore_index=True)
+    return replace(tables.contours, by_epsg={BESANCON.epsg: together}, national=True)
 
 
 def _of_2015(qpv: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

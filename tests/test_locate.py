@@ -223,10 +223,10 @@ def test_uncertain_is_nearer_than_precise(
     index = _index(*zones, widths=width)
     exact, rough = locate(index, x, y), locate(index, x, y, precision=precision)
     signed = _signed(zones, x, y)
-    parts = [(width.min(), signed)]
-    for wide in np.unique(width)[1:]:
-        parts.append((wide, _signed([z for z, w in zip(zones, width, strict=True) if w == wide], x, y)))
-    limits = np.min([distance - each for each, distance in parts], axis=0)
+    limits = signed - width.min()
+    for wide in np.unique(width):
+        some = [zone for zone, each in zip(zones, width, strict=True) if each == wide]
+        limits = np.minimum(limits, _signed(some, x, y) - wide)
     for beyond, answer, before in (
         (signed, rough.en_qpv, exact.en_qpv),
         (limits, rough.bande_tva, exact.bande_tva),

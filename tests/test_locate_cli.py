@@ -42,7 +42,10 @@ def test_a_file_is_located_and_counted(tmp_path: Path, data: Path) -> None:
     assert "no layer bande_300m: each band is taken to be 300 m wide" in done.stderr
     assert "Dupont" not in done.stdout + done.stderr
     lines = (tmp_path / "adresses_qpv.csv").read_text().splitlines()
-    assert lines[0] == "nom;e;n;en_qpv;code_qp;lib_qp;distance_m;code_qp_proche;bande_tva;largeur_bande_m;bande_300m"
+    assert (
+        lines[0]
+        == "nom;e;n;en_qpv;code_qp;lib_qp;distance_m;code_qp_proche;bande_tva;largeur_bande_m;bande_300m"
+    )
     assert lines[2] == "Durand;;;illisible;;;;;illisible;;illisible"
 
     blind = locate(path, "--lon", "nom", "--lat", "nom", "--data", data, "--output", tmp_path / "a.csv")

@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pytest
+import shapely
 
 from flows.job import Job
 from flows.refresh import run
 from qpv_geo.analysis.new_territory import Country, describe_territory, to_toml
 from qpv_geo.commands.territory import read_country
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.locating.locator import Locator
 from qpv_geo.publish.verify import verify_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
@@ -83,6 +86,34 @@ def test_a_qpv_across_several_communes_is_cut_by_them(
     pieces = gpd.read_file(path, layer="qpv_commune")
     pieces = pieces[(pieces["code_qp"] == "QN00306M") & pieces["membre"]]
     assert set(pieces["insee_com"]) == {"03101", "03185"}
+
+
+def test_points_in_a_qpv_that_overhangs_the_territory_are_in_it(
+    country: Country, mirror: Path, settings: Settings
+) -> None:
+    """QN97654C declares Bandraboua alone, and half of it lies in Bouéni, of CC du Sud."""
+    territory = describe_territory("200060473", country).territory
+    release = run(Job(territory, settings, Policy(mirror=str(mirror)))).release
+    assert verify_release(release.path) == []
+    layers = {
+        name: gpd.read_file(next(release.path.glob("*.gpkg")), layer=name)
+        for name in ("qpv", "qpv_voisins", "communes", "controles", "epci")
+    }
+    assert "QN97654C" not in set(layers["qpv"]["code_qp"])
+    assert layers["epci"]["nb_qpv"].tolist() == [len(layers["qpv"])] == [3]
+    neighbour = layers["qpv_voisins"].set_index("code_qp").loc["QN97654C"]
+    assert neighbour["distance_territoire_m"] == 0
+    doubts = layers["controles"].set_index(["controle", "objet"])["message"]
+    assert "qpv_voisins" in doubts["epci_declare_ou_calcule", "QN97654C"]
+    piece = neighbour.geometry.intersection(layers["communes"].union_all())
+    rng = np.random.default_rng(97)
+    x, y = rng.uniform(*np.reshape(piece.bounds, (2, 2)), (5000, 2)).T
+    inside = shapely.contains_xy(piece, x, y)
+    assert inside.sum() > 500
+    locator = Locator.of_release(release, territory, points_crs=territory.epsg)
+    answers = locator.table(locator.locate(x[inside], y[inside])).to_pandas()
+    assert set(answers["en_qpv"]) == {"oui"}
+    assert set(answers["code_qp"]) == {"QN97654C"}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.raw_files import write_csv, write_json, write_zip, zip_shapefile
 EPCI, OTHER_EPCI = "200099991", "200099992"
 GRANDVILLE, PETITBOURG = "25901", "25902"
 CARRES, FRONTIERE, IDENTIQUE = "QN02591M", "QN02592N", "QN02593I"
+NEIGHBOUR = "QN02594N"
 CARRES_2015, IDENTIQUE_2015, GONE_2015 = "QP025091", "QP025093", "QP025094"
 WEST, MIDDLE, EAST, WHOLE_PETITBOURG = "259010101", "259010102", "259010103", "259020000"
 QPV = (CARRES, FRONTIERE, IDENTIQUE)
@@ -44,6 +45,8 @@ CONTOURS_2015 = {
     IDENTIQUE_2015: ("L'Identique", CONTOURS[IDENTIQUE]),
     GONE_2015: ("La Frontière", square(4000, 4000, 4200, 4500)),
 }
+# In no commune of the EPCI, 400 m east of its limit.
+BESIDE = square(20_400, 5000, 20_900, 5500)
 NAMES = {CARRES: "Les Carrés", FRONTIERE: "La Frontière", IDENTIQUE: "L'Identique"}
 COMMUNES = {GRANDVILLE: ("Grandville", 0, 10_000), PETITBOURG: ("Petitbourg", 10_000, 20_000)}
 IRIS = {
@@ -177,10 +180,10 @@ def _collection(features: list[dict[str, object]]) -> dict[str, object]:
 
 
 def _write_contours(root: Path) -> None:
-    """Put the three QPV in the place of three made-up ones of the Doubs: the counts stay as declared."""
+    """Put the three QPV and their neighbour in the place of made-up ones of the Doubs: the counts stay."""
     collection = country()
     of_doubs = [f for f in collection["features"] if f["properties"]["lib_qp"].startswith("Quartier QN025")]
-    replaced = {feature["properties"]["code_qp"] for feature in of_doubs[: len(QPV)]}
+    replaced = {feature["properties"]["code_qp"] for feature in of_doubs[: len(QPV) + 1]}
     kept = [f for f in collection["features"] if f["properties"]["code_qp"] not in replaced]
     for order, (code, shape) in enumerate(CONTOURS.items()):
         declared = f"{GRANDVILLE}, {PETITBOURG}" if code == FRONTIERE else GRANDVILLE
@@ -194,6 +197,8 @@ def _write_contours(root: Path) -> None:
             "siren_epci": EPCI,
         }
         kept.append(_feature(properties, shape))
+    elsewhere = of_doubs[0]["properties"] | {"fid": 30_000.0, "code_qp": NEIGHBOUR, "lib_qp": "Le Voisin"}
+    kept.append(_feature(elsewhere, BESIDE))
     collection["features"] = kept
     (root / "anct/qpv-2024-geojson.zip").write_bytes(zipped(collection))
 

@@ -129,6 +129,9 @@ def test_all_are_published_and_nothing_is_when_nothing_changed(
     assert worst(again) == 0
 
 
+TABLES = ("qpv", "qpv_voisins", "communes", "epci", "qpv_commune", "bande_300m", "statistiques")
+
+
 def test_a_release_made_with_others_holds_what_one_made_alone_does(
     here: Job, raws: Raws, national: National, chosen: list[Territory], tmp_path: Path
 ) -> None:
@@ -138,7 +141,7 @@ def test_a_release_made_with_others_holds_what_one_made_alone_does(
         with closing(sqlite3.connect(release.path / f"qpv_{territory.id}.gpkg")) as database:
             return {
                 table: database.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - our own names
-                for table in ("qpv", "communes", "epci", "qpv_commune", "bande_300m", "statistiques")
+                for table in TABLES
             }
 
     alone = replace(here.settings, data_dir=tmp_path / "alone")

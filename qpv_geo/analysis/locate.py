@@ -208,10 +208,10 @@ def _too_near(
     x, y, radius = points
     unknown = np.isinf(radius)
     near: BoolArray = unknown | (np.abs(margin) < radius)
-    for index, width, distance in limits:
+    for zones, width, distance in limits:
         # Out of reach, the distance is infinite as far as the index knows: that is not far enough for these.
-        rough = np.flatnonzero(~near & np.isinf(distance) & (margin > 0) & (radius + width > index.reach))
-        near[rough] = index.any_within(x[rough], y[rough], radius[rough] + width)
+        rough = np.flatnonzero(~near & np.isinf(distance) & (margin > 0) & (radius + width > zones.reach))
+        near[rough] = zones.any_within(x[rough], y[rough], radius[rough] + width)
     return near
 
 

@@ -52,8 +52,8 @@ class Measure(NamedTuple):
 class Limit(NamedTuple):
     """Where points are from the limit that lies at one distance from some of the polygons."""
 
-    index: "LocateIndex"
-    """Of these polygons."""
+    zones: "LocateIndex"
+    """Index of these polygons."""
     width: float
     """Metres from the polygons to the limit."""
     distance: FloatArray

@@ -94,17 +94,17 @@ def compare_neighbours(
 ) -> list[Difference]:
     """Compare layer ``qpv_voisins`` with the official file; each QPV near the communes must be there."""
     readings = formats[0]
-    if "qpv_voisins" not in readings:
+    reading, drawn = readings.get("qpv_voisins"), readings["communes"].geometry
+    if reading is None or reading.geometry is None or drawn is None:
         return []
     features = originals.features("qpv_2024")
     codes, shapes = features.drawn_in(territory.epsg, lambda code: zone_of(department_of(code)).epsg)
-    communes = shapely.STRtree(readings["communes"].geometry)
+    communes = shapely.STRtree(drawn)
     near = np.unique(communes.query(shapes, predicate="dwithin", distance=LARGEST_REACH - _MOVED)[0])
     members = set(readings["qpv"].attributes["code_qp"])
     differences = _compare(
         formats, _NEIGHBOURS, features, {codes[row] for row in near.tolist()} - members, department_of
     )
-    reading = readings["qpv_voisins"]
     table, name = reading.attributes, reading.path.name
     _, distances = communes.query_nearest(reading.geometry, return_distance=True, all_matches=False)
     differences += _unequal(reading, "qpv_voisins", "distance_territoire_m", pd.Series(distances), _AREA)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from hypothesis import given
@@ -15,8 +16,9 @@ from flows.job import Job
 from flows.refresh import run
 from qpv_geo.analysis.bands import qpv_bands
 from qpv_geo.analysis.locate_index import LARGEST_REACH
-from qpv_geo.analysis.neighbours import neighbours
+from qpv_geo.analysis.neighbours import neighbours, undrawn_near
 from qpv_geo.analysis.selection import cut_by_communes, select
+from qpv_geo.ingest.contours import Contours
 from qpv_geo.publish.compare_contours import compare_neighbours
 from qpv_geo.publish.fields import published_layers
 from qpv_geo.publish.originals import Originals
@@ -95,12 +97,21 @@ def test_all_within_the_distance_are_there_and_no_others(squares: list[tuple[int
 def test_the_control_says_where_a_qpv_that_it_excludes_is_published() -> None:
     layer = qpv(QN02501M=OURS, QN03902N=ACROSS)
     pieces = cut_by_communes(layer, communes(), ESSAI)
-    for national in (True, False):
-        selected, checks = select(layer, pieces, ESSAI, national=national)
+    for published in (True, False):
+        selected, checks = select(layer, pieces, ESSAI, with_neighbours=published)
         assert selected["code_qp"].tolist() == ["QN02501M"]
         (doubt,) = [check for check in checks if check.code == "epci_declare_ou_calcule"]
         assert doubt.subject == "QN03902N"
-        assert ("qpv_voisins" in doubt.message) is national
+        assert ("qpv_voisins" in doubt.message) is published
+
+
+def test_a_qpv_without_contour_is_far_if_its_department_is() -> None:
+    drawn = qpv(QN02501M=OURS, QN03903N=NEAR, QN09101M=(400_000, 0, 400_100, 100))
+    lost = pd.DataFrame({"code_qp": ["QN02502M", "QN03901M", "QN09102M", "QN06901M", "QN97101M"]})
+    contours = Contours({2154: drawn}, national=True, checks=(), set_aside=lost)
+    # None of the Rhône is drawn; Guadeloupe is another part of France.
+    assert undrawn_near(contours, communes(), ESSAI) == ["QN02502M", "QN03901M", "QN06901M"]
+    assert undrawn_near(replace(contours, set_aside=lost.iloc[:0]), communes(), ESSAI) == []
 
 
 def test_a_neighbour_may_be_in_the_npnru_and_a_stranger_may_not() -> None:
@@ -120,7 +131,7 @@ def villeneuve(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, Terri
 
 def readings(release: Release) -> dict[str, Reading]:
     layers = published_layers(REGISTRY)
-    names = ("qpv", "communes", "epci", "qpv_commune", "qpv_voisins", "statistiques")
+    names = ("qpv", "communes", "epci", "qpv_commune", "qpv_voisins", "statistiques", "controles")
     return read_geopackage(next(release.path.glob("*.gpkg")), [layers[name] for name in names])
 
 

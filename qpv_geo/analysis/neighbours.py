@@ -5,9 +5,31 @@ import shapely
 
 from qpv_geo.analysis.bands import band_widths
 from qpv_geo.analysis.locate_index import LARGEST_REACH
-from qpv_geo.territory import Bands
+from qpv_geo.ingest.contours import Contours
+from qpv_geo.territory import Bands, Territory
+from qpv_geo.zones import department_of, zone_of
 
 _OFFICIAL = ["code_qp", "lib_qp", "insee_com", "lib_com", "siren_epci", "ecart_reparation_m2"]
+
+# Metres: no department of metropolitan France is as long.
+_DEPARTMENT = 250_000.0
+
+
+def undrawn_near(contours: Contours, communes: gpd.GeoDataFrame, territory: Territory) -> list[str]:
+    """Return the QPV of the file without a contour to use that may lie near a territory.
+
+    Where they are, their department alone tells: they are far if another QPV of it is very far.
+    """
+    if contours.set_aside.empty:
+        return []
+    drawn = contours.by_epsg[territory.epsg]
+    away = drawn.distance(shapely.box(*communes.total_bounds)) > _DEPARTMENT
+    far = set(drawn.loc[away, "code_qp"].map(department_of))
+    return [
+        code
+        for code in contours.set_aside["code_qp"]
+        if zone_of(department_of(code)).epsg == territory.epsg and department_of(code) not in far
+    ]
 
 
 def neighbours(

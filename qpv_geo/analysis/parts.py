@@ -7,6 +7,7 @@ import pandas as pd
 import shapely
 
 from qpv_geo.analysis.misplaced import refuse_misplaced
+from qpv_geo.analysis.neighbours import undrawn_near
 from qpv_geo.analysis.overlay import as_multipolygon, dissolve
 from qpv_geo.analysis.perimeters import Layers, Perimeters, add_perimeters
 from qpv_geo.analysis.selection import (
@@ -96,7 +97,8 @@ def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
     pieces = cut_by_communes(near, communes, territory)
     overlaps = _report_overlaps(pieces, near)
     mine = pieces[pieces["insee_com"].isin(tables.communes["insee_com"])]
-    selected, checks = select(near, mine, territory, national=tables.contours.national)
+    known = tables.contours.national and not undrawn_near(tables.contours, tables.communes, territory)
+    selected, checks = select(near, mine, territory, with_neighbours=known)
     refuse_misplaced(selected, communes)
     of_epci = pd.Series({territory.epci: len(selected)})
     if territory.genre != "epci":

@@ -16,7 +16,7 @@ from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.facilities import count_facilities
 from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
 from qpv_geo.analysis.iris import cut_by_iris, iris_layer, iris_statistics
-from qpv_geo.analysis.neighbours import neighbours
+from qpv_geo.analysis.neighbours import neighbours, undrawn_near
 from qpv_geo.analysis.ratios import add_computed
 from qpv_geo.analysis.statistics import rules_of
 from qpv_geo.checks import Check
@@ -71,11 +71,7 @@ def add_perimeters(
         As the functions for each layer do.
     """
     result = Perimeters()
-    around: list[str] = []
-    if tables.contours.national and territory.genre != "france":
-        contours = tables.contours.by_epsg[territory.epsg]
-        layer = result.layers["qpv_voisins"] = neighbours(contours, qpv, tables.communes, territory.bandes)
-        around = layer["code_qp"].tolist()
+    around = _add_neighbours(result, tables, qpv, territory)
     if territory.bandes.publiees:
         limit = epci.geometry.union_all() if territory.bandes.decoupe_epci else shapely.MultiPolygon()
         result.layers["bande_300m"] = qpv_bands(qpv, territory.bandes, limit, around)
@@ -83,6 +79,24 @@ def add_perimeters(
     _add_districts(result, tables, qpv, territory, registry)
     _add_facilities(result, tables, qpv, territory)
     return result
+
+
+def _add_neighbours(
+    result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory
+) -> list[str]:
+    """Add the QPV around the territory if all are known, and return their codes."""
+    contours = tables.contours
+    if not contours.national or territory.genre == "france":
+        return []
+    if undrawn := undrawn_near(contours, tables.communes, territory):
+        message = (
+            f"Couche absente : sans le contour de {', '.join(undrawn)}, les voisins ne sont pas tous connus."
+        )
+        result.checks.append(Check("qpv_voisins", territory.id, "non_verifiable", "", "", message))
+        return []
+    layer = neighbours(contours.by_epsg[territory.epsg], qpv, tables.communes, territory.bandes)
+    result.layers["qpv_voisins"] = layer
+    return list(layer["code_qp"])
 
 
 def _add_2015(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> None:

@@ -50,7 +50,7 @@ def cut_by_communes(
 
 
 def select(
-    qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory, *, national: bool = False
+    qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory, *, with_neighbours: bool = False
 ) -> tuple[gpd.GeoDataFrame, list[Check]]:
     """Keep the QPV of a territory: those that declare it, or declare nothing but mostly lie there.
 
@@ -62,8 +62,8 @@ def select(
         As `cut_by_communes` returns them for these QPV and the territory's communes.
     territory
         What it is, and how many QPV it has.
-    national
-        Whether the file holds all QPV, so that those left out are published as neighbours.
+    with_neighbours
+        Whether those left out are published as neighbours.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def select(
             f"EPCI déclaré : {row.siren_epci or 'aucun'}",
             f"{row.part:.1f} % de la surface dans {territory.nom}".replace(".", ","),
             f"{row.lib_qp} : l'EPCI déclaré par l'ANCT et les contours des communes ne concordent pas."
-            + ("" if row.choisi or not national else _AS_NEIGHBOUR),
+            + ("" if row.choisi or not with_neighbours else _AS_NEIGHBOUR),
         )
         for row in doubtful.itertuples()
     ]

@@ -102,9 +102,10 @@ def compare_neighbours(
     communes = shapely.STRtree(drawn)
     near = np.unique(communes.query(shapes, predicate="dwithin", distance=LARGEST_REACH - _MOVED)[0])
     members = set(readings["qpv"].attributes["code_qp"])
-    differences = _compare(
-        formats, _NEIGHBOURS, features, {codes[row] for row in near.tolist()} - members, department_of
-    )
+    checks = readings["controles"].attributes
+    set_aside = set(checks.loc[checks["controle"] == "entite_ecartee", "objet"])
+    expected = {codes[row] for row in near.tolist()} - members - set_aside
+    differences = _compare(formats, _NEIGHBOURS, features, expected, department_of)
     table, name = reading.attributes, reading.path.name
     _, distances = communes.query_nearest(reading.geometry, return_distance=True, all_matches=False)
     differences += _unequal(reading, "qpv_voisins", "distance_territoire_m", pd.Series(distances), _AREA)

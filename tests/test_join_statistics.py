@@ -25,7 +25,7 @@ POPULATION = values(
 )
 
 
-ROWS = StatisticRows(POPULATION, {})
+ROWS = StatisticRows(POPULATION)
 
 
 def outcomes(checks: list) -> dict[str, tuple[str, str]]:
@@ -60,7 +60,7 @@ def test_a_code_of_a_part_of_france_that_the_contours_leave_out_is_no_orphan() -
         ("QN97401M", "population_municipale", "2020", 12.0, "ok"),
         ("QN09999N", "population_municipale", "2020", 12.0, "ok"),
     )
-    rows = StatisticRows(pd.concat([POPULATION, overseas]), {})
+    rows = StatisticRows(pd.concat([POPULATION, overseas]))
     _, checks = join_by_code(rows, ["QN02502M"], ["QN02502M"])
     message = outcomes(checks)["statistique_sans_qpv"][1]
     assert "QN09999N" in message

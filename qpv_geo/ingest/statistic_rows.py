@@ -18,12 +18,12 @@ class StatisticRows:
     frame
         Columns of `Statistics.rows`.
     national
-        The files that cover the country, by source.
+        The files that cover the country, by source; none of them if not given.
     """
 
-    def __init__(self, frame: pd.DataFrame, national: Mapping[str, Origin]) -> None:
+    def __init__(self, frame: pd.DataFrame, national: Mapping[str, Origin] | None = None) -> None:
         self.frame = frame
-        self.national = national
+        self.national = national or {}
 
     @cached_property
     def _places(self) -> Mapping[str, Mapping[str, NDArray[np.intp]]]:

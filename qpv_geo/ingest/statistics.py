@@ -244,7 +244,8 @@ def _rows(part: _Part, source: Source, registry: Registry, qpv: Collection[str] 
     every = np.arange(len(table.codes))
     own = every
     if qpv is not None and table.zone == "qpv":
-        own = np.flatnonzero(table.codes.isin(qpv))
+        # One row tells which measures the source has, where it has none of these QPV.
+        own = np.flatnonzero(table.codes.isin(qpv)) if table.codes.isin(qpv).any() else every[:1]
     ranked = registry.ranked
     # One measure is kept whole in any case: it says which QPV the source has rows of.
     whole = {n for n, measure in enumerate(measures) if measure.name in ranked} or {0}

@@ -282,7 +282,9 @@ def _scope(
         return Scope(frozenset(found.codes), frozenset(qpv), official)
     declared = {code for frame in frames for codes in frame["insee_com"] for code in codes_of(codes)}
     if whole_epci and members is not None:
+        # A QPV overseas declares a commune and no EPCI.
         epci = {code for frame in frames for codes in frame["siren_epci"] for code in codes_of(codes)}
+        epci |= set(members.loc[members["insee_com"].isin(declared), "siren_epci"])
         declared |= set(members.loc[members["siren_epci"].isin(epci), "insee_com"])
     return Scope(frozenset(declared), official=official)
 

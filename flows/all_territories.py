@@ -22,7 +22,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.fetching import fetch_in_threads
 from flows.hooks import tell_crash, tell_failure
-from flows.job import Job
+from flows.job import Job, job_for
 from flows.logs import explain_failures
 from flows.national import (
     Result,
@@ -128,10 +128,10 @@ def refresh_all(
         If the national files cannot be had or read: then nothing was published.
     """
     explain_failures()
-    job = Job(
-        territory=load_territory("france"),
-        settings=Settings(data_dir=Path(data) if data else default_data_dir()),
-        policy=Policy(offline=offline, mirror=mirror, require_live=require_live),
+    job = job_for(
+        load_territory("france"),
+        Settings(data_dir=Path(data) if data else default_data_dir()),
+        Policy(offline=offline, mirror=mirror, require_live=require_live),
         formats=chosen_formats(formats),
         pages=pages,
         force=force,

@@ -1,7 +1,9 @@
 """What one run is asked to do."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from qpv_geo.ingest.additions import declarations
 from qpv_geo.ingest.registry import Registry, load_registry
 from qpv_geo.publish.formats import Format
 from qpv_geo.settings import Settings
@@ -23,3 +25,15 @@ class Job:
     wait: float = 0.0
     catalogue: Catalogue = field(default_factory=load_catalogue)
     registry: Registry = field(default_factory=load_registry)
+
+
+def job_for(territory: Territory, settings: Settings, policy: Policy, **options: Any) -> Job:  # noqa: ANN401
+    """Return a job whose declarations are completed by the administrator's file and by the territory's.
+
+    Raises
+    ------
+    ConfigurationError
+        If these additions are not valid.
+    """
+    catalogue, registry = declarations(settings, territory)
+    return Job(territory, settings, policy, **options, catalogue=catalogue, registry=registry)

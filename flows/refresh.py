@@ -11,7 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.artifacts import create_artifacts, summarise
 from flows.fetching import Raws, fetch_as_tasks, fetch_in_threads
 from flows.hooks import sweep_leftovers, tell_crash, tell_failure
-from flows.job import Job
+from flows.job import Job, job_for
 from flows.logs import explain_failures
 from flows.making import release_of
 from flows.notifications import tell_fallbacks
@@ -91,10 +91,10 @@ def refresh(
         Whatever else went wrong, explained.
     """
     explain_failures()
-    job = Job(
-        territory=load_territory(territory),
-        settings=Settings(data_dir=Path(data) if data else default_data_dir()),
-        policy=Policy(offline=offline, mirror=mirror, require_live=require_live),
+    job = job_for(
+        load_territory(territory),
+        Settings(data_dir=Path(data) if data else default_data_dir()),
+        Policy(offline=offline, mirror=mirror, require_live=require_live),
         formats=chosen_formats(formats),
         force=force,
         wait=wait,

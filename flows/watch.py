@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 
 from flows.hooks import tell_crash, tell_failure
-from flows.job import Job
+from flows.job import Job, job_for
 from flows.logs import explain_failures
 from flows.parameters import DataFolder, Formats, MirrorAddress, TerritoryName
 from flows.refresh import refresh
@@ -55,10 +55,10 @@ def watch(
         What stopped the refresh.
     """
     explain_failures()
-    job = Job(
-        territory=load_territory(territory),
-        settings=Settings(data_dir=Path(data) if data else default_data_dir()),
-        policy=Policy(mirror=mirror),
+    job = job_for(
+        load_territory(territory),
+        Settings(data_dir=Path(data) if data else default_data_dir()),
+        Policy(mirror=mirror),
         formats=chosen_formats(formats),
     )
     answers = ask_sources(job)

@@ -15,8 +15,8 @@ from qpv_geo.commands.locate import locate
 from qpv_geo.commands.options import DataDir, OneTerritory, TerritoryName, Wait, console, settings_of
 from qpv_geo.commands.territory import territory_app
 from qpv_geo.errors import ConfigurationError, QpvGeoError
+from qpv_geo.ingest.additions import declarations
 from qpv_geo.settings import Settings
-from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import load_territory
@@ -169,7 +169,8 @@ def sources_list() -> None:
     table = Table(title="Sources")
     for column in ("id", "title", "publisher", "vintage", "read", "required", "seen"):
         table.add_column(column, overflow="fold")
-    for source in load_catalogue().sources:
+    catalogue, _ = declarations(settings_of(None))
+    for source in catalogue.sources:
         flags = (_yes(source.used), _yes(source.required), str(source.seen or "as declared"))
         table.add_row(source.id, source.title, source.publisher, source.vintage, *flags)
     console().print(table)
@@ -178,20 +179,20 @@ def sources_list() -> None:
 @sources_app.command("check")
 def sources_check(territory: TerritoryName = "besancon", data: DataDir = None) -> None:
     """Ask each live address whether it is reachable and still as declared."""
-    from qpv_geo.ingest.registry import load_registry  # noqa: PLC0415 - nor is the reader of tables
     from qpv_geo.ingest.statistics import differences_from_declaration  # noqa: PLC0415 - imported lazily
     from qpv_geo.sources.probe import probe  # noqa: PLC0415 - the HTTP client is not needed elsewhere
 
     def inspect(raw: RawFile, settings: Settings) -> list[str]:
-        return differences_from_declaration(raw, load_registry(), settings)
+        return differences_from_declaration(raw, registry, settings)
 
     about, settings = load_territory(territory), settings_of(data)
+    catalogue, registry = declarations(settings, about)
     table = Table(title="Live addresses")
     for column in ("id", "reachable", "last modified", "address", "what differs"):
         table.add_column(column, overflow="fold")
     failed = False
     # The territory's own files have no address, and that of some others is not known.
-    for source in (source for source in load_catalogue().sources if source.hosts):
+    for source in (source for source in catalogue.sources if source.hosts):
         result = probe(source, about, settings, inspect)
         failed |= source.required and not (result.reachable and not result.differences)
         modified = result.last_modified.date().isoformat() if result.last_modified else ""

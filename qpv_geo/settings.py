@@ -24,6 +24,11 @@ def default_data_dir() -> Path:
     return (project_root() or Path.cwd()) / "data"
 
 
+def _default_sources_file() -> Path | None:
+    chosen = os.environ.get("QPV_GEO_SOURCES")
+    return Path(chosen) if chosen else None
+
+
 @dataclass(frozen=True)
 class Settings:
     """Folders and limits of one run.
@@ -44,6 +49,9 @@ class Settings:
         Longest pause, in seconds, that a server may ask for (``Retry-After``) and obtain.
     max_unpacked_bytes, max_unpacked_ratio
         Limits of what one archive may unpack to, in bytes and relative to its own size.
+    sources_file
+        TOML file of an administrator that completes the catalogue and the registry (see `ingest.additions`);
+        ``QPV_GEO_SOURCES`` sets it.
     official_sites
         Address of a server of this machine that plays all official sites, each below a folder named after its
         host (``http://127.0.0.1:8000/www.insee.fr/…``): it lets the live path be tried without them.
@@ -64,6 +72,7 @@ class Settings:
     max_retry_after: float = 60.0
     max_unpacked_bytes: int = 2 * 1024**3
     max_unpacked_ratio: int = 200
+    sources_file: Path | None = field(default_factory=_default_sources_file)
     official_sites: str | None = field(
         default_factory=lambda: os.environ.get("QPV_GEO_OFFICIAL_SITES") or None
     )

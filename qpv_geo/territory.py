@@ -8,7 +8,7 @@ import re
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -293,6 +293,8 @@ class Territory(_Frozen):
         The city's districts, as sets of IRIS and as a contour file.
     quartiers_fragiles_fichier
         Contours of the contract's fragile districts.
+    sources, indicators
+        What it adds to the catalogue and to the registry, as `ingest.additions` validates it.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -317,6 +319,8 @@ class Territory(_Frozen):
     quartiers: tuple[LocalDistrict, ...] = ()
     quartiers_fichier: ContourFile | None = None
     quartiers_fragiles_fichier: ContourFile | None = None
+    sources: dict[str, Any] = {}
+    indicators: dict[str, Any] = {}
 
     _folder: Path = PrivateAttr(default=Path())
 

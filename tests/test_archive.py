@@ -103,7 +103,8 @@ def test_a_missing_member_is_named_with_what_is_there(
     message = str(caught.value)
     assert f"no member matches '{TABLE}'" in message
     assert "found: meta_pop.csv, pop_COM.csv" in message
-    assert "[insee_filosofi] of qpv_geo/sources/catalogue.toml" in message
+    assert "[sources.insee_filosofi]" in message
+    assert "member = " in message
     assert "pop.zip" in message
 
 

@@ -71,7 +71,7 @@ def test_one_row_for_each_pair_in_an_archive(tmp_path: Path, settings: Settings)
             (
                 "expected column 'QP2024' or 'code_qp_2024'",
                 "(the file has 'code', 'QP2015_1')",
-                f"add its new spelling to entry [{SOURCE}] of qpv_geo/sources/catalogue.toml",
+                f"[sources.{SOURCE}]",
             ),
         ),
         ([["QP2024", "ancien"], ["QN02503M", "QP025003"]], ("expected column 'QP2015_1' or 'QP2015_2'",)),

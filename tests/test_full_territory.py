@@ -17,7 +17,6 @@ import pytest
 
 from flows.job import Job
 from flows.refresh import Outcome, run
-from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.publish.fields import published_layers
 from qpv_geo.publish.verify import verify_release
@@ -215,6 +214,19 @@ CELLS: Mapping[str, tuple[tuple[str, str, str], tuple[float | None, str]]] = {
         (None, "non_disponible"),
     ),
     "a decimal comma in a file of Windows-1252": (("qpv", CARRES, "taux_emploi"), (38.1, "ok")),
+    "a sum of two shares of one whole": (("qpv", CARRES, "part_diplome_inferieur_bac"), (69.5, "ok")),
+    "a sum that lacks one of them": (
+        ("qpv", IDENTIQUE, "part_diplome_inferieur_bac"),
+        (None, "imprecis"),
+    ),
+    "a sum for the QPV that INSEE takes together": (
+        ("ensemble_qpv_epci", EPCI, "part_diplome_inferieur_bac"),
+        (62.1, "ok"),
+    ),
+    "shares are not added over zones": (
+        ("qpv_epci", EPCI, "part_diplome_inferieur_bac"),
+        (None, "non_calculable"),
+    ),
     "a median is not added": (("qpv_epci", EPCI, "niveau_vie_median"), (None, "non_calculable")),
     "a rate without its terms is not averaged": (
         ("qpv_epci", EPCI, "taux_pauvrete_60"),
@@ -225,7 +237,7 @@ CELLS: Mapping[str, tuple[tuple[str, str, str], tuple[float | None, str]]] = {
     "the producer's row of a commune": (("commune", GRANDVILLE, "taux_emploi"), (61.3, "ok")),
     "a commune without value": (("commune", PETITBOURG, "taux_pauvrete_60"), (None, "non_disponible")),
     "a column that the registry does not know": (("qpv", CARRES, "tx_ecran"), (12.5, "ok")),
-    "an IRIS that Filosofi masks": (("iris", MIDDLE, "taux_pauvrete_60"), (None, "secret")),
+    "an IRIS of which Filosofi warns": (("iris", MIDDLE, "taux_pauvrete_60"), (28, "ok")),
     "an IRIS that Filosofi lacks": (("iris", WHOLE_PETITBOURG, "taux_pauvrete_60"), (None, "non_disponible")),
     "a set of IRIS: exact sum": (("quartier", "Couchant", "population"), (2600 + 3400, "ok")),
     "a set of IRIS: ratio of sums, 15 if rates were averaged": (
@@ -377,15 +389,17 @@ def test_a_name_does_not_carry_anything_from_one_geography_to_the_other(full: Pu
     assert full.checks("geographie_des_iris")["iris_population"]["resultat"] == "conforme"
 
 
-def test_statistics_of_2015_in_a_file_of_2024_stop_the_run(tmp_path: Path) -> None:
+def test_statistics_of_2015_in_a_file_of_2024_are_left_out(tmp_path: Path) -> None:
     territory = load_territory(str(write_territory(tmp_path)))
     mirror = write_mirror(tmp_path / "mirror")
     rows = [["CODGEO", "A", "ARSAS"], [CARRES_2015, "900", "300"], [FRONTIERE, "200", "40"]]
     archive(mirror / "insee/beneficiaires_CAF_31-12-2024_QP24.zip", "caf", {"QP": rows})
     job = Job(territory, Settings(data_dir=tmp_path / "data"), Policy(mirror=str(mirror)))
-    with pytest.raises(ContractError, match=f"insee_caf.*(?s:.)*{CARRES_2015}"):
-        run(job)
-    assert not (tmp_path / "data/out/villeneuve/latest").exists()
+    published = Published(run(job))
+    sources = published.layer("sources").set_index("source")
+    assert sources.loc["insee_caf", "etat"] == "écartée"
+    assert CARRES_2015 in sources.loc["insee_caf", "motif"]
+    assert "insee_caf" not in set(published.statistics["source"])
 
 
 def test_both_main_communes_have_their_iris(full: Published) -> None:
@@ -404,6 +418,7 @@ def test_the_report_names_each_column_beyond_the_registry_and_each_that_it_misse
         "TX_ECRAN": "Part des foyers équipés d'un écran (%)",
         "nbPresents": "",
         "nbAdmis": "",
+        "MED_SL": "",
     }
     missing = {entry["indicateur"] for entry in full.report["indicateurs_manquants"]}
     assert {"niveau_vie_d9", "assures_regime_general"} - missing == {"assures_regime_general"}

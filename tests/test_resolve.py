@@ -86,7 +86,9 @@ def test_no_match_lists_the_links_seen() -> None:
     assert "no link matches" in message
     assert "seen: autre_csv.zip, revenus_2022.csv" in message
     assert "https://www.insee.fr/fr/statistiques/8243167" in message
-    assert "'address.pattern' in entry [insee_filosofi] of qpv_geo/sources/catalogue.toml" in message
+    assert "[sources.insee_filosofi]" in message
+    assert 'address = { kind = "insee_page", page = "8243167", pattern = ' in message
+    assert 'hosts = ["www.insee.fr"]' in message
     with pytest.raises(SourceContentError, match="seen: no link to a file"):
         choose(FILOSOFI, [])
 

@@ -309,6 +309,9 @@ def archive(path: Path, stem: str, tables: Mapping[str, Sequence[Row]], encoding
     write_zip(path, members)
 
 
+DICTIONARY: list[Row] = [["COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD"]]
+
+
 def _by_qpv(header: Row, *rows: Row) -> list[Row]:
     return [["CODGEO", *header], *([code, *row] for code, row in zip(QPV, rows, strict=True))]
 
@@ -362,6 +365,8 @@ def _write_thematic(root: Path) -> None:
     archive(
         insee / "estimations-demographiques_2022_QPV2024_csv.zip", "estimations-demo", demography, "cp1252"
     )
+    _write_census_of_2020(insee)
+    _write_income_of_communes(insee)
     tables = {
         "DEFM2024_QP24_csv": _by_qpv(["ABCDE", "ABCDE_F"], ["200", "100"], ["90", "30"], ["10", "8"]),
         "beneficiaires_CAF_31-12-2024_QP24": _by_qpv(
@@ -379,6 +384,41 @@ def _write_thematic(root: Path) -> None:
     }
     for name, rows in tables.items():
         archive(insee / f"{name}.zip", name.split("_csv")[0].lower(), {"QP": rows})
+
+
+def _write_census_of_2020(insee: Path) -> None:
+    """Write the older census: shares of one whole, their intervals, and the QPV of the EPCI together."""
+    header = ["codeGeo", "libGeo", "partPopSansDip", "partPopBepCap", "txEmp"]
+    tables: dict[str, list[Row]] = {
+        "QPV": [header, *([code, "x", *row] for code, row in zip(
+            QPV, (["44,8", "24,7", "36"], ["30,1", "22,2", "50"], ["28,4", "", "48"]), strict=True)
+        )],
+        "IC_QPV": [header, *([code, "x", *row] for code, row in zip(QPV, (
+            ["[44,0/45,6]", "[23,9/25,5]", "[35,1/36,9]"],
+            ["[29,0/31,2]", "[21,0/23,4]", "[48,0/52,0]"],
+            ["[27,0/29,8]", "[10,1/31,3]", "[46,0/50,0]"]), strict=True,
+        ))],
+        "QPV_EPCI": [header, [f"{EPCI}_QPV24", "x", "38,2", "23,9", "41,5"]],
+        "meta": [*DICTIONARY, ["partPopSansDip", "Part de la population sans diplôme", "", ""]],
+    }  # fmt: skip
+    archive(insee / "estimations-demographiques_2020_QPV2024_csv.zip", "data_demo_2020", tables)
+
+
+def _write_income_of_communes(insee: Path) -> None:
+    header = ["CODGEO", "NBMENFISC21", "MED21", "TP6021"]
+    rows = [header, [GRANDVILLE, "5200", "21000", "18,0"], [PETITBOURG, "5100", "24100", "s"]]
+    write_zip(
+        insee / "base-cc-filosofi-2021-communes_csv.zip", {"cc_filosofi_2021_COM.csv": _text(rows, "utf-8")}
+    )
+    long = [
+        ["FILOSOFI_MEASURE", "GEO", "GEO_OBJECT", "UNIT_MEASURE", "CONF_STATUS", "OBS_STATUS", "UNIT_MULT"]
+        + ["TIME_PERIOD", "OBS_VALUE"],
+        ["MED_SL", GRANDVILLE, "COM", "EUR_YR", "F", "A", "0", "2023", "22500"],
+        ["MED_SL", PETITBOURG, "COM", "EUR_YR", "C", "A", "0", "2023", ""],
+    ]
+    write_zip(
+        insee / "FILOSOFI_CC_csv.zip", {"DS_FILOSOFI_CC_2023_data.csv": _text(long, "utf-8")}
+    )
 
 
 def _by_iris(header: Row, *rows: Row) -> list[Row]:
@@ -426,7 +466,7 @@ def _write_iris_statistics(root: Path) -> None:
         ),
     }
     for name, rows in tables.items():
-        members = {f"{name}.CSV": _text(rows, "utf-8"), f"meta_{name}.CSV": _text([["COD_VAR", "LIB_VAR"]])}
+        members = {f"{name}.CSV": _text(rows, "utf-8"), f"meta_{name}.CSV": _text([*DICTIONARY, ["IRIS", "Code de l'IRIS", "", ""]])}
         write_zip(root / f"insee/{name}_csv.zip", members)
     income = [
         ["IRIS", "DISP_TP6021", "DISP_MED21", "DISP_NOTE21"],

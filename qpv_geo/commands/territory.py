@@ -9,6 +9,7 @@ from rich.table import Table
 
 from qpv_geo.commands.options import DataDir, settings_of
 from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError, SourceUnavailableError
+from qpv_geo.ingest.additions import declarations
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy, accept, fall_back, fetch, fetch_primary
@@ -48,9 +49,10 @@ def show(
     data: DataDir = None,
 ) -> None:
     """Check a territory file and the files that it declares, and say what it is about."""
-    about = load_territory(territory)
-    wanted = [one for one in first_choices(load_catalogue(), about) if one.source.territory_key]
-    files = _read_local_files(wanted, about, settings_of(data)) if wanted else {}
+    about, settings = load_territory(territory), settings_of(data)
+    catalogue, _ = declarations(settings, about)
+    wanted = [one for one in first_choices(catalogue, about) if one.source.territory_key]
+    files = _read_local_files(wanted, about, settings) if wanted else {}
     table = Table(title=about.nom, show_header=False)
     rows = {
         "identifier": about.id,
@@ -196,7 +198,7 @@ def read_country(settings: Settings, policy: Policy) -> "Country":
 
 
 def _fetch_all(france: Territory, settings: Settings, policy: Policy) -> list[RawFile]:
-    catalogue = load_catalogue()
+    catalogue, _ = declarations(settings)
     found = {name: fetch(catalogue[name], france, settings, policy) for name in _SOURCES}
     if missing := [name for name, raw in found.items() if raw is None]:
         raise SourceUnavailableError(

@@ -4,10 +4,11 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from qpv_geo.ingest.contracts import Problems, describe_columns, either
+from qpv_geo.ingest.contracts import Problems, describe_columns, either, new_spelling
 from qpv_geo.ingest.recognition import KEYS, ZoneTable
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.sources.catalogue import Source
+from qpv_geo.sources.raw import to_add
 
 # Columns that name a zone, say where it is or list what it holds, in upper case.
 _DESCRIPTIVE = re.compile(
@@ -92,10 +93,11 @@ def require_columns(
             continue
         spellings = indicator.spellings(source.zone, source.vintage)
         problems.add(f"column {either(spellings)} ({indicator.label})", describe_columns(spelled, spellings))
-        problems.advise(
-            f"if the producer renamed it, add the new spelling to 'codes' of [{indicator.id}] in "
-            "qpv_geo/ingest/indicators.toml"
-        )
+        codes = new_spelling(spelled, spellings)
+        if source.zone != indicator.zones[0]:
+            codes = f"{{ {source.zone} = {codes} }}"
+        line = to_add(f"indicators.{indicator.id}", f"codes = {codes}")
+        problems.advise(f"if the producer renamed it, {line}")
 
 
 def _blocks(spelled: Sequence[str], measures: Collection[str], notes: Sequence[str]) -> dict[str, str]:

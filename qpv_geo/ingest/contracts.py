@@ -5,6 +5,7 @@ what is wrong in the file's own terms: row or feature, column, value found, valu
 """
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +18,7 @@ from pandera.config import ValidationDepth, config_context
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.codes import CodeKind, explain
 from qpv_geo.sources.catalogue import Source
-from qpv_geo.sources.raw import catalogue_entry, remedy
+from qpv_geo.sources.raw import catalogue_entry, remedy, to_add
 
 # Names of the rows of a table, as the file's user finds them: ``line 12``, ``feature 3 (QN02503M)``.
 Names = NDArray[np.object_]
@@ -262,9 +263,9 @@ def find_columns(
         found_instead = describe_columns(available, spellings, everything=not missing)
         problems.add(f"column {either(spellings)}", found_instead)
         missing.append(name)
-        problems.advise(
-            f"if the publisher renamed a column, add its new spelling to {catalogue_entry(problems.source)}"
-        )
+        renamed = f"columns = {{ {name} = {new_spelling(available, spellings)} }}"
+        line = to_add(f"sources.{problems.source.id}", renamed)
+        problems.advise(f"if the publisher renamed column {name!r}, {line}")
     return found
 
 
@@ -273,15 +274,24 @@ def either(spellings: Iterable[str]) -> str:
     return " or ".join(map(repr, spellings))
 
 
-def describe_columns(available: Sequence[str], spellings: Sequence[str], *, everything: bool = True) -> str:
-    """Say that a column is missing, what resembles it, and (unless it was said already) what is there."""
+def new_spelling(available: Sequence[str], spellings: Sequence[str]) -> str:
+    """Return a TOML list of the column that most resembles one of the spellings, whatever its case."""
+    return json.dumps([next(iter(_resembling(available, spellings)), "…")], ensure_ascii=False)
+
+
+def _resembling(available: Sequence[str], spellings: Sequence[str]) -> list[str]:
     by_folded = {column.casefold(): column for column in available}
     near: dict[str, None] = {}
     for spelling in spellings:
         matches = difflib.get_close_matches(spelling.casefold(), list(by_folded), n=3, cutoff=0.6)
         near |= dict.fromkeys(by_folded[match] for match in matches)
+    return list(near)
+
+
+def describe_columns(available: Sequence[str], spellings: Sequence[str], *, everything: bool = True) -> str:
+    """Say that a column is missing, what resembles it, and (unless it was said already) what is there."""
     text = "no such column"
-    if near:
+    if near := _resembling(available, spellings):
         text += f", perhaps renamed to {either(near)}"
     if everything:
         listed = ", ".join(map(repr, available[:_SHOWN_COLUMNS]))

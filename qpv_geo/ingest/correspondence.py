@@ -6,12 +6,12 @@ import pandera.pandas as pa
 from qpv_geo.checks import Check
 from qpv_geo.ingest.attributes import clean_text
 from qpv_geo.ingest.codes import QPV_2015, QPV_2024, CodeKind
-from qpv_geo.ingest.contracts import Problems, code_column, describe_columns, either, validate
+from qpv_geo.ingest.contracts import Problems, code_column, describe_columns, either, new_spelling, validate
 from qpv_geo.ingest.delimited import read_delimited
 from qpv_geo.ingest.text import report_reading
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
-from qpv_geo.sources.raw import RawFile, catalogue_entry
+from qpv_geo.sources.raw import RawFile, to_add
 
 _NEW, _OLD = "QP2024", "QP2015"
 _SEVERAL_2015 = CodeKind(QPV_2015.name, QPV_2015.pattern, "QP025003, QP025004", several=True)
@@ -69,9 +69,9 @@ def _present(spelled: list[str], name: str, problems: Problems) -> list[str]:
     found = [by_folded[spelling.casefold()] for spelling in declared if spelling.casefold() in by_folded]
     if not found:
         problems.add(f"column {either(declared)}", describe_columns(spelled, declared))
-        problems.advise(
-            f"if the publisher renamed a column, add its new spelling to {catalogue_entry(problems.source)}"
-        )
+        renamed = f"columns = {{ {name} = {new_spelling(spelled, declared)} }}"
+        line = to_add(f"sources.{problems.source.id}", renamed)
+        problems.advise(f"if the publisher renamed column {name!r}, {line}")
     return list(dict.fromkeys(found))
 
 

@@ -23,10 +23,10 @@ from qpv_geo.ingest.codes import (
     REGION,
     CodeKind,
 )
-from qpv_geo.ingest.contracts import Problems, describe_columns
+from qpv_geo.ingest.contracts import Problems, describe_columns, new_spelling
 from qpv_geo.ingest.text_table import TextTable
 from qpv_geo.sources.catalogue import Zone
-from qpv_geo.sources.raw import catalogue_entry
+from qpv_geo.sources.raw import to_add
 
 # Known spellings of the key column in lower case, with the kinds of zones that the name admits (None: any).
 # In order of preference among columns whose codes are unique: a table by IRIS names its communes as well.
@@ -140,9 +140,8 @@ def recognise(
         spelled = [str(column) for column in table.cells.columns]
         problems.add("a key column such as 'codeGeo', 'codeQPV', 'CODGEO', 'IRIS' or 'codeDepcom'",
                      describe_columns(spelled, list(KEYS)))  # fmt: skip
-        problems.advise(
-            f"if the producer renamed it, add its spelling to 'key' of {catalogue_entry(problems.source)}"
-        )
+        line = to_add(f"sources.{problems.source.id}", f"key = {new_spelling(spelled, list(KEYS))}")
+        problems.advise(f"if the producer renamed it, {line}")
         problems.raise_if_any()
     codes = table.cells[str(key)]
     together = codes.str.fullmatch(TOGETHER.pattern, case=False).to_numpy(dtype=bool)

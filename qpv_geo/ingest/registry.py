@@ -130,9 +130,16 @@ class Indicator(BaseModel):
         return self
 
     @property
+    def terms(self) -> tuple[str, ...]:
+        """Ids of what it can be computed from within a zone, where no producer publishes it."""
+        if self.numerator is not None and self.denominator is not None:
+            return self.numerator, self.denominator
+        return self.sum_of
+
+    @property
     def is_computed(self) -> bool:
         """Whether it can be computed from other indicators of a zone."""
-        return self.numerator is not None or bool(self.sum_of)
+        return bool(self.terms)
 
     @property
     def is_awaited(self) -> bool:
@@ -186,8 +193,7 @@ class Registry(BaseModel):
         additive = {indicator.id for indicator in self.indicators if indicator.additive}
         published = {i.id for i in self.indicators if i.kind == "rate" and i.codes and not i.sum_of}
         for indicator in self.indicators:
-            terms = {indicator.numerator, indicator.denominator} - {None}
-            if wrong := sorted(map(str, terms - additive)):
+            if indicator.numerator and (wrong := sorted(set(indicator.terms) - additive)):
                 raise ValueError(f"{indicator.id} is a ratio of {', '.join(wrong)}: no additive indicator")
             if wrong := sorted(set(indicator.sum_of) - published):
                 raise ValueError(f"{indicator.id} is a sum of {', '.join(wrong)}: no published share")
@@ -197,13 +203,7 @@ class Registry(BaseModel):
     def ranked(self) -> frozenset[str]:
         """Ids of the indicators of layer ``qpv``, and of what they are computed from."""
         shown = [indicator for indicator in self.indicators if indicator.qpv_layer]
-        terms = {
-            term
-            for indicator in shown
-            for term in (indicator.numerator, indicator.denominator, *indicator.sum_of)
-            if term
-        }
-        return frozenset({indicator.id for indicator in shown} | terms)
+        return frozenset(name for indicator in shown for name in (indicator.id, *indicator.terms))
 
     def of_source(self, source_id: str) -> tuple[Indicator, ...]:
         """Return the indicators that one source holds."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.containers import Container, DamagedError, Entry, open_container
-from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy
+from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy, to_add
 
 # An archive that unpacks to less than this harms nobody, however well it compresses.
 _HARMLESS_BYTES = 16 * 1024**2
@@ -231,8 +231,8 @@ def _refuse_harmful(opened: _Opened) -> None:
 
 
 def _if_renamed(raw: RawFile) -> str:
-    renamed = f"if the publisher renamed its files, change 'member' in {catalogue_entry(raw.source)}"
-    return f"What to do: {remedy(raw.source, renamed)}"
+    line = to_add(f"sources.{raw.source.id}", "member = '<pattern of its path>'")
+    return f"What to do: {remedy(raw.source, f'if the publisher renamed its files, {line}')}"
 
 
 def _listing(entries: list[Entry]) -> str:

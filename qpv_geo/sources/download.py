@@ -6,6 +6,7 @@ asking again cannot mend.
 """
 
 import hashlib
+import json
 import logging
 import os
 import ssl
@@ -29,7 +30,7 @@ import qpv_geo
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
-from qpv_geo.sources.raw import RawFile, catalogue_entry
+from qpv_geo.sources.raw import RawFile, catalogue_entry, to_add
 
 _LOGGER = logging.getLogger(__name__)
 _REDIRECTS = 5
@@ -258,10 +259,11 @@ class Downloader:
         if origin in self._origins and not target.userinfo:
             return
         allowed = ", ".join(sorted(self._origins))
-        raise SourceContentError(
-            f"source {self._source.id}: {url} leads to {origin}, only {allowed} may be asked; if the "
-            f"publisher moved there, add it to 'hosts' of {catalogue_entry(self._source)}"
-        )
+        message = f"source {self._source.id}: {url} leads to {origin}, only {allowed} may be asked"
+        if target.host not in self._source.hosts:
+            hosts = f"hosts = {json.dumps([*self._source.hosts, target.host])}"
+            message += f"; if the publisher moved there, {to_add(f'sources.{self._source.id}', hosts)}"
+        raise SourceContentError(message)
 
     def _refuse_status(self, response: httpx.Response) -> None:
         status, url = response.status_code, response.request.url

@@ -102,6 +102,14 @@ def catalogue_entry(source: Source) -> str:
     return f"entry [{source.id}] of qpv_geo/sources/catalogue.toml"
 
 
+def to_add(table: str, line: str) -> str:
+    """Return the lines with which an administrator completes a declaration, as messages print them."""
+    return (
+        "add to the file that QPV_GEO_SOURCES names, or to the territory file (docs/exploitation.md):\n"
+        f"      [{table}]\n      {line}"
+    )
+
+
 def parts_of(path: Path) -> dict[str, Path]:
     """Return the files of a raw file by relative name: a folder's, a Shapefile's, or the file itself.
 

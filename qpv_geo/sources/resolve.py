@@ -19,13 +19,14 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
 from qpv_geo.sources.catalogue import (
+    Address,
     DataGouvAddress,
     InseePageAddress,
     PlainAddress,
     Source,
     TerritoryFileAddress,
 )
-from qpv_geo.sources.raw import catalogue_entry
+from qpv_geo.sources.raw import catalogue_entry, to_add
 from qpv_geo.territory import Territory
 
 _DATA_GOUV = "https://www.data.gouv.fr"
@@ -204,15 +205,25 @@ def choose(source: Source, links: Iterable[Link]) -> Link:
     listed = ", ".join(sorted(link.name for link in chosen or seen)[:_LISTED]) or "no link to a file"
     message = (
         f"source {source.id}: {lookup_url(source)}: {what} the pattern '{pattern}'; seen: {listed}. Look at "
-        f"{source.page}, then correct 'address.pattern' in {catalogue_entry(source)}"
+        f"{source.page}; if the file has another name, {_renamed(source, address)}"
     )
     if not chosen and not source.required:
         raise SourceUnavailableError(message, reason="la page de la source n'a plus de lien vers ce fichier")
     raise SourceContentError(message)
 
 
+def _renamed(source: Source, address: Address) -> str:
+    """Return the lines that declare another name of the file on its page."""
+    known = {name: value for name, value in address.model_dump(exclude={"pattern"}).items() if value}
+    entry = ", ".join(f"{name} = {json.dumps(value)}" for name, value in known.items())
+    address_line = f"address = {{ {entry}, pattern = '<pattern of its name>' }}"
+    return to_add(f"sources.{source.id}", f"{address_line}\n      hosts = {json.dumps(source.hosts)}")
+
+
 def _rank(source: Source, link: Link) -> tuple[int, int]:
     """Return (0 declared format, 1 unsaid, 2 another; minus the version): the smallest is the best."""
     words = set(re.split(r"[^a-z0-9]+", link.name.lower())) & _FORMAT_WORDS
-    form = 1 if not words else 0 if source.format in words else 2
+    # A table is read from an archive of CSV files before a workbook.
+    declared = "csv" if source.format == "table" else source.format
+    form = 1 if not words else 0 if declared in words else 2
     return form, -max((int(version) for version in _VERSION.findall(link.name)), default=0)

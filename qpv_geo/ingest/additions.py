@@ -1,0 +1,205 @@
+"""What an administrator adds to the declarations: a spelling, an address, a member, without a new version.
+
+Two places hold additions: the file that ``QPV_GEO_SOURCES`` names, and the tables ``sources`` and
+``indicators`` of a territory's file. They are validated like the catalogue and the registry, and noted in the
+sources that they complete.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.ingest.registry import Indicator, Registry, load_registry
+from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import (
+    Catalogue,
+    DataGouvAddress,
+    InseePageAddress,
+    Pattern,
+    PlainAddress,
+    Source,
+    Zone,
+    load_catalogue,
+)
+from qpv_geo.territory import Territory
+from qpv_geo.toml_file import read_toml
+
+_Address = Annotated[DataGouvAddress | InseePageAddress | PlainAddress, Field(discriminator="kind")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceAddition(_Frozen):
+    """What is added to one source.
+
+    Attributes
+    ----------
+    address, hosts, member
+        In place of the catalogue's.
+    mirror, key, columns
+        Paths before the catalogue's, spellings after them.
+    """
+
+    address: _Address | None = None
+    hosts: tuple[str, ...] = ()
+    member: Pattern | None = None
+    mirror: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    columns: dict[str, tuple[str, ...]] = {}
+
+    @model_validator(mode="after")
+    def _hosts_are_meant(self) -> Self:
+        asked = _host(self.address)
+        if asked is not None and asked not in self.hosts:
+            raise ValueError(
+                f"'address' asks {asked}: name it in 'hosts', with the hosts that it redirects to, if a "
+                "download may go there"
+            )
+        return self
+
+
+class IndicatorAddition(_Frozen):
+    """Spellings added to one indicator, after the registry's; a plain list is of its first kind of zone."""
+
+    codes: tuple[str, ...] | dict[Zone, tuple[str, ...]] = Field(min_length=1)
+
+    def by_zone(self, indicator: Indicator) -> Mapping[Zone, tuple[str, ...]]:
+        """Return the spellings by kind of zone."""
+        return self.codes if isinstance(self.codes, dict) else {indicator.zones[0]: self.codes}
+
+
+class Additions(_Frozen):
+    """Everything that one place adds."""
+
+    sources: dict[str, SourceAddition] = {}
+    indicators: dict[str, IndicatorAddition] = {}
+
+
+def declarations(settings: Settings, territory: Territory | None = None) -> tuple[Catalogue, Registry]:
+    """Return the catalogue and the registry, with what the administrator and the territory add.
+
+    Raises
+    ------
+    ConfigurationError
+        If an addition is not valid; the message names its file and the key.
+    """
+    catalogue, registry = load_catalogue(), load_registry()
+    places: dict[str, Mapping[str, Any]] = {}
+    if settings.sources_file:
+        places[str(settings.sources_file)] = read_toml(settings.sources_file)
+    if territory and (territory.sources or territory.indicators):
+        places[f"territory {territory.id!r}"] = {
+            "sources": territory.sources,
+            "indicators": territory.indicators,
+        }
+    for place, entries in places.items():
+        try:
+            additions = Additions.model_validate(entries)
+            catalogue, registry = _complete(catalogue, registry, additions, Path(place).name)
+        except ValidationError as error:
+            raise ConfigurationError(f"{place}: {_explained(error)}") from error
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{place}: {error}") from error
+    return catalogue, registry
+
+
+def _complete(
+    catalogue: Catalogue, registry: Registry, additions: Additions, place: str
+) -> tuple[Catalogue, Registry]:
+    notes: dict[str, list[str]] = {}
+    sources = {source.id: source for source in catalogue.sources}
+    for source_id, added in additions.sources.items():
+        completed = _with(catalogue[source_id], added)
+        sources[source_id] = completed
+        notes.setdefault(source_id, []).extend(sorted(added.model_fields_set))
+    indicators = {indicator.id: indicator for indicator in registry.indicators}
+    for name, spelled in additions.indicators.items():
+        if name not in indicators:
+            raise ConfigurationError(f"'indicators.{name}': the registry has no such indicator")
+        codes = spelled.by_zone(indicators[name])
+        indicators[name] = _spelled(indicators[name], codes)
+        for zone, spellings in codes.items():
+            source_id = indicators[name].source_of(zone)
+            notes.setdefault(source_id, []).append(f"{name} = {', '.join(spellings)}")
+    for source_id, changes in notes.items():
+        said = f"Déclaration complétée par l'administrateur ({place}) : {' ; '.join(changes)}."
+        note = f"{sources[source_id].note} {said}".strip()
+        sources[source_id] = sources[source_id].model_copy(update={"note": note})
+    return (
+        Catalogue(sources=tuple(sources.values())),
+        Registry(indicators=tuple(indicators.values())),
+    )
+
+
+def _with(source: Source, added: SourceAddition) -> Source:
+    entry = {name: getattr(source, name) for name in Source.model_fields}
+    entry |= {
+        "mirror": (*added.mirror, *source.mirror),
+        "key": _after(source.key, added.key),
+        "columns": {
+            name: _after(source.columns.get(name, ()), added.columns.get(name, ()))
+            for name in (*source.columns, *_known(source, added))
+        },
+    }
+    replaced = {"address": added.address, "hosts": added.hosts, "member": added.member}
+    return Source(**(entry | {name: value for name, value in replaced.items() if value}))
+
+
+def _known(source: Source, added: SourceAddition) -> tuple[str, ...]:
+    """Return the columns whose spellings are added.
+
+    Raises
+    ------
+    ConfigurationError
+        If the catalogue declares no such column.
+    """
+    if strangers := sorted(added.columns.keys() - source.columns.keys()):
+        listed = ", ".join(source.columns) or "none"
+        raise ConfigurationError(
+            f"'sources.{source.id}.columns' names {', '.join(strangers)}; the catalogue declares: {listed}"
+        )
+    return tuple(added.columns)
+
+
+def _spelled(indicator: Indicator, added: Mapping[Zone, tuple[str, ...]]) -> Indicator:
+    codes = {zone: _after(indicator.codes.get(zone, ()), spellings) for zone, spellings in added.items()}
+    return Indicator(**(indicator.model_dump() | {"codes": indicator.codes | codes}))
+
+
+def _after(declared: tuple[str, ...], added: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*declared, *added]))
+
+
+def _host(address: _Address | None) -> str | None:
+    """Return the host that an address asks first."""
+    match address:
+        case PlainAddress(url=url):
+            return urlsplit(url).hostname or ""
+        case InseePageAddress():
+            return "www.insee.fr"
+        case DataGouvAddress():
+            return "www.data.gouv.fr"
+        case _:
+            return None
+
+
+_MODELS: Mapping[str, type[BaseModel]] = {"sources": SourceAddition, "indicators": IndicatorAddition}
+
+
+def _explained(error: ValidationError) -> str:
+    """Say what is wrong with each key, an unknown one with those that there are."""
+    lines = []
+    for problem in error.errors():
+        place = [str(part) for part in problem["loc"]]
+        said = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            model = _MODELS[place[0]] if len(place) > 1 and place[0] in _MODELS else Additions
+            said = f"unknown key; known keys: {', '.join(model.model_fields)}"
+        lines.append(f"'{'.'.join(place)}': {said}" if place else said)
+    return "; ".join(dict.fromkeys(lines))

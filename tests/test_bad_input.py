@@ -493,7 +493,7 @@ def changed(row: int, column: int, value: str) -> list[list[str]]:
         ),
         pytest.param(
             changed(0, 1, "popMuniQPV22"),
-            ("perhaps renamed to 'popMuniQPV22'", "'codes' of [population_municipale]"),
+            ("perhaps renamed to 'popMuniQPV22'", "[indicators.population_municipale]"),
             id="column of another vintage",
         ),
         pytest.param(

@@ -235,6 +235,10 @@ CELLS: Mapping[str, tuple[tuple[str, str, str], tuple[float | None, str]]] = {
     "the producer's row of the EPCI": (("epci", EPCI, "taux_pauvrete_60"), (15.5, "ok")),
     "the producer's row of all QPV": (("ensemble_qpv", "00", "niveau_vie_median"), (14_220, "ok")),
     "the producer's row of a commune": (("commune", GRANDVILLE, "taux_emploi"), (61.3, "ok")),
+    "of two sources that hold the communes, the one that is declared": (
+        ("commune", GRANDVILLE, "taux_pauvrete_60"),
+        (18, "ok"),
+    ),
     "a commune without value": (("commune", PETITBOURG, "taux_pauvrete_60"), (None, "non_disponible")),
     "a column that the registry does not know": (("qpv", CARRES, "tx_ecran"), (12.5, "ok")),
     "an IRIS of which Filosofi warns": (("iris", MIDDLE, "taux_pauvrete_60"), (28, "ok")),
@@ -381,7 +385,11 @@ def test_a_name_does_not_carry_anything_from_one_geography_to_the_other(full: Pu
     statistics = full.statistics
     assert set(statistics.loc[statistics["zone"] == "qpv", "code"]) == set(QPV)
     assert not statistics["code"].str.startswith("QP0").any()
-    by_zone = statistics.groupby("zone")["geographie"].unique().map(lambda days: {f"{d:%Y}" for d in days})
+    by_zone = (
+        statistics.groupby("zone")["geographie"]
+        .unique()
+        .map(lambda days: {f"{d:%Y}" for d in days if pd.notna(d)})
+    )
     assert by_zone["qpv"] == {"2024"}
     assert by_zone["iris"] == {"2022", "2024"}
     # Filosofi's IRIS are those of 2022, the contours those of 2024: joined by code, and said.
@@ -414,11 +422,13 @@ def test_both_main_communes_have_their_iris(full: Published) -> None:
 
 def test_the_report_names_each_column_beyond_the_registry_and_each_that_it_misses(full: Published) -> None:
     unknown = {entry["code_producteur"]: entry["libelle"] for entry in full.report["indicateurs_inconnus"]}
-    assert unknown == {
+    assert {code: label or "" for code, label in unknown.items()} == {
         "TX_ECRAN": "Part des foyers équipés d'un écran (%)",
         "nbPresents": "",
         "nbAdmis": "",
         "MED_SL": "",
+        "TP6021": "",
+        "MED21": "",
     }
     missing = {entry["indicateur"] for entry in full.report["indicateurs_manquants"]}
     assert {"niveau_vie_d9", "assures_regime_general"} - missing == {"assures_regime_general"}
@@ -443,6 +453,7 @@ def test_every_value_leads_to_its_file(full: Published) -> None:
         "non_significatif",
         "non_calculable",
         "estimation",
+        "imprecis",
     }
     valued = full.statistics["statut"].isin(["ok", "estimation"])
     assert full.statistics["valeur"].notna().eq(valued).all()

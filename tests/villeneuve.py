@@ -333,8 +333,8 @@ def _write_income(root: Path, *, zones: bool) -> None:
     }
     if zones:
         tables |= {
-            "COM": [["CODGEO", "TP6021", "MED21"], [GRANDVILLE, "18,0", "21000"], [PETITBOURG, "nd", "nd"]],
-            "EPCI": [["CODGEO", "TP6021", "MED21"], [EPCI, "15,5", "21900"], [OTHER_EPCI, "9,0", "24000"]],
+            # Another source is that of the communes; these columns are not taken for its indicators.
+            "COM": [["CODGEO", "TP6021", "MED21"], [GRANDVILLE, "17,9", "20900"], [PETITBOURG, "nd", "nd"]],
             "ENSQP": [["CODGEO", "DISP_TP60_A21", "DISP_MED_A21"], ["00", "44,3", "14220"]],
         }
     archive(root / "insee/revenus_pauvrete_2021_qp24_v2_csv.zip", "indic-revenu-disponible-qp24-2021", tables)
@@ -388,7 +388,7 @@ def _write_thematic(root: Path) -> None:
 
 def _write_census_of_2020(insee: Path) -> None:
     """Write the older census: shares of one whole, their intervals, and the QPV of the EPCI together."""
-    header = ["codeGeo", "libGeo", "partPopSansDip", "partPopBepCap", "txEmp"]
+    header = ["codeGeo", "libGeo", "partPopSansDip", "partPopBepCap", "txChom"]
     tables: dict[str, list[Row]] = {
         "QPV": [header, *([code, "x", *row] for code, row in zip(
             QPV, (["44,8", "24,7", "36"], ["30,1", "22,2", "50"], ["28,4", "", "48"]), strict=True)
@@ -406,19 +406,26 @@ def _write_census_of_2020(insee: Path) -> None:
 
 def _write_income_of_communes(insee: Path) -> None:
     header = ["CODGEO", "NBMENFISC21", "MED21", "TP6021"]
-    rows = [header, [GRANDVILLE, "5200", "21000", "18,0"], [PETITBOURG, "5100", "24100", "s"]]
-    write_zip(
-        insee / "base-cc-filosofi-2021-communes_csv.zip", {"cc_filosofi_2021_COM.csv": _text(rows, "utf-8")}
-    )
+    rows = [header, [GRANDVILLE, "5200", "21000", "18,0"], [PETITBOURG, "5100", "24100", "nd"]]
+    epci = [["CODGEO", "TP6021", "MED21"], [EPCI, "15,5", "21900"], [OTHER_EPCI, "9,0", "24000"]]
+    tables = {"COM": _text(rows, "utf-8"), "EPCI": _text(epci, "utf-8")}
+    members = {f"cc_filosofi_2021_{zone}.csv": text for zone, text in tables.items()}
+    write_zip(insee / "base-cc-filosofi-2021-communes_csv.zip", members)
     long = [
-        ["FILOSOFI_MEASURE", "GEO", "GEO_OBJECT", "UNIT_MEASURE", "CONF_STATUS", "OBS_STATUS", "UNIT_MULT"]
-        + ["TIME_PERIOD", "OBS_VALUE"],
-        ["MED_SL", GRANDVILLE, "COM", "EUR_YR", "F", "A", "0", "2023", "22500"],
-        ["MED_SL", PETITBOURG, "COM", "EUR_YR", "C", "A", "0", "2023", ""],
+        [
+            "FILOSOFI_MEASURE",
+            "GEO",
+            "GEO_OBJECT",
+            "UNIT_MEASURE",
+            "CONF_STATUS",
+            "UNIT_MULT",
+            "TIME_PERIOD",
+            "OBS_VALUE",
+        ],
+        ["MED_SL", GRANDVILLE, "COM", "EUR_YR", "F", "0", "2023", "22500"],
+        ["MED_SL", PETITBOURG, "COM", "EUR_YR", "C", "0", "2023", ""],
     ]
-    write_zip(
-        insee / "FILOSOFI_CC_csv.zip", {"DS_FILOSOFI_CC_2023_data.csv": _text(long, "utf-8")}
-    )
+    write_zip(insee / "FILOSOFI_CC_csv.zip", {"DS_FILOSOFI_CC_2023_data.csv": _text(long, "utf-8")})
 
 
 def _by_iris(header: Row, *rows: Row) -> list[Row]:
@@ -466,7 +473,8 @@ def _write_iris_statistics(root: Path) -> None:
         ),
     }
     for name, rows in tables.items():
-        members = {f"{name}.CSV": _text(rows, "utf-8"), f"meta_{name}.CSV": _text([*DICTIONARY, ["IRIS", "Code de l'IRIS", "", ""]])}
+        meta = [*DICTIONARY, ["IRIS", "Code de l'IRIS", "", ""]]
+        members = {f"{name}.CSV": _text(rows, "utf-8"), f"meta_{name}.CSV": _text(meta)}
         write_zip(root / f"insee/{name}_csv.zip", members)
     income = [
         ["IRIS", "DISP_TP6021", "DISP_MED21", "DISP_NOTE21"],

@@ -57,7 +57,9 @@ def sort_columns(
     by_upper = {column.upper(): column for column in spelled}
     known: dict[str, Indicator] = {}
     for indicator in registry.of_source(source.family):
-        column = _first(indicator.spellings(table.zone, source.vintage), by_upper)
+        # Two sources may hold the zones of one kind: the registry says which of them gives an indicator.
+        owned = indicator.source_of(table.zone) == source.family
+        column = _first(indicator.spellings(table.zone, source.vintage), by_upper) if owned else None
         if column is not None:
             known.setdefault(column, indicator)
     notes = [column for column in spelled if _NOTE.fullmatch(column.upper())]

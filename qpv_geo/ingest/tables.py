@@ -300,7 +300,7 @@ def _concerns(row: tuple[str, str | None, str | None], territory: Territory) -> 
 def _read_statistics(
     reading: _Reading, scope: Scope, catalogue: Catalogue, registry: Registry, settings: Settings
 ) -> dict[str, Statistics]:
-    sources = [source.id for source in catalogue.used() if registry.of_source(source.family)]
+    sources = [source.id for source in catalogue.used() if source.format == "table"]
     if not any(reading.raws.get(source_id) for source_id in sources):
         raise SourceUnavailableError(f"no statistics: give one of {', '.join(sources)}")
     parts = {}

@@ -216,7 +216,7 @@ UNCLOSED = [[[6.01, 47.23], [6.02, 47.24], [6.02, 47.23]]]
         ),
         pytest.param(
             rename("code_qp", "codeqp"),
-            ("column 'code_qp'", "perhaps renamed to 'codeqp'", "entry [qpv_2024]"),
+            ("column 'code_qp'", "perhaps renamed to 'codeqp'", "[sources.qpv_2024]"),
             id="column renamed",
         ),
         pytest.param(
@@ -487,7 +487,7 @@ def changed(row: int, column: int, value: str) -> list[list[str]]:
             (
                 "expected column 'popMuniQPV'",
                 "the file has 'codeQPV', 'POPULATION'",
-                "[population_municipale]",
+                "[indicators.population_municipale]",
             ),
             id="column renamed",
         ),
@@ -498,7 +498,7 @@ def changed(row: int, column: int, value: str) -> list[list[str]]:
         ),
         pytest.param(
             changed(0, 0, "codesQPV"),
-            ("a key column such as", "perhaps renamed to 'codesQPV'", "'key' of entry [insee_population]"),
+            ("a key column such as", "perhaps renamed to 'codesQPV'", 'key = ["codesQPV"]'),
             id="key renamed",
         ),
         pytest.param(

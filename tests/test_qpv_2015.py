@@ -128,7 +128,7 @@ def test_a_column_that_is_missing(tmp_path: Path, settings: Settings) -> None:
     assert "expected column 'NOM_QP' or 'nom_qp'; found no such column, perhaps renamed to 'NOM'" in str(
         error.value
     )
-    assert "add its new spelling to entry [qpv_2015] of qpv_geo/sources/catalogue.toml" in str(error.value)
+    assert "[sources.qpv_2015]\n      columns = { " in str(error.value)
 
 
 def test_a_crs_that_needs_a_grid_is_refused(tmp_path: Path, settings: Settings) -> None:

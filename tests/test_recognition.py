@@ -176,7 +176,7 @@ def test_no_key() -> None:
         zones("CODE_ZONE", ["25056"])
     assert "expected a key column such as 'codeGeo', 'codeQPV'" in str(error.value)
     assert "(the file has 'CODE_ZONE', 'MESURE')" in str(error.value)
-    assert "add its spelling to 'key' of entry [insee_filosofi]" in str(error.value)
+    assert "[sources.insee_filosofi]\n      key = [" in str(error.value)
 
 
 def test_a_spelling_that_the_catalogue_adds() -> None:
@@ -287,6 +287,6 @@ def test_recognition_does_not_depend_on_the_dress(members: dict[str, bytes]) -> 
     found = rows_of(members)
     assert found == rows_of(plain)
     assert ("qpv", "QN02503M", "taux_pauvrete_60", "secret", -1.0, "NOTE = 2 : SECRET") in found
-    assert ("commune", "25056", "taux_pauvrete_60", "ok", 23.0, None) in found
+    assert ("commune", "25056", "tp6021", "ok", 23.0, None) in found
     assert ("ensemble_qpv", "00", "taux_pauvrete_60", "ok", 42.6, None) in found
     assert len(found) == 6 + 4 + 2 + 1

@@ -111,7 +111,7 @@ def test_two_tables_of_the_same_zones(tmp_path: Path, settings: Settings) -> Non
         ("qpv", "QN02503M", "taux_pauvrete_60"): 55.0,
         ("qpv", "QN02503M", "niveau_vie_median"): 12000.0,
         ("qpv", "QN02503M", "revenu_declare_median"): 9000.0,
-        ("commune", "25056", "taux_pauvrete_60"): 20.0,
+        ("commune", "25056", "tp6021"): 20.0,
         ("commune", "25056", "revenu_declare_median"): 20000.0,
     }
     assert "revenu_declare_median" not in statistics.missing

@@ -106,7 +106,7 @@ class National:
             refuse_misplaced(qpv[declares(qpv, territory)], communes)
         tables = replace(national, communes=found.of_territory, around=None, overseas={})
         if not metropolitan:
-            return replace(tables, qpv_2015=None, correspondence=None, iris=None, facilities=None)
+            return replace(tables, qpv_2015=None, iris=None, facilities=None)
         if national.iris is None:
             return tables
         iris = national.iris[national.iris["insee_com"].isin(found.codes)]

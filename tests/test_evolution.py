@@ -183,8 +183,8 @@ def test_a_letter_that_the_overlay_denies(code: str, shape: Polygon, outcome: st
 def test_the_correspondence_table_is_checked_from_both_sides() -> None:
     table = pd.DataFrame(
         {
-            "code_qp_2024": ["QN02503M", "QN02504I", "QN02504I", "QN02517N", "QN02505M", None],
-            "code_qp_2015": ["QP025004", "QP025005", "QP025002", None, "QP025006", "QP025009"],
+            "code_qp": ["QN02503M", "QN02504I", "QN02504I", "QN02517N", "QN02505M"],
+            "code_qp_2015": ["QP025004", "QP025005", "QP025002", None, "QP025006"],
         }
     )
     found = checks_of(compare(correspondence=table), "table_de_correspondance")
@@ -194,6 +194,15 @@ def test_the_correspondence_table_is_checked_from_both_sides() -> None:
     assert "recouvert sans être déclaré : QP025009" in found["QN02505M"].message
     assert (found["QP025002"].expected, found["QP025002"].found) == ("QN02504I", "aucun")
     assert found["QN02517N"].outcome == "conforme"
+
+
+def test_a_table_of_some_qpv_says_nothing_of_the_others() -> None:
+    table = pd.DataFrame({"code_qp": ["QN02503M"], "code_qp_2015": ["QP025004"]})
+    found = checks_of(compare(correspondence=table), "table_de_correspondance")
+    assert found["QN02503M"].outcome == found["QP025004"].outcome == "conforme"
+    # One that it does not cite, a QPV 2015 that such a one took over, and one that none took over.
+    assert found["QN02504I"].outcome == found["QP025005"].outcome == "non_verifiable"
+    assert found["QP025002"].outcome == "conforme"
 
 
 def test_without_the_table_nothing_is_claimed() -> None:

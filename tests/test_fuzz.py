@@ -154,7 +154,9 @@ def readers(folder: Path) -> dict[str, Reader]:
         path.name.replace(".", "__"): path.read_bytes()
         for path in shipped("insee/revenus_pauvrete_2021_qp24_v2_csv").iterdir()
     }
-    pairs = b"QP2024;QP2015\nQN02503M;QP025004\nQN02502M;QP025002, QP025003\n"
+    pairs = (
+        b"QP2024;Label_QP2024;Statut;QP2015_1;Label_QP2015_1\nQN02503M;Planoise;MODIFIE;QP025004;Planoise\n"
+    )
     catalogue = load_catalogue()
     found = [
         Reader(catalogue["qpv_2024"], _json(six_qpv()), _contours, "contours (GeoJSON)"),

@@ -252,10 +252,10 @@ def _write_contours_2015(root: Path) -> None:
 def _write_correspondence(root: Path) -> None:
     """Write the table; its last row is wrong, as one of the official table may be."""
     rows = [
-        ["QP2024", "Label_QP2024", "QP2015_1", "QP2015_2"],
-        [CARRES, "Les Carrés", CARRES_2015, ""],
-        [IDENTIQUE, "L'Identique", IDENTIQUE_2015, ""],
-        [FRONTIERE, "La Frontière", GONE_2015, ""],
+        ["QP2024", "Label_QP2024", "Statut", "QP2015_1", "Label_QP2015_1", "QP2015_2", "Label_QP2015_2"],
+        [CARRES, "Les Carrés", "MODIFIE", CARRES_2015, "Les Carrés", "", ""],
+        [IDENTIQUE, "L'Identique", "INCHANGE", IDENTIQUE_2015, "L'Identique", "", ""],
+        [FRONTIERE, "La Frontière", "MODIFIE", GONE_2015, "La Frontière", "", ""],
     ]
     write_csv(root / "anct/liste-correspondance-qp2024-qp2015.csv", rows)
 

@@ -87,7 +87,7 @@ def compare_geographies(
         QPV 2024 of other territories (the territory's own are ignored in it): what a QPV 2015 shares with
         them has not left.
     correspondence
-        The official table (``code_qp_2024``, ``code_qp_2015``; either may be None), None if it was not read.
+        The official table (``code_qp``, ``code_qp_2015``), None if it was not read.
 
     Returns
     -------
@@ -325,6 +325,8 @@ def check_correspondence(
 ) -> list[Check]:
     """Compare the official correspondence table with the overlay, QPV by QPV, from both sides.
 
+    A table of some QPV only says nothing of the others, nor of what they took over.
+
     Parameters
     ----------
     qpv, old
@@ -332,24 +334,29 @@ def check_correspondence(
     links
         The pieces that are successions.
     correspondence
-        ``code_qp_2024``, ``code_qp_2015``; None if it was not read. A QPV without partner may be absent.
+        ``code_qp``, ``code_qp_2015``; None if it was not read.
     """
     code = "table_de_correspondance"
     if correspondence is None:
         message = "Table de correspondance non lue : les prédécesseurs calculés n'ont pas été recoupés."
         return [Check(code, "correspondance_2024_2015", "non_verifiable", "", "", message)]
-    pairs = correspondence.dropna(subset=["code_qp_2024", "code_qp_2015"])
+    cited = set(correspondence["code_qp"])
+    pairs = correspondence.dropna(subset="code_qp_2015")
     checks = []
-    for codes, declared_by, declared_column, by, column in (
-        (qpv, "code_qp_2024", "code_qp_2015", "code_qp", "code_qp_2015"),
-        (old, "code_qp_2015", "code_qp_2024", "code_qp_2015", "code_qp"),
-    ):
+    for codes, by, column in ((qpv, "code_qp", "code_qp_2015"), (old, "code_qp_2015", "code_qp")):
         for subject in sorted(codes):
-            declared = set(pairs.loc[pairs[declared_by] == subject, declared_column])
+            declared = set(pairs.loc[pairs[by] == subject, column])
             computed = set(links.loc[links[by] == subject, column])
+            known = {subject} if by == "code_qp" else computed
             outcome: Outcome = "conforme" if declared == computed else "avertissement"
+            message = _compare(declared, computed)
+            if not known <= cited:
+                outcome, message = (
+                    "non_verifiable",
+                    "La table de correspondance lue ne cite pas tous ces QPV.",
+                )
             expected, found = (", ".join(sorted(names)) or "aucun" for names in (declared, computed))
-            checks.append(Check(code, subject, outcome, expected, found, _compare(declared, computed)))
+            checks.append(Check(code, subject, outcome, expected, found, message))
     return checks
 
 

@@ -1,27 +1,31 @@
-"""The official correspondence table: which QPV of 2015 each QPV of 2024 comes from."""
+"""ANCT's correspondence table: which QPV of 2015 each QPV of 2024 comes from."""
+
+from itertools import zip_longest
 
 import pandas as pd
 import pandera.pandas as pa
 
 from qpv_geo.checks import Check
 from qpv_geo.ingest.attributes import clean_text
-from qpv_geo.ingest.codes import QPV_2015, QPV_2024, CodeKind
-from qpv_geo.ingest.contracts import Problems, code_column, describe_columns, either, new_spelling, validate
+from qpv_geo.ingest.codes import QPV_2015, QPV_2024
+from qpv_geo.ingest.contracts import Problems, code_column, find_columns, validate
 from qpv_geo.ingest.delimited import read_delimited
 from qpv_geo.ingest.text import report_reading
+from qpv_geo.ingest.text_table import TextTable
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
-from qpv_geo.sources.raw import RawFile, to_add
+from qpv_geo.sources.raw import RawFile
 
-_NEW, _OLD = "QP2024", "QP2015"
-_SEVERAL_2015 = CodeKind(QPV_2015.name, QPV_2015.pattern, "QP025003, QP025004", several=True)
+_OF_QPV = ("QP2024", "Label_QP2024", "Statut")
+_OLD_CODE, _OLD_LABEL = "QP2015", "Label_QP2015"
+_COLUMNS = ["code_qp", "lib_qp", "statut", "code_qp_2015", "lib_qp_2015"]
 
 
 def read_correspondence(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame, tuple[Check, ...]]:
     """Read the table and hold it to its contract.
 
-    The QPV of 2015 are in one column that lists them, or in several columns of one code each: every declared
-    column that is there is read.
+    A row of the file is a QPV of 2024 with its predecessors side by side (``QP2015_1``, ``QP2015_2``, …). A
+    QPV of 2015 may have several successors.
 
     Parameters
     ----------
@@ -33,7 +37,8 @@ def read_correspondence(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     Returns
     -------
     pairs : DataFrame
-        ``code_qp_2024``, ``code_qp_2015``: one row per pair, None for a QPV without partner.
+        ``code_qp``, ``lib_qp``, ``statut``, ``code_qp_2015``, ``lib_qp_2015``: one row per pair; the last two
+        are None for a QPV that is new.
     checks : tuple of Check
         What was controlled.
 
@@ -42,42 +47,51 @@ def read_correspondence(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     SourceContentError
         If the file is not text.
     ContractError
-        If a column is missing or a code is not one of its year; the message lists every problem.
+        If a column is missing, a code is not one of its year, a QPV 2024 is there twice, a QPV 2015 is there
+        twice in one row, or a predecessor has a name without a code; the message lists every problem.
     """
     table = read_delimited(raw, read_member(raw, raw.source.member, settings))
     problems = Problems(table.label, raw.source)
-    spelled = [str(column) for column in table.cells.columns]
-    new = _present(spelled, _NEW, problems)[:1]
-    old = _present(spelled, _OLD, problems)
+    declared = raw.source.columns
+    available = [str(column) for column in table.cells.columns]
+    of_qpv = find_columns(available, {name: declared[name] for name in _OF_QPV}, problems)
+    # A spelling that somebody added may have no name beside it.
+    declared_places = zip_longest(declared[_OLD_CODE], declared[_OLD_LABEL])
+    places = [(code, label) for code, label in declared_places if code in available]
+    if not places:
+        find_columns(available, {_OLD_CODE: declared[_OLD_CODE]}, problems)
     problems.raise_if_any()
-    cells = table.cells[[*new, *old]].apply(clean_text)
-    rules = {column: code_column(QPV_2024, nullable=True) for column in new}
-    rules |= {column: code_column(_SEVERAL_2015, nullable=True) for column in old}
+    cells = table.cells.apply(clean_text)
+    rules = {of_qpv["QP2024"]: code_column(QPV_2024, key=True)}
+    rules |= {code: code_column(QPV_2015, nullable=True) for code, _ in places}
     validate(cells, pa.DataFrameSchema(rules), problems, table.where, as_published=table.cells)
-    empty = cells.isna().all(axis=1).to_numpy()
-    problems.add_rows("a code of a QPV", table.where[empty], ["none"] * int(empty.sum()))
+    side_by_side = [
+        cells.reindex(columns=[*of_qpv.values(), *place]).set_axis(_COLUMNS, axis=1) for place in places
+    ]
+    pairs = pd.concat(side_by_side).sort_index(kind="stable")
+    _check_predecessors(pairs, table, problems)
     problems.raise_if_any()
-    pairs = _pairs(cells[new[0]], cells[old])
-    found = f"{pairs['code_qp_2024'].nunique()} QPV 2024, {pairs['code_qp_2015'].nunique()} QPV 2015"
+    known = pairs["code_qp_2015"].notna()
+    # A new QPV keeps one row, without predecessor.
+    new = ~known.groupby(level=0).transform("any") & ~pairs.index.duplicated()
+    pairs = pairs[known | new].reset_index(drop=True)
+    pairs = pairs.astype(object).where(pairs.notna(), None)
+    found = f"{pairs['code_qp'].nunique()} QPV 2024, {pairs['code_qp_2015'].nunique()} QPV 2015"
     return pairs, (report_reading(table.remarks, found, raw.source.id),)
 
 
-def _present(spelled: list[str], name: str, problems: Problems) -> list[str]:
-    """Return the columns that are there of those that are declared, whatever their case."""
-    declared = problems.source.columns[name]
-    by_folded = {column.casefold(): column for column in spelled}
-    found = [by_folded[spelling.casefold()] for spelling in declared if spelling.casefold() in by_folded]
-    if not found:
-        problems.add(f"column {either(declared)}", describe_columns(spelled, declared))
-        renamed = f"columns = {{ {name} = {new_spelling(spelled, declared)} }}"
-        line = to_add(f"sources.{problems.source.id}", renamed)
-        problems.advise(f"if the publisher renamed column {name!r}, {line}")
-    return list(dict.fromkeys(found))
-
-
-def _pairs(new: pd.Series, old: pd.DataFrame) -> pd.DataFrame:
-    rows: list[tuple[str | None, str | None]] = []
-    for code, predecessors in zip(new, old.itertuples(index=False, name=None), strict=True):
-        codes = [part.strip() for cell in predecessors if cell for part in cell.split(",")]
-        rows += [(code, predecessor) for predecessor in codes or [None]]
-    return pd.DataFrame(list(dict.fromkeys(rows)), columns=["code_qp_2024", "code_qp_2015"], dtype=object)
+def _check_predecessors(pairs: pd.DataFrame, table: TextTable, problems: Problems) -> None:
+    """Refuse a predecessor named without its code, and one that a row names twice."""
+    known = pairs["code_qp_2015"].notna()
+    nameless = pairs[~known & pairs["lib_qp_2015"].notna()]
+    problems.add_rows(
+        "a code beside the name of each QPV 2015",
+        table.where[nameless.index],
+        [f"{name!r} alone" for name in nameless["lib_qp_2015"]],
+    )
+    doubled = pairs[known & pairs.duplicated(["code_qp", "code_qp_2015"])]
+    problems.add_rows(
+        "each QPV 2015 once in a row",
+        table.where[doubled.index],
+        [f"{code!r} again" for code in doubled["code_qp_2015"]],
+    )

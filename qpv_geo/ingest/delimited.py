@@ -17,6 +17,8 @@ from qpv_geo.sources.archive import Member
 from qpv_geo.sources.raw import RawFile
 
 _SEPARATOR = ";"
+# How a publisher keeps Excel from taking a code for a number: ="01053" (in a quoted cell, "=""01053""").
+_FOR_EXCEL = '="'
 
 
 Keeps = Callable[[str], bool]
@@ -79,9 +81,10 @@ def _records(
 
     Blank rows are left out; a row that has not as many cells as the header is a problem.
     """
+    clean = _unwrapped if _FOR_EXCEL in text else str.strip
     rows = _rows(text, problems)
     _, header = next(rows, (1, [""]))
-    columns = [column.strip() for column in header]
+    columns = [clean(column) for column in header]
     # A spreadsheet pads its header with nameless columns, and not every row with as many cells.
     width = max((place for place, column in enumerate(columns, start=1) if column), default=1)
     keys = known_keys(columns, extra_keys)
@@ -93,14 +96,20 @@ def _records(
         is_empty = False
         if not width <= len(cells) <= len(columns):
             ragged.append((line, len(cells)))
-        elif keeps is None or position is None or keeps(cells[position].strip()):
-            records.append((line, [cell.strip() for cell in cells] + [""] * (len(columns) - len(cells))))
+        elif keeps is None or position is None or keeps(clean(cells[position])):
+            records.append((line, [clean(cell) for cell in cells] + [""] * (len(columns) - len(cells))))
     problems.add_rows(
         f"{width} cells in each row",
         [f"line {line}" for line, _ in ragged],
         [f"{count}" for _, count in ragged],
     )
     return columns, records, is_empty
+
+
+def _unwrapped(cell: str) -> str:
+    """Return a cell without the formula that it is written in for Excel, if it is: ``="13055;13070"``."""
+    cell = cell.strip()
+    return cell[2:-1].strip() if cell.startswith(_FOR_EXCEL) and cell.endswith('"') else cell
 
 
 def _rows(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:

@@ -18,6 +18,8 @@ from qpv_geo.publish.compare_contours import (
     compare_neighbours,
     compare_qpv,
 )
+from qpv_geo.publish.compare_correspondence import LAYER as CORRESPONDENCE
+from qpv_geo.publish.compare_correspondence import compare_correspondence
 from qpv_geo.publish.compare_figures import (
     compare_contract,
     compare_sources,
@@ -147,6 +149,9 @@ def _compare_raw(
         found += compare_wide(readings["qpv"], figures, registry)
         if "contrat_de_ville" in readings:
             found += compare_contract(readings["contrat_de_ville"], figures, territory)
+        if CORRESPONDENCE in readings:
+            codes = set(readings["qpv"].attributes["code_qp"])
+            found += compare_correspondence(readings[CORRESPONDENCE], originals, codes)
         differences += found
         if alike and not found:
             break

@@ -80,6 +80,18 @@ class RawTables:
         file, _, kind = name.rpartition(", ")
         return _widened(self.grid(file), kind, self.raw.source.vintage)
 
+    def only_grid(self) -> _Grid:
+        """Return the rows of a source that is one CSV file.
+
+        Raises
+        ------
+        PublicationError
+            If it holds another number of files.
+        """
+        if len(self._members) != 1:
+            raise PublicationError(f"{self.raw.label}: {len(self._members)} tables to compare with, not one")
+        return list(self._rows(next(iter(self._members))))
+
     @cached_property
     def words(self) -> Mapping[tuple[str, str], str]:
         """Words of the dictionaries, by variable in upper case and value."""

@@ -259,6 +259,11 @@ class Originals:
             self._cells[source_id, member] = read_cells(self._tables[source_id], member, self._codes)
         return self._cells[source_id, member]
 
+    def rows(self, source_id: str) -> list[dict[str, str]]:
+        """Return the rows of a source that is one small table, by its own column names."""
+        header, *rows = RawTables(self._raw(source_id), self._settings).only_grid()
+        return [dict(zip(header, row, strict=False)) for row in rows]
+
     def first_of(self, source_ids: Sequence[str]) -> str:
         """Return the first source that was read, of a first choice and its second; the first if none was."""
         return next((source_id for source_id in source_ids if self._raws.get(source_id)), source_ids[0])

@@ -1,0 +1,61 @@
+"""The published correspondence is the raw file's, pair by pair."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from raw_files import raw_file, shipped
+
+from qpv_geo.ingest.correspondence import read_correspondence
+from qpv_geo.publish.compare_correspondence import compare_correspondence
+from qpv_geo.publish.originals import Originals
+from qpv_geo.publish.readers import Reading
+from qpv_geo.settings import Settings
+
+SOURCE = "correspondance_2024_2015"
+FILE = "anct/liste-correspondance-qp2024-qp2015.csv"
+
+
+@pytest.fixture
+def published(settings: Settings) -> pd.DataFrame:
+    pairs, _ = read_correspondence(raw_file(SOURCE, shipped(FILE)), settings)
+    return pairs
+
+
+def differences(table: pd.DataFrame, qpv: set[str], settings: Settings) -> list[str]:
+    originals = Originals({SOURCE: raw_file(SOURCE, shipped(FILE))}, qpv, settings)
+    found = compare_correspondence(Reading(Path("x.csv"), table), originals, qpv)
+    return [f"{difference.row} {difference.field}" for difference in found]
+
+
+def test_what_was_read_is_what_is_there(published: pd.DataFrame, settings: Settings) -> None:
+    codes = set(published["code_qp"])
+    assert not differences(published, codes, settings)
+    # Another territory's QPV are not missed.
+    few = {"QN02503M", "QN02517N"}
+    assert not differences(published[published["code_qp"].isin(few)], few, settings)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("statut", "INCHANGE", ["QN02503M / QP025004 statut"]),
+        ("lib_qp_2015", None, ["QN02503M / QP025004 lib_qp_2015"]),
+        (
+            "code_qp_2015",
+            "QP025005",
+            [f"QN02503M / {old} {name}" for old in ("QP025004", "QP025005")
+             for name in ("lib_qp", "statut", "lib_qp_2015")],
+        ),
+    ],
+)  # fmt: skip
+def test_each_wrong_value_is_found(
+    published: pd.DataFrame, column: str, value: str | None, expected: list[str], settings: Settings
+) -> None:
+    published.loc[published["code_qp"] == "QN02503M", column] = value
+    assert differences(published, set(published["code_qp"]), settings) == expected
+
+
+def test_a_pair_that_was_dropped_is_missed(published: pd.DataFrame, settings: Settings) -> None:
+    found = differences(published[published["code_qp"] != "QN02517N"], set(published["code_qp"]), settings)
+    assert found == [f"QN02517N / aucun {name}" for name in ("lib_qp", "statut", "lib_qp_2015")]

@@ -1,0 +1,40 @@
+"""What a portrait says of 2015 where the contours of 2015 were not read."""
+
+import pandas as pd
+import pytest
+
+from qpv_geo.publish.portraits.evolution import tell_evolution
+from qpv_geo.publish.portraits.sections import Absence
+
+ABSENCES = {"evolution_2015_2024": Absence("Évolution du périmètre", "source non lue par cette version")}
+TABLE = pd.DataFrame(
+    [
+        ("QN02503M", "QP025004", "Planoise"),
+        ("QN00603M", "QP006003", "Ranguin-Frayère"),
+        ("QN00603M", "QP006004", "Genêts"),
+        ("QN02504M", "QP025005", None),
+        ("QN02517N", None, None),
+    ],
+    columns=["code_qp", "code_qp_2015", "lib_qp_2015"],
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "origin"),
+    [
+        ("QN02503M", "issu de Planoise (QP025004)"),
+        ("QN00603M", "issu de Ranguin-Frayère (QP006003) et Genêts (QP006004)"),
+        ("QN02504M", "issu de QP025005"),
+        ("QN02517N", "aucun prédécesseur parmi les QPV de 2015"),
+        # A table of some QPV only says nothing of the others.
+        ("QN02505M", ""),
+    ],
+)
+def test_the_correspondence_table_stands_in_for_the_contours(code: str, origin: str) -> None:
+    told = tell_evolution(pd.Series({"code_qp": code}), {"correspondance_2015": TABLE}, ABSENCES)
+    assert told.origin == origin
+    assert (told.pieces, told.why) == ((), "source non lue par cette version")
+
+
+def test_without_the_table_nothing_is_said() -> None:
+    assert tell_evolution(pd.Series({"code_qp": "QN02503M"}), {}, ABSENCES).origin == ""

@@ -61,6 +61,22 @@ class ContractQpv(_Frozen):
     part_familles_monoparentales: float | None = None
 
 
+class ContractTotal(_Frozen):
+    """What a source says of all QPV of the contract together.
+
+    Attributes
+    ----------
+    code
+        Of the contract (``CN02502I``).
+    source
+        Who says so, as the release cites it.
+    """
+
+    code: str
+    population: int = Field(ge=0)
+    source: str
+
+
 class FragileDistrict(_Frozen):
     """A *quartier fragile*: no official contour, no INSEE table."""
 
@@ -87,6 +103,7 @@ class Contract(_Frozen):
     objectifs: tuple[Objective, ...] = ()
     principes: tuple[str, ...] = ()
     qpv: tuple[ContractQpv, ...] = ()
+    total: ContractTotal | None = None
     quartiers_fragiles: tuple[FragileDistrict, ...] = ()
 
 
@@ -236,6 +253,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "expected": Expected,
     "contrat": Contract,
     "qpv": ContractQpv,
+    "total": ContractTotal,
     "quartiers_fragiles": FragileDistrict,
     "objectifs": Objective,
     "contact": Contact,

@@ -1,5 +1,6 @@
 """INSEE's facilities: what is kept of a file of the whole country."""
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,7 +72,10 @@ def test_facilities_of_the_territory_and_around_it(
             "insee_com": ["25056", "25429", "39001", "25056"],
             "x": [924500.5, 931000.75, 919100.0, 924500.5],
             "y": [6687500.25, 6681000.0, 6685000.0, 6687500.25],
+            # The file does not say in which QPV they are.
+            "code_qp_insee": [None] * 4,
         }
+        assert not facilities.placed_by_insee
         assert facilities.types is load_facility_types()
         reading = checks["lecture_du_fichier"]
         assert reading.found.startswith("7 équipements, dont 4 des types comptés")
@@ -173,6 +177,69 @@ def test_a_truncated_archive(tmp_path: Path, communes: gpd.GeoDataFrame, setting
     packed.write_bytes(bytes(damaged))
     with pytest.raises(SourceContentError, match="damaged or truncated"):
         read(packed, communes, settings)
+
+
+# The file of 2025 as INSEE writes it
+
+
+@pytest.fixture(params=["genuine", "generated"])
+def header_2025(request: pytest.FixtureRequest) -> list[str]:
+    """The 95 columns of the file of 2025: the genuine ones where they are at hand, and as many made here."""
+    path = Path(__file__).parents[2] / "shared" / "formats" / "bpe25_header_and_rows.csv"
+    if request.param == "generated":
+        read_here = [*HEADER, "QP2024", "QUALI_QP2024", "QP2015"]
+        return read_here + [f"COLONNE_{number}" for number in range(95 - len(read_here))]
+    if not path.is_file():
+        pytest.skip("needs the genuine header, in ../shared/formats beside the checkout")
+    return next(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), delimiter=";"))
+
+
+def write_2025(path: Path, header: list[str], rows: list[dict[str, str]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, header, restval="_Z", delimiter=";", quoting=csv.QUOTE_ALL)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_the_file_of_2025_says_in_which_qpv_each_facility_is(
+    header_2025: list[str], tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings
+) -> None:
+    assert len(header_2025) == 95
+    rows = [
+        dict(zip(HEADER, row(kind, x=x, quality=quality), strict=True)) | {"QP2024": code}
+        for kind, x, quality, code in (
+            (DOCTOR, "924500", "11", "QN02503M"),
+            (DOCTOR, "924501", "11", "CSZ"),
+            (PHARMACY, "924502", "11", "HZ"),
+            # Drawn at random in the commune: no position, though INSEE names a QPV.
+            (PHARMACY, "924503", "33", "QN02517N"),
+        )
+    ]
+    path = write_2025(tmp_path / "BPE25.csv", header_2025, rows)
+    facilities, checks = read(path, communes, settings)
+    assert facilities.placed_by_insee
+    assert facilities.points["code_qp_insee"].tolist() == ["QN02503M", None, None, "QN02517N"]
+    assert facilities.points["x"].isna().tolist() == [False, False, False, True]
+    assert checks["equipements_positions_aleatoires"].found == "1"
+
+
+def test_the_genuine_rows_of_2025(communes: gpd.GeoDataFrame, settings: Settings) -> None:
+    path = Path(__file__).parents[2] / "shared" / "formats" / "bpe25_header_and_rows.csv"
+    if not path.is_file():
+        pytest.skip("needs the genuine rows, in ../shared/formats beside the checkout")
+    # A post office in Saint-Paul-sur-Ubaye; the grocers of Nancy and of Abriès are not counted.
+    facilities, checks = read(path, communes.assign(insee_com=["04193", "54395"]), settings)
+    assert facilities.points.to_dict("records") == [
+        {
+            "type_equipement": "A208",
+            "insee_com": "04193",
+            "x": 998025.0,
+            "y": 6386585.0,
+            "code_qp_insee": None,
+        }
+    ]
+    assert checks["lecture_du_fichier"].found.startswith("3 équipements, dont 1 des types comptés")
 
 
 # The types that are counted

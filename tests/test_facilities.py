@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import Point, Polygon, box
 
-from qpv_geo.analysis.facilities import count_facilities
+from qpv_geo.analysis.facilities import compare_placements, count_facilities
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
 from qpv_geo.territory import Expected, Territory
@@ -157,6 +157,38 @@ def test_no_facility_at_all_is_a_table_of_zeros() -> None:
     assert table["nombre"].sum() == 0
     assert set(table["statut"]) == {"ok"}
     assert {check.outcome for check in checks} == {"conforme"}
+
+
+def placed(*rows: tuple[str, float, float, str | None]) -> pd.DataFrame:
+    columns = ["type_equipement", "x", "y", "code_qp_insee"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("facilities", "expected"),
+    [
+        # Both place one inside.
+        (placed(("D265", 1200, 1200, WEST)), ("1", "1", 0, "concorde")),
+        # INSEE places one more, outside; and one fewer.
+        (placed(("D265", 1200, 1200, WEST), ("D307", 1500, 1200, WEST)), ("2", "1", -1, "diverge")),
+        (placed(("D265", 1200, 1200, None)), ("0", "1", 1, "diverge")),
+        # As many on both sides, but not the same.
+        (placed(("D265", 1200, 1200, None), ("D307", 1500, 1200, WEST)), ("1", "1", 0, "diverge")),
+        # Half a metre beyond the limit: coordinates are rounded.
+        (placed(("D265", 1400.5, 1200, WEST)), ("1", "0", -1, "concorde")),
+        # Without a position, and of a type that is not counted.
+        (placed(("D265", math.nan, math.nan, WEST), ("A101", 1200, 1200, None)), ("0", "0", 0, "concorde")),
+    ],
+)
+def test_insee_places_facilities_as_the_contours_do(
+    facilities: pd.DataFrame, expected: tuple[str, str, float, str]
+) -> None:
+    rows = {row.code: row for row in compare_placements(facilities, TYPES, QPV)}
+    found = rows[WEST]
+    assert (found.first.value, found.second.value, found.gap, found.result) == expected
+    assert (rows[EAST].first.value, rows[EAST].result) == ("0", "concorde")
+    if found.result == "diverge":
+        assert "Orchamps-Palente" in found.message
 
 
 place = st.tuples(st.sampled_from(["D265", "D307", "C108"]), st.integers(0, 3000), st.integers(0, 3000))

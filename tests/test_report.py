@@ -7,8 +7,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from publishing import FILES, REGISTRY, Inputs, change, declared, frames_of, inputs, publish, snapshot_copy
+from publishing import (
+    BESANCON,
+    FILES,
+    REGISTRY,
+    Inputs,
+    change,
+    declared,
+    frames_of,
+    inputs,
+    publish,
+    snapshot_copy,
+)
 
+from qpv_geo.analysis.concordances import Concordance, Statement, concordances_table
 from qpv_geo.checks import Check
 from qpv_geo.publish.release import Release
 from qpv_geo.publish.report import build_report, french_number
@@ -53,6 +65,7 @@ def test_the_schema_is_the_one_that_others_rely_on() -> None:
         "sources",
         "sources_absentes",
         "controles",
+        "concordances",
         "couches",
         "couches_absentes",
         "indicateurs_inconnus",
@@ -65,7 +78,7 @@ def test_the_schema_is_the_one_that_others_rely_on() -> None:
 def test_the_file_says_which_release_from_what(release: Release) -> None:
     text = (release.path / "rapport.json").read_text(encoding="utf-8")
     report = Report.model_validate_json(text)
-    assert report.rapport == "qpv-geo/rapport/1"
+    assert report.rapport == "qpv-geo/rapport/2"
     assert report.publication.id == release.id
     assert report.publication.empreinte == release.fingerprint
     assert report.publication.environnement["GDAL"]
@@ -126,6 +139,25 @@ def test_repairs_are_listed_with_their_change_of_area() -> None:
     made.layers["qpv"].loc[2, "ecart_reparation_m2"] = -12.5
     (repair,) = report_of(made).reparations
     assert (repair.couche, repair.code, repair.ecart_m2) == ("qpv", "QN02504M", -12.5)
+
+
+def test_concordances_are_a_section_with_both_sides(settings: Settings) -> None:
+    made = inputs()
+    said = Statement("46 <b>", "Contrat de ville", "présentation"), Statement("50", "INSEE", "insee_filosofi")
+    row = Concordance("Pauvreté", "QN02502M", "Orchamps", *said, "aucune", "diverge", "46 contre 50.", 4.0)
+    made.layers["concordances"] = concordances_table([row], BESANCON)
+    (entry,) = report_of(made).concordances
+    assert (entry.valeur_a, entry.valeur_b, entry.ecart) == ("46 <b>", "50", 4.0)
+    page = (publish(settings, made).path / "rapport.html").read_text(encoding="utf-8")
+    section = page.partition('<section aria-labelledby="concordances">')[2].partition("</section>")[0]
+    for part in (
+        "46 &lt;b&gt;",
+        "INSEE, insee_filosofi",
+        '<td class="avertissement">diverge</td>',
+        "46 contre 50.",
+    ):
+        assert part in section
+    outline(page)
 
 
 class Outline(HTMLParser):

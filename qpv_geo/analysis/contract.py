@@ -110,8 +110,8 @@ def check_contract(figures: pd.DataFrame, territory: Territory) -> list[Check]:
     bounds = (compared["valeur_contrat"].abs() * _SHARE).mask(compared["unite"] == "%", _POINTS)
     far = compared[compared["ecart"].abs() > bounds]
     listed = " ; ".join(
-        f"{row['libelle']} de {row['nom_contrat']} ({row['code_qp']}), {_french(row['valeur_insee'])} pour "
-        f"l'INSEE et {_french(row['valeur_contrat'])} au contrat"
+        f"{row['libelle']} de {row['nom_contrat']} ({row['code_qp']}), {french(row['valeur_insee'])} pour "
+        f"l'INSEE et {french(row['valeur_contrat'])} au contrat"
         for row in far.to_dict("records")
     )
     message = f"Écarts de plus de 10 points ou de 10 % : {listed or 'aucun'}."
@@ -119,5 +119,6 @@ def check_contract(figures: pd.DataFrame, territory: Territory) -> list[Check]:
     return [Check("ecart_au_contrat", territory.id, outcome, "0", str(len(far)), message)]
 
 
-def _french(value: float) -> str:
+def french(value: float) -> str:
+    """Write a number with a decimal comma."""
     return f"{value:.10g}".replace(".", ",")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from qpv_geo.analysis.concordances import COMPUTED, FACILITIES, INSEE, Concordance, Statement
 from qpv_geo.analysis.overlay import overlay
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
@@ -14,6 +15,9 @@ from qpv_geo.territory import Territory
 
 PERIMETERS = {"qpv": 0.0, "500m": 500.0}
 """Perimeters by name: how far a facility may be from the QPV, in metres; those inside are at 0."""
+
+# Metres: INSEE publishes coordinates in whole metres, so that a facility on a limit may seem to cross it.
+_ROUNDED = 1.0
 
 # Some facilities lie across the limit of their commune; most of them do not.
 _MOSTLY_INSIDE = 0.5
@@ -95,6 +99,57 @@ def count_facilities(
         table.sort_values(order, ignore_index=True)[_COLUMNS],
         [*_report_lost(lost), _report_coverage(communes, covered)],
     )
+
+
+def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame) -> list[Concordance]:
+    """Compare the facilities that INSEE places in each QPV with those that lie in its contour.
+
+    Only facilities whose position is known are compared. Two errors that even out disagree all the same.
+
+    Parameters
+    ----------
+    points
+        As `count_facilities` takes them, with ``code_qp_insee``.
+    types
+        The types that are counted.
+    qpv
+        The territory's.
+    """
+    points = points[points["type_equipement"].isin(types["type_equipement"]) & points["x"].notna()]
+    points = points.reset_index(drop=True)
+    shapes = gpd.points_from_xy(points["x"], points["y"])
+    zone, point = shapely.STRtree(shapes).query(qpv.geometry.to_numpy(), predicate="intersects")
+    rows = []
+    for place, (code, name, shape) in enumerate(
+        zip(qpv["code_qp"], qpv["lib_qp"], qpv.geometry, strict=True)
+    ):
+        inside = set(point[zone == place].tolist())
+        of_insee = set(np.flatnonzero(points["code_qp_insee"] == code).tolist())
+        apart = [
+            number
+            for number in sorted(inside ^ of_insee)
+            if shapely.distance(shapes[number], shape.boundary) > _ROUNDED
+        ]
+        kinds = ", ".join(sorted(set(points["type_equipement"].iloc[apart])))
+        said = (
+            f"l'INSEE et la superposition placent {len(apart)} équipements différemment ({kinds})"
+            if apart
+            else "l'INSEE et la superposition placent les mêmes équipements"
+        )
+        rows.append(
+            Concordance(
+                FACILITIES,
+                code,
+                name,
+                Statement(str(len(of_insee)), INSEE, "bpe"),
+                Statement(str(len(inside)), COMPUTED, "equipements"),
+                f"{_ROUNDED:.0f} m autour de la limite : coordonnées arrondies",
+                "diverge" if apart else "concorde",
+                f"{name} : {said}.",
+                float(len(inside) - len(of_insee)),
+            )
+        )
+    return rows
 
 
 def _refuse_elsewhere(located: pd.DataFrame, communes: gpd.GeoDataFrame) -> None:

@@ -2,6 +2,13 @@
 
 import pandas as pd
 
+from qpv_geo.analysis.concordances import (
+    check_completeness,
+    compare_contract,
+    compare_statuses,
+    concordances_table,
+    report_concordances,
+)
 from qpv_geo.analysis.contract import check_contract, contract_figures
 from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.perimeters import Layers
@@ -81,7 +88,21 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
         "contrat_de_ville": contract,
         **around.layers,
     }
-    return layers, checks
+    compared = [*joined.concordances, *around.concordances]
+    compared += compare_contract(territory, contract, of_qpv)
+    if tables.correspondence is not None:
+        layers["correspondance_2015"] = _own(tables.correspondence, qpv["code_qp"])
+        compared += compare_statuses(qpv, tables.correspondence)
+        every = set(tables.contours.attributes["code_qp"])
+        checks.append(check_completeness(tables.correspondence, every, national=tables.contours.national))
+    layers["concordances"] = concordances_table(compared, territory)
+    return layers, [*checks, report_concordances(compared)]
+
+
+def _own(correspondence: pd.DataFrame, codes: pd.Series) -> pd.DataFrame:
+    """Return what the correspondence table says of the territory's QPV."""
+    own = correspondence[correspondence["code_qp"].isin(codes)]
+    return own.sort_values(["code_qp", "code_qp_2015"], ignore_index=True)
 
 
 def check_communes(tables: Tables, territory: Territory) -> list[Check]:

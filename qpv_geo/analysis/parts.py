@@ -6,6 +6,8 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
+from qpv_geo.analysis.concordances import Concordance
+from qpv_geo.analysis.declared_zones import compare_zones
 from qpv_geo.analysis.misplaced import refuse_misplaced
 from qpv_geo.analysis.neighbours import undrawn_near
 from qpv_geo.analysis.overlay import as_multipolygon, dissolve
@@ -38,11 +40,14 @@ class Joined:
         The layers around the QPV.
     checks
         What the joins found.
+    concordances
+        Declared communes and EPCI of each QPV against its contour.
     """
 
     layers: dict[str, gpd.GeoDataFrame]
     around: Perimeters
     checks: list[Check]
+    concordances: list[Concordance]
 
 
 def join_parts(tables: Tables, territory: Territory, registry: Registry) -> Joined:
@@ -83,7 +88,7 @@ def _tables_of(tables: Tables, communes: gpd.GeoDataFrame, epsg: int, territory:
     part = replace(tables, contours=contours, communes=communes, overseas={})
     if epsg == territory.epsg:
         return part
-    return replace(part, qpv_2015=None, correspondence=None, iris=None, facilities=None)
+    return replace(part, qpv_2015=None, iris=None, facilities=None)
 
 
 def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
@@ -116,7 +121,15 @@ def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
             ["code_qp", "insee_com"], ignore_index=True
         ),
     }
-    return Joined(layers, around, checks)
+    concordances = compare_zones(
+        selected,
+        pieces,
+        communes,
+        declared=tables.declared_zones,
+        members=tables.epci_members,
+        territory=territory,
+    )
+    return Joined(layers, around, checks, concordances)
 
 
 _KEYS = {
@@ -134,6 +147,7 @@ def _together(parts: list[Joined], territory: Territory) -> Joined:
         statistics=[frame for part in parts for frame in part.around.statistics],
         of_qpv=[frame for part in parts for frame in part.around.of_qpv],
         checks=[check for part in parts for check in part.around.checks],
+        concordances=[row for part in parts for row in part.around.concordances],
     )
     around.layers = _published([part.around.layers for part in parts], territory)
     checks = [check for part in parts for check in part.checks if check.code not in _OF_THE_WHOLE]
@@ -146,7 +160,8 @@ def _together(parts: list[Joined], territory: Territory) -> Joined:
             f"official list has changed, change 'expected.qpv' in the territory file"
         )
     checks.append(Check("qpv_du_territoire", territory.id, "conforme", str(expected), str(qpv), message))
-    return Joined(_published([part.layers for part in parts], territory), around, checks)
+    concordances = [row for part in parts for row in part.concordances]
+    return Joined(_published([part.layers for part in parts], territory), around, checks, concordances)
 
 
 # Controls of a part alone, that the whole makes again.

@@ -11,9 +11,10 @@ import pandas as pd
 import shapely
 
 from qpv_geo.analysis.bands import qpv_bands
+from qpv_geo.analysis.concordances import Concordance
 from qpv_geo.analysis.districts import district_statistics, local_districts
 from qpv_geo.analysis.evolution import compare_geographies
-from qpv_geo.analysis.facilities import count_facilities
+from qpv_geo.analysis.facilities import compare_placements, count_facilities
 from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
 from qpv_geo.analysis.iris import cut_by_iris, iris_layer, iris_statistics
 from qpv_geo.analysis.neighbours import neighbours, undrawn_near
@@ -41,12 +42,15 @@ class Perimeters:
         Columns to join to layer ``qpv`` by ``code_qp``.
     checks
         What the joins found.
+    concordances
+        What INSEE and this project say of the same.
     """
 
     layers: Layers = field(default_factory=dict)
     statistics: list[pd.DataFrame] = field(default_factory=list)
     of_qpv: list[pd.DataFrame] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    concordances: list[Concordance] = field(default_factory=list)
 
 
 def add_perimeters(
@@ -169,3 +173,5 @@ def _add_facilities(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, t
         found.points, found.types, qpv, tables.communes, territory, vintage=found.vintage
     )
     result.checks += checks
+    if found.placed_by_insee:
+        result.concordances += compare_placements(found.points, found.types, qpv)

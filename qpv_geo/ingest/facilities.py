@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from qpv_geo.checks import Check, Outcome
+from qpv_geo.ingest.codes import QPV_2024
 from qpv_geo.ingest.contracts import Problems, find_columns
 from qpv_geo.ingest.facility_types import load_facility_types
 from qpv_geo.ingest.text import refuse_page, report_reading
@@ -32,6 +33,10 @@ _BLOCK = 4 * 1024**2
 _NOTHING = ("", "_U", "_Z")
 _AT_RANDOM = "33"
 
+# INSEE's own answer to "in which QPV"; without it there is one comparison less.
+_QPV_OF_INSEE = "QP2024"
+_KEPT = ["type_equipement", "insee_com", "x", "y", "code_qp_insee"]
+
 
 @dataclass(frozen=True)
 class Facilities:
@@ -41,17 +46,21 @@ class Facilities:
     ----------
     points
         One row per facility of the counted types, in the territory's communes or within 1 km of their
-        bounding box: ``type_equipement``, ``insee_com``, ``x``, ``y`` in the territory's CRS. These are NaN
-        where INSEE has not located the facility, or drew its position at random in the commune.
+        bounding box: ``type_equipement``, ``insee_com``, ``x``, ``y`` in the territory's CRS, and
+        ``code_qp_insee``, the QPV in which INSEE places it (None: in none). Coordinates are NaN where INSEE
+        has not located the facility, or drew its position at random in the commune.
     types
         The counted types: ``type_equipement``, ``libelle``, ``domaine``.
     vintage
         Of the source.
+    placed_by_insee
+        Whether the file says in which QPV each facility is.
     """
 
     points: pd.DataFrame
     types: pd.DataFrame
     vintage: str
+    placed_by_insee: bool = True
 
 
 def read_facilities(
@@ -104,7 +113,7 @@ def read_facilities(
         _report_types(types, reading.seen, raw.source.id),
         _report_random(reading.at_random, raw.source.id),
     )
-    return Facilities(points, types, raw.source.vintage), checks
+    return Facilities(points, types, raw.source.vintage, _QPV_OF_INSEE in columns), checks
 
 
 class _Stream(io.RawIOBase):
@@ -137,7 +146,10 @@ def _columns(stream: "io.BufferedReader[_Stream]", label: str, problems: Problem
     except csv.Error as error:
         problems.add("a header of names separated by ';'", f"{line[:60]!r} ({error})")
         problems.raise_if_any()
-    columns = find_columns(available, problems.source.columns, problems)
+    wanted = dict(problems.source.columns)
+    if not set(wanted[_QPV_OF_INSEE]) & set(available):
+        del wanted[_QPV_OF_INSEE]
+    columns = find_columns(available, wanted, problems)
     problems.raise_if_any()
     return columns
 
@@ -198,13 +210,13 @@ class _Reading:
         placed = ours & ~drawn
         kept = own | (placed & x.between(west, east) & y.between(south, north))
         self.at_random += int((kept & drawn).sum())
-        points = {
-            "type_equipement": rows["TYPEQU"],
-            "insee_com": rows["DEPCOM"],
-            "x": x.where(placed),
-            "y": y.where(placed),
-        }
-        self._kept.append(pd.DataFrame(points)[kept])
+        of_insee = rows.get(_QPV_OF_INSEE, pd.Series("", index=rows.index))
+        in_qpv = of_insee.str.fullmatch(QPV_2024.pattern)
+        points = [
+            rows["TYPEQU"], rows["DEPCOM"], x.where(placed), y.where(placed),
+            of_insee.astype(object).where(in_qpv, None),
+        ]  # fmt: skip
+        self._kept.append(pd.DataFrame(dict(zip(_KEPT, points, strict=True)))[kept])
 
     def _numbers(self, rows: pd.DataFrame, column: str, own: pd.Series) -> pd.Series:
         """Return coordinates as numbers, NaN where there is none."""
@@ -220,9 +232,8 @@ class _Reading:
 
     def points(self) -> pd.DataFrame:
         """Return everything that was kept, in an order of its own: the file's says nothing."""
-        columns = ["type_equipement", "insee_com", "x", "y"]
-        kept = pd.concat(self._kept) if self._kept else pd.DataFrame(columns=columns)
-        return kept.sort_values(columns, ignore_index=True)
+        kept = pd.concat(self._kept) if self._kept else pd.DataFrame(columns=_KEPT)
+        return kept.sort_values(_KEPT, ignore_index=True)
 
 
 def _report_types(types: pd.DataFrame, seen: set[str], source_id: str) -> Check:

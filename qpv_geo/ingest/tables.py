@@ -15,6 +15,7 @@ from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.ingest.communes import report_communes
 from qpv_geo.ingest.contours import Contours, read_contours
 from qpv_geo.ingest.correspondence import read_correspondence
+from qpv_geo.ingest.declared_zones import read_declared_zones
 from qpv_geo.ingest.distribution import Origin
 from qpv_geo.ingest.facilities import Facilities, read_facilities
 from qpv_geo.ingest.iris import read_iris
@@ -38,6 +39,8 @@ COMMUNES = ("communes_epci", "communes_france")
 EPCI_MEMBERS = "cog_epci"
 CORRESPONDENCE = "correspondance_2024_2015"
 FACILITIES = "bpe"
+# Tables that say in which communes and EPCI each QPV is.
+DECLARED_ZONES = ("insee_population", "listeqp_2025", "listeqp_2024")
 # First and second choices.
 CONTOURS_2015 = ("qpv_2015", "qpv_2015_wfs")
 IRIS, IRIS_FRANCE = "iris", "iris_france"
@@ -74,6 +77,9 @@ class Tables:
         QPV of 2015 of the whole file (see `read_qpv_2015`).
     correspondence
         Pairs of QPV 2024 and 2015 (see `read_correspondence`).
+    declared_zones
+        Communes and EPCI of each QPV, as tables beside the contours declare them (see
+        `read_declared_zones`).
     iris
         IRIS of the main communes (see `read_iris`).
     facilities
@@ -94,6 +100,7 @@ class Tables:
     checks: tuple[Check, ...]
     qpv_2015: gpd.GeoDataFrame | None = None
     correspondence: pd.DataFrame | None = None
+    declared_zones: pd.DataFrame | None = None
     iris: gpd.GeoDataFrame | None = None
     facilities: Facilities | None = None
     district_contours: gpd.GeoDataFrame | None = None
@@ -169,6 +176,7 @@ def read_tables(
         reading.first_of(CONTOURS_2015), lambda raw: read_qpv_2015(raw, settings, territory.epsg, outside)
     )
     correspondence = reading.read_checked(CORRESPONDENCE, lambda raw: read_correspondence(raw, settings))
+    declared_zones = _read_declared_zones(reading, settings)
     # What is overseas has files of its own.
     codes = () if communes is None else tuple(communes["insee_com"])
     iris = _read_iris(reading, territory, codes, settings, outside)
@@ -196,6 +204,7 @@ def read_tables(
         tuple(checks),
         qpv_2015=qpv_2015,
         correspondence=correspondence,
+        declared_zones=declared_zones,
         iris=iris,
         facilities=facilities,
         district_contours=districts,
@@ -339,6 +348,24 @@ def _read_iris(
     return reading.keep_checks(
         reading.attempt(list(raws), lambda: read_iris(raws, communes, settings, territory.epsg, outside))
     )
+
+
+def _read_declared_zones(reading: _Reading, settings: Settings) -> pd.DataFrame | None:
+    """Read what is declared of the QPV beside their contours; it serves a control, and stops nothing."""
+    frames = []
+    for key in DECLARED_ZONES:
+        raw = reading.raws.get(key)
+        if raw is None:
+            continue
+        try:
+            declared, check = read_declared_zones(raw, settings)
+        except (ContractError, SourceContentError) as error:
+            message = f"Communes et EPCI déclarés non lus : {error}"
+            reading.checks.append(Check("zones_declarees", key, "non_verifiable", "", "", message))
+        else:
+            frames.append(declared)
+            reading.checks.append(check)
+    return pd.concat(frames, ignore_index=True) if frames else None
 
 
 def _read_local(

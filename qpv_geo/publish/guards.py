@@ -11,8 +11,8 @@ from qpv_geo.publish.changes_schema import Changes, Overrun, StatisticChange
 from qpv_geo.publish.report import french_number, french_percentage
 from qpv_geo.territory import Guard
 
-# Counted value by value, or not a matter of data.
-_NOT_COUNTED = {"statistiques", "repartition", "indicateurs"}
+# Counted value by value, or not a matter of data: two producers who come to disagree take nothing away.
+_NOT_COUNTED = {"statistiques", "repartition", "indicateurs", "concordances"}
 # A Gini index has three or four.
 _MEDIAN_DECIMALS = 4
 _ORDER = 10

@@ -16,6 +16,7 @@ from qpv_geo.publish.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.publish.frames import Frames, plain_values
 from qpv_geo.publish.provenance import Raws, attribution, french_date, newest_date, origin_sentence, present
 from qpv_geo.publish.report_schema import (
+    Agreement,
     Control,
     LayerAbsent,
     LayerHeld,
@@ -42,6 +43,8 @@ _WORDS = {
     "conforme": "conforme",
     "avertissement": "avertissement",
     "non_verifiable": "non vérifiable",
+    "concorde": "concorde",
+    "diverge": "diverge",
     **{status: said.words for status, said in STATUSES.items()},
 }
 
@@ -84,6 +87,11 @@ def build_report(
             if row["etat"] != "lue"
         ),
         controles=tuple(Control(**row) for row in _records(frames["controles"], list(Control.model_fields))),
+        concordances=tuple(
+            Agreement(**row) for row in _records(frames["concordances"], list(Agreement.model_fields))
+        )
+        if "concordances" in frames
+        else (),
         couches=tuple(
             LayerHeld(nom=name, titre=layers[name].title, lignes=len(frame), geometrie=layers[name].geometry)
             for name, frame in frames.items()

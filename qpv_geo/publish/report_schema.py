@@ -65,6 +65,24 @@ class Control(_Part):
     message: str
 
 
+class Agreement(_Part):
+    """A row of table ``concordances``."""
+
+    theme: str
+    objet: str
+    libelle: str
+    valeur_a: str | None
+    producteur_a: str
+    source_a: str
+    valeur_b: str | None
+    producteur_b: str
+    source_b: str
+    ecart: float | None
+    tolerance: str
+    resultat: str
+    message: str
+
+
 class LayerHeld(_Part):
     """A published layer."""
 
@@ -112,7 +130,7 @@ class Report(_Part):
     ``differences`` tells what changed since the release before; None for the first one.
     """
 
-    rapport: Literal["qpv-geo/rapport/1"] = "qpv-geo/rapport/1"
+    rapport: Literal["qpv-geo/rapport/2"] = "qpv-geo/rapport/2"
     publication: Publication
     origine: str
     date_des_donnees: date
@@ -120,6 +138,7 @@ class Report(_Part):
     sources: tuple[SourceRead, ...]
     sources_absentes: tuple[SourceAbsent, ...]
     controles: tuple[Control, ...]
+    concordances: tuple[Agreement, ...]
     couches: tuple[LayerHeld, ...]
     couches_absentes: tuple[LayerAbsent, ...]
     indicateurs_inconnus: tuple[UnknownIndicator, ...]

@@ -1,0 +1,307 @@
+"""Two producers on one matter, side by side: table ``concordances``.
+
+Neither is right by rule: a disagreement is published with both values, for somebody who knows the ground.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Literal
+
+import pandas as pd
+
+from qpv_geo.analysis.contract import french
+from qpv_geo.checks import Check, Outcome
+from qpv_geo.territory import Contract, Territory
+
+Agreement = Literal["concorde", "diverge", "non_verifiable"]
+
+COMMUNES, EPCI, STATUSES, FACILITIES = "Communes", "EPCI", "Statut depuis 2015", "Équipements"
+ANCT, INSEE, COMPUTED = "ANCT", "INSEE", "qpv-geo"
+
+EXACT = "aucune"
+"""The tolerance of what must be the same."""
+
+# Of these, a row for each disagreement and one for all QPV together; of the others, a row each.
+_MANY = (COMMUNES, EPCI, STATUSES)
+
+# What ANCT's table calls what the letter of a code says. `C`, the communes of Mayotte, has no counterpart.
+_STATUSES = {"M": "MODIFIE", "I": "INCHANGE", "N": "NOUVEAU"}
+
+_CORRESPONDENCE = "correspondance_2024_2015"
+_POPULATION = "population_municipale"
+_COLUMNS = [
+    "theme", "objet", "libelle", "valeur_a", "producteur_a", "source_a", "valeur_b", "producteur_b",
+    "source_b", "ecart", "tolerance", "resultat", "message",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a producer says, as text (None: nothing), and where: a source, a layer, or a citation."""
+
+    value: str | None
+    producer: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Concordance:
+    """Two statements on one object.
+
+    Attributes
+    ----------
+    theme
+        The matter, in French.
+    code, name
+        Of a QPV, a contract or a territory.
+    first, second
+        The statements.
+    tolerance
+        Which difference still agrees, in words.
+    result
+        ``non_verifiable`` where one side says nothing.
+    message
+        One sentence in French.
+    gap
+        The second value minus the first; NaN where they are not numbers.
+    """
+
+    theme: str
+    code: str
+    name: str
+    first: Statement
+    second: Statement
+    tolerance: str
+    result: Agreement
+    message: str
+    gap: float = math.nan
+
+
+def concordances_table(rows: Sequence[Concordance], territory: Territory) -> pd.DataFrame:
+    """Return table ``concordances``, sorted; where every QPV is compared, agreements are only counted.
+
+    Parameters
+    ----------
+    rows
+        Every comparison.
+    territory
+        Names the rows that count.
+    """
+    groups: dict[tuple[str, str, str], list[Concordance]] = {}
+    for row in rows:
+        if row.theme in _MANY:
+            groups.setdefault((row.theme, row.first.source, row.second.source), []).append(row)
+    kept = [row for row in rows if row.theme not in _MANY or row.result == "diverge"]
+    kept += [_summary(group, territory) for group in groups.values()]
+    cells = [
+        (
+            row.theme, row.code, row.name,
+            row.first.value, row.first.producer, row.first.source,
+            row.second.value, row.second.producer, row.second.source,
+            row.gap, row.tolerance, row.result, row.message,
+        )
+        for row in kept
+    ]  # fmt: skip
+    table = pd.DataFrame(cells, columns=_COLUMNS)
+    return table.sort_values(["theme", "objet", "source_a", "source_b"], ignore_index=True)
+
+
+def _summary(group: Sequence[Concordance], territory: Territory) -> Concordance:
+    """Count what was compared, what agrees, and what could not be compared."""
+    one = group[0]
+    counts = Counter(row.result for row in group)
+    compared = counts["concorde"] + counts["diverge"]
+    result: Agreement = "diverge" if counts["diverge"] else "concorde"
+    return replace(
+        one,
+        code=territory.code,
+        name=territory.nom,
+        first=replace(one.first, value=f"{compared} QPV comparés"),
+        second=replace(one.second, value=f"{counts['concorde']} concordent"),
+        result=result if compared else "non_verifiable",
+        message=f"{one.theme}, {one.first.source} et {one.second.source} : {compared} QPV comparés, "
+        f"{counts['concorde']} concordent, {counts['diverge']} divergent, "
+        f"{counts['non_verifiable']} non vérifiables.",
+    )
+
+
+def report_concordances(rows: Sequence[Concordance]) -> Check:
+    """Say how many comparisons disagree, and on what."""
+    apart = Counter(row.theme for row in rows if row.result == "diverge")
+    outcome: Outcome = "avertissement" if apart else "conforme"
+    listed = ", ".join(f"{theme} ({count})" for theme, count in sorted(apart.items()))
+    message = (
+        f"Désaccords entre producteurs, dans la table concordances : {listed}."
+        if listed
+        else "Aucun désaccord entre producteurs dans la table concordances."
+    )
+    return Check("concordances", "concordances", outcome, "0", str(apart.total()), message)
+
+
+def compare_contract(
+    territory: Territory, figures: pd.DataFrame, statistics: pd.DataFrame
+) -> list[Concordance]:
+    """Compare each figure of the contract with INSEE's, and ANCT's total with the sum of the populations.
+
+    Parameters
+    ----------
+    territory
+        Holds the contract.
+    figures
+        Layer ``contrat_de_ville``.
+    statistics
+        Rows of ``statistiques`` for QPV.
+    """
+    contract = territory.contrat
+    if contract is None:
+        return []
+    sources = dict(zip(statistics["indicateur"], statistics["source"], strict=True))
+    found = [_compare_figure(row, sources) for row in figures.to_dict("records")]
+    return [*found, *_compare_total(contract, statistics, sources)]
+
+
+def _compare_figure(row: Mapping[Any, Any], sources: Mapping[str, str]) -> Concordance:
+    """Compare a figure: a population exactly, a rate up to the decimals that the contract does not write."""
+    stated, insee = row["valeur_contrat"], row["valeur_insee"]
+    gap = round(insee - stated, 9)
+    agrees, tolerance, cut = gap == 0, EXACT, ""
+    if row["unite"] == "%":
+        step = _last_place(stated)
+        agrees = 0 <= gap < step
+        tolerance = f"0 ≤ INSEE - contrat < {_spell(step)} : le contrat coupe les décimales"
+        cut = ", dont le contrat coupe les décimales" if agrees and gap else ""
+    said = _both("le contrat", stated, insee) + cut
+    if math.isnan(gap):
+        said += f" (statut {row['statut_insee']})"
+    return Concordance(
+        row["libelle"],
+        row["code_qp"],
+        row["lib_qp"],
+        Statement(_spell(stated), "Contrat de ville", row["source_contrat"]),
+        Statement(_spell(insee), INSEE, sources.get(row["indicateur"], row["indicateur"])),
+        tolerance,
+        _agreement(insee, agrees=agrees),
+        f"{row['lib_qp']}, {row['libelle'].lower()} : {said}.",
+        gap,
+    )
+
+
+def _compare_total(
+    contract: Contract, statistics: pd.DataFrame, sources: Mapping[str, str]
+) -> list[Concordance]:
+    total = contract.total
+    if total is None:
+        return []
+    codes = [entry.code_qp for entry in contract.qpv]
+    rows = statistics[(statistics["indicateur"] == _POPULATION) & statistics["code"].isin(codes)]
+    values = rows.sort_values("millesime").drop_duplicates("code", keep="last")["valeur"]
+    insee = float(values.sum()) if values.notna().sum() == len(codes) else math.nan
+    said = _both("l'ANCT", total.population, insee)
+    return [
+        Concordance(
+            "Population",
+            total.code,
+            contract.titre,
+            Statement(_spell(total.population), ANCT, total.source),
+            Statement(_spell(insee), INSEE, sources.get(_POPULATION, _POPULATION)),
+            EXACT,
+            _agreement(insee, agrees=insee == total.population),
+            f"Population des {len(codes)} QPV du contrat {total.code} ensemble : {said}.",
+            insee - total.population,
+        )
+    ]
+
+
+def _last_place(value: float) -> float:
+    """Return the worth of the last decimal that a figure is written with: 1 for 38, 0.1 for 38.4."""
+    exponent = Decimal(repr(float(value))).normalize().as_tuple().exponent
+    return float(10.0 ** min(int(exponent), 0))
+
+
+def _agreement(value: float, *, agrees: bool) -> Agreement:
+    if math.isnan(value):
+        return "non_verifiable"
+    return "concorde" if agrees else "diverge"
+
+
+def _both(who: str, stated: float, insee: float) -> str:
+    if math.isnan(insee):
+        return f"{who} donne {_spell(stated)}, l'INSEE ne publie pas de valeur"
+    if stated == insee:
+        return f"{who} et l'INSEE donnent {_spell(stated)}"
+    return f"{who} donne {_spell(stated)}, l'INSEE {_spell(insee)}"
+
+
+def _spell(value: float) -> str | None:
+    """Write a number with a decimal comma; None for none."""
+    return None if math.isnan(value) else french(value)
+
+
+def compare_statuses(qpv: pd.DataFrame, correspondence: pd.DataFrame) -> list[Concordance]:
+    """Compare what ANCT's table calls each QPV (``Statut``) with the letter that ends its code.
+
+    Parameters
+    ----------
+    qpv
+        The territory's (``code_qp``, ``lib_qp``).
+    correspondence
+        As `read_correspondence` returns it.
+    """
+    statuses = dict(zip(correspondence["code_qp"], correspondence["statut"], strict=True))
+    rows = []
+    for code, name in zip(qpv["code_qp"], qpv["lib_qp"], strict=True):
+        letter, status = code[-1], statuses.get(code)
+        expected = _STATUSES.get(letter)
+        result: Agreement = "concorde" if status == expected else "diverge"
+        said = f"la table dit {status}, la lettre {letter} du code {expected}"
+        if status is None:
+            result, said = "non_verifiable", "la table lue ne donne pas son statut"
+        elif expected is None:
+            result, said = "non_verifiable", f"la lettre {letter} n'a pas d'équivalent dans la table"
+        rows.append(
+            Concordance(
+                STATUSES,
+                code,
+                name,
+                Statement(status, ANCT, _CORRESPONDENCE),
+                Statement(letter, ANCT, "qpv_2024"),
+                EXACT,
+                result,
+                f"{name} : {said}.",
+            )
+        )
+    return rows
+
+
+def check_completeness(correspondence: pd.DataFrame, codes: set[str], *, national: bool) -> Check:
+    """Say whether the correspondence table knows every QPV 2024.
+
+    Parameters
+    ----------
+    correspondence
+        As `read_correspondence` returns it.
+    codes
+        Every ``code_qp`` of the contours.
+    national
+        Whether the contours are those of the whole country.
+    """
+    code, told = "correspondance_complete", set(correspondence["code_qp"])
+    expected, found = f"{len(codes)} QPV", f"{len(told)} QPV"
+    if not national or len(told) < len(codes):
+        message = (
+            f"La table de correspondance cite {found}, les contours {expected} : ce n'est pas le fichier "
+            "national, sa complétude n'est pas vérifiable."
+        )
+        return Check(code, _CORRESPONDENCE, "non_verifiable", expected, found, message)
+    lacking, strange = sorted(codes - told), sorted(told - codes)
+    reasons = []
+    if lacking:
+        reasons.append(f"QPV absents de la table : {', '.join(lacking)}")
+    if strange:
+        reasons.append(f"QPV sans contour : {', '.join(strange)}")
+    outcome: Outcome = "avertissement" if reasons else "conforme"
+    message = f"{' ; '.join(reasons) or 'La table de correspondance cite chaque QPV 2024'}."
+    return Check(code, _CORRESPONDENCE, outcome, expected, found, message)

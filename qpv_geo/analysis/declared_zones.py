@@ -1,0 +1,215 @@
+"""The communes and EPCI that producers declare for a QPV, against those that its contour lies in."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from qpv_geo.analysis.concordances import (
+    ANCT,
+    COMMUNES,
+    COMPUTED,
+    EPCI,
+    INSEE,
+    Agreement,
+    Concordance,
+    Statement,
+)
+from qpv_geo.territory import Territory, codes_of
+from qpv_geo.zones import department_of
+
+# Metres. Contours of communes are published generalised: over all of France, the coarsest edition (1,000 m)
+# puts parts of a QPV up to 188 m beyond a limit, and the one commune that is wrongly declared is 16 km away.
+_PRECISION = 250.0
+_TOLERANCE = f"{_PRECISION:.0f} m : précision des contours de communes"
+
+_METROPOLIS = "200054781"
+# Around Paris, producers declare Paris or an *établissement public territorial*: parts of the metropolis.
+_PARTS_OF_METROPOLIS = dict.fromkeys(
+    (
+        "217500016", "200057867", "200057875", "200057941", "200057966", "200057974", "200057982",
+        "200057990", "200058006", "200058014", "200058097", "200058790",
+    ),
+    _METROPOLIS,
+)  # fmt: skip
+
+_THEMES = {"insee_com": COMMUNES, "siren_epci": EPCI}
+_CONTOURS, _PIECES = "qpv_2024", "qpv_commune"
+
+
+def compare_zones(
+    qpv: gpd.GeoDataFrame,
+    pieces: gpd.GeoDataFrame,
+    communes: gpd.GeoDataFrame,
+    *,
+    declared: pd.DataFrame | None,
+    members: pd.DataFrame | None,
+    territory: Territory,
+) -> list[Concordance]:
+    """Compare declared communes and EPCI with the overlay, for each QPV and each producer.
+
+    A declared zone agrees if the QPV lies in it, or nearer than the precision of the contours of communes. A
+    zone that is not declared disagrees if the QPV reaches farther than that into it.
+
+    Parameters
+    ----------
+    qpv
+        The territory's, in a projected CRS, with what ANCT declares (``insee_com``, ``siren_epci``).
+    pieces
+        These QPV cut by `communes` (see `selection.cut_by_communes`).
+    communes
+        ``insee_com``, ``nom_com``, ``siren_epci``, geometry.
+    declared
+        What other tables declare (see `read_declared_zones`); None if none was read.
+    members
+        Communes of every EPCI; None if they were not read.
+    territory
+        Gives the share of a QPV below which a zone is not named.
+    """
+    columns = ["source", "code_qp", *_THEMES]
+    said = pd.DataFrame(qpv.assign(source=_CONTOURS)[columns])
+    if declared is not None:
+        said = pd.concat([said, declared.loc[declared["code_qp"].isin(qpv["code_qp"]), columns]])
+    names = dict(zip(qpv["code_qp"], qpv["lib_qp"], strict=True))
+    shapes = dict(zip(qpv["code_qp"], qpv.geometry, strict=True))
+    rows = []
+    for column, theme in _THEMES.items():
+        zones = _Zones(communes, pieces, column, members)
+        for source, code, cell in zip(said["source"], said["code_qp"], said[column], strict=True):
+            stated = codes_of(cell)
+            if not stated:
+                continue
+            result, reason = _judge(
+                {_PARTS_OF_METROPOLIS.get(zone, zone) for zone in stated}, code, shapes[code], zones
+            )
+            rows.append(
+                Concordance(
+                    theme,
+                    code,
+                    names[code],
+                    Statement(", ".join(stated), INSEE if source.startswith("insee") else ANCT, source),
+                    Statement(zones.listed(code, 100 * territory.sliver_share), COMPUTED, _PIECES),
+                    _TOLERANCE,
+                    result,
+                    f"{names[code]} : {reason}.",
+                )
+            )
+    return rows
+
+
+@dataclass
+class _Overlap:
+    """What a QPV and a zone have in common: percent of the QPV, whether it is more than a sliver, pieces."""
+
+    share: float = 0.0
+    is_member: bool = False
+    pieces: list[BaseGeometry] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Zones:
+    """Communes, or EPCI as sets of communes: `column` says which."""
+
+    communes: gpd.GeoDataFrame
+    pieces: gpd.GeoDataFrame
+    column: str
+    members: pd.DataFrame | None
+
+    @cached_property
+    def drawn(self) -> frozenset[str]:
+        """Codes of the zones that have a contour."""
+        return frozenset(self.communes[self.column].dropna())
+
+    @cached_property
+    def _official(self) -> frozenset[str]:
+        """Codes of the zones, and of the departments, that the official list of EPCI covers."""
+        if self.members is None:
+            return frozenset()
+        communes = self.members["insee_com"]
+        return frozenset(self.members[self.column]) | set(communes.str[:2]) | set(communes.str[:3])
+
+    @cached_property
+    def overlaps(self) -> dict[str, dict[str | None, _Overlap]]:
+        """What each QPV has in common with each zone; None stands for anywhere else."""
+        found: dict[str, dict[str | None, _Overlap]] = {}
+        columns = (self.pieces[name] for name in ("code_qp", self.column, "part_qpv", "membre"))
+        for code, zone, share, member, shape in zip(*columns, self.pieces.geometry, strict=True):
+            named = zone if isinstance(zone, str) else None
+            overlap = found.setdefault(code, {}).setdefault(named, _Overlap())
+            overlap.share += share
+            overlap.is_member |= bool(member)
+            overlap.pieces.append(shape)
+        return found
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return dict(zip(self.communes["insee_com"], self.communes["nom_com"], strict=True))
+
+    def name(self, zone: str) -> str:
+        """Return a code followed by the name of its commune."""
+        return f"{zone} {self._names[zone]}" if zone in self._names else zone
+
+    def listed(self, code_qp: str, least: float) -> str | None:
+        """Return the zones that a QPV lies in with the share of each, the largest first."""
+        found = sorted(
+            self.overlaps.get(code_qp, {}).items(), key=lambda item: (-item[1].share, item[0] or "")
+        )
+        named = [
+            f"{self.name(zone) if zone else 'ailleurs'} ({_spell(overlap.share)} %)"
+            for zone, overlap in found
+            if overlap.is_member or overlap.share > least
+        ]
+        return ", ".join(named) or None
+
+    def lapsed(self, codes: set[str], department: str) -> set[str]:
+        """Return codes that no zone has, of a department that the official list covers."""
+        return codes - self.drawn - self._official if department in self._official else set()
+
+    def shape(self, codes: set[str]) -> BaseGeometry:
+        """Return the communes of zones as one collection."""
+        return shapely.GeometryCollection(
+            self.communes.geometry[self.communes[self.column].isin(codes)].tolist()
+        )
+
+
+def _judge(stated: set[str], code_qp: str, shape: BaseGeometry, zones: _Zones) -> tuple[Agreement, str]:
+    """Return whether a declaration agrees with the contour of the QPV, and why not."""
+    overlaps = zones.overlaps.get(code_qp, {})
+    computed = {zone for zone, overlap in overlaps.items() if zone and overlap.is_member}
+    drawn = stated & zones.drawn
+    lapsed = zones.lapsed(stated, department_of(code_qp))
+    reasons = [
+        f"{zone}, déclaré, n'a ni contour ni place au code officiel géographique (zone disparue ou code faux)"
+        for zone in sorted(lapsed)
+    ]
+    for zone in sorted(drawn - computed):
+        distance = shapely.distance(shape, zones.shape({zone}))
+        if distance > _PRECISION:
+            reasons.append(f"{zones.name(zone)}, déclaré, est à {_spell(distance / 1000)} km du QPV")
+    # Where all that is declared has lapsed, nothing says how far from it the QPV reaches.
+    if drawn or not lapsed:
+        reasons += [
+            f"le QPV est pour {_spell(overlaps[zone].share)} % dans {zones.name(zone)}, non déclaré"
+            for zone in sorted(computed - drawn)
+            if _depth(overlaps[zone].pieces, zones.shape(drawn)) > _PRECISION
+        ]
+    if reasons:
+        return "diverge", " ; ".join(reasons)
+    if not drawn:
+        return "non_verifiable", "aucun contour lu ne permet de vérifier ce qui est déclaré"
+    return "concorde", "ce qui est déclaré concorde avec le contour"
+
+
+def _depth(pieces: list[BaseGeometry], around: BaseGeometry) -> float:
+    """Return how far pieces reach away from other zones, in metres; infinite if there are none."""
+    if around.is_empty:
+        return np.inf
+    return float(shapely.distance(shapely.points(shapely.get_coordinates(pieces)), around).max())
+
+
+def _spell(number: float) -> str:
+    return f"{number:.1f}".replace(".", ",")

@@ -50,15 +50,14 @@ def test_a_table_of_statistics_is_read(
     assert "no column of indicator 'niveau_vie_median'" in differences
     assert "no column of indicator 'taux_pauvrete_60'" not in differences
     # Whatever the archive's members are called.
-    registry, vintage = load_registry(), catalogue["insee_filosofi"].vintage
-    spelled = [
-        indicator.spellings("qpv", vintage)[0]
-        for indicator in registry.of_source("insee_filosofi")
-        if indicator.expected_of("insee_filosofi", "qpv")
-    ]
-    write_csv(
-        tmp_path / "zip" / "n'importe.csv", [["codgeo", *spelled], ["QN02503M", *["0,5"] * len(spelled)]]
-    )
+    vintage = catalogue["insee_filosofi"].vintage
+    cells = {
+        indicator.spellings("qpv", vintage)[0]: str(min(indicator.maximum, 40))
+        for indicator in load_registry().of_source("insee_filosofi")
+        if indicator.expected_of("insee_filosofi", "qpv") and indicator.is_awaited
+    }
+    rows = [["codgeo", *cells], ["QN02503M", *cells.values()]]
+    write_csv(tmp_path / "zip" / "n'importe.csv", rows)
     sites.publish("insee_filosofi", zipped(tmp_path / "zip"))
     assert probed("insee_filosofi").differences == ()
 
@@ -106,12 +105,11 @@ def test_a_table_that_breaks_its_contract_is_a_difference(
     assert words in difference
 
 
-def test_a_column_that_is_left_out_is_a_difference(probed: Probed, sites: OfficialSites) -> None:
-    sites.publish(
-        "insee_logement_social",
-        b"CodGeo;nbLsPls;txVac\nQN02503M;4800;x\n",
-        name="RPLS_01-01-2025_QPV_2024.csv",
-    )
+def test_a_column_that_is_left_out_is_a_difference(
+    probed: Probed, sites: OfficialSites, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "rpls.csv", [["CodGeo", "nbLsPls", "txVac"], ["QN02503M", "4800", "x"]])
+    sites.publish("insee_logement_social", zipped(tmp_path), name="RPLS_01-01-2025_QPV_2024.zip")
     left_out, *missing = probed("insee_logement_social").differences
     assert "Colonne txVac écartée" in left_out
     assert "found 'x' at line 2" in left_out

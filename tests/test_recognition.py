@@ -164,11 +164,13 @@ def test_a_zone_that_stays_undecided_is_an_error_that_names_the_table(codes: lis
     assert f"which may be of {either}, in 'data_2021.csv'" in str(error.value)
 
 
-def test_codes_that_are_no_codes() -> None:
-    with pytest.raises(ContractError, match=r"found codes such as 'x1', 'x2' in 'data\.csv'"):
-        zones("CODGEO", ["x1", "x2"])
-    # The name says what they should be; the contract tells later what befell them.
-    assert zones("CODGEO", ["1053", "1004"], "base_COM.csv") == ["commune"]
+def test_codes_that_are_all_damaged_are_left_to_the_contract() -> None:
+    # The name says what they should be, else the source.
+    assert zones("CODGEO", ["1053", "1004"], "base_COM.csv", BESANCON) == ["commune"]
+    assert zones("CODGEO", ["24250036"], "base_EPCI.csv", BESANCON) == ["epci"]
+    assert zones("CODGEO", ["QN2503M", "x"], "data.csv", BESANCON) == ["qpv"]
+    with pytest.raises(ContractError, match="which may be of epci or departement or region, in"):
+        zones("codeGeo", ["X1_QPV24"])
 
 
 def test_no_key() -> None:

@@ -58,7 +58,9 @@ def test_the_shipped_files(raws: Raws, besancon: Territory, catalogue: Catalogue
         "qpv_2024",
         "communes_epci",
         "insee_population",
+        "insee_population, pop_QPV24.csv",
         "insee_filosofi",
+        "insee_filosofi, indic-revenu-disponible-qp24-2021_QP.csv",
     }
 
 
@@ -118,8 +120,8 @@ def test_errors_of_several_sources_are_told_together(
     raws["qpv_2024"] = raw_file("qpv_2024", write_json(tmp_path / "qpv.geojson", collection))
     rows = [["codeQPV", "popMuniQPV"], ["QN02503M", "-1"]]
     raws["insee_population"] = raw_file("insee_population", write_csv(tmp_path / "pop.csv", rows))
-    (tmp_path / "epci.json").write_bytes(b"<html>")
-    raws["cog_epci"] = raw_file("cog_epci", tmp_path / "epci.json")
+    (tmp_path / "poverty.csv").write_bytes(b"<html>")
+    raws["insee_filosofi"] = raw_file("insee_filosofi", tmp_path / "poverty.csv")
     with pytest.raises(ContractError) as error:
         read(raws, besancon, catalogue, settings)
     message = str(error.value)
@@ -128,18 +130,99 @@ def test_errors_of_several_sources_are_told_together(
     assert "lib_qp: expected a value; found nothing at feature 3" in message
     assert "source insee_population: pop.csv" in message
     assert "found '-1' at line 2" in message
-    assert "source cog_epci: epci.json" in message
+    assert "source insee_filosofi: poverty.csv" in message
 
 
 def test_bad_files_alone_keep_their_exit_code(
     tmp_path: Path, raws: Raws, besancon: Territory, catalogue: Catalogue, settings: Settings
 ) -> None:
-    for source in ("cog_epci", "insee_population"):
+    for source in ("insee_filosofi", "insee_population"):
         (tmp_path / source).write_bytes(b"<html>")
         raws[source] = raw_file(source, tmp_path / source)
-    with pytest.raises(SourceContentError, match=r"(?s)cog_epci.*insee_population") as error:
+    with pytest.raises(SourceContentError, match=r"(?s)insee_population.*insee_filosofi") as error:
         read(raws, besancon, catalogue, settings)
     assert error.value.exit_code == 3
+
+
+def left_out(tables: Tables) -> dict[str, str]:
+    """Return why each optional source is left out, as the report says it."""
+    return {check.subject: check.message for check in tables.checks if check.code == "source_ecartee"}
+
+
+BAD_TABLES = {
+    "a web page": (b"<html>", "found a web page"),
+    "a wrong code": (b"CODGEO;A\nQN2503M;5\n", "leading zeros lost"),
+    "the geography of 2015": (b"CODGEO;A\nQP025004;5\n", "2015 geography in place of 2024"),
+    "an unknown key": (b"ZONE;A\nQN02503M;5\n", "expected a key column"),
+    "a row cut short": (b"CODGEO;A;B\nQN02503M;5;6\nQN0", "3 cells in each row"),
+    "nothing that measures": (b"CODGEO;LIBGEO\nQN02503M;Planoise\n", "at least one column that measures"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TABLES)
+def test_an_optional_table_that_is_bad_is_left_out_alone(
+    name: str, tmp_path: Path, raws: Raws, besancon: Territory, catalogue: Catalogue, settings: Settings
+) -> None:
+    data, words = BAD_TABLES[name]
+    whole = read(raws, besancon, catalogue, settings)
+    (tmp_path / "caf.csv").write_bytes(data)
+    raws["insee_caf"] = raw_file("insee_caf", tmp_path / "caf.csv")
+    tables = read(raws, besancon, catalogue, settings)
+    assert left_out(tables).keys() == tables.defects.keys() == {"insee_caf"}
+    assert words in left_out(tables)["insee_caf"]
+    assert tables.statistics.equals(whole.statistics)
+
+
+def test_a_mark_that_nobody_knows_leaves_its_column_out(
+    tmp_path: Path, raws: Raws, besancon: Territory, catalogue: Catalogue, settings: Settings
+) -> None:
+    rows = [["CODGEO", "A", "PERCOU"], ["QN02503M", "5", "12"], ["QN02502M", "zz", "s"]]
+    raws["insee_caf"] = raw_file("insee_caf", write_csv(tmp_path / "caf.csv", rows))
+    tables = read(raws, besancon, catalogue, settings)
+    assert not left_out(tables)
+    of_caf = tables.statistics[tables.statistics["source"] == "insee_caf"]
+    assert set(of_caf["code_producteur"]) == {"PERCOU"}
+    (column,) = (check for check in tables.checks if check.code == "colonne_ecartee")
+    assert column.subject == "insee_caf, caf.csv, A"
+    assert "found 'zz' at line 3" in column.message
+
+
+def test_other_optional_sources_that_are_bad_are_left_out(
+    tmp_path: Path, raws: Raws, besancon: Territory, catalogue: Catalogue, settings: Settings
+) -> None:
+    optional = ("cog_epci", "qpv_2015_wfs", "correspondance_2024_2015", "iris-25056", "bpe")
+    for source in optional:
+        (tmp_path / source).write_bytes(b"<html>")
+        raws[source] = raw_file(source.partition("-")[0], tmp_path / source)
+    tables = read(raws, besancon, catalogue, settings)
+    assert left_out(tables).keys() == set(optional)
+    assert tables.epci_members is None
+    assert tables.qpv_2015 is None
+    assert tables.correspondence is None
+    assert tables.iris is None
+    assert tables.facilities is None
+
+
+@pytest.mark.parametrize(
+    ("source", "rows", "words"),
+    [
+        ("insee_population", [["codeQPV", "popMuniQPV"], ["QN02503M", "zz"]], "found 'zz' at line 2"),
+        ("insee_filosofi", [["CODGEO", "DISP_TP60_A21"], ["QN02503M", "155"]], "found '155' at line 2"),
+    ],
+)
+def test_a_required_indicator_that_is_bad_stops_the_run(
+    source: str,
+    rows: list[list[str]],
+    words: str,
+    tmp_path: Path,
+    raws: Raws,
+    besancon: Territory,
+    catalogue: Catalogue,
+    settings: Settings,
+) -> None:
+    raws[source] = raw_file(source, write_csv(tmp_path / "table.csv", rows))
+    with pytest.raises(ContractError, match=words):
+        read(raws, besancon, catalogue, settings)
 
 
 def test_communes_of_another_epci(

@@ -219,23 +219,24 @@ def _zone_of(
     most = max(counts.values())
     is_old = "qpv" in kinds and int(codes.str.fullmatch(QPV_2015.pattern).sum()) > most
     named = KEYS.get(table.key.lower())
-    fitting = [zone for zone, count in counts.items() if count == most and most]
-    # Of codes that are all damaged the name tells what they should be, and the contract what befell them.
-    candidates = list(named or ()) or fitting or list(kinds)
+    candidates = list(named or ()) or [zone for zone, count in counts.items() if count == most]
     if is_old:
         candidates = ["qpv"]
-    if {"epci", "iris"} <= set(candidates) and official.epci:
+    if most and {"epci", "iris"} <= set(candidates) and official.epci:
         candidates = ["epci" if codes.isin(official.epci).mean() > _HALF else "iris"]
     if len(candidates) > 1:
         named_so = [zone for zone in candidates if _is_named(zone, table.text.name)]
         # Names of the thematic files all say `qp24`, those of communes among them.
         candidates = [zone for zone in named_so if zone != "qpv"] or named_so or candidates
-    if len(candidates) != 1:
+    own = problems.source.zone
+    if len(candidates) > 1 and not most and own in kinds:
+        # Codes that are all damaged: the contract says what befell them.
+        candidates = [own]
+    if len(candidates) > 1:
         shown = ", ".join(map(repr, codes.head(_EXAMPLES)))
-        which = f", which may be of {' or '.join(candidates)}," if fitting else ""
         problems.add(
             "codes, or a name, that say which zones the table is about",
-            f"codes such as {shown}{which} in {table.text.name!r}",
+            f"codes such as {shown}, which may be of {' or '.join(candidates)}, in {table.text.name!r}",
             column=table.key,
         )
         problems.raise_if_any()

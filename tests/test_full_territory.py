@@ -74,13 +74,19 @@ class Published:
         report: dict[str, Any] = json.loads((self.path / "rapport.json").read_text(encoding="utf-8"))
         return report
 
-    def cell(self, zone: str, code: str, indicator: str) -> tuple[float | None, str]:
-        """Return the one value, None where there is none, and its status."""
+    def row(self, zone: str, code: str, indicator: str, vintage: str = "") -> dict[str, Any]:
+        """Return the one row of a vintage, the newest if none is given; None where there is no value."""
         table = self.statistics
         rows = table[(table["zone"] == zone) & (table["code"] == code) & (table["indicateur"] == indicator)]
+        rows = rows[rows["millesime"] == (vintage or rows["millesime"].max())]
         assert len(rows) == 1, (zone, code, indicator, len(rows))
-        value = rows["valeur"].iloc[0]
-        return (None if pd.isna(value) else float(value), rows["statut"].iloc[0])
+        found: dict[str, Any] = rows.astype(object).where(rows.notna(), None).iloc[0].to_dict()
+        return found
+
+    def cell(self, zone: str, code: str, indicator: str, vintage: str = "") -> tuple[float | None, str]:
+        """Return the one value, None where there is none, and its status."""
+        found = self.row(zone, code, indicator, vintage)
+        return found["valeur"], found["statut"]
 
     @property
     def absent(self) -> set[str]:
@@ -239,9 +245,22 @@ CELLS: Mapping[str, tuple[tuple[str, str, str], tuple[float | None, str]]] = {
         ("commune", GRANDVILLE, "taux_pauvrete_60"),
         (18, "ok"),
     ),
-    "a commune without value": (("commune", PETITBOURG, "taux_pauvrete_60"), (None, "non_disponible")),
+    "a commune without value": (("commune", PETITBOURG, "niveau_vie_median"), (None, "non_disponible")),
+    "a commune whose value is secret": (("commune", PETITBOURG, "taux_pauvrete_60"), (None, "secret")),
+    "the newer long table": (("commune", GRANDVILLE, "med_sl"), (22500, "ok")),
+    "a value that the long table says is confidential": (
+        ("commune", PETITBOURG, "med_sl"),
+        (None, "secret"),
+    ),
+    "the QPV of the EPCI, as INSEE takes them together": (
+        ("ensemble_qpv_epci", EPCI, "taux_emploi"),
+        (44, "ok"),
+    ),
+    "the QPV of the department": (("ensemble_qpv_departement", "25", "taux_emploi"), (41.4, "ok")),
+    "the QPV of the region": (("ensemble_qpv_region", "27", "taux_emploi"), (42.2, "ok")),
+    "all QPV, below the regions": (("ensemble_qpv", "00", "taux_emploi"), (47, "ok")),
     "a column that the registry does not know": (("qpv", CARRES, "tx_ecran"), (12.5, "ok")),
-    "an IRIS of which Filosofi warns": (("iris", MIDDLE, "taux_pauvrete_60"), (28, "ok")),
+    "an IRIS to be read with care": (("iris", MIDDLE, "taux_pauvrete_60"), (28, "ok")),
     "an IRIS that Filosofi lacks": (("iris", WHOLE_PETITBOURG, "taux_pauvrete_60"), (None, "non_disponible")),
     "a set of IRIS: exact sum": (("quartier", "Couchant", "population"), (2600 + 3400, "ok")),
     "a set of IRIS: ratio of sums, 15 if rates were averaged": (
@@ -397,6 +416,43 @@ def test_a_name_does_not_carry_anything_from_one_geography_to_the_other(full: Pu
     assert full.checks("geographie_des_iris")["iris_population"]["resultat"] == "conforme"
 
 
+# Estimate, status and bounds of the census of 2020.
+INTERVALS: Mapping[tuple[str, str], tuple[float | None, str, float | None, float | None]] = {
+    (CARRES, "part_familles_monoparentales"): (39.5, "ok", 37, 42),
+    # The interval stands where the estimate is withheld.
+    (FRONTIERE, "part_familles_monoparentales"): (None, "imprecis", 20.1, 51.3),
+    (IDENTIQUE, "part_familles_monoparentales"): (None, "imprecis", None, None),
+    # The column whose code is spoilt in the table of intervals.
+    (CARRES, "indice_jeunesse"): (1.9, "ok", 1.8, 2),
+    (FRONTIERE, "indice_jeunesse"): (None, "imprecis", None, None),
+    (IDENTIQUE, "indice_jeunesse"): (1.2, "ok", None, None),
+}
+
+
+@pytest.mark.parametrize(("code", "indicator"), INTERVALS)
+def test_intervals_of_the_older_census(full: Published, code: str, indicator: str) -> None:
+    found = full.row("qpv", code, indicator, "2020")
+    fields = ("valeur", "statut", "borne_basse", "borne_haute")
+    assert tuple(found[field] for field in fields) == INTERVALS[code, indicator]
+
+
+def test_one_census_at_a_time(full: Published) -> None:
+    qpv = full.layer("qpv").set_index("code_qp")
+    shown = ["part_familles_monoparentales", "part_familles_monoparentales_statut"]
+    assert set(qpv["part_familles_monoparentales_millesime"]) == {"2022"}
+    assert qpv.loc[CARRES, shown].tolist() == [40.5, "ok"]
+    # Its reason stands, not the value of another census.
+    assert qpv.loc[FRONTIERE, shown[1]] == "non_significatif"
+    # The newer one has no such column.
+    assert set(qpv["indice_jeunesse_millesime"]) == {"2020"}
+    assert qpv["indice_jeunesse_statut"].to_dict() == {CARRES: "ok", FRONTIERE: "imprecis", IDENTIQUE: "ok"}
+
+
+def test_a_caution_stands_beside_its_value(full: Published) -> None:
+    assert full.row("iris", MIDDLE, "taux_pauvrete_60")["remarque"].startswith("DISP_NOTE21 = 1 : ")
+    assert full.row("iris", WEST, "taux_pauvrete_60")["remarque"] is None
+
+
 def test_statistics_of_2015_in_a_file_of_2024_are_left_out(tmp_path: Path) -> None:
     territory = load_territory(str(write_territory(tmp_path)))
     mirror = write_mirror(tmp_path / "mirror")
@@ -404,10 +460,14 @@ def test_statistics_of_2015_in_a_file_of_2024_are_left_out(tmp_path: Path) -> No
     archive(mirror / "insee/beneficiaires_CAF_31-12-2024_QP24.zip", "caf", {"QP": rows})
     job = Job(territory, Settings(data_dir=tmp_path / "data"), Policy(mirror=str(mirror)))
     published = Published(run(job))
-    sources = published.layer("sources").set_index("source")
-    assert sources.loc["insee_caf", "etat"] == "écartée"
-    assert CARRES_2015 in sources.loc["insee_caf", "motif"]
-    assert "insee_caf" not in set(published.statistics["source"])
+    (left_out,) = published.checks("source_ecartee").values()
+    assert f"{CARRES_2015}' (2015 geography in place of 2024)" in left_out["message"]
+    assert left_out["objet"] == "insee_caf"
+    sources = published.layer("sources").set_index("source")["etat"]
+    assert sources["insee_caf"] == "écartée"
+    assert set(sources.drop("insee_caf")) == {"lue", "sans objet"}
+    assert not (published.statistics["source"] == "insee_caf").any()
+    assert published.cell("qpv", CARRES, "population_municipale") == (3000, "ok")
 
 
 def test_both_main_communes_have_their_iris(full: Published) -> None:
@@ -449,6 +509,7 @@ def test_every_value_leads_to_its_file(full: Published) -> None:
     assert set(full.statistics["statut"]) == {
         "ok",
         "secret",
+        "imprecis",
         "non_disponible",
         "non_significatif",
         "non_calculable",

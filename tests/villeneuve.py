@@ -387,26 +387,39 @@ def _write_thematic(root: Path) -> None:
 
 
 def _write_census_of_2020(insee: Path) -> None:
-    """Write the older census: shares of one whole, their intervals, and the QPV of the EPCI together."""
-    header = ["codeGeo", "libGeo", "partPopSansDip", "partPopBepCap", "txChom"]
+    """Write the older census as INSEE's archive holds it: estimates, intervals, and QPV taken together."""
+    codes = ["partPopSansDip", "partPopBepCap", "txChom", "partFamMono", "indiceJeunesse", "txEmp"]
+    header = ["codeGeo", "libGeo", *codes]
+    estimates = [
+        ["44,8", "24,7", "36", "39,5", "1,9", "37"],
+        ["30,1", "22,2", "50", "", "", "54,1"],
+        ["28,4", "", "48", "", "1,2", "50"],
+    ]
+    intervals = [
+        ["[44,0/45,6]", "[23,9/25,5]", "[35,1/36,9]", "[37,0/42,0]", "[1,8/2,0]", "[35,5/38,5]"],
+        ["[29,0/31,2]", "[21,0/23,4]", "[48,0/52,0]", "[20,1/51,3]", "non estimé", "[50,0/58,2]"],
+        ["[27,0/29,8]", "[10,1/31,3]", "[46,0/50,0]", "", "[Inf/Inf]", "[44,4/55,6]"],
+    ]
+    # INSEE put the label before one code by mistake.
+    spoilt = [f"Intervalle de l'{code}" if code == "indiceJeunesse" else code for code in header]
     tables: dict[str, list[Row]] = {
-        "QPV": [header, *([code, "x", *row] for code, row in zip(
-            QPV, (["44,8", "24,7", "36"], ["30,1", "22,2", "50"], ["28,4", "", "48"]), strict=True)
-        )],
-        "IC_QPV": [header, *([code, "x", *row] for code, row in zip(QPV, (
-            ["[44,0/45,6]", "[23,9/25,5]", "[35,1/36,9]"],
-            ["[29,0/31,2]", "[21,0/23,4]", "[48,0/52,0]"],
-            ["[27,0/29,8]", "[10,1/31,3]", "[46,0/50,0]"]), strict=True,
-        ))],
-        "QPV_EPCI": [header, [f"{EPCI}_QPV24", "x", "38,2", "23,9", "41,5"]],
+        "QPV": [header, *([code, "x", *row] for code, row in zip(QPV, estimates, strict=True))],
+        "IC_QPV": [spoilt, *([code, "x", *row] for code, row in zip(QPV, intervals, strict=True))],
+        "QPV_EPCI": [header, [f"{EPCI}_QPV24", "x", "38,2", "23,9", "41,5", "38,1", "1,7", "44"]],
+        "QPV_DEP": [header, ["25_QPV24", "Doubs", "37,5", "23", "40", "37,2", "1,8", "41,4"]],
+        "QPV_REG": [
+            header,
+            ["27_QPV", "x", "36", "22", "39", "35,5", "1,5", "42,2"],
+            ["00_QPV", "France", "35", "21", "30", "33", "1,8", "47"],
+        ],
         "meta": [*DICTIONARY, ["partPopSansDip", "Part de la population sans diplôme", "", ""]],
-    }  # fmt: skip
+    }
     archive(insee / "estimations-demographiques_2020_QPV2024_csv.zip", "data_demo_2020", tables)
 
 
 def _write_income_of_communes(insee: Path) -> None:
     header = ["CODGEO", "NBMENFISC21", "MED21", "TP6021"]
-    rows = [header, [GRANDVILLE, "5200", "21000", "18,0"], [PETITBOURG, "5100", "24100", "nd"]]
+    rows = [header, [GRANDVILLE, "5200", "21000", "18,0"], [PETITBOURG, "5100", "nd", "s"]]
     epci = [["CODGEO", "TP6021", "MED21"], [EPCI, "15,5", "21900"], [OTHER_EPCI, "9,0", "24000"]]
     tables = {"COM": _text(rows, "utf-8"), "EPCI": _text(epci, "utf-8")}
     members = {f"cc_filosofi_2021_{zone}.csv": text for zone, text in tables.items()}
@@ -424,6 +437,8 @@ def _write_income_of_communes(insee: Path) -> None:
         ],
         ["MED_SL", GRANDVILLE, "COM", "EUR_YR", "F", "0", "2023", "22500"],
         ["MED_SL", PETITBOURG, "COM", "EUR_YR", "C", "0", "2023", ""],
+        ["MED_SL", GRANDVILLE, "COM", "EUR_YR", "F", "0", "2022", "1"],
+        ["MED_SL", "25201", "UU2020", "EUR_YR", "F", "0", "2023", "2"],
     ]
     write_zip(insee / "FILOSOFI_CC_csv.zip", {"DS_FILOSOFI_CC_2023_data.csv": _text(long, "utf-8")})
 
@@ -434,7 +449,7 @@ def _by_iris(header: Row, *rows: Row) -> list[Row]:
 
 
 def _write_iris_statistics(root: Path) -> None:
-    """Write the census by IRIS, and Filosofi, which masks the middle one and is two years older."""
+    """Write the census by IRIS, and Filosofi, which has a caution for the middle one and is of 2021."""
     tables = {
         "base-ic-evol-struct-pop-2022": _by_iris(
             ["P22_POP", "P22_POP1824"],

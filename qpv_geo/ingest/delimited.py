@@ -12,7 +12,7 @@ from qpv_geo.ingest.characters import check_cells
 from qpv_geo.ingest.contracts import Names, Problems, refuse_doubled
 from qpv_geo.ingest.recognition import known_keys
 from qpv_geo.ingest.text import decode
-from qpv_geo.ingest.text_table import TextTable
+from qpv_geo.ingest.text_table import DICTIONARY, TextTable
 from qpv_geo.sources.archive import Member
 from qpv_geo.sources.raw import RawFile
 
@@ -61,7 +61,8 @@ def read_delimited(
     if len(columns) == 1:
         problems.add(f"columns separated by {_SEPARATOR!r}", f"a single one, {columns[0]!r}")
     refuse_doubled([column for column in columns if column], problems)
-    if is_empty and not problems:
+    # A dictionary that says nothing does no harm.
+    if is_empty and not problems and not {column.upper() for column in columns} >= DICTIONARY:
         problems.add("at least one row under the header", "none")
     problems.raise_if_any()
     cells = pd.DataFrame([cells for _, cells in records], columns=pd.RangeIndex(len(columns)), dtype="str")

@@ -85,7 +85,7 @@ def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> Source
             continue
         problems = Problems(text.label, raw.source)
         tables += recognise(text, scope.official, problems, raw.source.key)
-    if not tables and not any(text.cells.empty for text in texts):
+    if all(text.is_dictionary for text in texts):
         raise SourceContentError(f"{raw.label}: expected a table of statistics, found dictionaries alone")
     remarks = () if dictionary.labels else ("aucun dictionnaire des variables dans le fichier",)
     kept = (_in_scope(table, scope) for table in tables)

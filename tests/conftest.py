@@ -30,9 +30,19 @@ def _alone() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """Folder of real data laid out as the official sites lay it out, beside the checkout if at all."""
-    folder = _ROOT.parent / "shared" / "mirror"
+    return _shared("mirror", "the mirror of real data")
+
+
+@pytest.fixture(scope="session")
+def formats() -> Path:
+    """Folder of older files as their producers wrote them, beside the checkout if at all."""
+    return _shared("formats", "genuine files of older vintages")
+
+
+def _shared(name: str, what: str) -> Path:
+    folder = _ROOT.parent / "shared" / name
     if not folder.is_dir():
-        pytest.skip("needs the mirror of real data: put it in ../shared/mirror, beside the checkout")
+        pytest.skip(f"needs {what}: put it in ../shared/{name}, beside the checkout")
     return folder
 
 

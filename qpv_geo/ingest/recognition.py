@@ -62,7 +62,7 @@ _KINDS: Mapping[Zone, CodeKind] = {
 # What names of members and sheets say of their zones, where nothing else does.
 _NAMES: Mapping[Zone, str] = {
     "iris": r"iris",
-    "epci": r"epci|cc",
+    "epci": r"epci",
     "departement": r"dep|d[eé]partements?",
     "region": r"reg|r[eé]gions?",
     "commune": r"com|communes?",

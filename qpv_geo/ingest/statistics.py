@@ -109,17 +109,20 @@ def read_statistics(
     source = raw.source
     scope = scope or Scope()
     found = read_source_tables(raw, settings, scope)
+    for table in found.tables:
+        _check_codes(table, source)
     parts = [
         _read_table(table, source, registry, found.dictionary)
         for table in found.tables
         if not table.intervals
     ]
     remarks = list(found.remarks)
-    for table in found.tables:
-        if table.intervals:
-            for part in parts:
-                if part.table.zone == table.zone:
-                    remarks += add_intervals(table, part.table, part.measures, part.faults, source)
+    for table in (table for table in found.tables if table.intervals):
+        of_zone = [part for part in parts if part.table.zone == table.zone]
+        for part in of_zone:
+            remarks += add_intervals(table, part.table, part.measures, part.faults, source)
+        if not of_zone:
+            remarks.append(f"intervalles de {table.text.name} sans les estimations")
     _require(parts, raw, registry)
     _merge_repeated_columns(parts, raw)
     checks = [check for part in parts for check in _report(part, source)]
@@ -150,12 +153,16 @@ def differences_from_declaration(raw: RawFile, registry: Registry, settings: Set
     return said + [f"no column of indicator {indicator!r}" for indicator in found.missing]
 
 
-def _read_table(table: ZoneTable, source: Source, registry: Registry, dictionary: Dictionary) -> _Part:
+def _check_codes(table: ZoneTable, source: Source) -> None:
+    """Hold the key to its contract: each code of the right form, and once."""
     problems = Problems(table.text.label, source)
     codes = pd.DataFrame({table.key: table.codes})
     schema = pa.DataFrameSchema({table.key: code_column(_expected_kind(table, source), key=True)})
     validate(codes, schema, problems, table.text.where, as_published=table.text.cells)
     problems.raise_if_any()
+
+
+def _read_table(table: ZoneTable, source: Source, registry: Registry, dictionary: Dictionary) -> _Part:
     columns = sort_columns(table, registry, source, dictionary.modalities)
     of_qpv = np.array([table.zone == "qpv" and is_metropolitan(code) for code in table.codes], dtype=bool)
     part = _Part(table, columns, [], {}, [])

@@ -595,7 +595,7 @@ EXTRA = [
     ),
     Row("Exécutions", "dossier nommé avec des espaces, des accents et une apostrophe", 0, PUBLISHED),
     Row("Exécutions", "CSV en Windows-1252", 0, "publie, et le dit dans les contrôles"),
-    Row("Exécutions", "CSV sans marque d'ordre des octets (BOM)", 0, PUBLISHED),
+    Row("Exécutions", "CSV avec marque d'ordre des octets (BOM)", 0, PUBLISHED),
     Row(
         "Exécutions",
         "fichier de la version publiée tronqué ou ajouté",
@@ -658,7 +658,7 @@ def test_a_folder_may_have_any_name(base: Path, tmp_path: Path) -> None:
     ("case", "make", "remark"),
     [
         ("CSV en Windows-1252", files.in_windows_1252, "Windows-1252"),
-        ("CSV sans marque d'ordre des octets (BOM)", files.without_bom, ""),
+        ("CSV avec marque d'ordre des octets (BOM)", files.with_bom, ""),
     ],
 )
 def test_an_unusual_file_is_read(world: World, case: str, make: Callable[[], bytes], remark: str) -> None:

@@ -148,7 +148,7 @@ def negative_communes() -> bytes:
 
 def csv(change: Callable[[str], str]) -> bytes:
     """Return the populations after a change of their text."""
-    return change(population().decode("utf-8-sig")).encode("utf-8-sig")
+    return change(population().decode("utf-8-sig")).encode()
 
 
 def poverty(value: str) -> bytes:
@@ -168,6 +168,6 @@ def in_windows_1252() -> bytes:
     return ("\r\n".join(lines) + "\r\n").encode("cp1252")
 
 
-def without_bom() -> bytes:
-    """Return the populations without the mark that INSEE puts in front."""
-    return population().decode("utf-8-sig").encode()
+def with_bom() -> bytes:
+    """Return the populations with the mark that INSEE puts in front of other files."""
+    return population().decode("utf-8-sig").encode("utf-8-sig")

@@ -514,7 +514,6 @@ def test_every_value_leads_to_its_file(full: Published) -> None:
         "non_significatif",
         "non_calculable",
         "estimation",
-        "imprecis",
     }
     valued = full.statistics["statut"].isin(["ok", "estimation"])
     assert full.statistics["valeur"].notna().eq(valued).all()

@@ -1,6 +1,5 @@
 """INSEE's newer tables in long form: a row per zone and measure."""
 
-import random
 from pathlib import Path
 
 import pytest
@@ -90,7 +89,7 @@ def test_every_kind_of_zone(tmp_path: Path, settings: Settings) -> None:
 
 
 def test_the_order_of_rows_and_columns_does_not_matter(tmp_path: Path, settings: Settings) -> None:
-    shuffled = random.Random(0).sample(ROWS, len(ROWS))
+    shuffled = sorted(ROWS, key=lambda cells: cells[::-1])
     assert cells(read(tmp_path, settings, shuffled)) == EXPECTED
     path = archive(tmp_path, [cells[::-1] for cells in ROWS], [name.lower() for name in HEADER[::-1]])
     found = read_statistics(raw_file("filosofi_communes_2023", path), load_registry(), settings)

@@ -10,6 +10,7 @@ import shapely
 
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.ingest.contours import Contours
+from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables, read_tables
 from qpv_geo.publish.fields import as_held, published_layers
 from qpv_geo.publish.frames import conform
@@ -22,7 +23,7 @@ from qpv_geo.publish.qgis.project import write_project
 from qpv_geo.publish.qgis.styles import add_styles
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Contract, FragileDistrict, LocalDistrict, Territory
-from tests.publishing import BESANCON, CATALOGUE, REGISTRY, snapshot_raws
+from tests.publishing import BESANCON, CATALOGUE, REGISTRY, whole_snapshot
 
 # One QPV without a rate for each reason that there is.
 MISSING = {"QN02502M": "secret", "QN02505M": "non_disponible", "QN02515N": "non_significatif"}
@@ -30,7 +31,7 @@ MISSING = {"QN02502M": "secret", "QN02505M": "non_disponible", "QN02515N": "non_
 
 def snapshot_content(settings: Settings) -> Content:
     """Return what a refresh without network publishes."""
-    raws = snapshot_raws()
+    raws = whole_snapshot()
     return _content(read_tables(raws, BESANCON, CATALOGUE, REGISTRY, settings), BESANCON)
 
 
@@ -39,7 +40,7 @@ def full_content(settings: Settings) -> Content:
 
     Contours of 2015, of IRIS and of districts are made up: they are there to be drawn, never to be published.
     """
-    tables = read_tables(snapshot_raws(), BESANCON, CATALOGUE, REGISTRY, settings)
+    tables = read_tables(whole_snapshot(), BESANCON, CATALOGUE, REGISTRY, settings)
     qpv = tables.contours.by_epsg[BESANCON.epsg]
     iris = _iris(tables.communes)
     assert BESANCON.contrat is not None
@@ -55,7 +56,7 @@ def full_content(settings: Settings) -> Content:
         qpv_2015=_of_2015(qpv),
         iris=iris,
         fragile_contours=_fragile(qpv),
-        statistics=_masked(tables),
+        rows=_masked(tables),
     )
     content = _content(tables, territory)
     _fill_figures(content.frames["qpv"])
@@ -83,7 +84,7 @@ def write(folder: Path, content: Content) -> Path:
 
 
 def _content(tables: Tables, territory: Territory) -> Content:
-    raws = snapshot_raws()
+    raws = whole_snapshot()
     built, found = build_layers(tables, territory, REGISTRY)
     checks = [*tables.checks, *found]
     frames = built | {
@@ -97,13 +98,13 @@ def _content(tables: Tables, territory: Territory) -> Content:
     return Content(conformed, layers, territory, newest_date(raws), origin_sentence(raws))
 
 
-def _masked(tables: Tables) -> pd.DataFrame:
+def _masked(tables: Tables) -> StatisticRows:
     """Return the statistics, the poverty rates of three QPV missing."""
-    values = tables.statistics.copy()
+    values = tables.rows.frame.copy()
     for code, status in MISSING.items():
         rows = (values["code"] == code) & (values["indicateur"] == "taux_pauvrete_60")
         values.loc[rows, ["valeur", "statut"]] = [np.nan, status]
-    return values
+    return StatisticRows(values, tables.rows.national)
 
 
 def _with_neighbour(tables: Tables) -> Contours:
@@ -172,9 +173,11 @@ def _with_fragile(contract: Contract) -> Contract:
 
 def _fragile(qpv: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     squares = [shapely.box(x, 6687900, x + 250, 6688100) for x in (928300, 930300)]
-    return gpd.GeoDataFrame(
+    drawn = gpd.GeoDataFrame(
         {"nom": ["Cité Viotte", "Cité de la Pelouse"]}, geometry=[_multi(s) for s in squares], crs=qpv.crs
     )
+    drawn.attrs["fichier"] = "essai.geojson"
+    return drawn
 
 
 def _multi(shape: shapely.Geometry) -> shapely.MultiPolygon:

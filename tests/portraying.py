@@ -23,13 +23,16 @@ from qpv_geo.publish.portraits import Edition, write_portraits
 from qpv_geo.publish.provenance import checks_table, origin_sentence, sources_table
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
-from tests.publishing import BESANCON, CATALOGUE, REGISTRY, snapshot_raws
+from tests.publishing import BESANCON, CATALOGUE, REGISTRY, whole_snapshot
 
 _LARGEST = {"%": 100, "": 5, "€": 30_000, "€/m²": 9}
 _ZONES = (
     ("commune", "25056"),
     ("epci", "242500361"),
     ("departement", "25"),
+    ("ensemble_qpv_epci", "242500361"),
+    ("ensemble_qpv_departement", "25"),
+    ("ensemble_qpv_region", "27"),
     ("ensemble_qpv", "00"),
 )
 
@@ -40,11 +43,17 @@ def snapshot_frames(settings: Settings) -> Frames:
 
 
 def _layers(settings: Settings) -> Frames:
-    raws = snapshot_raws()
+    raws = whole_snapshot()
     tables = read_tables(raws, BESANCON, CATALOGUE, REGISTRY, settings)
     layers, found = build_layers(tables, BESANCON, REGISTRY)
     checks = [*tables.checks, *found]
     return layers | {"sources": sources_table(raws, CATALOGUE, checks), "controles": checks_table(checks)}
+
+
+def without_comparisons(frames: Frames) -> Frames:
+    """Leave out what QPV are compared with: charts then show the other QPV."""
+    statistics = frames["statistiques"]
+    return frames | {"statistiques": statistics[statistics["zone"] == "qpv"]}
 
 
 def full_frames(settings: Settings, territory: Territory = BESANCON) -> Frames:
@@ -77,6 +86,7 @@ def _statistics(frames: Frames) -> pd.DataFrame:
             value = round((seed % 997) / 997 * _LARGEST.get(indicator.unit, 9_000), 1)
             if indicator.kind == "count":
                 value = float(round(value)) * (1 if zone == "qpv" else 12)
+            ranked = zone == "qpv" and indicator.qpv_layer and status == "ok"
             rows.append(
                 {
                     "zone": zone,
@@ -85,6 +95,11 @@ def _statistics(frames: Frames) -> pd.DataFrame:
                     "millesime": vintages.get(indicator.source, "2021"),
                     "valeur": value if status == "ok" else np.nan,
                     "statut": status,
+                    "borne_basse": value * 0.95 if zone == "qpv" and indicator.intervals else np.nan,
+                    "borne_haute": value * 1.05 if zone == "qpv" and indicator.intervals else np.nan,
+                    "remarque": "Effectif trop faible" if status == "secret" else None,
+                    "rang": 1 + seed % 1200 if ranked else pd.NA,
+                    "rang_sur": 1200 if ranked else pd.NA,
                     "source": indicator.source,
                     "fichier": "essai.csv",
                     "code_producteur": indicator.id.upper(),
@@ -208,7 +223,7 @@ def portray(
         folder,
         frames,
         published_layers(REGISTRY),
-        edition=Edition("2026-01-15-abcdef0123", origin_sentence(snapshot_raws()), tuple(map(Path, files))),
+        edition=Edition("2026-01-15-abcdef0123", origin_sentence(whole_snapshot()), tuple(map(Path, files))),
         territory=territory,
         registry=registry,
         catalogue=CATALOGUE,

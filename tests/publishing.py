@@ -27,6 +27,7 @@ from qpv_geo.publish.release import Release, publish_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.raw import RawFile, digest
+from qpv_geo.sources.resolve import mirror_paths
 from qpv_geo.territory import load_territory
 
 CATALOGUE = load_catalogue()
@@ -78,6 +79,17 @@ def snapshot_raws(folder: Path = SNAPSHOT) -> dict[str, RawFile | None]:
         source: raw_file(source, folder / path) for source, path in FILES.items()
     }
     return raws | {"cog_epci": None}
+
+
+def whole_snapshot() -> dict[str, RawFile | None]:
+    """Return what a refresh without network reads: every file of the snapshot."""
+    raws: dict[str, RawFile | None] = {"cog_epci": None}
+    for source in CATALOGUE.used():
+        found = (SNAPSHOT / path for path in mirror_paths(source, BESANCON))
+        path = next((path for path in found if path.exists()), None)
+        if path:
+            raws[source.id] = raw_file(source.id, path)
+    return raws
 
 
 def snapshot_copy(folder: Path) -> Path:

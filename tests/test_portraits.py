@@ -26,12 +26,21 @@ from qpv_geo.publish.frames import Frames
 from qpv_geo.publish.portraits.charts import Bar, bar_chart
 from qpv_geo.publish.portraits.classes import classes_of, quintiles
 from qpv_geo.publish.portraits.drawing import Labels, View
-from qpv_geo.publish.portraits.french import amount, file_size, gap, listing, measure, number
+from qpv_geo.publish.portraits.french import (
+    amount,
+    file_size,
+    gap,
+    interval,
+    listing,
+    measure,
+    number,
+    ordinal,
+)
 from qpv_geo.publish.portraits.paper import Block, fit
 from qpv_geo.publish.portraits.sections import around, plans_for, section_plans
 from qpv_geo.publish.portraits.typography import typeset
 from qpv_geo.settings import Settings
-from tests.portraying import full_frames, portray, snapshot_frames
+from tests.portraying import full_frames, portray, snapshot_frames, without_comparisons
 from tests.publishing import BESANCON, REGISTRY
 
 THIN, NBSP, MINUS = "\u202f", "\u00a0", "\u2212"
@@ -159,7 +168,12 @@ def test_units_follow_values() -> None:
     assert measure(15603, "habitants") == f"15{THIN}603 habitants"
     assert amount(15603, "habitants") == f"15{THIN}603"
     assert measure(10230, "€") == f"10{THIN}230{THIN}€"
-    assert measure(1.5, "") == "1,50"
+    assert measure(1.5, "") == "1,5"
+    assert measure(0.285, "") == "0,29"
+    assert measure(5.5, "€/m²") == f"5,50{THIN}€/m²"
+    assert interval(37.2, 39.6, "%") == f"[37,2{THIN}; 39,6]"
+    assert interval(2, 2.35, "", index=True) == f"[2,0{THIN}; 2,35]"
+    assert (ordinal(1), ordinal(12), ordinal(1162)) == ("1ᵉʳ", "12ᵉ", f"1{THIN}162ᵉ")
     assert gap(4, "%") == "+4,0 points"
     assert gap(-1, "%") == f"{MINUS}1,0 point"
     assert gap(0.0, "%") == "aucun"
@@ -206,19 +220,23 @@ blocks = st.builds(
     rows=st.lists(st.integers(1, 3), max_size=12).map(tuple),
     chart=st.integers(0, 14),
     notes=st.integers(0, 3),
+    beside=st.booleans(),
 )
 
 
 @given(st.lists(blocks, max_size=9), st.integers(0, 120))
 def test_what_is_printed_fits_and_no_row_more_would(sections: list[Block], room: int) -> None:
-    def height(most: int, charts: int) -> int:
-        return sum(section.height(most, charts=bool(charts)) for section in sections)
+    def height(most: int, charts: tuple[bool, ...]) -> int:
+        return sum(block.height(most, charts=drawn) for block, drawn in zip(sections, charts, strict=True))
 
     printed = fit(sections, room)
-    longest = max((len(section.rows) for section in sections), default=0)
-    assert height(printed.rows, printed.charts) <= room or (printed.rows, printed.charts) == (1, 0)
-    assert printed.rows >= longest or height(printed.rows + 1, printed.charts) > room
-    assert printed.charts or height(max(min(longest, 3), 1), 1) > room or not longest
+    bare = (False,) * len(sections)
+    longest = max((len(section.rows) for section in sections), default=1)
+    assert height(printed.rows, printed.charts) <= room or (printed.rows, any(printed.charts)) == (1, False)
+    assert printed.rows >= longest or height(printed.rows + 1, bare) > room
+    for left_out in (place for place, drawn in enumerate(printed.charts) if not drawn):
+        more = tuple(drawn or place == left_out for place, drawn in enumerate(printed.charts))
+        assert height(printed.rows, more) > room
 
 
 @given(st.lists(st.tuples(st.text("abc", min_size=1, max_size=12), st.floats(0, 300), st.floats(0, 200))))
@@ -290,12 +308,54 @@ def test_figures_of_planoise(snapshot_pages: dict[str, Page]) -> None:
     assert "115,9 ha" in page.text
 
 
+def test_figures_stand_beside_their_intervals_and_what_they_are_compared_with(
+    snapshot_pages: dict[str, Page],
+) -> None:
+    text = snapshot_pages["QN02503M"].text
+    assert "niveau de vie médian métropolitain (2021) 55,0 % 108ᵉ sur 1 299 23,0 %" in text
+    assert (
+        "monoparentales parmi les familles (2020) 38,4 % [36,9 ; 39,8] 324ᵉ sur 1 162 "
+        "38,2 % 31,3 % 31,8 % 32,8 %" in text
+    )
+    assert "(moins de 20 ans / 60 ans ou plus) (2020) 2,1 [2,0 ; 2,3] 327ᵉ sur 1 298 1,9" in text
+    assert "inférieur au bac (2020) 69,5 % 695ᵉ sur 1 362 66,1 %" in text
+    assert (
+        "55,0 % Taux de pauvreté au seuil de 60 % du niveau de vie médian métropolitain 2021 108ᵉ sur" in text
+    )
+    assert (
+        "résidences secondaires parmi les logements (2020) précision insuffisante [0,1 ; 0,2] 0,3 %" in text
+    )
+    assert "Entre crochets : intervalle de confiance à 95 %" in text
+    assert "Rang : parmi les QPV de France métropolitaine qui ont une valeur" in text
+
+
+def test_principal_indicators_are_seen_and_the_others_folded(snapshot_pages: dict[str, Page]) -> None:
+    html = snapshot_pages["QN02503M"].html
+    folded = "".join(re.findall(r"<details>.*?</details>", html, re.DOTALL))
+    held = [i for i in REGISTRY.indicators if i.label in snapshot_pages["QN02503M"].row_headings]
+    assert len(held) > 120
+    assert not [i.id for i in held if i.qpv_layer and i.label in folded]
+    assert folded.count('<th scope="row">') > 90
+
+
+def test_a_remark_of_the_producer_is_a_note(frames: Frames, tmp_path: Path) -> None:
+    statistics = frames["statistiques"].copy()
+    rows = statistics["indicateur"].isin(["taux_emploi", "taux_chomage_recensement"])
+    assert rows.sum() > 2
+    statistics.loc[rows & (statistics["code"] == "QN02503M"), "remarque"] = 'Effectif < 50 "ménages"'
+    page = one_page(tmp_path, frames | {"statistiques": statistics}, "QN02503M")
+    assert page.html.count("<sup>(1)</sup>") == 2
+    assert 'Remarques des producteurs (1) Effectif < 50 "ménages"' in page.text
+    assert "Remarques des producteurs" not in one_page(tmp_path, frames, "QN02503M").text
+
+
 def test_contract_and_insee_differ_where_they_do(snapshot_pages: dict[str, Page]) -> None:
     orchamps = snapshot_pages["QN02502M"]
-    assert "Taux de pauvreté 46,0 % 50,0 % (2021) +4,0 points" in orchamps.text
-    assert "l'INSEE publie 50,0 % (2021), le contrat indique 46,0 %" in orchamps.text
+    assert "Taux de pauvreté 46 % 50,0 % (2021) +4,0 points" in orchamps.text
+    assert "Part des familles monoparentales 35 % 35,9 % (2020) +0,9 point" in orchamps.text
     planoise = snapshot_pages["QN02503M"].text
-    assert "Taux de pauvreté 55,0 % 55,0 % (2021) aucun" in planoise
+    assert "Taux de pauvreté 55 % 55,0 % (2021) aucun" in planoise
+    assert "Part des familles monoparentales 38 % 38,4 % (2020) +0,4 point" in planoise
     assert "le contrat indique" not in planoise
 
 
@@ -328,14 +388,14 @@ def test_objectives_and_principles_of_the_contract(snapshot_pages: dict[str, Pag
 
 def test_what_is_missing_is_said_to_be_missing_and_why(snapshot_pages: dict[str, Page]) -> None:
     page = snapshot_pages["QN02517N"]
-    for title in ("Emploi et activité économique", "Éducation", "Logement", "Santé et droits"):
-        assert f"{title} Aucune donnée dans cette publication" in page.text
+    assert "Santé et droits Aucune donnée dans cette publication" in page.text
+    assert "Absents de cette publication : Scolarité dans les QPV (2024-2025)" in page.text
     assert "complémentaire santé solidaire (01-01-2025) (source non lue par cette version)" in page.text
     assert "quartier entré dans la géographie prioritaire en 2024" in page.text
     assert (
         "Pas de superposition des contours de 2015 et de 2024 : source non lue par cette version" in page.text
     )
-    assert "non disponible : la source ne donne pas de valeur" in page.text
+    assert "précision insuffisante : l'estimation est trop incertaine pour être publiée" in page.text
 
 
 def test_what_a_file_lacks_is_listed_apart(snapshot_pages: dict[str, Page]) -> None:
@@ -385,7 +445,7 @@ def test_a_missing_value_has_its_reason_everywhere(
 
 
 def test_the_reason_of_another_qpv_in_a_chart_is_explained_too(frames: Frames, tmp_path: Path) -> None:
-    changed = with_status(frames, "QN02503M", "taux_pauvrete_60", "secret")
+    changed = without_comparisons(with_status(frames, "QN02503M", "taux_pauvrete_60", "secret"))
     assert "secret statistique : " in one_page(tmp_path, changed, "QN02517N").text
 
 
@@ -404,7 +464,10 @@ def test_every_section_has_its_indicators_and_its_comparisons(full_pages: dict[s
     page = full_pages["QN02503M"]
     for indicator in REGISTRY.indicators:
         assert (indicator.label in page.row_headings) == ("qpv" in indicator.zones), indicator.id
-    assert "Besançon Grand Besançon Métropole Doubs Ensemble des QPV" in page.text
+    assert (
+        "Besançon Grand Besançon Métropole Doubs QPV de l'EPCI QPV du département QPV de la région "
+        "Ensemble des QPV" in page.text
+    )
     assert "Aucune donnée" not in page.text
     drawings = " ".join(page.attributes("svg", "aria-label"))
     assert "Ensemble des QPV" in drawings
@@ -450,7 +513,7 @@ def test_only_values_of_one_vintage_are_compared(full: Frames, tmp_path: Path) -
     assert rows.any()
     statistics.loc[rows, ["millesime", "valeur", "statut"]] = ["2019", 12.3, "ok"]
     page = one_page(tmp_path, full | {"statistiques": statistics}, "QN02503M")
-    assert "métropolitain (2021) 55,0 % non publié-" in page.text
+    assert "métropolitain (2021) 55,0 % 108ᵉ sur 1 299 non publié-" in page.text
 
 
 def test_the_latest_vintage_is_shown(frames: Frames, tmp_path: Path) -> None:
@@ -459,6 +522,17 @@ def test_the_latest_vintage_is_shown(frames: Frames, tmp_path: Path) -> None:
     changed = frames | {"statistiques": pd.concat([newer, statistics], ignore_index=True)}
     page = one_page(tmp_path, changed, "QN02503M")
     assert "métropolitain (2022) 61,5 %" in page.text
+
+
+def test_an_older_vintage_does_not_stand_in_for_the_newest(frames: Frames, tmp_path: Path) -> None:
+    statistics = frames["statistiques"]
+    rows = (statistics["indicateur"] == "taux_pauvrete_60") & (statistics["code"] == "QN02517N")
+    newer = statistics[rows].assign(millesime="2022", valeur=61.5)
+    changed = frames | {"statistiques": pd.concat([newer, statistics], ignore_index=True)}
+    written = {path.stem: Page(path) for path in portray(tmp_path, changed)}
+    assert "métropolitain (2022) 61,5 %" in written["QN02517N"].text
+    assert "métropolitain (2022) non disponible" in written["QN02503M"].text
+    assert "55,0 %" not in written["index"].text
 
 
 def test_a_theme_that_nobody_foresaw_gets_its_section(frames: Frames, tmp_path: Path) -> None:
@@ -471,12 +545,12 @@ def test_a_theme_that_nobody_foresaw_gets_its_section(frames: Frames, tmp_path: 
     rows = rows.assign(indicateur=new.id, valeur=321.0)
     changed = frames | {"statistiques": pd.concat([frames["statistiques"], rows], ignore_index=True)}
     page = one_page(tmp_path, changed, "QN02503M", registry)
-    assert "Numérique Numérique : Planoise Indicateur Planoise Foyers raccordés à la fibre" in page.text
+    assert "Numérique Numérique : Planoise Indicateur Planoise Rang Foyers raccordés à la fibre" in page.text
     assert [plan.title for plan in plans_for(registry)][-1] == "Numérique"
 
 
 def test_of_many_qpv_a_chart_shows_an_extract(frames: Frames, tmp_path: Path) -> None:
-    qpv, statistics = frames["qpv"], frames["statistiques"]
+    qpv, statistics = frames["qpv"], without_comparisons(frames)["statistiques"]
     copies = [
         qpv.assign(
             code_qp=qpv["code_qp"].str.replace("QN025", f"QN0{number}"), lib_qp=qpv["lib_qp"] + f" {number}"

@@ -20,8 +20,10 @@ import pytest
 import shapely
 
 from qpv_geo.publish.qgis.cartography import load_cartography
+from qpv_geo.publish.qgis.classes import missing_label
 from qpv_geo.publish.qgis.content import Content
 from qpv_geo.settings import Settings
+from qpv_geo.statuses import STATUSES
 from tests.mapping import MISSING, full_content, snapshot_content, write
 
 LOOK = load_cartography()
@@ -208,7 +210,7 @@ def test_coded_values_are_shown_in_french(seen: Seen) -> None:
     words = {
         word: code for pair in seen.layers["statistiques"]["words"]["statut"] for word, code in pair.items()
     }
-    assert words == {word: code for code, word in LOOK.vocabulary["statut"].words.items()}
+    assert words == {said.words: code for code, said in STATUSES.items()}
 
 
 def test_every_layer_tells_title_abstract_licence_and_contact(seen: Seen) -> None:
@@ -223,7 +225,7 @@ def test_every_layer_tells_title_abstract_licence_and_contact(seen: Seen) -> Non
 
 def test_each_qpv_is_drawn_by_one_class_or_with_its_reason(full_seen: Seen) -> None:
     drawn = dict(full_seen.layers["qpv"]["drawn_as"])
-    reasons = {code: LOOK.choropleth.missing[status].label for code, status in MISSING.items()}
+    reasons = {code: missing_label(status) for code, status in MISSING.items()}
     expected = {
         "QN02503M": "55\u00a0% et plus",
         "QN02504M": "45\u00a0% à moins de 50\u00a0%",

@@ -28,7 +28,8 @@ from qpv_geo.publish.qgis.classes import class_label, classify
 from qpv_geo.publish.qgis.content import Content
 from qpv_geo.publish.qgis.styles import StyleRule, add_styles, build_styles
 from qpv_geo.settings import Settings
-from tests.mapping import MISSING, full_content, snapshot_content, write
+from qpv_geo.statuses import ABSENCES, STATUSES
+from tests.mapping import full_content, snapshot_content, write
 
 LOOK = load_cartography()
 CHOROPLETH = LOOK.choropleth
@@ -175,7 +176,7 @@ def test_statuses_have_french_words(package: Path) -> None:
             if option.get("value")
         }
     ]
-    assert words == LOOK.vocabulary["statut"].words
+    assert words == {status: said.words for status, said in STATUSES.items()}
 
 
 def test_special_characters_are_escaped(content: Content, tmp_path: Path) -> None:
@@ -204,8 +205,8 @@ def test_the_legend_lists_every_class_and_the_reasons_that_occur(content: Conten
         "50\u00a0% à moins de 55\u00a0%",
         "55\u00a0% et plus",
         "Valeur absente : secret statistique",
+        "Valeur absente : non significatif",
         "Valeur absente : non disponible",
-        "Valeur absente : non significative",
     ]
 
 
@@ -246,11 +247,11 @@ def meets(condition: str, rate: float) -> bool:
     return all(compare[part[1]](float(part[2])) for part in parts if part)
 
 
-def test_an_unknown_status_is_drawn_as_not_available() -> None:
+def test_a_missing_value_without_status_is_drawn_as_not_available() -> None:
     frame = pd.DataFrame(
         {
-            "taux_pauvrete_60": [np.nan, np.nan],
-            "taux_pauvrete_60_statut": ["autre", None],
+            "taux_pauvrete_60": [np.nan, 40.0],
+            "taux_pauvrete_60_statut": [None, "ok"],
             "taux_pauvrete_60_millesime": [None, None],
         }
     )
@@ -258,8 +259,8 @@ def test_an_unknown_status_is_drawn_as_not_available() -> None:
     assert heading.label == CHOROPLETH.heading
     assert reason.label == "Valeur absente : non disponible"
     assert reason.filter == (
-        '"taux_pauvrete_60" IS NULL AND coalesce("taux_pauvrete_60_statut", \'\') NOT IN '
-        "('secret', 'non_significatif')"
+        '"taux_pauvrete_60" IS NULL AND coalesce("taux_pauvrete_60_statut", \'non_disponible\') = '
+        "'non_disponible'"
     )
 
 
@@ -357,8 +358,7 @@ def test_kinds_of_evolution_are_told_apart_whoever_looks(deficiency: str | None)
 
 
 def test_reasons_for_missing_values_have_different_hatches() -> None:
-    hatches = [missing.hatches for missing in CHOROPLETH.missing.values()]
-    assert len(set(hatches)) == len(hatches) == len(set(MISSING.values()))
+    assert len(set(CHOROPLETH.missing.values())) == len(ABSENCES)
 
 
 # ---------------------------------------------------------------- the declaration itself
@@ -385,6 +385,7 @@ def changed(path: Path, old: str, new: str) -> Path:
         ('"qpv_iris"]', '"epci2"]', "must be in one group: epci2, qpv_iris"),
         ("#ffffd4", "yellow", "colors"),
         ('dash = "1.4;1"', 'dash = "1.4"', "dash"),
+        ("imprecis = [{", "flou = [{", "no other: ['flou', 'imprecis']"),
         ("[choropleth]", "[choropleth", "cartography.toml"),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from qpv_geo.publish.changes_schema import Changes, NamedQpv, SourceState, StatisticChange
 from qpv_geo.publish.provenance import french_date
 from qpv_geo.publish.report import french_number
+from qpv_geo.zone_kinds import ZONE_WORDS
 
 _MARKS = re.compile(r"([\\`*\[\]<>|#])")
 
@@ -88,7 +89,7 @@ def _statistics(changes: Changes) -> list[str]:
     )
     rows = (
         (
-            change.zone,
+            ZONE_WORDS.get(change.zone, change.zone),
             f"`{change.indicateur}`",
             _from_to(change.millesime_avant, change.millesime_apres),
             str(change.cellules),

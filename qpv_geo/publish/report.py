@@ -30,6 +30,7 @@ from qpv_geo.publish.report_schema import (
 )
 from qpv_geo.sources.raw import RawFile, usable
 from qpv_geo.statuses import STATUSES
+from qpv_geo.zone_kinds import ZONE_WORDS
 
 REPORT_JSON, REPORT_HTML = "rapport.json", "rapport.html"
 
@@ -46,6 +47,7 @@ _WORDS = {
     "concorde": "concorde",
     "diverge": "diverge",
     **{status: said.words for status, said in STATUSES.items()},
+    **ZONE_WORDS,
 }
 
 

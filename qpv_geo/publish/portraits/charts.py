@@ -19,7 +19,7 @@ _BAR_HEIGHT = 22
 _MARGIN = 4
 _LABEL_AT_MOST = 24
 # Units that an average letter takes at the size of the style sheet (12), for labels and for values in bold.
-_LETTER, _BOLD_LETTER = 6.0, 6.7
+_LETTER, _BOLD_LETTER = 6.8, 6.8
 # pygal reckons 0.6 of the font size for a letter: this size makes it keep what the labels take.
 _STYLE = Style(label_font_size=_LETTER / 0.6, major_label_font_size=_LETTER / 0.6, value_font_size=12)
 

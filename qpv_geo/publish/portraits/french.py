@@ -28,15 +28,32 @@ def _round(value: float, decimals: int) -> float:
 
 
 def measure(value: float, unit: str, *, index: bool = False) -> str:
-    """Write a value with its unit: one decimal for a percentage, two for an index, none for a count."""
+    """Write a value with its unit: one decimal for a percentage, at most two for an index, no other."""
     text = amount(value, unit, index=index)
     return text if unit in _SIGNS else f"{text} {unit}".rstrip()
 
 
 def amount(value: float, unit: str, *, index: bool = False) -> str:
     """Write a value with its unit if that is a sign; a unit in words is left to the label beside it."""
-    text = number(value, _DECIMALS[""] if index else _DECIMALS.get(unit, 0))
+    text = _digits(value, unit, index=index)
     return f"{text}{THIN}{unit}" if unit in _SIGNS else text
+
+
+def interval(low: float, high: float, unit: str, *, index: bool = False) -> str:
+    """Write the bounds of an interval, without unit: ``[37,2 ; 39,6]``."""
+    return f"[{_digits(low, unit, index=index)}{THIN}; {_digits(high, unit, index=index)}]"
+
+
+def ordinal(rank: int) -> str:
+    """Write a rank: ``1ᵉʳ``, ``12ᵉ``."""
+    return f"{number(rank)}{'ᵉʳ' if rank == 1 else 'ᵉ'}"
+
+
+def _digits(value: float, unit: str, *, index: bool) -> str:
+    """Write a number with the decimals of its unit; an index published with one has no second."""
+    bare = index or not unit
+    text = number(value, _DECIMALS[""] if bare else _DECIMALS.get(unit, 0))
+    return text.removesuffix("0") if bare else text
 
 
 def gap(value: float, unit: str) -> str:

@@ -89,7 +89,7 @@ def table(frames: Frames, figures: Figures, registry: Registry) -> tuple[list[Co
     for row, area in zip(cells, qpv["surface_m2"], strict=True):
         row.append(Cell(f"{number(area / _HECTARE, 1)} ha", repr(area)))
     for indicator in indicators:
-        found = [figures.latest(zone, indicator.id) for zone in zones]
+        found = [figures.newest(zone, indicator.id) for zone in zones]
         vintages = sorted({figure.vintage for figure in found if figure.vintage})
         columns.append(Column(indicator.label, ", ".join(vintages)))
         for row, figure in zip(cells, found, strict=True):

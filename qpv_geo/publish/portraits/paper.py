@@ -14,32 +14,45 @@ _HEADING, _TABLE_HEADING = 2, 3
 _BAR = 1.45
 # Key figures of as many lines leave the room as it is.
 _KEY_LINES = 5
-# With fewer rows than these, rows tell more than charts.
-_ROWS_WITH_CHARTS = 3
 
 
 @dataclass(frozen=True)
 class Block:
-    """A section as the paper sees it: lines of each row, of its first chart, of its notes."""
+    """A section as the paper sees it.
+
+    Attributes
+    ----------
+    rows
+        Lines of each row.
+    chart
+        Lines of its highest chart.
+    notes
+        Lines of its notes.
+    beside
+        Whether charts stand beside the rows; else they stand below.
+    """
 
     rows: tuple[int, ...]
     chart: int
     notes: int
+    beside: bool = True
 
     def height(self, most: int, *, charts: bool) -> int:
-        """Return how many lines it takes with so many rows at most, its chart beside them."""
+        """Return how many lines it takes with so many rows at most, with charts or without."""
         if not self.rows:
             return _HEADING + self.notes
         table = _TABLE_HEADING + sum(self.rows[:most])
-        return _HEADING + self.notes + (max(table, self.chart) if charts else table)
+        if charts:
+            table = max(table, self.chart) if self.beside else table + self.chart
+        return _HEADING + self.notes + table
 
 
 @dataclass(frozen=True)
 class Printed:
-    """How many rows and charts each section prints at most."""
+    """How many rows each section prints at most, and for each section whether with charts."""
 
     rows: int
-    charts: int
+    charts: tuple[bool, ...]
 
 
 def fit(blocks: Sequence[Block], room: int) -> Printed:
@@ -55,19 +68,21 @@ def fit(blocks: Sequence[Block], room: int) -> Printed:
     Returns
     -------
     Printed
-        As many rows as fit beside one chart; if those would be too few, more rows without any chart. One row
-        if nothing fits.
+        As many rows as fit, one if nothing fits; then charts, the first sections' first.
     """
-    longest = max((len(block.rows) for block in blocks), default=0)
-    least = min(longest, _ROWS_WITH_CHARTS)
-    choices = [
-        *((most, True) for most in range(longest, least - 1, -1)),
-        *((most, False) for most in range(longest, 0, -1)),
-    ]
-    for most, charts in choices:
-        if most and sum(block.height(most, charts=charts) for block in blocks) <= room:
-            return Printed(most, int(charts))
-    return Printed(1, 0)
+
+    def height(most: int) -> int:
+        return sum(block.height(most, charts=False) for block in blocks)
+
+    longest = max((len(block.rows) for block in blocks), default=1)
+    rows = next((most for most in range(longest, 0, -1) if height(most) <= room), 1)
+    spare = room - height(rows)
+    charts = []
+    for block in blocks:
+        more = block.height(rows, charts=True) - block.height(rows, charts=False)
+        charts.append(more <= spare)
+        spare -= more if charts[-1] else 0
+    return Printed(rows, tuple(charts))
 
 
 def lines_of(letters: int, in_a_line: int) -> int:

@@ -1,6 +1,6 @@
 """What one portrait says: figures, sections, contract, evolution of the perimeter, sources."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,12 +10,12 @@ from qpv_geo.publish.frames import Frames
 from qpv_geo.publish.portraits.evolution import Evolution, tell_evolution
 from qpv_geo.publish.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.publish.portraits.facilities import Facilities, tell_facilities
-from qpv_geo.publish.portraits.figures import Figures, Zone, comparison_zones, zone_of_qpv
+from qpv_geo.publish.portraits.figures import Figure, Figures, Zone, comparison_zones, zone_of_qpv
 from qpv_geo.publish.portraits.french import amount, gap, number
-from qpv_geo.publish.portraits.paper import lines_of_keys
+from qpv_geo.publish.portraits.paper import LETTERS_OF_NOTE, lines_of, lines_of_keys
 from qpv_geo.publish.portraits.qpv_map import Drawing, draw_locator, draw_qpv
 from qpv_geo.publish.portraits.sections import Absence, Section, Sections
-from qpv_geo.statuses import STATUSES
+from qpv_geo.statuses import STATUSES, Status
 from qpv_geo.territory import Territory
 
 _HECTARE = 10_000
@@ -25,12 +25,12 @@ _KEYS_AT_MOST = 5
 
 @dataclass(frozen=True)
 class Key:
-    """A key figure: what it is, its value and unit in words, its vintage."""
+    """A key figure: what it is, its value and unit in words, its vintage, interval and rank."""
 
     label: str
     text: str
     unit: str
-    detail: str
+    details: tuple[str, ...]
     present: bool = True
 
 
@@ -65,7 +65,19 @@ class Portrait:
     evolution: Evolution
     facilities: Facilities | None
     facilities_absence: str
-    statuses: tuple[tuple[str, str], ...]
+    statuses: tuple[Status, ...]
+    remarks: tuple[str, ...]
+    remarks_printed: int
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the page shows a rank."""
+        return any(figure.ranked for figure in _figures_of(self.sections))
+
+    @property
+    def with_intervals(self) -> bool:
+        """Whether the page shows a confidence interval."""
+        return any(figure.interval for figure in _figures_of(self.sections))
 
     @property
     def unprinted(self) -> int:
@@ -101,9 +113,11 @@ def build_portrait(
     zone = zone_of_qpv(row["code_qp"], row["lib_qp"] or row["code_qp"])
     facilities = tell_facilities(zone.code, frames)
     keys = _keys(row, zone, figures, registry)
-    taken = lines_of_keys([key.label for key in keys]) + (facilities.printed_lines if facilities else 0)
     zones = comparison_zones(row, frames, territory)
-    told = tuple(sections.of(zone, zones, taken=taken))
+    told = sections.of(zone, zones)
+    printed = _remarks(_figures_of(told, folded=False))
+    taken = lines_of_keys([key.label for key in keys]) + (facilities.printed_lines if facilities else 0)
+    taken += sum(lines_of(len(remark), LETTERS_OF_NOTE) for remark in printed)
     contract = tuple(_contract_rows(zone.code, frames))
     return Portrait(
         zone=zone,
@@ -118,22 +132,26 @@ def build_portrait(
         map_absences=tuple(
             absences[layer] for layer in ("bande_300m", "qpv_2015", "iris") if layer in absences
         ),
-        sections=told,
+        sections=tuple(sections.on_paper(told, taken)),
         contract=contract,
         evolution=tell_evolution(row, frames, absences),
         facilities=facilities,
         facilities_absence="" if facilities else absences[FACILITIES].why,
         statuses=_statuses(told, frames, zone),
+        remarks=_remarks(_figures_of(told)),
+        remarks_printed=len(printed),
     )
 
 
 def _keys(row: pd.Series, zone: Zone, figures: Figures, registry: Registry) -> list[Key]:
     keys = []
     for indicator in figures.leading(registry.indicators)[:_KEYS_AT_MOST]:
-        figure = figures.latest(zone, indicator.id)
+        figure = figures.newest(zone, indicator.id)
         unit = indicator.unit if figure.present and figure.short != figure.text else ""
-        keys.append(Key(indicator.label, figure.short, unit, figure.vintage, present=figure.present))
-    area = Key("Surface", number(row["surface_m2"] / _HECTARE, 1), "ha", "mesurée sur le contour")
+        rank = f"{figure.ranked} QPV" if figure.ranked else ""
+        details = tuple(filter(None, (f"{figure.vintage} {figure.interval}".strip(), rank)))
+        keys.append(Key(indicator.label, figure.short, unit, details, present=figure.present))
+    area = Key("Surface", number(row["surface_m2"] / _HECTARE, 1), "ha", ("mesurée sur le contour",))
     return [*keys, area]
 
 
@@ -149,28 +167,51 @@ def _contract_rows(code: str, frames: Frames) -> list[ContractRow]:
     figures = frames.get("contrat_de_ville")
     if figures is None:
         return []
-    rows = []
+    rows, apart = [], _disagreements(frames)
     for row in figures[figures["code_qp"] == code].to_dict("records"):
         known = not pd.isna(row["valeur_insee"])
         rows.append(
             ContractRow(
                 label=row["libelle"],
-                contract=amount(row["valeur_contrat"], row["unite"] or ""),
+                contract=_stated(row["valeur_contrat"], row["unite"] or ""),
                 insee=amount(row["valeur_insee"], row["unite"] or "")
                 if known
                 else STATUSES[row["statut_insee"]].words,
                 vintage="" if pd.isna(row["millesime_insee"]) else row["millesime_insee"],
                 gap=gap(row["ecart"], "%" if row["unite"] == "%" else "") if known else "",
-                differs=known and abs(row["ecart"]) > 1e-9,  # noqa: PLR2004 - more than a rounding of floats
+                differs=(code, row["libelle"]) in apart,
             )
         )
     return rows
 
 
-def _statuses(sections: Sequence[Section], frames: Frames, zone: Zone) -> tuple[tuple[str, str], ...]:
+def _disagreements(frames: Frames) -> set[tuple[str, str]]:
+    """Return on which object and theme two producers disagree."""
+    table = frames.get("concordances", pd.DataFrame(columns=["objet", "theme", "resultat"]))
+    apart = table[table["resultat"] == "diverge"]
+    return set(zip(apart["objet"], apart["theme"], strict=True))
+
+
+def _stated(value: float, unit: str) -> str:
+    """Write a figure of the contract with the decimals that it has: it cuts those of most."""
+    return amount(value, unit).replace(",0", "") if unit == "%" else amount(value, unit)
+
+
+def _figures_of(sections: Sequence[Section], *, folded: bool = True) -> list[Figure]:
+    """Return the figures of the tables, those of the rows at first sight first."""
+    rows = [row for section in sections for row in section.rows]
+    rows += [row for section in sections for row in section.more if folded]
+    return [figure for row in rows for figure in (row.figure, *row.others) if figure]
+
+
+def _remarks(figures: Iterable[Figure]) -> tuple[str, ...]:
+    """Return the producers' remarks, each once."""
+    return tuple(dict.fromkeys(figure.remark for figure in figures if figure.remark))
+
+
+def _statuses(sections: Sequence[Section], frames: Frames, zone: Zone) -> tuple[Status, ...]:
     """Return the words of each status that stands on the page, and what they mean."""
-    rows = [row for section in sections for row in (*section.rows, *section.more)]
-    shown = [figure for row in rows for figure in (row.figure, *row.others) if figure]
+    shown = _figures_of(sections)
     shown += [figure for section in sections for chart in section.charts for _, figure in chart.figures]
     found = {figure.status for figure in shown if not figure.present}
     if (contract := frames.get("contrat_de_ville")) is not None:

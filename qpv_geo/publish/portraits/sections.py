@@ -1,7 +1,6 @@
 """The sections of a portrait: the registry's indicators by theme, compared; why something is missing."""
 
 import tomllib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -33,10 +32,15 @@ _NOT_READ = "source non lue par cette version"
 _CONTOURS = "qpv_2024"
 # A portrait shows the first indicators of a theme as charts; the table has them all.
 _CHARTS_AT_MOST = 4
+# Columns of comparison on paper; those left out first, if there are more.
+_ZONES_ON_PAPER = 5
+_DROPPED_FIRST = ("ensemble_qpv_region", "ensemble_qpv_departement", "departement", "epci")
+# On paper, there is room for one chart beside a table of few columns of comparison, for a row of them below.
+_ZONES_BESIDE_A_CHART, _CHARTS_BESIDE, _CHARTS_BELOW = 2, 1, 3
 # QPV in one chart.
 _BARS_AT_MOST = 8
-# Rows shown at first sight, and how many more are not worth hiding.
-_LEADING, _FEW = 8, 3
+# Rows shown at first sight where no indicator leads.
+_LEADING = 8
 
 
 class SectionPlan(BaseModel):
@@ -137,6 +141,19 @@ class Section:
     printed: int = 0
     charts_printed: int = 0
 
+    @property
+    def beside(self) -> bool:
+        """Whether paper has room for a chart beside the table."""
+        return len(self.zones) <= _ZONES_BESIDE_A_CHART
+
+    @property
+    def zones_printed(self) -> frozenset[Zone]:
+        """Columns of comparison that go on paper: as many as fit."""
+        spare = len(self.zones) - _ZONES_ON_PAPER
+        kinds = [zone.kind for zone in self.zones]
+        dropped = [kind for kind in _DROPPED_FIRST if kind in kinds][: max(spare, 0)]
+        return frozenset(zone for zone in self.zones if zone.kind not in dropped)
+
 
 class Sections:
     """Builds the sections of each portrait of a release.
@@ -170,23 +187,28 @@ class Sections:
             for code, name in zip(frames["qpv"]["code_qp"], frames["qpv"]["lib_qp"], strict=True)
         ]
 
-    def of(self, zone: Zone, others: Sequence[Zone], *, taken: int = 0) -> list[Section]:
-        """Return the sections of a QPV, compared with other zones.
+    def of(self, zone: Zone, others: Sequence[Zone]) -> list[Section]:
+        """Return the sections of a QPV, compared with other zones; nothing of them is on paper yet."""
+        return [self._section(plan, zone, others) for plan in plans_for(self._registry)]
+
+    def on_paper(self, sections: Sequence[Section], taken: int) -> list[Section]:
+        """Return sections that say how much of them goes on paper.
 
         Parameters
         ----------
-        zone
-            The QPV.
-        others
-            What it is compared with.
+        sections
+            Of one QPV.
         taken
             Lines of paper that something else needs.
         """
-        told = [self._section(plan, zone, others) for plan in plans_for(self._registry)]
-        printed = fit([_block(section) for section in told], self._room - taken)
+        printed = fit([_block(section) for section in sections], self._room - taken)
         return [
-            replace(section, printed=min(len(section.rows), printed.rows), charts_printed=printed.charts)
-            for section in told
+            replace(
+                section,
+                printed=min(len(section.rows), printed.rows),
+                charts_printed=len(_charts_on_paper(section)) if charts else 0,
+            )
+            for section, charts in zip(sections, printed.charts, strict=True)
         ]
 
     def _section(self, plan: SectionPlan, zone: Zone, others: Sequence[Zone]) -> Section:
@@ -215,7 +237,7 @@ class Sections:
         return self._states.get(source, ("", ""))[0] == _READ
 
     def _row(self, indicator: Indicator, zone: Zone, others: Sequence[Zone]) -> Row:
-        figure = self._figures.latest(zone, indicator.id)
+        figure = self._figures.newest(zone, indicator.id)
         compared = tuple(self._figures.same_vintage(o, indicator.id, figure.vintage) for o in others)
         return Row(indicator, figure, compared)
 
@@ -257,7 +279,7 @@ class Sections:
 
     def _beside_the_others(self, row: Row, zone: Zone) -> Chart:
         """Draw the territory's QPV, the highest first, those without value last; of many, an extract."""
-        found = [(other, self._figures.latest(other, row.indicator.id)) for other in self._every_qpv]
+        found = [(other, self._figures.newest(other, row.indicator.id)) for other in self._every_qpv]
         if len(found) <= _BARS_AT_MOST:
             named = [(other.name, figure, other.code) for other, figure in _by_height(found)]
             detail = "Quartiers du territoire"
@@ -302,36 +324,29 @@ def around(own: int, count: int, most: int) -> list[int]:
 
 
 def leading_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that a section shows at first sight, in the order of the registry.
+    """Return the rows that a section shows at first sight: those of the indicators of layer ``qpv``.
 
-    They are the indicators that layer ``qpv`` carries and, up to eight, rates and amounts that have a value,
-    the first of each theme before the second of any. A section of few rows more shows all.
+    A section that has none of these shows its first ones, one of few rows shows all.
     """
-    if len(rows) <= _LEADING + _FEW:
+    if len(rows) <= _LEADING:
         return list(rows)
-    chosen = [row for row in rows if row.indicator.qpv_layer]
-    others = [
-        row for row in rows if row not in chosen and row.indicator.kind != "count" and row.figure.present
-    ]
-    ranks: Counter[str] = Counter()
-    ranked: list[tuple[int, int, Row]] = []
-    for row in others:
-        ranked.append((ranks[row.indicator.theme], len(ranked), row))
-        ranks[row.indicator.theme] += 1
-    chosen += [row for *_, row in sorted(ranked, key=lambda item: item[:2])[: max(_LEADING - len(chosen), 0)]]
-    return [row for row in rows if row in chosen] or list(rows[:_LEADING])
+    return [row for row in rows if row.indicator.qpv_layer] or list(rows[:_LEADING])
 
 
 def _block(section: Section) -> Block:
     """Return what the paper needs to know of a section."""
     letters = sum(len(absence.what) + len(absence.why) for absence in section.absences)
+    charts = [lines_of_chart(chart.title, len(chart.figures)) for chart in _charts_on_paper(section)]
     return Block(
         rows=tuple(_lines_of_row(row) for row in section.rows),
-        chart=lines_of_chart(section.charts[0].title, len(section.charts[0].figures))
-        if section.charts
-        else 0,
+        chart=max(charts, default=0),
         notes=lines_of(letters, LETTERS_OF_NOTE),
+        beside=section.beside,
     )
+
+
+def _charts_on_paper(section: Section) -> Sequence[Chart]:
+    return section.charts[: _CHARTS_BESIDE if section.beside else _CHARTS_BELOW]
 
 
 def _lines_of_row(row: Row) -> int:

@@ -65,7 +65,7 @@ def choices(frames: Frames, figures: Figures, registry: Registry) -> list[Choice
     for plan in plans_for(registry):
         for indicator in registry.indicators:
             if indicator.theme in plan.themes and indicator.id in figures.indicators:
-                of_zones = {zone.code: figures.latest(zone, indicator.id) for zone in zones}
+                of_zones = {zone.code: figures.newest(zone, indicator.id) for zone in zones}
                 if any(figure.present for figure in of_zones.values()):
                     found.append(_choice(indicator, plan.title, of_zones))
     return found
@@ -78,7 +78,10 @@ def _choice(indicator: Indicator, group: str, figures: dict[str, Figure]) -> Cho
     draw = _circles if indicator.kind == "count" else _classes
     legend, drawn = draw(indicator, values)
     told = {
-        code: {"texte": figure.text, "valeur": figure.value if figure.present else None}
+        code: {
+            "texte": f"{figure.text} {figure.interval}".rstrip(),
+            "valeur": figure.value if figure.present else None,
+        }
         | (drawn(figure.value) if figure.present else {"classe": "absent"})
         for code, figure in figures.items()
     }

@@ -10,6 +10,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.statuses import ABSENCES, STATUSES
+from qpv_geo.zone_kinds import ZONE_WORDS
 
 _CARTOGRAPHY = Path(__file__).with_name("cartography.toml")
 
@@ -75,6 +77,8 @@ class Label(_Frozen):
     ----------
     expression
         QGIS expression of the text.
+    figure
+        Field whose value, or the reason why it has none, stands on a line below; none if empty.
     size
         Points.
     farthest, nearest
@@ -88,6 +92,7 @@ class Label(_Frozen):
     """
 
     expression: str
+    figure: str = ""
     size: float = Field(gt=0)
     color: Color = "#1a1a1a"
     bold: bool = False
@@ -125,13 +130,6 @@ class LayerLook(_Frozen):
     labels: tuple[Label, ...] = ()
 
 
-class Missing(_Frozen):
-    """How a value that is missing for one reason is drawn."""
-
-    label: str
-    hatches: tuple[Hatch, ...] = Field(min_length=1)
-
-
 class Choropleth(_Frozen):
     """Classes of one indicator.
 
@@ -146,7 +144,7 @@ class Choropleth(_Frozen):
     colors
         One more than `breaks`.
     missing
-        By status.
+        Hatches of a missing value, by status.
     """
 
     layer: str
@@ -156,7 +154,7 @@ class Choropleth(_Frozen):
     breaks: tuple[float, ...] = Field(min_length=1)
     colors: tuple[Color, ...]
     outline: Outline
-    missing: dict[str, Missing]
+    missing: dict[str, tuple[Hatch, ...]]
 
     @model_validator(mode="after")
     def _classes_are_sound(self) -> Self:
@@ -166,6 +164,8 @@ class Choropleth(_Frozen):
             raise ValueError(
                 f"{len(self.breaks)} breaks make {len(self.breaks) + 1} classes, not {len(self.colors)}"
             )
+        if odd := sorted(set(self.missing) ^ set(ABSENCES)):
+            raise ValueError(f"'missing' has hatches for every status of an absence, and no other: {odd}")
         return self
 
 
@@ -182,6 +182,16 @@ class Words(_Frozen):
 
     fields: tuple[str, ...]
     words: dict[str, str]
+
+
+# Words that other pages say as well; the cartography's own come first.
+_SHARED = {
+    "statut": Words(
+        fields=("*.statut", "*.*_statut", "*.statut_insee"),
+        words={status: said.words for status, said in STATUSES.items()},
+    ),
+    "zone": Words(fields=("statistiques.zone",), words=ZONE_WORDS),
+}
 
 
 class Atlas(_Frozen):
@@ -245,7 +255,7 @@ class Cartography(_Frozen):
     def words_of(self, layer: str, field: str) -> dict[str, str]:
         """Return the French words for the coded values of a field; empty if it has none."""
         name = f"{layer}.{field}"
-        for words in self.vocabulary.values():
+        for words in (self.vocabulary | _SHARED).values():
             if any(fnmatchcase(name, pattern) for pattern in words.fields):
                 return words.words
         return {}

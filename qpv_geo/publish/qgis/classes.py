@@ -5,9 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from qpv_geo.publish.qgis.cartography import Choropleth, Rule
-
-# Missing values of a status that the cartography does not know are drawn as these.
-_UNKNOWN = "non_disponible"
+from qpv_geo.statuses import NOT_AVAILABLE, STATUSES
 
 
 def class_label(choropleth: Choropleth, rank: int) -> str:
@@ -47,20 +45,24 @@ def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[Rule, ...]:
     )
     years = _joined(frame[f"{field}_millesime"].dropna())
     heading = Rule(label=f"{choropleth.heading}, {years}" if years else choropleth.heading, children=classes)
-    statuses = frame.loc[frame[field].isna(), f"{field}_statut"].fillna(_UNKNOWN)
-    present = {status if status in choropleth.missing else _UNKNOWN for status in statuses}
+    present = set(frame.loc[frame[field].isna(), f"{field}_statut"].fillna(NOT_AVAILABLE))
     reasons = tuple(
         Rule(
-            label=missing.label,
+            label=missing_label(status),
             filter=_missing_condition(choropleth, status),
             fill="#ffffff",
-            hatches=missing.hatches,
+            hatches=hatches,
             outlines=(choropleth.outline,),
         )
-        for status, missing in choropleth.missing.items()
+        for status, hatches in choropleth.missing.items()
         if status in present
     )
     return (heading, *reasons)
+
+
+def missing_label(status: str) -> str:
+    """Say in French why a value is missing."""
+    return f"Valeur absente : {STATUSES[status].words}"
 
 
 def _condition(field: str, breaks: tuple[float, ...], rank: int) -> str:
@@ -73,12 +75,10 @@ def _condition(field: str, breaks: tuple[float, ...], rank: int) -> str:
 
 
 def _missing_condition(choropleth: Choropleth, status: str) -> str:
-    """Select the missing values of one status; unknown ones go with `_UNKNOWN`, so that all are drawn."""
+    """Select the missing values of one status; a value without any is not available."""
     field = choropleth.field
-    if status != _UNKNOWN:
-        return f'"{field}" IS NULL AND "{field}_statut" = \'{status}\''
-    others = ", ".join(f"'{other}'" for other in choropleth.missing if other != _UNKNOWN)
-    return f'"{field}" IS NULL AND coalesce("{field}_statut", \'\') NOT IN ({others})'
+    said = f"coalesce(\"{field}_statut\", '{NOT_AVAILABLE}')"
+    return f"\"{field}\" IS NULL AND {said} = '{status}'"
 
 
 def _joined(years: Iterable[str]) -> str:

@@ -225,6 +225,6 @@ def _relations(members: Mapping[str, ProjectLayer]) -> tuple[Relation, ...]:
     for name, layer in members.items():
         fields = {field.name for field in layer.style.fields}
         field = "code" if name == "statistiques" else "code_qp"
-        if name not in {"qpv", "qpv_2015"} and field in fields:
+        if name not in {"qpv", "qpv_2015", "qpv_voisins"} and field in fields:
             relations.append(Relation(f"{layer.id}_du_qpv", layer.title, members["qpv"].id, layer.id, field))
     return tuple(relations)

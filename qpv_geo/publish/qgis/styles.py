@@ -161,10 +161,18 @@ def _style(layer: Layer, content: Content, look: Cartography) -> Style:
     style.rules = tuple(_rule(rule, (layer.name, rank), style) for rank, rule in enumerate(rules))
     priority = max(0, _HIGHEST_PRIORITY - look.order.index(layer.name))
     style.labels = tuple(
-        StyleLabel(key("label", layer.name, rank), label, priority, drawn.obstacle)
+        StyleLabel(key("label", layer.name, rank), _with_figure(label, layer, look), priority, drawn.obstacle)
         for rank, label in enumerate(drawn.labels)
     )
     return style
+
+
+def _with_figure(label: Label, layer: Layer, look: Cartography) -> Label:
+    """Write a label's figure, or the reason why it has none, below its text."""
+    if not label.figure:
+        return label
+    figure = text_of(layer, label.figure, look.words_of(layer.name, f"{label.figure}_statut"))
+    return label.model_copy(update={"expression": f"{label.expression} || '\\n' || {figure}"})
 
 
 def _rule(rule: Rule, names: tuple[object, ...], style: Style) -> StyleRule:

@@ -1,19 +1,19 @@
 """What two sheets of A4 hold: which part of each section is printed, reckoned in lines of the style sheet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# Lines below the map, at the print sizes of the style sheet.
-LINES = 94
+# Lines below the map and the note that precedes the sections, at the print sizes of the style sheet.
+LINES = 91
 # Letters in one line: of a label beside columns of comparison, of a note, of the sources, of a chart's title,
 # of a key figure's label.
-LETTERS_OF_LABEL, LETTERS_OF_NOTE, LETTERS_OF_SOURCES = 50, 150, 180
+LETTERS_OF_LABEL, LETTERS_OF_NOTE, LETTERS_OF_SOURCES = 42, 150, 180
 _LETTERS_OF_TITLE, _LETTERS_OF_KEY = 40, 22
 
 _HEADING, _TABLE_HEADING = 2, 3
 _BAR = 1.45
 # Key figures of as many lines leave the room as it is.
-_KEY_LINES = 5
+_KEY_LINES = 6
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,11 @@ def lines_of_chart(title: str, bars: int) -> int:
     return lines_of(len(title), _LETTERS_OF_TITLE) + round(_BAR * bars)
 
 
-def lines_of_keys(labels: Sequence[str]) -> int:
-    """Return how many lines key figures take beyond the usual."""
-    return max(*(lines_of(len(label), _LETTERS_OF_KEY) - _KEY_LINES for label in labels), 0)
+def lines_of_keys(keys: Iterable[tuple[str, int]]) -> int:
+    """Return how many lines key figures, of a label and so many lines below it, take beyond the usual."""
+    return max(*(lines_of(len(label), _LETTERS_OF_KEY) + below - _KEY_LINES for label, below in keys), 0)
+
+
+def lines_of_notes(notes: Sequence[str]) -> int:
+    """Return how many lines a section of notes takes."""
+    return _HEADING + sum(lines_of(len(note), LETTERS_OF_NOTE) for note in notes) if notes else 0

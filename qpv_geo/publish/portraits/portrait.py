@@ -12,7 +12,7 @@ from qpv_geo.publish.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.publish.portraits.facilities import Facilities, tell_facilities
 from qpv_geo.publish.portraits.figures import Figure, Figures, Zone, comparison_zones, zone_of_qpv
 from qpv_geo.publish.portraits.french import amount, gap, number
-from qpv_geo.publish.portraits.paper import LETTERS_OF_NOTE, lines_of, lines_of_keys
+from qpv_geo.publish.portraits.paper import lines_of_keys, lines_of_notes
 from qpv_geo.publish.portraits.qpv_map import Drawing, draw_locator, draw_qpv
 from qpv_geo.publish.portraits.sections import Absence, Section, Sections
 from qpv_geo.statuses import STATUSES, Status
@@ -116,8 +116,8 @@ def build_portrait(
     zones = comparison_zones(row, frames, territory)
     told = sections.of(zone, zones)
     printed = _remarks(_figures_of(told, folded=False))
-    taken = lines_of_keys([key.label for key in keys]) + (facilities.printed_lines if facilities else 0)
-    taken += sum(lines_of(len(remark), LETTERS_OF_NOTE) for remark in printed)
+    taken = lines_of_keys((key.label, len(key.details)) for key in keys) + lines_of_notes(printed)
+    taken += facilities.printed_lines if facilities else 0
     contract = tuple(_contract_rows(zone.code, frames))
     return Portrait(
         zone=zone,

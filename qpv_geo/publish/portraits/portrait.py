@@ -187,7 +187,7 @@ def _contract_rows(code: str, frames: Frames) -> list[ContractRow]:
 
 def _disagreements(frames: Frames) -> set[tuple[str, str]]:
     """Return on which object and theme two producers disagree."""
-    table = frames.get("concordances", pd.DataFrame(columns=["objet", "theme", "resultat"]))
+    table = frames["concordances"]
     apart = table[table["resultat"] == "diverge"]
     return set(zip(apart["objet"], apart["theme"], strict=True))
 

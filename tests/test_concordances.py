@@ -11,6 +11,7 @@ from qpv_geo.analysis.concordances import (
     Statement,
     check_completeness,
     compare_contract,
+    compare_sets,
     compare_statuses,
     concordances_table,
     report_concordances,
@@ -235,3 +236,23 @@ def test_nothing_compared_is_an_empty_table(besancon: Territory) -> None:
     assert table.empty
     assert "resultat" in table
     assert report_concordances([]).outcome == "conforme"
+
+
+@pytest.mark.parametrize(("published", "result"), [(27.3, "concorde"), (27.4, "diverge"), (27.0, "diverge")])
+def test_what_is_computed_of_all_qpv_together_against_insees_own(
+    besancon: Territory, published: float, result: str
+) -> None:
+    columns = ["zone", "code", "indicateur", "millesime", "valeur", "source"]
+    rows = [
+        ("qpv_epci", besancon.code, "part_x", "2020", 27.308, "computed"),
+        ("ensemble_qpv_epci", besancon.code, "part_x", "2020", published, "insee_demographie"),
+        # Another vintage, another zone, and a rate that cannot be computed are compared with nothing.
+        ("ensemble_qpv_epci", besancon.code, "part_x", "2022", 10.0, "insee_demographie"),
+        ("epci", besancon.code, "part_x", "2020", 10.0, "insee_demographie"),
+        ("qpv_epci", besancon.code, "part_y", "2020", math.nan, "computed"),
+        ("ensemble_qpv_epci", besancon.code, "part_y", "2020", 5.0, "insee_demographie"),
+    ]
+    found = compare_sets(pd.DataFrame(rows, columns=columns), {"part_x": "Part de x"}, besancon)
+    (row,) = found
+    assert (row.result, row.code, row.gap) == (result, "242500361", pytest.approx(27.308 - published))
+    assert row.theme == "QPV pris ensemble : Part de x (2020)"

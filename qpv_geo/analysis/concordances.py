@@ -215,6 +215,54 @@ def _compare_total(
     ]
 
 
+def compare_sets(
+    statistics: pd.DataFrame, labels: Mapping[str, str], territory: Territory
+) -> list[Concordance]:
+    """Compare what is computed from the territory's QPV with what INSEE publishes of them taken together.
+
+    Parameters
+    ----------
+    statistics
+        Layer ``statistiques``.
+    labels
+        Label of each indicator.
+    territory
+        An EPCI or a department; of others INSEE publishes nothing.
+
+    Returns
+    -------
+    list of Concordance
+        One per indicator and vintage that both give: most rates of several QPV cannot be computed.
+    """
+    of_one = statistics[(statistics["code"] == territory.code) & statistics["valeur"].notna()]
+    key = ["indicateur", "millesime"]
+    ours = of_one[of_one["zone"] == f"qpv_{territory.genre}"]
+    insee = of_one[of_one["zone"] == f"ensemble_qpv_{territory.genre}"]
+    pairs = ours.merge(insee, on=key, suffixes=("", "_insee"))
+    rows = []
+    for row in pairs.to_dict("records"):
+        computed, published = row["valeur"], row["valeur_insee"]
+        # Rounded as INSEE rounds it: half of its last decimal either way.
+        step = min(_last_place(published), 0.1) / 2
+        gap = round(computed - published, 9)
+        label = labels[row["indicateur"]]
+        rows.append(
+            Concordance(
+                f"QPV pris ensemble : {label} ({row['millesime']})",
+                territory.code,
+                territory.nom,
+                Statement(_spell(published), INSEE, row["source_insee"]),
+                Statement(_spell(computed), COMPUTED, "statistiques"),
+                f"{_spell(step)} : l'arrondi de l'INSEE",
+                _agreement(published, agrees=abs(gap) <= step),
+                f"{label} des QPV de {territory.nom} ensemble : l'INSEE publie {_spell(published)}, "
+                f"le calcul donne {_spell(computed)}.",
+                gap,
+            )
+        )
+    return rows
+
+
 def _last_place(value: float) -> float:
     """Return the worth of the last decimal that a figure is written with: 1 for 38, 0.1 for 38.4."""
     exponent = Decimal(repr(float(value))).normalize().as_tuple().exponent

@@ -5,6 +5,7 @@ import pandas as pd
 from qpv_geo.analysis.concordances import (
     check_completeness,
     compare_contract,
+    compare_sets,
     compare_statuses,
     concordances_table,
     report_concordances,
@@ -90,6 +91,8 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     }
     compared = [*joined.concordances, *around.concordances]
     compared += compare_contract(territory, contract, of_qpv)
+    labels = {indicator.id: indicator.label for indicator in registry.indicators}
+    compared += compare_sets(layers["statistiques"], labels, territory)
     if tables.correspondence is not None:
         layers["correspondance_2015"] = _own(tables.correspondence, qpv["code_qp"])
         compared += compare_statuses(qpv, tables.correspondence)

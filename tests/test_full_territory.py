@@ -364,6 +364,26 @@ def test_cells_of_the_facilities(full: Published) -> None:
     assert (doctors["nombre"], doctors["non_localises"], doctors["millesime"]) == (0, 1, "2025")
 
 
+def test_every_disagreement_of_two_producers_is_a_row(full: Published) -> None:
+    table = full.layer("concordances")
+    apart = table[(table["resultat"] == "diverge") & table["objet"].isin(QPV)]
+    found = apart[["theme", "objet", "source_a", "valeur_a", "valeur_b"]]
+    assert set(found.itertuples(index=False, name=None)) == {
+        ("Population", CARRES, "Présentation du Contrat de ville", "2990", "3000"),
+        ("Taux de pauvreté", CARRES, "Présentation du Contrat de ville", "50", "52,5"),
+        ("Part des familles monoparentales", CARRES, "Présentation du Contrat de ville", "38", "40,5"),
+        ("Communes", IDENTIQUE, "listeqp_2025", PETITBOURG, f"{GRANDVILLE} Grandville (100,0 %)"),
+        ("Équipements", CARRES, "bpe", "2", "1"),
+        ("Statut depuis 2015", FRONTIERE, "correspondance_2024_2015", "MODIFIE", "N"),
+    }
+    counts = table[table["objet"] == EPCI].set_index(["theme", "source_a"])["valeur_b"]
+    assert counts["Communes", "listeqp_2025"] == "2 concordent"
+    assert counts["Communes", "qpv_2024"] == counts["EPCI", "listeqp_2025"] == "3 concordent"
+    pairs = full.layer("correspondance_2015").set_index("code_qp")["code_qp_2015"]
+    assert pairs.to_dict() == {CARRES: CARRES_2015, FRONTIERE: GONE_2015, IDENTIQUE: IDENTIQUE_2015}
+    assert {entry["objet"] for entry in full.report["concordances"]} == set(table["objet"])
+
+
 def test_cells_of_the_contract(full: Published) -> None:
     table = full.layer("contrat_de_ville")
     ours = ["valeur_contrat", "valeur_insee", "ecart"]
@@ -532,6 +552,7 @@ def test_the_report_names_each_source_that_is_absent(bare: Published) -> None:
     assert "facultative" in sources.loc["bpe", "motif"]
     left_out = {layer["nom"] for layer in bare.report["couches_absentes"]}
     assert left_out == {
+        "correspondance_2015",
         "iris",
         "qpv_iris",
         "qpv_2015",

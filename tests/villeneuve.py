@@ -144,6 +144,7 @@ def write_mirror(root: Path, *, only: Sequence[str] | None = None) -> Path:
         "cog_epci": _write_cog,
         "qpv_2015": _write_contours_2015,
         "correspondance_2024_2015": _write_correspondence,
+        "listeqp_2025": _write_list,
         "iris": _write_iris,
         "bpe": _write_facilities,
         "insee": _write_thematic,
@@ -260,6 +261,17 @@ def _write_correspondence(root: Path) -> None:
     write_csv(root / "anct/liste-correspondance-qp2024-qp2015.csv", rows)
 
 
+def _write_list(root: Path) -> None:
+    """Write ANCT's list, its codes for Excel; it puts L'Identique in the wrong commune, 3.4 km away."""
+    communes = {CARRES: GRANDVILLE, FRONTIERE: f"{GRANDVILLE};{PETITBOURG}", IDENTIQUE: PETITBOURG}
+    rows = [
+        [code, NAMES[code], f'"=""{listed}"""', f'"=""{EPCI}"""', "Grand Villeneuve", "", ""]
+        for code, listed in communes.items()
+    ]
+    header = ["code_qp", "lib_qp", "insee_com", "siren_epci", "lib_epci", "", ""]
+    write_csv(root / "anct/listeqp2024-cog2025.csv", [header, *rows])
+
+
 def _write_iris(root: Path) -> None:
     for commune, (name, *_) in COMMUNES.items():
         features = [
@@ -281,16 +293,29 @@ def _write_iris(root: Path) -> None:
 
 
 def _write_facilities(root: Path) -> None:
-    """Write pharmacies in and around Les Carrés, a doctor of unknown place, and one far away."""
-    header = ["AN", "TYPEQU", "DEPCOM", "LAMBERT_X", "LAMBERT_Y", "EPSG", "QUALITE_GEOLOC"]
+    """Write pharmacies in and around Les Carrés, a doctor of unknown place, and one far away.
+
+    INSEE places the second pharmacy in Les Carrés as well, which is wrong.
+    """
+    header = ["AN", "TYPEQU", "DEPCOM", "LAMBERT_X", "LAMBERT_Y", "EPSG", "QUALITE_GEOLOC", "QP2024"]
     x, y = _CORNER
     # Inside; 400 m east; 600 m east; beyond the corner (3000, 3000) by 353 m each way, then by 354 m.
     places = [(2500, 2500), (3400, 2500), (3600, 2500), (3353, 3353), (3354, 3354)]
     rows = [
-        ["2025", "D307", GRANDVILLE, f"{x + east}", f"{y + north}", "2154", "11"] for east, north in places
+        [
+            "2025",
+            "D307",
+            GRANDVILLE,
+            f"{x + east}",
+            f"{y + north}",
+            "2154",
+            "11",
+            CARRES if order < 2 else "HZ",
+        ]
+        for order, (east, north) in enumerate(places)
     ]
-    rows.append(["2025", "D265", GRANDVILLE, "", "", "_U", "_U"])
-    rows.append(["2025", "D307", "39001", "800000.0", "6500000.0", "2154", "11"])
+    rows.append(["2025", "D265", GRANDVILLE, "", "", "_U", "_U", "CSZ"])
+    rows.append(["2025", "D307", "39001", "800000.0", "6500000.0", "2154", "11", "CSZ"])
     table = write_csv(root / "BPE25.csv", [header, *rows], "utf-8")
     write_zip(root / "insee/BPE25.zip", {"BPE25.csv": table.read_bytes()})
     table.unlink()

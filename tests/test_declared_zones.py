@@ -44,7 +44,7 @@ def listeqp(path: Path, *rows: tuple[str, str, str]) -> Path:
 
 
 def read(source: str, path: Path, settings: Settings) -> tuple[dict[str, tuple[object, ...]], str]:
-    declared, check = read_declared_zones(raw_file(source, path), settings)
+    declared, (check,) = read_declared_zones(raw_file(source, path), settings)
     assert set(declared["source"]) <= {source}
     assert (check.code, check.subject) == ("zones_declarees", source)
     rows = declared[["insee_com", "siren_epci"]].itertuples(index=False, name=None)

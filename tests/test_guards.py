@@ -181,6 +181,8 @@ def test_a_change_beyond_a_bound_is_told(found: Changes, guard: str) -> None:
         changes(champs_ajoutes=(NamedField(couche="qpv", champ="x"),)),
         # Told value by value, not as a number of rows.
         changes(lignes=(rows(10, 100, "statistiques"),), sources=(source("a", "b"),)),
+        # Two producers who come to disagree take nothing away.
+        changes(lignes=(rows(10, 100, "concordances"),), sources=(source("a", "b"),)),
     ],
 )
 def test_a_change_within_the_bounds_is_not(found: Changes) -> None:

@@ -190,7 +190,9 @@ def test_a_mark_that_nobody_knows_leaves_its_column_out(
 def test_other_optional_sources_that_are_bad_are_left_out(
     tmp_path: Path, raws: Raws, besancon: Territory, catalogue: Catalogue, settings: Settings
 ) -> None:
-    optional = ("cog_epci", "qpv_2015_wfs", "correspondance_2024_2015", "iris-25056", "bpe")
+    optional = (
+        "cog_epci", "qpv_2015_wfs", "correspondance_2024_2015", "listeqp_2025", "iris-25056", "bpe",
+    )  # fmt: skip
     for source in optional:
         (tmp_path / source).write_bytes(b"<html>")
         raws[source] = raw_file(source.partition("-")[0], tmp_path / source)
@@ -199,6 +201,9 @@ def test_other_optional_sources_that_are_bad_are_left_out(
     assert tables.epci_members is None
     assert tables.qpv_2015 is None
     assert tables.correspondence is None
+    # INSEE's populations declare communes as well.
+    assert tables.declared_zones is not None
+    assert set(tables.declared_zones["source"]) == {"insee_population"}
     assert tables.iris is None
     assert tables.facilities is None
 

@@ -21,7 +21,7 @@ _SEPARATORS = re.compile(r"[;,\s]+")
 _LENGTH_WITHOUT_ZERO = 4
 
 
-def read_declared_zones(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame, Check]:
+def read_declared_zones(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame, tuple[Check, ...]]:
     """Read what a table declares of each QPV.
 
     Nothing of it is published but its disagreements: a column that is missing, and a cell that holds no
@@ -40,7 +40,7 @@ def read_declared_zones(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     declared : DataFrame
         One row per QPV: ``source``, ``code_qp``, ``insee_com``, ``siren_epci`` (lists with commas between;
         None where nothing is declared).
-    check : Check
+    checks : tuple of Check
         What was read.
 
     Raises
@@ -71,7 +71,7 @@ def read_declared_zones(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     outcome: Outcome = "avertissement" if remarks else "conforme"
     found = f"{len(declared)} QPV"
     message = sentence(remarks) or f"Communes et EPCI déclarés lus pour {found}."
-    return declared, Check("zones_declarees", raw.source.id, outcome, "", found, message)
+    return declared, (Check("zones_declarees", raw.source.id, outcome, "", found, message),)
 
 
 def _codes(cell: str, kind: CodeKind) -> str:

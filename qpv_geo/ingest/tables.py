@@ -1,6 +1,7 @@
 """All raw files of a run to the checked tables that the analysis joins."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
@@ -39,8 +40,8 @@ COMMUNES = ("communes_epci", "communes_france")
 EPCI_MEMBERS = "cog_epci"
 CORRESPONDENCE = "correspondance_2024_2015"
 FACILITIES = "bpe"
-# Tables that say in which communes and EPCI each QPV is.
-DECLARED_ZONES = ("insee_population", "listeqp_2025", "listeqp_2024")
+# Tables that say in which communes and EPCI each QPV is: ANCT's lists, and INSEE's populations.
+_LISTS, _POPULATION = ("listeqp_2025", "listeqp_2024"), "insee_population"
 # First and second choices.
 CONTOURS_2015 = ("qpv_2015", "qpv_2015_wfs")
 IRIS, IRIS_FRANCE = "iris", "iris_france"
@@ -351,21 +352,14 @@ def _read_iris(
 
 
 def _read_declared_zones(reading: _Reading, settings: Settings) -> pd.DataFrame | None:
-    """Read what is declared of the QPV beside their contours; it serves a control, and stops nothing."""
-    frames = []
-    for key in DECLARED_ZONES:
-        raw = reading.raws.get(key)
-        if raw is None:
-            continue
-        try:
-            declared, check = read_declared_zones(raw, settings)
-        except (ContractError, SourceContentError) as error:
-            message = f"Communes et EPCI déclarés non lus : {error}"
-            reading.checks.append(Check("zones_declarees", key, "non_verifiable", "", "", message))
-        else:
-            frames.append(declared)
-            reading.checks.append(check)
-    return pd.concat(frames, ignore_index=True) if frames else None
+    """Read what is declared of the QPV beside their contours, to compare producers."""
+    frames = [reading.read_checked(key, lambda raw: read_declared_zones(raw, settings)) for key in _LISTS]
+    if population := reading.raws.get(_POPULATION):
+        # Read for its figures above: whether it is bad was told there.
+        with suppress(ContractError, SourceContentError):
+            frames.append(reading.keep_checks(read_declared_zones(population, settings)))
+    found = [frame for frame in frames if frame is not None]
+    return pd.concat(found, ignore_index=True) if found else None
 
 
 def _read_local(

@@ -67,6 +67,7 @@ def full_frames(settings: Settings, territory: Territory = BESANCON) -> Frames:
     of_qpv = evolution.of_qpv.set_index("code_qp").reindex(qpv["code_qp"])
     frames["qpv"] = qpv.assign(**{name: of_qpv[name].to_numpy() for name in of_qpv})
     frames["qpv_2015"], frames["evolution_2015_2024"] = evolution.qpv_2015, evolution.pieces
+    frames["qpv_voisins"] = _neighbour(qpv)
     frames["iris"] = _iris(communes[communes["insee_com"] == "25056"])
     frames["equipements"] = _facilities(qpv, communes, territory)
     read = frames["sources"]["source"].str.startswith(("insee", "qpv", "communes"))
@@ -111,6 +112,25 @@ def _statistics(frames: Frames) -> pd.DataFrame:
     known = set(zip(true["zone"], true["code"], true["indicateur"], strict=True))
     own = [key not in known for key in zip(made["zone"], made["code"], made["indicateur"], strict=True)]
     return pd.concat([true, made[own]], ignore_index=True)
+
+
+def _neighbour(qpv: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return a QPV of another territory, as if its limit ran just north-east of Planoise."""
+    _, _, east, north = qpv.loc[qpv["code_qp"] == "QN02503M"].total_bounds
+    return gpd.GeoDataFrame(
+        {
+            "code_qp": ["QN02599N"],
+            "lib_qp": "Le Voisin",
+            "insee_com": "25999",
+            "lib_com": "Ailleurs",
+            "siren_epci": "200000000",
+            "distance_territoire_m": 0.0,
+            "largeur_bande_m": 300.0,
+            "ecart_reparation_m2": np.nan,
+        },
+        geometry=[shapely.MultiPolygon([shapely.box(east, north, east + 200, north + 150)])],
+        crs=qpv.crs,
+    )
 
 
 def _of_2015(qpv: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

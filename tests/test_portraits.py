@@ -482,11 +482,14 @@ def test_the_map_draws_what_the_release_has(full_pages: dict[str, Page], full: F
     assert kinds["qpv"] == kinds["bande"] == 2
     assert kinds["ancien"] == 2
     assert kinds["iris"] > 5
+    assert kinds["dehors"] == 2
+    assert "QPV hors du territoire" in page.text
+    assert "QPV hors du territoire" not in full_pages["QN02502M"].text, "too far to be seen"
     assert "Bande de 500 m (TVA à taux réduit)" in page.text
     assert "Bande de 300 m (TVA à taux réduit)" in full_pages["QN02517N"].text
     alternative = page.attributes("svg", "aria-label")[0]
     assert alternative.startswith("Carte du quartier Planoise, au nord en haut, sur les communes ")
-    assert alternative.endswith("avec la bande qui l'entoure, les contours de 2015, les IRIS.")
+    assert alternative.endswith("avec la bande qui l'entoure, les contours de 2015, les IRIS, les quartiers voisins Le Voisin.")
     assert len(full["qpv_2015"]) == 4
 
 

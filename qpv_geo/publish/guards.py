@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from qpv_geo.publish.changes_schema import Changes, Overrun, StatisticChange
 from qpv_geo.publish.report import french_number, french_percentage
 from qpv_geo.territory import Guard
+from qpv_geo.zone_kinds import ZONE_WORDS
 
 # Counted value by value, or not a matter of data: two producers who come to disagree take nothing away.
 _NOT_COUNTED = {"statistiques", "repartition", "indicateurs", "concordances"}
@@ -134,7 +135,7 @@ def _where(change: StatisticChange) -> str:
 
 
 def _called(change: StatisticChange) -> str:
-    return f"{change.libelle or change.indicateur} ({change.zone})"
+    return f"{change.libelle or change.indicateur} ({ZONE_WORDS[change.zone]})"
 
 
 def _percentage(part: float, whole: float) -> float:

@@ -186,8 +186,10 @@ def _contract_rows(code: str, frames: Frames) -> list[ContractRow]:
 
 
 def _disagreements(frames: Frames) -> set[tuple[str, str]]:
-    """Return on which object and theme two producers disagree."""
-    table = frames["concordances"]
+    """Return on which object and theme two producers disagree; none if the release has not compared them."""
+    table = frames.get("concordances")
+    if table is None:
+        return set()
     apart = table[table["resultat"] == "diverge"]
     return set(zip(apart["objet"], apart["theme"], strict=True))
 

@@ -105,6 +105,8 @@ def _shapes(code: str, frames: Frames, view: View) -> Iterator[Shape]:
     """Yield outlines from below to above."""
     qpv, bands, old = frames["qpv"], frames.get("bande_300m"), frames.get("qpv_2015")
     yield from _outlines(frames["communes"], "nom_com", "commune", view)
+    if "qpv_voisins" in frames:
+        yield from _outlines(frames["qpv_voisins"], "lib_qp", "dehors", view)
     if bands is not None:
         yield from _outlines(bands[bands["code_qp"] == code], "lib_qp", "bande", view)
     yield from _outlines(qpv[qpv["code_qp"] != code], "lib_qp", "voisin", view)
@@ -149,7 +151,7 @@ def _labels(code: str, frames: Frames, view: View) -> Iterator[Label]:
 def _alternative(name: str, shapes: tuple[Shape, ...]) -> str:
     kinds = {shape.kind for shape in shapes}
     communes = [shape.name for shape in shapes if shape.kind == "commune"]
-    neighbours = [shape.name for shape in shapes if shape.kind == "voisin"]
+    neighbours = [shape.name for shape in shapes if shape.kind in {"voisin", "dehors"}]
     parts = [f"Carte du quartier {name}, au nord en haut, sur les communes {', '.join(communes)}"]
     if "bande" in kinds:
         parts.append("avec la bande qui l'entoure")

@@ -26,6 +26,7 @@ _LEAST_RADIUS = 5
 _Legend = tuple[list[dict[str, Any]], Callable[[float], dict[str, Any]]]
 _OVERLAYS = (
     ("bande_300m", "Bandes de TVA réduite", "bande"),
+    ("qpv_voisins", "QPV hors du territoire", "dehors"),
     ("qpv_2015", "QPV 2015", "ancien"),
     ("iris", "IRIS", "iris"),
     ("quartiers", "Quartiers de la ville", "quartier"),

@@ -268,7 +268,7 @@ def test_the_message_says_what_to_look_at_and_how_to_decide(settings: Settings, 
     assert isinstance(error, HeldError)
     assert error.exit_code == 5
     text = str(error)
-    assert "Population municipale (qpv) : total de 25\u202f627 avant, 28\u202f627 maintenant" in text
+    assert "Population municipale (QPV) : total de 25\u202f627 avant, 28\u202f627 maintenant" in text
     assert str(held.path / "rapport.html") in text
     assert f"`qpv-geo releases publish {held.id} --data {settings.data_dir}`" in text
     assert f"`qpv-geo releases drop {held.id} --data {settings.data_dir}`" in text

@@ -489,7 +489,9 @@ def test_the_map_draws_what_the_release_has(full_pages: dict[str, Page], full: F
     assert "Bande de 300 m (TVA à taux réduit)" in full_pages["QN02517N"].text
     alternative = page.attributes("svg", "aria-label")[0]
     assert alternative.startswith("Carte du quartier Planoise, au nord en haut, sur les communes ")
-    assert alternative.endswith("avec la bande qui l'entoure, les contours de 2015, les IRIS, les quartiers voisins Le Voisin.")
+    assert alternative.endswith(
+        "avec la bande qui l'entoure, les contours de 2015, les IRIS, les quartiers voisins Le Voisin."
+    )
     assert len(full["qpv_2015"]) == 4
 
 

@@ -65,8 +65,12 @@ def _values(zone: "Zone", codes: list[str], registry: "Registry") -> "pd.DataFra
             "millesime": "2022",
             "valeur": np.resize(np.arange(1.0, 98.0), size * len(published)),
             "statut": "ok",
+            "borne_basse": np.nan,
+            "borne_haute": np.nan,
+            "remarque": None,
             "source": np.repeat([i.source_of(zone) for i in published], size),
             "fichier": "generated.csv",
+            "fichier_intervalle": None,
             "code_producteur": np.repeat(np.array([i.id.upper() for i in published], dtype=object), size),
             "geographie": date(2024, 1, 1),
         }
@@ -93,6 +97,7 @@ def besancon(watch: Stopwatch) -> None:
     import flows.refresh  # noqa: F401 - imports are not what is measured
     from qpv_geo.analysis.layers import build_layers
     from qpv_geo.ingest.registry import load_registry
+    from qpv_geo.ingest.statistic_rows import StatisticRows
     from qpv_geo.territory import load_territory
 
     registry = load_registry()
@@ -101,7 +106,8 @@ def besancon(watch: Stopwatch) -> None:
     iris = _iris(tables.communes)
     statistics = pd.concat([tables.statistics, _values("iris", iris["code_iris"].tolist(), registry)])
     old = _of_2015(tables.contours.by_epsg[2154])
-    tables = replace(tables, iris=iris, qpv_2015=old, statistics=statistics.reset_index(drop=True))
+    rows = StatisticRows(statistics.reset_index(drop=True))
+    tables = replace(tables, iris=iris, qpv_2015=old, rows=rows)
     with watch.timed(JOINED):
         build_layers(tables, load_territory("besancon"), registry)
     watch.spent[WHOLE] = (
@@ -112,9 +118,13 @@ def besancon(watch: Stopwatch) -> None:
 
 def all_qpv(watch: Stopwatch) -> None:
     """Join the statistics of all QPV, every theme of the registry, into `statistiques` and layer `qpv`."""
+    import pandas as pd
+
+    from qpv_geo.analysis.ranks import Rivals, add_ranks
     from qpv_geo.analysis.statistics import add_indicators, join_by_code, together
     from qpv_geo.ingest.contours import read_contours
     from qpv_geo.ingest.registry import load_registry
+    from qpv_geo.ingest.statistic_rows import StatisticRows
     from qpv_geo.settings import Settings
     from qpv_geo.sources.catalogue import load_catalogue
     from qpv_geo.sources.fetch import Policy, fetch_primary
@@ -125,10 +135,15 @@ def all_qpv(watch: Stopwatch) -> None:
     raw = fetch_primary(load_catalogue()["qpv_2024"], territory, settings, policy)
     frames = read_contours(raw, territory, settings).by_epsg
     codes = [code for frame in frames.values() for code in frame["code_qp"]]
-    values = _values("qpv", codes, registry)
+    rows = StatisticRows(_values("qpv", codes, registry))
+    # Made-up figures are in no distribution: each QPV is ranked among all, as if of one EPCI.
+    epci = pd.DataFrame({"code": codes, "siren_epci": "242500361"})
     with watch.timed(WHOLE):
         with watch.timed("joined"):
-            statistics, _ = join_by_code(values, codes, codes)
+            joined, _ = join_by_code(rows, codes, codes)
+        with watch.timed("ranked"):
+            figures = joined[["code", "indicateur", "millesime", "valeur"]]
+            statistics = add_ranks(joined, Rivals({}, epci, figures), registry)
         with watch.timed("taken together"):
             together(statistics, codes, registry, territory)
         with watch.timed("columns of layer qpv"):

@@ -420,8 +420,19 @@ def test_a_column_to_which_two_tables_give_different_cells(
 ) -> None:
     with pytest.raises(ContractError) as error:
         two_tables(tmp_path, settings, [["CODGEO", "DISP_TP60_A21"], ["QN02502M", cell]])
-    assert "one cell for a zone in a_QP.csv and b_QP.csv" in str(error.value)
+    assert "one value for a zone in a_QP.csv and b_QP.csv" in str(error.value)
     assert f"found '50,0' and {cell!r} at line 2" in str(error.value)
+
+
+def test_the_same_value_may_be_written_otherwise(tmp_path: Path, settings: Settings) -> None:
+    second = [["CODGEO", "DISP_TP60_A21"], ["QN02502M", "50"], ["QN02503M", "S"]]
+    assert len(two_tables(tmp_path, settings, second).rows) == 2
+
+
+def test_two_tables_that_share_some_zones(tmp_path: Path, settings: Settings) -> None:
+    second = [["CODGEO", "DISP_TP60_A21"], ["QN02502M", "50,0"], ["QN02504M", "45,0"]]
+    with pytest.raises(ContractError, match=r"the same zones in a_QP\.csv and b_QP\.csv, or other ones"):
+        two_tables(tmp_path, settings, second)
 
 
 def test_two_tables_of_other_zones_complete_each_other(tmp_path: Path, settings: Settings) -> None:

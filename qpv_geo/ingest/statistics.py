@@ -211,12 +211,13 @@ def _require(parts: Sequence[_Part], raw: RawFile, registry: Registry) -> None:
 
 
 def _merge_repeated_columns(parts: Sequence[_Part], raw: RawFile) -> None:
-    """Drop a measure that stands in an earlier table of the same zones with the same cells.
+    """Drop a measure that stands in an earlier table of the same zones with the same values.
 
     Raises
     ------
     ContractError
-        If the two give one zone different cells: nobody can tell which is right.
+        If the two give one zone different values, for nobody can tell which is right, or share some zones
+        alone.
     """
     problems = Problems(raw.label, raw.source)
     seen: dict[tuple[Zone, str], tuple[ZoneTable, Measure]] = {}
@@ -231,17 +232,23 @@ def _merge_repeated_columns(parts: Sequence[_Part], raw: RawFile) -> None:
 
 
 def _repeats(first: tuple[ZoneTable, Measure], second: tuple[ZoneTable, Measure], problems: Problems) -> bool:
-    """Tell whether all zones of the second table stand in the first; add a problem for cells that differ."""
+    """Tell whether all zones of the second table stand in the first; add a problem for values that differ."""
     (table, measure), (other, repeated) = first, second
     places = pd.Index(table.codes).get_indexer(pd.Index(other.codes))
     shared = places >= 0
-    different = np.flatnonzero(shared & (measure.texts[places] != repeated.texts))
+    # A sheet writes 26 what a CSV file writes 26,0.
+    values, statuses = measure.value[places], measure.status[places]
+    same = np.isclose(values, repeated.value, rtol=0, atol=0, equal_nan=True) & (statuses == repeated.status)
+    different = np.flatnonzero(shared & ~same)
+    both = f"{table.text.name} and {other.text.name}"
     problems.add_rows(
-        f"one cell for a zone in {table.text.name} and {other.text.name}",
+        f"one value for a zone in {both}",
         other.text.where[different],
         [f"{measure.texts[places[row]]!r} and {repeated.texts[row]!r}" for row in different],
         column=measure.column,
     )
+    if shared.any() and not shared.all():
+        problems.add(f"the same zones in {both}, or other ones", "some zones in both", column=measure.column)
     return bool(shared.all())
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from qpv_geo.analysis.concordances import compare_contract, concordances_table
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.publish.fields import Layer, as_held, published_layers
@@ -135,6 +136,8 @@ def inputs(folder: Path = SNAPSHOT) -> Inputs:
         "contrat_de_ville": _contract(qpv),
         "quartiers_fragiles": _fragile(),
     }
+    compared = compare_contract(BESANCON, layers["contrat_de_ville"], statistics)
+    layers["concordances"] = concordances_table(compared, BESANCON)
     return Inputs(completed(layers), snapshot_raws(folder))
 
 

@@ -196,7 +196,7 @@ def test_the_page_is_french_and_accessible(page: str) -> None:
     assert ("html", {"lang": "fr"}) in found.tags
     assert [tag for tag, _ in found.tags].count("h1") == 1
     tables = [tag for tag, _ in found.tags if tag == "table"]
-    assert len(tables) == len([tag for tag, _ in found.tags if tag == "caption"]) == 4
+    assert len(tables) == len([tag for tag, _ in found.tags if tag == "caption"]) == 5
     assert all("scope" in attributes for tag, attributes in found.tags if tag == "th")
     ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
     assert len(set(ids)) == len(ids)

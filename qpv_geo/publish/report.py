@@ -67,7 +67,7 @@ def build_report(
     publication
         Which release.
     frames
-        Conformed layers, with ``sources`` and ``controles``.
+        Conformed layers, with ``sources``, ``controles`` and ``concordances``.
     layers
         All declared layers; those that `frames` has not are listed as left out.
     raws
@@ -91,9 +91,7 @@ def build_report(
         controles=tuple(Control(**row) for row in _records(frames["controles"], list(Control.model_fields))),
         concordances=tuple(
             Agreement(**row) for row in _records(frames["concordances"], list(Agreement.model_fields))
-        )
-        if "concordances" in frames
-        else (),
+        ),
         couches=tuple(
             LayerHeld(nom=name, titre=layers[name].title, lignes=len(frame), geometrie=layers[name].geometry)
             for name, frame in frames.items()

@@ -186,7 +186,7 @@ def test_a_file_cut_short_each_time_is_bad_content(
 ) -> None:
     sites.misbehave(".csv", "truncated")
     with pytest.raises(
-        SourceContentError, match=r"cut short at each attempt .*received 50 bytes, expected 101"
+        SourceContentError, match=r"cut short at each attempt .*received 220 bytes, expected 442"
     ):
         get(source, live)
     assert len(sites.requests) == live.attempts

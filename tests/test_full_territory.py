@@ -18,7 +18,10 @@ import pytest
 from flows.job import Job
 from flows.refresh import Outcome, run
 from qpv_geo.ingest.registry import load_registry
+from qpv_geo.publish.compare_figures import compare_statistics
 from qpv_geo.publish.fields import published_layers
+from qpv_geo.publish.originals import Originals
+from qpv_geo.publish.readers import Reading
 from qpv_geo.publish.verify import verify_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
@@ -178,7 +181,7 @@ def test_bands_are_what_lies_within_their_distance_and_not_in_the_qpv(full: Publ
 
 
 # Zone, code, indicator; value and status, with the arithmetic.
-CELLS: Mapping[str, tuple[tuple[str, str, str], tuple[float | None, str]]] = {
+CELLS: Mapping[str, tuple[tuple[str, ...], tuple[float | None, str]]] = {
     "a sum of populations": (("qpv_epci", EPCI, "population_municipale"), (3000 + 800 + 700, "ok")),
     "a ratio of sums, 54.4 if rates were averaged": (
         ("qpv_epci", EPCI, "part_femmes_demandeurs_emploi"),
@@ -245,11 +248,14 @@ CELLS: Mapping[str, tuple[tuple[str, str, str], tuple[float | None, str]]] = {
         ("commune", GRANDVILLE, "taux_pauvrete_60"),
         (18, "ok"),
     ),
-    "a commune without value": (("commune", PETITBOURG, "niveau_vie_median"), (None, "non_disponible")),
+    "a commune without value": (
+        ("commune", PETITBOURG, "niveau_vie_median", "2021"),
+        (None, "non_disponible"),
+    ),
     "a commune whose value is secret": (("commune", PETITBOURG, "taux_pauvrete_60"), (None, "secret")),
-    "the newer long table": (("commune", GRANDVILLE, "med_sl"), (22500, "ok")),
+    "the newer long table": (("commune", GRANDVILLE, "niveau_vie_median"), (22500, "ok")),
     "a value that the long table says is confidential": (
-        ("commune", PETITBOURG, "med_sl"),
+        ("commune", PETITBOURG, "niveau_vie_median"),
         (None, "secret"),
     ),
     "the QPV of the EPCI, as INSEE takes them together": (
@@ -456,6 +462,38 @@ def test_intervals_of_the_older_census(full: Published, code: str, indicator: st
     assert tuple(found[field] for field in fields) == INTERVALS[code, indicator]
 
 
+@pytest.mark.parametrize(
+    ("place", "field", "wrong"),
+    [
+        (("qpv", CARRES, "part_familles_monoparentales", "2020"), "borne_basse", 37.1),
+        (("qpv", FRONTIERE, "part_familles_monoparentales", "2020"), "borne_haute", np.nan),
+        (("qpv", FRONTIERE, "part_familles_monoparentales", "2020"), "statut", "non_disponible"),
+        (("qpv", IDENTIQUE, "indice_jeunesse", "2020"), "borne_basse", 0.5),
+        (("iris", MIDDLE, "taux_pauvrete_60", "2021"), "remarque", None),
+        (("iris", WEST, "taux_pauvrete_60", "2021"), "remarque", "DISP_NOTE21 = 1"),
+        (("ensemble_qpv_epci", EPCI, "taux_emploi", "2020"), "valeur", 44.1),
+        (("ensemble_qpv_region", "27", "taux_emploi", "2020"), "valeur", 47.0),
+        (("ensemble_qpv", "00", "taux_emploi", "2020"), "valeur", 42.2),
+        (("commune", PETITBOURG, "niveau_vie_median", "2023"), "statut", "non_disponible"),
+        (("commune", GRANDVILLE, "niveau_vie_median", "2023"), "valeur", 22501.0),
+    ],
+)
+def test_each_published_cell_is_held_to_the_producer_s(
+    full: Published, place: tuple[str, ...], field: str, wrong: object
+) -> None:
+    raws = full.outcome.raws
+    table = full.statistics.copy()
+    key = pd.MultiIndex.from_frame(table[["zone", "code", "indicateur", "millesime"]])
+    (row,) = np.flatnonzero(key == place)
+    qpv = Reading(full.geopackage, full.layer("qpv"))
+    originals = Originals(raws, set(table["code"]), Settings())
+    published = {"statistiques": Reading(full.geopackage, table), "qpv": qpv}
+    assert compare_statistics(published, originals, load_registry()) == []
+    table.loc[row, field] = wrong
+    (difference,) = compare_statistics(published, originals, load_registry())
+    assert (difference.row, difference.field) == (" / ".join(place), field)
+
+
 def test_one_census_at_a_time(full: Published) -> None:
     qpv = full.layer("qpv").set_index("code_qp")
     shown = ["part_familles_monoparentales", "part_familles_monoparentales_statut"]
@@ -506,7 +544,6 @@ def test_the_report_names_each_column_beyond_the_registry_and_each_that_it_misse
         "TX_ECRAN": "Part des foyers équipés d'un écran (%)",
         "nbPresents": "",
         "nbAdmis": "",
-        "MED_SL": "",
         "TP6021": "",
         "MED21": "",
     }

@@ -21,6 +21,7 @@ BASE = (
     "parallel",
     "collector",
     "statuses",
+    "zone_kinds",
     "characters",
     "toml_file",
 )

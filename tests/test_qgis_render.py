@@ -382,6 +382,8 @@ def test_pages_give_the_key_figures_in_french(full_seen: Seen) -> None:
     assert planoise["valeur_population_municipale"] == "15\u202f603\u00a0habitants"
     assert planoise["valeur_taux_pauvrete_60"] == "55,0\u00a0%"
     assert planoise["libelle_taux_pauvrete_60"].endswith(", 2021")
+    interval = ", 2020 [36,9\u00a0;\u00a039,8]"
+    assert planoise["libelle_part_familles_monoparentales"].endswith(interval)
     assert orchamps["valeur_taux_pauvrete_60"] == "secret statistique"
     assert planoise["page"] == "Page 6 sur 6"
     assert planoise["date"] == "Données du 15 janvier 2026"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from qpv_geo.publish.provenance import french_date
 from qpv_geo.publish.qgis.cartography import Cartography
 from qpv_geo.publish.qgis.content import Bounds, Content, rounded
-from qpv_geo.publish.qgis.expressions import quoted, text_of
+from qpv_geo.publish.qgis.expressions import interval_of, quoted, text_of
 from qpv_geo.publish.qgis.styles import SymbolLayer
 from qpv_geo.publish.qgis.templating import key, rgba
 from qpv_geo.territory import Territory
@@ -199,7 +199,8 @@ def _tiles(figures: Sequence[str], content: Content, look: Cartography) -> tuple
         x = _COLUMN_X + column * (_TILE_WIDTH + _GAP)
         y = _TILES_Y + row * (_TILE_HEIGHT + _GAP)
         value = f"[% {text_of(layer, name, look.words_of(layer.name, f'{name}_statut'))} %]"
-        caption = f"{layer.fields[name].alias}[% coalesce(', ' || \"{name}_millesime\", '') %]"
+        vintage = f"coalesce(', ' || \"{name}_millesime\", '')"
+        caption = f"{layer.fields[name].alias}[% {vintage} || {interval_of(layer, name)} %]"
         upper = Box(x, y, _TILE_WIDTH, _TILE_HEIGHT, 8)
         lower = Box(x, y + 7.5, _TILE_WIDTH, _TILE_HEIGHT - 7.5, 9)
         texts.append(Text(f"valeur_{name}", value, upper, 16, bold=True, background=_PANEL, margin=2))

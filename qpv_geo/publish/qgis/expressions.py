@@ -1,6 +1,6 @@
 """QGIS expressions that write values as French readers do, a missing one with its reason."""
 
-from qpv_geo.publish.fields import Layer
+from qpv_geo.publish.fields import Layer, LayerField
 
 # A share and an index have one decimal; counts, areas and amounts are whole.
 _ONE_DECIMAL = {"%", ""}
@@ -26,13 +26,27 @@ def text_of(layer: Layer, field: str, words: dict[str, str]) -> str:
     declared = layer.fields[field]
     name = _column(field)
     if declared.type in {"integer", "real"}:
-        decimals = int(declared.type == "real" and declared.unit in _ONE_DECIMAL)
-        text = f"format_number({name}, {decimals}, 'fr')"
+        text = _number(name, declared)
         if declared.unit:
             text = f"{text} || {quoted(_NO_BREAK + declared.unit)}"
     else:
         text = f"to_string({name})"
     return f"CASE WHEN {name} IS NOT NULL THEN {text} ELSE {_reason(layer, field, words)} END"
+
+
+def interval_of(layer: Layer, field: str) -> str:
+    """Return the expression of a field's confidence interval, `` [36,9 ; 39,8]``, the empty text without."""
+    bounds = [f"{field}_borne_basse", f"{field}_borne_haute"]
+    if not layer.fields.keys() >= set(bounds):
+        return "''"
+    low, high = (_number(_column(bound), layer.fields[field]) for bound in bounds)
+    between = quoted(f"{_NO_BREAK};{_NO_BREAK}")
+    return f"coalesce(' [' || {low} || {between} || {high} || ']', '')"
+
+
+def _number(name: str, declared: LayerField) -> str:
+    decimals = int(declared.type == "real" and declared.unit in _ONE_DECIMAL)
+    return f"format_number({name}, {decimals}, 'fr')"
 
 
 def _reason(layer: Layer, field: str, words: dict[str, str]) -> str:

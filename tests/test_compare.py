@@ -671,6 +671,7 @@ def national_rows(mirror: Path) -> list[dict[str, object]]:
             "borne_haute": np.nan,
             "remarque": None,
             "fichier_intervalle": None,
+            **dict.fromkeys(("rang", "rang_sur", "rang_epci", "rang_epci_sur", "decile")),
         }
         for text, key, source, file, column in (
             (population, "codeQPV", "insee_population", "pop_QPV24.csv", "popMuniQPV"),

@@ -11,6 +11,7 @@ import pandas as pd
 from qpv_geo.analysis.aggregate import COMPUTED_ZONES
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.publish.differences import Difference, row_names
+from qpv_geo.publish.frames import plain_values
 from qpv_geo.publish.originals import Originals
 from qpv_geo.publish.provenance import Raws, present
 from qpv_geo.publish.readers import Reading
@@ -71,20 +72,21 @@ def compare_statistics(
 
 def _read_again(table: pd.DataFrame, originals: Originals) -> pd.DataFrame:
     """Return what the raw cells of the rows say; the rows without an origin are left empty."""
-    meant = pd.DataFrame(index=table.index, columns=list(_SAID), dtype=object)
-    low, high, values = (np.full(len(table), np.nan) for _ in range(3))
-    statuses, remarks = (np.full(len(table), None, dtype=object) for _ in range(2))
-    for (source, member, column), rows in _by(table, _CELL):
-        cells = originals.cells(source, member)
-        codes = table["code"].iloc[rows]
-        values[rows], statuses[rows], remarks[rows] = zip(
-            *(cells.meaning(code, column) for code in codes), strict=True
-        )
-        files = table["fichier_intervalle"].iloc[rows].dropna().unique()
-        if len(files):
-            intervals = originals.cells(source, files[0])
-            low[rows], high[rows] = zip(*(intervals.interval(code, column) for code in codes), strict=True)
-    return meant.assign(valeur=values, statut=statuses, remarque=remarks, borne_basse=low, borne_haute=high)
+    columns = [plain_values(table[name]) for name in ("code", *_CELL, "fichier_intervalle")]
+    rows = list(zip(*columns, strict=True))
+    # Where the intervals of a column stand: also for the rows that say to have none.
+    files = {row[1:4]: row[4] for row in rows if row[4]}
+    said = [_cell_again(row, files.get(row[1:4]), originals) for row in rows]
+    return pd.DataFrame(said, index=table.index, columns=list(_SAID))
+
+
+def _cell_again(row: tuple[Any, ...], intervals: str | None, originals: Originals) -> tuple[Any, ...]:
+    """Return value, status, remark and bounds of the raw cell of a row: code, source, file, column."""
+    code, source, member, column, *_ = row
+    if None in {source, member, column}:
+        return math.nan, None, None, math.nan, math.nan
+    bounds = originals.cells(source, intervals).interval(code, column) if intervals else (math.nan, math.nan)
+    return *originals.cells(source, member).meaning(code, column), *bounds
 
 
 def _by(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:

@@ -338,6 +338,16 @@ def test_principal_indicators_are_seen_and_the_others_folded(snapshot_pages: dic
     assert folded.count('<th scope="row">') > 90
 
 
+def test_a_table_has_no_column_that_its_own_rows_leave_empty(frames: Frames, tmp_path: Path) -> None:
+    statistics = frames["statistiques"]
+    rows = statistics[(statistics["indicateur"] == "population_municipale") & (statistics["zone"] == "qpv")]
+    social = rows.assign(indicateur="logements_sociaux", millesime="2025", valeur=321.0, rang=pd.NA)
+    changed = frames | {"statistiques": pd.concat([statistics, social], ignore_index=True)}
+    page = one_page(tmp_path, changed, "QN02503M")
+    assert "Logement : Planoise Indicateur Planoise Logements du parc locatif social (2025) 321" in page.text
+    assert "Logement, autres indicateurs : Planoise et QPV de l'EPCI, QPV du département" in page.text
+
+
 def test_a_remark_of_the_producer_is_a_note(frames: Frames, tmp_path: Path) -> None:
     statistics = frames["statistiques"].copy()
     rows = statistics["indicateur"].isin(["taux_emploi", "taux_chomage_recensement"])

@@ -82,7 +82,9 @@ class Portrait:
     @property
     def unprinted(self) -> int:
         """How many indicators are on the screen alone."""
-        return sum(len(section.rows) + len(section.more) - section.printed for section in self.sections)
+        return sum(
+            len(section.shown.rows) + len(section.folded.rows) - section.printed for section in self.sections
+        )
 
 
 def build_portrait(
@@ -201,8 +203,8 @@ def _stated(value: float, unit: str) -> str:
 
 def _figures_of(sections: Sequence[Section], *, folded: bool = True) -> list[Figure]:
     """Return the figures of the tables, those of the rows at first sight first."""
-    rows = [row for section in sections for row in section.rows]
-    rows += [row for section in sections for row in section.more if folded]
+    rows = [row for section in sections for row in section.shown.rows]
+    rows += [row for section in sections for row in section.folded.rows if folded]
     return [figure for row in rows for figure in (row.figure, *row.others) if figure]
 
 

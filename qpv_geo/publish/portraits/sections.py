@@ -91,6 +91,22 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Rows, and the compared zones of which at least one row has a figure."""
+
+    zones: tuple[Zone, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def zones_printed(self) -> frozenset[Zone]:
+        """Columns of comparison that go on paper: as many as fit."""
+        spare = len(self.zones) - _ZONES_ON_PAPER
+        kinds = [zone.kind for zone in self.zones]
+        dropped = [kind for kind in _DROPPED_FIRST if kind in kinds][: max(spare, 0)]
+        return frozenset(zone for zone in self.zones if zone.kind not in dropped)
+
+
+@dataclass(frozen=True)
 class Chart:
     """A chart: what it shows, the figures of its bars by name, and the drawing."""
 
@@ -116,10 +132,8 @@ class Section:
     ----------
     id, title
         Its anchor and its heading.
-    zones
-        Columns of comparison.
-    rows, more
-        One per indicator: the leading ones, and the others.
+    shown, folded
+        A row per indicator: the leading ones, and the others.
     lacking
         Labels of the indicators that the files of the theme lack, though they were read.
     charts
@@ -132,9 +146,8 @@ class Section:
 
     id: str
     title: str
-    zones: tuple[Zone, ...]
-    rows: tuple[Row, ...]
-    more: tuple[Row, ...]
+    shown: Table
+    folded: Table
     lacking: tuple[str, ...]
     charts: tuple[Chart, ...]
     absences: tuple[Absence, ...]
@@ -144,15 +157,7 @@ class Section:
     @property
     def beside(self) -> bool:
         """Whether paper has room for a chart beside the table."""
-        return len(self.zones) <= _ZONES_BESIDE_A_CHART
-
-    @property
-    def zones_printed(self) -> frozenset[Zone]:
-        """Columns of comparison that go on paper: as many as fit."""
-        spare = len(self.zones) - _ZONES_ON_PAPER
-        kinds = [zone.kind for zone in self.zones]
-        dropped = [kind for kind in _DROPPED_FIRST if kind in kinds][: max(spare, 0)]
-        return frozenset(zone for zone in self.zones if zone.kind not in dropped)
+        return len(self.shown.zones) <= _ZONES_BESIDE_A_CHART
 
 
 class Sections:
@@ -205,7 +210,7 @@ class Sections:
         return [
             replace(
                 section,
-                printed=min(len(section.rows), printed.rows),
+                printed=min(len(section.shown.rows), printed.rows),
                 charts_printed=len(_charts_on_paper(section)) if charts else 0,
             )
             for section, charts in zip(sections, printed.charts, strict=True)
@@ -214,18 +219,15 @@ class Sections:
     def _section(self, plan: SectionPlan, zone: Zone, others: Sequence[Zone]) -> Section:
         indicators = [i for i in self._registry.indicators if i.theme in plan.themes and "qpv" in i.zones]
         rows = [self._row(indicator, zone, others) for indicator in indicators if self._is_held(indicator)]
-        used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
-        rows = [replace(row, others=tuple(row.others[column] for column in used)) for row in rows]
-        zones = tuple(others[column] for column in used)
         leading = leading_rows(rows)
+        shown = _table(leading, others)
         return Section(
             plan.id,
             plan.title,
-            zones,
-            tuple(leading),
-            tuple(row for row in rows if row not in leading),
+            shown,
+            _table([row for row in rows if row not in leading], others),
             tuple(i.label for i in indicators if not self._is_held(i) and self._was_read(i.source)),
-            tuple(self._charts(leading, zone, zones)),
+            tuple(self._charts(shown.rows, zone, shown.zones)),
             tuple(self._absences(plan.themes)),
         )
 
@@ -333,12 +335,19 @@ def leading_rows(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.indicator.qpv_layer] or list(rows[:_LEADING])
 
 
+def _table(rows: Sequence[Row], others: Sequence[Zone]) -> Table:
+    """Return rows, whose figures are those of all compared zones, without the columns that are empty."""
+    used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
+    kept = (replace(row, others=tuple(row.others[column] for column in used)) for row in rows)
+    return Table(tuple(others[column] for column in used), tuple(kept))
+
+
 def _block(section: Section) -> Block:
     """Return what the paper needs to know of a section."""
     letters = sum(len(absence.what) + len(absence.why) for absence in section.absences)
     charts = [lines_of_chart(chart.title, len(chart.figures)) for chart in _charts_on_paper(section)]
     return Block(
-        rows=tuple(_lines_of_row(row) for row in section.rows),
+        rows=tuple(_lines_of_row(row) for row in section.shown.rows),
         chart=max(charts, default=0),
         notes=lines_of(letters, LETTERS_OF_NOTE),
         beside=section.beside,

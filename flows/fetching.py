@@ -115,4 +115,5 @@ def _settle(wanted: Wanted, job: Job, result: Callable[[], RawFile]) -> RawFile 
     except SourceContentError as error:
         if wanted.source.required or isinstance(wanted.source.address, TerritoryFileAddress):
             raise
-        return unusable(wanted.source, str(error))
+        # The sentence is published: it names the file, not where it lies on this machine.
+        return unusable(wanted.source, str(error).replace(f"{job.policy.mirror_folder}/", ""))

@@ -256,7 +256,11 @@ class _Reading:
             if indispensable or any(raw.source.required or raw.provenance == "local" for raw in raws):
                 self._errors.append(error)
             else:
-                self.defects |= dict.fromkeys(keys, str(error))
+                defect = str(error)
+                for raw in raws:
+                    # The sentence is published: it names the file, not where it lies on this machine.
+                    defect = defect.replace(str(raw.path), raw.path.name)
+                self.defects |= dict.fromkeys(keys, defect)
             return None
 
     def first_of(self, keys: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from qpv_geo.settings import Settings, project_root
@@ -12,6 +13,10 @@ from qpv_geo.territory import Territory, load_territory
 from tests.server import OfficialSites
 
 _ROOT = Path(__file__).parents[1]
+
+# A busy machine is no defect: no example is timed.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="session")

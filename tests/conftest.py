@@ -27,6 +27,7 @@ def _alone() -> Iterator[None]:
             patch.delenv(name, raising=False)
             patch.delenv(name.lower(), raising=False)
         patch.delenv("QPV_GEO_DATA", raising=False)
+        patch.delenv("QPV_GEO_SOURCES", raising=False)
         # Nothing listens there: without a server of its own, a test finds every official site unreachable.
         patch.setenv("QPV_GEO_OFFICIAL_SITES", "http://127.0.0.1:9")
         yield

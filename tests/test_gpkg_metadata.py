@@ -90,7 +90,8 @@ def test_references_hold(package: Path) -> None:
 def test_lineage_names_each_file_with_vintage_date_and_checksum(record: Element, content: Content) -> None:
     sources = record.findall(".//gmd:LI_Source", SPACES)
     read = content.read.to_dict("records")
-    assert len(sources) == len(read) == 4
+    # Contours, communes, correspondence, population, incomes of QPV and of communes, census.
+    assert len(sources) == len(read) == 7
     for source, row in zip(sources, read, strict=True):
         assert said(source, "title") == [row["titre"]]
         assert said(source, "code") == [f"sha256:{row['sha256']}"]

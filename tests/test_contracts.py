@@ -15,8 +15,8 @@ from qpv_geo.ingest.codes import (
     COMMUNE,
     COMMUNES,
     DEPARTEMENT,
-    ENSEMBLE_QPV,
     EPCI,
+    FRANCE,
     IRIS,
     QPV_2015,
     QPV_2024,
@@ -186,7 +186,7 @@ def test_values_are_quoted_short() -> None:
     assert shown("l'été\n") == '"l\'été\\n"'
 
 
-KINDS = [COMMUNE, DEPARTEMENT, ENSEMBLE_QPV, EPCI, IRIS, QPV_2015, QPV_2024, REGION]
+KINDS = [COMMUNE, DEPARTEMENT, EPCI, FRANCE, IRIS, QPV_2015, QPV_2024, REGION]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -211,6 +211,13 @@ def test_the_example_of_a_kind_is_one(kind: CodeKind) -> None:
         (DEPARTEMENT, "2B", True),
         (DEPARTEMENT, "987", True),
         (DEPARTEMENT, "025", False),
+        (DEPARTEMENT, "20", False),
+        (DEPARTEMENT, "96", False),
+        (REGION, "27", True),
+        (REGION, "25", False),
+        (REGION, "99", False),
+        (FRANCE, "METRO", True),
+        (FRANCE, "00", False),
         (COMMUNES, "02571, 02691", True),
         (COMMUNES, "02571,02691,02692", True),
         (COMMUNES, "02571, 2691", False),

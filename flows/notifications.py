@@ -13,6 +13,7 @@ from prefect.blocks.notifications import AppriseNotificationBlock
 from prefect.logging import get_logger
 from prefect.variables import Variable
 
+from qpv_geo.sources.catalogue import NoAddress
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import Territory
 
@@ -52,8 +53,13 @@ def notify(subject: str, body: str) -> None:
 
 
 def tell_fallbacks(territory: Territory, raws: Mapping[str, RawFile | None]) -> None:
-    """Say which sources an older copy stands in for, if any."""
-    fallen = [raw for raw in raws.values() if raw and raw.reason]
+    """Say which sources an older copy stands in for, if any.
+
+    Of a source without an official address a copy is all there ever is: that is no news.
+    """
+    fallen = [
+        raw for raw in raws.values() if raw and raw.reason and not isinstance(raw.source.address, NoAddress)
+    ]
     if fallen:
         lines = [f"- {raw.source.id} ({raw.origin}, {raw.date}) : {raw.reason}" for raw in fallen]
         notify(f"qpv-geo, {territory.id} : sources remplacées par une copie", "\n".join(lines))

@@ -145,4 +145,4 @@ def test_an_archive_without_any_edition_says_what_it_holds(tmp_path: Path, setti
         SourceContentError, match=r"no member matches .*Outre_Mer_WGS84.*found: GEOJSON/QP2030\.geojson"
     ) as error:
         check_content(raw_file("qpv_2024", path), settings)
-    assert "change 'member' in entry [qpv_2024]" in str(error.value)
+    assert "[sources.qpv_2024]" in str(error.value)

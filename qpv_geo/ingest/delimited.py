@@ -10,7 +10,7 @@ import pandas as pd
 from qpv_geo.characters import forbidden_character
 from qpv_geo.ingest.characters import check_cells
 from qpv_geo.ingest.contracts import Names, Problems, refuse_doubled
-from qpv_geo.ingest.recognition import known_keys
+from qpv_geo.ingest.recognition import KEYS, known_keys
 from qpv_geo.ingest.text import decode
 from qpv_geo.ingest.text_table import DICTIONARY, TextTable
 from qpv_geo.sources.archive import Member
@@ -90,6 +90,10 @@ def _records(
     width = max((place for place, column in enumerate(columns, start=1) if column), default=1)
     keys = known_keys(columns, extra_keys)
     position = columns.index(keys[0]) if keys else None
+    variable = next((place for place, column in enumerate(columns) if column.upper() == "COD_VAR"), None)
+    if variable is not None:
+        # A dictionary lists every zone of a national file by name: of no use here, and most of its lines.
+        position, keeps = variable, _describes
     records = []
     ragged = []
     is_empty = True
@@ -98,13 +102,18 @@ def _records(
         if not width <= len(cells) <= len(columns):
             ragged.append((line, len(cells)))
         elif keeps is None or position is None or keeps(clean(cells[position])):
-            records.append((line, [clean(cell) for cell in cells] + [""] * (len(columns) - len(cells))))
+            records.append((line, [*map(clean, cells), *[""] * (len(columns) - len(cells))]))
     problems.add_rows(
         f"{width} cells in each row",
         [f"line {line}" for line, _ in ragged],
         [f"{count}" for _, count in ragged],
     )
     return columns, records, is_empty
+
+
+def _describes(variable: str) -> bool:
+    """Tell whether a line of a dictionary is about another variable than the key."""
+    return variable.lower() not in KEYS
 
 
 def _unwrapped(cell: str) -> str:
@@ -116,7 +125,7 @@ def _unwrapped(cell: str) -> str:
 def _rows(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATOR, strict=True)
     try:
-        yield from ((reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
+        yield from ((reader.line_num, cells) for cells in reader if any(map(str.strip, cells)))
     except csv.Error as error:
         problems.add("a CSV file whose quotes are closed", str(error), where=f"line {reader.line_num}")
 

@@ -71,14 +71,17 @@ class RawTables:
                     found[f"{file}{_SHEET}{sheet}"] = rows[start:]
         return found
 
-    def grid(self, name: str) -> _Grid:
-        """Return the rows of a table by the name that layer ``statistiques`` gives it, header first."""
+    def rows(self, name: str) -> Iterator[list[str]]:
+        """Yield the rows of a table by the name that layer ``statistiques`` gives it, header first.
+
+        The cells of a CSV file are not stripped.
+        """
         if name in self._sheets:
-            return self._sheets[name]
+            return iter(self._sheets[name])
         if name in self._members:
-            return list(self._rows(name))
+            return self._rows(name)
         file, _, kind = name.rpartition(", ")
-        return _widened(self.grid(file), kind, self.raw.source.vintage)
+        return iter(_widened([_stripped(row) for row in self.rows(file)], kind, self.raw.source.vintage))
 
     def only_grid(self) -> _Grid:
         """Return the rows of a source that is one CSV file.
@@ -90,7 +93,7 @@ class RawTables:
         """
         if len(self._members) != 1:
             raise PublicationError(f"{self.raw.label}: {len(self._members)} tables to compare with, not one")
-        return list(self._rows(next(iter(self._members))))
+        return [_stripped(row) for row in self._rows(next(iter(self._members)))]
 
     @cached_property
     def words(self) -> Mapping[tuple[str, str], str]:
@@ -98,10 +101,10 @@ class RawTables:
         words: dict[tuple[str, str], str] = {}
         files = (self._rows(name) for name, member in self._members.items() if not _packed(member))
         for rows in (*files, *map(iter, self._sheets.values())):
-            places = {column.upper(): n for n, column in enumerate(next(rows, []))}
+            places = {column.strip().upper(): n for n, column in enumerate(next(rows, []))}
             if places.keys() >= {"COD_VAR", "COD_MOD", "LIB_MOD"}:
                 variable, value, word = (places[c] for c in ("COD_VAR", "COD_MOD", "LIB_MOD"))
-                for row in rows:
+                for row in map(_stripped, rows):
                     if row[value]:
                         words.setdefault((row[variable].upper(), row[value]), row[word])
         return words
@@ -110,7 +113,7 @@ class RawTables:
         """Yield the rows of a CSV file."""
         text, _ = decode(self._members[name].data, self.raw.label)
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=";")
-        yield from ([cell.strip() for cell in row] for row in rows if row)
+        yield from (row for row in rows if row)
 
 
 @dataclass(frozen=True)
@@ -207,15 +210,24 @@ def read_cells(tables: RawTables, member: str, codes: Container[str]) -> Cells:
         If the file cannot be read any more, or none of its columns holds these codes.
     """
     try:
-        header, *rows = tables.grid(member)
-        bare = {key: {_TOGETHER.sub("", row[key]): row for row in rows if any(row)} for key in _keys(header)}
-        kept = {key: {c: row for c, row in found.items() if c in codes} for key, found in bare.items()}
+        rows = tables.rows(member)
+        header = _stripped(next(rows))
+        kept: dict[int, dict[str, list[str]]] = {key: {} for key in _keys(header)}
+        for row in rows:
+            for key, found in kept.items():
+                code = _TOGETHER.sub("", row[key].strip())
+                if code in codes:
+                    found[code] = _stripped(row)
         best = max(kept, key=lambda key: len(kept[key]))
     except (OSError, ValueError, IndexError, KeyError, StopIteration) as error:
         raise PublicationError(
             f"{tables.raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
         ) from error
     return Cells(tables.raw, {name: place for place, name in enumerate(header)}, kept[best], tables.words)
+
+
+def _stripped(row: list[str]) -> list[str]:
+    return list(map(str.strip, row))
 
 
 def _packed(member: Member) -> bool:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import check_archive, find_members, read_member, read_members, stream_member
+from qpv_geo.sources.archive import check_archive, read_member, read_members, read_tables_of, stream_member
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.containers import DamagedError, SevenZip
 from qpv_geo.sources.raw import RawFile, digest
@@ -117,7 +117,7 @@ def test_a_double_member_is_refused(tmp_path: Path, raw_of: RawOf, settings: Set
     path = zip_of(tmp_path / "pop.zip", ("a/pop_QP.csv", ROWS), ("b/pop_QP.csv", ROWS))
     with pytest.raises(SourceContentError, match=r"several members match .*a/pop_QP\.csv, b/pop_QP\.csv"):
         read_member(raw_of(path), TABLE, settings)
-    assert [member.name for member in find_members(raw_of(path), TABLE, settings)] == [
+    assert [member.name for member in read_tables_of(raw_of(path), settings)] == [
         "a/pop_QP.csv",
         "b/pop_QP.csv",
     ]
@@ -142,11 +142,10 @@ def test_what_systems_leave_in_archives_is_not_a_member(
     assert read_member(raw_of(path), TABLE, settings).data == ROWS
 
 
-def test_an_optional_member_may_be_absent(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
-    raw = raw_of(zip_of(tmp_path / "pop.zip", ("pop_QP.csv", ROWS), ("meta_pop.csv", b"COD_VAR\n")))
-    (found,) = find_members(raw, r"meta_.*\.csv", settings)
-    assert found.data == b"COD_VAR\n"
-    assert find_members(raw, r"lexique_.*\.csv", settings) == []
+def test_every_table_of_an_archive_is_read(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
+    files = [("pop_QP.csv", ROWS), ("meta_pop.csv", b"COD_VAR\n"), ("lisez_moi.pdf", b"%PDF")]
+    found = read_tables_of(raw_of(zip_of(tmp_path / "pop.zip", *files)), settings)
+    assert [(member.name, member.data) for member in found] == [files[1], files[0]]
 
 
 def test_a_member_can_be_read_piece_by_piece(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
@@ -185,11 +184,10 @@ def test_a_member_read_piece_by_piece_is_held_to_the_limits(
         list(chunks)
 
 
-def test_a_bare_table_is_not_its_own_dictionary(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
+def test_a_bare_table_is_the_only_one(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
     bare = tmp_path / "pop_QP.csv"
     bare.write_bytes(ROWS)
-    assert find_members(raw_of(bare), r"meta_.*\.csv", settings) == []
-    assert [member.data for member in find_members(raw_of(bare), TABLE, settings)] == [ROWS]
+    assert [member.data for member in read_tables_of(raw_of(bare), settings)] == [ROWS]
 
 
 def test_a_shapefile_comes_with_its_siblings(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
@@ -263,7 +261,7 @@ def test_a_bomb_is_refused_by_its_declared_size(tmp_path: Path, raw_of: RawOf, s
     ]
     for path in archives:
         with pytest.raises(SourceContentError, match="it unpacks to 20,971,520 bytes or more"):
-            find_members(raw_of(path), TABLE, settings)
+            read_tables_of(raw_of(path), settings)
 
 
 def test_a_bomb_is_refused_by_its_actual_size(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
@@ -335,7 +333,7 @@ def test_a_changed_byte_is_found_by_the_checksum_of_the_archive(
     path.write_bytes(data)
     with pytest.raises(SourceContentError, match="damaged or truncated"):
         check_archive(raw_of(path), settings)
-    assert find_members(raw_of(path), "meta_.*", settings)
+    assert read_member(raw_of(path), "meta_.*", settings).data == b"COD_VAR"
 
 
 @trials(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

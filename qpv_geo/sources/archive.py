@@ -67,17 +67,6 @@ def stream_member(
         yield entry.name, opened.chunks(entry)
 
 
-def find_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]:
-    """Return every member whose path matches, sorted by path; none makes an empty list.
-
-    Unlike with `read_member`, a bare file is a member only if its own name matches. Raises as `read_member`
-    for archives that are damaged or refused.
-    """
-    with _opened(raw, settings) as opened:
-        found = [entry for entry in opened.entries if re.fullmatch(pattern, entry.name)]
-        return [opened.read(entry) for entry in sorted(found, key=lambda entry: entry.name)]
-
-
 def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
     """Return every CSV file and XLSX workbook, sorted by path; a bare workbook is one, though it is a zip.
 

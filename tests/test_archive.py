@@ -264,6 +264,15 @@ def test_a_bomb_is_refused_by_its_declared_size(tmp_path: Path, raw_of: RawOf, s
             read_tables_of(raw_of(path), settings)
 
 
+def test_a_workbook_in_an_archive_is_refused_by_what_it_unpacks_to(
+    tmp_path: Path, raw_of: RawOf, settings: Settings
+) -> None:
+    inner = zip_of(tmp_path / "book.xlsx", ("[Content_Types].xml", b"x"), ("xl/a.xml", bytes(20 * 1024**2)))
+    path = zip_of(tmp_path / "pop.zip", ("book.xlsx", inner.read_bytes()))
+    with pytest.raises(SourceContentError, match=r"book\.xlsx: refused: it unpacks to 20,9"):
+        read_tables_of(raw_of(path), settings)
+
+
 def test_a_bomb_is_refused_by_its_actual_size(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
     path = tmp_path / "pop.csv.gz"
     path.write_bytes(gzip.compress(bytes(40 * 1024**2)))

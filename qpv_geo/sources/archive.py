@@ -5,10 +5,12 @@ declared sizes and their kinds were checked.
 """
 
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
@@ -89,7 +91,10 @@ def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
                 f"{raw.label}: expected CSV files or XLSX workbooks; {_listing(opened.entries)}. Old .xls "
                 "workbooks are not read: save them as XLSX"
             )
-        return [opened.read(entry) for entry in sorted(found, key=lambda entry: entry.name)]
+        members = [opened.read(entry) for entry in sorted(found, key=lambda entry: entry.name)]
+        for member in members:
+            opened.refuse_packed_bomb(member)
+        return members
 
 
 def is_workbook(names: Collection[str]) -> bool:
@@ -164,6 +169,17 @@ class _Opened:
 
     def read(self, entry: Entry) -> Member:
         return Member(entry.name, b"".join(self.chunks(entry)))
+
+    def refuse_packed_bomb(self, member: Member) -> None:
+        """Count what a workbook in the archive unpacks to: its parts are packed once more."""
+        if not zipfile.is_zipfile(BytesIO(member.data)):
+            return
+        with zipfile.ZipFile(BytesIO(member.data)) as workbook:
+            self.left -= sum(part.file_size for part in workbook.infolist())
+        if self.left < 0:
+            raise SourceContentError(
+                f"{self.raw.label}: {member.name}: refused: {self.too_big(self.limit - self.left)}"
+            )
 
     def too_big(self, size: int) -> str:
         return (

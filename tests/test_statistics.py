@@ -173,7 +173,7 @@ def test_an_archive_without_its_dictionary(tmp_path: Path, settings: Settings) -
     assert statistics.unknown == (("DISP_AUTRE_A21", ""),)
     reading = check_of(statistics, "lecture_du_fichier")
     assert reading.outcome == "avertissement"
-    assert "ucun dictionnaire des variables" in reading.message
+    assert "ucun dictionnaire ne dit ce que mesurent DISP_AUTRE_A21" in reading.message
 
 
 @pytest.mark.parametrize(

@@ -47,13 +47,10 @@ class SourceTables:
         Recognised tables with at least one row in scope; estimates and intervals.
     dictionary
         Labels and modalities of all dictionaries.
-    remarks
-        In French: what was unusual about the file as a whole.
     """
 
     tables: tuple[ZoneTable, ...]
     dictionary: Dictionary
-    remarks: tuple[str, ...]
 
 
 def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> SourceTables:
@@ -87,9 +84,8 @@ def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> Source
         tables += recognise(text, scope.official, problems, raw.source.key)
     if all(text.is_dictionary for text in texts):
         raise SourceContentError(f"{raw.label}: expected a table of statistics, found dictionaries alone")
-    remarks = () if dictionary.labels else ("aucun dictionnaire des variables dans le fichier",)
     kept = (_in_scope(table, scope) for table in tables)
-    return SourceTables(tuple(table for table in kept if len(table.codes)), dictionary, remarks)
+    return SourceTables(tuple(table for table in kept if len(table.codes)), dictionary)
 
 
 def _read(raw: RawFile, member: Member, scope: Scope) -> list[TextTable]:

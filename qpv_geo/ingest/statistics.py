@@ -116,7 +116,7 @@ def read_statistics(
         for table in found.tables
         if not table.intervals
     ]
-    remarks = list(found.remarks)
+    remarks: list[str] = []
     for table in (table for table in found.tables if table.intervals):
         of_zone = [part for part in parts if part.table.zone == table.zone]
         for part in of_zone:
@@ -132,12 +132,15 @@ def read_statistics(
         lacking = _missing(zone, group, source, registry)
         missing = lacking if zone == source.zone else missing
         checks.append(_recognised(group, lacking, _subject(source, zone)))
+    labels = found.dictionary.labels
+    unknown = tuple(dict.fromkeys(pair for part in parts for pair in _unknown(part, labels)))
+    if nameless := [column for column, label in unknown if not label]:
+        remarks.append(f"aucun dictionnaire ne dit ce que mesurent {_cut(nameless)}")
     checks.append(report_reading(remarks, _count(len(found.tables), "table"), source.id))
     rows = [_rows(part, source, registry, scope.qpv) for part in parts if part.measures]
-    labels = found.dictionary.labels
     return Statistics(
         pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=_COLUMNS),
-        tuple(dict.fromkeys(pair for part in parts for pair in _unknown(part, labels))),
+        unknown,
         missing,
         tuple(checks),
     )

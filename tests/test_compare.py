@@ -679,3 +679,22 @@ def national_rows(mirror: Path) -> list[dict[str, object]]:
         )
         for row in csv.DictReader(io.StringIO(text), delimiter=";")
     ]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        # Region 03 is Guyane, department 03 Allier: both are among the codes that a release of Allier holds.
+        ("codeReg;codeQPV;popMuniQPV", ["84;QN00303M;3695", "03;QN97301N;100", "03;QN97302N;200"]),
+        ("codeReg;codeQPV;popMuniQPV", ["84;QN00303M;3695"]),
+        ("codeQPV;codeReg;popMuniQPV", ["QN00303M;84;3695", "QN97301N;03;100"]),
+    ],
+)
+def test_a_column_that_names_other_zones_is_not_taken_for_the_key(
+    header: str, rows: list[str], tmp_path: Path, settings: Settings
+) -> None:
+    path = tmp_path / "pop_QPV24.csv"
+    path.write_text("\n".join([header, *rows]), encoding="utf-8")
+    tables = RawTables(raw_file("insee_population", path), settings)
+    cells = read_cells(tables, path.name, {"QN00303M", "03", "84"})
+    assert cells.cell("QN00303M", "popMuniQPV") == "3695"

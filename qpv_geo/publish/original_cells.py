@@ -213,12 +213,19 @@ def read_cells(tables: RawTables, member: str, codes: Container[str]) -> Cells:
         rows = tables.rows(member)
         header = _stripped(next(rows))
         kept: dict[int, dict[str, list[str]]] = {key: {} for key in _keys(header)}
+        seen: dict[int, set[str]] = {key: set() for key in kept}
+        repeated: set[int] = set()
         for row in rows:
             for key, found in kept.items():
                 code = _TOGETHER.sub("", row[key].strip())
+                if code in seen[key]:
+                    repeated.add(key)
+                seen[key].add(code)
                 if code in codes:
                     found[code] = _stripped(row)
-        best = max(kept, key=lambda key: len(kept[key]))
+        # Other columns name zones as well: 03 is the region of some QPV and the department of others.
+        order = list(KEYS)
+        best = min(kept, key=lambda key: (key in repeated, not kept[key], order.index(header[key].lower())))
     except (OSError, ValueError, IndexError, KeyError, StopIteration) as error:
         raise PublicationError(
             f"{tables.raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"

@@ -248,6 +248,33 @@ def test_a_bad_file_stops_the_run_and_leaves_the_release_and_the_good_copy(
     assert not run(Job(besancon, live)).release.published
 
 
+def test_a_bad_file_of_an_optional_source_never_becomes_the_good_copy(
+    live: Settings, besancon: Territory, sites: OfficialSites
+) -> None:
+    source_id = "insee_logement_social"
+    publish_country(sites)
+    sites.publish(source_id, b"CodGeo;Note;nbLsPls\nQN02502M;0;620\nQN02503M;0;5446\n")
+    before = run(Job(besancon, live))
+    good = before.raws[source_id]
+    assert good
+    assert good.sha256 in before.release.raw_files
+
+    # Readable, and with a code that lost its zeros: only its contract finds it.
+    sites.publish(source_id, b"CodGeo;Note;nbLsPls\nQN2502M;0;620\nQN02503M;0;5446\n")
+    spoilt = run(Job(besancon, live))
+    bad = spoilt.raws[source_id]
+    assert bad
+    assert spoilt.release.held
+    assert bad.sha256 not in spoilt.release.raw_files
+
+    sites.misbehave("", 503)
+    after = run(Job(besancon, live))
+    kept = after.raws[source_id]
+    assert kept
+    assert (kept.origin, kept.sha256) == ("store", good.sha256)
+    assert after.release.id == before.release.id
+
+
 def test_two_runs_at_a_time_are_refused(settings: Settings, besancon: Territory) -> None:
     with (
         territory_lock(settings.out_dir / besancon.id),

@@ -78,9 +78,9 @@ def _values(zone: "Zone", codes: list[str], registry: "Registry") -> "pd.DataFra
 
 
 def _tables(folder: str) -> "Tables":
-    from flows.fetching import fetch_in_threads
-    from flows.job import Job
     from qpv_geo.ingest.tables import read_tables
+    from qpv_geo.pipeline.fetching import fetch_in_threads
+    from qpv_geo.pipeline.job import Job
     from qpv_geo.settings import Settings
     from qpv_geo.sources.fetch import Policy
     from qpv_geo.territory import load_territory
@@ -94,7 +94,7 @@ def besancon(watch: Stopwatch) -> None:
     """Read the mirror, add what it lacks, and join everything."""
     import pandas as pd
 
-    import flows.refresh  # noqa: F401 - imports are not what is measured
+    import qpv_geo.pipeline.one  # noqa: F401 - imports are not what is measured
     from qpv_geo.analysis.layers import build_layers
     from qpv_geo.ingest.registry import load_registry
     from qpv_geo.ingest.statistic_rows import StatisticRows

@@ -27,9 +27,9 @@ import pyarrow.parquet as pq
 import pyproj
 from figures import Figures
 
-from qpv_geo.analysis.locate import Located, contains, locate
-from qpv_geo.analysis.locate_index import LocateIndex
 from qpv_geo.ingest.contours import read_contours
+from qpv_geo.locate.answers import Located, contains, locate
+from qpv_geo.locate.index import LocateIndex
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy, fetch_primary

@@ -27,10 +27,10 @@ import pyproj
 from bench_locate import metropolitan_qpv, scatter
 from figures import Figures
 
-from qpv_geo.analysis.locate import Answer, contains
-from qpv_geo.analysis.locate_index import LocateIndex
-from qpv_geo.locating.locator import Locator
-from qpv_geo.locating.run import Points, locate_with
+from qpv_geo.locate.answers import Answer, contains
+from qpv_geo.locate.files import Points, locate_with
+from qpv_geo.locate.index import LocateIndex
+from qpv_geo.locate.locator import Locator
 
 POINTS = 26_000_000
 STEP = 2_000_000

@@ -17,8 +17,8 @@ WHOLE, AGAIN = "raw files to verified release", "again, nothing changed"
 def refresh(watch: Stopwatch, *, mirror: Path | None, territory: str = "besancon") -> None:
     """Publish a territory, then again with nothing changed."""
     with watch.timed("imports"):
-        from flows.job import Job
-        from flows.refresh import run
+        from qpv_geo.pipeline.job import Job
+        from qpv_geo.pipeline.one import run
         from qpv_geo.settings import Settings
         from qpv_geo.sources.fetch import Policy
         from qpv_geo.territory import load_territory
@@ -33,11 +33,11 @@ def refresh(watch: Stopwatch, *, mirror: Path | None, territory: str = "besancon
 
 def stages(watch: Stopwatch, *, mirror: Path | None) -> None:
     """Publish Besançon, stage by stage."""
-    from flows.fetching import fetch_in_threads
-    from flows.job import Job
     from qpv_geo.analysis.layers import build_layers
     from qpv_geo.ingest.tables import read_tables
-    from qpv_geo.publish.release import publish_release
+    from qpv_geo.pipeline.fetching import fetch_in_threads
+    from qpv_geo.pipeline.job import Job
+    from qpv_geo.releases.release import publish_release
     from qpv_geo.settings import Settings
     from qpv_geo.sources.fetch import Policy
     from qpv_geo.territory import load_territory
@@ -81,9 +81,9 @@ def national(watch: Stopwatch) -> None:
 
 def everywhere(watch: Stopwatch) -> None:
     """Publish each EPCI that has a QPV, data formats alone, on all cores."""
-    from flows.fetching import fetch_in_threads
-    from flows.job import Job
-    from flows.national import publish_in_processes, read_national, started_processes, territories_of
+    from qpv_geo.pipeline.fetching import fetch_in_threads
+    from qpv_geo.pipeline.job import Job
+    from qpv_geo.pipeline.many import publish_in_processes, read_national, started_processes, territories_of
     from qpv_geo.settings import Settings
     from qpv_geo.sources.fetch import Policy
     from qpv_geo.territory import load_territory

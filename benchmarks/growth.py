@@ -18,8 +18,8 @@ from bench_locate import Race, build, edges, metropolitan_qpv, scatter
 from bench_overlay import communes
 from figures import Figures
 
-from qpv_geo.analysis.locate import contains, locate
 from qpv_geo.analysis.overlay import cut_by_zones
+from qpv_geo.locate.answers import contains, locate
 
 POINTS = 8_000_000
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)

@@ -23,10 +23,10 @@ TERRITORIES = {
 
 def release(watch: Stopwatch, code: str) -> None:
     """Publish a territory, described from the COG and the contours."""
-    from flows.job import Job
-    from flows.refresh import run
-    from qpv_geo.analysis.new_territory import describe_territory
     from qpv_geo.commands.territory import read_country
+    from qpv_geo.pipeline.job import Job
+    from qpv_geo.pipeline.new_territory import describe_territory
+    from qpv_geo.pipeline.one import run
     from qpv_geo.settings import Settings
     from qpv_geo.sources.fetch import Policy
     from qpv_geo.territory import load_territory

@@ -85,11 +85,11 @@ class Weather:
 
 def soak(runs: int, seed: int, data: Path, kept: int) -> list[str]:
     """Run, and return what is wrong at the end."""
-    from flows.job import Job
-    from flows.refresh import run
+    from qpv_geo.audit.verify import verify_release
     from qpv_geo.errors import QpvGeoError
-    from qpv_geo.publish.placement import is_intact
-    from qpv_geo.publish.verify import verify_release
+    from qpv_geo.pipeline.job import Job
+    from qpv_geo.pipeline.one import run
+    from qpv_geo.releases.placement import is_intact
     from qpv_geo.territory import Retention
     from tests.faults.world import leftovers, open_sites, quick, territory, visible_releases
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from qpv_geo.formats.fields import Layer, published_layers
 from qpv_geo.ingest.registry import Indicator, Registry, load_registry
-from qpv_geo.publish.fields import Layer, published_layers
 from qpv_geo.sources.catalogue import (
     Catalogue,
     DataGouvAddress,
@@ -44,7 +44,7 @@ endorse it.
 _DICTIONARY = """\
 # Dictionnaire des données
 
-<!-- Produit par docs/generate.py d'après qpv_geo/publish/fields.toml et qpv_geo/ingest/indicators.toml. -->
+<!-- Produit par docs/generate.py d'après qpv_geo/formats/fields.toml et qpv_geo/ingest/indicators.toml. -->
 
 Les couches et les champs publiés, puis les indicateurs de la table `statistiques`. Un effectif additif peut
 être sommé sur des zones disjointes ; un rapport se recalcule alors en divisant la somme de ses numérateurs

@@ -20,11 +20,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.fetching import fetch_in_threads
 from flows.hooks import tell_crash, tell_failure
-from flows.job import Job, job_for
 from flows.logs import explain_failures
-from flows.national import (
+from flows.parameters import DataFolder, Force, Formats, Mirror, Offline, Pages, RequireLive, Wait, Workers
+from qpv_geo.errors import ConfigurationError, TerritoriesError
+from qpv_geo.formats import chosen_formats
+from qpv_geo.formats.provenance import Raws
+from qpv_geo.pipeline.fetching import fetch_in_threads
+from qpv_geo.pipeline.job import Job, job_for
+from qpv_geo.pipeline.many import (
     Result,
     failed,
     largest_first,
@@ -36,11 +40,7 @@ from flows.national import (
     territories_of,
     worst,
 )
-from flows.parameters import DataFolder, Force, Formats, Mirror, Offline, Pages, RequireLive, Wait, Workers
-from qpv_geo.analysis.new_territory import to_toml
-from qpv_geo.errors import ConfigurationError, TerritoriesError
-from qpv_geo.publish.formats import chosen_formats
-from qpv_geo.publish.provenance import Raws
+from qpv_geo.pipeline.new_territory import to_toml
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy, accept
 from qpv_geo.territory import Territory, load_territory

@@ -8,8 +8,8 @@ import httpx
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from qpv_geo.publish.changes_text import changes_markdown
-from qpv_geo.publish.release import Release
+from qpv_geo.releases.changes_text import changes_markdown
+from qpv_geo.releases.release import Release
 from qpv_geo.sources.raw import RawFile
 
 

@@ -19,8 +19,8 @@ from rich.progress import (
 from rich.table import Table
 
 from flows.all_territories import results_listener
-from flows.fetching import progress_listener
-from flows.national import Result
+from qpv_geo.pipeline.fetching import progress_listener
+from qpv_geo.pipeline.many import Result
 
 _ABSENT = "absente"
 # Said once, below the sources.

@@ -11,7 +11,7 @@ from prefect.utilities.urls import url_for
 from flows.notifications import notify
 from qpv_geo.errors import HeldError, LockedError, QpvGeoError
 from qpv_geo.lock import territory_lock
-from qpv_geo.publish.placement import sweep
+from qpv_geo.releases.placement import sweep
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.territory import load_territory
 

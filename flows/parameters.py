@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from qpv_geo.publish.formats import Format
+from qpv_geo.formats import Format
 from qpv_geo.territory import territory_names
 
 

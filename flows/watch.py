@@ -9,12 +9,12 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 
 from flows.hooks import tell_crash, tell_failure
-from flows.job import Job, job_for
 from flows.logs import explain_failures
 from flows.parameters import DataFolder, Formats, MirrorAddress, TerritoryName
 from flows.refresh import refresh
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
-from qpv_geo.publish.formats import chosen_formats
+from qpv_geo.formats import chosen_formats
+from qpv_geo.pipeline.job import Job, job_for
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy, has_changed
 from qpv_geo.sources.plan import Wanted, first_choices, second_choices

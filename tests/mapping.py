@@ -9,18 +9,18 @@ import pandas as pd
 import shapely
 
 from qpv_geo.analysis.layers import build_layers
+from qpv_geo.formats.fields import as_held, published_layers
+from qpv_geo.formats.frames import conform
+from qpv_geo.formats.geopackage import geopackage_name, write_geopackage
+from qpv_geo.formats.provenance import checks_table, newest_date, origin_sentence, sources_table
 from qpv_geo.ingest.contours import Contours
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables, read_tables
-from qpv_geo.publish.fields import as_held, published_layers
-from qpv_geo.publish.frames import conform
-from qpv_geo.publish.geopackage import geopackage_name, write_geopackage
-from qpv_geo.publish.provenance import checks_table, newest_date, origin_sentence, sources_table
-from qpv_geo.publish.qgis.cartography import load_cartography
-from qpv_geo.publish.qgis.content import Content
-from qpv_geo.publish.qgis.metadata import add_metadata
-from qpv_geo.publish.qgis.project import write_project
-from qpv_geo.publish.qgis.styles import add_styles
+from qpv_geo.qgis.cartography import load_cartography
+from qpv_geo.qgis.content import Content
+from qpv_geo.qgis.metadata import add_metadata
+from qpv_geo.qgis.project import write_project
+from qpv_geo.qgis.styles import add_styles
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Contract, FragileDistrict, LocalDistrict, Territory
 from tests.publishing import BESANCON, CATALOGUE, REGISTRY, whole_snapshot

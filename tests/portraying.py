@@ -15,12 +15,12 @@ from qpv_geo.analysis.bands import qpv_bands
 from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.facilities import count_facilities
 from qpv_geo.analysis.layers import build_layers
+from qpv_geo.formats.fields import published_layers
+from qpv_geo.formats.frames import Frames, conform
+from qpv_geo.formats.provenance import checks_table, origin_sentence, sources_table
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import read_tables
-from qpv_geo.publish.fields import published_layers
-from qpv_geo.publish.frames import Frames, conform
-from qpv_geo.publish.portraits import Edition, write_portraits
-from qpv_geo.publish.provenance import checks_table, origin_sentence, sources_table
+from qpv_geo.portraits import Edition, write_portraits
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
 from tests.publishing import BESANCON, CATALOGUE, REGISTRY, whole_snapshot

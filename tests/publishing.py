@@ -20,11 +20,11 @@ import shapely
 
 from qpv_geo.analysis.concordances import compare_contract, concordances_table
 from qpv_geo.checks import Check
+from qpv_geo.formats.fields import Layer, as_held, published_layers
+from qpv_geo.formats.frames import Frames, conform
+from qpv_geo.formats.provenance import checks_table, sources_table
 from qpv_geo.ingest.registry import load_registry
-from qpv_geo.publish.fields import Layer, as_held, published_layers
-from qpv_geo.publish.frames import Frames, conform
-from qpv_geo.publish.provenance import checks_table, sources_table
-from qpv_geo.publish.release import Release, publish_release
+from qpv_geo.releases.release import Release, publish_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.raw import RawFile, digest

@@ -16,9 +16,13 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.all_territories import told_left_out, write_territory_files
-from flows.fetching import fetch_in_threads
-from flows.job import Job
-from flows.national import (
+from qpv_geo.audit.verify import verify_release
+from qpv_geo.cli import app
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.formats.provenance import Raws
+from qpv_geo.pipeline.fetching import fetch_in_threads
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.many import (
     National,
     Result,
     failed,
@@ -30,12 +34,8 @@ from flows.national import (
     territories_of,
     worst,
 )
-from flows.refresh import run
-from qpv_geo.cli import app
-from qpv_geo.errors import ConfigurationError
-from qpv_geo.publish.provenance import Raws
-from qpv_geo.publish.release import current_release
-from qpv_geo.publish.verify import verify_release
+from qpv_geo.pipeline.one import run
+from qpv_geo.releases.release import current_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Territory, load_territory

@@ -14,8 +14,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from pypdf import PdfReader
 
+from qpv_geo.formats.frames import Frames
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.publish.frames import Frames
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames, portray, snapshot_frames
 from tests.publishing import REGISTRY

@@ -18,9 +18,9 @@ from publishing import SNAPSHOT, Inputs, change, edit, inputs, publish, snapshot
 from shapely.affinity import scale, translate
 from shapely.geometry.base import BaseGeometry
 
+from qpv_geo.audit.readers import parse_blob
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.changes import compare_releases
-from qpv_geo.publish.changes_schema import (
+from qpv_geo.formats.changes_schema import (
     CellChange,
     Changes,
     NamedField,
@@ -29,11 +29,11 @@ from qpv_geo.publish.changes_schema import (
     RenamedQpv,
     RowsChange,
 )
-from qpv_geo.publish.changes_text import changes_markdown
-from qpv_geo.publish.published import PublishedRelease, Table, read_published
-from qpv_geo.publish.readers import parse_blob
-from qpv_geo.publish.release import Release
-from qpv_geo.publish.report_schema import Report
+from qpv_geo.formats.report_schema import Report
+from qpv_geo.releases.changes import compare_releases
+from qpv_geo.releases.changes_text import changes_markdown
+from qpv_geo.releases.published import PublishedRelease, Table, read_published
+from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 
 GPKG = "qpv_besancon.gpkg"

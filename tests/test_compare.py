@@ -32,14 +32,14 @@ from publishing import (
 )
 from raw_files import write_zip
 
+from qpv_geo.audit.compare import Written, compare_release
+from qpv_geo.audit.compare_figures import compare_statistics
+from qpv_geo.audit.original_cells import Cells, RawTables, read_cells
+from qpv_geo.audit.originals import Originals, read_features
+from qpv_geo.audit.readers import Reading, parse_blob
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.compare import Written, compare_release
-from qpv_geo.publish.compare_figures import compare_statistics
-from qpv_geo.publish.geojson import to_wgs84
-from qpv_geo.publish.original_cells import Cells, RawTables, read_cells
-from qpv_geo.publish.originals import Originals, read_features
-from qpv_geo.publish.readers import Reading, parse_blob
-from qpv_geo.publish.release import Release
+from qpv_geo.formats.geojson import to_wgs84
+from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 
 

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from raw_files import raw_file, shipped
 
+from qpv_geo.audit.compare_correspondence import compare_correspondence
+from qpv_geo.audit.originals import Originals
+from qpv_geo.audit.readers import Reading
 from qpv_geo.ingest.correspondence import read_correspondence
-from qpv_geo.publish.compare_correspondence import compare_correspondence
-from qpv_geo.publish.originals import Originals
-from qpv_geo.publish.readers import Reading
 from qpv_geo.settings import Settings
 
 SOURCE = "correspondance_2024_2015"

@@ -11,9 +11,9 @@ import pytest
 import shapely
 from raw_files import raw_file, shipped, six_qpv, write_zip
 
+from qpv_geo.audit.originals import read_features
 from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.contours import Contours, read_contours
-from qpv_geo.publish.originals import read_features
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.content import check_content

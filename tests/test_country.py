@@ -12,7 +12,6 @@ import pytest
 import shapely
 from raw_files import raw_file
 
-from flows.national import National, territories_of
 from qpv_geo.analysis.parts import Joined, join_parts
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.cog import read_epci_members
@@ -22,6 +21,7 @@ from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.ingest.territory_communes import read_territory_communes
+from qpv_geo.pipeline.many import National, territories_of
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory, load_territory
 

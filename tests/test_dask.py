@@ -11,10 +11,10 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows import all_territories
 from flows.all_territories import DASK, chosen_runner, refresh_all, results_listener
-from flows.national import National, Result, territories_of
+from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.publish.release import current_release
-from qpv_geo.publish.verify import verify_release
+from qpv_geo.pipeline.many import National, Result, territories_of
+from qpv_geo.releases.release import current_release
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
 

@@ -9,7 +9,7 @@ import frictionless
 import pytest
 from publishing import CATALOGUE, SNAPSHOT, declared, inputs, publish, raw_file
 
-from qpv_geo.publish.release import Release
+from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 
 

@@ -14,7 +14,7 @@ import yaml
 from prefect.deployments.runner import RunnerDeployment
 
 from flows.serve import deployments
-from qpv_geo.publish.verify import verify_release
+from qpv_geo.audit.verify import verify_release
 from qpv_geo.sources.catalogue import load_catalogue
 from tests.country import publish_country
 from tests.prefect_server import FINAL, ROOT, PrefectServer, wait_for

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from qpv_geo.formats.fields import load_layers
 from qpv_geo.ingest.registry import load_registry
-from qpv_geo.publish.fields import load_layers
 from qpv_geo.sources.catalogue import Catalogue
 
 ROOT = Path(__file__).parents[1]

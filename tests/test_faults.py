@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.job import Job
-from flows.refresh import run
 from qpv_geo.errors import QpvGeoError
 from qpv_geo.lock import territory_lock
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import run
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy
 from tests.country import MEMBER, country, zipped

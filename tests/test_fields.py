@@ -7,8 +7,8 @@ from publishing import REGISTRY
 from pydantic import ValidationError
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.formats.fields import Layer, LayerField, load_layers, published_layers
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.publish.fields import Layer, LayerField, load_layers, published_layers
 
 TEXT = {"type": "text", "alias": "Texte"}
 

@@ -22,14 +22,14 @@ import pyogrio
 import pytest
 import shapely
 
+from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, PublicationError
-from qpv_geo.publish.fields import as_held, published_layers
-from qpv_geo.publish.formats import FORMATS, chosen_formats, write_formats
-from qpv_geo.publish.formats.geoparquet import write_geoparquet
-from qpv_geo.publish.formats.xlsx import FIELDS, READ_ME
-from qpv_geo.publish.frames import Frames
-from qpv_geo.publish.release import publish_release, unchanged_release
-from qpv_geo.publish.verify import verify_release
+from qpv_geo.formats import FORMATS, chosen_formats, write_formats
+from qpv_geo.formats.fields import as_held, published_layers
+from qpv_geo.formats.frames import Frames
+from qpv_geo.formats.geoparquet import write_geoparquet
+from qpv_geo.formats.xlsx import FIELDS, READ_ME
+from qpv_geo.releases.release import publish_release, unchanged_release
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames
 from tests.publishing import BESANCON, CATALOGUE, REGISTRY, inputs
@@ -300,7 +300,7 @@ def test_what_is_not_asked_for_is_neither_written_nor_loaded(
 ) -> None:
     assert write_formats(tmp_path, (), frames, layers, territory=BESANCON, newest=NEWEST, origin=ORIGIN) == []
     assert list(tmp_path.iterdir()) == []
-    code = "import sys, qpv_geo.publish.formats as f; print('xlsxwriter' in sys.modules)"
+    code = "import sys, qpv_geo.formats as f; print('xlsxwriter' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "False"
 
@@ -321,7 +321,7 @@ WRITE = """
 import sys
 from datetime import date
 from pathlib import Path
-from qpv_geo.publish.formats import FORMATS, write_formats
+from qpv_geo.formats import FORMATS, write_formats
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames
 from tests.publishing import BESANCON, declared

@@ -10,8 +10,8 @@ import shapely
 from publishing import conformed, declared, frames_of, inputs
 
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.fields import Layer
-from qpv_geo.publish.frames import conform
+from qpv_geo.formats.fields import Layer
+from qpv_geo.formats.frames import conform
 
 SQUARE = shapely.box(900_000, 6_600_000, 900_100, 6_600_100)
 KINDS = ("text", "integer", "real", "boolean", "date", "datetime")

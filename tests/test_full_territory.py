@@ -15,14 +15,14 @@ import pandas as pd
 import pyogrio
 import pytest
 
-from flows.job import Job
-from flows.refresh import Outcome, run
+from qpv_geo.audit.compare_figures import compare_statistics
+from qpv_geo.audit.originals import Originals
+from qpv_geo.audit.readers import Reading
+from qpv_geo.audit.verify import verify_release
+from qpv_geo.formats.fields import published_layers
 from qpv_geo.ingest.registry import load_registry
-from qpv_geo.publish.compare_figures import compare_statistics
-from qpv_geo.publish.fields import published_layers
-from qpv_geo.publish.originals import Originals
-from qpv_geo.publish.readers import Reading
-from qpv_geo.publish.verify import verify_release
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import Outcome, run
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy

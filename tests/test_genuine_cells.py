@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import shapely
 
-from flows.job import Job
-from flows.refresh import Outcome, run
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import Outcome, run
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import load_territory

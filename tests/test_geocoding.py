@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
-from qpv_geo.locating import geocoding
-from qpv_geo.locating.geocoding import Geocoder
-from qpv_geo.locating.run import Points, locate_file
+from qpv_geo.locate import geocoding
+from qpv_geo.locate.files import Points, locate_file
+from qpv_geo.locate.geocoding import Geocoder
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.territory import Territory

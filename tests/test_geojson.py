@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from publishing import declared, frames_of, inputs
 
+from qpv_geo.audit.readers import read_geojson
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.fields import Layer
-from qpv_geo.publish.frames import Frames, conform
-from qpv_geo.publish.geojson import DECIMALS, to_wgs84, write_geojson
-from qpv_geo.publish.readers import read_geojson
+from qpv_geo.formats.fields import Layer
+from qpv_geo.formats.frames import Frames, conform
+from qpv_geo.formats.geojson import DECIMALS, to_wgs84, write_geojson
 
 ORIGIN = "Instantané."
 LAYER = Layer.model_validate(

@@ -14,12 +14,12 @@ import pytest
 import shapely
 from publishing import BESANCON, declared, frames_of, inputs
 
+from qpv_geo.audit.readers import parse_blob, read_geopackage
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.fields import Layer
-from qpv_geo.publish.frames import Frames, conform
-from qpv_geo.publish.geopackage import geopackage_name, write_geopackage
-from qpv_geo.publish.ogr import gdal_options
-from qpv_geo.publish.readers import parse_blob, read_geopackage
+from qpv_geo.formats.fields import Layer
+from qpv_geo.formats.frames import Frames, conform
+from qpv_geo.formats.geopackage import geopackage_name, write_geopackage
+from qpv_geo.formats.ogr import gdal_options
 
 ORIGIN = "Instantané livré avec le logiciel, du 15 janvier 2026, contours de communes généralisés."
 NEWEST = date(2026, 1, 15)

@@ -11,8 +11,8 @@ import pytest
 from defusedxml import ElementTree
 
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.qgis.content import Content
-from qpv_geo.publish.qgis.metadata import add_metadata, iso_record
+from qpv_geo.qgis.content import Content
+from qpv_geo.qgis.metadata import add_metadata, iso_record
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Contact
 from tests.mapping import snapshot_content, write

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from qpv_geo.publish.qgis.content import Content
-from qpv_geo.publish.qgis.metadata import iso_record
+from qpv_geo.qgis.content import Content
+from qpv_geo.qgis.metadata import iso_record
 from qpv_geo.settings import Settings
 from tests.mapping import full_content, snapshot_content, write
 

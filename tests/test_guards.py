@@ -12,8 +12,9 @@ import shapely
 from publishing import BESANCON, CATALOGUE, REGISTRY, Inputs, inhabitants, inputs, publish, snapshot_copy
 from shapely.affinity import translate
 
+from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, HeldError, PublicationError
-from qpv_geo.publish.changes_schema import (
+from qpv_geo.formats.changes_schema import (
     Changes,
     ContourChange,
     NamedField,
@@ -24,11 +25,11 @@ from qpv_geo.publish.changes_schema import (
     SourceState,
     StatisticChange,
 )
-from qpv_geo.publish.decisions import drop_held, held_error, previous_release, publish_held, roll_back
-from qpv_geo.publish.guards import overruns
-from qpv_geo.publish.ledger import read_ledger
-from qpv_geo.publish.placement import is_intact
-from qpv_geo.publish.release import (
+from qpv_geo.releases.decisions import drop_held, held_error, previous_release, publish_held, roll_back
+from qpv_geo.releases.guards import overruns
+from qpv_geo.releases.ledger import read_ledger
+from qpv_geo.releases.placement import is_intact
+from qpv_geo.releases.release import (
     Release,
     current_release,
     find_release,
@@ -37,7 +38,6 @@ from qpv_geo.publish.release import (
     publish_release,
     standing_release,
 )
-from qpv_geo.publish.verify import verify_release
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Guard
 

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from flows import making
 from flows import refresh as refreshing
-from flows.job import Job
-from flows.refresh import run
 from qpv_geo.analysis.layers import build_layers
+from qpv_geo.audit.compare import compare_release
+from qpv_geo.audit.verify import verify_release
 from qpv_geo.ingest.tables import read_tables
-from qpv_geo.publish import release as releasing
-from qpv_geo.publish.compare import compare_release
-from qpv_geo.publish.placement import is_intact, make_current, place, seal
-from qpv_geo.publish.release import publish_release, standing_release
-from qpv_geo.publish.verify import verify_release
-from qpv_geo.publish.writing import write_release
+from qpv_geo.pipeline import one as making
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import run
+from qpv_geo.releases import release as releasing
+from qpv_geo.releases.placement import is_intact, make_current, place, seal
+from qpv_geo.releases.release import publish_release, standing_release
+from qpv_geo.releases.writing import write_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import accept
 from qpv_geo.sources.raw import digest

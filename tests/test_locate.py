@@ -17,10 +17,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.locate import Answer, Located, contains, locate
-from qpv_geo.analysis.locate_index import LocateIndex
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.ingest.contours import read_contours
+from qpv_geo.locate.answers import Answer, Located, contains, locate
+from qpv_geo.locate.index import LocateIndex
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
 from tests.raw_files import raw_file

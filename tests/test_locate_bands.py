@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flows.job import Job
-from flows.refresh import run
 from qpv_geo.analysis.bands import widen
-from qpv_geo.analysis.locate import Answer
-from qpv_geo.locating.locator import Locator
-from qpv_geo.publish.release import Release
+from qpv_geo.locate.answers import Answer
+from qpv_geo.locate.locator import Locator
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import run
+from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Territory, load_territory

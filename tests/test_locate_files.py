@@ -20,9 +20,9 @@ from dask.dataframe import from_pandas, read_parquet
 from distributed import Client, LocalCluster, as_completed
 
 from qpv_geo.errors import ConfigurationError, ContractError
-from qpv_geo.locating.locator import Locator
-from qpv_geo.locating.run import Outcome, PartitionLocator, Points, locate_file
-from qpv_geo.publish.release import current_release
+from qpv_geo.locate.files import Outcome, PartitionLocator, Points, locate_file
+from qpv_geo.locate.locator import Locator
+from qpv_geo.releases.release import current_release
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
 from tests.publishing import inputs, publish
@@ -295,9 +295,9 @@ def test_many_rows_come_out_in_order(
     besancon: Territory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("qpv_geo.locating.csv_table._ROWS", 7)
-    monkeypatch.setattr("qpv_geo.locating.parquet_table._ROWS", 7)
-    monkeypatch.setattr("qpv_geo.locating.geopackage_table._ROWS", 7)
+    monkeypatch.setattr("qpv_geo.locate.csv_table._ROWS", 7)
+    monkeypatch.setattr("qpv_geo.locate.parquet_table._ROWS", 7)
+    monkeypatch.setattr("qpv_geo.locate.geopackage_table._ROWS", 7)
     some = truth.iloc[:100]
     path = write_csv(tmp_path / "p.csv", some)
     check(read_csv(run(path, released, besancon).path), some)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from raw_files import raw_file, write_zip
 
+from qpv_geo.audit.original_cells import RawTables, read_cells
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_tables import Scope
 from qpv_geo.ingest.statistics import Statistics, read_statistics
-from qpv_geo.publish.original_cells import RawTables, read_cells
 from qpv_geo.settings import Settings
 
 Row = list[str]

@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flows.job import Job
-from flows.refresh import run
 from qpv_geo.analysis.bands import qpv_bands
-from qpv_geo.analysis.locate_index import LARGEST_REACH
 from qpv_geo.analysis.neighbours import neighbours, undrawn_near
 from qpv_geo.analysis.selection import cut_by_communes, select
+from qpv_geo.audit.compare_contours import compare_neighbours
+from qpv_geo.audit.originals import Originals
+from qpv_geo.audit.readers import Reading, read_geopackage
+from qpv_geo.formats.fields import published_layers
 from qpv_geo.ingest.contours import Contours
-from qpv_geo.publish.compare_contours import compare_neighbours
-from qpv_geo.publish.fields import published_layers
-from qpv_geo.publish.originals import Originals
-from qpv_geo.publish.readers import Reading, read_geopackage
-from qpv_geo.publish.release import Release
+from qpv_geo.locate.index import LARGEST_REACH
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import run
+from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Bands, Expected, Territory, load_territory

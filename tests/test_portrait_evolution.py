@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from qpv_geo.publish.portraits.evolution import tell_evolution
-from qpv_geo.publish.portraits.sections import Absence
+from qpv_geo.portraits.evolution import tell_evolution
+from qpv_geo.portraits.sections import Absence
 
 ABSENCES = {"evolution_2015_2024": Absence("Évolution du périmètre", "source non lue par cette version")}
 TABLE = pd.DataFrame(

@@ -21,12 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qpv_geo.errors import ConfigurationError, PublicationError
-from qpv_geo.ingest.registry import Registry
-from qpv_geo.publish.frames import Frames
-from qpv_geo.publish.portraits.charts import Bar, bar_chart
-from qpv_geo.publish.portraits.classes import classes_of, quintiles
-from qpv_geo.publish.portraits.drawing import Labels, View
-from qpv_geo.publish.portraits.french import (
+from qpv_geo.formats.frames import Frames
+from qpv_geo.french import (
     amount,
     file_size,
     gap,
@@ -36,9 +32,13 @@ from qpv_geo.publish.portraits.french import (
     number,
     ordinal,
 )
-from qpv_geo.publish.portraits.paper import Block, fit
-from qpv_geo.publish.portraits.sections import around, plans_for, section_plans
-from qpv_geo.publish.portraits.typography import typeset
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.portraits.charts import Bar, bar_chart
+from qpv_geo.portraits.classes import classes_of, quintiles
+from qpv_geo.portraits.drawing import Labels, View
+from qpv_geo.portraits.paper import Block, fit
+from qpv_geo.portraits.sections import around, plans_for, section_plans
+from qpv_geo.portraits.typography import typeset
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames, portray, snapshot_frames, without_comparisons
 from tests.publishing import BESANCON, REGISTRY

@@ -7,14 +7,14 @@ from publishing import CATALOGUE, CHECKS, FILES, SNAPSHOT, raw_file, snapshot_ra
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.provenance import (
+from qpv_geo.formats.provenance import (
     attribution,
     checks_table,
-    french_date,
     newest_date,
     origin_sentence,
     sources_table,
 )
+from qpv_geo.french import french_date
 from qpv_geo.sources.raw import RawFile
 
 LIVE = {"origin": "live", "provenance": "live", "reason": ""}

@@ -13,9 +13,9 @@ import pytest
 from defusedxml import ElementTree
 
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.qgis.cartography import load_cartography
-from qpv_geo.publish.qgis.content import Content
-from qpv_geo.publish.qgis.project import project_name, write_project
+from qpv_geo.qgis.cartography import load_cartography
+from qpv_geo.qgis.content import Content
+from qpv_geo.qgis.project import project_name, write_project
 from qpv_geo.settings import Settings
 from tests.mapping import full_content, snapshot_content, write
 from tests.publishing import whole_snapshot

@@ -19,9 +19,9 @@ import geopandas as gpd
 import pytest
 import shapely
 
-from qpv_geo.publish.qgis.cartography import load_cartography
-from qpv_geo.publish.qgis.classes import missing_label
-from qpv_geo.publish.qgis.content import Content
+from qpv_geo.qgis.cartography import load_cartography
+from qpv_geo.qgis.classes import missing_label
+from qpv_geo.qgis.content import Content
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES
 from tests.mapping import MISSING, full_content, snapshot_content, write

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from publishing import edit
 
-from qpv_geo.publish.rules import geopackage, qgis
-from qpv_geo.publish.rules.base import Finding
+from qpv_geo.audit.rules import geopackage, qgis
+from qpv_geo.audit.rules.base import Finding
 from qpv_geo.settings import Settings
 from tests.mapping import snapshot_content, write
 

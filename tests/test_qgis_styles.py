@@ -22,11 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qpv_geo.errors import ConfigurationError, PublicationError
-from qpv_geo.publish.fields import Layer, LayerField, load_layers
-from qpv_geo.publish.qgis.cartography import Cartography, load_cartography
-from qpv_geo.publish.qgis.classes import class_label, classify
-from qpv_geo.publish.qgis.content import Content
-from qpv_geo.publish.qgis.styles import StyleRule, add_styles, build_styles
+from qpv_geo.formats.fields import Layer, LayerField, load_layers
+from qpv_geo.qgis.cartography import Cartography, load_cartography
+from qpv_geo.qgis.classes import class_label, classify
+from qpv_geo.qgis.content import Content
+from qpv_geo.qgis.styles import StyleRule, add_styles, build_styles
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import ABSENCES, STATUSES
 from tests.mapping import full_content, snapshot_content, write

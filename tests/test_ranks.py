@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from shapely.geometry import box
 from typer.testing import CliRunner
 
-from flows.fetching import fetch_in_threads
-from flows.job import Job
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.analysis.ranks import RANK_FIELDS, add_ranks, distribution_table, rivals_of
 from qpv_geo.analysis.ratios import WITHOUT_INTERVAL, add_computed
@@ -25,6 +23,8 @@ from qpv_geo.ingest.distribution import SHIPPED, Origin, load_distributions
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables, read_tables
+from qpv_geo.pipeline.fetching import fetch_in_threads
+from qpv_geo.pipeline.job import Job
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Territory, load_territory

@@ -7,8 +7,7 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 
-from flows.job import Job
-from flows.refresh import Outcome, run
+from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import (
     ContractError,
     LockedError,
@@ -17,8 +16,9 @@ from qpv_geo.errors import (
     SourceUnavailableError,
 )
 from qpv_geo.lock import territory_lock
-from qpv_geo.publish.release import current_release
-from qpv_geo.publish.verify import verify_release
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import Outcome, run
+from qpv_geo.releases.release import current_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from publishing import BESANCON, CATALOGUE, REGISTRY, Inputs, inputs, publish, snapshot_copy
 
+from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, PublicationError
-from qpv_geo.publish import fingerprint as fingerprints
-from qpv_geo.publish.fingerprint import fingerprint
-from qpv_geo.publish.release import (
+from qpv_geo.releases import fingerprint as fingerprints
+from qpv_geo.releases.fingerprint import fingerprint
+from qpv_geo.releases.release import (
     Release,
     current_release,
     find_release,
@@ -24,7 +25,6 @@ from qpv_geo.publish.release import (
     list_releases,
     unchanged_release,
 )
-from qpv_geo.publish.verify import verify_release
 from qpv_geo.settings import Settings
 
 TESTS = Path(__file__).parent
@@ -385,7 +385,7 @@ def other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 def test_the_fingerprint_depends_on_the_code_and_its_templates(other_code: Path) -> None:
     before = of(inputs())
-    for name in ("publish/tabular.py", "publish/fields.toml", "publish/templates/rapport.html"):
+    for name in ("formats/csv.py", "formats/fields.toml", "formats/templates/rapport.html"):
         fingerprints.code_digest.cache_clear()
         path = other_code / name
         path.write_bytes(path.read_bytes() + b"\n")

@@ -12,7 +12,7 @@ import pytest
 from publishing import BESANCON, inhabitants, inputs, publish, snapshot_copy
 
 from qpv_geo.lock import territory_lock
-from qpv_geo.publish.release import Release, current_release, held_releases
+from qpv_geo.releases.release import Release, current_release, held_releases
 from qpv_geo.settings import Settings
 
 
@@ -198,7 +198,7 @@ NO_SPACE = """
 import resource, sys
 from pathlib import Path
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.decisions import drop_held, publish_held, roll_back
+from qpv_geo.releases.decisions import drop_held, publish_held, roll_back
 from qpv_geo.settings import Settings
 settings, held = Settings(data_dir=Path(sys.argv[1])), sys.argv[2]
 resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))

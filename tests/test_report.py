@@ -22,9 +22,10 @@ from publishing import (
 
 from qpv_geo.analysis.concordances import Concordance, Statement, concordances_table
 from qpv_geo.checks import Check
-from qpv_geo.publish.release import Release
-from qpv_geo.publish.report import build_report, french_number
-from qpv_geo.publish.report_schema import Publication, Report
+from qpv_geo.formats.report import build_report
+from qpv_geo.formats.report_schema import Publication, Report
+from qpv_geo.french import french_number
+from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 
 PUBLICATION = Publication(

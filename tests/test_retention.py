@@ -26,16 +26,16 @@ from publishing import (
     writable_copy,
 )
 
-from flows.job import Job
-from flows.refresh import run
+from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, PublicationError
-from qpv_geo.publish import ledger as ledgers
-from qpv_geo.publish.fingerprint import fingerprint
-from qpv_geo.publish.ledger import LEDGER, Ledger, Turn, read_ledger, write_ledger
-from qpv_geo.publish.placement import make_current
-from qpv_geo.publish.release import Release, current_release, list_releases
-from qpv_geo.publish.retention import prunable, prune
-from qpv_geo.publish.verify import verify_release
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import run
+from qpv_geo.releases import ledger as ledgers
+from qpv_geo.releases.fingerprint import fingerprint
+from qpv_geo.releases.ledger import LEDGER, Ledger, Turn, read_ledger, write_ledger
+from qpv_geo.releases.placement import make_current
+from qpv_geo.releases.release import Release, current_release, list_releases
+from qpv_geo.releases.retention import prunable, prune
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Retention

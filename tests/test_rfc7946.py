@@ -6,8 +6,8 @@ import pytest
 from geojson_pydantic import FeatureCollection
 from pydantic import ValidationError
 
-from flows.job import Job
-from flows.refresh import run
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import run
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Territory

@@ -16,9 +16,9 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from flows.job import Job
-from flows.refresh import run
 from qpv_geo.errors import ConfigurationError, SourceUnavailableError
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import run
 from qpv_geo.settings import Settings
 from qpv_geo.sources import download
 from qpv_geo.sources.catalogue import Catalogue

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from publishing import BESANCON, inhabitants, inputs, publish, snapshot_copy
 
-from qpv_geo.publish.release import held_releases
+from qpv_geo.releases.release import held_releases
 from qpv_geo.settings import Settings
 
 TESTS = Path(__file__).parent
@@ -20,11 +20,11 @@ import os, shutil, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from publishing import BESANCON
-from qpv_geo.publish.decisions import drop_held, publish_held, roll_back
-from qpv_geo.publish.ledger import read_ledger
-from qpv_geo.publish.placement import hold, is_intact, seal, sweep, unfinished
-from qpv_geo.publish.release import current_release, held_releases, list_releases, settled_ledger, turn
-from qpv_geo.publish.retention import prune
+from qpv_geo.releases.decisions import drop_held, publish_held, roll_back
+from qpv_geo.releases.ledger import read_ledger
+from qpv_geo.releases.placement import hold, is_intact, seal, sweep, unfinished
+from qpv_geo.releases.release import current_release, held_releases, list_releases, settled_ledger, turn
+from qpv_geo.releases.retention import prune
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Retention
 

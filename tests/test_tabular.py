@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from publishing import declared, frames_of, inputs
 
+from qpv_geo.audit.readers import read_csv
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.fields import Layer
-from qpv_geo.publish.frames import conform
-from qpv_geo.publish.readers import read_csv
-from qpv_geo.publish.tabular import format_cells, neutralised, restored, write_csv
+from qpv_geo.formats.csv import format_cells, neutralised, restored, write_csv
+from qpv_geo.formats.fields import Layer
+from qpv_geo.formats.frames import conform
 
 LAYER = Layer.model_validate(
     {

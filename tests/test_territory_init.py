@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import shapely
 
-from flows.job import Job
-from flows.refresh import run
-from qpv_geo.analysis.new_territory import Country, describe_territory, to_toml
+from qpv_geo.audit.verify import verify_release
 from qpv_geo.commands.territory import read_country
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.locating.locator import Locator
-from qpv_geo.publish.verify import verify_release
+from qpv_geo.locate.locator import Locator
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.new_territory import Country, describe_territory, to_toml
+from qpv_geo.pipeline.one import run
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import load_territory

@@ -10,10 +10,10 @@ from shapely import box
 from test_cli import qpv_geo
 from test_local_contours import districts
 
-from flows.job import Job
-from flows.refresh import run
 from qpv_geo.commands.territory import show as show_territory
 from qpv_geo.errors import QpvGeoError
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import run
 from qpv_geo.settings import Settings, project_root
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import load_territory

@@ -13,13 +13,13 @@ import shapely
 from publishing import edit, inputs, publish, writable_copy
 from shapely.geometry.base import BaseGeometry
 
+from qpv_geo.audit.readers import parse_blob
+from qpv_geo.audit.rules import files, geojson, geopackage, geopackage_geometry
+from qpv_geo.audit.rules.base import Finding, Rule
+from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import PublicationError
-from qpv_geo.publish.datapackage import checksum
-from qpv_geo.publish.readers import parse_blob
-from qpv_geo.publish.release import Release
-from qpv_geo.publish.rules import files, geojson, geopackage, geopackage_geometry
-from qpv_geo.publish.rules.base import Finding, Rule
-from qpv_geo.publish.verify import verify_release
+from qpv_geo.formats.datapackage import checksum
+from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 
 GPKG = "qpv_besancon.gpkg"

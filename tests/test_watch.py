@@ -7,10 +7,10 @@ from threading import Thread
 
 import pytest
 
-from flows.fetching import fetch_in_threads
-from flows.job import Job
 from flows.watch import ask_sources
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
+from qpv_geo.pipeline.fetching import fetch_in_threads
+from qpv_geo.pipeline.job import Job
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.fetch import Policy, accept, fetch_primary, has_changed

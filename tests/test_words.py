@@ -7,9 +7,9 @@ import pytest
 
 from qpv_geo import statuses
 from qpv_geo.analysis.aggregate import COMPUTED_ZONES
+from qpv_geo.formats.fields import load_layers, published_layers
 from qpv_geo.ingest.registry import load_registry
-from qpv_geo.publish.fields import load_layers, published_layers
-from qpv_geo.publish.qgis.cartography import load_cartography
+from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.sources.catalogue import Zone
 from qpv_geo.statuses import ABSENCES, STATUSES, VALUED
 from qpv_geo.zone_kinds import ZONE_WORDS

@@ -4,10 +4,13 @@ import geopandas as gpd
 import shapely
 
 from qpv_geo.analysis.bands import band_widths
-from qpv_geo.analysis.locate_index import LARGEST_REACH
 from qpv_geo.ingest.contours import Contours
 from qpv_geo.territory import Bands, Territory
 from qpv_geo.zones import department_of, zone_of
+
+LARGEST_REACH = 10_000.0
+"""Largest distance in metres that `locate` answers for. Releases publish their neighbouring QPV up to there:
+a larger value would not be true of those that are already made."""
 
 _OFFICIAL = ["code_qp", "lib_qp", "insee_com", "lib_com", "siren_epci", "ecart_reparation_m2"]
 

@@ -28,9 +28,9 @@ MaybeReleaseId = Annotated[
 @app.command("list")
 def list_(territory: TerritoryName = "besancon", data: DataDir = None) -> None:
     """List the releases of a territory: the current one, the one before, those that are held or refused."""
-    from qpv_geo.publish.ledger import read_ledger  # noqa: PLC0415
-    from qpv_geo.publish.placement import LATEST  # noqa: PLC0415
-    from qpv_geo.publish.release import current_release, held_releases, list_releases  # noqa: PLC0415
+    from qpv_geo.releases.ledger import read_ledger  # noqa: PLC0415
+    from qpv_geo.releases.placement import LATEST  # noqa: PLC0415
+    from qpv_geo.releases.release import current_release, held_releases, list_releases  # noqa: PLC0415
 
     settings, territory_id = settings_of(data), load_territory(territory).id
     ledger = read_ledger(settings.out_dir / territory_id)
@@ -59,9 +59,9 @@ def list_(territory: TerritoryName = "besancon", data: DataDir = None) -> None:
 
 def _states(territory_id: str, settings: Settings) -> dict[str, str]:
     """Return what the published releases are, those that are something."""
-    from qpv_geo.publish.decisions import previous_release  # noqa: PLC0415
-    from qpv_geo.publish.ledger import read_ledger  # noqa: PLC0415
-    from qpv_geo.publish.release import current_release  # noqa: PLC0415
+    from qpv_geo.releases.decisions import previous_release  # noqa: PLC0415
+    from qpv_geo.releases.ledger import read_ledger  # noqa: PLC0415
+    from qpv_geo.releases.release import current_release  # noqa: PLC0415
 
     ledger = read_ledger(settings.out_dir / territory_id)
     states = {}
@@ -78,9 +78,9 @@ def show(
     release_id: MaybeReleaseId = None, territory: TerritoryName = "besancon", data: DataDir = None
 ) -> None:
     """Show a release: what it is, its layers, what changed since the one before."""
-    from qpv_geo.publish.changes_text import changes_markdown  # noqa: PLC0415
-    from qpv_geo.publish.ledger import read_ledger  # noqa: PLC0415
-    from qpv_geo.publish.release import find_release  # noqa: PLC0415
+    from qpv_geo.releases.changes_text import changes_markdown  # noqa: PLC0415
+    from qpv_geo.releases.ledger import read_ledger  # noqa: PLC0415
+    from qpv_geo.releases.release import find_release  # noqa: PLC0415
 
     settings, territory_id = settings_of(data), load_territory(territory).id
     release = find_release(territory_id, release_id, settings)
@@ -115,10 +115,10 @@ def diff(
     data: DataDir = None,
 ) -> None:
     """Tell what changed from one release to another, held ones included."""
-    from qpv_geo.publish.changes import compare_releases  # noqa: PLC0415
-    from qpv_geo.publish.changes_text import changes_markdown  # noqa: PLC0415
-    from qpv_geo.publish.published import read_published  # noqa: PLC0415
-    from qpv_geo.publish.release import find_release  # noqa: PLC0415
+    from qpv_geo.releases.changes import compare_releases  # noqa: PLC0415
+    from qpv_geo.releases.changes_text import changes_markdown  # noqa: PLC0415
+    from qpv_geo.releases.published import read_published  # noqa: PLC0415
+    from qpv_geo.releases.release import find_release  # noqa: PLC0415
 
     settings, territory_id = settings_of(data), load_territory(territory).id
     before, after = (find_release(territory_id, name, settings) for name in (first, second))
@@ -131,8 +131,8 @@ def verify(
     release_id: MaybeReleaseId = None, territory: TerritoryName = "besancon", data: DataDir = None
 ) -> None:
     """Check a release again: checksums, GeoPackage rules, RFC 7946, Data Package."""
-    from qpv_geo.publish.release import find_release  # noqa: PLC0415
-    from qpv_geo.publish.verify import verify_release  # noqa: PLC0415
+    from qpv_geo.audit.verify import verify_release  # noqa: PLC0415
+    from qpv_geo.releases.release import find_release  # noqa: PLC0415
 
     release = find_release(load_territory(territory).id, release_id, settings_of(data))
     findings = verify_release(release.path)
@@ -149,7 +149,7 @@ def publish(
     release_id: ReleaseId, territory: TerritoryName = "besancon", data: DataDir = None, wait: Wait = 0
 ) -> None:
     """Publish a held release, or make an earlier one current again."""
-    from qpv_geo.publish.decisions import publish_held  # noqa: PLC0415
+    from qpv_geo.releases.decisions import publish_held  # noqa: PLC0415
 
     settings, territory_id = settings_of(data), load_territory(territory).id
     with territory_lock(settings.out_dir / territory_id, wait=wait):
@@ -163,7 +163,7 @@ def drop(
     release_id: ReleaseId, territory: TerritoryName = "besancon", data: DataDir = None, wait: Wait = 0
 ) -> None:
     """Remove a held release; the same sources are not published again."""
-    from qpv_geo.publish.decisions import drop_held  # noqa: PLC0415
+    from qpv_geo.releases.decisions import drop_held  # noqa: PLC0415
 
     settings, territory_id = settings_of(data), load_territory(territory).id
     with territory_lock(settings.out_dir / territory_id, wait=wait):
@@ -181,8 +181,8 @@ def rollback(
     wait: Wait = 0,
 ) -> None:
     """Make an earlier release the current one; what it replaces is not published again by itself."""
-    from qpv_geo.publish.decisions import roll_back  # noqa: PLC0415
-    from qpv_geo.publish.release import current_release  # noqa: PLC0415
+    from qpv_geo.releases.decisions import roll_back  # noqa: PLC0415
+    from qpv_geo.releases.release import current_release  # noqa: PLC0415
 
     settings, territory_id = settings_of(data), load_territory(territory).id
     with territory_lock(settings.out_dir / territory_id, wait=wait):
@@ -213,7 +213,7 @@ def prune_(
 
     Without options, by the number and age that the territory declares (`conservation`).
     """
-    from qpv_geo.publish.retention import prunable, prune  # noqa: PLC0415
+    from qpv_geo.releases.retention import prunable, prune  # noqa: PLC0415
 
     settings, about = settings_of(data), load_territory(territory)
     retention = about.conservation

@@ -21,7 +21,7 @@ from qpv_geo.territory import Territory, load_territory, territory_names
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from qpv_geo.analysis.new_territory import Country
+    from qpv_geo.pipeline.new_territory import Country
 
 territory_app = typer.Typer(help="The territories that releases are about.", no_args_is_help=True)
 
@@ -142,7 +142,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write the file of a territory from the official geographic code and the contours."""
-    from qpv_geo.analysis.new_territory import describe_territory, kind_of, to_toml  # noqa: PLC0415 - a second
+    from qpv_geo.pipeline.new_territory import describe_territory, kind_of, to_toml  # noqa: PLC0415 - a second
 
     kind_of(code)
     if output:
@@ -178,11 +178,11 @@ def read_country(settings: Settings, policy: Policy) -> "Country":
     SourceContentError, ContractError
         If one is not what it should be.
     """
-    from qpv_geo.analysis.new_territory import Country, attributes_of  # noqa: PLC0415
     from qpv_geo.ingest.cog import read_epci_members  # noqa: PLC0415
     from qpv_geo.ingest.communes import read_communes_by_epsg  # noqa: PLC0415
     from qpv_geo.ingest.contours import read_contours  # noqa: PLC0415
     from qpv_geo.ingest.outside import Outside  # noqa: PLC0415
+    from qpv_geo.pipeline.new_territory import Country, attributes_of  # noqa: PLC0415
 
     contours, communes, members = _fetch_all(load_territory("france"), settings, policy)
     # Nothing is drawn here: the territory that has a defective contour is described, and then not published.

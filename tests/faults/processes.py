@@ -6,9 +6,9 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from flows.job import Job
-from flows.refresh import run
 from qpv_geo.errors import QpvGeoError
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import run
 from qpv_geo.settings import Settings
 from tests.faults.world import territory
 
@@ -16,7 +16,7 @@ from tests.faults.world import territory
 def context() -> ForkServerContext:
     """Return where processes come from: a server that holds the imported project, and no thread."""
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["tests.faults.processes", "qpv_geo.publish.portraits.pages"])
+    found.set_forkserver_preload(["tests.faults.processes", "qpv_geo.portraits.pages"])
     return found
 
 

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flows.job import Job
-from flows.refresh import Outcome, run
-from qpv_geo.publish.placement import is_intact
-from qpv_geo.publish.verify import verify_release
+from qpv_geo.audit.verify import verify_release
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import Outcome, run
+from qpv_geo.releases.placement import is_intact
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy

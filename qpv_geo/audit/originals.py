@@ -1,0 +1,275 @@
+"""The raw files read once more, by other means than ingestion: json and sqlite3 for contours."""
+
+import gc
+import json
+import sqlite3
+import tempfile
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from pyproj import CRS, Transformer
+from shapely.geometry.base import BaseGeometry
+
+from qpv_geo.audit.original_cells import Cells, RawTables, read_cells
+from qpv_geo.audit.readers import parse_blob
+from qpv_geo.audit.shapes import Geometries, parse_geojson, polygons_of
+from qpv_geo.errors import PublicationError
+from qpv_geo.ingest.text import decode
+from qpv_geo.ingest.vector import read_layer
+from qpv_geo.settings import Settings
+from qpv_geo.sources.archive import read_member
+from qpv_geo.sources.content import as_shipped
+from qpv_geo.sources.raw import RawFile
+
+# How official files write that there is nothing.
+_NOTHING = {"", "NA"}
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of an official vector file.
+
+    Attributes
+    ----------
+    raw
+        The file.
+    rows
+        By code, its properties under their declared names, as text or None.
+    shapes
+        By code, its geometry as the file holds it, in two dimensions.
+    crs
+        As the file declares it; WGS84 if a GeoJSON declares none.
+    """
+
+    raw: RawFile
+    rows: dict[str, dict[str, str | None]]
+    shapes: dict[str, BaseGeometry]
+    crs: CRS
+    _codes_by: dict[str, dict[str | None, set[str]]] = field(default_factory=dict, repr=False, compare=False)
+    _drawn: dict[int, tuple[list[str], Geometries]] = field(default_factory=dict, repr=False, compare=False)
+
+    def codes_by(self, column: str) -> dict[str | None, set[str]]:
+        """Return the codes of the features that have each value in a column."""
+        if column not in self._codes_by:
+            found = self._codes_by[column] = {}
+            for code, row in self.rows.items():
+                found.setdefault(row[column], set()).add(code)
+        return self._codes_by[column]
+
+    def geometries(self, codes: Sequence[str], epsgs: Sequence[int]) -> Geometries:
+        """Return the official geometries of features, each in a CRS of its own; None for an unknown code."""
+        found = np.array([self.shapes.get(code) for code in codes], dtype=object)
+        targets = np.array(epsgs)
+        for epsg in np.unique(targets).tolist():
+            rows = targets == epsg
+            found[rows] = shapely.transform(found[rows], self.projector(epsg))
+        return found
+
+    def drawn_in(self, epsg: int, place_of: Callable[[str], int]) -> tuple[list[str], Geometries]:
+        """Return codes and geometries of the features of a CRS, in it; `place_of` tells it of a code."""
+        if epsg not in self._drawn:
+            codes = [code for code in self.rows if place_of(code) == epsg]
+            self._drawn[epsg] = codes, self.geometries(codes, [epsg] * len(codes))
+        return self._drawn[epsg]
+
+    def projector(self, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what reprojects an array of the file's points to a CRS."""
+        return projector(self.crs.to_wkt(), epsg)
+
+
+@cache
+def projector(crs: str | int, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what reprojects an array of points (n, 2), x first."""
+    project = Transformer.from_crs(crs, epsg, always_xy=True).transform
+    return lambda points: np.column_stack(project(points[:, 0], points[:, 1]))
+
+
+class _Kept:
+    """Files that were read again, kept for the releases that are compared with them after."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.of_source: dict[str, tuple[str, Path, Features]] = {}
+
+    def get(self, raw: RawFile) -> Features | None:
+        sha256, path, features = self.of_source.get(raw.source.id, ("", None, None))
+        return features if (sha256, path) == (raw.sha256, raw.path) else None
+
+    def put(self, raw: RawFile, features: Features) -> None:
+        if self.wanted:
+            self.of_source[raw.source.id] = (raw.sha256, raw.path, features)
+            gc.freeze()
+
+
+_KEPT = _Kept()
+
+
+def keep_originals() -> None:
+    """Keep what `read_features` reads in this process, for it compares many releases with the same files."""
+    _KEPT.wanted = True
+
+
+def read_features(raw: RawFile, settings: Settings) -> Features:
+    """Read a vector file again, unless it was and is kept (see `keep_originals`).
+
+    Raises
+    ------
+    PublicationError
+        If the file cannot be read any more, or a declared column is not there.
+    """
+    features = _KEPT.get(raw)
+    if features is None:
+        features = _read_features(raw, settings)
+        _KEPT.put(raw, features)
+    return features
+
+
+def _read_features(raw: RawFile, settings: Settings) -> Features:
+    """Read a vector file again.
+
+    GeoJSON is read with json, a GeoPackage with sqlite3. A Shapefile is read with GDAL, as ingestion does,
+    for want of another reader: the comparison then proves what was done after reading.
+
+    Raises
+    ------
+    PublicationError
+        If the file cannot be read any more, or a declared column is not there.
+    """
+    raw = as_shipped(raw, settings)
+    read = {"geojson": _read_geojson, "gpkg": _read_geopackage, "shp": _read_shapefile}.get(raw.source.format)
+    if read is None:
+        raise PublicationError(f"{raw.label}: format {raw.source.format!r} holds no contours")
+    try:
+        properties, shapes, crs = read(raw, settings)
+        names = _declared_names(raw, list(properties[0]))
+        rows = [{name: _as_text(row[found]) for name, found in names.items()} for row in properties]
+        codes = [row[raw.source.key[0]] for row in rows]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, sqlite3.Error) as error:
+        raise PublicationError(
+            f"{raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
+        ) from error
+    return Features(
+        raw,
+        {code: row for code, row in zip(codes, rows, strict=True) if code},
+        {code: shape for code, shape in zip(codes, shapely.force_2d(shapes), strict=True) if code},
+        crs,
+    )
+
+
+_Found = tuple[list[dict[str, Any]], Geometries, CRS]
+
+
+def _read_geojson(raw: RawFile, settings: Settings) -> _Found:
+    member = read_member(raw, raw.source.member, settings)
+    try:
+        document = parse_geojson(member.data)
+    except ValueError:  # with a byte order mark, not in UTF-8, or with text that orjson refuses in a column
+        document = json.loads(decode(member.data, raw.label)[0], strict=False)
+    name = ((document.get("crs") or {}).get("properties") or {}).get("name", "EPSG:4326")
+    features = document["features"]
+    shapes = polygons_of([feature["geometry"] for feature in features])
+    return [feature["properties"] for feature in features], shapes, CRS.from_user_input(name)
+
+
+def _read_geopackage(raw: RawFile, settings: Settings) -> _Found:
+    member = read_member(raw, raw.source.member, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "original.gpkg"
+        path.write_bytes(member.data)
+        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as database:
+            table, column, epsg = database.execute(
+                "SELECT table_name, column_name, organization_coordsys_id "
+                "FROM gpkg_geometry_columns JOIN gpkg_spatial_ref_sys USING (srs_id)"
+            ).fetchone()
+            cursor = database.execute(f'SELECT * FROM "{table}" ORDER BY rowid')  # noqa: S608 - the only layer
+            names = [description[0] for description in cursor.description]
+            properties = [dict(zip(names, cells, strict=True)) for cells in cursor]
+    blobs = [row.pop(column) for row in properties]
+    shapes = shapely.from_wkb(np.array([parse_blob(blob).wkb for blob in blobs], dtype=object))
+    return properties, shapes, CRS.from_epsg(epsg)
+
+
+def _read_shapefile(raw: RawFile, settings: Settings) -> _Found:
+    frame = read_layer(raw, settings).frame
+    records = frame.drop(columns=frame.geometry.name).to_dict("records")
+    return records, frame.geometry.to_numpy(), frame.crs
+
+
+def _declared_names(raw: RawFile, found: list[str]) -> dict[str, str]:
+    """Return the file's spelling of each declared column."""
+    there = {column.strip(): column for column in found}
+    folded = {spelling.casefold(): column for spelling, column in there.items()}
+    names = {}
+    for name, spellings in raw.source.columns.items():
+        known = [there[spelling] for spelling in spellings if spelling in there]
+        known += [folded[spelling.casefold()] for spelling in spellings if spelling.casefold() in folded]
+        if not known:
+            raise KeyError(f"no column {' or '.join(spellings)} in {', '.join(found)}")
+        names[name] = known[0]
+    return names
+
+
+def _as_text(value: object) -> str | None:
+    """Return a property as text, None where there is nothing; a whole float is a code that lost its type."""
+    if value is None or value != value:  # noqa: PLR0124 - NaN alone differs from itself
+        return None
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    return None if text in _NOTHING else text
+
+
+class Originals:
+    """The raw files of a release, each read again once, when it is first asked for.
+
+    Parameters
+    ----------
+    raws
+        By source; None for a source that could not be had.
+    codes
+        Zones whose statistics are looked up.
+    settings
+        Limits of archives.
+    """
+
+    def __init__(self, raws: Mapping[str, RawFile | None], codes: Container[str], settings: Settings) -> None:
+        self._raws = raws
+        self._codes = codes
+        self._settings = settings
+        self._features: dict[str, Features] = {}
+        self._tables: dict[str, RawTables] = {}
+        self._cells: dict[tuple[str, str], Cells] = {}
+
+    def features(self, source_id: str) -> Features:
+        """Return the features of a vector file; see `read_features`."""
+        if source_id not in self._features:
+            self._features[source_id] = read_features(self._raw(source_id), self._settings)
+        return self._features[source_id]
+
+    def cells(self, source_id: str, member: str) -> Cells:
+        """Return the cells of a table; see `original_cells.read_cells`."""
+        if (source_id, member) not in self._cells:
+            raw = self._raw(source_id)
+            if source_id not in self._tables:
+                self._tables[source_id] = RawTables(raw, self._settings)
+            self._cells[source_id, member] = read_cells(self._tables[source_id], member, self._codes)
+        return self._cells[source_id, member]
+
+    def rows(self, source_id: str) -> list[dict[str, str]]:
+        """Return the rows of a source that is one small table, by its own column names."""
+        header, *rows = RawTables(self._raw(source_id), self._settings).only_grid()
+        return [dict(zip(header, row, strict=False)) for row in rows]
+
+    def first_of(self, source_ids: Sequence[str]) -> str:
+        """Return the first source that was read, of a first choice and its second; the first if none was."""
+        return next((source_id for source_id in source_ids if self._raws.get(source_id)), source_ids[0])
+
+    def _raw(self, source_id: str) -> RawFile:
+        raw = self._raws.get(source_id)
+        if raw is None:
+            raise PublicationError(f"a layer holds values of source {source_id!r}, which was not read")
+        return raw

@@ -1,0 +1,216 @@
+"""Rules of RFC 7946 that apply to collections of polygons."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+
+from qpv_geo.audit.rules.base import Rule, chosen, named
+from qpv_geo.audit.shapes import RING_MINIMUM, parse_geojson, polygons_of, positions
+from qpv_geo.formats.geojson import DECIMALS
+from qpv_geo.parallel import in_threads
+
+UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, shapely.errors.ShapelyError)
+
+_POLYGONS = {"Polygon", "MultiPolygon"}
+# Nearly all of a file, and no object in it.
+_COORDINATES = re.compile(rb'"coordinates"\s*:\s*\[[\[\]\s\d.,eE+-]*\]')
+# A decimal of so many digits, times this, is a whole number but for floating point.
+_GRID = 10.0**DECIMALS
+_NOT_ON_GRID = 1e-4
+
+
+class Collection:
+    """A GeoJSON file, parsed when it is first asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The whole object; a name that an object holds twice is an error."""
+        data = self.path.read_bytes()
+        json.loads(_COORDINATES.sub(b'"coordinates":[]', data), object_pairs_hook=_once)
+        document = parse_geojson(data)
+        if not isinstance(document, dict):
+            raise TypeError("it is not a JSON object")
+        return document
+
+    @property
+    def features(self) -> list[dict[str, Any]]:
+        """Its features."""
+        features: list[dict[str, Any]] = self.document["features"]
+        return features
+
+    @cached_property
+    def polygons(self) -> list[tuple[int, list[list[list[float]]]]]:
+        """Polygons (lists of rings), each with the number of its feature, from 1."""
+        found = []
+        for number, feature in enumerate(self.features, start=1):
+            geometry = feature["geometry"]
+            if geometry is None:
+                continue
+            parts = (
+                geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+            )
+            found += [(number, part) for part in parts]
+        return found
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """All positions, (n, 2); (n, 3) if they have heights."""
+        return positions(list(chain.from_iterable(ring for _, rings in self.polygons for ring in rings)))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise ValueError(f"an object holds a name twice: {names}")
+    return dict(pairs)
+
+
+GeoJsonRule = Rule[Collection]
+
+
+class IsCollection(GeoJsonRule):
+    """The file is UTF-8 JSON without byte order mark: a FeatureCollection (sections 3.3 and 11; RFC 8259)."""
+
+    code = "GEOJSON01"
+
+    def _problems(self, collection: Collection) -> Iterator[str]:
+        if collection.document.get("type") != "FeatureCollection" or not isinstance(
+            collection.document.get("features"), list
+        ):
+            yield "it is not a FeatureCollection with a list of features"
+
+
+class NoCrs(GeoJsonRule):
+    """There is no ``crs`` member: coordinates are WGS 84, longitude first (section 4)."""
+
+    code = "GEOJSON02"
+
+    def _problems(self, collection: Collection) -> Iterator[str]:
+        if "crs" in collection.document:
+            yield f"it has a crs member: {collection.document['crs']}"
+
+
+class Features(GeoJsonRule):
+    """Each feature has its type, properties and a geometry, which is a polygon or null (section 3.2)."""
+
+    code = "GEOJSON03"
+
+    def _problems(self, collection: Collection) -> Iterator[str]:
+        bad = [
+            number
+            for number, feature in enumerate(collection.features, start=1)
+            if feature.get("type") != "Feature"
+            or not isinstance(feature.get("properties"), dict)
+            or "geometry" not in feature
+            or (feature["geometry"] is not None and feature["geometry"].get("type") not in _POLYGONS)
+        ]
+        if bad:
+            yield f"features {named(bad)}"
+
+
+class Positions(GeoJsonRule):
+    """Positions are longitude and latitude, inside their ranges (sections 3.1.1 and 4)."""
+
+    code = "GEOJSON04"
+
+    def _problems(self, collection: Collection) -> Iterator[str]:
+        points = collection.positions
+        if points.size and (points.ndim != 2 or points.shape[1] != 2):  # noqa: PLR2004 - pairs
+            yield "positions are not pairs"
+        elif points.size and not (np.abs(points) <= [180, 90]).all():
+            yield "positions leave the ranges of longitude and latitude"
+
+
+class Rings(GeoJsonRule):
+    """Each ring is closed and has four positions or more (section 3.1.6)."""
+
+    code = "GEOJSON05"
+
+    def _problems(self, collection: Collection) -> Iterator[str]:
+        bad = [
+            number
+            for number, rings in collection.polygons
+            for ring in rings
+            if len(ring) < RING_MINIMUM or ring[0] != ring[-1]
+        ]
+        if bad:
+            yield f"features {named(bad)}"
+
+
+class RightHand(GeoJsonRule):
+    """Exterior rings are counterclockwise and holes clockwise (section 3.1.6)."""
+
+    code = "GEOJSON06"
+
+    def _problems(self, collection: Collection) -> Iterator[str]:
+        owners = [
+            (number, position == 0) for number, rings in collection.polygons for position in range(len(rings))
+        ]
+        if not owners:
+            return
+        sizes = [len(ring) for _, rings in collection.polygons for ring in rings]
+        rings = shapely.linearrings(collection.positions, indices=np.repeat(np.arange(len(sizes)), sizes))
+        numbers, exterior = np.array(owners).T
+        bad = shapely.is_ccw(rings) != exterior.astype(bool)
+        if bad.any():
+            yield f"features {named(numbers[bad].tolist())}"
+
+
+class BoundingBox(GeoJsonRule):
+    """The ``bbox`` is west, south, east, north of all positions (section 5)."""
+
+    code = "GEOJSON07"
+
+    def _problems(self, collection: Collection) -> Iterator[str]:
+        points = collection.positions
+        if not points.size:
+            return
+        found = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+        if collection.document.get("bbox") != found:
+            yield f"{collection.document.get('bbox')} stated, {found} found"
+
+
+class ValidPolygons(GeoJsonRule):
+    """Polygons are valid in the sense of OGC Simple Features, as in the GeoPackage."""
+
+    code = "GEOJSON08"
+
+    def _problems(self, collection: Collection) -> Iterator[str]:
+        shapes = polygons_of([feature["geometry"] for feature in collection.features])
+        bad = ~(in_threads(shapely.is_valid, shapes) | shapely.is_missing(shapes))
+        if bad.any():
+            yield f"features {named(chosen(range(1, len(shapes) + 1), bad))}"
+
+
+class Precision(GeoJsonRule):
+    """Coordinates have seven decimals at most: a centimetre (section 11.2 warns of more)."""
+
+    code = "GEOJSON09"
+
+    def _problems(self, collection: Collection) -> Iterator[str]:
+        scaled = collection.positions * _GRID
+        if scaled.size and np.abs(scaled - np.round(scaled)).max() > _NOT_ON_GRID:
+            yield f"a coordinate has more than {DECIMALS} decimals"
+
+
+RULES: tuple[GeoJsonRule, ...] = (
+    IsCollection(),
+    NoCrs(),
+    Features(),
+    Positions(),
+    Rings(),
+    RightHand(),
+    BoundingBox(),
+    ValidPolygons(),
+    Precision(),
+)

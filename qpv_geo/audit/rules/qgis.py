@@ -1,0 +1,154 @@
+"""Rules about what QGIS and catalogues find in a release: default styles, metadata, the project."""
+
+import zipfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException, ElementTree
+
+from qpv_geo.audit.rules import geopackage
+from qpv_geo.audit.rules.base import Rule, named
+from qpv_geo.audit.rules.geopackage import GeoPackage, GeoPackageRule
+
+UNREADABLE = (*geopackage.UNREADABLE, zipfile.BadZipFile, ParseError, DefusedXmlException)
+
+_ISO = "http://www.isotc211.org/2005/gmd"
+_STYLES = "layer_styles"
+_MARK = "|layername="
+
+
+def _is_xml(text: object) -> bool:
+    try:
+        ElementTree.fromstring(str(text))
+    except (ParseError, DefusedXmlException):
+        return False
+    return True
+
+
+class DefaultStyles(GeoPackageRule):
+    """Each layer and table has one default style for QGIS, in well-formed XML."""
+
+    code = "QGIS01"
+
+    def _problems(self, package: GeoPackage) -> Iterator[str]:
+        if _STYLES not in package.tables:
+            yield f"no table {_STYLES}: QGIS draws layers at random"
+            return
+        geometry = {row["table_name"]: row["column_name"] for row in package.spatial}
+        for content in package.contents:
+            table = content["table_name"]
+            if table == _STYLES:
+                continue
+            rows = package.rows(
+                f"SELECT * FROM {_STYLES} WHERE f_table_name = ? AND useAsDefault = 1",  # noqa: S608 - a constant
+                table,
+            )
+            if len(rows) != 1:
+                yield f"{table}: {len(rows)} default styles"
+            for row in rows:
+                # QGIS looks for empty texts, not for NULL.
+                if row["f_geometry_column"] != geometry.get(table, "") or row["f_table_schema"] != "":
+                    yield f"{table}: QGIS does not find its style by schema and geometry column"
+                if not _is_xml(row["styleQML"]):
+                    yield f"{table}: its style is not well-formed XML"
+
+
+class Metadata(GeoPackageRule):
+    """One ISO 19139 record describes the whole, in well-formed XML; every record belongs to what exists."""
+
+    code = "QGIS02"
+
+    def _problems(self, package: GeoPackage) -> Iterator[str]:
+        if not {"gpkg_metadata", "gpkg_metadata_reference"} <= package.tables:
+            yield "no metadata tables"
+            return
+        whole = package.rows(
+            "SELECT m.id FROM gpkg_metadata m JOIN gpkg_metadata_reference r ON r.md_file_id = m.id "
+            "WHERE m.md_standard_uri = ? AND r.reference_scope = 'geopackage'",
+            _ISO,
+        )
+        if len(whole) != 1:
+            yield f"{len(whole)} ISO records of the whole"
+        broken = [
+            row["id"] for row in package.rows("SELECT * FROM gpkg_metadata") if not _is_xml(row["metadata"])
+        ]
+        if broken:
+            yield f"records that are not well-formed XML: {named(broken)}"
+        described = {
+            row["table_name"] for row in package.rows("SELECT table_name FROM gpkg_metadata_reference")
+        }
+        if strangers := sorted(described - {None} - package.tables):
+            yield f"records of tables that are not there: {named(strangers)}"
+
+
+class Project:
+    """A QGIS project and the folder that it lies in."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def root(self) -> Element:
+        """The project's XML."""
+        with zipfile.ZipFile(self.path) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith(".qgs"))
+            root: Element = ElementTree.fromstring(archive.read(name))
+        return root
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """Sources of its vector layers."""
+        layers = self.root.iter("maplayer")
+        return [layer.findtext("datasource", "") for layer in layers if layer.get("type") == "vector"]
+
+
+ProjectRule = Rule[Project]
+
+
+class ProjectSources(ProjectRule):
+    """Each vector layer of the project is one of a GeoPackage beside it, named by a relative path."""
+
+    code = "QGIS03"
+
+    def _problems(self, project: Project) -> Iterator[str]:
+        if not project.sources:
+            yield "it has no layer"
+        tables: dict[str, set[str]] = {}
+        for source in project.sources:
+            file, _, table = source.partition(_MARK)
+            path = project.path.parent / file
+            if not file.startswith("./") or not path.is_file():
+                yield f"{source}: no GeoPackage is there"
+                continue
+            if file not in tables:
+                with geopackage.opened(path) as package:
+                    tables[file] = {row["table_name"] for row in package.contents}
+            if table not in tables[file]:
+                yield f"{source}: no such layer"
+
+
+class ProjectTree(ProjectRule):
+    """The layer tree, the relations and the atlas name layers that the project has."""
+
+    code = "QGIS04"
+
+    def _problems(self, project: Project) -> Iterator[str]:
+        known = {layer.findtext("id") for layer in project.root.iter("maplayer")}
+        named_by = {
+            "the layer tree": [node.get("id") for node in project.root.iter("layer-tree-layer")],
+            "a relation": [
+                relation.get(end)
+                for relation in project.root.iter("relation")
+                for end in ("referencedLayer", "referencingLayer")
+            ],
+            "the atlas": [atlas.get("coverageLayer") for atlas in project.root.iter("Atlas")],
+        }
+        for what, ids in named_by.items():
+            if strangers := sorted({str(name) for name in ids if name not in known}):
+                yield f"{what} names {named(strangers)}"
+
+
+PACKAGE_RULES: tuple[GeoPackageRule, ...] = (DefaultStyles(), Metadata())
+PROJECT_RULES: tuple[ProjectRule, ...] = (ProjectSources(), ProjectTree())

@@ -1,0 +1,102 @@
+"""CSV as French spreadsheets expect it, that every other reader understands through ``datapackage.json``."""
+
+import csv
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.formats.fields import FieldType, Layer
+from qpv_geo.formats.frames import Frames, plain_values
+
+SEPARATOR = ";"
+DECIMAL = ","
+TRUE, FALSE = "VRAI", "FAUX"
+LINE_END = "\r\n"
+# What a spreadsheet would run as a formula: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+
+
+def write_csv(folder: Path, frames: Frames, layers: Mapping[str, Layer]) -> None:
+    r"""Write each layer's attributes to ``<folder>/<layer>.csv``.
+
+    UTF-8 with a byte order mark (without it Excel reads accents wrong), ``;``, decimal comma, ``VRAI`` and
+    ``FAUX``, ISO 8601 dates, empty cells for missing values, ``\r\n`` (RFC 4180). Numbers are the shortest
+    decimals that read back as the same number. A text that a spreadsheet would run as a formula (it begins
+    with ``=``, ``+``, ``-``, ``@``, a tab or a line break, after any number of apostrophes) gets one more
+    apostrophe in front, which `restored` takes away.
+
+    Parameters
+    ----------
+    folder
+        Created here.
+    frames
+        As `frames.conform` returns them; geometries are not written.
+    layers
+        Their declarations.
+
+    Raises
+    ------
+    PublicationError
+        If a file cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, frame in frames.items():
+            fields, table = layers[name].fields, pd.DataFrame(frame)
+            columns = [format_cells(table[column], field.type) for column, field in fields.items()]
+            with (folder / f"{name}.csv").open("w", encoding="utf-8-sig", newline="") as stream:
+                writer = csv.writer(stream, delimiter=SEPARATOR, lineterminator=LINE_END)
+                writer.writerow(fields)
+                writer.writerows(zip(*columns, strict=True))
+    except OSError as error:
+        raise PublicationError(
+            f"{folder}: the CSV files cannot be written ({error}); check the free space and the rights"
+        ) from error
+
+
+def format_cells(column: pd.Series, kind: FieldType) -> list[str]:
+    """Return a column of a conformed layer as the texts of its cells; a missing value is an empty one."""
+    say = _SAY[kind]
+    return ["" if value is None else say(value) for value in plain_values(column)]
+
+
+def neutralised(text: str) -> str:
+    """Put an apostrophe before what a spreadsheet would take for a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def restored(text: str) -> str:
+    """Undo `neutralised`."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _decimal(value: float) -> str:
+    """Shortest text that reads back as the same number, without exponent nor useless zeros."""
+    return np.format_float_positional(value, trim="-").replace(".", DECIMAL)
+
+
+def _day(value: pd.Timestamp) -> str:
+    return f"{value:%Y-%m-%d}"
+
+
+def _instant(value: pd.Timestamp) -> str:
+    return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _word(value: object) -> str:
+    return TRUE if value else FALSE
+
+
+_SAY: dict[FieldType, Callable[[Any], str]] = {
+    "text": neutralised,
+    "integer": str,
+    "real": _decimal,
+    "boolean": _word,
+    "date": _day,
+    "datetime": _instant,
+}

@@ -1,0 +1,174 @@
+"""``datapackage.json``: every file of a release with its checksum, every field, licence and source.
+
+Data Package v1 (https://specs.frictionlessdata.io/data-package/): CSV files are *tabular data resources* with
+dialect and schema, the other files plain ones. The package's own profile is ``data-package``: that of
+``tabular-data-package`` wants every resource to be tabular.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qpv_geo.formats.csv import DECIMAL, FALSE, LINE_END, SEPARATOR, TRUE
+from qpv_geo.formats.fields import Layer, LayerField
+from qpv_geo.formats.frames import Frames
+from qpv_geo.formats.provenance import Raws, attribution, origin_sentence, present
+from qpv_geo.sources.raw import RawFile
+from qpv_geo.territory import Territory
+
+DESCRIPTOR = "datapackage.json"
+# Neither "parquet" nor "xlsx": frictionless would read sheets as tables, and check no bytes of Parquet.
+_KINDS = {
+    ".csv": ("csv", "text/csv"),
+    ".fgb": ("fgb", "application/flatgeobuf"),
+    ".geojson": ("geojson", "application/geo+json"),
+    ".gpkg": ("gpkg", "application/geopackage+sqlite3"),
+    ".html": ("html", "text/html"),
+    ".json": ("json", "application/json"),
+    ".parquet": ("geoparquet", "application/vnd.apache.parquet"),
+    ".qgz": ("qgz", "application/zip"),
+    ".xlsx": ("workbook", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+}
+_TYPES = {
+    "text": "string",
+    "integer": "integer",
+    "real": "number",
+    "boolean": "boolean",
+    "date": "date",
+    "datetime": "datetime",
+}
+_LICENCE_NAMES = {"Licence Ouverte 2.0 (Etalab)": "etalab-2.0"}
+_FORMULAS = (
+    "Un texte qui commence par =, +, -, @, une tabulation ou un retour à la ligne est précédé d'une "
+    "apostrophe, pour qu'un tableur ne l'exécute pas."
+)
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, as the descriptor writes it."""
+    with path.open("rb") as stream:
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+
+
+def write_datapackage(
+    folder: Path,
+    release: Mapping[str, str],
+    frames: Frames,
+    layers: Mapping[str, Layer],
+    *,
+    raws: Raws,
+    territory: Territory,
+) -> None:
+    """Describe every file of a release; written last.
+
+    Parameters
+    ----------
+    folder
+        The release, complete but for the descriptor.
+    release
+        ``version`` (the release's id), ``fingerprint`` and ``software``, published under these names.
+    frames, layers
+        What it holds.
+    raws
+        What it was made from.
+    territory
+        What it is about.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read or the descriptor cannot be written.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DESCRIPTOR)
+    descriptor = {
+        "profile": "data-package",
+        "name": f"qpv-{territory.id}",
+        "title": f"Quartiers prioritaires de la politique de la ville : {territory.nom}",
+        "description": origin_sentence(raws),
+        **release,
+        "licenses": _licences(present(raws)),
+        "sources": [_source(raw) for raw in present(raws)],
+        "resources": [_resource(path, folder, frames, layers) for path in files],
+    }
+    text = json.dumps(descriptor, ensure_ascii=False, indent=2) + "\n"
+    (folder / DESCRIPTOR).write_text(text, encoding="utf-8")
+
+
+def _licences(raws: list[RawFile]) -> list[dict[str, str]]:
+    """Return the distinct licences of the sources; a licence without a known name is ``other-open``."""
+    found = {raw.source.licence: raw.source.licence_url for raw in raws}
+    return [
+        {"name": _LICENCE_NAMES.get(title, "other-open"), "path": url, "title": title}
+        for title, url in found.items()
+    ]
+
+
+def _source(raw: RawFile) -> dict[str, str]:
+    return {
+        "title": attribution(raw),
+        "path": raw.source.page,
+        "id": raw.source.id,
+        "origin": raw.origin,
+        "vintage": raw.source.vintage,
+        "date": f"{raw.date:%Y-%m-%d}",
+        "file": raw.path.name,
+        "sha256": raw.sha256,
+        "licence": raw.source.licence,
+    }
+
+
+def _resource(path: Path, folder: Path, frames: Frames, layers: Mapping[str, Layer]) -> dict[str, Any]:
+    relative = path.relative_to(folder)
+    kind, media_type = _KINDS[path.suffix]
+    layer = layers.get(path.stem) if path.stem in frames else None
+    resource: dict[str, Any] = {
+        # Names are in lower case, codes of QPV are not.
+        "name": (path.stem if kind == "csv" else f"{path.stem}-{kind}").lower(),
+        "path": relative.as_posix(),
+        "profile": "tabular-data-resource" if kind == "csv" else "data-resource",
+        "title": layer.title if layer else path.name,
+        "format": kind,
+        "mediatype": media_type,
+        "bytes": path.stat().st_size,
+        "hash": checksum(path),
+    }
+    if layer:
+        resource["description"] = layer.abstract
+    if layer and kind == "csv":
+        resource |= {
+            "description": f"{layer.abstract} {_FORMULAS}",
+            "encoding": "utf-8",
+            "dialect": {
+                "delimiter": SEPARATOR,
+                "lineTerminator": LINE_END,
+                "quoteChar": '"',
+                "doubleQuote": True,
+                "header": True,
+                "caseSensitiveHeader": True,
+            },
+            "schema": _schema(layer),
+        }
+    return resource
+
+
+def _schema(layer: Layer) -> dict[str, Any]:
+    schema: dict[str, Any] = {
+        "fields": [_field(name, field) for name, field in layer.fields.items()],
+        "missingValues": [""],
+    }
+    if not any(layer.fields[name].optional for name in layer.key):
+        schema["primaryKey"] = list(layer.key)
+    return schema
+
+
+def _field(name: str, field: LayerField) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": name, "type": _TYPES[field.type], "title": field.alias}
+    if field.comment:
+        described["description"] = field.comment
+    if field.type == "real":
+        described |= {"decimalChar": DECIMAL, "bareNumber": True}
+    if field.type == "boolean":
+        described |= {"trueValues": [TRUE], "falseValues": [FALSE]}
+    return described

@@ -1,0 +1,130 @@
+"""The GeoPackage of a release: every layer and table, with French titles, aliases and units inside."""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import geopandas as gpd
+import pyogrio.errors
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.formats.fields import FID_COLUMN, GEOMETRY_COLUMN, Layer
+from qpv_geo.formats.frames import Frames
+from qpv_geo.formats.ogr import gdal_options, write_layer
+
+# OGC 12-128r17 (GeoPackage 1.3), annex F.9, the Schema extension: column names and descriptions.
+_SCHEMA_EXTENSION = """
+CREATE TABLE gpkg_data_columns (
+  table_name TEXT NOT NULL,
+  column_name TEXT NOT NULL,
+  name TEXT,
+  title TEXT,
+  description TEXT,
+  mime_type TEXT,
+  constraint_name TEXT,
+  CONSTRAINT pk_gdc PRIMARY KEY (table_name, column_name),
+  CONSTRAINT gdc_tn UNIQUE (table_name, name)
+);
+CREATE TABLE gpkg_data_column_constraints (
+  constraint_name TEXT NOT NULL,
+  constraint_type TEXT NOT NULL,
+  value TEXT,
+  min NUMERIC,
+  min_is_inclusive BOOLEAN,
+  max NUMERIC,
+  max_is_inclusive BOOLEAN,
+  description TEXT,
+  CONSTRAINT gdcc_ntv UNIQUE (constraint_name, constraint_type, value)
+);
+"""
+_SCHEMA_DEFINITION = "http://www.geopackage.org/spec130/#extension_schema"
+
+
+def geopackage_name(territory_id: str) -> str:
+    """Return the file name of a territory's GeoPackage."""
+    return f"qpv_{territory_id}.gpkg"
+
+
+def write_geopackage(
+    path: Path, frames: Frames, layers: Mapping[str, Layer], *, epsg: int, newest: date, origin: str
+) -> None:
+    """Write all layers into a new GeoPackage 1.3 whose bytes depend on nothing but the arguments.
+
+    Version 1.3 because QGIS 3.22 warns about 1.4. Journal mode DELETE and no ``-wal`` beside the file, which
+    would freeze QGIS on network drives. Nothing is synchronised to the disk here: the release does it once.
+
+    Parameters
+    ----------
+    path
+        File to create.
+    frames
+        As `frames.conform` returns them; spatial layers in ``EPSG:<epsg>``.
+    layers
+        Their declarations.
+    epsg
+        Projected CRS of the territory.
+    newest
+        Date of the newest source: it stands for the time of the last change, in place of the clock.
+    origin
+        French sentence that says where the data come from; it ends the description of each layer.
+
+    Raises
+    ------
+    PublicationError
+        If the file cannot be written.
+    """
+    clock = {"OGR_CURRENT_DATE": f"{newest:%Y-%m-%d}T00:00:00.000Z"}
+    sqlite = {"OGR_SQLITE_JOURNAL": "DELETE", "OGR_SQLITE_SYNCHRONOUS": "OFF"}
+    try:
+        with gdal_options(**clock, **sqlite):
+            for number, (name, frame) in enumerate(frames.items()):
+                spatial = isinstance(frame, gpd.GeoDataFrame)
+                write_layer(
+                    path,
+                    frame,
+                    layers[name],
+                    driver="GPKG",
+                    crs=f"EPSG:{epsg}",
+                    dataset_options=None if number else {"VERSION": "1.3"},
+                    layer_options=_layer_options(layers[name], origin, spatial=spatial),
+                    append=number > 0,
+                )
+        _describe_columns(path, [layers[name] for name in frames])
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, sqlite3.Error, OSError) as error:
+        raise PublicationError(
+            f"{path}: the GeoPackage cannot be written ({error}); check the free space and the rights"
+        ) from error
+
+
+def _layer_options(layer: Layer, origin: str, *, spatial: bool) -> dict[str, str]:
+    options = {
+        "FID": FID_COLUMN,
+        "IDENTIFIER": layer.title,
+        "DESCRIPTION": f"{layer.abstract} {origin}",
+    }
+    if spatial:
+        options |= {"GEOMETRY_NAME": GEOMETRY_COLUMN, "SPATIAL_INDEX": "YES"}
+    return options
+
+
+def _describe_columns(path: Path, layers: list[Layer]) -> None:
+    """Write aliases, descriptions and units into ``gpkg_data_columns``, which QGIS and GDAL read.
+
+    GDAL takes the alias of a field from ``name``, other readers show ``title``: both hold it.
+    """
+    rows = [
+        (layer.name, name, field.alias, field.alias, field.comment or None)
+        for layer in layers
+        for name, field in layer.fields.items()
+    ]
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA synchronous = OFF")
+        database.executescript("BEGIN;" + _SCHEMA_EXTENSION)
+        database.executemany("INSERT INTO gpkg_data_columns VALUES (?, ?, ?, ?, ?, NULL, NULL)", rows)
+        database.executemany(
+            "INSERT INTO gpkg_extensions VALUES (?, NULL, 'gpkg_schema', ?, 'read-write')",
+            [(name, _SCHEMA_DEFINITION) for name in ("gpkg_data_columns", "gpkg_data_column_constraints")],
+        )
+        database.commit()

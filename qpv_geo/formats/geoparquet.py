@@ -1,0 +1,74 @@
+"""One Parquet file per layer: GeoParquet 1.1 with a covering of bounding boxes where there is a geometry."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+import pyarrow as pa
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.formats.fields import FieldType, Layer
+from qpv_geo.formats.frames import Frames
+
+SCHEMA_VERSION = "1.1.0"
+# Arrow's type by declared type: a column that holds nothing keeps it too.
+_TYPES: dict[FieldType, pa.DataType] = {
+    "text": pa.string(),
+    "integer": pa.int64(),
+    "real": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("ms", tz="UTC"),
+}
+
+
+def write_geoparquet(folder: Path, frames: Frames, layers: Mapping[str, Layer]) -> list[Path]:
+    """Write ``<folder>/<layer>.parquet`` for each layer, typed as declared.
+
+    Spatial layers follow GeoParquet 1.1: WKB, the projected CRS of the GeoPackage as PROJJSON, and a column
+    ``bbox`` that lets readers skip what they do not need. Tables are plain Parquet.
+
+    Parameters
+    ----------
+    folder
+        Created here.
+    frames
+        As `frames.conform` returns them.
+    layers
+        Their declarations.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    PublicationError
+        If a file cannot be written.
+    """
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, frame in frames.items():
+            written.append(folder / f"{name}.parquet")
+            typed = {
+                column: _typed(frame[column], field.type) for column, field in layers[name].fields.items()
+            }
+            table = frame.assign(**typed)
+            if isinstance(table, gpd.GeoDataFrame):
+                table.to_parquet(
+                    written[-1], index=False, schema_version=SCHEMA_VERSION, write_covering_bbox=True
+                )
+            else:
+                table.to_parquet(written[-1], index=False)
+    except (OSError, pa.ArrowException) as error:
+        raise PublicationError(
+            f"{folder}: the Parquet files cannot be written ({error}); check the free space and the rights"
+        ) from error
+    return written
+
+
+def _typed(column: pd.Series, kind: FieldType) -> pd.Series:
+    return column.astype(pd.ArrowDtype(_TYPES[kind]))

@@ -1,0 +1,104 @@
+"""Writing conformed layers with GDAL: one way to hand over columns, one way to fix GDAL's clock."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import pyogrio.raw
+import shapely
+
+from qpv_geo.formats.fields import Layer
+
+# GDAL's marks in a column of time zones.
+_UTC = 100
+
+
+@contextmanager
+def gdal_options(**options: str) -> Iterator[None]:
+    """Set GDAL's configuration options for a while.
+
+    They belong to the process: nothing else may write with GDAL in the meantime.
+    """
+    before = {name: pyogrio.get_gdal_config_option(name) for name in options}
+    pyogrio.set_gdal_config_options(options)
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options(before)
+
+
+def write_layer(
+    path: Path,
+    frame: pd.DataFrame,
+    layer: Layer,
+    *,
+    driver: str,
+    crs: str | None,
+    layer_options: Mapping[str, str],
+    dataset_options: Mapping[str, str] | None = None,
+    append: bool = False,
+) -> None:
+    """Write one conformed layer, typed as declared even where it is empty or a column holds nothing.
+
+    The plain path of pyogrio is the one taken: with masks it keeps integers and booleans nullable and, given
+    ``datetime64[D]``, dates as dates. (Its Arrow path gives other bytes: never mix the two.)
+
+    Parameters
+    ----------
+    path
+        File to create, or to append to.
+    frame
+        As `frames.conform` returns it.
+    layer
+        Its declaration.
+    driver, layer_options, dataset_options
+        GDAL's.
+    crs
+        CRS of the geometries, for a spatial layer; None to write none.
+    append
+        Whether the file exists and the layer is one more of it.
+    """
+    spatial = isinstance(frame, gpd.GeoDataFrame)
+    instants = [name for name, field in layer.fields.items() if field.type == "datetime"]
+    # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
+    table = pd.DataFrame(frame)
+    columns = {name: _as_array(table[name], layer.fields[name].type) for name in layer.fields}
+    with warnings.catch_warnings():
+        # Who gives no CRS wants none written.
+        warnings.filterwarnings("ignore", message="'crs' was not provided", category=UserWarning)
+        pyogrio.raw.write(
+            path,
+            shapely.to_wkb(frame.geometry.to_numpy()) if spatial else None,
+            [values for values, _ in columns.values()],
+            list(columns),
+            field_mask=[mask for _, mask in columns.values()],
+            layer=layer.name,
+            driver=driver,
+            geometry_type=layer.geometry if spatial else None,
+            crs=crs if spatial else None,
+            append=append,
+            dataset_options=dataset_options,
+            layer_options=layer_options,
+            gdal_tz_offsets={name: np.full(len(frame), _UTC) for name in instants},
+        )
+
+
+def _as_array(column: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return a column as pyogrio wants it, and the mask of its missing values where the type has none."""
+    if kind == "integer":
+        return column.fillna(0).to_numpy(dtype="int64"), column.isna().to_numpy()
+    if kind == "boolean":
+        return column.fillna(value=False).to_numpy(dtype=bool), column.isna().to_numpy()
+    if kind == "real":
+        values = column.to_numpy(dtype="float64")
+        return values, np.isnan(values)
+    if kind == "date":
+        return column.to_numpy(dtype="datetime64[D]"), None
+    if kind == "datetime":
+        return column.dt.tz_localize(None).to_numpy(dtype="datetime64[ms]"), None
+    return column.to_numpy(dtype=object), None

@@ -1,0 +1,186 @@
+"""Where the data come from, as the release says it: tables ``sources`` and ``controles``, one sentence."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+
+import pandas as pd
+
+from qpv_geo.checks import Check
+from qpv_geo.errors import PublicationError
+from qpv_geo.french import french_date
+from qpv_geo.sources.catalogue import Catalogue, Source
+from qpv_geo.sources.plan import source_id_of
+from qpv_geo.sources.raw import RawFile, usable
+
+Raws = Mapping[str, RawFile | None]
+
+# The snapshot's contours of communes are generalised; its other files are the official ones, cut out.
+_GENERALISED = "communes_epci"
+_ABSENT = "Source facultative qui n'a pu être lue : ni site officiel, ni copie gardée, ni instantané."
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """How one origin is said: of all sources, and before the list of some of them."""
+
+    whole: str
+    part: str
+
+
+_ORIGINS = {
+    "live": _Origin("Données lues sur les sites officiels", "sites officiels"),
+    "mirror": _Origin("Données lues dans un miroir des sites officiels", "miroir des sites officiels"),
+    "store": _Origin(
+        "Données de la dernière copie gardée, sans lecture des sites officiels",
+        "dernière copie gardée",
+    ),
+    "snapshot": _Origin("Instantané livré avec le logiciel", "instantané livré avec le logiciel"),
+    "local": _Origin("Fichiers du territoire", "fichiers du territoire"),
+}
+
+
+def present(raws: Raws) -> list[RawFile]:
+    """Return the raw files that were read.
+
+    Raises
+    ------
+    PublicationError
+        If there is none: nothing can be published.
+    """
+    files = [raw for raw in raws.values() if raw is not None and usable(raw)]
+    if not files:
+        raise PublicationError("no source was read: there is nothing to publish")
+    return files
+
+
+def newest_date(raws: Raws) -> date:
+    """Return the date of the newest source, which stands for the clock wherever a file wants one."""
+    return max(raw.date for raw in present(raws))
+
+
+def origin_sentence(raws: Raws) -> str:
+    """Say in French whether the data are live, mirrored, kept or the snapshot, and of which date."""
+    groups: dict[str, list[RawFile]] = {}
+    for raw in present(raws):
+        groups.setdefault(raw.origin, []).append(raw)
+    if len(groups) == 1:
+        ((origin, files),) = groups.items()
+        return f"{_ORIGINS[origin].whole}{_ending(files)}."
+    parts = []
+    for origin, phrase in _ORIGINS.items():
+        if origin in groups:
+            titles = ", ".join(raw.source.title for raw in groups[origin])
+            parts.append(f"{phrase.part}{_ending(groups[origin])} pour {titles}")
+    return f"Origines différentes selon les sources : {' ; '.join(parts)}."
+
+
+def _ending(files: list[RawFile]) -> str:
+    """Return the date of the newest of the files, and what is known of their precision."""
+    ending = f", du {french_date(max(raw.date for raw in files))}"
+    if any(raw.provenance == "snapshot" and raw.source.id == _GENERALISED for raw in files):
+        ending += ", contours de communes généralisés"
+    return ending
+
+
+def sources_table(raws: Raws, catalogue: Catalogue, checks: Iterable[Check] = ()) -> pd.DataFrame:
+    """Return table ``sources``: each source that this release reads or would have read.
+
+    Parameters
+    ----------
+    raws
+        What was fetched, by key; None for an optional source that could not be had.
+    catalogue
+        Its sources that are used and of which `raws` says nothing are ``sans objet``.
+    checks
+        A check ``source_absente`` of a source says why it is absent, in place of a general sentence.
+
+    Returns
+    -------
+    DataFrame
+        Columns of layer ``sources``, in the order of the catalogue.
+    """
+    reasons = {check.subject: check.message for check in checks if check.code == "source_absente"}
+    rows = []
+    for source in catalogue.sources:
+        keys = [key for key in raws if source_id_of(key) == source.id]
+        for key in keys:
+            raw = raws[key]
+            if raw is not None:
+                said = _read(raw) if usable(raw) else _left_out(raw)
+                rows.append(_described(raw.source) | {"source": key} | said)
+            else:
+                absent = {"etat": "absente", "motif": reasons.get(key, _ABSENT)}
+                rows.append(_described(source) | {"source": key} | absent)
+        if source.used and not keys:
+            rows.append(_described(source) | {"etat": "sans objet"})
+    columns = [*_described(catalogue.sources[0]), *_read_columns()]
+    return pd.DataFrame(rows, columns=columns).astype({"taille_octets": "Int64"})
+
+
+def _described(source: Source) -> dict[str, object]:
+    return {
+        "source": source.id,
+        "theme": source.theme,
+        "titre": source.title,
+        "producteur": source.publisher,
+        "millesime": source.vintage,
+        "geographie": source.geography,
+        "page": source.page,
+        "licence": source.licence,
+        "licence_url": source.licence_url,
+        "note": source.note or None,
+    }
+
+
+def _read(raw: RawFile) -> dict[str, object]:
+    return {
+        "etat": "lue",
+        "origine": raw.origin,
+        "motif": raw.reason or None,
+        "date_source": raw.date,
+        "telecharge_le": raw.retrieved_at,
+        "fichier": raw.path.name,
+        "url": raw.url,
+        "url_resolue": raw.resolved_url,
+        "sha256": raw.sha256,
+        "taille_octets": raw.size,
+        "mention": attribution(raw),
+    }
+
+
+def _left_out(raw: RawFile) -> dict[str, object]:
+    """Say why nothing of a source is used, and which file that was, if there is one."""
+    said: dict[str, object] = {
+        "etat": "écartée",
+        "motif": f"Le fichier n'est pas conforme, rien n'en est repris : {raw.defect}",
+    }
+    if not raw.sha256:
+        return said
+    return _read(raw) | said | {"mention": None}
+
+
+def _read_columns() -> list[str]:
+    return [
+        *("etat", "origine", "motif", "date_source", "telecharge_le", "fichier"),
+        *("url", "url_resolue", "sha256", "taille_octets", "mention"),
+    ]
+
+
+def attribution(raw: RawFile) -> str:
+    """Return the mention that the Licence Ouverte asks for: who, what, date of the last update."""
+    return f"{raw.source.attribution}, mise à jour du {french_date(raw.date)}"
+
+
+def checks_table(checks: Iterable[Check]) -> pd.DataFrame:
+    """Return table ``controles``, one row per distinct check, in the order in which they were made."""
+    names = {
+        "code": "controle",
+        "subject": "objet",
+        "outcome": "resultat",
+        "expected": "attendu",
+        "found": "trouve",
+        "message": "message",
+    }
+    frame = pd.DataFrame([asdict(check) for check in checks], columns=list(names))
+    return frame.rename(columns=names).drop_duplicates(ignore_index=True)

@@ -1,0 +1,219 @@
+"""``rapport.json`` and ``rapport.html``: what a release holds, where it comes from, what was controlled."""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from qpv_geo.formats.changes_schema import Changes
+from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
+from qpv_geo.formats.frames import Frames, plain_values
+from qpv_geo.formats.provenance import Raws, attribution, newest_date, origin_sentence, present
+from qpv_geo.formats.report_schema import (
+    Agreement,
+    Control,
+    LayerAbsent,
+    LayerHeld,
+    MissingIndicator,
+    Publication,
+    Repair,
+    Report,
+    SourceAbsent,
+    SourceRead,
+    UnknownIndicator,
+)
+from qpv_geo.french import french_date, french_number
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.sources.raw import RawFile, usable
+from qpv_geo.statuses import STATUSES
+from qpv_geo.zone_kinds import ZONE_WORDS
+
+REPORT_JSON, REPORT_HTML = "rapport.json", "rapport.html"
+
+_WORDS = {
+    "live": "site officiel",
+    "mirror": "miroir",
+    "store": "dernière copie gardée",
+    "snapshot": "instantané livré avec le logiciel",
+    "conforme": "conforme",
+    "avertissement": "avertissement",
+    "non_verifiable": "non vérifiable",
+    "concorde": "concorde",
+    "diverge": "diverge",
+    **{status: said.words for status, said in STATUSES.items()},
+    **ZONE_WORDS,
+}
+
+
+def build_report(
+    publication: Publication,
+    frames: Frames,
+    layers: Mapping[str, Layer],
+    raws: Raws,
+    registry: Registry,
+    *,
+    differences: Changes | None = None,
+) -> Report:
+    """Gather what the report says from what is published.
+
+    Parameters
+    ----------
+    publication
+        Which release.
+    frames
+        Conformed layers, with ``sources``, ``controles`` and ``concordances``.
+    layers
+        All declared layers; those that `frames` has not are listed as left out.
+    raws
+        What was read.
+    registry
+        Tells unknown and missing indicators.
+    differences
+        What changed since the release before, if there is one.
+    """
+    return Report(
+        publication=publication,
+        origine=origin_sentence(raws),
+        date_des_donnees=newest_date(raws),
+        mentions=tuple(attribution(raw) for raw in present(raws)),
+        sources=tuple(_source_read(key, raw) for key, raw in raws.items() if raw and usable(raw)),
+        sources_absentes=tuple(
+            SourceAbsent(**row)
+            for row in _records(frames["sources"], ["source", "titre", "etat", "motif"])
+            if row["etat"] != "lue"
+        ),
+        controles=tuple(Control(**row) for row in _records(frames["controles"], list(Control.model_fields))),
+        concordances=tuple(
+            Agreement(**row) for row in _records(frames["concordances"], list(Agreement.model_fields))
+        ),
+        couches=tuple(
+            LayerHeld(nom=name, titre=layers[name].title, lignes=len(frame), geometrie=layers[name].geometry)
+            for name, frame in frames.items()
+        ),
+        couches_absentes=tuple(
+            LayerAbsent(nom=name, titre=layer.title) for name, layer in layers.items() if name not in frames
+        ),
+        indicateurs_inconnus=_unknown(frames, registry),
+        indicateurs_manquants=_missing(frames, raws, registry),
+        reparations=tuple(_repairs(frames, layers)),
+        differences=differences,
+    )
+
+
+def _records(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+    table = pd.DataFrame(frame)
+    rows = zip(*(plain_values(table[column]) for column in columns), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _source_read(key: str, raw: RawFile) -> SourceRead:
+    return SourceRead(
+        source=key,
+        titre=raw.source.title,
+        producteur=raw.source.publisher,
+        origine=raw.origin,
+        motif=raw.reason or None,
+        millesime=raw.source.vintage,
+        geographie=raw.source.geography,
+        date_source=raw.date,
+        fichier=raw.path.name,
+        url=raw.resolved_url or raw.url,
+        sha256=raw.sha256,
+        licence=raw.source.licence,
+        licence_url=raw.source.licence_url,
+        mention=attribution(raw),
+    )
+
+
+def _unknown(frames: Frames, registry: Registry) -> tuple[UnknownIndicator, ...]:
+    known = {indicator.id for indicator in registry.indicators}
+    labels = dict(_pairs(frames["indicateurs"], "indicateur", "libelle"))
+    columns = ["indicateur", "code_producteur", "source"]
+    found = frames["statistiques"][columns].drop_duplicates("indicateur").sort_values("indicateur")
+    return tuple(
+        UnknownIndicator(**row, libelle=labels.get(row["indicateur"]))
+        for row in _records(found, columns)
+        if row["indicateur"] not in known
+    )
+
+
+def _pairs(frame: pd.DataFrame, key: str, value: str) -> list[tuple[Any, Any]]:
+    return list(zip(frame[key].tolist(), frame[value].tolist(), strict=True))
+
+
+def _missing(frames: Frames, raws: Raws, registry: Registry) -> tuple[MissingIndicator, ...]:
+    published = set(frames["statistiques"]["indicateur"])
+    read = {raw.source.id for raw in present(raws)}
+    return tuple(
+        MissingIndicator(indicateur=indicator.id, libelle=indicator.label, source=indicator.source)
+        for indicator in registry.indicators
+        if indicator.codes and indicator.source in read and indicator.id not in published
+    )
+
+
+def _repairs(frames: Frames, layers: Mapping[str, Layer]) -> list[Repair]:
+    repairs = []
+    for name, frame in frames.items():
+        if isinstance(frame, gpd.GeoDataFrame) and "ecart_reparation_m2" in frame:
+            repaired = frame[frame["ecart_reparation_m2"].notna()]
+            changes = _pairs(repaired, layers[name].key[0], "ecart_reparation_m2")
+            repairs += [Repair(couche=name, code=code, ecart_m2=change) for code, change in changes]
+    return repairs
+
+
+def write_report(folder: Path, report: Report, frames: Frames, registry: Registry) -> None:
+    """Write both reports.
+
+    Parameters
+    ----------
+    folder
+        The release.
+    report
+        Its content.
+    frames
+        Conformed layers: the page shows the QPV and their indicators.
+    registry
+        Names the indicators of layer ``qpv``.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    (folder / REPORT_JSON).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    page = (
+        _environment()
+        .get_template(REPORT_HTML)
+        .render(
+            report=report,
+            outcomes=Counter(control.resultat for control in report.controles),
+            warnings=[control for control in report.controles if control.resultat == "avertissement"],
+            indicators=[indicator for indicator in registry.indicators if indicator.qpv_layer],
+            qpv=_records(frames["qpv"], [name for name in frames["qpv"].columns if name != GEOMETRY_COLUMN]),
+        )
+    )
+    (folder / REPORT_HTML).write_text(page, encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("qpv_geo.formats"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"jour": french_date, "nombre": french_number, "mot": _word}
+    return environment
+
+
+def _word(code: str) -> str:
+    """Return how the page says a code of the tables."""
+    return _WORDS.get(code, code)

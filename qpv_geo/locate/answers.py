@@ -1,0 +1,248 @@
+"""Which QPV is each point in, and how far is the nearest: for one point or for tens of millions.
+
+`contains` says yes or no and which; `locate` adds the distance, the nearest QPV, and the points too imprecise
+for anybody to tell. Both take arrays of coordinates and give the answer of the exact predicate
+``shapely.intersects(polygon, point)`` in the projected CRS of the polygons: **a point on a boundary or on a
+vertex is inside**, a point in a hole is not. Edges are straight in that CRS, whatever the CRS of the points.
+
+Where the speed comes from: a raster settles most points without any geometry (`locate_grid`), a short list of
+edges for each place gives the distance (`locate_distance`), and the processors share the points.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qpv_geo.errors import ConfigurationError, ContractError
+from qpv_geo.locate.edges import BoolArray, FloatArray, Int32Array
+from qpv_geo.locate.index import Limit, LocateIndex
+
+ByteArray = npt.NDArray[np.uint8]
+
+_CHUNK = 1 << 16
+"""Points a thread handles at a time: their arrays stay in the cache of its processor."""
+
+
+class Answer(IntEnum):
+    """The answer for a point: published as the name, in lower case."""
+
+    NON = 0
+    OUI = 1
+    INCERTAIN = 2
+    ILLISIBLE = 3
+
+
+class Contained(NamedTuple):
+    """What `contains` says of n points."""
+
+    en_qpv: ByteArray
+    """`Answer` as a number, never ``INCERTAIN``: is the point in a QPV?"""
+    qpv: Int32Array
+    """Position of the QPV, -1 if none; of two that overlap the first."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """What `locate` says of n points.
+
+    Attributes
+    ----------
+    en_qpv
+        `Answer` as a number: is the point in a QPV?
+    qpv
+        Position of the QPV where the answer is ``OUI``, else -1; of two that overlap the first.
+    distance_m
+        Metres to the boundary of the QPV that holds the point, negative, or of the nearest; NaN beyond the
+        largest distance asked for.
+    qpv_proche
+        Position of the QPV of `distance_m`, -1 if none; of two equally near the first.
+    bande_tva
+        `Answer` as a number: is the point in a QPV, or in the band around one?
+    largeur_bande_m
+        Width in metres of the band that the answer is about: that of the QPV that holds the point; else the
+        one that the point is deepest in, or else nearest to. NaN where it is in none and `distance_m` is NaN.
+    """
+
+    en_qpv: ByteArray
+    qpv: Int32Array
+    distance_m: FloatArray
+    qpv_proche: Int32Array
+    bande_tva: ByteArray
+    largeur_bande_m: FloatArray
+
+
+def contains(index: LocateIndex, x: FloatArray, y: FloatArray, *, threads: int | None = None) -> Contained:
+    """Tell which points are in a polygon of the index, and in which.
+
+    Parameters
+    ----------
+    index
+        See `LocateIndex.build`.
+    x, y
+        Coordinates in the CRS of points of the index; x is the longitude if it is geographic. Those that are
+        not finite, or more degrees than there are on Earth, are ``ILLISIBLE``.
+    threads
+        Number of threads, one per processor by default.
+
+    Raises
+    ------
+    ContractError
+        There are not as many x as y.
+    """
+    x, y = _coordinates(x, y)
+    answers = Contained(np.empty(len(x), np.uint8), np.empty(len(x), np.int32))
+
+    def fill(part: slice) -> None:
+        qpv = index.find(x[part], y[part])
+        answers.qpv[part] = qpv
+        answers.en_qpv[part] = np.where(index.readable(x[part], y[part]), qpv >= 0, Answer.ILLISIBLE)
+
+    _each_chunk(fill, len(x), threads)
+    return answers
+
+
+def locate(
+    index: LocateIndex,
+    x: FloatArray,
+    y: FloatArray,
+    *,
+    precision: float | FloatArray | None = None,
+    max_distance: float = 1000.0,
+    threads: int | None = None,
+) -> Located:
+    """Tell which points are in a polygon, how far the nearest boundary is, and which points nobody can tell.
+
+    An answer is ``INCERTAIN`` where the limit it depends on, the boundary of the QPV or that of its band, is
+    nearer than the point is precise.
+
+    Parameters
+    ----------
+    index, x, y, threads
+        See `contains`.
+    precision
+        Metres by which the points may be wrong, the same for all or one each; NaN where it is unknown, which
+        makes the point uncertain. None: the points are exact.
+    max_distance
+        Metres beyond which neither distance nor nearest QPV is wanted, at most the reach of the index.
+
+    Raises
+    ------
+    ConfigurationError
+        The reach of the index is less than `max_distance`, or than the band.
+    ContractError
+        A precision is negative; there are not as many x as y, or precisions as points.
+    """
+    widest = float(index.widths.max())
+    if not 0 <= max_distance <= index.reach or index.reach < widest:
+        raise ConfigurationError(
+            f"max_distance is {max_distance:g} m, the reach of the index {index.reach:g} m; expected a reach"
+            f" of {widest:g} m or more and a max_distance between 0 and the reach"
+        )
+    x, y = _coordinates(x, y)
+    radius = None if precision is None else _precisions(precision, len(x))
+    answers = Located(
+        np.empty(len(x), np.uint8),
+        np.empty(len(x), np.int32),
+        np.empty(len(x), np.float64),
+        np.empty(len(x), np.int32),
+        np.empty(len(x), np.uint8),
+        np.empty(len(x), np.float64),
+    )
+    index.prepare()
+
+    def fill(part: slice) -> None:
+        found = index.measure(x[part], y[part])
+        limits = index.band_limits(x[part], y[part], found)
+        margin, width = _nearest_limit(limits)
+        held = found.inside >= 0
+        width[held] = index.widths[found.inside[held]]
+        in_qpv, in_band = held.astype(np.uint8), (margin < 0).astype(np.uint8)
+        known = found.distance <= max_distance
+        answers.largeur_bande_m[part] = np.where(known | (margin < 0), width, np.nan)
+        if radius is not None:
+            contour = [Limit(index, 0.0, found.distance)]
+            in_qpv[_too_near(contour, found.distance, (x[part], y[part], radius[part]))] = Answer.INCERTAIN
+            in_band[_too_near(limits, margin, (x[part], y[part], radius[part]))] = Answer.INCERTAIN
+        unreadable = ~index.readable(x[part], y[part])
+        in_qpv[unreadable] = in_band[unreadable] = Answer.ILLISIBLE
+        answers.en_qpv[part], answers.bande_tva[part] = in_qpv, in_band
+        answers.qpv[part] = np.where(in_qpv == Answer.OUI, found.inside, -1)
+        answers.distance_m[part] = np.where(known, found.distance, np.nan)
+        answers.qpv_proche[part] = np.where(known, found.nearest, -1)
+
+    _each_chunk(fill, len(x), threads)
+    return answers
+
+
+def _nearest_limit(limits: Sequence[Limit]) -> tuple[FloatArray, FloatArray]:
+    """Return how far beyond the limit of any band points are, negative within, and the width of that band."""
+    _, narrowest, distance = limits[0]
+    margin, width = distance - narrowest, np.full(len(distance), narrowest)
+    for limit in limits[1:]:
+        wider = limit.distance - limit.width
+        width[wider < margin] = limit.width
+        np.minimum(margin, wider, out=margin)
+    return margin, width
+
+
+def _too_near(
+    limits: Sequence[Limit], margin: FloatArray, points: tuple[FloatArray, FloatArray, FloatArray]
+) -> BoolArray:
+    """Tell which points are nearer to a limit than they are precise.
+
+    Parameters
+    ----------
+    limits
+        All that the answer depends on.
+    margin
+        How far beyond them the points are, negative within.
+    points
+        x, y, and by how many metres they may be wrong.
+    """
+    x, y, radius = points
+    unknown = np.isinf(radius)
+    near: BoolArray = unknown | (np.abs(margin) < radius)
+    for zones, width, distance in limits:
+        # Out of reach, the distance is infinite as far as the index knows: that is not far enough for these.
+        rough = np.flatnonzero(~near & np.isinf(distance) & (margin > 0) & (radius + width > zones.reach))
+        near[rough] = zones.any_within(x[rough], y[rough], radius[rough] + width)
+    return near
+
+
+def _coordinates(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    x, y = np.atleast_1d(np.asarray(x, np.float64)), np.atleast_1d(np.asarray(y, np.float64))
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ContractError(f"x has shape {x.shape} and y {y.shape}; expected two lists of the same length")
+    return x, y
+
+
+def _precisions(precision: float | FloatArray, points: int) -> FloatArray:
+    radius = np.asarray(precision, np.float64)
+    if radius.shape not in {(), (points,)}:
+        raise ContractError(
+            f"{radius.size} precisions for {points} points; expected one, or as many as points"
+        )
+    negative = np.flatnonzero(radius < 0)
+    if len(negative):
+        raise ContractError(
+            f"{len(negative)} precisions are negative, the first at position {negative[0]}; expected metres"
+        )
+    return np.broadcast_to(np.where(np.isnan(radius), np.inf, radius), points)
+
+
+def _each_chunk(fill: Callable[[slice], None], points: int, threads: int | None) -> None:
+    parts = [slice(start, start + _CHUNK) for start in range(0, points, _CHUNK)]
+    workers = min(threads or os.cpu_count() or 1, len(parts))
+    if workers <= 1:
+        for part in parts:
+            fill(part)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(fill, parts):
+            pass

@@ -1,0 +1,289 @@
+"""How far the nearest boundary is: for each place, the few edges that can be the nearest.
+
+Blocks within reach of a polygon are cut into squares, and each square holds the edges that are the nearest
+for at least one of its points, as far as the test below can tell. A point is then measured against the
+handful of edges of its square, exactly.
+
+The test: the distance *d* to a segment is a convex function of the point. So, in a square of centre *c*,
+
+- for an edge *e*, *d_e* is above its tangent plane at *c*: ``d_e(p) >= d_e(c) + g . (p - c)``, with *g* the
+  unit vector from the nearest point of *e* to *c*;
+- for the edge *f* nearest to *c*, *d_f* is below the bilinear interpolation of its values at the corners
+  (Jensen's inequality).
+
+The difference of the two bounds is bilinear, hence extreme at the corners: if the plane is above *d_f* at
+the four corners, *e* is nowhere nearer than *f* and the square can do without it.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from qpv_geo.locate.edges import BoolArray, Edges, FloatArray, Int32Array, IntArray, expand
+from qpv_geo.locate.grid import BLOCK, BLOCK_BITS, CellGrid, Cells
+
+_SPLITS = 3
+_SIDE = 1 << _SPLITS
+"""Smallest squares along the side of a block."""
+
+_FEW = 6
+"""A square with no more edges than this is not cut further."""
+
+_BATCH = 1 << 16
+"""Edges to be examined at a time."""
+
+_SLACK = 1e-6
+"""Of a distance, in metres and relative: keeps edges that only rounding would tell apart."""
+
+
+@dataclass(frozen=True)
+class EdgeGrid:
+    """For each square of the blocks within reach, the edges that can be the nearest.
+
+    Attributes
+    ----------
+    first, count
+        For each square: where its edges are in `candidates`, and how many they are: none if all are out of
+        reach.
+    candidates
+        Positions of edges, ascending in each square.
+    edges
+        The edges.
+    """
+
+    first: Int32Array
+    count: npt.NDArray[np.unsignedinteger]
+    candidates: Int32Array
+    edges: Edges
+
+    @classmethod
+    def build(cls, grid: CellGrid, edges: Edges, bounds: FloatArray, reach: float) -> Self:
+        """Build the squares of the blocks of `grid`, whose raster is in the CRS of the edges.
+
+        Parameters
+        ----------
+        grid, edges
+            The raster and the edges of the same polygons.
+        bounds
+            Bounds (n, 4) of the polygons.
+        reach
+            Distance in metres beyond which an edge does not matter.
+        """
+
+        def cut(squares: _Squares) -> list[_Squares]:
+            leaves = []
+            for split in range(_SPLITS + 1):
+                pruned = squares.pruned(edges, reach)
+                done = (pruned.count <= _FEW) | (split == _SPLITS)
+                leaves.append(pruned.where(done))
+                squares = pruned.where(~done).split()
+            return leaves
+
+        batches = _Squares.whole_blocks(grid, edges, bounds, reach).batches()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            leaves = [leaf for group in pool.map(cut, batches) for leaf in group]
+        first = np.zeros(np.count_nonzero(grid.blocks) * _SIDE * _SIDE, np.int32)
+        longest = max(int(leaf.count.max(initial=0)) for leaf in leaves)
+        # 16 bits when they suffice, as they nearly always do: numpy sorts them much faster.
+        count = np.zeros(len(first), np.min_scalar_type(longest))
+        total = 0
+        for leaf in leaves:
+            places = leaf.places()
+            first[places] = (total + np.cumsum(leaf.count) - leaf.count)[:, None]
+            count[places] = leaf.count[:, None]
+            total += len(leaf.edge)
+        candidates = np.concatenate([leaf.edge for leaf in leaves]).astype(np.int32)
+        return cls(first, count, candidates, edges)
+
+    def nearest(self, cells: Cells, x: FloatArray, y: FloatArray) -> tuple[FloatArray, IntArray]:
+        """Return the distance to the nearest edge of each point and its polygon; inf and -1 out of reach.
+
+        Of two edges at the same distance, that of the first polygon counts. `cells` are within reach, and
+        `x` and `y` in the CRS of the edges.
+        """
+        square = _square(*cells)
+        count = self.count.take(square)
+        # Points with the longest lists first: those still to be compared are always the first ones.
+        order = np.argsort(count, kind="stable")[::-1]
+        busy = len(order) - np.cumsum(np.bincount(count))
+        x, y, first = x.take(order), y.take(order), self.first.take(square.take(order))
+        best = np.full(len(order), np.inf)
+        edge = np.full(len(order), -1, np.int32)
+        for rank, still in enumerate(busy[:-1]):
+            candidate = self.candidates.take(first[:still] + np.int32(rank))
+            squared, _, _ = self.edges.squared_distances(candidate, x[:still], y[:still])
+            nearer = squared < best[:still]
+            np.copyto(best[:still], squared, where=nearer)
+            np.copyto(edge[:still], candidate, where=nearer)
+        distance, polygon = np.empty_like(best), np.empty(len(order), np.int64)
+        distance[order] = np.sqrt(best)
+        polygon[order] = np.where(edge < 0, -1, self.edges.polygon.take(edge))
+        return distance, polygon
+
+
+def _square(number: Int32Array, column: Int32Array, row: Int32Array) -> Int32Array:
+    shift = BLOCK_BITS - _SPLITS
+    place = (number - 1) << (2 * _SPLITS)
+    place |= ((row >> shift) & (_SIDE - 1)) << _SPLITS
+    place |= (column >> shift) & (_SIDE - 1)
+    return place
+
+
+@dataclass(frozen=True)
+class _Squares:
+    """Squares of one size with their candidate edges: those of a square are consecutive and ascending."""
+
+    number: IntArray
+    """Number of the block."""
+    column: IntArray
+    row: IntArray
+    """Place in the block, in squares of this size."""
+    x: FloatArray
+    y: FloatArray
+    """Centre."""
+    half: float
+    """Half of the side."""
+    size: int
+    """Side in smallest squares."""
+    count: IntArray
+    edge: IntArray
+
+    @classmethod
+    def whole_blocks(cls, grid: CellGrid, edges: Edges, bounds: FloatArray, reach: float) -> Self:
+        """Return the blocks within `reach` of the bounds of polygons, with all the edges of these."""
+        lattice, side = grid.lattice, BLOCK / grid.lattice.scale
+        block, polygon = lattice.blocks_over(bounds + reach * np.array([-1, -1, 1, 1]))
+        order = np.argsort(block, kind="stable")
+        block, polygon = block[order], polygon[order]
+        x, y = (
+            origin + (place + 0.5) * side
+            for origin, place in (
+                (lattice.x0, block % lattice.columns),
+                (lattice.y0, block // lattice.columns),
+            )
+        )
+        near, far = _bracket(x, y, bounds[polygon])
+        slack = side * np.sqrt(0.5) * (1 + _SLACK)
+        least = np.minimum.reduceat(far, _starts(block)) + 2 * slack
+        kept = near <= np.minimum(np.repeat(least, np.diff(_starts(block), append=len(block))), reach + slack)
+        block, polygon, x, y = block[kept], polygon[kept], x[kept], y[kept]
+        starts = _starts(block)
+        first = np.searchsorted(edges.polygon, np.arange(len(bounds) + 1))
+        sizes = np.diff(first)[polygon]
+        return cls(
+            grid.blocks[block[starts]].astype(np.int64),
+            np.zeros(len(starts), np.int64),
+            np.zeros(len(starts), np.int64),
+            x[starts],
+            y[starts],
+            side / 2,
+            _SIDE,
+            np.add.reduceat(sizes, starts),
+            expand(first[polygon], sizes),
+        )
+
+    def batches(self) -> Iterator[Self]:
+        """Yield the squares in batches, small enough for their arrays to stay in the processor's cache."""
+        ends = np.cumsum(self.count)
+        cuts = np.flatnonzero(np.diff(ends // _BATCH)) + 1
+        for start, stop in pairwise([0, *cuts.tolist(), len(ends)]):
+            edge = self.edge[ends[start] - self.count[start] : ends[stop - 1]]
+            yield self._of(slice(start, stop), edge)
+
+    def pruned(self, edges: Edges, reach: float) -> Self:
+        """Return the squares within reach, with the edges that can be the nearest somewhere in them."""
+        if not len(self.count):
+            return self
+        start = np.cumsum(self.count) - self.count
+        square = np.repeat(np.arange(len(self.count)), self.count)
+        squared, ux, uy = edges.squared_distances(self.edge, self.x.take(square), self.y.take(square))
+        least = np.minimum.reduceat(squared, start)
+        at_least = np.flatnonzero(squared == least.take(square))
+        nearest = self.edge[at_least[np.searchsorted(at_least, start)]]
+        kept = np.sqrt(least) <= reach + self.half * 1.5
+        distance = np.sqrt(squared)
+        slope = np.divide(self.half, distance, out=squared, where=distance > 0)
+        ux *= slope
+        uy *= slope
+        east, west = distance + ux, distance - ux
+        needed = np.zeros(len(distance), bool)
+        for side, sx in ((east, 1), (west, -1)):
+            for plane, sy in ((side + uy, 1), (side - uy, -1)):
+                corner = edges.squared_distances(nearest, self.x + sx * self.half, self.y + sy * self.half)[0]
+                ceiling = np.where(kept, np.sqrt(corner) * (1 + _SLACK) + _SLACK, -np.inf)
+                needed |= plane <= ceiling.take(square)
+        return replace(
+            self, count=np.add.reduceat(needed, start, dtype=np.int64), edge=self.edge[needed]
+        ).where(kept)
+
+    def where(self, chosen: BoolArray) -> Self:
+        """Return the chosen squares."""
+        return self._of(chosen, self.edge[np.repeat(chosen, self.count)])
+
+    def _of(self, which: BoolArray | slice, edge: IntArray) -> Self:
+        return type(self)(
+            self.number[which],
+            self.column[which],
+            self.row[which],
+            self.x[which],
+            self.y[which],
+            self.half,
+            self.size,
+            self.count[which],
+            edge,
+        )
+
+    def split(self) -> Self:
+        """Return the quarters of the squares, each with all the edges of the whole."""
+        parent = np.repeat(np.arange(len(self.count)), 4)
+        east, north = np.tile([0, 1, 0, 1], len(self.count)), np.tile([0, 0, 1, 1], len(self.count))
+        half = self.half / 2
+        start = np.cumsum(self.count) - self.count
+        return type(self)(
+            self.number[parent],
+            self.column[parent] * 2 + east,
+            self.row[parent] * 2 + north,
+            self.x[parent] + (2 * east - 1) * half,
+            self.y[parent] + (2 * north - 1) * half,
+            half,
+            self.size // 2,
+            self.count[parent],
+            self.edge[expand(start[parent], self.count[parent])],
+        )
+
+    def places(self) -> IntArray:
+        """Return (n, k): the positions in the table of the k smallest squares that each square covers."""
+        corner = ((self.number - 1) * _SIDE + self.row * self.size) * _SIDE + self.column * self.size
+        within = (np.arange(self.size)[:, None] * _SIDE + np.arange(self.size)).ravel()
+        return corner[:, None] + within
+
+
+def _starts(sorted_values: IntArray) -> IntArray:
+    """Return where each run of equal values begins."""
+    starts: IntArray = np.flatnonzero(np.diff(sorted_values, prepend=sorted_values[0] - 1))
+    return starts
+
+
+def _bracket(
+    x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], bounds: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return distances that the boundary of a polygon with these bounds is beyond, and within, of each point.
+
+    It lies in the rectangle, and touches each of its sides: somewhere on the nearest one of them.
+    """
+    west, south, east, north = bounds.T
+    near = np.hypot(
+        np.maximum(0, np.maximum(west - x, x - east)), np.maximum(0, np.maximum(south - y, y - north))
+    )
+    sides_x, sides_y = (
+        np.sort(np.abs([west - x, east - x]), axis=0),
+        np.sort(np.abs([south - y, north - y]), axis=0),
+    )
+    far = np.minimum(np.hypot(sides_x[0], sides_y[1]), np.hypot(sides_y[0], sides_x[1]))
+    return near, far

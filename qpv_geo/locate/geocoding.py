@@ -1,0 +1,219 @@
+"""Coordinates of plain addresses, from IGN's geocoding service (Géoplateforme), many at a time.
+
+Addresses leave the machine: nothing of a file but the columns of the address is sent, each address once per
+batch, and no address ever is in a log or an error message.
+
+Service: https://geoservices.ign.fr/documentation/services/services-geoplateforme/geocodage, a CSV file of up
+to 200,000 lines and 50 MB per request, 50 requests a second.
+"""
+
+import csv
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import stamina
+
+from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
+from qpv_geo.locate.coordinates import to_floats
+from qpv_geo.locate.edges import FloatArray
+from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import Source
+from qpv_geo.sources.download import official_client, retry_after
+
+_LOGGER = logging.getLogger(__name__)
+
+SERVICE = "https://data.geopf.fr/geocodage/search/csv"
+BATCH = 5_000
+"""Addresses of a request: answered in a minute or so, and few to ask again when a request fails."""
+
+_READ_TIMEOUT = 300.0  # the service answers when it has found all addresses of a request
+_RETRIED = {408, 425, 429}
+_NEEDED = ("n", "longitude", "latitude", "result_score", "result_type", "result_label")
+
+COLUMNS = pa.schema(
+    [
+        ("longitude", pa.float64()),
+        ("latitude", pa.float64()),
+        ("result_score", pa.float64()),
+        ("result_type", pa.string()),
+        ("result_label", pa.string()),
+    ]
+)
+"""What is kept of the service's answers, as it names them."""
+
+
+@dataclass(frozen=True)
+class Geocoded:
+    """Answers for n addresses.
+
+    Attributes
+    ----------
+    longitude, latitude, score
+        NaN where the service found nothing.
+    type, label
+        As the service gives them.
+    """
+
+    longitude: FloatArray
+    latitude: FloatArray
+    score: FloatArray
+    type: pa.Array
+    label: pa.Array
+
+    def table(self) -> pa.Table:
+        """Return the answers as `COLUMNS`."""
+        numbers = [pa.array(x, mask=np.isnan(x)) for x in (self.longitude, self.latitude, self.score)]
+        return pa.Table.from_arrays([*numbers, self.type, self.label], schema=COLUMNS)
+
+
+class _AgainError(Exception):
+    """An answer that may be another one a little later."""
+
+    def __init__(self, status: int, pause: float | None) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+        self.pause = pause
+
+
+class Geocoder:
+    """Asks the service.
+
+    Parameters
+    ----------
+    source
+        Its entry in the catalogue, ``geocodage``: says which hosts may be asked.
+    settings
+        Retries.
+
+    Raises
+    ------
+    ConfigurationError
+        If the catalogue does not allow the service's host.
+    """
+
+    def __init__(self, source: Source, settings: Settings) -> None:
+        host = httpx.URL(SERVICE).host
+        if host not in source.hosts:
+            raise ConfigurationError(
+                f"the catalogue's entry {source.id!r} does not allow {host}: add it to 'hosts'"
+            )
+        self._source = source
+        self._settings = settings
+        self._client = official_client(settings)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __call__(self, addresses: Sequence[str]) -> Geocoded:
+        """Return the service's answers, in the order of the addresses; an empty address is not sent.
+
+        Raises
+        ------
+        SourceUnavailableError
+            If the service cannot be reached, or answers with a failure to each attempt.
+        SourceContentError
+            If its answer is not the declared one.
+        """
+        asked = list(dict.fromkeys(address for address in addresses if address))
+        found: list[list[str]] = []
+        for start in range(0, len(asked), BATCH):
+            found += self._answers(asked[start : start + BATCH])
+        place = {address: number for number, address in enumerate(asked)}
+        nothing = len(asked)
+        rows = np.array([place.get(address, nothing) for address in addresses], np.int64)
+        columns = [
+            pa.array([*(row[field] or None for row in found), None], pa.string()).take(pa.array(rows))
+            for field in range(len(_NEEDED) - 1)
+        ]
+        longitude, latitude, score = (
+            to_floats(column, name) for column, name in zip(columns[:3], _NEEDED[1:4], strict=True)
+        )
+        return Geocoded(longitude, latitude, score, *columns[3:])
+
+    def _answers(self, addresses: Sequence[str]) -> list[list[str]]:
+        """Return what the service says of each address, in their order."""
+        sent = io.StringIO(newline="")
+        writer = csv.writer(sent)
+        writer.writerow(["n", "adresse"])
+        writer.writerows(enumerate(addresses))
+        text = self._post(sent.getvalue().encode())
+        reader = csv.reader(io.StringIO(text, newline=""))
+        names = next(reader, [])
+        if lacking := [name for name in _NEEDED if name not in names]:
+            raise SourceContentError(
+                f"{SERVICE}: its answer has no column {', '.join(lacking)}; look at {self._source.page}"
+            )
+        places = [names.index(name) for name in _NEEDED]
+        rows = [[cells[place] for place in places] for cells in reader if len(cells) == len(names)]
+        if [row[0] for row in rows] != [str(number) for number in range(len(addresses))]:
+            raise SourceContentError(
+                f"{SERVICE}: {len(addresses)} addresses were sent, {len(rows)} rows came back or in another"
+                f" order; run again later, and look at {self._source.page} if it stays so"
+            )
+        return [row[1:] for row in rows]
+
+    def _post(self, data: bytes) -> str:
+        settings = self._settings
+        retrying = stamina.RetryingCaller(
+            attempts=settings.attempts,
+            timeout=None,
+            wait_initial=settings.backoff,
+            wait_jitter=settings.backoff,
+            wait_max=settings.max_retry_after,
+        )
+        try:
+            return retrying(self._worth_another, self._post_once, data)
+        except _AgainError as error:
+            raise SourceUnavailableError(
+                f"{SERVICE} answered {error.status} to each attempt; run again later", transient=True
+            ) from error
+        except httpx.TransportError as error:
+            raise SourceUnavailableError(
+                f"{SERVICE} cannot be reached ({type(error).__name__}); check the connection, or give"
+                " coordinates",
+                transient=True,
+            ) from error
+
+    def _post_once(self, data: bytes) -> str:
+        settings = self._settings
+        response = self._client.post(
+            SERVICE,
+            data={"columns": "adresse"},
+            files={"data": ("adresses.csv", data, "text/csv")},
+            timeout=httpx.Timeout(
+                max(settings.read_timeout, _READ_TIMEOUT), connect=settings.connect_timeout
+            ),
+        )
+        status = response.status_code
+        if status in _RETRIED or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise _AgainError(status, retry_after(response))
+        if status != httpx.codes.OK:
+            # The body is not shown: it may quote an address.
+            raise SourceContentError(
+                f"{SERVICE} answered {status}, 200 was expected; look at {self._source.page}"
+            )
+        return response.content.decode("utf-8-sig", "replace")
+
+    def _worth_another(self, error: Exception) -> bool | float:
+        _LOGGER.info(
+            "geocoding: attempt failed: %s", error if isinstance(error, _AgainError) else type(error).__name__
+        )
+        if isinstance(error, _AgainError):
+            if error.pause is None:
+                return True
+            return error.pause if error.pause <= self._settings.max_retry_after else False
+        return isinstance(error, httpx.TransportError)

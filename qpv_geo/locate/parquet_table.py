@@ -1,0 +1,130 @@
+"""Parquet and GeoParquet: read, answered and written at the same time, in batches of rows."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from qpv_geo.errors import ConfigurationError, ContractError
+from qpv_geo.locate.coordinates import to_floats, wkb_points
+from qpv_geo.locate.edges import FloatArray
+from qpv_geo.locate.tables import Answering, Chunk
+
+_ROWS = 1 << 20
+_LONGITUDE_LATITUDE = "OGC:CRS84"  # of a GeoParquet that does not say, and x comes first whatever it says
+
+
+class ParquetTable:
+    """A Parquet file; its ``geo`` metadata tell whether it has points.
+
+    Raises
+    ------
+    ContractError
+        If the file is not Parquet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            # Not buffered ahead: that would hold a whole row group, and some files have a single one.
+            self._file = pq.ParquetFile(path, pre_buffer=False, arrow_extensions_enabled=False)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ContractError(f"{path}: not a Parquet file that can be read ({error})") from error
+        self._schema: pa.Schema = self._file.schema_arrow
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the columns."""
+        return [name for name in self._schema.names if not self.has_geometry or name != self._geometry_name]
+
+    @property
+    def has_geometry(self) -> bool:
+        """Whether it is a GeoParquet file."""
+        return bool(self._geo)
+
+    @property
+    def geometry_crs(self) -> object | None:
+        """CRS of the primary geometry column."""
+        if not self._geo:
+            return None
+        crs: object | None = self._geo["columns"][self._geometry_name].get("crs", _LONGITUDE_LATITUDE)
+        return crs
+
+    @cached_property
+    def _geo(self) -> dict[str, Any]:
+        metadata = (self._schema.metadata or {}).get(b"geo")
+        return json.loads(metadata) if metadata else {}
+
+    @property
+    def _geometry_name(self) -> str:
+        return str(self._geo["primary_column"])
+
+    def extend(
+        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: Answering, *, geometry: bool
+    ) -> None:
+        """Write the file with columns added, see `Table.extend`; metadata and compression are kept."""
+        schema = self._schema
+        for field in added:
+            schema = schema.append(field)
+        schema = schema.with_metadata(self._schema.metadata)
+        with (
+            pq.ParquetWriter(target, schema, **self._writing(added)) as writer,
+            ThreadPoolExecutor(1) as reading,
+            ThreadPoolExecutor(1) as writing,
+        ):
+            batches = self._file.iter_batches(_ROWS)
+            ahead: Future[pa.RecordBatch | None] = reading.submit(next, batches, None)
+            behind: Future[None] | None = None
+            first_row = 1
+            while (batch := ahead.result()) is not None:
+                ahead = reading.submit(next, batches, None)
+                table = answer(self._chunk(batch, first_row, wanted, geometry=geometry))
+                first_row += len(batch)
+                columns = [*batch.columns, *table.columns]
+                if behind:
+                    behind.result()
+                behind = writing.submit(writer.write_table, pa.Table.from_arrays(columns, schema=schema))
+            if behind:
+                behind.result()
+
+    def _chunk(
+        self, batch: pa.RecordBatch, first_row: int, wanted: Sequence[str], *, geometry: bool
+    ) -> Chunk:
+        cells = {name: batch.column(self._schema.get_field_index(name)) for name in wanted}
+        points = None
+        if geometry:
+            points = self._points(batch.column(self._schema.get_field_index(self._geometry_name)), first_row)
+        return Chunk(first_row, len(batch), cells, points)
+
+    def _points(self, column: pa.Array, first_row: int) -> tuple[FloatArray, FloatArray]:
+        encoding = self._geo["columns"][self._geometry_name].get("encoding", "WKB")
+        if encoding == "WKB":
+            return wkb_points(column, first_row, self.path.name)
+        if encoding == "point":
+            x, y = (to_floats(pc.struct_field(column, axis), axis) for axis in ("x", "y"))
+            return x, y
+        raise ConfigurationError(
+            f"{self.path.name}: geometries are encoded as {encoding!r}; expected WKB or 'point', or give the"
+            " columns of the coordinates"
+        )
+
+    def _writing(self, added: pa.Schema) -> dict[str, Any]:
+        """Return how to write: as the file was, and numbers without a dictionary, which they outgrow."""
+        metadata = self._file.metadata
+        texts = [
+            metadata.schema.column(place).path
+            for place in range(metadata.num_columns)
+            if metadata.schema.column(place).physical_type == "BYTE_ARRAY"
+        ]
+        encoded = [field.name for field in added if field.type != pa.float64()]
+        compression = metadata.row_group(0).column(0).compression if metadata.num_row_groups else "SNAPPY"
+        return {
+            "compression": {"UNCOMPRESSED": "none"}.get(compression, compression.lower()),
+            "use_dictionary": [*texts, *encoded],
+        }

@@ -1,0 +1,128 @@
+"""Where points lie with respect to France: tells a wrong CRS and swapped axes from a file's coordinates."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pyproj
+
+from qpv_geo.errors import ContractError
+from qpv_geo.locate.edges import BoolArray, FloatArray
+from qpv_geo.zones import ZONES, FrenchZone
+
+_SAMPLE = 1_000
+_MOST = 0.5
+_DEGREES = 4326
+_GUESSES = (_DEGREES, 2154, 3857, 5490, 2972, 2975, 4471)
+
+
+class Place(NamedTuple):
+    """A part of France, and the rectangle around it in the CRS of the points (west, south, east, north)."""
+
+    zone: FrenchZone
+    bounds: tuple[float, float, float, float]
+
+    def holds(self, x: FloatArray, y: FloatArray) -> BoolArray:
+        """Tell which points are in the rectangle."""
+        west, south, east, north = self.bounds
+        inside: BoolArray = (x >= west) & (x <= east) & (y >= south) & (y <= north)
+        return inside
+
+
+def places_in(crs: pyproj.CRS) -> tuple[Place, ...]:
+    """Return the parts of France that a CRS is made for, metropolitan France first if it is one."""
+    if crs.is_geographic:
+        return tuple(Place(zone, zone.bounds) for zone in ZONES)
+    area = crs.area_of_use
+    to_crs = pyproj.Transformer.from_crs(4326, crs, always_xy=True)
+    places = []
+    for zone in ZONES:
+        west, south, east, north = zone.bounds
+        if area and (west > area.east or east < area.west or south > area.north or north < area.south):
+            continue
+        bounds = to_crs.transform_bounds(*zone.bounds)
+        if np.isfinite(bounds).all():
+            places.append(Place(zone, bounds))
+    return tuple(places)
+
+
+@dataclass
+class Survey:
+    """What the points of a whole file have in common, filled as the file is read.
+
+    Attributes
+    ----------
+    crs
+        CRS of the points.
+    declared
+        Whether the file itself says so.
+    points
+        With coordinates, of any value.
+    inside, swapped
+        Those in France, and those that would be if x were y.
+    """
+
+    crs: str
+    declared: bool = False
+    points: int = 0
+    inside: int = 0
+    swapped: int = 0
+    _sample: tuple[FloatArray, FloatArray] | None = None
+    _places: tuple[Place, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Find where France is in the CRS."""
+        self._places = places_in(pyproj.CRS.from_user_input(self.crs))
+
+    def note(self, x: FloatArray, y: FloatArray) -> None:
+        """Take note of points."""
+        outside, points = self._outside(x, y)
+        x, y = x[outside], y[outside]
+        self.points += points
+        self.inside += points - len(outside)
+        self.swapped += len(x) - len(self._outside(y, x)[0])
+        if self._sample is None and len(x):
+            self._sample = x[:_SAMPLE], y[:_SAMPLE]
+
+    def check(self, name: str) -> None:
+        """Refuse a file whose points are not in France, or are with x and y exchanged.
+
+        Raises
+        ------
+        ContractError
+            The message tells which CRS or order of axes would suit.
+        """
+        if self.swapped > self.inside:
+            raise ContractError(
+                f"{name}: x and y are swapped: {self.swapped:,} of {self.points:,} points are in France only"
+                " if each is taken for the other; exchange the two columns (x is the longitude or easting)"
+            )
+        if self.points and not self.inside and self._sample:
+            x, y = self._sample[0][0], self._sample[1][0]
+            raise ContractError(
+                f"{name}: all {self.points:,} points are outside France in"
+                f" {pyproj.CRS.from_user_input(self.crs).name}, the first at ({x:g}, {y:g});"
+                f" {self._guess(*self._sample)}"
+            )
+
+    def _outside(self, x: FloatArray, y: FloatArray) -> tuple[np.ndarray, int]:
+        """Return the positions of points outside France, and how many have coordinates."""
+        left = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+        points = len(left)
+        for place in self._places:
+            if not len(left):
+                break
+            left = left[~place.holds(x[left], y[left])]
+        return left, points
+
+    def _guess(self, x: FloatArray, y: FloatArray) -> str:
+        for epsg in _GUESSES:
+            places = places_in(pyproj.CRS.from_epsg(epsg))
+            for east, north, order in ((x, y, ""), (y, x, " with x and y exchanged")):
+                if np.any([place.holds(east, north) for place in places], axis=0).mean() > _MOST:
+                    options = "--lon and --lat" if epsg == _DEGREES else f"--x, --y and --crs {epsg}"
+                    advice = "correct the CRS that the file declares" if self.declared else f"use {options}"
+                    return f"they look like EPSG:{epsg}{order}: {advice}"
+        if self.declared:
+            return "correct the CRS that the file declares"
+        return "give the CRS of the file with --crs"

@@ -1,0 +1,70 @@
+"""By how many metres a point may be wrong: given, or told by a geocoder's type and score."""
+
+import numpy as np
+import pyarrow as pa
+
+from qpv_geo.errors import ContractError
+from qpv_geo.locate.edges import FloatArray
+
+SCORE_THRESHOLD = 0.8
+"""Below this score a geocoder may have found another address: nobody can tell where the right one is."""
+
+RADIUS = {
+    "housenumber": 20.0,
+    "interpolation": 50.0,
+    "street": 300.0,
+    "locality": 1_000.0,
+    "municipality": 20_000.0,
+}
+"""Metres by type of result, as the BAN and the Géoplateforme name them.
+
+A house number is placed at its door or on its parcel; a street and a locality at one of their points; a
+commune at its centre. No QPV is 20 km deep: **a commune's centre is never a yes**, and is a no only where
+there is no QPV in this radius.
+"""
+
+
+def geocoder_precision(types: pa.Array | None, scores: FloatArray | None, rows: int) -> FloatArray:
+    """Return the precision in metres that a geocoder's answers have, NaN (unknown) where they say too little.
+
+    Parameters
+    ----------
+    types
+        Types of result, see `RADIUS`; another one is unknown. None: not given.
+    scores
+        From 0 to 1; unknown below `SCORE_THRESHOLD` and where there is none. None: not given.
+    rows
+        Number of rows.
+    """
+    radius = np.zeros(rows)
+    if types is not None:
+        encoded = types if pa.types.is_dictionary(types.type) else types.dictionary_encode()
+        known = np.array(
+            [RADIUS.get(str(name).strip().lower(), np.nan) for name in encoded.dictionary.to_pylist()]
+        )
+        places = encoded.indices.cast(pa.int64()).fill_null(len(known)).to_numpy(zero_copy_only=False)
+        radius = np.append(known, np.nan)[places]
+    if scores is not None:
+        radius = np.where(scores >= SCORE_THRESHOLD, radius, np.nan)
+    return radius
+
+
+def check_precision(radius: FloatArray, name: str, first_row: int, file: str) -> None:
+    """Refuse a negative precision.
+
+    Raises
+    ------
+    ContractError
+        The message tells the file and the first row.
+    """
+    negative = np.flatnonzero(radius < 0)
+    if len(negative):
+        raise ContractError(
+            f"{file}: column {name!r}, row {first_row + negative[0]}: {radius[negative[0]]:g}; expected a"
+            " precision in metres, 0 or more"
+        )
+
+
+def least_precise(radii: list[FloatArray]) -> FloatArray | None:
+    """Return the largest of several precisions of each point, NaN where one is unknown; None without any."""
+    return np.maximum.reduce(radii) if radii else None

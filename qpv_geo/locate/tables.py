@@ -1,0 +1,112 @@
+"""What all kinds of files have in common: they are read in chunks of rows, and written with more columns."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.locate.edges import FloatArray
+
+POINT_X, POINT_Y = "x", "y"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive rows of a file.
+
+    Attributes
+    ----------
+    first_row
+        Number of the first, from 1; a header does not count.
+    rows
+        How many they are.
+    cells
+        The columns asked for.
+    points
+        x and y of the geometries, if asked for.
+    """
+
+    first_row: int
+    rows: int
+    cells: Mapping[str, pa.Array]
+    points: tuple[FloatArray, FloatArray] | None = None
+
+
+Answering = Callable[[Chunk], pa.Table]
+
+
+class Table(Protocol):
+    """A file of points."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of its columns, that of a geometry left out."""
+
+    @property
+    def geometry_crs(self) -> object | None:
+        """CRS of its geometry column; None if it has none, or none that is known."""
+
+    @property
+    def has_geometry(self) -> bool:
+        """Whether it has a geometry column."""
+
+    def extend(
+        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: Answering, *, geometry: bool
+    ) -> None:
+        """Write the file to `target`, each row as it was and in its place, with columns added.
+
+        Parameters
+        ----------
+        target
+            Does not exist yet.
+        wanted
+            Columns that `answer` needs.
+        added
+            Columns that `answer` returns.
+        answer
+            Called with each chunk of rows, in order.
+        geometry
+            Whether `answer` needs the points of the geometry column.
+        """
+
+
+def require_columns(table: Table, wanted: Sequence[str]) -> None:
+    """Refuse columns that a file does not have, or has twice.
+
+    Raises
+    ------
+    ConfigurationError
+        The message lists the columns that there are.
+    """
+    names = list(table.columns)
+    if lacking := [name for name in dict.fromkeys(wanted) if name not in names]:
+        raise ConfigurationError(
+            f"{table.path.name} has no column {', '.join(map(repr, lacking))}; it has: {', '.join(names)}"
+        )
+    if twice := [name for name in dict.fromkeys(wanted) if names.count(name) > 1]:
+        raise ConfigurationError(
+            f"{table.path.name} has several columns named {', '.join(map(repr, twice))}: rename all but one"
+        )
+
+
+def refuse_clashes(table: Table, added: Sequence[str]) -> None:
+    """Refuse to add columns that a file already has, in whatever case.
+
+    Raises
+    ------
+    ConfigurationError
+        The message lists them.
+    """
+    names = {name.lower() for name in table.columns}
+    if clashes := [name for name in added if name.lower() in names]:
+        raise ConfigurationError(
+            f"{table.path.name} already has {', '.join(map(repr, clashes))}, which would be added: rename or"
+            " remove them, or give --prefix to name the added columns otherwise"
+        )

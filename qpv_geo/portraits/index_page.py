@@ -1,0 +1,136 @@
+"""What the index says: its table, its downloads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from qpv_geo.formats.fields import Layer
+from qpv_geo.formats.frames import Frames
+from qpv_geo.french import file_size, number
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.portraits.figures import Figures, zone_of_qpv
+
+_HECTARE = 10_000
+# Folders and suffixes of a release, in the order in which people look for them.
+_KINDS = {
+    ".gpkg": ("SIG", "GeoPackage : toutes les couches et tables"),
+    ".qgz": ("SIG", "Projet QGIS"),
+    ".geojson": ("GeoJSON (WGS 84)", ""),
+    ".csv": ("CSV (tableur)", ""),
+    ".xlsx": ("Classeur XLSX", "Toutes les tables"),
+    ".fgb": ("FlatGeobuf", ""),
+    ".parquet": ("GeoParquet", ""),
+}
+_PAGES = "Rapport et métadonnées"
+_DESCRIBED = {
+    "rapport.html": "Contrôles, origines, différences",
+    "rapport.json": "Le même, pour les programmes",
+    "datapackage.json": "Champs, licences, empreintes",
+}
+_READ_IN_PLACE = {".html", ".json"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table."""
+
+    title: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its words and what it is sorted by (empty: always last)."""
+
+    text: str
+    sort: str
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class QpvRow:
+    """A QPV in the table."""
+
+    name: str
+    code: str
+    page: str
+    communes: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file of the release: where it is from the index, what it holds; whether a browser should save it."""
+
+    name: str
+    href: str
+    detail: str
+    data: bool
+
+
+@dataclass(frozen=True)
+class DownloadGroup:
+    """Files of one kind."""
+
+    title: str
+    files: tuple[Download, ...]
+
+
+def table(frames: Frames, figures: Figures, registry: Registry) -> tuple[list[Column], list[QpvRow]]:
+    """Return the columns and the rows of the table: the area, the indicators of layer ``qpv``."""
+    indicators = figures.leading(registry.indicators)
+    qpv = frames["qpv"]
+    zones = [
+        zone_of_qpv(code, name or code) for code, name in zip(qpv["code_qp"], qpv["lib_qp"], strict=True)
+    ]
+    columns = [Column("Quartier"), Column("Code"), Column("Commune")]
+    cells: list[list[Cell]] = [[] for _ in zones]
+    columns.append(Column("Surface"))
+    for row, area in zip(cells, qpv["surface_m2"], strict=True):
+        row.append(Cell(f"{number(area / _HECTARE, 1)} ha", repr(area)))
+    for indicator in indicators:
+        found = [figures.newest(zone, indicator.id) for zone in zones]
+        vintages = sorted({figure.vintage for figure in found if figure.vintage})
+        columns.append(Column(indicator.label, ", ".join(vintages)))
+        for row, figure in zip(cells, found, strict=True):
+            row.append(Cell(figure.short, repr(figure.value) if figure.present else "", not figure.present))
+    rows = [
+        QpvRow(zone.name, zone.code, f"{zone.code}.html", communes or "", tuple(row))
+        for zone, communes, row in zip(zones, qpv["lib_com_calcule"], cells, strict=True)
+    ]
+    return columns, sorted(rows, key=lambda row: row.name)
+
+
+def downloads(folder: Path, files: Sequence[Path], layers: Mapping[str, Layer]) -> list[DownloadGroup]:
+    """Return the files of a release, grouped by kind.
+
+    Parameters
+    ----------
+    folder
+        The release.
+    files
+        Relative to it; a file that is not there yet has no size.
+    layers
+        Describe the files that are named after them.
+    """
+    order = [*dict.fromkeys(title for title, _ in _KINDS.values()), _PAGES]
+    groups: dict[str, list[Download]] = {title: [] for title in order}
+    for file in sorted(files):
+        title, said = _KINDS.get(file.suffix, (_PAGES, _DESCRIBED.get(file.name, "")))
+        if file.stem in layers:
+            said = layers[file.stem].title
+        path = folder / file
+        size = file_size(path.stat().st_size) if path.is_file() else ""
+        groups[title].append(
+            Download(
+                file.name,
+                _href(file),
+                ", ".join(part for part in (said, size) if part),
+                file.suffix not in _READ_IN_PLACE,
+            )
+        )
+    return [DownloadGroup(title, tuple(found)) for title, found in groups.items() if found]
+
+
+def _href(file: Path) -> str:
+    return str(PurePosixPath("..", file.as_posix()))

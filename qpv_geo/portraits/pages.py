@@ -1,0 +1,235 @@
+"""Writing the pages of a release: ``portraits/<code_qp>.html`` and ``portraits/index.html``."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import distribution
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.formats.fields import Layer
+from qpv_geo.formats.frames import Frames
+from qpv_geo.french import french_date, listing, number
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.portraits.figures import Figures
+from qpv_geo.portraits.index_page import downloads, table
+from qpv_geo.portraits.portrait import build_portrait
+from qpv_geo.portraits.sections import Absence, Sections
+from qpv_geo.portraits.territory_map import choices, map_data, outlines
+from qpv_geo.portraits.typography import typeset
+from qpv_geo.sources.catalogue import Catalogue
+from qpv_geo.territory import Territory
+
+FOLDER, INDEX = "portraits", "index.html"
+
+_ORIGINS = {
+    "live": "site officiel",
+    "mirror": "miroir des sites officiels",
+    "store": "dernière copie gardée",
+    "snapshot": "instantané livré avec le logiciel",
+}
+# Layers that a portrait shows where the release has them, and the source that each needs.
+_LAYERS = {
+    "bande_300m": ("Bande autour du QPV", None),
+    "qpv_2015": ("Contours de 2015", "qpv_2015"),
+    "evolution_2015_2024": ("Évolution du périmètre", "qpv_2015"),
+    "iris": ("IRIS", "iris"),
+    "equipements": ("Équipements", "bpe"),
+}
+_GROUPED = ("origine", "motif", "geographie", "licence", "licence_url")
+# Columns of the index's table that a sheet of A4 holds.
+_PRINTED_COLUMNS = 9
+_NOT_COMPUTED = "couche que cette version ne calcule pas"
+_LEAFLET = "xstatic-leaflet"
+_LEAFLET_FOLDER = "xstatic/pkg/leaflet/data"
+
+
+@dataclass(frozen=True)
+class Edition:
+    """Which release the pages belong to.
+
+    Attributes
+    ----------
+    id
+        Release id.
+    origin
+        French sentence that says where the data come from (`provenance.origin_sentence`).
+    files
+        Files of the release, relative to its folder, that the index offers; those already there have a size.
+    """
+
+    id: str
+    origin: str
+    files: tuple[Path, ...]
+
+
+def write_portraits(
+    folder: Path,
+    frames: Frames,
+    layers: Mapping[str, Layer],
+    *,
+    edition: Edition,
+    territory: Territory,
+    registry: Registry,
+    catalogue: Catalogue,
+) -> list[Path]:
+    """Write a portrait for each QPV and the index that leads to them, into ``<folder>/portraits``.
+
+    Each page is one HTML file that needs no other and asks the network for nothing. Its bytes depend on the
+    arguments alone.
+
+    Parameters
+    ----------
+    folder
+        The release.
+    frames
+        Conformed layers, with ``sources``. Layers that are missing are said to be missing.
+    layers
+        Their declarations: the downloads are described by their titles.
+    edition
+        Which release.
+    territory, registry, catalogue
+        What it is about; its indicators; all declared sources.
+
+    Returns
+    -------
+    list of Path
+        The files written, portraits in the order of layer ``qpv``, then the index.
+
+    Raises
+    ------
+    PublicationError
+        If a page cannot be written.
+    """
+    figures = Figures(frames, registry.indicators)
+    sections = Sections(frames, figures, registry, catalogue)
+    absences = {
+        layer: Absence(title, sections.why_absent(source) if source else _NOT_COMPUTED)
+        for layer, (title, source) in _LAYERS.items()
+        if layer not in frames
+    }
+    portraits = [
+        build_portrait(
+            row, frames, figures, sections, registry=registry, territory=territory, absences=absences
+        )
+        for _, row in frames["qpv"].iterrows()
+    ]
+    common = {
+        "edition": edition,
+        "territory": territory,
+        "contract": territory.contrat,
+        "sources": _sources(frames["sources"]),
+    }
+    pages = {
+        f"{portrait.zone.code}.html": _render("portrait.html", common | {"portrait": portrait})
+        for portrait in portraits
+    }
+    pages[INDEX] = _render(
+        "index.html",
+        common
+        | _table_and_map(frames, figures, registry)
+        | {
+            "name": territory.nom,
+            "downloads": downloads(folder, edition.files, layers),
+            "leaflet_js": leaflet_script(),
+            "leaflet_css": leaflet_style(),
+        },
+    )
+    return _write(folder / FOLDER, pages)
+
+
+def _table_and_map(frames: Frames, figures: Figures, registry: Registry) -> dict[str, Any]:
+    found = choices(frames, figures, registry)
+    columns, rows = table(frames, figures, registry)
+    told = {choice.id for choice in found if not choice.circles}
+    leading = figures.leading(registry.indicators)
+    chosen = next((i.id for i in leading if i.id in told), found[0].id if found else "")
+    return {
+        "choices": [(group, list(items)) for group, items in groupby(found, key=lambda choice: choice.group)],
+        "chosen": chosen,
+        "columns": columns,
+        "rows": rows,
+        "printed_columns": _PRINTED_COLUMNS,
+        "absent": [i.label for i in registry.indicators if i.qpv_layer and i not in leading],
+        "data": map_data(frames, found),
+        "fragile_drawn": bool(outlines(frames, "quartiers_fragiles")),
+    }
+
+
+def _write(folder: Path, pages: Mapping[str, str]) -> list[Path]:
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, page in pages.items():
+            written.append(folder / name)
+            written[-1].write_text(page, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise PublicationError(
+            f"{folder}: the portraits cannot be written ({error}); check the free space and the rights"
+        ) from error
+    return written
+
+
+def _render(template: str, values: Mapping[str, Any]) -> str:
+    return typeset(_environment().get_template(template).render(values))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("qpv_geo.portraits"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    environment.filters |= {"jour": french_date, "nombre": number, "liste": listing}
+    return environment
+
+
+@cache
+def leaflet_script() -> str:
+    """Return Leaflet's script as its package ships it, but for the address of its source map."""
+    return re.sub(r"//# sourceMappingURL=.*", "", _leaflet("leaflet.js")).strip()
+
+
+@cache
+def leaflet_style() -> str:
+    """Return Leaflet's style sheet without the pictures of controls that the index has not."""
+    return re.sub(r"url\([^)]*\)", "none", _leaflet("leaflet.css")).strip()
+
+
+def _leaflet(name: str) -> str:
+    return Path(str(distribution(_LEAFLET).locate_file(f"{_LEAFLET_FOLDER}/{name}"))).read_text(
+        encoding="utf-8"
+    )
+
+
+def _sources(frame: pd.DataFrame) -> list[tuple[dict[str, Any], list[dict[Any, Any]]]]:
+    """Return the sources that were read, in groups of one origin, geography and licence."""
+    read = frame[frame["etat"] == "lue"]
+    plain = read.astype(object).where(read.notna(), None).to_dict("records")
+    groups: dict[tuple[Any, ...], list[dict[Any, Any]]] = {}
+    for row in plain:
+        groups.setdefault(tuple(row[name] for name in _GROUPED), []).append(row)
+    return [
+        (
+            {
+                "origine": _ORIGINS.get(origin, origin),
+                "motif": reason,
+                "geographie": geography,
+                "licence": licence,
+                "licence_url": url,
+            },
+            rows,
+        )
+        for (origin, reason, geography, licence, url), rows in groups.items()
+    ]

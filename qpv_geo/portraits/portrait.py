@@ -1,0 +1,224 @@
+"""What one portrait says: figures, sections, contract, evolution of the perimeter, sources."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from qpv_geo.formats.frames import Frames
+from qpv_geo.french import amount, gap, number
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.portraits.evolution import Evolution, tell_evolution
+from qpv_geo.portraits.facilities import LAYER as FACILITIES
+from qpv_geo.portraits.facilities import Facilities, tell_facilities
+from qpv_geo.portraits.figures import Figure, Figures, Zone, comparison_zones, zone_of_qpv
+from qpv_geo.portraits.paper import lines_of_keys, lines_of_notes
+from qpv_geo.portraits.qpv_map import Drawing, draw_locator, draw_qpv
+from qpv_geo.portraits.sections import Absence, Section, Sections
+from qpv_geo.statuses import STATUSES, Status
+from qpv_geo.territory import Territory
+
+_HECTARE = 10_000
+# The registry's leading indicators of layer `qpv`, beside the area.
+_KEYS_AT_MOST = 5
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key figure: what it is, its value and unit in words, its vintage, interval and rank."""
+
+    label: str
+    text: str
+    unit: str
+    details: tuple[str, ...]
+    present: bool = True
+
+
+@dataclass(frozen=True)
+class ContractRow:
+    """A figure of the contract beside INSEE's."""
+
+    label: str
+    contract: str
+    insee: str
+    vintage: str
+    gap: str
+    differs: bool
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """Everything that the page of a QPV shows."""
+
+    zone: Zone
+    contract_name: str
+    communes: str
+    around: str
+    territory: str
+    keys: tuple[Key, ...]
+    map: Drawing
+    locator: Drawing
+    band: str
+    map_absences: tuple[Absence, ...]
+    sections: tuple[Section, ...]
+    contract: tuple[ContractRow, ...]
+    evolution: Evolution
+    facilities: Facilities | None
+    facilities_absence: str
+    statuses: tuple[Status, ...]
+    remarks: tuple[str, ...]
+    remarks_printed: int
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the page shows a rank."""
+        return any(figure.ranked for figure in _figures_of(self.sections))
+
+    @property
+    def with_intervals(self) -> bool:
+        """Whether the page shows a confidence interval."""
+        return any(figure.interval for figure in _figures_of(self.sections))
+
+    @property
+    def unprinted(self) -> int:
+        """How many indicators are on the screen alone."""
+        return sum(
+            len(section.shown.rows) + len(section.folded.rows) - section.printed for section in self.sections
+        )
+
+
+def build_portrait(
+    row: pd.Series,
+    frames: Frames,
+    figures: Figures,
+    sections: Sections,
+    *,
+    registry: Registry,
+    territory: Territory,
+    absences: Mapping[str, Absence],
+) -> Portrait:
+    """Gather what the portrait of a QPV says.
+
+    Parameters
+    ----------
+    row
+        Its row of layer ``qpv``.
+    frames
+        Conformed layers, with ``sources``.
+    figures, sections
+        Of the release.
+    registry, territory
+        Name indicators and zones.
+    absences
+        By layer that a portrait would show and the release has not, why.
+    """
+    zone = zone_of_qpv(row["code_qp"], row["lib_qp"] or row["code_qp"])
+    facilities = tell_facilities(zone.code, frames)
+    keys = _keys(row, zone, figures, registry)
+    zones = comparison_zones(row, frames, territory)
+    told = sections.of(zone, zones)
+    printed = _remarks(_figures_of(told, folded=False))
+    taken = lines_of_keys((key.label, len(key.details)) for key in keys) + lines_of_notes(printed)
+    taken += facilities.printed_lines if facilities else 0
+    contract = tuple(_contract_rows(zone.code, frames))
+    return Portrait(
+        zone=zone,
+        contract_name=row["nom_contrat"] or "",
+        communes=row["lib_com_calcule"] or row["lib_com"] or "",
+        around=next((z.name for z in zones if z.kind == "epci"), territory.nom),
+        territory=territory.nom,
+        keys=tuple(keys),
+        map=draw_qpv(zone.code, frames),
+        locator=draw_locator(zone.code, frames, territory.nom),
+        band=_band(zone.code, frames),
+        map_absences=tuple(
+            absences[layer] for layer in ("bande_300m", "qpv_2015", "iris") if layer in absences
+        ),
+        sections=tuple(sections.on_paper(told, taken)),
+        contract=contract,
+        evolution=tell_evolution(row, frames, absences),
+        facilities=facilities,
+        facilities_absence="" if facilities else absences[FACILITIES].why,
+        statuses=_statuses(told, frames, zone),
+        remarks=_remarks(_figures_of(told)),
+        remarks_printed=len(printed),
+    )
+
+
+def _keys(row: pd.Series, zone: Zone, figures: Figures, registry: Registry) -> list[Key]:
+    keys = []
+    for indicator in figures.leading(registry.indicators)[:_KEYS_AT_MOST]:
+        figure = figures.newest(zone, indicator.id)
+        unit = indicator.unit if figure.present and figure.short != figure.text else ""
+        rank = f"{figure.ranked} QPV" if figure.ranked else ""
+        details = tuple(filter(None, (f"{figure.vintage} {figure.interval}".strip(), rank)))
+        keys.append(Key(indicator.label, figure.short, unit, details, present=figure.present))
+    area = Key("Surface", number(row["surface_m2"] / _HECTARE, 1), "ha", ("mesurée sur le contour",))
+    return [*keys, area]
+
+
+def _band(code: str, frames: Frames) -> str:
+    """Name the band around a QPV by its width."""
+    bands = frames.get("bande_300m")
+    if bands is None:
+        return ""
+    return f"Bande de {number(bands.loc[bands['code_qp'] == code, 'distance_m'].max())} m (TVA à taux réduit)"
+
+
+def _contract_rows(code: str, frames: Frames) -> list[ContractRow]:
+    figures = frames.get("contrat_de_ville")
+    if figures is None:
+        return []
+    rows, apart = [], _disagreements(frames)
+    for row in figures[figures["code_qp"] == code].to_dict("records"):
+        known = not pd.isna(row["valeur_insee"])
+        rows.append(
+            ContractRow(
+                label=row["libelle"],
+                contract=_stated(row["valeur_contrat"], row["unite"] or ""),
+                insee=amount(row["valeur_insee"], row["unite"] or "")
+                if known
+                else STATUSES[row["statut_insee"]].words,
+                vintage="" if pd.isna(row["millesime_insee"]) else row["millesime_insee"],
+                gap=gap(row["ecart"], "%" if row["unite"] == "%" else "") if known else "",
+                differs=(code, row["libelle"]) in apart,
+            )
+        )
+    return rows
+
+
+def _disagreements(frames: Frames) -> set[tuple[str, str]]:
+    """Return on which object and theme two producers disagree; none if the release has not compared them."""
+    table = frames.get("concordances")
+    if table is None:
+        return set()
+    apart = table[table["resultat"] == "diverge"]
+    return set(zip(apart["objet"], apart["theme"], strict=True))
+
+
+def _stated(value: float, unit: str) -> str:
+    """Write a figure of the contract with the decimals that it has: it cuts those of most."""
+    return amount(value, unit).replace(",0", "") if unit == "%" else amount(value, unit)
+
+
+def _figures_of(sections: Sequence[Section], *, folded: bool = True) -> list[Figure]:
+    """Return the figures of the tables, those of the rows at first sight first."""
+    rows = [row for section in sections for row in section.shown.rows]
+    rows += [row for section in sections for row in section.folded.rows if folded]
+    return [figure for row in rows for figure in (row.figure, *row.others) if figure]
+
+
+def _remarks(figures: Iterable[Figure]) -> tuple[str, ...]:
+    """Return the producers' remarks, each once."""
+    return tuple(dict.fromkeys(figure.remark for figure in figures if figure.remark))
+
+
+def _statuses(sections: Sequence[Section], frames: Frames, zone: Zone) -> tuple[Status, ...]:
+    """Return the words of each status that stands on the page, and what they mean."""
+    shown = _figures_of(sections)
+    shown += [figure for section in sections for chart in section.charts for _, figure in chart.figures]
+    found = {figure.status for figure in shown if not figure.present}
+    if (contract := frames.get("contrat_de_ville")) is not None:
+        own = contract[(contract["code_qp"] == zone.code) & contract["valeur_insee"].isna()]
+        found |= set(own["statut_insee"])
+    return tuple(STATUSES[status] for status in sorted(found))

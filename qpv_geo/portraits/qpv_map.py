@@ -1,0 +1,179 @@
+"""The map of a portrait: a QPV with its band, 2015 outline, IRIS and communes; its place in the EPCI."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import geopandas as gpd
+import shapely
+
+from qpv_geo.formats.frames import Frames
+from qpv_geo.french import number
+from qpv_geo.portraits.drawing import Labels, View
+
+# Units of the drawing.
+_WIDTH, _HEIGHT = 480.0, 360.0
+_LOCATOR = 150.0
+_FONT = 13.0
+# Metres around a QPV, and across the view at least.
+_AROUND, _LEAST = 250.0, 1200.0
+_KILOMETRE = 1000
+# Right and bottom corner, kept for the scale bar.
+_SCALE_ROOM = (0.0, _HEIGHT - 34, _WIDTH / 3, _HEIGHT)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One outline: its class in the style sheet, its path, what it is."""
+
+    kind: str
+    path: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """A text of the map, centred on a point in units."""
+
+    kind: str
+    text: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What the template draws.
+
+    Attributes
+    ----------
+    width, height
+        Units.
+    shapes, labels
+        From below to above.
+    scale_units, scale_text
+        Length of the scale bar; zero for a drawing without.
+    alternative
+        What the drawing shows, in a sentence.
+    marker
+        A point to mark, in units.
+    """
+
+    width: float
+    height: float
+    shapes: tuple[Shape, ...]
+    labels: tuple[Label, ...]
+    alternative: str
+    scale_units: float = 0.0
+    scale_text: str = ""
+    marker: tuple[float, float] | None = None
+
+
+def draw_qpv(code: str, frames: Frames) -> Drawing:
+    """Draw a QPV and what surrounds it; layers that the release leaves out are not drawn.
+
+    Parameters
+    ----------
+    code
+        ``code_qp``.
+    frames
+        Conformed layers in one projected CRS.
+    """
+    qpv = frames["qpv"]
+    own = qpv[qpv["code_qp"] == code]
+    shown = own.geometry.iloc[0]
+    bands = frames.get("bande_300m")
+    if bands is not None:
+        shown = shapely.union_all([shown, *bands.loc[bands["code_qp"] == code].geometry])
+    view = View.around(
+        shapely.buffer(shown, _AROUND if bands is None else _AROUND / 4).bounds, _WIDTH, _HEIGHT, least=_LEAST
+    )
+    shapes = tuple(_shapes(code, frames, view))
+    metres, units = view.scale_bar()
+    length = f"{number(metres / _KILOMETRE)} km" if metres >= _KILOMETRE else f"{number(metres)} m"
+    return Drawing(
+        _WIDTH,
+        _HEIGHT,
+        shapes,
+        tuple(_labels(code, frames, view)),
+        _alternative(own["lib_qp"].iloc[0], shapes),
+        units,
+        length,
+    )
+
+
+def _shapes(code: str, frames: Frames, view: View) -> Iterator[Shape]:
+    """Yield outlines from below to above."""
+    qpv, bands, old = frames["qpv"], frames.get("bande_300m"), frames.get("qpv_2015")
+    yield from _outlines(frames["communes"], "nom_com", "commune", view)
+    if "qpv_voisins" in frames:
+        yield from _outlines(frames["qpv_voisins"], "lib_qp", "dehors", view)
+    if bands is not None:
+        yield from _outlines(bands[bands["code_qp"] == code], "lib_qp", "bande", view)
+    yield from _outlines(qpv[qpv["code_qp"] != code], "lib_qp", "voisin", view)
+    yield from _outlines(qpv[qpv["code_qp"] == code], "lib_qp", "qpv", view)
+    if "iris" in frames:
+        yield from _outlines(frames["iris"], "nom_iris", "iris", view)
+    if old is not None:
+        yield from _outlines(old, "nom_qp", "ancien", view)
+
+
+def _outlines(frame: gpd.GeoDataFrame, name: str, kind: str, view: View) -> Iterator[Shape]:
+    seen = frame.iloc[sorted(frame.sindex.query(view.box, predicate="intersects"))]
+    clipped = view.clipped(seen.geometry.to_numpy())
+    for text, geometry in zip(seen[name], clipped, strict=True):
+        if path := view.path(geometry):
+            yield Shape(kind, path, text or "")
+
+
+def _labels(code: str, frames: Frames, view: View) -> Iterator[Label]:
+    """Yield the names of QPV, then of communes where two or more meet, wherever there is room."""
+    room = Labels(view.width, view.height)
+    room.reserve(_SCALE_ROOM)
+    qpv, communes = frames["qpv"], frames["communes"]
+    own = qpv["code_qp"] == code
+    seen = communes[shapely.intersects(communes.geometry.to_numpy(), view.box)]
+    whole = shapely.union_all(qpv.geometry.to_numpy())
+    for kind, frame, name, room_for in (
+        ("qpv", qpv[own], "lib_qp", view.box),
+        ("voisin", qpv[~own & shapely.intersects(qpv.geometry.to_numpy(), view.box)], "lib_qp", view.box),
+        ("commune", seen if len(seen) > 1 else seen.iloc[:0], "nom_com", view.box.difference(whole)),
+    ):
+        for text, geometry in zip(
+            frame[name], shapely.intersection(frame.geometry.to_numpy(), room_for), strict=True
+        ):
+            if geometry.is_empty:  # it touches the view, or QPV cover all of it that is seen
+                continue
+            place = room.place(text or "", view.point(shapely.point_on_surface(geometry)), _FONT)
+            if place:
+                yield Label(kind, text, *place)
+
+
+def _alternative(name: str, shapes: tuple[Shape, ...]) -> str:
+    kinds = {shape.kind for shape in shapes}
+    communes = [shape.name for shape in shapes if shape.kind == "commune"]
+    neighbours = [shape.name for shape in shapes if shape.kind in {"voisin", "dehors"}]
+    parts = [f"Carte du quartier {name}, au nord en haut, sur les communes {', '.join(communes)}"]
+    if "bande" in kinds:
+        parts.append("avec la bande qui l'entoure")
+    if "ancien" in kinds:
+        parts.append("les contours de 2015")
+    if "iris" in kinds:
+        parts.append("les IRIS")
+    if neighbours:
+        parts.append(f"les quartiers voisins {', '.join(neighbours)}")
+    return ", ".join(parts) + "."
+
+
+def draw_locator(code: str, frames: Frames, territory: str) -> Drawing:
+    """Draw where a QPV is among the communes of the territory, which is named."""
+    communes, qpv = frames["communes"], frames["qpv"]
+    own = qpv[qpv["code_qp"] == code]
+    view = View.around(communes.total_bounds, _LOCATOR, _LOCATOR)
+    return Drawing(
+        _LOCATOR,
+        _LOCATOR,
+        tuple(_outlines(communes, "nom_com", "commune", view)),
+        (),
+        f"Situation du quartier {own['lib_qp'].iloc[0]} dans le territoire {territory}.",
+        marker=view.point(shapely.point_on_surface(own.geometry.iloc[0])),
+    )

@@ -1,0 +1,376 @@
+"""The sections of a portrait: the registry's indicators by theme, compared; why something is missing."""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from markupsafe import Markup
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.formats.frames import Frames
+from qpv_geo.ingest.registry import Indicator, Registry
+from qpv_geo.portraits.charts import Bar, bar_chart
+from qpv_geo.portraits.figures import Figure, Figures, Zone
+from qpv_geo.portraits.paper import (
+    LETTERS_OF_LABEL,
+    LETTERS_OF_NOTE,
+    LETTERS_OF_SOURCES,
+    LINES,
+    Block,
+    fit,
+    lines_of,
+    lines_of_chart,
+)
+from qpv_geo.sources.catalogue import Catalogue
+
+_SECTIONS = Path(__file__).with_name("sections.toml")
+_READ = "lue"
+_NOT_READ = "source non lue par cette version"
+_CONTOURS = "qpv_2024"
+# A portrait shows the first indicators of a theme as charts; the table has them all.
+_CHARTS_AT_MOST = 4
+# Columns of comparison on paper; those left out first, if there are more.
+_ZONES_ON_PAPER = 5
+_DROPPED_FIRST = ("ensemble_qpv_region", "ensemble_qpv_departement", "departement", "epci")
+# On paper, there is room for one chart beside a table of few columns of comparison, for a row of them below.
+_ZONES_BESIDE_A_CHART, _CHARTS_BESIDE, _CHARTS_BELOW = 2, 1, 3
+# QPV in one chart.
+_BARS_AT_MOST = 8
+# Rows shown at first sight where no indicator leads.
+_LEADING = 8
+
+
+class SectionPlan(BaseModel):
+    """A section and the themes that it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    title: str
+    themes: tuple[str, ...] = Field(min_length=1)
+
+
+@cache
+def section_plans(path: Path = _SECTIONS) -> tuple[SectionPlan, ...]:
+    """Read the declared sections.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file is not TOML or an entry is not valid.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tuple(SectionPlan(id=key, **entry) for key, entry in entries.items())
+    except (OSError, tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
+        raise ConfigurationError(f"{path}: the sections of portraits are not valid: {error}") from error
+
+
+def plans_for(registry: Registry) -> tuple[SectionPlan, ...]:
+    """Return the declared sections, then one for each theme of the registry that none of them names."""
+    plans = section_plans()
+    named = {theme for plan in plans for theme in plan.themes}
+    others = dict.fromkeys(i.theme for i in registry.indicators if i.theme not in named)
+    extra = (
+        SectionPlan(id=f"theme-{number}", title=theme, themes=(theme,))
+        for number, theme in enumerate(others, 1)
+    )
+    return (*plans, *extra)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An indicator: the QPV's figure and, by compared zone, that of the same vintage (None: unpublished)."""
+
+    indicator: Indicator
+    figure: Figure
+    others: tuple[Figure | None, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows, and the compared zones of which at least one row has a figure."""
+
+    zones: tuple[Zone, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def zones_printed(self) -> frozenset[Zone]:
+        """Columns of comparison that go on paper: as many as fit."""
+        spare = len(self.zones) - _ZONES_ON_PAPER
+        kinds = [zone.kind for zone in self.zones]
+        dropped = [kind for kind in _DROPPED_FIRST if kind in kinds][: max(spare, 0)]
+        return frozenset(zone for zone in self.zones if zone.kind not in dropped)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart: what it shows, the figures of its bars by name, and the drawing."""
+
+    title: str
+    detail: str
+    figures: tuple[tuple[str, Figure], ...]
+    drawing: Markup
+
+
+@dataclass(frozen=True)
+class Absence:
+    """Something that this release lacks, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One theme of a portrait.
+
+    Attributes
+    ----------
+    id, title
+        Its anchor and its heading.
+    shown, folded
+        A row per indicator: the leading ones, and the others.
+    lacking
+        Labels of the indicators that the files of the theme lack, though they were read.
+    charts
+        Of the first indicators.
+    absences
+        Sources of the theme that were not read.
+    printed, charts_printed
+        How many of the leading rows go on paper, the first ones; how many charts.
+    """
+
+    id: str
+    title: str
+    shown: Table
+    folded: Table
+    lacking: tuple[str, ...]
+    charts: tuple[Chart, ...]
+    absences: tuple[Absence, ...]
+    printed: int = 0
+    charts_printed: int = 0
+
+    @property
+    def beside(self) -> bool:
+        """Whether paper has room for a chart beside the table."""
+        return len(self.shown.zones) <= _ZONES_BESIDE_A_CHART
+
+
+class Sections:
+    """Builds the sections of each portrait of a release.
+
+    Parameters
+    ----------
+    frames
+        Conformed layers, with ``sources``.
+    figures
+        Their figures.
+    registry, catalogue
+        Indicators and sources by theme.
+    """
+
+    def __init__(self, frames: Frames, figures: Figures, registry: Registry, catalogue: Catalogue) -> None:
+        self._figures = figures
+        self._registry = registry
+        self._catalogue = catalogue
+        sources = frames["sources"]
+        # The sentence that says why begins with the source's title, which stands beside it here.
+        self._states: dict[str, tuple[str, str]] = {
+            source: (state, (reason or "").rstrip(".").removeprefix(f"{title} : "))
+            for source, title, state, reason in zip(
+                sources["source"], sources["titre"], sources["etat"], sources["motif"], strict=True
+            )
+        }
+        letters = sources.loc[sources["etat"] == _READ, "mention"].str.len().sum()
+        self._room = LINES - lines_of(int(letters), LETTERS_OF_SOURCES)
+        self._every_qpv = [
+            Zone("qpv", code, name)
+            for code, name in zip(frames["qpv"]["code_qp"], frames["qpv"]["lib_qp"], strict=True)
+        ]
+
+    def of(self, zone: Zone, others: Sequence[Zone]) -> list[Section]:
+        """Return the sections of a QPV, compared with other zones; nothing of them is on paper yet."""
+        return [self._section(plan, zone, others) for plan in plans_for(self._registry)]
+
+    def on_paper(self, sections: Sequence[Section], taken: int) -> list[Section]:
+        """Return sections that say how much of them goes on paper.
+
+        Parameters
+        ----------
+        sections
+            Of one QPV.
+        taken
+            Lines of paper that something else needs.
+        """
+        printed = fit([_block(section) for section in sections], self._room - taken)
+        return [
+            replace(
+                section,
+                printed=min(len(section.shown.rows), printed.rows),
+                charts_printed=len(_charts_on_paper(section)) if charts else 0,
+            )
+            for section, charts in zip(sections, printed.charts, strict=True)
+        ]
+
+    def _section(self, plan: SectionPlan, zone: Zone, others: Sequence[Zone]) -> Section:
+        indicators = [i for i in self._registry.indicators if i.theme in plan.themes and "qpv" in i.zones]
+        rows = [self._row(indicator, zone, others) for indicator in indicators if self._is_held(indicator)]
+        leading = leading_rows(rows)
+        shown = _table(leading, others)
+        return Section(
+            plan.id,
+            plan.title,
+            shown,
+            _table([row for row in rows if row not in leading], others),
+            tuple(i.label for i in indicators if not self._is_held(i) and self._was_read(i.source)),
+            tuple(self._charts(shown.rows, zone, shown.zones)),
+            tuple(self._absences(plan.themes)),
+        )
+
+    def _is_held(self, indicator: Indicator) -> bool:
+        """Tell whether the release holds at least a status of an indicator."""
+        return indicator.id in self._figures.indicators
+
+    def _was_read(self, source: str) -> bool:
+        return self._states.get(source, ("", ""))[0] == _READ
+
+    def _row(self, indicator: Indicator, zone: Zone, others: Sequence[Zone]) -> Row:
+        figure = self._figures.newest(zone, indicator.id)
+        compared = tuple(self._figures.same_vintage(o, indicator.id, figure.vintage) for o in others)
+        return Row(indicator, figure, compared)
+
+    def _absences(self, themes: Iterable[str]) -> Iterator[Absence]:
+        """Yield the sources that were not read, but those of another geography: they are never joined."""
+        geography = self._catalogue[_CONTOURS].geography
+        for source in self._catalogue.sources:
+            if source.theme in themes and source.geography == geography and not self._was_read(source.id):
+                yield Absence(source.title, self.why_absent(source.id))
+
+    def why_absent(self, source: str) -> str:
+        """Return why a source was not read, as a clause in French."""
+        found = (
+            reason
+            for name, (_, reason) in self._states.items()
+            if name.partition("-")[0] == source and reason
+        )
+        return next(found, _NOT_READ)
+
+    def _charts(self, rows: Sequence[Row], zone: Zone, zones: Sequence[Zone]) -> Iterator[Chart]:
+        """Draw rates and amounts beside other zones; if there are none, the first beside the other QPV."""
+        compared = [
+            row
+            for row in rows
+            if row.indicator.kind != "count"
+            and row.figure.present
+            and any(f and f.present for f in row.others)
+        ]
+        compared.sort(key=lambda row: not row.indicator.qpv_layer)
+        for row in compared[:_CHARTS_AT_MOST]:
+            beside = [(o.name, f) for o, f in zip(zones, row.others, strict=True) if f is not None]
+            yield _chart(row, "", [(zone.name, row.figure), *beside], strong=0)
+        if compared:
+            return
+        drawn = [row for row in rows if row.figure.present] or list(rows)
+        drawn.sort(key=lambda row: row.indicator.kind == "count")
+        for row in drawn[:1]:
+            yield self._beside_the_others(row, zone)
+
+    def _beside_the_others(self, row: Row, zone: Zone) -> Chart:
+        """Draw the territory's QPV, the highest first, those without value last; of many, an extract."""
+        found = [(other, self._figures.newest(other, row.indicator.id)) for other in self._every_qpv]
+        if len(found) <= _BARS_AT_MOST:
+            named = [(other.name, figure, other.code) for other, figure in _by_height(found)]
+            detail = "Quartiers du territoire"
+        else:
+            ordered = _by_height(pair for pair in found if pair[1].present or pair[0].code == zone.code)
+            own = [other.code for other, _ in ordered].index(zone.code)
+            extract = [ordered[place] for place in around(own, len(ordered), _BARS_AT_MOST)]
+            values = [figure.value for _, figure in ordered]
+            named = [(_ranked(other.name, figure, values), figure, other.code) for other, figure in extract]
+            detail = f"{len(extract)} des {len(found)} quartiers du territoire, par rang"
+        strong = [code for *_, code in named].index(zone.code)
+        return _chart(row, detail, [(name, figure) for name, figure, _ in named], strong=strong)
+
+
+def _by_height(found: Iterable[tuple[Zone, Figure]]) -> list[tuple[Zone, Figure]]:
+    return sorted(found, key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
+
+
+def _ranked(name: str, figure: Figure, values: Sequence[float]) -> str:
+    """Put the rank of a value before a name; equal values have the same."""
+    if not figure.present:
+        return name
+    return f"{1 + sum(value > figure.value for value in values)}. {name}"
+
+
+def around(own: int, count: int, most: int) -> list[int]:
+    """Return which ranks are shown: all, or the first, the last and those nearest to one's own.
+
+    Parameters
+    ----------
+    own
+        Rank that is always shown, from zero.
+    count
+        How many ranks there are.
+    most
+        How many are shown at most, three at least.
+    """
+    if count <= most:
+        return list(range(count))
+    near = sorted(range(1, count - 1), key=lambda rank: (abs(rank - own), rank))[: most - 2]
+    return sorted({0, count - 1, *near})
+
+
+def leading_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that a section shows at first sight: those of the indicators of layer ``qpv``.
+
+    A section that has none of these shows its first ones, one of few rows shows all.
+    """
+    if len(rows) <= _LEADING:
+        return list(rows)
+    return [row for row in rows if row.indicator.qpv_layer] or list(rows[:_LEADING])
+
+
+def _table(rows: Sequence[Row], others: Sequence[Zone]) -> Table:
+    """Return rows, whose figures are those of all compared zones, without the columns that are empty."""
+    used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
+    kept = (replace(row, others=tuple(row.others[column] for column in used)) for row in rows)
+    return Table(tuple(others[column] for column in used), tuple(kept))
+
+
+def _block(section: Section) -> Block:
+    """Return what the paper needs to know of a section."""
+    letters = sum(len(absence.what) + len(absence.why) for absence in section.absences)
+    charts = [lines_of_chart(chart.title, len(chart.figures)) for chart in _charts_on_paper(section)]
+    return Block(
+        rows=tuple(_lines_of_row(row) for row in section.shown.rows),
+        chart=max(charts, default=0),
+        notes=lines_of(letters, LETTERS_OF_NOTE),
+        beside=section.beside,
+    )
+
+
+def _charts_on_paper(section: Section) -> Sequence[Chart]:
+    return section.charts[: _CHARTS_BESIDE if section.beside else _CHARTS_BELOW]
+
+
+def _lines_of_row(row: Row) -> int:
+    """Return how many lines a row takes: its label, or the words of a status in a narrow column."""
+    label = lines_of(len(row.indicator.label) + len(row.figure.vintage) + len(" ()"), LETTERS_OF_LABEL)
+    return max(label, 2 if any(figure and not figure.present for figure in (row.figure, *row.others)) else 1)
+
+
+def _chart(row: Row, detail: str, figures: Sequence[tuple[str, Figure]], *, strong: int) -> Chart:
+    """Draw figures by name; one of them stands out."""
+    title = row.indicator.label
+    words = [word for word in (detail, row.figure.vintage) if word]
+    bars = [
+        Bar(name, figure.value if figure.present else None, figure.short, strong=number == strong)
+        for number, (name, figure) in enumerate(figures)
+    ]
+    drawing = bar_chart(f"{title} ({', '.join(words)})" if words else title, bars)
+    return Chart(title, ", ".join(words), tuple(figures), drawing)

@@ -1,0 +1,185 @@
+"""What the index's map draws: outlines in metres, indicators as classes or circles, layers to show."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from qpv_geo.analysis.overlay import dissolve
+from qpv_geo.formats.frames import Frames
+from qpv_geo.french import measure
+from qpv_geo.ingest.registry import Indicator, Registry
+from qpv_geo.portraits.classes import classes_of
+from qpv_geo.portraits.figures import Figure, Figures, zone_of_qpv
+from qpv_geo.portraits.sections import plans_for
+
+# Metres by which outlines may move when vertices are left out.
+_FINE, _COARSE = 1.0, 15.0
+# Pixels: radius of the circle of the highest count.
+_LARGEST = 36
+_LEAST_RADIUS = 5
+# Entries of a legend, and what a value adds to what is drawn.
+_Legend = tuple[list[dict[str, Any]], Callable[[float], dict[str, Any]]]
+_OVERLAYS = (
+    ("bande_300m", "Bandes de TVA réduite", "bande"),
+    ("qpv_voisins", "QPV hors du territoire", "dehors"),
+    ("qpv_2015", "QPV 2015", "ancien"),
+    ("iris", "IRIS", "iris"),
+    ("quartiers", "Quartiers de la ville", "quartier"),
+    ("quartiers_fragiles", "Quartiers fragiles", "fragile"),
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An indicator that the map can show.
+
+    Attributes
+    ----------
+    id, label, group
+        Its name, and that of its section.
+    circles
+        Whether circles show it: a count is no property of each part of an area.
+    legend
+        Entries: colour or radius in pixels, and words.
+    """
+
+    id: str
+    label: str
+    group: str
+    circles: bool
+    legend: tuple[dict[str, Any], ...]
+    figures: dict[str, dict[str, Any]]
+
+
+def choices(frames: Frames, figures: Figures, registry: Registry) -> list[Choice]:
+    """Return the indicators of which at least one QPV has a value, by section."""
+    zones = [
+        zone_of_qpv(code, name)
+        for code, name in zip(frames["qpv"]["code_qp"], frames["qpv"]["lib_qp"], strict=True)
+    ]
+    found = []
+    for plan in plans_for(registry):
+        for indicator in registry.indicators:
+            if indicator.theme in plan.themes and indicator.id in figures.indicators:
+                of_zones = {zone.code: figures.newest(zone, indicator.id) for zone in zones}
+                if any(figure.present for figure in of_zones.values()):
+                    found.append(_choice(indicator, plan.title, of_zones))
+    return found
+
+
+def _choice(indicator: Indicator, group: str, figures: dict[str, Figure]) -> Choice:
+    vintages = sorted({figure.vintage for figure in figures.values() if figure.vintage})
+    label = f"{indicator.label} ({', '.join(vintages)})" if vintages else indicator.label
+    values = [figure.value for figure in figures.values() if figure.present]
+    draw = _circles if indicator.kind == "count" else _classes
+    legend, drawn = draw(indicator, values)
+    told = {
+        code: {
+            "texte": f"{figure.text} {figure.interval}".rstrip(),
+            "valeur": figure.value if figure.present else None,
+        }
+        | (drawn(figure.value) if figure.present else {"classe": "absent"})
+        for code, figure in figures.items()
+    }
+    missing = sorted({figure.text for figure in figures.values() if not figure.present})
+    absent = [{"classe": "absent", "texte": f"Sans valeur : {', '.join(missing)}"}] if missing else []
+    return Choice(indicator.id, label, group, indicator.kind == "count", (*legend, *absent), told)
+
+
+def _classes(indicator: Indicator, values: Sequence[float]) -> _Legend:
+    """Return the legend of a choropleth, and what gives a value its colour."""
+    classes = classes_of(indicator, values)
+    legend = [
+        {"couleur": colour, "texte": label}
+        for colour, label in zip(classes.colours, classes.labels, strict=True)
+    ]
+    return legend, lambda value: {"couleur": classes.colour(value)}
+
+
+def _circles(indicator: Indicator, values: Sequence[float]) -> _Legend:
+    """Return the legend of circles whose areas are as the values, and what gives a value its radius."""
+    largest = max(*values, 1.0)
+
+    def radius(value: float) -> dict[str, Any]:
+        return {"rayon": round(max(_LARGEST * (value / largest) ** 0.5, _LEAST_RADIUS), 1)}
+
+    shown = sorted({max(values), float(np.median(values)), min(values)}, reverse=True)
+    return [radius(value) | {"texte": measure(value, indicator.unit)} for value in shown], radius
+
+
+def map_data(frames: Frames, chosen: Sequence[Choice]) -> dict[str, Any]:
+    """Return what the script of the index draws, as it goes into JSON.
+
+    Coordinates are whole metres from the south-west corner of the territory, north first as in Leaflet.
+    """
+    qpv, communes = frames["qpv"], frames["communes"]
+    west, south, _, _ = communes.total_bounds
+    origin = np.array([west, south])
+    light = shapely.coverage_simplify(communes.geometry.to_numpy(), _COARSE)
+    return {
+        "communes": [
+            {"nom": name, "anneaux": _rings(shape, origin), "centre": _point(shape, origin)}
+            for name, shape in zip(communes["nom_com"], light, strict=True)
+        ],
+        "territoire": _rings(dissolve(light), origin),
+        "qpv": [
+            {
+                "code": code,
+                "nom": name or code,
+                "page": f"{code}.html",
+                "anneaux": _rings(shapely.simplify(shape, _FINE), origin),
+                "centre": _point(shape, origin),
+            }
+            for code, name, shape in zip(qpv["code_qp"], qpv["lib_qp"], qpv.geometry, strict=True)
+        ],
+        "surcouches": [
+            {
+                "titre": title,
+                "classe": kind,
+                "formes": [_rings(shapely.simplify(shape, _FINE), origin) for shape in shapes],
+            }
+            for layer, title, kind in _OVERLAYS
+            if (shapes := outlines(frames, layer))
+        ],
+        "indicateurs": {
+            choice.id: {
+                "libelle": choice.label,
+                "cercles": choice.circles,
+                "legende": choice.legend,
+                "valeurs": choice.figures,
+            }
+            for choice in chosen
+        },
+    }
+
+
+def outlines(frames: Frames, layer: str) -> list[BaseGeometry]:
+    """Return the geometries that a layer has; none if the release lacks it or it is a table."""
+    frame = frames.get(layer)
+    return (
+        [shape for shape in frame.geometry if shape is not None]
+        if isinstance(frame, gpd.GeoDataFrame)
+        else []
+    )
+
+
+def _rings(shape: BaseGeometry, origin: np.ndarray) -> list[list[list[list[int]]]]:
+    """Return a polygon or several as Leaflet takes them: polygons of rings of points."""
+    return [
+        [_metres(shapely.get_coordinates(ring)[:-1], origin) for ring in shapely.get_rings(polygon)]
+        for polygon in shapely.get_parts(shape)
+    ]
+
+
+def _point(shape: BaseGeometry, origin: np.ndarray) -> list[int]:
+    return _metres(shapely.get_coordinates(shapely.point_on_surface(shape)), origin)[0]
+
+
+def _metres(points: np.ndarray, origin: np.ndarray) -> list[list[int]]:
+    north_first: list[list[int]] = np.round(points - origin)[:, ::-1].astype(int).tolist()
+    return north_first

@@ -1,1 +1,0 @@
-"""Layers to a release: files, provenance, verification."""

@@ -1,0 +1,89 @@
+"""Entries of the legend for a classified indicator: one per class, one per reason for a missing value."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from qpv_geo.qgis.cartography import Choropleth, Rule
+from qpv_geo.statuses import NOT_AVAILABLE, STATUSES
+
+
+def class_label(choropleth: Choropleth, rank: int) -> str:
+    """Say in French which values a class holds: ``45 % à moins de 50 %``."""
+    bounds = [_number(value) for value in choropleth.breaks]
+    unit = f"\u00a0{choropleth.unit}" if choropleth.unit else ""
+    if rank == 0:
+        return f"Moins de {bounds[0]}{unit}"
+    if rank == len(bounds):
+        return f"{bounds[-1]}{unit} et plus"
+    return f"{bounds[rank - 1]}{unit} à moins de {bounds[rank]}{unit}"
+
+
+def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[Rule, ...]:
+    """Return the legend of a layer: all classes, and the reasons for missing values that occur in it.
+
+    Every class is listed, whether the territory has values in it or not: the legend is then the same from
+    one release and one territory to the next.
+
+    Parameters
+    ----------
+    choropleth
+        Field, classes and colours.
+    frame
+        The layer; its ``<field>_statut`` says why values are missing, its ``<field>_millesime`` of which
+        year they are.
+    """
+    field = choropleth.field
+    classes = tuple(
+        Rule(
+            label=class_label(choropleth, rank),
+            filter=_condition(field, choropleth.breaks, rank),
+            fill=color,
+            outlines=(choropleth.outline,),
+        )
+        for rank, color in enumerate(choropleth.colors)
+    )
+    years = _joined(frame[f"{field}_millesime"].dropna())
+    heading = Rule(label=f"{choropleth.heading}, {years}" if years else choropleth.heading, children=classes)
+    present = set(frame.loc[frame[field].isna(), f"{field}_statut"].fillna(NOT_AVAILABLE))
+    reasons = tuple(
+        Rule(
+            label=missing_label(status),
+            filter=_missing_condition(choropleth, status),
+            fill="#ffffff",
+            hatches=hatches,
+            outlines=(choropleth.outline,),
+        )
+        for status, hatches in choropleth.missing.items()
+        if status in present
+    )
+    return (heading, *reasons)
+
+
+def missing_label(status: str) -> str:
+    """Say in French why a value is missing."""
+    return f"Valeur absente : {STATUSES[status].words}"
+
+
+def _condition(field: str, breaks: tuple[float, ...], rank: int) -> str:
+    conditions = []
+    if rank > 0:
+        conditions.append(f'"{field}" >= {breaks[rank - 1]:g}')
+    if rank < len(breaks):
+        conditions.append(f'"{field}" < {breaks[rank]:g}')
+    return " AND ".join(conditions)
+
+
+def _missing_condition(choropleth: Choropleth, status: str) -> str:
+    """Select the missing values of one status; a value without any is not available."""
+    field = choropleth.field
+    said = f"coalesce(\"{field}_statut\", '{NOT_AVAILABLE}')"
+    return f"\"{field}\" IS NULL AND {said} = '{status}'"
+
+
+def _joined(years: Iterable[str]) -> str:
+    return " et ".join(sorted(set(years)))
+
+
+def _number(value: float) -> str:
+    return f"{value:g}".replace(".", ",")

@@ -1,0 +1,71 @@
+"""QGIS expressions that write values as French readers do, a missing one with its reason."""
+
+from qpv_geo.formats.fields import Layer, LayerField
+
+# A share and an index have one decimal; counts, areas and amounts are whole.
+_ONE_DECIMAL = {"%", ""}
+
+_NO_BREAK = "\u00a0"
+
+
+def text_of(layer: Layer, field: str, words: dict[str, str]) -> str:
+    """Return the expression of a field's value as text.
+
+    Parameters
+    ----------
+    layer, field
+        The field; if the layer has ``<field>_statut``, that says why a value is missing.
+    words
+        French words for the statuses.
+
+    Returns
+    -------
+    str
+        An expression whose value is ``46,0 %``, ``15 603 habitants``, ``secret statistique``, never NULL.
+    """
+    declared = layer.fields[field]
+    name = _column(field)
+    if declared.type in {"integer", "real"}:
+        text = _number(name, declared)
+        if declared.unit:
+            text = f"{text} || {quoted(_NO_BREAK + declared.unit)}"
+    else:
+        text = f"to_string({name})"
+    return f"CASE WHEN {name} IS NOT NULL THEN {text} ELSE {_reason(layer, field, words)} END"
+
+
+def interval_of(layer: Layer, field: str) -> str:
+    """Return the expression of a field's confidence interval, `` [36,9 ; 39,8]``, the empty text without."""
+    bounds = [f"{field}_borne_basse", f"{field}_borne_haute"]
+    if not layer.fields.keys() >= set(bounds):
+        return "''"
+    low, high = (_number(_column(bound), layer.fields[field]) for bound in bounds)
+    between = quoted(f"{_NO_BREAK};{_NO_BREAK}")
+    return f"coalesce(' [' || {low} || {between} || {high} || ']', '')"
+
+
+def _number(name: str, declared: LayerField) -> str:
+    decimals = int(declared.type == "real" and declared.unit in _ONE_DECIMAL)
+    return f"format_number({name}, {decimals}, 'fr')"
+
+
+def _reason(layer: Layer, field: str, words: dict[str, str]) -> str:
+    status = f"{field}_statut"
+    if status not in layer.fields:
+        return quoted("non renseigné")
+    cases = " ".join(
+        f"WHEN {_column(status)} = {quoted(code)} THEN {quoted(word)}"
+        for code, word in words.items()
+        if code != "ok"
+    )
+    return f"CASE {cases} ELSE {quoted('non disponible')} END"
+
+
+def quoted(text: str) -> str:
+    """Write a text as a literal of QGIS's expressions."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _column(name: str) -> str:
+    return f'"{name}"'

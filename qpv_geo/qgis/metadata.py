@@ -1,0 +1,154 @@
+"""ISO 19115 metadata inside the GeoPackage (OGC metadata extension), and QGIS's own for each layer."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyproj
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.french import french_date
+from qpv_geo.qgis.content import Content
+from qpv_geo.qgis.templating import fill, key
+
+# OGC 12-128r17 (GeoPackage 1.3), annex F.8, the Metadata extension.
+_EXTENSION = """
+CREATE TABLE gpkg_metadata (
+  id INTEGER CONSTRAINT m_pk PRIMARY KEY ASC NOT NULL,
+  md_scope TEXT NOT NULL DEFAULT 'dataset',
+  md_standard_uri TEXT NOT NULL,
+  mime_type TEXT NOT NULL DEFAULT 'text/xml',
+  metadata TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE gpkg_metadata_reference (
+  reference_scope TEXT NOT NULL,
+  table_name TEXT,
+  column_name TEXT,
+  row_id_value INTEGER,
+  timestamp DATETIME NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')),
+  md_file_id INTEGER NOT NULL,
+  md_parent_id INTEGER,
+  CONSTRAINT crmr_mfi_fk FOREIGN KEY (md_file_id) REFERENCES gpkg_metadata(id),
+  CONSTRAINT crmr_mpi_fk FOREIGN KEY (md_parent_id) REFERENCES gpkg_metadata(id)
+);
+"""
+_DEFINITION = "http://www.geopackage.org/spec130/#extension_metadata"
+_ISO = "http://www.isotc211.org/2005/gmd"
+_QGIS = "http://mrcc.com/qgis.dtd"
+
+_WHOLE = 1
+_KEYWORDS = (
+    "politique de la ville",
+    "quartier prioritaire",
+    "QPV",
+    "Contrat de ville",
+    "pauvreté",
+    "Unités statistiques",
+)
+# Degrees; the box is rounded outwards to it (a metre or so).
+_BOX_STEP = 1e-5
+_STATEMENT = (
+    "Contours officiels et statistiques de l'INSEE, joints par code et par superposition dans la projection "
+    "de la couche ; communes, parts et surfaces sont calculées. Une valeur absente garde son motif. {origin} "
+    "Chaque fichier lu est décrit avec son millésime et son empreinte SHA-256."
+)
+
+
+def iso_record(content: Content) -> str:
+    """Return the ISO 19139 record of a release: what, where, who, licences, lineage with each source.
+
+    Parameters
+    ----------
+    content
+        The layers; ``sources`` is the lineage.
+    """
+    read = content.read
+    titles = [content.layers[name].title for name in content.frames]
+    abstract = f"{content.title}. Couches et tables : {' ; '.join(titles)}."
+    return fill(
+        "metadata.xml",
+        content=content,
+        identifier=key("metadata", content.territory.id).strip("{}"),
+        abstract=abstract,
+        keywords=_KEYWORDS,
+        licences=dict(zip(read["licence"], read["licence_url"], strict=True)),
+        box=_box(content),
+        statement=_STATEMENT.format(origin=content.origin),
+        sources=[_source(row) for row in read.to_dict("records")],
+    )
+
+
+def _box(content: Content) -> dict[str, str]:
+    """Return the territory's bounds in degrees, as the elements of a geographic bounding box."""
+    to_degrees = pyproj.Transformer.from_crs(content.crs, 4326, always_xy=True)
+    west, south, east, north = to_degrees.transform_bounds(*content.bounds("epci"))
+    return {
+        "westBoundLongitude": f"{west - _BOX_STEP:.5f}",
+        "eastBoundLongitude": f"{east + _BOX_STEP:.5f}",
+        "southBoundLatitude": f"{south - _BOX_STEP:.5f}",
+        "northBoundLatitude": f"{north + _BOX_STEP:.5f}",
+    }
+
+
+def _source(row: dict[Any, Any]) -> dict[str, str]:
+    """Return what the record says of one source."""
+    day = pd.Timestamp(row["date_source"]).date()
+    geography = ""
+    if not pd.isna(row["geographie"]):
+        geography = f" Géographie au {french_date(pd.Timestamp(row['geographie']).date())}."
+    return {
+        "titre": str(row["titre"]),
+        "producteur": str(row["producteur"]),
+        "page": str(row["page"]),
+        "millesime": str(row["millesime"]),
+        "sha256": str(row["sha256"]),
+        "date": f"{day:%Y-%m-%d}",
+        "description": f"{row['mention']}. Fichier : {row['fichier']}.{geography}",
+    }
+
+
+def add_metadata(path: Path, content: Content) -> None:
+    """Write the ISO record of the whole, and QGIS's record of each layer below it, into a GeoPackage.
+
+    QGIS shows its own records where a layer is added without the project; other software reads the ISO one.
+
+    Parameters
+    ----------
+    path
+        GeoPackage that holds the content, without metadata.
+    content
+        What the records say.
+
+    Raises
+    ------
+    PublicationError
+        If the file cannot be written.
+    """
+    records = [(_WHOLE, _ISO, iso_record(content))]
+    references: list[tuple[str, str | None, str, int, int | None]] = [
+        ("geopackage", None, content.moment, _WHOLE, None)
+    ]
+    for number, name in enumerate(content.frames, start=_WHOLE + 1):
+        spatial = content.spatial(name) is not None
+        records.append((number, _QGIS, fill("layer.qmd", content=content, name=name, spatial=spatial)))
+        references.append(("table", name, content.moment, number, _WHOLE))
+    tables = ("gpkg_metadata", "gpkg_metadata_reference")
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA synchronous = OFF")
+            database.executescript("BEGIN;" + _EXTENSION)
+            database.executemany("INSERT INTO gpkg_metadata VALUES (?, 'dataset', ?, 'text/xml', ?)", records)
+            database.executemany(
+                "INSERT INTO gpkg_metadata_reference VALUES (?, ?, NULL, NULL, ?, ?, ?)", references
+            )
+            database.executemany(
+                "INSERT INTO gpkg_extensions VALUES (?, NULL, 'gpkg_metadata', ?, 'read-write')",
+                [(name, _DEFINITION) for name in tables],
+            )
+            database.commit()
+    except sqlite3.Error as error:
+        raise PublicationError(
+            f"{path}: metadata cannot be written ({error}); check the free space"
+        ) from error

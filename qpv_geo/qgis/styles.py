@@ -1,0 +1,291 @@
+"""Default styles of the layers, as QGIS reads them, inside the GeoPackage (table ``layer_styles``)."""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
+from qpv_geo.qgis.cartography import (
+    Cartography,
+    Label,
+    LayerLook,
+    Outline,
+    Rule,
+    load_cartography,
+)
+from qpv_geo.qgis.classes import classify
+from qpv_geo.qgis.content import Content
+from qpv_geo.qgis.expressions import text_of
+from qpv_geo.qgis.templating import fill, key, rgba
+
+# As QGIS creates it (`QgsOgrProviderMetadata::saveStyle`), but the moment is given and not the clock's.
+_LAYER_STYLES = """
+CREATE TABLE layer_styles (
+  id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+  f_table_catalog TEXT(256),
+  f_table_schema TEXT(256),
+  f_table_name TEXT(256),
+  f_geometry_column TEXT(256),
+  styleName TEXT(30),
+  styleQML TEXT,
+  styleSLD TEXT,
+  useAsDefault BOOLEAN,
+  description TEXT,
+  owner TEXT(30),
+  ui TEXT(30),
+  update_time DATETIME
+)
+"""
+_STYLE_NAME = "Style par défaut"
+
+# Denominator beyond which outlines take their thin width.
+_SMALL_SCALE = 50000
+
+# Labels of the layer on top come first when there is not room for all (QGIS: 0 to 10).
+_HIGHEST_PRIORITY = 10
+
+Properties = dict[str, str]
+
+
+@dataclass(frozen=True)
+class SymbolLayer:
+    """One layer of a symbol: QGIS's class, its properties, its width by scale, the line symbol of a hatch."""
+
+    kind: str
+    properties: Properties
+    width: str = ""
+    line: tuple["SymbolLayer", ...] = ()
+
+
+@dataclass(frozen=True)
+class StyleRule:
+    """A rule of the renderer; `symbol` is the rank of its symbol, None for a heading."""
+
+    key: str
+    label: str
+    filter: str
+    symbol: int | None
+    children: tuple["StyleRule", ...]
+
+
+@dataclass(frozen=True)
+class StyleLabel:
+    """A rule of the labels, its key, its priority and whether other texts keep off the features."""
+
+    key: str
+    label: Label
+    priority: int
+    obstacle: bool
+
+
+@dataclass(frozen=True)
+class StyleField:
+    """A field: French alias with its unit, French words for its codes."""
+
+    name: str
+    alias: str
+    words: Mapping[str, str]
+
+
+@dataclass
+class Style:
+    """What ``style.xml`` draws from: one layer or table.
+
+    Attributes
+    ----------
+    key, label_key
+        Of the roots of both trees of rules.
+    symbols
+        Each the symbol layers of one rule.
+    preview, tip
+        Expression that names a feature, and text shown over it.
+    farthest
+        Denominator of the smallest scale at which the layer is drawn; 0 for no limit.
+    """
+
+    key: str
+    label_key: str
+    fields: tuple[StyleField, ...]
+    preview: str
+    tip: str
+    farthest: int = 0
+    rules: tuple[StyleRule, ...] = ()
+    labels: tuple[StyleLabel, ...] = ()
+    symbols: list[tuple[SymbolLayer, ...]] = field(default_factory=list)
+
+
+def build_styles(content: Content) -> dict[str, Style]:
+    """Return the style of every layer and table of a release, in its order.
+
+    Its values decide which reasons for missing values the legend has.
+
+    Raises
+    ------
+    PublicationError
+        If the cartography says nothing of a spatial layer.
+    """
+    look = load_cartography()
+    spatial = [name for name in content.frames if content.spatial(name) is not None]
+    if unknown := [name for name in spatial if name not in look.layers]:
+        raise PublicationError(
+            f"spatial layers without a style: {', '.join(unknown)}; declare them in "
+            "qpv_geo/qgis/cartography.toml"
+        )
+    return {name: _style(content.layers[name], content, look) for name in content.frames}
+
+
+def _style(layer: Layer, content: Content, look: Cartography) -> Style:
+    fields = tuple(
+        StyleField(
+            name,
+            f"{declared.alias} ({declared.unit})" if declared.unit else declared.alias,
+            look.words_of(layer.name, name),
+        )
+        for name, declared in layer.fields.items()
+    )
+    style = Style(key(layer.name, "rules"), key(layer.name, "labels"), fields, preview="", tip="")
+    frame = content.spatial(layer.name)
+    if frame is None:
+        return style
+    drawn = look.layers[layer.name]
+    style.farthest = drawn.farthest
+    style.preview = f'"{drawn.name}"'
+    style.tip = _tip(layer, drawn, look)
+    rules = drawn.rules
+    if layer.name == look.choropleth.layer:
+        rules = (*classify(look.choropleth, frame), *rules)
+    style.rules = tuple(_rule(rule, (layer.name, rank), style) for rank, rule in enumerate(rules))
+    priority = max(0, _HIGHEST_PRIORITY - look.order.index(layer.name))
+    style.labels = tuple(
+        StyleLabel(key("label", layer.name, rank), _with_figure(label, layer, look), priority, drawn.obstacle)
+        for rank, label in enumerate(drawn.labels)
+    )
+    return style
+
+
+def _with_figure(label: Label, layer: Layer, look: Cartography) -> Label:
+    """Write a label's figure, or the reason why it has none, below its text."""
+    if not label.figure:
+        return label
+    figure = text_of(layer, label.figure, look.words_of(layer.name, f"{label.figure}_statut"))
+    return label.model_copy(update={"expression": f"{label.expression} || '\\n' || {figure}"})
+
+
+def _rule(rule: Rule, names: tuple[object, ...], style: Style) -> StyleRule:
+    """Return a rule with its children, and add their symbols to the style."""
+    symbol = None
+    if not rule.children:
+        symbol = len(style.symbols)
+        style.symbols.append(_symbol(rule))
+    children = tuple(_rule(child, (*names, rank), style) for rank, child in enumerate(rule.children))
+    return StyleRule(key("rule", *names), rule.label, rule.filter, symbol, children)
+
+
+def _symbol(rule: Rule) -> tuple[SymbolLayer, ...]:
+    """Return the symbol layers of a rule: fill, hatches, outlines, each drawn over the one before."""
+    drawn = []
+    if rule.fill:
+        properties = {
+            "color": rgba(rule.fill, rule.opacity),
+            "style": "solid",
+            "outline_style": "no",
+            "joinstyle": "round",
+        }
+        drawn.append(SymbolLayer("SimpleFill", properties))
+    for hatch in rule.hatches:
+        properties = {
+            "angle": f"{hatch.angle:g}",
+            "distance": f"{hatch.distance:g}",
+            "distance_unit": "MM",
+            "color": rgba(hatch.color),
+            "line_width": f"{hatch.width:g}",
+            "line_width_unit": "MM",
+            "offset": "0",
+        }
+        line = (_line(Outline(color=hatch.color, width=hatch.width)),)
+        drawn.append(SymbolLayer("LinePatternFill", properties, line=line))
+    return (*drawn, *(_line(outline) for outline in rule.outlines))
+
+
+def _line(outline: Outline) -> SymbolLayer:
+    properties = {
+        "line_color": rgba(outline.color),
+        "line_width": f"{outline.width:g}",
+        "line_width_unit": "MM",
+        "line_style": "solid",
+        "capstyle": "flat" if outline.dash else "round",
+        "joinstyle": "round",
+        "use_custom_dash": "1" if outline.dash else "0",
+        "customdash": outline.dash or "5;2",
+        "customdash_unit": "MM",
+        "draw_inside_polygon": "0",
+        "offset": "0",
+    }
+    width = ""
+    if outline.thin:
+        width = f"CASE WHEN @map_scale > {_SMALL_SCALE} THEN {outline.thin:g} ELSE {outline.width:g} END"
+    return SymbolLayer("SimpleLine", properties, width)
+
+
+def _tip(layer: Layer, drawn: LayerLook, look: Cartography) -> str:
+    """Return what QGIS shows over a feature: its name in bold, some of its fields, as HTML."""
+    rows = "".join(
+        f"<tr><td>{escape(layer.fields[name].alias)}</td><td>[% {text} %]</td></tr>"
+        for name in drawn.tip
+        if name in layer.fields
+        for text in [text_of(layer, name, look.words_of(layer.name, f"{name}_statut"))]
+    )
+    return f'<b>[% "{drawn.name}" %]</b><table cellspacing="4">{rows}</table>'
+
+
+def add_styles(path: Path, content: Content) -> None:
+    """Write the default style of every layer and table into a GeoPackage.
+
+    With plain SQLite, so that the bytes depend on the arguments alone. Tables have a style as well: it holds
+    French aliases and words, and QGIS reads those of ``gpkg_data_columns`` only with GDAL 3.7 or newer.
+
+    Parameters
+    ----------
+    path
+        GeoPackage that holds the content, without styles.
+    content
+        The layers.
+
+    Raises
+    ------
+    PublicationError
+        If a spatial layer has no declared look or the file cannot be written.
+    """
+    rows = [
+        (
+            name,
+            "" if content.spatial(name) is None else GEOMETRY_COLUMN,
+            _STYLE_NAME,
+            fill("layer.qml", style=style),
+            content.layers[name].title,
+            content.moment,
+        )
+        for name, style in build_styles(content).items()
+    ]
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA synchronous = OFF")
+            database.execute(_LAYER_STYLES)
+            database.executemany(
+                "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, "
+                "styleName, styleQML, useAsDefault, description, owner, update_time) "
+                "VALUES ('', '', ?, ?, ?, ?, 1, ?, '', ?)",
+                rows,
+            )
+            database.execute(
+                "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change, "
+                "srs_id) VALUES ('layer_styles', 'attributes', 'layer_styles', ?, ?, 0)",
+                ("Styles des couches, lus par QGIS.", content.moment),
+            )
+            database.commit()
+    except sqlite3.Error as error:
+        raise PublicationError(f"{path}: styles cannot be written ({error}); check the free space") from error

@@ -1,0 +1,46 @@
+"""Templates of what QGIS reads, filled with every text escaped."""
+
+import uuid
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+# Names of everything that QGIS wants a unique key for: the same name gives the same key in every release.
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/qpv-geo")
+
+
+def key(*names: object) -> str:
+    """Return a key in QGIS's form, in braces, that depends on the names alone."""
+    return f"{{{uuid.uuid5(_NAMESPACE, '/'.join(str(name) for name in names))}}}"
+
+
+def rgb(color: str) -> tuple[int, int, int]:
+    """Return red, green and blue (0 to 255) of a colour ``#rrggbb``."""
+    red, green, blue = bytes.fromhex(color.removeprefix("#"))
+    return red, green, blue
+
+
+def rgba(color: str, opacity: float = 1.0) -> str:
+    """Write a colour ``#rrggbb`` as QGIS does: ``r,g,b,a``."""
+    red, green, blue = rgb(color)
+    return f"{red},{green},{blue},{round(opacity * 255)}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("qpv_geo.qgis"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"rgb": rgb, "rgba": rgba}
+    environment.globals["key"] = key
+    return environment
+
+
+def fill(template: str, **values: Any) -> str:  # noqa: ANN401 - templates take what they name
+    """Return a template filled with the values that it names."""
+    return _environment().get_template(template).render(values)

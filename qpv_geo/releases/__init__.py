@@ -1,0 +1,1 @@
+"""Which release is current, which are held or refused, and why."""

@@ -1,0 +1,191 @@
+"""What changed between two releases, found in their own files."""
+
+from collections.abc import Mapping
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from shapely.geometry.base import BaseGeometry
+
+from qpv_geo.analysis.overlay import overlay
+from qpv_geo.formats.changes_schema import (
+    Changes,
+    ContourChange,
+    NamedField,
+    NamedLayer,
+    NamedQpv,
+    RenamedQpv,
+    RowsChange,
+    SourceChange,
+    SourceState,
+)
+from qpv_geo.formats.fields import load_layers
+from qpv_geo.releases.changes_statistics import statistic_changes
+from qpv_geo.releases.published import PublishedRelease, Table
+from qpv_geo.zones import department_of, zone_of
+
+_QPV, _STATISTICS, _DICTIONARY, _SOURCES = "qpv", "statistiques", "indicateurs", "sources"
+# They tell of a run: what was read and controlled. Part `sources` says what matters of them.
+_OF_THE_RUN = {_SOURCES, "controles"}
+# Areas are told to a tenth of a square metre: what rounds to nothing is the noise of a reprojection.
+_DECIMALS = 1
+
+
+def compare_releases(before: PublishedRelease, after: PublishedRelease) -> Changes:
+    """Tell what changed from one release to another.
+
+    Areas are measured in the CRS of `after` or, if that is in degrees, of the QPV's part of France. Whatever
+    only one of two versions of the project publishes shows as a layer, a field or an indicator that was added
+    or is gone.
+
+    Parameters
+    ----------
+    before, after
+        As `published.read_published` reads them.
+    """
+    earlier, later = before.tables, after.tables
+    qpv = (earlier[_QPV], later[_QPV])
+    return Changes(
+        precedente=before.id,
+        empreinte_precedente=before.fingerprint,
+        qpv_entres=_qpv_only_in(qpv[1], qpv[0]),
+        qpv_sortis=_qpv_only_in(qpv[0], qpv[1]),
+        qpv_renommes=_renamed(*qpv),
+        contours=_contours(*qpv),
+        statistiques=statistic_changes(
+            earlier[_STATISTICS].rows,
+            later[_STATISTICS].rows,
+            pd.concat([earlier[_DICTIONARY].rows, later[_DICTIONARY].rows]),
+        ),
+        couches_ajoutees=_layers_only_in(later, earlier),
+        couches_retirees=_layers_only_in(earlier, later),
+        champs_ajoutes=_fields_only_in(later, earlier),
+        champs_retires=_fields_only_in(earlier, later),
+        lignes=tuple(
+            change
+            for name, table in later.items()
+            if name in earlier and name not in _OF_THE_RUN
+            if (change := _rows(name, earlier[name], table))
+        ),
+        sources=_sources(earlier[_SOURCES].rows, later[_SOURCES].rows),
+    )
+
+
+def _names(table: Table) -> dict[str, str | None]:
+    """Return the names of the QPV by code."""
+    return dict(zip(table.rows["code_qp"], table.rows["lib_qp"], strict=True))
+
+
+def _qpv_only_in(here: Table, there: Table) -> tuple[NamedQpv, ...]:
+    names, others = _names(here), _names(there)
+    return tuple(
+        NamedQpv(code_qp=code, lib_qp=name) for code, name in sorted(names.items()) if code not in others
+    )
+
+
+def _renamed(before: Table, after: Table) -> tuple[RenamedQpv, ...]:
+    names, later = _names(before), _names(after)
+    return tuple(
+        RenamedQpv(code_qp=code, avant=name, apres=later[code])
+        for code, name in sorted(names.items())
+        if code in later and later[code] != name
+    )
+
+
+def _contours(before: Table, after: Table) -> tuple[ContourChange, ...]:
+    """Overlay the two contours of each QPV that has another one than before."""
+    shapes = after.shapes()
+    later = dict(zip(after.rows["code_qp"], shapes, strict=True))
+    earlier = dict(zip(before.rows["code_qp"], before.shapes().to_crs(shapes.crs), strict=True))
+    names = _names(after)
+    changes = []
+    for code in sorted(earlier.keys() & later.keys()):
+        if earlier[code] == later[code]:
+            continue
+        old, new = _measurable(code, gpd.GeoSeries([earlier[code], later[code]], crs=shapes.crs))
+        gained, lost = _rest(new, old), _rest(old, new)
+        if gained or lost:
+            change = ContourChange(
+                code_qp=code,
+                lib_qp=names[code],
+                surface_avant_m2=round(old.area, _DECIMALS),
+                surface_apres_m2=round(new.area, _DECIMALS),
+                entrant_m2=gained,
+                sortant_m2=lost,
+            )
+            changes.append(change)
+    return tuple(changes)
+
+
+def _measurable(code: str, pair: gpd.GeoSeries) -> gpd.GeoSeries:
+    """Project contours in degrees, which are those of all France, to the CRS of the QPV's part of it."""
+    if pair.crs.is_projected:
+        return pair
+    return pair.to_crs(zone_of(department_of(code)).epsg)
+
+
+def _rest(polygon: BaseGeometry, other: BaseGeometry) -> float:
+    """Return the area of a polygon outside another one."""
+    pieces = overlay(np.array([polygon], dtype=object), np.array([other], dtype=object))
+    return round(float(pieces.area[pieces.zone < 0].sum()), _DECIMALS)
+
+
+def _layers_only_in(here: Mapping[str, Table], there: Mapping[str, Table]) -> tuple[NamedLayer, ...]:
+    return tuple(
+        NamedLayer(couche=name, titre=table.title) for name, table in here.items() if name not in there
+    )
+
+
+def _fields_only_in(here: Mapping[str, Table], there: Mapping[str, Table]) -> tuple[NamedField, ...]:
+    return tuple(
+        NamedField(couche=name, champ=field)
+        for name, table in here.items()
+        if name in there
+        for field in table.fields
+        if field not in there[name].fields
+    )
+
+
+def _rows(name: str, before: Table, after: Table) -> RowsChange | None:
+    """Count the rows that came, went or changed; fields that only one release has do not count."""
+    common = [column for column in after.rows.columns if column in set(before.rows.columns)]
+    layer = load_layers().get(name)
+    key = list(layer.key) if layer and set(layer.key) <= set(common) else common
+    rest = [column for column in common if column not in key]
+    earlier, later = (_by_key(table.rows, key, rest) for table in (before, after))
+    shared = earlier.keys() & later.keys()
+    change = RowsChange(
+        couche=name,
+        titre=after.title,
+        avant=len(before.rows),
+        apres=len(after.rows),
+        ajoutees=len(later.keys() - shared),
+        retirees=len(earlier.keys() - shared),
+        modifiees=sum(earlier[row] != later[row] for row in shared),
+    )
+    return change if change.ajoutees or change.retirees or change.modifiees else None
+
+
+def _by_key(
+    rows: pd.DataFrame, key: list[str], rest: list[str]
+) -> dict[tuple[object, ...], tuple[object, ...]]:
+    keys = rows[key].itertuples(index=False, name=None)
+    return dict(zip(keys, rows[rest].itertuples(index=False, name=None), strict=True))
+
+
+def _sources(before: pd.DataFrame, after: pd.DataFrame) -> tuple[SourceChange, ...]:
+    titles = dict(zip(before["source"], before["titre"], strict=True)) | dict(
+        zip(after["source"], after["titre"], strict=True)
+    )
+    earlier, later = _states(before), _states(after)
+    return tuple(
+        SourceChange(source=source, titre=title, avant=earlier.get(source), apres=later.get(source))
+        for source, title in titles.items()
+        if earlier.get(source) != later.get(source)
+    )
+
+
+def _states(sources: pd.DataFrame) -> dict[str, SourceState]:
+    read = sources[sources["etat"] == "lue"]
+    columns = list(SourceState.model_fields)
+    return {row["source"]: SourceState(**row[columns]) for _, row in read.iterrows()}

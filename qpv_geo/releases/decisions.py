@@ -1,0 +1,182 @@
+"""What somebody decides about releases: publish or drop a held one, go back to an earlier one.
+
+Whoever calls these holds the territory's lock.
+"""
+
+import shlex
+
+from qpv_geo.audit.verify import verify_release
+from qpv_geo.errors import ConfigurationError, HeldError, PublicationError
+from qpv_geo.releases.ledger import read_ledger, write_ledger
+from qpv_geo.releases.placement import (
+    HELD,
+    LATEST,
+    discard,
+    explained,
+    is_intact,
+    refuse_what_is_not_a_link,
+    sweep,
+)
+from qpv_geo.releases.release import (
+    Release,
+    current_release,
+    described,
+    find_release,
+    held_releases,
+    reference,
+    settled_ledger,
+    turn,
+)
+from qpv_geo.settings import Settings, default_data_dir
+from qpv_geo.territory import Territory, territory_names
+
+_NAMED_AT_MOST = 20
+
+
+def held_error(release: Release, territory: Territory, settings: Settings) -> HeldError:
+    """Return the error that says why a release is held, what to look at, and how to decide."""
+    reasons = [over.message for over in release.differences.depassements] if release.differences else []
+    if refusal := read_ledger(settings.out_dir / territory.id).refusal(release.id, release.raw_files):
+        deed = "dropped" if refusal.by == "drop" else "rolled back"
+        reasons.append(
+            f"{refusal.release}, made from the same raw files, was {deed} on {refusal.at:%Y-%m-%d}"
+        )
+    more = [f"and {len(reasons) - _NAMED_AT_MOST} more"] if len(reasons) > _NAMED_AT_MOST else []
+    listed = "\n".join(f"- {reason}" for reason in [*reasons[:_NAMED_AT_MOST], *more])
+    before = f" since {release.differences.precedente}" if release.differences else ""
+    options = _options(territory, settings)
+    return HeldError(
+        f"release {release.id} is held: it is complete and verified, and somebody has to look at what changed"
+        f"{before} before it is published:\n{listed}\n"
+        f"Look at {release.path / 'rapport.html'} and at the layers beside it. Then either "
+        f"`qpv-geo releases publish {release.id}{options}` publishes it, or "
+        f"`qpv-geo releases drop {release.id}{options}` removes it"
+    )
+
+
+def _options(territory: Territory, settings: Settings) -> str:
+    """Return the options that make a command concern the same territory and folder."""
+    options = []
+    generated = settings.territories_dir / f"{territory.id}.toml"
+    if territory.id not in territory_names():
+        options += ["--territory", str(generated) if generated.is_file() else f"FILE OF {territory.id}"]
+    elif territory.id != "besancon":
+        options += ["--territory", territory.id]
+    if settings.data_dir != default_data_dir():
+        options += ["--data", str(settings.data_dir)]
+    return "".join(f" {shlex.quote(option)}" for option in options)
+
+
+def publish_held(territory_id: str, release_id: str, settings: Settings) -> Release:
+    """Publish a held release, or make an earlier one current again, whatever the guards say.
+
+    Returns
+    -------
+    Release
+        The current one; `published` is False if it was current already.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such release.
+    PublicationError
+        If it is damaged, or was compared with a release that is no longer the current one.
+    """
+    folder = settings.out_dir / territory_id
+    refuse_what_is_not_a_link(folder / LATEST)
+    release = find_release(territory_id, release_id, settings)
+    _refuse_damaged(release)
+    if release.held:
+        before = reference(folder, release.id)
+        compared = release.differences and release.differences.empreinte_precedente
+        if compared != (before and before.fingerprint):
+            raise PublicationError(
+                f"release {release.id} was compared with another release than the current one"
+                f"{f' ({before.id})' if before else ''}: run `qpv-geo refresh` to have it made and compared "
+                "again, or drop it"
+            )
+    with explained(folder):
+        sweep(folder)
+        aside = release.path if release.held else None
+        return turn(folder, folder / release.id, settled_ledger(folder), "publish", aside=aside)
+
+
+def drop_held(territory_id: str, release_id: str, settings: Settings) -> Release:
+    """Remove a held release; a run that would make it again publishes nothing.
+
+    Raises
+    ------
+    ConfigurationError
+        If no such release is held.
+    """
+    folder = settings.out_dir / territory_id
+    held = {release.path.name: release for release in held_releases(territory_id, settings)}
+    if release_id not in held:
+        known = ", ".join(held) or "none"
+        raise ConfigurationError(f"no release {release_id!r} is held in {folder / HELD}; there are: {known}")
+    release = held[release_id]
+    with explained(folder):
+        write_ledger(folder, settled_ledger(folder).refused(release.id, release.raw_files, "drop"))
+        discard(release.path, folder)
+    return release
+
+
+def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> Release:
+    """Make an earlier release current, in one step; a run that would publish the one left behind does not.
+
+    Parameters
+    ----------
+    territory_id, settings
+        Which territory, where.
+    release_id
+        The release to go back to; without, the one that was current before and that nobody took back.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such release, or no current one to go back from.
+    PublicationError
+        If the release to go back to is damaged.
+    """
+    folder = settings.out_dir / territory_id
+    current = current_release(territory_id, settings)
+    if current is None:
+        raise ConfigurationError(f"{folder}: there is no current release to go back from")
+    ledger = settled_ledger(folder)
+    if release_id is None:
+        refused = {refusal.release for refusal in ledger.refusals}
+        before = (name for name in ledger.before(current.id) if name not in refused)
+        there = [name for name in before if (folder / name).is_dir()]
+        if not there:
+            raise ConfigurationError(f"{folder}: no release was current before {current.id}, or it is gone")
+        release_id = there[0]
+    target = find_release(territory_id, release_id, settings)
+    if target.held or target.id == current.id:
+        state = "held" if target.held else "the current one"
+        raise ConfigurationError(f"release {target.id} is {state}: give an earlier one")
+    _refuse_damaged(target)
+    with explained(folder):
+        sweep(folder)
+        ledger = ledger.refused(current.id, current.raw_files, "rollback")
+        return turn(folder, target.path, ledger, "rollback")
+
+
+def previous_release(territory_id: str, settings: Settings) -> Release | None:
+    """Return the release that was current before the current one, None if there is none (left)."""
+    folder = settings.out_dir / territory_id
+    current = current_release(territory_id, settings)
+    if current is None:
+        return None
+    names = (name for name in read_ledger(folder).before(current.id) if (folder / name).is_dir())
+    return next((described(folder / name) for name in names), None)
+
+
+def _refuse_damaged(release: Release) -> None:
+    """Verify a release by every quick rule before it becomes current."""
+    findings = [] if is_intact(release.path) else ["its files are not those that were published"]
+    findings += [str(finding) for finding in verify_release(release.path, quick=True)]
+    if findings:
+        raise PublicationError(
+            f"release {release.id} is damaged and cannot become current; `qpv-geo refresh --force` makes "
+            "again what its sources still give:\n- " + "\n- ".join(findings)
+        )

@@ -1,0 +1,118 @@
+"""What a release depends on, in one hash: same fingerprint, same bytes."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import pyproj
+import shapely
+
+from qpv_geo.formats.provenance import Raws
+from qpv_geo.ingest.registry import Registry
+from qpv_geo.sources.catalogue import Catalogue
+from qpv_geo.sources.raw import digest
+from qpv_geo.territory import Territory
+
+_PACKAGE = Path(__file__).parents[1]
+# The code that makes a release; an installation puts both packages side by side as a checkout does.
+_CODE = (_PACKAGE, _PACKAGE.with_name("flows"))
+# The shipped originals are inputs, hashed where they are read.
+_NOT_CODE = {"__pycache__", "_snapshot"}
+# Distributions that write pages and further formats.
+_WRITERS = ("jinja2", "pyarrow", "pygal", "xlsxwriter", "xstatic-leaflet")
+
+
+def fingerprint(
+    raws: Raws,
+    territory: Territory,
+    catalogue: Catalogue,
+    registry: Registry,
+    formats: Iterable[str] = (),
+    *,
+    pages: bool = True,
+) -> str:
+    """Return the SHA-256 (hexadecimal) of everything that a release is made from.
+
+    The raw files count by id, checksum and where their bytes first came from: a copy from the store is the
+    same as the download that it was. To them come the territory with its contour files, the catalogue, the
+    registry, the code of this project and the versions of the libraries that compute or write.
+
+    Parameters
+    ----------
+    raws
+        What was fetched; an absent source counts as absent.
+    territory, catalogue, registry
+        As configured.
+    formats
+        What the release is written in beyond GeoPackage, GeoJSON and CSV.
+    pages
+        Whether it holds portraits.
+    """
+    inputs = {
+        "sources": {
+            source: [raw.sha256 or raw.defect, raw.provenance] if raw else None
+            for source, raw in sorted(raws.items())
+        },
+        # Which old releases go changes nothing in a new one.
+        "territory": territory.model_dump(mode="json", exclude={"conservation"}),
+        "files": _territory_files(territory),
+        "catalogue": catalogue.model_dump(mode="json"),
+        "registry": registry.model_dump(mode="json"),
+        "formats": sorted(formats),
+        "pages": pages,
+        "code": code_digest(),
+        "environment": environment(),
+    }
+    return hashlib.sha256(_canonical(inputs)).hexdigest()
+
+
+def _canonical(inputs: dict[str, Any]) -> bytes:
+    return json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _territory_files(territory: Territory) -> dict[str, str]:
+    """Return the checksums of the territory's own contour files, of all that makes up each."""
+    paths = {key: territory.locate(file) for key, file in territory.files.items()}
+    return {key: digest(path)[0] for key, path in paths.items() if path.is_file()}
+
+
+@cache
+def code_digest() -> str:
+    """Return the SHA-256 of the project's code as it was when this process first asked.
+
+    Of every file of the packages, templates and declarations included: a change of any may change a release.
+    """
+    lines = [
+        f"{path.relative_to(package.parent).as_posix()} {digest(path)[0]}\n"
+        for package in _CODE
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and not _NOT_CODE & set(path.parts)
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Return the versions of the libraries that a release's bytes may depend on."""
+    return {
+        "geopandas": gpd.__version__,
+        "pandas": pd.__version__,
+        "numpy": np.__version__,
+        "shapely": shapely.__version__,
+        "GEOS": shapely.geos_version_string,
+        "pyogrio": pyogrio.__version__,
+        "GDAL": pyogrio.__gdal_version_string__,
+        "pyproj": pyproj.__version__,
+        "PROJ": pyproj.proj_version_str,
+        "SQLite": sqlite3.sqlite_version,
+        **{name: version(name) for name in _WRITERS},
+    }

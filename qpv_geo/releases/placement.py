@@ -1,0 +1,197 @@
+"""Folders of releases and how they move: each move is one step, and whatever dies between two is made good.
+
+``out/<territory>/`` holds a folder per release, the link ``latest`` to the current one, in ``held/`` what
+waits for somebody's decision, and for the time of a run what begins with ``.tmp-``. Who moves anything holds
+the territory's lock.
+"""
+
+import logging
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qpv_geo.audit.rules import files
+from qpv_geo.errors import PublicationError
+from qpv_geo.formats.datapackage import DESCRIPTOR
+
+_LOGGER = logging.getLogger(__name__)
+
+LATEST = "latest"
+HELD = "held"
+_UNFINISHED = ".tmp-"
+_ID = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{10}")
+
+
+def release_folders(folder: Path) -> list[Path]:
+    """Return the folders that bear the name of a release, the oldest sources first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _ID.fullmatch(path.name) and path.is_dir())
+
+
+def is_intact(path: Path) -> bool:
+    """Return whether the files of a release are those that were published, by their checksums."""
+    folder = files.Folder(path)
+    rules = (files.Checksums(), files.NothingElse())
+    return not any(rule.findings(folder, ".", files.UNREADABLE) for rule in rules)
+
+
+def unfinished(folder: Path) -> Path:
+    """Return a path in a territory's folder for what is not finished; `sweep` removes what stays there."""
+    return folder / f"{_UNFINISHED}{secrets.token_hex(6)}"
+
+
+def seal(folder: Path) -> None:
+    """Make the files of a release read-only and see to it that they are on the disk, then their folders.
+
+    Read-only because QGIS turns a GeoPackage that it may write to WAL mode, which changes it. Folders stay
+    writable, so that releases can be removed.
+    """
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file():
+            path.chmod(path.stat().st_mode & ~0o222)
+        synchronise(path)
+    synchronise(folder)
+
+
+def synchronise(path: Path) -> None:
+    """See to it that a file or the entries of a folder are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def place(aside: Path, target: Path) -> bool:
+    """Give a finished release its name; return whether that changed anything.
+
+    A release that is there and is not the same is moved out of the way. In the meantime ``latest``, if it
+    points there, points to a copy of the new one: at no time does it lead nowhere.
+    """
+    if not target.exists():
+        aside.rename(target)
+        return True
+    if is_intact(target) and (aside / DESCRIPTOR).read_bytes() == (target / DESCRIPTOR).read_bytes():
+        return False
+    if leads_to(target.with_name(LATEST), target):
+        bridge = unfinished(target.parent)
+        shutil.copytree(aside, bridge)
+        _point(target.with_name(LATEST), bridge)
+    target.rename(unfinished(target.parent))
+    aside.rename(target)
+    return True
+
+
+def make_current(target: Path) -> bool:
+    """Point ``latest`` to a release; return whether that changed anything."""
+    latest = target.with_name(LATEST)
+    if leads_to(latest, target):
+        return False
+    _point(latest, target)
+    return True
+
+
+def leads_to(latest: Path, target: Path) -> bool:
+    """Return whether a link leads to a release."""
+    return latest.is_symlink() and latest.resolve() == target.resolve()
+
+
+def _point(latest: Path, target: Path) -> None:
+    """Swap the link in one step; it is relative, so that the folder can be moved."""
+    link = unfinished(latest.parent)
+    link.symlink_to(target.name, target_is_directory=True)
+    link.replace(latest)
+    synchronise(latest.parent)
+
+
+def hold(aside: Path, folder: Path, release_id: str) -> Path:
+    """Put a finished release into ``held/``, in the place of whatever is there, and return its path."""
+    held = folder / HELD
+    held.mkdir(exist_ok=True)
+    clear_held(folder)
+    target = held / release_id
+    aside.rename(target)
+    synchronise(held)
+    return target
+
+
+def clear_held(folder: Path) -> None:
+    """Remove what is held: a later release has been published or held."""
+    for path in release_folders(folder / HELD):
+        discard(path, folder)
+
+
+def discard(path: Path, folder: Path) -> None:
+    """Remove a release: it is gone in one step, its files a moment later, or when nobody has them open.
+
+    Raises
+    ------
+    OSError
+        If it cannot be moved out of the way, because of rights or, on Windows and SMB, of an open file.
+    """
+    aside = unfinished(folder)
+    path.rename(aside)
+    _remove(aside)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file of a territory's folder in one step: whatever happens, it is the old or the new one."""
+    aside = unfinished(path.parent)
+    try:
+        aside.write_text(text, encoding="utf-8")
+        synchronise(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    synchronise(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what runs that died left, but for what ``latest`` points to."""
+    current = (folder / LATEST).resolve()
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.resolve() != current:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder whose files, and perhaps folders, are read-only; what cannot go stays for `sweep`.
+
+    Whoever has a file of it open can go on reading it: NFS keeps the file under another name until then.
+    """
+    try:
+        for inside in (path, *path.rglob("*")):
+            if not inside.is_symlink():
+                inside.chmod(inside.stat().st_mode | (stat.S_IRWXU if inside.is_dir() else stat.S_IWUSR))
+        shutil.rmtree(path)
+    except OSError as error:
+        _LOGGER.warning("%s: cannot be removed yet: %s", path, error)
+
+
+def refuse_what_is_not_a_link(latest: Path) -> None:
+    """Explain that ``latest`` is a folder or a file, which some copying tools make of a link."""
+    if latest.exists() and not latest.is_symlink():
+        raise PublicationError(
+            f"{latest}: expected a link to the current release, found a "
+            f"{'folder' if latest.is_dir() else 'file'}. Move it away and run again"
+        )
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn what the system refuses into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise PublicationError(
+            f"{error.filename or folder}: cannot be written ({error.strerror or error}). Nothing was "
+            f"published: check the rights and the free space of {folder}, and that it may hold symbolic links"
+        ) from error

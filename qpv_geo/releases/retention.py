@@ -1,0 +1,91 @@
+"""Which old releases go: by number and by age, never the current one nor the one before.
+
+Whoever calls `prune` holds the territory's lock.
+"""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.releases.decisions import previous_release
+from qpv_geo.releases.ledger import Ledger, age, read_ledger, write_ledger
+from qpv_geo.releases.placement import LATEST, discard, explained
+from qpv_geo.releases.release import Release, current_release, list_releases
+from qpv_geo.settings import Settings
+from qpv_geo.territory import Retention
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def prunable(territory_id: str, retention: Retention, settings: Settings) -> list[Release]:
+    """Return the releases that neither their number nor their age keeps, the oldest first.
+
+    Parameters
+    ----------
+    territory_id, settings
+        Which territory, where.
+    retention
+        `nombre` keeps that many of the releases that were current last; `jours` those that were current
+        within so many days. What either keeps stays; with neither, everything does.
+
+    Raises
+    ------
+    ConfigurationError
+        If there are releases and none is current: then nobody knows which one users have.
+    """
+    releases = list_releases(territory_id, settings)
+    if not releases or (retention.nombre is None and retention.jours is None):
+        return []
+    current, previous = current_release(territory_id, settings), previous_release(territory_id, settings)
+    folder = settings.out_dir / territory_id
+    if current is None:
+        raise ConfigurationError(
+            f"{folder / LATEST} leads to no release: run `qpv-geo refresh`, or make one current with "
+            "`qpv-geo releases publish ID`, before old ones are removed"
+        )
+    ledger = read_ledger(folder)
+    releases.sort(key=lambda release: (_left(release.path, ledger), release.path.name))
+    kept = {current.path.resolve()} | ({previous.path.resolve()} if previous else set())
+    others = [release for release in releases if release.path.resolve() not in kept]
+    if retention.nombre is not None:
+        spare = max(retention.nombre - len(kept), 0)
+        others = others[: max(len(others) - spare, 0)]
+    if retention.jours is not None:
+        limit = timedelta(days=retention.jours)
+        others = [release for release in others if age(_left(release.path, ledger)) > limit]
+    return others
+
+
+def prune(territory_id: str, retention: Retention, settings: Settings) -> list[Release]:
+    """Remove what `prunable` returns; return what is gone.
+
+    A file that somebody has open can be read to its end. Where that is not so (SMB, Windows), its release
+    stays until the next time.
+
+    Raises
+    ------
+    ConfigurationError
+        As `prunable` does.
+    PublicationError
+        If ``latest`` is not a link, or the ledger cannot be written.
+    """
+    folder = settings.out_dir / territory_id
+    gone = []
+    for release in prunable(territory_id, retention, settings):
+        try:
+            discard(release.path, folder)
+        except OSError as error:
+            _LOGGER.warning("%s: cannot be removed yet: %s", release.path, error)
+        else:
+            gone.append(release)
+    if gone:
+        with explained(folder):
+            write_ledger(folder, read_ledger(folder).without({release.path.name for release in gone}))
+    return gone
+
+
+def _left(path: Path, ledger: Ledger) -> datetime:
+    """Return when a release was last current; when its folder was made, if nothing else is known."""
+    known = ledger.superseded_at(path.name) or ledger.published_at(path.name)
+    return known or datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -320,7 +320,7 @@ def test_a_name_stays_text_in_every_page(plain: Path, hostile: Path) -> None:
 
 
 def test_the_script_of_the_index_writes_names_as_text() -> None:
-    script = (ROOT / "qpv_geo" / "publish" / "portraits" / "templates" / "index.js").read_text("utf-8")
+    script = (ROOT / "qpv_geo" / "portraits" / "templates" / "index.js").read_text("utf-8")
     for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert way not in script
 

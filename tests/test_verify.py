@@ -19,16 +19,19 @@ from qpv_geo.audit.rules.base import Finding, Rule
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.datapackage import checksum
+from qpv_geo.releases.placement import is_intact
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 
-GPKG = "qpv_besancon.gpkg"
+GPKG, GEOJSON = "qpv_besancon.gpkg", "geojson/qpv.geojson"
 RULES: tuple[Rule[Any], ...] = (
     *files.RULES,
     *geojson.RULES,
     *geopackage.RULES,
     *geopackage_geometry.RULES,
 )
+Damage = Callable[[Path], object]
+Case = tuple[str, Damage, str]
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +44,56 @@ def folder(release: Release, tmp_path: Path) -> Path:
     return writable_copy(release.path, tmp_path / "release")
 
 
+@pytest.fixture
+def one_file(release: Release, tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function that copies a single file of the release into a folder, and returns the folder."""
+
+    def copied(name: str) -> Path:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((release.path / name).read_bytes())
+        return tmp_path
+
+    return copied
+
+
 def sign(folder: Path) -> None:
     """Make the descriptor agree with the damaged files, so that only the rule about their content speaks."""
-    path = folder / "datapackage.json"
-    descriptor = json.loads(path.read_text(encoding="utf-8"))
-    for resource in descriptor["resources"]:
-        file = folder / resource["path"]
-        resource["bytes"], resource["hash"] = file.stat().st_size, checksum(file)
-    path.write_text(json.dumps(descriptor), encoding="utf-8")
+
+    def agree(document: dict[str, Any]) -> None:
+        for resource in document["resources"]:
+            file = folder / resource["path"]
+            resource["bytes"], resource["hash"] = file.stat().st_size, checksum(file)
+
+    rewrite("datapackage.json", agree)(folder)
 
 
 def codes(findings: Iterable[Finding]) -> set[str]:
     return {finding.code for finding in findings}
+
+
+def assert_breaks(case: Case, subject: object, file: str, unreadable: tuple[type[Exception], ...]) -> None:
+    """Apply the rule of a case, and no other."""
+    code, _, message = case
+    (rule,) = (rule for rule in RULES if rule.code == code)
+    found = rule.findings(subject, file, unreadable)
+    assert any(message in finding.message for finding in found), [str(finding) for finding in found]
+    assert {(finding.code, finding.file) for finding in found} == {(code, file)}
+
+
+def rewrite(name: str, change: Callable[[dict[str, Any]], object]) -> Damage:
+    """Change a JSON file of a release."""
+
+    def damage(folder: Path) -> None:
+        path = folder / name
+        document = json.loads(path.read_text(encoding="utf-8"))
+        change(document)
+        path.write_text(json.dumps(document), encoding="utf-8")
+
+    return damage
+
+
+def named(cases: list[Case]) -> list[str]:
+    return [f"{code}-{number}" for number, (code, *_) in enumerate(cases)]
 
 
 def test_a_sound_release_keeps_every_rule(release: Release) -> None:
@@ -73,17 +114,10 @@ def test_a_folder_that_is_not_there_is_explained(tmp_path: Path) -> None:
         verify_release(tmp_path / "absent")
 
 
-Case = tuple[str, Callable[[Path], object], str]
-
-
-def named(cases: list[Case]) -> list[str]:
-    return [f"{code}-{number}" for number, (code, *_) in enumerate(cases)]
-
-
 # ------------------------------------------------------------------ GeoPackage
 
 
-def sql(*statements: str) -> Callable[[Path], None]:
+def sql(*statements: str) -> Damage:
     def damage(folder: Path) -> None:
         with edit(folder / GPKG) as database:
             database.execute("PRAGMA writable_schema = ON")
@@ -93,7 +127,7 @@ def sql(*statements: str) -> Callable[[Path], None]:
     return damage
 
 
-def at(offset: int, data: bytes) -> Callable[[Path], None]:
+def at(offset: int, data: bytes) -> Damage:
     def damage(folder: Path) -> None:
         with (folder / GPKG).open("r+b") as stream:
             stream.seek(offset)
@@ -102,7 +136,7 @@ def at(offset: int, data: bytes) -> Callable[[Path], None]:
     return damage
 
 
-def blob(change: Callable[[bytes], bytes], *, and_index: bool = False) -> Callable[[Path], None]:
+def blob(change: Callable[[bytes], bytes], *, and_index: bool = False) -> Damage:
     """Change the geometry of the first QPV; the spatial index follows only if asked."""
 
     def damage(folder: Path) -> None:
@@ -139,7 +173,7 @@ def wal(folder: Path) -> None:
         database.execute("PRAGMA journal_mode = WAL")
 
 
-def beside(suffix: str) -> Callable[[Path], None]:
+def beside(suffix: str) -> Damage:
     return lambda folder: (folder / f"{GPKG}{suffix}").write_bytes(b"")
 
 
@@ -250,15 +284,12 @@ GEOPACKAGES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "damage", "message"), GEOPACKAGES, ids=named(GEOPACKAGES))
-def test_a_broken_geopackage_breaks_its_rule(
-    folder: Path, code: str, damage: Callable[[Path], None], message: str
-) -> None:
-    damage(folder)
-    sign(folder)
-    found = [finding for finding in verify_release(folder, quick=True) if finding.code == code]
-    assert any(message in finding.message for finding in found), [str(finding) for finding in found]
-    assert {finding.file for finding in found} == {GPKG}
+@pytest.mark.parametrize("case", GEOPACKAGES, ids=named(GEOPACKAGES))
+def test_a_broken_geopackage_breaks_its_rule(one_file: Callable[[str], Path], case: Case) -> None:
+    folder = one_file(GPKG)
+    case[1](folder)
+    with geopackage.opened(folder / GPKG) as package:
+        assert_breaks(case, package, GPKG, geopackage.UNREADABLE)
 
 
 def test_a_geopackage_that_is_no_database_does_not_stop_verification(folder: Path) -> None:
@@ -271,14 +302,8 @@ def test_a_geopackage_that_is_no_database_does_not_stop_verification(folder: Pat
 # ------------------------------------------------------------------ GeoJSON
 
 
-def qpv(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
-        path = folder / "geojson" / "qpv.geojson"
-        document = json.loads(path.read_text(encoding="utf-8"))
-        change(document)
-        path.write_text(json.dumps(document), encoding="utf-8")
-
-    return damage
+def qpv(change: Callable[[dict[str, Any]], object]) -> Damage:
+    return rewrite(GEOJSON, change)
 
 
 def ring(document: dict[str, Any]) -> list[list[float]]:
@@ -286,9 +311,9 @@ def ring(document: dict[str, Any]) -> list[list[float]]:
     return exterior
 
 
-def text(old: str, new: str) -> Callable[[Path], None]:
+def text(old: str, new: str) -> Damage:
     def damage(folder: Path) -> None:
-        path = folder / "geojson" / "qpv.geojson"
+        path = folder / GEOJSON
         content = path.read_text(encoding="utf-8")
         assert old in content
         path.write_text(content.replace(old, new, 1), encoding="utf-8")
@@ -305,7 +330,7 @@ GEOJSONS: list[Case] = [
     ("GEOJSON01", qpv(lambda document: document.update(type="Feature")), "not a FeatureCollection"),
     ("GEOJSON01", text('"code_qp":"QN02502M"', '"lib_qp":"X","code_qp":"QN02502M"'), "a name twice"),
     ("GEOJSON01", text('"type"', '\ufeff"type"'), "cannot be checked"),
-    ("GEOJSON01", lambda folder: (folder / "geojson" / "qpv.geojson").write_text("[]"), "not a JSON object"),
+    ("GEOJSON01", lambda folder: (folder / GEOJSON).write_text("[]"), "not a JSON object"),
     ("GEOJSON02", qpv(lambda document: document.update(crs={"type": "name"})), "crs member"),
     ("GEOJSON03", qpv(lambda document: document["features"][2].pop("properties")), "features 3"),
     (
@@ -345,26 +370,22 @@ GEOJSONS: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "damage", "message"), GEOJSONS, ids=named(GEOJSONS))
-def test_a_broken_geojson_breaks_its_rule(
-    folder: Path, code: str, damage: Callable[[Path], None], message: str
-) -> None:
-    damage(folder)
-    sign(folder)
-    found = [finding for finding in verify_release(folder, quick=True) if finding.code == code]
-    assert any(message in finding.message for finding in found), [str(finding) for finding in found]
-    assert {finding.file for finding in found} == {"geojson/qpv.geojson"}
+@pytest.mark.parametrize("case", GEOJSONS, ids=named(GEOJSONS))
+def test_a_broken_geojson_breaks_its_rule(one_file: Callable[[str], Path], case: Case) -> None:
+    folder = one_file(GEOJSON)
+    case[1](folder)
+    assert_breaks(case, geojson.Collection(folder / GEOJSON), GEOJSON, geojson.UNREADABLE)
 
 
 def test_a_feature_without_geometry_is_allowed(folder: Path) -> None:
-    path = folder / "geojson" / "qpv_commune.geojson"
-    document = json.loads(path.read_text(encoding="utf-8"))
-    document["features"][0]["geometry"] = None
-    points = shapely.get_coordinates(
-        [shapely.geometry.shape(feature["geometry"]) for feature in document["features"][1:]]
-    )
-    document["bbox"] = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
-    path.write_text(json.dumps(document), encoding="utf-8")
+    def remove_the_first(document: dict[str, Any]) -> None:
+        document["features"][0]["geometry"] = None
+        points = shapely.get_coordinates(
+            [shapely.geometry.shape(feature["geometry"]) for feature in document["features"][1:]]
+        )
+        document["bbox"] = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+
+    rewrite("geojson/qpv_commune.geojson", remove_the_first)(folder)
     sign(folder)
     assert verify_release(folder, quick=True) == []
 
@@ -372,17 +393,11 @@ def test_a_feature_without_geometry_is_allowed(folder: Path) -> None:
 # ------------------------------------------------------------------ the release as a whole
 
 
-def descriptor(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
-        path = folder / "datapackage.json"
-        document = json.loads(path.read_text(encoding="utf-8"))
-        change(document)
-        path.write_text(json.dumps(document), encoding="utf-8")
-
-    return damage
+def descriptor(change: Callable[[dict[str, Any]], object]) -> Damage:
+    return rewrite("datapackage.json", change)
 
 
-def table(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+def table(name: str, change: Callable[[bytes], bytes]) -> Damage:
     def damage(folder: Path) -> None:
         path = folder / "csv" / f"{name}.csv"
         before = path.read_bytes()
@@ -393,15 +408,8 @@ def table(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]
     return damage
 
 
-def report(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
-        path = folder / "rapport.json"
-        document = json.loads(path.read_text(encoding="utf-8"))
-        change(document)
-        path.write_text(json.dumps(document), encoding="utf-8")
-        sign(folder)
-
-    return damage
+def report(change: Callable[[dict[str, Any]], object]) -> Damage:
+    return rewrite("rapport.json", change)
 
 
 RELEASES: list[Case] = [
@@ -436,18 +444,48 @@ RELEASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "damage", "message"), RELEASES, ids=named(RELEASES))
-def test_a_broken_release_breaks_its_rule(
-    folder: Path, code: str, damage: Callable[[Path], None], message: str
-) -> None:
-    damage(folder)
-    found = [finding for finding in verify_release(folder) if finding.code == code]
-    assert any(message in finding.message for finding in found), [str(finding) for finding in found]
+@pytest.mark.parametrize("case", RELEASES, ids=named(RELEASES))
+def test_a_broken_release_breaks_its_rule(folder: Path, case: Case) -> None:
+    case[1](folder)
+    assert_breaks(case, files.Folder(folder), ".", files.UNREADABLE)
 
 
 def test_there_is_a_broken_release_for_every_rule() -> None:
     broken = {code for code, *_ in (*GEOPACKAGES, *GEOJSONS, *RELEASES)}
     assert broken == {rule.code for rule in RULES}
+
+
+def test_verification_applies_the_rules_of_every_kind_of_file(folder: Path) -> None:
+    sql("PRAGMA user_version = 10400", "DELETE FROM layer_styles WHERE f_table_name = 'qpv'")(folder)
+    qpv(lambda document: document.update(crs={"type": "name"}))(folder)
+    (folder / "qpv_besancon.qgz").write_bytes(b"not a zip")
+    found = {(finding.code, finding.file) for finding in verify_release(folder, quick=True)}
+    assert found >= {
+        ("FILE01", "."),
+        ("GPKG02", GPKG),
+        ("QGIS01", GPKG),
+        ("GEOJSON02", GEOJSON),
+        ("QGIS03", "qpv_besancon.qgz"),
+    }
+
+
+def test_a_digit_changed_in_any_file_is_found(folder: Path) -> None:
+    """Sizes stay as they are: only the checksum tells."""
+    listed = [
+        resource["path"] for resource in json.loads((folder / "datapackage.json").read_bytes())["resources"]
+    ]
+    assert {Path(name).suffix for name in listed} == {".gpkg", ".qgz", ".geojson", ".csv", ".html", ".json"}
+    assert is_intact(folder)
+    for name in listed:
+        path = folder / name
+        before = path.read_bytes()
+        middle = len(before) // 2
+        path.write_bytes(before[:middle] + bytes([before[middle] ^ 1]) + before[middle + 1 :])
+        found = files.Checksums().findings(files.Folder(folder), ".", files.UNREADABLE)
+        assert [finding.message.partition(" ")[0] for finding in found] == [name]
+        assert not is_intact(folder)
+        path.write_bytes(before)
+    assert is_intact(folder)
 
 
 def test_slow_rules_are_left_out_of_a_quick_verification(folder: Path) -> None:

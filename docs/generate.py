@@ -1,7 +1,8 @@
-"""Write the pages that repeat declared data; run it after a change of the catalogue."""
+"""Write the pages that repeat declared data; run it after a change of what they repeat."""
 
 from pathlib import Path
 
+from qpv_geo.checks import CHECKS
 from qpv_geo.formats.fields import Layer, published_layers
 from qpv_geo.ingest.registry import Indicator, Registry, load_registry
 from qpv_geo.sources.catalogue import (
@@ -44,20 +45,22 @@ endorse it.
 _DICTIONARY = """\
 # Dictionnaire des données
 
-<!-- Produit par docs/generate.py d'après qpv_geo/formats/fields.toml et qpv_geo/ingest/indicators.toml. -->
+<!-- Produit par docs/generate.py d'après formats/fields.toml, ingest/indicators.toml et checks.py. -->
 
-Les couches et les champs publiés, puis les indicateurs de la table `statistiques`. Un effectif additif peut
-être sommé sur des zones disjointes ; un rapport se recalcule alors en divisant la somme de ses numérateurs
-par celle de ses dénominateurs ; rien d'autre ne se somme ni ne se moyenne.
+Les couches et les champs publiés, les contrôles, puis les indicateurs de la table `statistiques`. Un effectif
+additif peut être sommé sur des zones disjointes ; un rapport se recalcule alors en divisant la somme de ses
+numérateurs par celle de ses dénominateurs ; rien d'autre ne se somme ni ne se moyenne.
 """
 _KINDS = {"count": "effectif", "rate": "taux", "median": "médiane", "index": "indice", "amount": "montant"}
 
 
 def dictionary_page(registry: Registry) -> str:
-    """Return ``docs/dictionnaire.md``: published layers and fields, then indicators by theme."""
+    """Return ``docs/dictionnaire.md``: published layers and fields, checks, then indicators by theme."""
     parts = [_DICTIONARY, "## Couches et tables", ""]
     for layer in published_layers(registry).values():
         parts += _layer(layer)
+    parts += ["## Contrôles", "", "| Code | Ce qui est contrôlé |", "|---|---|"]
+    parts += [*(f"| `{code}` | {sentence} |" for code, sentence in CHECKS.items()), ""]
     parts += ["## Indicateurs", ""]
     for theme in dict.fromkeys(indicator.theme for indicator in registry.indicators):
         rows = [_indicator(i) for i in registry.indicators if i.theme == theme]

@@ -228,7 +228,9 @@ def test_the_page_shows_figures_and_the_reason_of_those_that_miss(
 
 def test_what_sources_say_is_escaped(settings: Settings) -> None:
     made = inputs()
-    made.checks.append(Check("essai", "qpv", "avertissement", "", "", "<script>alert(1)</script> & co"))
+    made.checks.append(
+        Check("champs_vides", "qpv", "avertissement", "", "", "<script>alert(1)</script> & co")
+    )
     made.raws["qpv_2024"] = replace(made.raws["qpv_2024"], reason='<img src="x">')  # type: ignore[type-var]
     text = (publish(settings, made).path / "rapport.html").read_text(encoding="utf-8")
     assert "<script>" not in text

@@ -10,6 +10,7 @@ import geopandas as gpd
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from qpv_geo.checks import CHECKS
 from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.formats.frames import Frames, plain_values
@@ -191,6 +192,7 @@ def write_report(folder: Path, report: Report, frames: Frames, registry: Registr
         .get_template(REPORT_HTML)
         .render(
             report=report,
+            meanings=CHECKS,
             outcomes=Counter(control.resultat for control in report.controles),
             warnings=[control for control in report.controles if control.resultat == "avertissement"],
             indicators=[indicator for indicator in registry.indicators if indicator.qpv_layer],

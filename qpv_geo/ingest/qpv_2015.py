@@ -15,6 +15,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile, catalogue_entry
 from qpv_geo.zones import METROPOLE, department_of, place_of, zone_of
 
+_COUNTS = {"metropole": "nombre_qpv_2015_metropole", "france": "nombre_qpv_2015_france"}
 _SCHEMA = pa.DataFrameSchema(
     {
         "code_qp": code_column(QPV_2015, key=True),
@@ -98,7 +99,7 @@ def _check_counts(departments: "pd.Series[str]", raw: RawFile, problems: Problem
             problems.advise(
                 f"if the file is whole all the same, change 'counts' in {catalogue_entry(raw.source)}"
             )
+        counts = str(expected), str(found[scope])
         message = f"{found[scope]} QPV 2015 dans le fichier, comme attendu."
-        code = f"nombre_qpv_2015_{scope}"
-        checks.append(Check(code, raw.source.id, "conforme", str(expected), str(found[scope]), message))
+        checks.append(Check(_COUNTS[scope], raw.source.id, "conforme", *counts, message))
     return checks

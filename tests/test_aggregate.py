@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qpv_geo.analysis.aggregate import Rule, aggregate, estimate_by_area
+from qpv_geo.analysis.aggregate import aggregate, estimate_by_area
 from qpv_geo.errors import ContractError
+from qpv_geo.ingest.registry import Computation
 
 RULES = {
-    "population": Rule(additive=True),
-    "actifs": Rule(additive=True),
-    "chomeurs": Rule(additive=True),
-    "taux_chomage": Rule(numerator="chomeurs", denominator="actifs"),
-    "niveau_de_vie_median": Rule(),
-    "moins_25_ans": Rule(sum_of=("moins_15_ans", "15_24_ans")),
+    "population": Computation(additive=True),
+    "actifs": Computation(additive=True),
+    "chomeurs": Computation(additive=True),
+    "taux_chomage": Computation(numerator="chomeurs", denominator="actifs"),
+    "niveau_de_vie_median": Computation(),
+    "moins_25_ans": Computation(sum_of=("moins_15_ans", "15_24_ans")),
 }
 NAN = math.nan
 
@@ -153,14 +154,14 @@ def test_two_geographies_are_not_added() -> None:
 
 
 def test_half_a_ratio_is_refused() -> None:
-    with pytest.raises(ValueError, match="numerator over a denominator"):
-        Rule(numerator="chomeurs")
-    with pytest.raises(ValueError, match="numerator over a denominator"):
-        Rule(additive=True, numerator="chomeurs", denominator="actifs")
-    with pytest.raises(ValueError, match="or a sum of shares of one zone"):
-        Rule(sum_of=("a", "b"), numerator="chomeurs", denominator="actifs")
-    with pytest.raises(ValueError, match="or a sum of shares of one zone"):
-        Rule(additive=True, sum_of=("a", "b"))
+    with pytest.raises(ValueError, match="give both 'numerator' and 'denominator'"):
+        Computation(numerator="chomeurs")
+    with pytest.raises(ValueError, match="what is added over zones is not a ratio"):
+        Computation(additive=True, numerator="chomeurs", denominator="actifs")
+    with pytest.raises(ValueError, match="or 'sum_of', not both"):
+        Computation(sum_of=("a", "b"), numerator="chomeurs", denominator="actifs")
+    with pytest.raises(ValueError, match="what is added over zones is not a ratio"):
+        Computation(additive=True, sum_of=("a", "b"))
 
 
 def shares(*rows: tuple[str, str | None, float, bool]) -> pd.DataFrame:

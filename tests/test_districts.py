@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, box
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.aggregate import Rule
 from qpv_geo.analysis.districts import comparable, district_statistics, local_districts
 from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
 from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError, ContractError
+from qpv_geo.ingest.registry import Computation
 from qpv_geo.territory import (
     Bands,
     Contract,
@@ -36,10 +36,10 @@ IRIS = gpd.GeoDataFrame(
     crs=2154,
 )
 RULES = {
-    "population": Rule(additive=True),
-    "actifs": Rule(additive=True),
-    "chomeurs": Rule(additive=True),
-    "taux_chomage": Rule(numerator="chomeurs", denominator="actifs"),
+    "population": Computation(additive=True),
+    "actifs": Computation(additive=True),
+    "chomeurs": Computation(additive=True),
+    "taux_chomage": Computation(numerator="chomeurs", denominator="actifs"),
 }
 VALUES = pd.DataFrame(
     [

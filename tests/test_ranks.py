@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.analysis.ranks import RANK_FIELDS, add_ranks, distribution_table, rivals_of
 from qpv_geo.analysis.ratios import WITHOUT_INTERVAL, add_computed
-from qpv_geo.analysis.statistics import rules_of
 from qpv_geo.cli import app
 from qpv_geo.ingest.contours import Contours
 from qpv_geo.ingest.distribution import SHIPPED, Origin, load_distributions
@@ -144,7 +143,7 @@ def test_what_nobody_publishes_is_ranked_among_all_for_which_it_can_be_computed(
     ]
     national = pd.concat(terms, ignore_index=True)
     read = tables(national, EPCI)
-    own = add_computed(national, rules_of(REGISTRY))
+    own = add_computed(national, REGISTRY.by_id)
     found = add_ranks(own, rivals_of(NATIONAL, read, FRANCE, REGISTRY), REGISTRY)
     below = found[found["indicateur"] == "part_diplome_inferieur_bac"].set_index("code")
     assert below["valeur"].round(6).to_dict() == pytest.approx(

@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qpv_geo.analysis.aggregate import Rule, aggregate
+from qpv_geo.analysis.aggregate import aggregate
 from qpv_geo.analysis.ratios import add_computed
+from qpv_geo.ingest.registry import Computation
 
 RULES = {
-    "chomeurs": Rule(additive=True),
-    "actifs": Rule(additive=True),
-    "taux": Rule(numerator="chomeurs", denominator="actifs"),
-    "taille": Rule(numerator="actifs", denominator="menages", scale=1),
-    "median": Rule(),
-    "sans_diplome": Rule(),
-    "bep_cap": Rule(),
-    "inferieur_bac": Rule(sum_of=("sans_diplome", "bep_cap")),
+    "chomeurs": Computation(additive=True),
+    "actifs": Computation(additive=True),
+    "taux": Computation(numerator="chomeurs", denominator="actifs"),
+    "taille": Computation(numerator="actifs", denominator="menages", kind="index"),
+    "median": Computation(),
+    "sans_diplome": Computation(),
+    "bep_cap": Computation(),
+    "inferieur_bac": Computation(sum_of=("sans_diplome", "bep_cap")),
 }
 NAN = math.nan
 STATUSES = ("ok", "secret", "non_disponible", "non_significatif")
@@ -147,7 +148,9 @@ def test_a_sum_is_exact_whatever_the_order_of_rows_and_terms(cells: list[tuple],
         rows += [(f"QN{number}", "sans_diplome", *one), (f"QN{number}", "bep_cap", *other)]
     random.shuffle(rows)
     found = computed(values(*rows)).set_index("code")
-    turned = add_computed(values(*rows), RULES | {"inferieur_bac": Rule(sum_of=("bep_cap", "sans_diplome"))})
+    turned = add_computed(
+        values(*rows), RULES | {"inferieur_bac": Computation(sum_of=("bep_cap", "sans_diplome"))}
+    )
     turned = turned[turned["indicateur"] == "inferieur_bac"].set_index("code")
     assert set(found.index) == set(turned.index) == {f"QN{number}" for number in range(len(cells))}
     for number, (one, other) in enumerate(cells):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from qpv_geo.errors import ContractError
+from qpv_geo.ingest.registry import Computation
 from qpv_geo.statuses import ESTIMATE, NOT_AVAILABLE, NOT_COMPUTABLE, OK, VALUED, worst
 
 # Kinds of zones whose values are computed here and stand in no producer's file.
@@ -19,55 +20,6 @@ COMPUTED_ZONES = frozenset(
 )
 _ORIGIN = ["source", "fichier", "code_producteur", "geographie"]
 _COLUMNS = ["zone", "code", "indicateur", "millesime", "valeur", "statut", *_ORIGIN]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How an indicator is computed for a set of zones.
-
-    Attributes
-    ----------
-    additive
-        It is the sum of its parts' values.
-    numerator, denominator
-        Ids of two additive indicators whose ratio it is; None for an indicator that is no such ratio.
-    sum_of
-        Ids of the shares whose sum it is, within one zone: for a set of zones it has no value.
-    scale
-        Factor of the ratio: 100 for a percentage.
-
-    Raises
-    ------
-    ValueError
-        If it is a ratio without both its terms, or computed in two ways.
-    """
-
-    additive: bool = False
-    numerator: str | None = None
-    denominator: str | None = None
-    sum_of: tuple[str, ...] = ()
-    scale: float = 100.0
-
-    def __post_init__(self) -> None:
-        """Refuse half a ratio, and what would be computed in two ways."""
-        terms = (self.numerator is not None) + (self.denominator is not None)
-        if terms == 1 or self.additive + bool(terms) + bool(self.sum_of) > 1:
-            raise ValueError(
-                "an indicator is added over zones, or a numerator over a denominator, or a sum of shares of "
-                f"one zone, or none of them: {self}"
-            )
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """Ids of what it is computed from within a zone."""
-        if self.numerator is not None and self.denominator is not None:
-            return self.numerator, self.denominator
-        return self.sum_of
-
-    @property
-    def operator(self) -> str:
-        """What stands between the producer's codes of its terms."""
-        return " + " if self.sum_of else " / "
 
 
 @dataclass(frozen=True)
@@ -96,11 +48,11 @@ class _Measure:
 
 
 _Measures = Mapping[tuple[str, str], _Measure]
-_NO_RULE = Rule()
+_NOT_COMPUTED = Computation()
 
 
 def aggregate(
-    values: pd.DataFrame, members: Mapping[str, Sequence[str]], rules: Mapping[str, Rule], zone: str
+    values: pd.DataFrame, members: Mapping[str, Sequence[str]], rules: Mapping[str, Computation], zone: str
 ) -> pd.DataFrame:
     """Compute the values of sets of whole zones.
 
@@ -132,7 +84,7 @@ def aggregate(
 
 
 def estimate_by_area(
-    values: pd.DataFrame, shares: pd.DataFrame, rules: Mapping[str, Rule], zone: str
+    values: pd.DataFrame, shares: pd.DataFrame, rules: Mapping[str, Computation], zone: str
 ) -> pd.DataFrame:
     """Estimate the values of contours: each count of an IRIS is shared out in proportion to areas.
 
@@ -174,14 +126,14 @@ def estimate_by_area(
 
 
 def _compute(
-    values: pd.DataFrame, parts: Mapping[str, list[_Part]], rules: Mapping[str, Rule], zone: str
+    values: pd.DataFrame, parts: Mapping[str, list[_Part]], rules: Mapping[str, Computation], zone: str
 ) -> pd.DataFrame:
     measures = _measures(values)
     wanted = sorted({*measures, *_computed_to_add(measures, rules)})
     rows = []
     for code in sorted(parts):
         for indicator, vintage in wanted:
-            rule = rules.get(indicator, _NO_RULE)
+            rule = rules.get(indicator, _NOT_COMPUTED)
             result = _apply(rule, indicator, vintage, measures, parts[code])
             origin = _origin(rule, indicator, vintage, measures)
             rows.append((zone, code, indicator, vintage, result.value, result.status, *origin))
@@ -227,14 +179,16 @@ def _joined(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _computed_to_add(measures: _Measures, rules: Mapping[str, Rule]) -> Iterable[tuple[str, str]]:
+def _computed_to_add(measures: _Measures, rules: Mapping[str, Computation]) -> Iterable[tuple[str, str]]:
     """Return what no file holds for these zones and whose terms are all there."""
     vintages = {vintage for _, vintage in measures}
     for indicator, rule in rules.items():
         yield from ((indicator, vintage) for vintage in vintages if _terms(rule, vintage, measures))
 
 
-def _apply(rule: Rule, indicator: str, vintage: str, measures: _Measures, parts: Sequence[_Part]) -> _Result:
+def _apply(
+    rule: Computation, indicator: str, vintage: str, measures: _Measures, parts: Sequence[_Part]
+) -> _Result:
     if rule.additive:
         return _add(measures[indicator, vintage].cells, parts)
     terms = _terms(rule, vintage, measures)
@@ -249,7 +203,7 @@ def _apply(rule: Rule, indicator: str, vintage: str, measures: _Measures, parts:
     return _Result(rule.scale * numerator.value / denominator.value, status)
 
 
-def _terms(rule: Rule, vintage: str, measures: _Measures) -> list[_Measure]:
+def _terms(rule: Computation, vintage: str, measures: _Measures) -> list[_Measure]:
     """Return what it is computed from, or nothing if it is not computed or a term was not read."""
     keys = [(term, vintage) for term in rule.terms]
     found = [measures[key] for key in keys if key in measures]
@@ -269,7 +223,9 @@ def _add(cells: Mapping[str, _Result], parts: Sequence[_Part]) -> _Result:
     )
 
 
-def _origin(rule: Rule, indicator: str, vintage: str, measures: _Measures) -> tuple[str, str, str, object]:
+def _origin(
+    rule: Computation, indicator: str, vintage: str, measures: _Measures
+) -> tuple[str, str, str, object]:
     """Return where a value comes from: the file of the indicator itself, or those of its terms."""
     terms = _terms(rule, vintage, measures)
     if not terms:

@@ -10,11 +10,12 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from qpv_geo.analysis.aggregate import Rule, aggregate, estimate_by_area
+from qpv_geo.analysis.aggregate import aggregate, estimate_by_area
 from qpv_geo.analysis.iris import shares_of_iris
 from qpv_geo.analysis.overlay import as_multipolygon
 from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError, ContractError
+from qpv_geo.ingest.registry import Computation
 from qpv_geo.territory import LocalDistrict, Territory
 
 # Relative: the union of IRIS that do not overlap has the sum of their areas.
@@ -206,7 +207,7 @@ def _check_overlaps(contours: gpd.GeoDataFrame, territory: Territory) -> Check:
 
 
 def district_statistics(
-    districts: Districts, values: pd.DataFrame, rules: Mapping[str, Rule]
+    districts: Districts, values: pd.DataFrame, rules: Mapping[str, Computation]
 ) -> pd.DataFrame:
     """Return the statistics of the city's districts: sums for sets of IRIS, estimates for contours.
 

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from qpv_geo.analysis.aggregate import Rule, estimate_by_area
+from qpv_geo.analysis.aggregate import estimate_by_area
 from qpv_geo.analysis.bands import draw_bands
 from qpv_geo.analysis.districts import comparable, name_problems
 from qpv_geo.analysis.iris import shares_of_iris
 from qpv_geo.analysis.overlay import as_multipolygon, overlay
 from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError, ContractError
+from qpv_geo.ingest.registry import Computation
 from qpv_geo.territory import FragileDistrict, Territory
 
 # A contour that mostly lies outside its district's commune may have been given another's name.
@@ -180,7 +181,7 @@ def fragile_statistics(
     layer: gpd.GeoDataFrame,
     values: pd.DataFrame,
     iris: gpd.GeoDataFrame,
-    rules: Mapping[str, Rule],
+    rules: Mapping[str, Computation],
     territory: Territory,
 ) -> pd.DataFrame:
     """Estimate the statistics of the fragile districts that have a contour.

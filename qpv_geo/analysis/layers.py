@@ -21,7 +21,6 @@ from qpv_geo.analysis.statistics import (
     comparison_zones,
     dictionary,
     join_by_code,
-    rules_of,
     together,
 )
 from qpv_geo.checks import Check, Outcome
@@ -68,7 +67,7 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     of_qpv, found = join_by_code(tables.rows, qpv["code_qp"], whole)
     checks += [*found, *around.checks]
     communes, epci = joined.layers["communes"]["insee_com"], joined.layers["epci"]["siren_epci"]
-    rules = rules_of(registry)
+    rules = registry.by_id
     whole_territory = together(of_qpv, qpv["code_qp"], registry, territory)
     rivals = rivals_of(qpv["code_qp"], tables, territory, registry)
     of_qpv = add_ranks(add_computed(of_qpv, rules), rivals, registry)

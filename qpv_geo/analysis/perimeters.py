@@ -19,7 +19,6 @@ from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statis
 from qpv_geo.analysis.iris import cut_by_iris, iris_layer, iris_statistics
 from qpv_geo.analysis.neighbours import neighbours, undrawn_near
 from qpv_geo.analysis.ratios import add_computed
-from qpv_geo.analysis.statistics import rules_of
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import Tables
@@ -152,7 +151,7 @@ def _add_districts(
     if values.empty:
         return
     of_iris = iris_statistics(values, iris, tables.iris_geography, communes)
-    rules = rules_of(registry)
+    rules = registry.by_id
     result.statistics += [
         add_computed(of_iris.rows, rules),
         district_statistics(districts, of_iris.joined, rules),

@@ -7,11 +7,10 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.aggregate import Rule
 from qpv_geo.analysis.ratios import add_computed
-from qpv_geo.analysis.statistics import newest_of_qpv, rules_of
+from qpv_geo.analysis.statistics import newest_of_qpv
 from qpv_geo.ingest.distribution import Distributions, canonical, count_values, load_distributions
-from qpv_geo.ingest.registry import Registry
+from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.statuses import ABSENCES
@@ -74,9 +73,9 @@ def rivals_of(codes: Iterable[str], tables: Tables, territory: Territory, regist
         sirens = {siren for code, siren in pairs if code in own}
     members = dict.fromkeys(pair for pair in pairs if pair[1] in sirens)
     epci = pd.DataFrame(list(members), columns=["code", "siren_epci"])
-    rules = _rules(registry)
-    figures = _with_computed(tables.rows.of("qpv", set(epci["code"])), rules)
-    return Rivals(_distributions(tables.rows, rules), epci, figures[["code", *_KEY, "valeur"]])
+    indicators = _of_layer(registry)
+    figures = _with_computed(tables.rows.of("qpv", set(epci["code"])), indicators)
+    return Rivals(_distributions(tables.rows, indicators), epci, figures[["code", *_KEY, "valeur"]])
 
 
 def with_computed(of_qpv: pd.DataFrame, registry: Registry) -> pd.DataFrame:
@@ -89,29 +88,30 @@ def with_computed(of_qpv: pd.DataFrame, registry: Registry) -> pd.DataFrame:
     registry
         Which indicators are in layer ``qpv``, and how those that nobody publishes are computed.
     """
-    return _with_computed(of_qpv, _rules(registry))
+    return _with_computed(of_qpv, _of_layer(registry))
 
 
-_Rules = tuple[tuple[str, Rule], ...]
+_Indicators = tuple[Indicator, ...]
 
 
-def _rules(registry: Registry) -> _Rules:
-    """Return the indicators of layer ``qpv``, each with the way in which it is computed."""
-    rules = rules_of(registry)
-    return tuple((i.id, rules[i.id]) for i in registry.indicators if i.qpv_layer)
+def _of_layer(registry: Registry) -> _Indicators:
+    """Return the indicators of layer ``qpv``."""
+    return tuple(indicator for indicator in registry.indicators if indicator.qpv_layer)
 
 
-def _with_computed(of_qpv: pd.DataFrame, rules: _Rules) -> pd.DataFrame:
-    names = {name for name, _ in rules}
-    involved = names.union(*(rule.terms for _, rule in rules))
-    rows = add_computed(of_qpv[of_qpv["indicateur"].isin(involved)], dict(rules))
+def _with_computed(of_qpv: pd.DataFrame, indicators: _Indicators) -> pd.DataFrame:
+    names = {indicator.id for indicator in indicators}
+    involved = names.union(*(indicator.terms for indicator in indicators))
+    rows = add_computed(
+        of_qpv[of_qpv["indicateur"].isin(involved)], {indicator.id: indicator for indicator in indicators}
+    )
     return rows[rows["indicateur"].isin(names)]
 
 
 @lru_cache(maxsize=1)
-def _distributions(rows: StatisticRows, rules: _Rules) -> Distributions:
+def _distributions(rows: StatisticRows, indicators: _Indicators) -> Distributions:
     """Return the distributions; the many territories that national files serve share them."""
-    of_qpv = _with_computed(rows.of("qpv"), rules)
+    of_qpv = _with_computed(rows.of("qpv"), indicators)
     counted, shipped = count_values(of_qpv, rows.national), load_distributions()
     there = set(of_qpv[_KEY].drop_duplicates().itertuples(index=False, name=None))
     return {key: shipped[key] for key in there & shipped.keys()} | counted
@@ -138,7 +138,7 @@ def add_ranks(statistics: pd.DataFrame, rivals: Rivals, registry: Registry) -> p
         the value is missing; ``rang``, ``rang_sur`` and ``decile`` also overseas, and where the distribution
         is not known.
     """
-    shown = newest_of_qpv(statistics[statistics["indicateur"].isin([name for name, _ in _rules(registry)])])
+    shown = newest_of_qpv(statistics[statistics["indicateur"].isin([i.id for i in _of_layer(registry)])])
     ranked = shown[shown["valeur"].notna()]
     ranks = pd.concat([_in_metropole(ranked, rivals.distributions), _in_epci(ranked, rivals)], axis=1)
     columns = ranks.reindex(index=statistics.index, columns=list(RANK_FIELDS)).astype("Int64")

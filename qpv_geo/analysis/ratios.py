@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qpv_geo.analysis.aggregate import Rule
+from qpv_geo.ingest.registry import Computation
 from qpv_geo.statuses import ABSENCES, ESTIMATE, NOT_AVAILABLE, OK
 
 _ZONE = ["zone", "code", "millesime"]
@@ -26,7 +26,7 @@ WITHOUT_INTERVAL: dict[str, Any] = {
 """What a row of layer ``statistiques`` says where the producer gives neither interval nor remark."""
 
 
-def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Rule]) -> pd.DataFrame:
+def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Computation]) -> pd.DataFrame:
     """Add the ratios and sums that can be computed zone by zone to what the producers publish.
 
     An indicator is computed for a zone and vintage if all of its terms have a row there, in the same
@@ -79,7 +79,7 @@ def _places(table: pd.DataFrame) -> dict[str, NDArray[np.intp]]:
     return places
 
 
-def _compute(table: pd.DataFrame, indicator: str, rule: Rule, terms: NDArray[np.intp]) -> pd.DataFrame:
+def _compute(table: pd.DataFrame, indicator: str, rule: Computation, terms: NDArray[np.intp]) -> pd.DataFrame:
     """Return the rows of a ratio or of a sum; `terms` are the rows of its terms, one column for each."""
     order = {status: place for place, status in enumerate(_WORST_FIRST)}
     statuses = _WORST_FIRST[table["statut"].map(order).to_numpy(dtype=np.intp)[terms].min(axis=0)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import geopandas as gpd
 import pandas as pd
 
-from qpv_geo.analysis.aggregate import Rule, aggregate
+from qpv_geo.analysis.aggregate import aggregate
 from qpv_geo.analysis.ratios import WITHOUT_INTERVAL
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import Indicator, Registry
@@ -133,14 +133,7 @@ def together(
         Its code is that of the zone.
     """
     members = {territory.code: sorted(selected)}
-    return aggregate(statistics, members, rules_of(registry), f"qpv_{territory.genre}")
-
-
-def rules_of(registry: Registry) -> dict[str, Rule]:
-    """Return how each indicator of the registry is computed for a set of zones."""
-    return {
-        i.id: Rule(i.additive, i.numerator, i.denominator, i.sum_of, i.scale) for i in registry.indicators
-    }
+    return aggregate(statistics, members, registry.by_id, f"qpv_{territory.genre}")
 
 
 def _named(source: str, code: str, codes: list[str], what: str) -> Check:

@@ -2,7 +2,7 @@
 
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,7 +18,70 @@ Kind = Literal["count", "rate", "median", "index", "amount"]
 Codes = dict[Zone, tuple[str, ...]]
 
 
-class Indicator(BaseModel):
+class Computation(BaseModel):
+    """How an indicator is computed, for a zone of which no producer publishes it or for a set of zones.
+
+    Attributes
+    ----------
+    kind
+        ``count``, ``rate`` (a percentage), ``median``, ``index`` or ``amount``.
+    additive
+        Whether values of disjoint zones may be added.
+    numerator, denominator
+        Ids of the two additive indicators whose ratio it is; None if it is no such ratio, or if nobody
+        publishes both terms.
+    sum_of
+        Ids of the shares of one whole whose sum it is: such shares are added within a zone, never over a set
+        of zones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind = "rate"
+    additive: bool = False
+    numerator: str | None = None
+    denominator: str | None = None
+    sum_of: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_computed_in_one_way(self) -> Self:
+        if (self.numerator is None) != (self.denominator is None):
+            raise ValueError("give both 'numerator' and 'denominator', or neither")
+        if self.additive and self.is_computed:
+            raise ValueError(
+                "what is added over zones is not a ratio nor a sum of shares: drop 'numerator' and "
+                "'denominator' or 'sum_of', or 'additive'"
+            )
+        if self.numerator is not None and self.sum_of:
+            raise ValueError("give 'numerator' and 'denominator', or 'sum_of', not both")
+        if self.sum_of and len(set(self.sum_of)) != max(len(self.sum_of), 2):
+            raise ValueError("'sum_of' names two shares or more, each once")
+        return self
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Ids of what it is computed from within a zone."""
+        if self.numerator is not None and self.denominator is not None:
+            return self.numerator, self.denominator
+        return self.sum_of
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether it can be computed from other indicators of a zone."""
+        return bool(self.terms)
+
+    @property
+    def operator(self) -> str:
+        """What stands between the producer's codes of its terms."""
+        return " + " if self.sum_of else " / "
+
+    @property
+    def scale(self) -> float:
+        """Factor of the ratio of its two terms: 100 for a percentage."""
+        return 100.0 if self.kind == "rate" else 1.0
+
+
+class Indicator(Computation):
     """One measure.
 
     Attributes
@@ -29,10 +92,8 @@ class Indicator(BaseModel):
         In French.
     unit
         French unit (``habitants``, ``%``, ``€``), empty for an index; that of a rate is ``%`` if not given.
-    kind
-        ``count``, ``rate`` (a percentage), ``median``, ``index`` or ``amount``.
-    additive
-        Whether values of disjoint zones may be added; of a count unless it is declared otherwise.
+    kind, additive, numerator, denominator, sum_of
+        See `Computation`; a count is additive unless it is declared otherwise.
     source
         Id in the catalogue.
     sources
@@ -45,12 +106,6 @@ class Indicator(BaseModel):
         first. An indicator without codes is published by nobody: it is computed from its terms.
     codes_by_vintage
         Spellings of one vintage that come before `codes`: a producer renamed a column for a while.
-    numerator, denominator
-        Ids of the two additive indicators whose ratio it is, for sets of zones and for zones whose ratio no
-        producer publishes; None if it is no such ratio, or if nobody publishes both terms.
-    sum_of
-        Ids of the shares of one whole whose sum it is, for zones whose sum no producer publishes: such shares
-        are added within a zone, never over a set of zones.
     intervals
         Whether the producer gives the confidence interval of its values.
     minimum, maximum
@@ -65,8 +120,6 @@ class Indicator(BaseModel):
         Whether layer ``qpv`` carries it as a column.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     theme: str
     label: str
@@ -78,9 +131,6 @@ class Indicator(BaseModel):
     zones: tuple[Zone, ...] = ("qpv",)
     codes: Codes = {}
     codes_by_vintage: dict[str, Codes] = {}
-    numerator: str | None = None
-    denominator: str | None = None
-    sum_of: tuple[str, ...] = ()
     intervals: bool = False
     minimum: float = 0.0
     maximum: float = math.inf
@@ -110,46 +160,20 @@ class Indicator(BaseModel):
             raise ValueError("'required' says that a file has it: give its 'codes'")
         if strangers := sorted({*self.codes, *self.sources} - set(self.zones)):
             raise ValueError(f"'codes' or 'sources' of zones that 'zones' does not name: {strangers}")
-        return self
-
-    @model_validator(mode="after")
-    def _is_computed_in_one_way(self) -> Self:
-        if (self.numerator is None) != (self.denominator is None):
-            raise ValueError("give both 'numerator' and 'denominator', or neither")
-        if self.additive and self.is_computed:
-            raise ValueError(
-                "what is added over zones is not a ratio nor a sum of shares: drop 'numerator' and "
-                "'denominator' or 'sum_of', or 'additive'"
-            )
-        if self.numerator is not None and self.sum_of:
-            raise ValueError("give 'numerator' and 'denominator', or 'sum_of', not both")
-        if self.sum_of and (self.intervals or len(set(self.sum_of)) != max(len(self.sum_of), 2)):
-            raise ValueError("'sum_of' names two shares or more, each once, and a sum has no 'intervals'")
+        if self.sum_of and self.intervals:
+            raise ValueError("a sum has no 'intervals'")
         if not self.codes and not self.is_computed:
             raise ValueError("give 'codes', or the 'numerator' and 'denominator' that it is computed from")
         return self
 
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """Ids of what it can be computed from within a zone, where no producer publishes it."""
-        if self.numerator is not None and self.denominator is not None:
-            return self.numerator, self.denominator
-        return self.sum_of
-
-    @property
-    def is_computed(self) -> bool:
-        """Whether it can be computed from other indicators of a zone."""
-        return bool(self.terms)
+    def __hash__(self) -> int:
+        """Return the hash of the id: spellings are dictionaries, which have none."""
+        return hash(self.id)
 
     @property
     def is_awaited(self) -> bool:
         """Whether a file of its source that lacks it is worth a word."""
         return bool(self.codes) and not self.past and not self.sum_of
-
-    @property
-    def scale(self) -> float:
-        """Factor of the ratio of its two terms: 100 for a percentage."""
-        return 100.0 if self.kind == "rate" else 1.0
 
     def source_of(self, zone: Zone) -> str:
         """Return the id of the source that publishes it for a kind of zone."""
@@ -198,6 +222,11 @@ class Registry(BaseModel):
             if wrong := sorted(set(indicator.sum_of) - published):
                 raise ValueError(f"{indicator.id} is a sum of {', '.join(wrong)}: no published share")
         return self
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Indicator]:
+        """The indicators by id."""
+        return {indicator.id: indicator for indicator in self.indicators}
 
     @cached_property
     def ranked(self) -> frozenset[str]:

@@ -249,9 +249,9 @@ def test_the_territory_declares_districts_and_files(tmp_path: Path) -> None:
     )
     assert declared.quartiers == (LocalDistrict(nom="Centre", iris=(A, B)),)
     assert declared.quartiers_fichier is not None
-    assert declared.locate(declared.quartiers_fichier) == tmp_path / "locaux" / "quartiers.gpkg"
+    assert declared.path_of(declared.quartiers_fichier) == tmp_path / "locaux" / "quartiers.gpkg"
     elsewhere = declared.quartiers_fichier.model_copy(update={"chemin": str(tmp_path / "x.shp")})
-    assert declared.locate(elsewhere) == tmp_path / "x.shp"
+    assert declared.path_of(elsewhere) == tmp_path / "x.shp"
 
 
 def test_where_the_file_lies_is_no_part_of_a_territory(tmp_path: Path) -> None:

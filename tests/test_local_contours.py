@@ -55,8 +55,7 @@ def raw_of(territory: Territory, settings: Settings, policy: Policy = Policy(off
 
 
 def read(territory: Territory, settings: Settings) -> gpd.GeoDataFrame:
-    file = territory.file(KEY)
-    assert file is not None
+    file = territory.files[KEY]
     contours, checks = read_local_contours(raw_of(territory, settings), file, territory, None, settings)
     assert [(check.code, check.subject) for check in checks] == [
         ("lecture_du_fichier", KEY),

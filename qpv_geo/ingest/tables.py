@@ -373,7 +373,7 @@ def _read_local(
     communes: gpd.GeoDataFrame | None,
     settings: Settings,
 ) -> gpd.GeoDataFrame | None:
-    file = territory.file(key)
+    file = territory.files.get(key)
     if file is None:
         return None
     return reading.read_checked(

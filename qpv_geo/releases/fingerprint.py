@@ -81,7 +81,7 @@ def _canonical(inputs: dict[str, Any]) -> bytes:
 
 def _territory_files(territory: Territory) -> dict[str, str]:
     """Return the checksums of the territory's own contour files, of all that makes up each."""
-    paths = {key: territory.locate(file) for key, file in territory.files.items()}
+    paths = {key: territory.path_of(file) for key, file in territory.files.items()}
     return {key: digest(path)[0] for key, path in paths.items() if path.is_file()}
 
 

@@ -44,10 +44,10 @@ def territory_file(
     SourceContentError
         If it is not of its format, or an archive that does not hold the layer.
     """
-    declared = territory.file(address.key)
+    declared = territory.files.get(address.key)
     if declared is None:
         raise ConfigurationError(f"territory {territory.id!r} declares no {address.key!r}")
-    path = territory.locate(declared)
+    path = territory.path_of(declared)
     where = f"territory {territory.id!r}: '{address.key}.chemin'"
     if not path.is_file():
         raise ConfigurationError(f"{where}: no such file: {path}")

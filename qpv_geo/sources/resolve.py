@@ -78,7 +78,7 @@ def variants(source: Source, territory: Territory) -> dict[str, Territory]:
     """
     match source.address:
         case TerritoryFileAddress(key=key):
-            return {source.id: territory} if territory.file(key) else {}
+            return {source.id: territory} if key in territory.files else {}
         case PlainAddress(url=url) if "{commune}" in url:
             narrowed = (
                 territory.model_copy(update={"communes_principales": (code,)})

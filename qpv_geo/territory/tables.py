@@ -1,0 +1,221 @@
+"""The tables of a territory file, each a frozen model that refuses unknown keys."""
+
+import re
+from datetime import date
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from qpv_geo.characters import forbidden_character
+from qpv_geo.toml_file import WINDOWS_PATH
+
+COMMUNE = r"^\d[\dAB]\d{3}$"
+"""Pattern of the INSEE code of a commune."""
+
+BAND_WIDTH = 300.0
+"""Width in metres of the band with reduced VAT around a QPV without an urban renewal agreement (Code général
+des impôts, article 278 sexies, III, 2°)."""
+
+
+class TerritoryTable(BaseModel):
+    """Base of every table: frozen, without unknown keys or characters that XML cannot hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _can_be_published(cls, value: object) -> object:
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and (character := forbidden_character(text)):
+                raise ValueError(f"{text!r} holds the control character {character}, which XML cannot hold")
+        return value
+
+
+class Expected(TerritoryTable):
+    """Counts that every national file must confirm: QPV of the territory, of its department; its communes."""
+
+    qpv: int = Field(ge=0)
+    qpv_departement: int | None = None
+    communes: int | None = None
+
+
+class ContractQpv(TerritoryTable):
+    """The contract's figures for one QPV; each keeps its own name beside INSEE's."""
+
+    code_qp: str = Field(pattern=r"^QN(\d{3}|02[AB])\d{2}[A-Z]$")
+    nom: str
+    population: int | None = None
+    taux_pauvrete: float | None = None
+    part_familles_monoparentales: float | None = None
+
+
+class ContractTotal(TerritoryTable):
+    """A source's figure for all QPV of a contract: its `code` (``CN02502I``), and the `source` to cite."""
+
+    code: str
+    population: int = Field(ge=0)
+    source: str
+
+
+class FragileDistrict(TerritoryTable):
+    """A *quartier fragile*: no official contour, no INSEE table."""
+
+    nom: str
+    insee_com: str = Field(pattern=COMMUNE)
+    lib_com: str
+
+
+class Objective(TerritoryTable):
+    """An objective of the contract and what it covers."""
+
+    titre: str
+    actions: tuple[str, ...] = ()
+
+
+class Contract(TerritoryTable):
+    """The Contrat de ville as data."""
+
+    titre: str
+    periode: str
+    signataires: int
+    presentation: date
+    source: str
+    objectifs: tuple[Objective, ...] = ()
+    principes: tuple[str, ...] = ()
+    qpv: tuple[ContractQpv, ...] = ()
+    total: ContractTotal | None = None
+    quartiers_fragiles: tuple[FragileDistrict, ...] = ()
+
+
+class Bands(TerritoryTable):
+    """The bands around QPV where home ownership is taxed at a reduced VAT.
+
+    300 m around a QPV; 500 m where it has an urban renewal agreement, for a building that is also partly
+    within 300 m.
+
+    Attributes
+    ----------
+    distance_m, distance_npnru_m
+        Metres.
+    npnru
+        QPV of the territory that are in the NPNRU.
+    decoupe_epci
+        Whether bands stop at the EPCI's limit.
+    publiees
+        Whether they are drawn at all: exact bands around all QPV of France cost a minute.
+    """
+
+    distance_m: float = Field(default=BAND_WIDTH, gt=0)
+    distance_npnru_m: float = Field(default=500.0, gt=0)
+    npnru: tuple[str, ...] = ()
+    decoupe_epci: bool = False
+    publiees: bool = True
+
+
+class Guard(TerritoryTable):
+    """Changes beyond which a new release is held until somebody has looked.
+
+    Attributes
+    ----------
+    nombre_pct
+        Percent change of the number of rows of a layer, or of values of an indicator.
+    surface_qpv_pct
+        Area that a QPV's contour gains or loses, in percent.
+    total_pct, mediane_pct
+        Percent change of the total of an additive indicator, and of the median of another one.
+    qpv_entre_ou_sorti
+        Whether a QPV that enters or leaves holds the release.
+    retrait
+        Whether a removed layer, field or indicator does.
+    """
+
+    nombre_pct: float = Field(default=10.0, ge=0)
+    surface_qpv_pct: float = Field(default=5.0, ge=0)
+    total_pct: float = Field(default=10.0, ge=0)
+    mediane_pct: float = Field(default=25.0, ge=0)
+    qpv_entre_ou_sorti: bool = True
+    retrait: bool = True
+
+
+class Retention(TerritoryTable):
+    """Which old releases a refresh removes after publishing: none, unless declared.
+
+    A release goes when neither `nombre` nor `jours` keeps it; the current one and the one before always stay.
+
+    Attributes
+    ----------
+    nombre
+        How many of the newest releases stay.
+    jours
+        For how many days a release stays after it was last the current one.
+    """
+
+    nombre: int | None = Field(default=None, ge=2)
+    jours: float | None = Field(default=None, ge=0)
+
+
+class ContourFile(TerritoryTable):
+    """A contour file of the metropolis: GeoPackage, GeoJSON or Shapefile (bare or zipped).
+
+    Its content is published under the licence of the release.
+
+    Attributes
+    ----------
+    chemin
+        Path, relative to the territory's file (see `Territory.path_of`).
+    mise_a_jour
+        Date of the contours; declared, because a copied file loses its own date.
+    producteur
+        Who made it, if not the publisher of the territory's release.
+    crs
+        CRS of its coordinates (``EPSG:2154``), needed only if the file does not declare it.
+    champ_nom
+        Field that holds the names.
+    couche
+        Layer of a GeoPackage or Shapefile of an archive, needed only if there are several.
+    """
+
+    chemin: str = Field(min_length=1)
+    mise_a_jour: date
+    producteur: str | None = None
+    crs: str | None = Field(default=None, pattern=r"^EPSG:\d{4,5}$")
+    champ_nom: str = "nom"
+    couche: str | None = None
+
+    @field_validator("chemin", mode="before")
+    @classmethod
+    def _is_a_path(cls, value: object) -> object:
+        # In TOML, "C:\temp" means C:, a tab, emp.
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError(f"{value!r} is not a path: {WINDOWS_PATH}")
+        return value
+
+
+class Contact(TerritoryTable):
+    """Whom users of the release may ask; it is published, so name a service and not a person."""
+
+    organisation: str = Field(min_length=1)
+    service: str | None = None
+    courriel: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+    site: str | None = Field(default=None, pattern=r"^https?://\S+$")
+
+
+class LocalDistrict(TerritoryTable):
+    """A *quartier* of the city, declared as a set of whole IRIS."""
+
+    nom: str = Field(min_length=1)
+    iris: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("iris")
+    @classmethod
+    def _are_codes(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        name = info.data.get("nom", "?")
+        if bad := [code for code in value if not re.fullmatch(r"\d[\dAB]\d{7}", code)]:
+            raise ValueError(f"district {name!r}: not codes of IRIS (nine characters): {', '.join(bad)}")
+        if twice := repeated(value):
+            raise ValueError(f"district {name!r} names an IRIS twice: {', '.join(twice)}")
+        return value
+
+
+def repeated(values: tuple[str, ...] | list[str]) -> list[str]:
+    """Return the values that occur more than once, sorted."""
+    return sorted({value for value in values if values.count(value) > 1})

@@ -28,9 +28,10 @@ from bench_locate import metropolitan_qpv, scatter
 from figures import Figures
 
 from qpv_geo.locate.answers import Answer, contains
-from qpv_geo.locate.files import Points, locate_with
+from qpv_geo.locate.files import locate_with
 from qpv_geo.locate.index import LocateIndex
 from qpv_geo.locate.locator import Locator
+from qpv_geo.locate.points import Points
 
 POINTS = 26_000_000
 STEP = 2_000_000

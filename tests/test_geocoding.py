@@ -16,8 +16,9 @@ import pytest
 
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
 from qpv_geo.locate import geocoding
-from qpv_geo.locate.files import Points, locate_file
+from qpv_geo.locate.files import locate_file
 from qpv_geo.locate.geocoding import Geocoder
+from qpv_geo.locate.points import Points
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.territory import Territory

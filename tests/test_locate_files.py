@@ -20,8 +20,10 @@ from dask.dataframe import from_pandas, read_parquet
 from distributed import Client, LocalCluster, as_completed
 
 from qpv_geo.errors import ConfigurationError, ContractError
-from qpv_geo.locate.files import Outcome, PartitionLocator, Points, locate_file
+from qpv_geo.locate.files import LocateSummary, locate_file
 from qpv_geo.locate.locator import Locator
+from qpv_geo.locate.partitions import PartitionLocator
+from qpv_geo.locate.points import Points
 from qpv_geo.releases.release import current_release
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
@@ -81,7 +83,7 @@ def truth(qpv: gpd.GeoDataFrame) -> pd.DataFrame:
 
 def run(
     path: Path, released: Settings, besancon: Territory, points: Points = DEGREES, **options: object
-) -> Outcome:
+) -> LocateSummary:
     return locate_file(path, points, besancon, released, **options)
 
 

@@ -9,8 +9,8 @@ import shapely
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.answers import Answer
-from qpv_geo.locate.files import PartitionLocator
 from qpv_geo.locate.locator import Locator
+from qpv_geo.locate.partitions import PartitionLocator
 
 CENTRES = {"QN97101M": (5490, 655_000.0, 1_795_000.0), "QN02503M": (2154, 924_000.0, 6_684_000.0)}
 CENTRES |= {"QN97401M": (2975, 340_000.0, 7_690_000.0)}

@@ -20,13 +20,12 @@ from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import Reading, read_geopackage
 from qpv_geo.formats.fields import published_layers
 from qpv_geo.ingest.contours import Contours
-from qpv_geo.locate.index import LARGEST_REACH
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import run
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
-from qpv_geo.territory import Bands, Expected, Territory, load_territory
+from qpv_geo.territory import LARGEST_REACH, Bands, Expected, Territory, load_territory
 from tests.publishing import REGISTRY
 from tests.villeneuve import CARRES, NEIGHBOUR, write_mirror, write_territory
 

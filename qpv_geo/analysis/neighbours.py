@@ -5,12 +5,8 @@ import shapely
 
 from qpv_geo.analysis.bands import band_widths
 from qpv_geo.ingest.contours import Contours
-from qpv_geo.territory import Bands, Territory
+from qpv_geo.territory import LARGEST_REACH, Bands, Territory
 from qpv_geo.zones import department_of, zone_of
-
-LARGEST_REACH = 10_000.0
-"""Largest distance in metres that `locate` answers for. Releases publish their neighbouring QPV up to there:
-a larger value would not be true of those that are already made."""
 
 _OFFICIAL = ["code_qp", "lib_qp", "insee_com", "lib_com", "siren_epci", "ecart_reparation_m2"]
 

@@ -9,7 +9,6 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.neighbours import LARGEST_REACH
 from qpv_geo.audit.differences import Difference
 from qpv_geo.audit.originals import Features, Originals, projector
 from qpv_geo.audit.readers import Reading
@@ -18,7 +17,7 @@ from qpv_geo.formats.frames import plain_values, row_names
 from qpv_geo.formats.geojson import DECIMALS
 from qpv_geo.ingest.tables import COMMUNES
 from qpv_geo.parallel import in_threads
-from qpv_geo.territory import Territory
+from qpv_geo.territory import LARGEST_REACH, Territory
 from qpv_geo.zones import department_of, zone_of
 
 _WGS84 = 4326

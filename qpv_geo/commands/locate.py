@@ -86,7 +86,8 @@ def locate(  # noqa: PLR0917 - typer gives each option by its name
     Beyond, a point is incertain, never non. Nor is it non nearer to that limit than the point is precise, or
     for bande_tva nearer than the band is wide. Publish the territory france for points of the whole country.
     """
-    from qpv_geo.locate.files import Points, locate_file  # noqa: PLC0415 - shapely takes a second
+    from qpv_geo.locate.files import locate_file  # noqa: PLC0415 - shapely takes a second
+    from qpv_geo.locate.points import Points  # noqa: PLC0415
 
     if (lon or lat) and (x or y or crs):
         raise ConfigurationError("--lon and --lat, or --x, --y and --crs: give one or the other")

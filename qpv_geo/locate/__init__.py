@@ -1,1 +1,5 @@
-"""Points of a user's file located in the QPV of a release: the same file comes out, with columns added."""
+"""Points located in the QPV of a release; nothing here is needed to make a release.
+
+`files.locate_file` writes a user's file again with columns added; `locator.Locator` locates arrays of points,
+`partitions.PartitionLocator` the partitions of a table. `answers` and `index.LocateIndex` do the geometry.
+"""

@@ -1,12 +1,12 @@
 """Which QPV is each point in, and how far is the nearest: for one point or for tens of millions.
 
-`contains` says yes or no and which; `locate` adds the distance, the nearest QPV, and the points too imprecise
-for anybody to tell. Both take arrays of coordinates and give the answer of the exact predicate
+`contains` says whether a point is in a QPV and in which; `locate` adds the distance, the nearest QPV, and
+which points are too imprecise to tell. Both take arrays of coordinates and agree with the exact predicate
 ``shapely.intersects(polygon, point)`` in the projected CRS of the polygons: **a point on a boundary or on a
 vertex is inside**, a point in a hole is not. Edges are straight in that CRS, whatever the CRS of the points.
 
-Where the speed comes from: a raster settles most points without any geometry (`locate_grid`), a short list of
-edges for each place gives the distance (`locate_distance`), and the processors share the points.
+They are fast because a raster settles most points without any geometry (`grid`), the distance needs only a
+short list of edges for each place (`distance`), and the processors share the points.
 """
 
 import os
@@ -23,14 +23,14 @@ from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.edges import BoolArray, FloatArray, Int32Array
 from qpv_geo.locate.index import Limit, LocateIndex
 
-ByteArray = npt.NDArray[np.uint8]
+_ByteArray = npt.NDArray[np.uint8]
 
 _CHUNK = 1 << 16
 """Points a thread handles at a time: their arrays stay in the cache of its processor."""
 
 
 class Answer(IntEnum):
-    """The answer for a point: published as the name, in lower case."""
+    """The answer for a point, published as its name in lower case."""
 
     NON = 0
     OUI = 1
@@ -39,41 +39,41 @@ class Answer(IntEnum):
 
 
 class Contained(NamedTuple):
-    """What `contains` says of n points."""
+    """The answers of `contains` for n points."""
 
-    en_qpv: ByteArray
+    en_qpv: _ByteArray
     """`Answer` as a number, never ``INCERTAIN``: is the point in a QPV?"""
     qpv: Int32Array
-    """Position of the QPV, -1 if none; of two that overlap the first."""
+    """Position of the QPV, -1 if none; the first of two that overlap."""
 
 
 @dataclass(frozen=True)
 class Located:
-    """What `locate` says of n points.
+    """The answers of `locate` for n points.
 
     Attributes
     ----------
     en_qpv
         `Answer` as a number: is the point in a QPV?
     qpv
-        Position of the QPV where the answer is ``OUI``, else -1; of two that overlap the first.
+        Position of the QPV where the answer is ``OUI``, else -1; the first of two that overlap.
     distance_m
-        Metres to the boundary of the QPV that holds the point, negative, or of the nearest; NaN beyond the
-        largest distance asked for.
+        Metres to the boundary of the QPV that holds the point (negative) or of the nearest one; NaN beyond
+        `max_distance`.
     qpv_proche
-        Position of the QPV of `distance_m`, -1 if none; of two equally near the first.
+        Position of the QPV of `distance_m`, -1 if none; the first of two equally near.
     bande_tva
         `Answer` as a number: is the point in a QPV, or in the band around one?
     largeur_bande_m
-        Width in metres of the band that the answer is about: that of the QPV that holds the point; else the
-        one that the point is deepest in, or else nearest to. NaN where it is in none and `distance_m` is NaN.
+        Width in metres of the band that the answer is about: that of the QPV that holds the point; otherwise
+        the band that the point is deepest in, or nearest to. NaN if it is in none and `distance_m` is NaN.
     """
 
-    en_qpv: ByteArray
+    en_qpv: _ByteArray
     qpv: Int32Array
     distance_m: FloatArray
     qpv_proche: Int32Array
-    bande_tva: ByteArray
+    bande_tva: _ByteArray
     largeur_bande_m: FloatArray
 
 
@@ -82,18 +82,16 @@ def contains(index: LocateIndex, x: FloatArray, y: FloatArray, *, threads: int |
 
     Parameters
     ----------
-    index
-        See `LocateIndex.build`.
     x, y
-        Coordinates in the CRS of points of the index; x is the longitude if it is geographic. Those that are
-        not finite, or more degrees than there are on Earth, are ``ILLISIBLE``.
+        Coordinates in the index's CRS of points; x is the longitude if it is geographic. Coordinates that are
+        not finite, or degrees that are not on Earth, are ``ILLISIBLE``.
     threads
-        Number of threads, one per processor by default.
+        By default one per processor.
 
     Raises
     ------
     ContractError
-        There are not as many x as y.
+        If there are not as many x as y.
     """
     x, y = _coordinates(x, y)
     answers = Contained(np.empty(len(x), np.uint8), np.empty(len(x), np.int32))
@@ -116,27 +114,27 @@ def locate(
     max_distance: float = 1000.0,
     threads: int | None = None,
 ) -> Located:
-    """Tell which points are in a polygon, how far the nearest boundary is, and which points nobody can tell.
+    """Tell which points are in a polygon, how far the nearest boundary is, and where the answer is uncertain.
 
-    An answer is ``INCERTAIN`` where the limit it depends on, the boundary of the QPV or that of its band, is
-    nearer than the point is precise.
+    An answer is ``INCERTAIN`` if the limit it depends on, the boundary of a QPV or of its band, is nearer
+    than the point is precise.
 
     Parameters
     ----------
     index, x, y, threads
         See `contains`.
     precision
-        Metres by which the points may be wrong, the same for all or one each; NaN where it is unknown, which
-        makes the point uncertain. None: the points are exact.
+        Metres by which the points may be wrong, one value for all or one each; NaN, unknown, makes the point
+        uncertain. None: the points are exact.
     max_distance
-        Metres beyond which neither distance nor nearest QPV is wanted, at most the reach of the index.
+        Metres beyond which neither distance nor nearest QPV is given, at most the reach of the index.
 
     Raises
     ------
     ConfigurationError
-        The reach of the index is less than `max_distance`, or than the band.
+        If the reach of the index is less than `max_distance`, or than a band is wide.
     ContractError
-        A precision is negative; there are not as many x as y, or precisions as points.
+        If a precision is negative, or there are not as many x as y, or precisions as points.
     """
     widest = float(index.widths.max())
     if not 0 <= max_distance <= index.reach or index.reach < widest:
@@ -157,31 +155,31 @@ def locate(
     index.prepare()
 
     def fill(part: slice) -> None:
-        found = index.measure(x[part], y[part])
-        limits = index.band_limits(x[part], y[part], found)
+        measure = index.measure(x[part], y[part])
+        limits = index.band_limits(x[part], y[part], measure)
         margin, width = _nearest_limit(limits)
-        held = found.inside >= 0
-        width[held] = index.widths[found.inside[held]]
+        held = measure.inside >= 0
+        width[held] = index.widths[measure.inside[held]]
         in_qpv, in_band = held.astype(np.uint8), (margin < 0).astype(np.uint8)
-        known = found.distance <= max_distance
+        known = measure.distance <= max_distance
         answers.largeur_bande_m[part] = np.where(known | (margin < 0), width, np.nan)
         if radius is not None:
-            contour = [Limit(index, 0.0, found.distance)]
-            in_qpv[_too_near(contour, found.distance, (x[part], y[part], radius[part]))] = Answer.INCERTAIN
+            contour = [Limit(index, 0.0, measure.distance)]
+            in_qpv[_too_near(contour, measure.distance, (x[part], y[part], radius[part]))] = Answer.INCERTAIN
             in_band[_too_near(limits, margin, (x[part], y[part], radius[part]))] = Answer.INCERTAIN
         unreadable = ~index.readable(x[part], y[part])
         in_qpv[unreadable] = in_band[unreadable] = Answer.ILLISIBLE
         answers.en_qpv[part], answers.bande_tva[part] = in_qpv, in_band
-        answers.qpv[part] = np.where(in_qpv == Answer.OUI, found.inside, -1)
-        answers.distance_m[part] = np.where(known, found.distance, np.nan)
-        answers.qpv_proche[part] = np.where(known, found.nearest, -1)
+        answers.qpv[part] = np.where(in_qpv == Answer.OUI, measure.inside, -1)
+        answers.distance_m[part] = np.where(known, measure.distance, np.nan)
+        answers.qpv_proche[part] = np.where(known, measure.nearest, -1)
 
     _each_chunk(fill, len(x), threads)
     return answers
 
 
 def _nearest_limit(limits: Sequence[Limit]) -> tuple[FloatArray, FloatArray]:
-    """Return how far beyond the limit of any band points are, negative within, and the width of that band."""
+    """Return how far outside any band points are (negative inside), and the width of that band."""
     _, narrowest, distance = limits[0]
     margin, width = distance - narrowest, np.full(len(distance), narrowest)
     for limit in limits[1:]:
@@ -196,20 +194,14 @@ def _too_near(
 ) -> BoolArray:
     """Tell which points are nearer to a limit than they are precise.
 
-    Parameters
-    ----------
-    limits
-        All that the answer depends on.
-    margin
-        How far beyond them the points are, negative within.
-    points
-        x, y, and by how many metres they may be wrong.
+    `margin` is how far outside the limits the points are, negative inside; `points` holds x, y, and by how
+    many metres they may be wrong.
     """
     x, y, radius = points
     unknown = np.isinf(radius)
     near: BoolArray = unknown | (np.abs(margin) < radius)
     for zones, width, distance in limits:
-        # Out of reach, the distance is infinite as far as the index knows: that is not far enough for these.
+        # The index reports an infinite distance beyond its reach; these points need a longer one.
         rough = np.flatnonzero(~near & np.isinf(distance) & (margin > 0) & (radius + width > zones.reach))
         near[rough] = zones.any_within(x[rough], y[rough], radius[rough] + width)
     return near

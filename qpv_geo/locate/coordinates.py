@@ -1,4 +1,4 @@
-"""Numbers and points out of a column, whatever way the file writes them."""
+"""Numbers and points from a column, however the file writes them."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ _WKB_POINT_SIZE = 21
 
 
 def to_floats(column: pa.Array, name: str) -> FloatArray:
-    """Return a column as numbers, NaN where a cell is empty or is no number.
+    """Return a column as numbers, NaN where a cell is empty or not a number.
 
     A text may have a decimal comma, and spaces around it or between thousands.
 
@@ -44,42 +44,34 @@ def to_floats(column: pa.Array, name: str) -> FloatArray:
 def wkb_points(column: pa.Array, first_row: int, file: str) -> tuple[FloatArray, FloatArray]:
     """Return x and y of a column of WKB points, NaN where there is no geometry or it is empty or unreadable.
 
-    Parameters
-    ----------
-    column
-        Binary.
-    first_row
-        Number of its first row in the file, from 1, for the message.
-    file
-        Name of the file, for the message.
+    `first_row` (from 1) and `file` are for the message.
 
     Raises
     ------
     ContractError
-        If a geometry is no point.
+        If a geometry is not a point.
     """
     column = column.cast(pa.large_binary())
-    quick = _plain_points(column)
-    if quick is not None:
-        return quick
+    if (points := _plain_points(column)) is not None:
+        return points
     shapes = shapely.from_wkb(column.to_numpy(zero_copy_only=False), on_invalid="ignore")
     kinds = shapely.get_type_id(shapes)
     single = (kinds == _MULTIPOINT) & (shapely.get_num_geometries(shapes) == 1)
     shapes[single] = shapely.get_geometry(shapes[single], 0)
     empty = shapely.is_empty(shapes)
     shapes[empty] = None
-    strangers = np.flatnonzero(~single & (kinds != _POINT) & (kinds >= 0) & ~empty)
-    if len(strangers):
+    others = np.flatnonzero(~single & (kinds != _POINT) & (kinds >= 0) & ~empty)
+    if len(others):
         raise ContractError(
-            f"{file}: row {first_row + strangers[0]}: expected a point, found a"
-            f" {shapes[strangers[0]].geom_type} ({len(strangers)} such rows among {len(column)}); take"
+            f"{file}: row {first_row + others[0]}: expected a point, found a"
+            f" {shapes[others[0]].geom_type} ({len(others)} such rows among {len(column)}); take"
             " centroids or an inner point first"
         )
     return shapely.get_x(shapes), shapely.get_y(shapes)
 
 
 def _plain_points(column: pa.Array) -> tuple[FloatArray, FloatArray] | None:
-    """Read points without making geometries, if they all have the usual form."""
+    """Read points without building geometries; None unless all are little-endian and without Z."""
     if column.null_count or not len(column):
         return None
     _, places, data = column.buffers()

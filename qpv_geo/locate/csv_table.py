@@ -12,19 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qpv_geo.errors import ContractError
-from qpv_geo.locate.tables import Answering, Chunk
+from qpv_geo.locate.tables import Chunk, ChunkAnswer
 
 _ROWS = 1 << 17
 _SEPARATORS = ";,\t|"
 _QUOTE = '"'
 _BLOCK = 1 << 22
 _SHOWN = 10
-# Every byte is a letter of Latin-1: whatever the encoding of a file, its lines come out as they went in.
+# Latin-1 maps every byte to a letter: whatever the encoding of a file, its lines come out as they went in.
 _BYTES = "latin-1"
 
 
 class CsvTable:
-    """A CSV file with a header, in UTF-8 (with byte-order mark or without) or Windows-1252.
+    """A CSV file with a header, in UTF-8 (with or without byte-order mark) or Windows-1252.
 
     Raises
     ------
@@ -39,7 +39,7 @@ class CsvTable:
         self.path = path
         self._encoding, self._mark = _encoding(path)
         with self._open() as stream:
-            # Not strict: with another separator than the file's, quotes are everywhere.
+            # Not strict: the separator is still a guess.
             header = next(_lines(stream, self.path.name, ";", strict=False), ("", []))[0]
         if not header.strip():
             raise ContractError(f"{path}: the file is empty; expected a header with the names of the columns")
@@ -48,16 +48,16 @@ class CsvTable:
         self.columns: Sequence[str] = [self._decode(name).strip() for name in names]
 
     def extend(
-        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: Answering, *, geometry: bool
+        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
     ) -> None:
         """Write the file with columns added, see `Table.extend`.
 
-        Added cells have the file's encoding, separator and decimal sign, and its quotes where all have them.
+        Added cells take the file's encoding, separator and decimal sign, and quotes if all cells have them.
 
         Raises
         ------
         ContractError
-            If a row has not as many cells as the header, or a quote is not closed; the message says where.
+            If a row has more or fewer cells than the header, or a quote is not closed; with the row or line.
         """
         del geometry
         places = {name: list(self.columns).index(name) for name in wanted}
@@ -79,7 +79,7 @@ class CsvTable:
                     self._write_lines(sink, [header], [style.header(added.names)])
                 texts = style.cells(answer(Chunk(first_row, len(rows), columns)))
                 following = iter(texts)
-                # A blank line is no row: it stays blank.
+                # A blank line is not a row: it stays blank.
                 self._write_lines(
                     sink,
                     [line for line, _ in block],
@@ -119,7 +119,7 @@ class CsvTable:
 
 
 class _Style:
-    """How cells are added."""
+    """How added cells are written: separator, quotes, decimal sign."""
 
     def __init__(
         self, separator: str, rows: Sequence[tuple[str, list[str]]], columns: Sequence[pa.Array]
@@ -166,7 +166,7 @@ class _Style:
 
 
 def _decimal(separator: str, columns: Sequence[pa.Array]) -> str:
-    """Return the decimal sign of the columns read; without any, that which goes with the separator."""
+    """Return the decimal sign of the columns read; without any, the one that goes with the separator."""
     for sign in ".,":
         number = rf"^\s*[+-]?\d+[{sign}]\d+\s*$"
         if any(pc.any(pc.match_substring_regex(column, number)).as_py() for column in columns):
@@ -177,7 +177,7 @@ def _decimal(separator: str, columns: Sequence[pa.Array]) -> str:
 def _lines(
     stream: TextIO, name: str, separator: str, *, strict: bool = True
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield each record as it is written, over several lines if a cell has some, with its cells."""
+    """Yield each record as written, line breaks inside cells included, with its cells."""
     raw: list[str] = []
 
     def lines() -> Iterator[str]:

@@ -1,8 +1,7 @@
 """How far the nearest boundary is: for each place, the few edges that can be the nearest.
 
-Blocks within reach of a polygon are cut into squares, and each square holds the edges that are the nearest
-for at least one of its points, as far as the test below can tell. A point is then measured against the
-handful of edges of its square, exactly.
+Blocks within reach of a polygon are cut into squares. Each square holds the edges that can be the nearest to
+one of its points, according to the test below, and a point is measured exactly against those of its square.
 
 The test: the distance *d* to a segment is a convex function of the point. So, in a square of centre *c*,
 
@@ -12,7 +11,7 @@ The test: the distance *d* to a segment is a convex function of the point. So, i
   (Jensen's inequality).
 
 The difference of the two bounds is bilinear, hence extreme at the corners: if the plane is above *d_f* at
-the four corners, *e* is nowhere nearer than *f* and the square can do without it.
+all four corners, *e* is nowhere nearer than *f* and is dropped from the square.
 """
 
 import os
@@ -30,16 +29,16 @@ from qpv_geo.locate.grid import BLOCK, BLOCK_BITS, CellGrid, Cells
 
 _SPLITS = 3
 _SIDE = 1 << _SPLITS
-"""Smallest squares along the side of a block."""
+"""Number of smallest squares along the side of a block."""
 
 _FEW = 6
-"""A square with no more edges than this is not cut further."""
+"""A square with at most this many edges is not cut further."""
 
 _BATCH = 1 << 16
-"""Edges to be examined at a time."""
+"""Edges examined at a time."""
 
 _SLACK = 1e-6
-"""Of a distance, in metres and relative: keeps edges that only rounding would tell apart."""
+"""Tolerance on distances, in metres and relative: keeps edges that only rounding tells apart."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,9 @@ class EdgeGrid:
     Attributes
     ----------
     first, count
-        For each square: where its edges are in `candidates`, and how many they are: none if all are out of
-        reach.
+        For each square: where its edges start in `candidates`, and how many they are (0 out of reach).
     candidates
         Positions of edges, ascending in each square.
-    edges
-        The edges.
     """
 
     first: Int32Array
@@ -68,10 +64,8 @@ class EdgeGrid:
 
         Parameters
         ----------
-        grid, edges
-            The raster and the edges of the same polygons.
-        bounds
-            Bounds (n, 4) of the polygons.
+        grid, edges, bounds
+            The raster, edges and bounds (n, 4) of the same polygons.
         reach
             Distance in metres beyond which an edge does not matter.
         """
@@ -90,7 +84,7 @@ class EdgeGrid:
             leaves = [leaf for group in pool.map(cut, batches) for leaf in group]
         first = np.zeros(np.count_nonzero(grid.blocks) * _SIDE * _SIDE, np.int32)
         longest = max(int(leaf.count.max(initial=0)) for leaf in leaves)
-        # 16 bits when they suffice, as they nearly always do: numpy sorts them much faster.
+        # 16 bits nearly always suffice, and numpy sorts them much faster.
         count = np.zeros(len(first), np.min_scalar_type(longest))
         total = 0
         for leaf in leaves:
@@ -104,12 +98,12 @@ class EdgeGrid:
     def nearest(self, cells: Cells, x: FloatArray, y: FloatArray) -> tuple[FloatArray, IntArray]:
         """Return the distance to the nearest edge of each point and its polygon; inf and -1 out of reach.
 
-        Of two edges at the same distance, that of the first polygon counts. `cells` are within reach, and
-        `x` and `y` in the CRS of the edges.
+        Of two edges at the same distance, the first polygon's counts. `cells` must be within reach, `x` and
+        `y` in the CRS of the edges.
         """
         square = _square(*cells)
         count = self.count.take(square)
-        # Points with the longest lists first: those still to be compared are always the first ones.
+        # Longest lists first, so that the points still to compare always come first.
         order = np.argsort(count, kind="stable")[::-1]
         busy = len(order) - np.cumsum(np.bincount(count))
         x, y, first = x.take(order), y.take(order), self.first.take(square.take(order))
@@ -137,7 +131,7 @@ def _square(number: Int32Array, column: Int32Array, row: Int32Array) -> Int32Arr
 
 @dataclass(frozen=True)
 class _Squares:
-    """Squares of one size with their candidate edges: those of a square are consecutive and ascending."""
+    """Squares of one size with their candidate edges, which are consecutive and ascending in each square."""
 
     number: IntArray
     """Number of the block."""
@@ -156,7 +150,7 @@ class _Squares:
 
     @classmethod
     def whole_blocks(cls, grid: CellGrid, edges: Edges, bounds: FloatArray, reach: float) -> Self:
-        """Return the blocks within `reach` of the bounds of polygons, with all the edges of these."""
+        """Return the blocks within `reach` of the bounds of polygons, with all edges of those polygons."""
         lattice, side = grid.lattice, BLOCK / grid.lattice.scale
         block, polygon = lattice.blocks_over(bounds + reach * np.array([-1, -1, 1, 1]))
         order = np.argsort(block, kind="stable")
@@ -189,7 +183,7 @@ class _Squares:
         )
 
     def batches(self) -> Iterator[Self]:
-        """Yield the squares in batches, small enough for their arrays to stay in the processor's cache."""
+        """Yield batches of squares whose arrays fit in the processor's cache."""
         ends = np.cumsum(self.count)
         cuts = np.flatnonzero(np.diff(ends // _BATCH)) + 1
         for start, stop in pairwise([0, *cuts.tolist(), len(ends)]):
@@ -273,9 +267,9 @@ def _starts(sorted_values: IntArray) -> IntArray:
 def _bracket(
     x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], bounds: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return distances that the boundary of a polygon with these bounds is beyond, and within, of each point.
+    """Return limits, low and high, of each point's distance to the boundary of a polygon, from its bounds.
 
-    It lies in the rectangle, and touches each of its sides: somewhere on the nearest one of them.
+    The boundary lies in the rectangle and touches each of its sides.
     """
     west, south, east, north = bounds.T
     near = np.hypot(

@@ -23,10 +23,10 @@ class Edges:
     polygon
         Position of the polygon each edge belongs to, ascending.
     segments
-        (n, 5): for each edge the lexicographically smaller end (x, y), the vector (dx, dy) to the other end,
-        and ``1 / (dx² + dy²)``, or 0 if both ends are the same. An edge shared by two polygons is the same
-        numbers in both, so that computations on it round alike. One row for one edge: gathering a row
-        costs one access to memory, gathering from five columns costs five.
+        (n, 5): for each edge its lexicographically smaller end (x, y), the vector (dx, dy) to the other end,
+        and ``1 / (dx² + dy²)``, 0 if both ends are the same. An edge shared by two polygons has the same
+        numbers in both, so that computations on it round alike. One row per edge takes one memory access,
+        five columns would take five.
     """
 
     polygon: IntArray

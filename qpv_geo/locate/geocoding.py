@@ -1,7 +1,7 @@
 """Coordinates of plain addresses, from IGN's geocoding service (Géoplateforme), many at a time.
 
-Addresses leave the machine: nothing of a file but the columns of the address is sent, each address once per
-batch, and no address ever is in a log or an error message.
+Addresses leave the machine. Only the columns of the address are sent, each address once per batch, and no
+address ever appears in a log or an error message.
 
 Service: https://geoservices.ign.fr/documentation/services/services-geoplateforme/geocodage, a CSV file of up
 to 200,000 lines and 50 MB per request, 50 requests a second.
@@ -23,6 +23,7 @@ import stamina
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
 from qpv_geo.locate.coordinates import to_floats
 from qpv_geo.locate.edges import FloatArray
+from qpv_geo.locate.points import GEOCODED
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.download import official_client, retry_after
@@ -31,22 +32,11 @@ _LOGGER = logging.getLogger(__name__)
 
 SERVICE = "https://data.geopf.fr/geocodage/search/csv"
 BATCH = 5_000
-"""Addresses of a request: answered in a minute or so, and few to ask again when a request fails."""
+"""Addresses per request: answered in about a minute, and few to send again when a request fails."""
 
 _READ_TIMEOUT = 300.0  # the service answers when it has found all addresses of a request
 _RETRIED = {408, 425, 429}
 _NEEDED = ("n", "longitude", "latitude", "result_score", "result_type", "result_label")
-
-COLUMNS = pa.schema(
-    [
-        ("longitude", pa.float64()),
-        ("latitude", pa.float64()),
-        ("result_score", pa.float64()),
-        ("result_type", pa.string()),
-        ("result_label", pa.string()),
-    ]
-)
-"""What is kept of the service's answers, as it names them."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +58,13 @@ class Geocoded:
     label: pa.Array
 
     def table(self) -> pa.Table:
-        """Return the answers as `COLUMNS`."""
+        """Return the answers in the columns of `GEOCODED`."""
         numbers = [pa.array(x, mask=np.isnan(x)) for x in (self.longitude, self.latitude, self.score)]
-        return pa.Table.from_arrays([*numbers, self.type, self.label], schema=COLUMNS)
+        return pa.Table.from_arrays([*numbers, self.type, self.label], schema=GEOCODED)
 
 
-class _AgainError(Exception):
-    """An answer that may be another one a little later."""
+class _RetryableError(Exception):
+    """A status that may change if the service is asked again."""
 
     def __init__(self, status: int, pause: float | None) -> None:
         super().__init__(f"status {status}")
@@ -83,14 +73,7 @@ class _AgainError(Exception):
 
 
 class Geocoder:
-    """Asks the service.
-
-    Parameters
-    ----------
-    source
-        Its entry in the catalogue, ``geocodage``: says which hosts may be asked.
-    settings
-        Retries.
+    """A client of the service; its entry in the catalogue, ``geocodage``, allows the host.
 
     Raises
     ------
@@ -129,14 +112,14 @@ class Geocoder:
             If its answer is not the declared one.
         """
         asked = list(dict.fromkeys(address for address in addresses if address))
-        found: list[list[str]] = []
+        answers: list[list[str]] = []
         for start in range(0, len(asked), BATCH):
-            found += self._answers(asked[start : start + BATCH])
+            answers += self._answers(asked[start : start + BATCH])
         place = {address: number for number, address in enumerate(asked)}
         nothing = len(asked)
         rows = np.array([place.get(address, nothing) for address in addresses], np.int64)
         columns = [
-            pa.array([*(row[field] or None for row in found), None], pa.string()).take(pa.array(rows))
+            pa.array([*(row[field] or None for row in answers), None], pa.string()).take(pa.array(rows))
             for field in range(len(_NEEDED) - 1)
         ]
         longitude, latitude, score = (
@@ -145,7 +128,7 @@ class Geocoder:
         return Geocoded(longitude, latitude, score, *columns[3:])
 
     def _answers(self, addresses: Sequence[str]) -> list[list[str]]:
-        """Return what the service says of each address, in their order."""
+        """Return the service's answer for each address, in their order."""
         sent = io.StringIO(newline="")
         writer = csv.writer(sent)
         writer.writerow(["n", "adresse"])
@@ -176,8 +159,8 @@ class Geocoder:
             wait_max=settings.max_retry_after,
         )
         try:
-            return retrying(self._worth_another, self._post_once, data)
-        except _AgainError as error:
+            return retrying(self._retry_after, self._post_once, data)
+        except _RetryableError as error:
             raise SourceUnavailableError(
                 f"{SERVICE} answered {error.status} to each attempt; run again later", transient=True
             ) from error
@@ -200,7 +183,7 @@ class Geocoder:
         )
         status = response.status_code
         if status in _RETRIED or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise _AgainError(status, retry_after(response))
+            raise _RetryableError(status, retry_after(response))
         if status != httpx.codes.OK:
             # The body is not shown: it may quote an address.
             raise SourceContentError(
@@ -208,11 +191,11 @@ class Geocoder:
             )
         return response.content.decode("utf-8-sig", "replace")
 
-    def _worth_another(self, error: Exception) -> bool | float:
-        _LOGGER.info(
-            "geocoding: attempt failed: %s", error if isinstance(error, _AgainError) else type(error).__name__
-        )
-        if isinstance(error, _AgainError):
+    def _retry_after(self, error: Exception) -> bool | float:
+        """Tell whether to try again, or after how many seconds."""
+        reason = error if isinstance(error, _RetryableError) else type(error).__name__
+        _LOGGER.info("geocoding: attempt failed: %s", reason)
+        if isinstance(error, _RetryableError):
             if error.pause is None:
                 return True
             return error.pause if error.pause <= self._settings.max_retry_after else False

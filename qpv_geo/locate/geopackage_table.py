@@ -1,4 +1,4 @@
-"""GeoPackage: the file is copied as it is, with sqlite3, and its layer gets more columns."""
+"""GeoPackage: the file is copied with sqlite3, and its layer gets more columns."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -13,22 +13,15 @@ from qpv_geo.audit.readers import parse_blob
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.coordinates import wkb_points
 from qpv_geo.locate.edges import FloatArray
-from qpv_geo.locate.tables import Answering, Chunk
+from qpv_geo.locate.tables import Chunk, ChunkAnswer
 
 _ROWS = 1 << 17
-# The triggers of a spatial index call them, on inserts and changes of geometry, neither of which we do.
+# The triggers of a spatial index call these when a geometry changes, which never happens here.
 _SPATIAL_FUNCTIONS = ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY")
 
 
 class GeoPackageTable:
-    """A layer or a table of a GeoPackage.
-
-    Parameters
-    ----------
-    path
-        The file.
-    layer
-        Name of the layer or table; needed where there are several.
+    """A layer or a table of a GeoPackage; without `layer`, its only one.
 
     Raises
     ------
@@ -58,7 +51,7 @@ class GeoPackageTable:
         return bool(self._geometry)
 
     def extend(
-        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: Answering, *, geometry: bool
+        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
     ) -> None:
         """Write the file with columns added to the layer, see `Table.extend`; all else is copied."""
         with closing(_connect(self.path)) as source, closing(sqlite3.connect(target)) as database:
@@ -160,7 +153,7 @@ def _points(blobs: Sequence[bytes | None], first_row: int, name: str) -> tuple[F
 
 
 def _array(cells: Sequence[object]) -> pa.Array:
-    """Return a column whose cells may be of several types, as SQLite allows: then as text."""
+    """Return a column; as text if its cells are of several types, as SQLite allows."""
     kinds = {type(cell) for cell in cells if cell is not None}
     if kinds <= {int, float}:
         return pa.array(np.array([np.nan if cell is None else cell for cell in cells], np.float64))

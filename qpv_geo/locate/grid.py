@@ -1,15 +1,15 @@
 """Which polygon may contain a point: a two-level raster of cells around the polygons.
 
-Most points need no geometry at all. France is cut into blocks of 32 x 32 cells; only the blocks that a
-polygon touches hold cells, and each of their cells is
+Most points need no geometry at all. France is cut into blocks of 32 x 32 cells. Only blocks that a polygon
+touches hold cells, and each cell is
 
 - **outside**: no polygon meets it;
 - **inside** polygon *k*: it lies wholly in *k*, and wholly in or out of every polygon before *k*;
-- **doubtful**: a boundary crosses it; it names the polygons that the exact predicate must be asked about.
+- **doubtful**: a boundary crosses it; it lists the polygons to ask the exact predicate about.
 
 A cell is doubtful for a polygon as soon as a piece of its boundary comes within `_MARGIN` of the cell, so
-the rounding of coordinates never makes a doubtful cell look certain. On a row of cells, those between two
-doubtful ones meet no boundary, therefore lie on one side: one exact test decides them all.
+the rounding of coordinates never makes a doubtful cell look certain. In a row, the cells between two doubtful
+ones meet no boundary and lie on one side of it: one exact test decides them all.
 
 The raster may live in another space than the polygons (longitude and latitude, another projection):
 see `CellGrid.build`.
@@ -67,7 +67,7 @@ class Lattice:
 
     @classmethod
     def around(cls, bounds: FloatArray, cell: float) -> Self:
-        """Return the lattice over `bounds` (n, 4); its cells have side `cell`, more if they are too many."""
+        """Return the lattice over `bounds` (n, 4) with cells of side `cell`, larger if they were too many."""
         west, south = bounds[:, :2].min(axis=0)
         east, north = bounds[:, 2:].max(axis=0)
         cell = max(cell, float(np.sqrt((east - west) * (north - south) / _MOST_BLOCKS)) / BLOCK)
@@ -76,7 +76,7 @@ class Lattice:
         return cls(float(west) - 1.5 * block, float(south) - 1.5 * block, 1 / cell, columns, rows)
 
     def column_row(self, x: FloatArray, y: FloatArray) -> tuple[Int32Array, Int32Array]:
-        """Return the column and row of each point's cell: the nearest one out of the raster, 0 for NaN."""
+        """Return the column and row of each point's cell; outside the raster the nearest one, 0 for NaN."""
         return self._cell(x, self.x0, self.columns), self._cell(y, self.y0, self.rows)
 
     def _cell(self, values: FloatArray, origin: float, blocks: int) -> Int32Array:
@@ -88,7 +88,7 @@ class Lattice:
         return cell
 
     def block(self, column: npt.NDArray[np.signedinteger], row: npt.NDArray[np.signedinteger]) -> Int32Array:
-        """Return the position in the raster of blocks of the block of each cell."""
+        """Return the position of each cell's block in the raster of blocks."""
         number: Int32Array = np.right_shift(row, BLOCK_BITS, dtype=np.int32, casting="same_kind")
         number *= self.columns
         number += np.right_shift(column, BLOCK_BITS, dtype=np.int32, casting="same_kind")
@@ -121,25 +121,25 @@ class Cells(NamedTuple):
 
 @dataclass(frozen=True)
 class CellGrid:
-    """A raster that tells, for each point, the only polygons worth an exact test.
+    """A raster that gives, for each point, the only polygons worth an exact test.
 
     Attributes
     ----------
     lattice
         Where the cells lie.
     blocks
-        For each block: 0 if every polygon is out of reach, else its number. Numbers up to `members` are
-        the blocks that a polygon touches; those above are only within reach.
+        For each block: 0 if every polygon is out of reach, else its number. A polygon touches the blocks
+        numbered up to `members`; the others are only within reach.
     members
         Number of blocks that hold cells.
     codes
-        For each cell of the blocks 1 to `members`: 0 outside, 1 + k inside polygon k, above `polygons`
-        1 + polygons + i: doubtful, to be settled by question i.
+        For each cell of the blocks 1 to `members`: 0 outside, 1 + k inside polygon k, 1 + `polygons` + i
+        doubtful, settled by question i.
     polygons
         Number of polygons.
     first, size, otherwise, candidates
-        Question i: ask the polygons ``candidates[first[i]:first[i] + size[i]]`` in this order; the answer if
-        all say no is ``otherwise[i]``, -1 for none.
+        Question i: ask the polygons ``candidates[first[i]:first[i] + size[i]]`` in this order; if none holds
+        the point, the answer is ``otherwise[i]``, -1 for no polygon.
     """
 
     lattice: Lattice
@@ -171,11 +171,11 @@ class CellGrid:
             Polygon, edge, x and y of points along their edges, at most `PIECE` of a cell apart (see
             `Edges.points_along`). Coordinates are **in the space of the raster**.
         reach
-            Rectangles (n, 4) in the space of the raster beyond which no polygon is in reach.
+            Rectangles (n, 4) in the space of the raster, outside which no polygon is within reach.
         cell
             Side of a cell in units of the raster.
         to_polygons
-            From the space of the raster to the CRS of the polygons, if they are not the same.
+            From the space of the raster to the CRS of the polygons, if they differ.
         """
         lattice = Lattice.around(reach, cell)
         doubtful = _doubtful_cells(lattice, along)
@@ -202,7 +202,7 @@ class CellGrid:
     def find(self, cells: Cells, x: FloatArray, y: FloatArray, holds: Holds) -> Int32Array:
         """Return the position of the first polygon that holds each point, -1 if none.
 
-        `holds` answers whether polygons hold points exactly: it is given positions of polygons, x and y.
+        `holds` is the exact predicate, given positions of polygons, x and y.
         """
         found = np.full(len(x), -1, np.int32)
         hit = np.flatnonzero((cells.number > 0) & (cells.number <= self.members))
@@ -262,7 +262,7 @@ def _doubtful_cells(lattice: Lattice, along: Along) -> IntArray:
 def _inside_cells(
     lattice: Lattice, doubtful: IntArray, polygons: GeometryArray, to_polygons: Projection | None
 ) -> IntArray:
-    """Return the keys of the cells wholly inside a polygon: see the module's docstring."""
+    """Return the keys of the cells wholly inside a polygon (see the module docstring)."""
     height, width = lattice.rows * BLOCK, lattice.columns * BLOCK
     row_key = doubtful // width
     gap = np.flatnonzero((np.diff(doubtful) > 1) & (row_key[1:] == row_key[:-1]))
@@ -279,7 +279,7 @@ def _inside_cells(
 def _codes(
     lattice: Lattice, doubtful: IntArray, inside: IntArray, polygons: int
 ) -> tuple[IntArray, IntArray, tuple[IntArray, IntArray, IntArray, IntArray]]:
-    """Return the cells that a polygon meets, their codes, and the questions of the doubtful ones."""
+    """Return the cells that a polygon meets, their codes, and the questions that settle the doubtful ones."""
     surface = lattice.rows * lattice.columns * BLOCK * BLOCK
     merged = np.concatenate(
         [
@@ -292,7 +292,7 @@ def _codes(
     cell, polygon = np.divmod(merged >> 1, polygons)
     start = np.flatnonzero(np.concatenate(([True], cell[1:] != cell[:-1])))
     members = np.diff(np.append(start, len(cell)))
-    # The first polygon that is certain ends the list: those after it could not change the answer.
+    # The first certain polygon ends the list: later ones cannot change the answer.
     surest = np.minimum.reduceat(np.where(certain, polygon, _NEVER), start)
     asked = ~certain & (polygon < np.repeat(surest, members))
     size = np.add.reduceat(asked, start, dtype=np.int64)

@@ -1,7 +1,7 @@
 """The index behind `locate`: polygons, the rasters over them, and points in another CRS.
 
-Points in another CRS than the polygons have a raster of their own, drawn in their space, and only those that
-it cannot settle are projected: the answer is that of the projected point, at the price of a few projections.
+For points in another CRS than the polygons, a second raster is drawn in the space of the points. Only points
+that it cannot settle are projected: the answer is that of the projected point, and few are projected.
 """
 
 import warnings
@@ -16,27 +16,23 @@ import shapely
 from pyproj.enums import TransformDirection
 from pyproj.transformer import TransformerGroup
 
-from qpv_geo.analysis.neighbours import LARGEST_REACH
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.distance import EdgeGrid
 from qpv_geo.locate.edges import BoolArray, Edges, FloatArray, GeometryArray, Int32Array, IntArray
 from qpv_geo.locate.grid import PIECE, CellGrid, Projection
+from qpv_geo.territory import BAND_WIDTH, LARGEST_REACH
 
-CELL = 32.0
-"""Side of a cell in metres: the finer the cells, the fewer points need an exact test, and the more memory."""
+_CELL = 32.0
+"""Side of a cell in metres: finer cells take more memory and leave fewer points to an exact test."""
 
 _MOST_CELLS = 1 << 24
 """Cells grow so that no more than this lie in polygons: 64 MB."""
-
-BAND = 300.0
-"""Width in metres of the band with reduced VAT around a QPV that has no other width (code général des impôts,
-article 278 sexies, III, 2°)."""
 
 _FURTHEST = {"latitude": 90.0, "longitude": 360.0}
 
 
 class Measure(NamedTuple):
-    """Where points are from the polygons."""
+    """How far points are from the polygons."""
 
     inside: Int32Array
     """Position of the first polygon that holds the point, -1 if none."""
@@ -47,7 +43,7 @@ class Measure(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """Where points are from the limit that lies at one distance from some of the polygons."""
+    """How far points are from the limit drawn at one distance around some of the polygons."""
 
     zones: "LocateIndex"
     """Index of these polygons."""
@@ -61,12 +57,12 @@ class Limit(NamedTuple):
 class LocateIndex:
     """An index of polygons for `contains` and `locate`; build it with `LocateIndex.build`.
 
-    Threads may share it. Pickled, it travels as its polygons and is built again on arrival.
+    Threads may share it. It is pickled as its polygons and built again when unpickled.
 
     Attributes
     ----------
     zones
-        The polygons, in the order that answers refer to.
+        The polygons; answers are positions in this series.
     points_crs
         CRS of the points, x first (longitude, easting).
     reach
@@ -93,7 +89,7 @@ class LocateIndex:
         *,
         points_crs: object = None,
         reach: float = 1000.0,
-        widths: float | FloatArray = BAND,
+        widths: float | FloatArray = BAND_WIDTH,
     ) -> Self:
         """Build the index.
 
@@ -102,20 +98,18 @@ class LocateIndex:
         zones
             Valid polygons and multipolygons in a projected CRS in metres.
         points_crs
-            CRS of the points, anything that pyproj understands; by default that of the zones. Coordinates
-            come x first: longitude, then latitude.
-        reach
-            Largest distance in metres from a polygon at which a point is measured.
-        widths
-            Width in metres of the band around each zone, or around all.
+            CRS of the points, anything that pyproj understands; by default that of the zones. x comes first:
+            longitude, then latitude.
+        reach, widths
+            See `LocateIndex`; one width serves all zones.
 
         Raises
         ------
         ConfigurationError
-            The CRS of the zones is not projected in metres, there is no accurate transformation from that of
-            the points, or `reach` or a width is out of range.
+            If the CRS of the zones is not projected in metres, there is no accurate transformation from that
+            of the points, or `reach` or a width is out of range.
         ContractError
-            There is no zone, or zones that are not valid polygons.
+            If there is no zone, or zones are not valid polygons.
         """
         series = gpd.GeoSeries(zones.geometry)
         width = np.broadcast_to(np.asarray(widths, np.float64), len(series))
@@ -125,7 +119,7 @@ class LocateIndex:
         _prepare(polygons)
         edges = Edges.of(polygons)
         bounds = shapely.bounds(polygons) + reach * np.array([-1, -1, 1, 1])
-        cell = max(CELL, float(np.sqrt(shapely.area(polygons).sum() / _MOST_CELLS)))
+        cell = max(_CELL, float(np.sqrt(shapely.area(polygons).sum() / _MOST_CELLS)))
         edge, x, y = edges.points_along(cell * PIECE)
         grid = CellGrid.build(polygons, (edges.polygon[edge], edge, x, y), bounds, cell)
         crs = pyproj.CRS.from_user_input(series.crs if points_crs is None else points_crs)
@@ -144,11 +138,11 @@ class LocateIndex:
         return cls(series, crs, reach, width, polygons, edges, grid, points_grid, to_polygons, wider)
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        """Travel as the polygons: prepared ones cannot be pickled, and the rasters are many times larger."""
+        """Pickle the polygons only: prepared ones cannot be, and the rasters are many times larger."""
         return _rebuild, (self.zones, self.points_crs.to_wkt(), self.reach, self.widths)
 
     def readable(self, x: FloatArray, y: FloatArray) -> BoolArray:
-        """Tell which coordinates are finite and, in degrees, no more than a turn around the Earth."""
+        """Tell which coordinates are finite and, if they are degrees, on Earth."""
         if self.points_crs.is_geographic:
             # False for NaN as well.
             readable: BoolArray = (np.abs(x) <= _FURTHEST["longitude"]) & (np.abs(y) <= _FURTHEST["latitude"])
@@ -161,7 +155,7 @@ class LocateIndex:
         return grid.find(grid.cells(x, y), x, y, self._hold_unprojected)
 
     def measure(self, x: FloatArray, y: FloatArray) -> Measure:
-        """Return where each point is from the polygons."""
+        """Measure how far each point is from the polygons."""
         inside = np.full(len(x), -1, np.int32)
         measure = Measure(inside, inside.copy(), np.full(len(x), np.inf))
         if self._points_grid:
@@ -187,31 +181,24 @@ class LocateIndex:
         return measure
 
     def band_limits(self, x: FloatArray, y: FloatArray, measure: Measure) -> list[Limit]:
-        """Return where points are from the limits of the bands, one limit for each width.
+        """Measure how far points are from the limits of the bands, one limit for each width.
 
-        The nearest polygon is not always the one whose band holds a point: another's may be wider. The
-        narrowest width is taken around all polygons, for a wider band covers it, and each other width around
-        those that have it.
-
-        Parameters
-        ----------
-        x, y
-            The points.
-        measure
-            What `measure` says of them.
+        The band that holds a point is not always that of the nearest polygon: another's may be wider. The
+        narrowest limit is drawn around all polygons, since a wider band covers it, and each wider one around
+        the polygons that have it. `measure` is the result of `measure` for these points.
         """
         limits = [Limit(self, float(self.widths.min()), measure.distance)]
         return limits + [Limit(index, width, index.measure(x, y).distance) for width, index in self._wider]
 
     def prepare(self) -> None:
-        """Make what `measure` and `band_limits` need, before threads share the index."""
+        """Build what `measure` and `band_limits` need, before threads share the index."""
         for index in (self, *(index for _, index in self._wider)):
             _ = index.edge_grid
 
     def any_within(self, x: FloatArray, y: FloatArray, distance: FloatArray) -> BoolArray:
-        """Tell which points have a polygon no farther than a finite distance, which may exceed the reach.
+        """Tell which points have a polygon within a distance that may exceed the reach.
 
-        Slower than `measure`: for the few points that are very imprecise.
+        Slower than `measure`: meant for the few points that are very imprecise.
         """
         x, y = self._projected(x, y)
         placed = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
@@ -223,7 +210,7 @@ class LocateIndex:
 
     @cached_property
     def edge_grid(self) -> EdgeGrid:
-        """The edges to measure against, made at the first measure: `find` does without them."""
+        """The edges to measure against, built when first needed: `find` works without them."""
         return EdgeGrid.build(self._grid, self._edges, shapely.bounds(self._polygons), self.reach)
 
     @cached_property
@@ -239,7 +226,7 @@ class LocateIndex:
         return self._to_polygons(x, y) if self._to_polygons else (x, y)
 
     def _hold(self, polygon: IntArray, x: FloatArray, y: FloatArray) -> BoolArray:
-        """Ask the exact predicate, polygon after polygon: their own indexes then stay in the cache."""
+        """Ask the exact predicate, polygon by polygon so that each polygon's own index stays in the cache."""
         order = np.argsort(polygon)
         holds = np.empty(len(order), bool)
         holds[order] = shapely.intersects_xy(self._polygons[polygon[order]], x[order], y[order])
@@ -276,7 +263,7 @@ def _check(zones: gpd.GeoSeries, reach: float, widths: FloatArray) -> None:
 
 
 def _prepare(polygons: GeometryArray) -> None:
-    """Prepare polygons, and have GEOS make its lazy index of each now: threads may only read it."""
+    """Prepare polygons, and make GEOS build the lazy index of each now: threads may only read it."""
     shapely.prepare(polygons)
     first = shapely.get_point(shapely.get_exterior_ring(shapely.get_geometry(polygons, 0)), 0)
     shapely.intersects_xy(polygons, shapely.get_x(first), shapely.get_y(first))
@@ -285,14 +272,14 @@ def _prepare(polygons: GeometryArray) -> None:
 def _projections(points: pyproj.CRS, polygons: pyproj.CRS) -> tuple[Projection, Projection]:
     """Return the transformations from the CRS of the points to that of the polygons, and back."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "Best transformation is not available": told below
+        warnings.simplefilter("ignore", UserWarning)  # "Best transformation is not available" is raised below
         group = TransformerGroup(points, polygons, always_xy=True)
     if not group.best_available or not group.transformers or group.transformers[0].accuracy < 0:
         raise ConfigurationError(
             f"No accurate transformation from {points.name} to {polygons.name} is installed: give the points"
             " in another CRS (longitude and latitude, or that of the zones)"
         )
-    # By its pipeline: each new thread makes a transformer of its own, in 0.3 ms then instead of 10 ms.
+    # From its pipeline: every thread builds its own transformer, which then takes 0.3 ms instead of 10.
     transformer = pyproj.Transformer.from_pipeline(group.transformers[0].definition)
     return transformer.transform, partial(transformer.transform, direction=TransformDirection.INVERSE)
 
@@ -300,7 +287,7 @@ def _projections(points: pyproj.CRS, polygons: pyproj.CRS) -> tuple[Projection, 
 def _in_space_of_points(bounds: FloatArray, to_points: Projection) -> tuple[FloatArray, float]:
     """Return the rectangles of `bounds` as rectangles in the space of points, and the length of a metre.
 
-    A rectangle is sampled along its sides, and widened by a fiftieth against what bulges between samples.
+    A rectangle is sampled on a grid, and widened by a fiftieth for what bulges between the samples.
     """
     steps = np.linspace(0, 1, 9)
     along, across = np.meshgrid(steps, steps)

@@ -1,4 +1,4 @@
-"""What a release knows of where QPV are: its own, its neighbours, their bands, and how far it knows them."""
+"""The QPV that a release knows: its own, its neighbours, the widths of their bands, and up to where."""
 
 import sqlite3
 from contextlib import closing
@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from qpv_geo.analysis.neighbours import LARGEST_REACH
 from qpv_geo.audit.readers import Reading, read_geopackage
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.fields import load_layers
-from qpv_geo.locate.index import BAND
-from qpv_geo.territory import Territory
+from qpv_geo.territory import BAND_WIDTH, LARGEST_REACH, Territory
 
 _NEIGHBOURS, _BANDS = "qpv_voisins", "bande_300m"
 _WANTED = {
@@ -25,24 +23,24 @@ _WANTED = {
     _BANDS: ("code_qp", "distance_m"),
 }
 _SURELY = 0.98
-"""Of the distance up to which neighbours are published: what GEOS draws may reach 1 % too far."""
-_AREA = 2  # dimensions
+"""Share of `LARGEST_REACH` within which every QPV is surely known: GEOS's buffer may reach 1 % too far."""
+_POLYGON_DIMENSION = 2
 
 
 @dataclass(frozen=True)
-class Known:
-    """What a release knows.
+class KnownQpv:
+    """The QPV that a release knows.
 
     Attributes
     ----------
     qpv
-        The territory's QPV, and those around if they are published: code, name, width of the band.
+        Code, name and width of the band: the territory's QPV, and its neighbours if they are published.
     ground
-        Where every QPV is in `qpv`; None: everywhere.
+        The area in which every QPV is in `qpv`; None: everywhere.
     around
         How far `ground` reaches around the communes of the territory, in metres.
     bands
-        Whether the release publishes bands; without, each is taken to be 300 m wide.
+        Whether the release publishes bands; otherwise all are taken to be 300 m wide.
     """
 
     qpv: gpd.GeoDataFrame
@@ -51,8 +49,8 @@ class Known:
     bands: bool
 
 
-def read_known(folder: Path, territory: Territory) -> Known:
-    """Read what a release of a territory knows from its GeoPackage.
+def read_known_qpv(folder: Path, territory: Territory) -> KnownQpv:
+    """Read the QPV that a release of a territory knows from its GeoPackage.
 
     Raises
     ------
@@ -69,7 +67,7 @@ def read_known(folder: Path, territory: Territory) -> Known:
     readings = _read(paths[0])
     if not len(readings["qpv"].attributes):
         raise ConfigurationError(f"{paths[0]} has no QPV: nothing to locate points in")
-    qpv = _frame(readings["qpv"]).assign(largeur_bande_m=BAND)
+    qpv = _frame(readings["qpv"]).assign(largeur_bande_m=BAND_WIDTH)
     if bands := readings.get(_BANDS):
         qpv["largeur_bande_m"] = qpv["code_qp"].map(bands.attributes.set_index("code_qp")["distance_m"])
     around = 0.0
@@ -81,14 +79,14 @@ def read_known(folder: Path, territory: Territory) -> Known:
     if territory.genre != "france" and len(communes):
         union = projected(communes, territory.epsg).union_all()
         ground = gpd.GeoSeries([union.buffer(around) if around else union], crs=territory.epsg)
-    return Known(qpv, ground, around, bands is not None)
+    return KnownQpv(qpv, ground, around, bands is not None)
 
 
 def _read(path: Path) -> dict[str, Reading]:
-    """Return the layers that matter; those that a release may lack only if they are there."""
+    """Read the layers needed; optional ones only if they exist."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            there = {name for (name,) in database.execute("SELECT table_name FROM gpkg_contents")}
+            existing = {name for (name,) in database.execute("SELECT table_name FROM gpkg_contents")}
     except sqlite3.Error as error:
         raise PublicationError(f"{path}: cannot be read ({error}); refresh the territory") from error
     declared = load_layers()
@@ -99,7 +97,7 @@ def _read(path: Path) -> dict[str, Reading]:
                 update={"fields": {field: declared[name].fields[field] for field in fields}}
             )
             for name, fields in _WANTED.items()
-            if name in there or name not in {_NEIGHBOURS, _BANDS}
+            if name in existing or name not in {_NEIGHBOURS, _BANDS}
         ],
     )
 
@@ -109,10 +107,10 @@ def _frame(reading: Reading) -> gpd.GeoDataFrame:
 
 
 def projected(shapes: gpd.GeoSeries, epsg: int) -> gpd.GeoSeries:
-    """Return polygons in another CRS, valid: rounding in degrees and back may have made one cross itself."""
+    """Return polygons in another CRS, repaired if the rounding of coordinates made one cross itself."""
     projected = shapes.to_crs(epsg).reset_index(drop=True)
     broken = np.flatnonzero(~projected.is_valid)
     for row in broken:
         parts = shapely.get_parts(shapely.make_valid(projected.iloc[row], method="structure"))
-        projected.iloc[row] = shapely.union_all(parts[shapely.get_dimensions(parts) == _AREA])
+        projected.iloc[row] = shapely.union_all(parts[shapely.get_dimensions(parts) == _POLYGON_DIMENSION])
     return projected

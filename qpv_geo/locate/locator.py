@@ -1,4 +1,4 @@
-"""The QPV of a release, ready to have points located in them."""
+"""The QPV of a release, indexed to locate points in them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -6,18 +6,17 @@ from typing import Self
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyproj
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.answers import Answer, Located, contains, locate
 from qpv_geo.locate.edges import BoolArray, FloatArray, IntArray
-from qpv_geo.locate.index import BAND, LocateIndex
-from qpv_geo.locate.known import projected, read_known
+from qpv_geo.locate.index import LocateIndex
+from qpv_geo.locate.known import projected, read_known_qpv
 from qpv_geo.locate.places import Place, places_in
 from qpv_geo.releases.release import Release
-from qpv_geo.territory import Territory
+from qpv_geo.territory import BAND_WIDTH, Territory
 from qpv_geo.zones import department_of, zone_of
 
 _TEXTS = pa.dictionary(pa.int16(), pa.string())
@@ -34,12 +33,12 @@ COLUMNS = pa.schema(
         ("bande_300m", pa.dictionary(pa.int8(), pa.string())),
     ]
 )
-"""What is added to each row; ``bande_300m``, the former name of ``bande_tva``, goes in the next version."""
+"""The columns added to each row; the next version drops ``bande_300m``, the former name of ``bande_tva``."""
 
 _ANSWERS = pa.array([answer.name.lower() for answer in Answer])
 _CENTIMETRES = 2
 _BEYOND = 50.0
-"""Width in metres of what stands for all that is beyond what a release knows."""
+"""Width in metres of the ring that stands for everything beyond the ground that a release knows."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,13 @@ class _Part:
 
     index: LocateIndex
     position: IntArray
-    """Of each of its QPV among all."""
+    """Position of each of its QPV among all."""
     places: tuple[Place, ...]
 
 
 @dataclass(frozen=True)
 class Locator:
-    """Locates points in the QPV of a release. It can be sent to another process.
+    """Locates points in the QPV of a release; it can be sent to another process.
 
     Attributes
     ----------
@@ -67,7 +66,7 @@ class Locator:
     known_around
         Metres around the territory's communes within which the release knows every QPV.
     bands
-        Whether the release publishes bands; without, each is taken to be 300 m wide.
+        Whether the release publishes bands; otherwise all are taken to be 300 m wide.
     """
 
     release: str
@@ -90,27 +89,23 @@ class Locator:
         points_crs: object = 4326,
         max_distance: float = 1000.0,
     ) -> Self:
-        """Read the QPV of a release and build what locates points in them.
-
-        A national release is measured like its parts: each QPV in the projected CRS of its own zone.
+        """Index the QPV that a release of a territory knows, each in the projected CRS of its own zone.
 
         Parameters
         ----------
-        release, territory
-            A release of the territory.
         points_crs
             CRS of the points, anything that pyproj understands; x is the longitude or the easting.
         max_distance
-            Metres beyond which neither distance nor nearest QPV is wanted.
+            Metres beyond which neither distance nor nearest QPV is given.
 
         Raises
         ------
         ConfigurationError
-            If the CRS is not known or not made for where the QPV are, or `max_distance` is out of range.
+            If the CRS is unknown or does not cover the QPV, or `max_distance` is out of range.
         PublicationError
             If the release cannot be read.
         """
-        known = read_known(release.path, territory)
+        known = read_known_qpv(release.path, territory)
         locator = cls.of_districts(
             known.qpv,
             release=release.id,
@@ -132,31 +127,27 @@ class Locator:
         max_distance: float = 1000.0,
         ground: gpd.GeoSeries | None = None,
     ) -> Self:
-        """Build what locates points in QPV that are read already.
+        """Index QPV that are read already; raises `ConfigurationError` as `of_release` does.
 
         Parameters
         ----------
         qpv
-            With ``code_qp``, ``lib_qp`` and geometries in any CRS; with ``largeur_bande_m``, unless all bands
-            are 300 m wide.
+            ``code_qp``, ``lib_qp`` and geometries in any CRS; ``largeur_bande_m``, unless all bands are 300 m
+            wide.
         release
-            What they come from.
+            Id of the release that they come from.
         epsg
             Projected CRS of most of them.
         points_crs, max_distance
             See `of_release`.
         ground
-            Where all QPV are in `qpv`, in a projected CRS; None: everywhere. Nothing is ``NON`` elsewhere.
-
-        Raises
-        ------
-        ConfigurationError
-            As `of_release`.
+            The area in which `qpv` holds every QPV, in a projected CRS; None: everywhere. Outside, no point
+            is ``NON``.
         """
         crs = _crs(points_crs)
         places = places_in(crs)
         zones = np.array([zone_of(department_of(code)).epsg for code in qpv["code_qp"]])
-        widths = np.full(len(qpv), BAND)
+        widths = np.full(len(qpv), BAND_WIDTH)
         if "largeur_bande_m" in qpv:
             widths = qpv["largeur_bande_m"].to_numpy(np.float64)
         widest = float(widths.max())
@@ -190,12 +181,12 @@ class Locator:
         )
 
     def locate(self, x: FloatArray, y: FloatArray, precision: float | FloatArray | None = None) -> Located:
-        """Locate points; positions are those of the QPV in the release. See `analysis.locate.locate`.
+        """Locate points as `answers.locate` does; positions are those of the QPV in the release.
 
         The release of one territory knows every QPV up to a limit: that of its communes, or one drawn around
-        them if it publishes its neighbours. Beyond, what would be ``NON`` is ``INCERTAIN``. So it is within,
-        where that limit is nearer than the point is precise, or for the band nearer than its width: a QPV
-        beyond may be as near.
+        them if it publishes its neighbours. Beyond it, what would be ``NON`` is ``INCERTAIN``, because an
+        unknown QPV may be there. So it is before the limit, if the limit is nearer than the point is precise
+        or, for the band, nearer than the band is wide.
         """
         first, *others = self._parts
         located = self._in_part(first, x, y, precision)
@@ -203,21 +194,21 @@ class Locator:
             here = np.flatnonzero(np.any([place.holds(x, y) for place in part.places], axis=0))
             if len(here):
                 radius = precision[here] if isinstance(precision, np.ndarray) else precision
-                found = self._in_part(part, x[here], y[here], radius)
+                answers = self._in_part(part, x[here], y[here], radius)
                 for field in fields(Located):
-                    getattr(located, field.name)[here] = getattr(found, field.name)
+                    getattr(located, field.name)[here] = getattr(answers, field.name)
         if self._around is not None:
             beyond = self._beyond(x, y)
             limit = locate(self._around, x, y, precision=precision, max_distance=0.0)
-            for answers, near in (
+            for answer, near in (
                 (located.en_qpv, limit.en_qpv),
                 (located.bande_tva, limit.bande_tva),
             ):
-                answers[(beyond | (near != Answer.NON)) & (answers == Answer.NON)] = Answer.INCERTAIN
+                answer[(beyond | (near != Answer.NON)) & (answer == Answer.NON)] = Answer.INCERTAIN
         return located
 
     def outside(self, x: FloatArray, y: FloatArray, located: Located) -> int:
-        """Count the points that are beyond what the release knows."""
+        """Count the points outside the ground that the release knows."""
         return int(np.count_nonzero(self._beyond(x, y) & (located.en_qpv != Answer.OUI)))
 
     def _beyond(self, x: FloatArray, y: FloatArray) -> BoolArray:
@@ -245,11 +236,11 @@ class Locator:
     def _in_part(
         self, part: _Part, x: FloatArray, y: FloatArray, precision: float | FloatArray | None
     ) -> Located:
-        found = locate(part.index, x, y, precision=precision, max_distance=self.max_distance)
+        located = locate(part.index, x, y, precision=precision, max_distance=self.max_distance)
         if len(self._parts) == 1 and len(part.position) == len(self._codes):
-            return found
+            return located
         position = np.append(part.position, -1).astype(np.int32)  # -1, no QPV, stays -1
-        return replace(found, qpv=position[found.qpv], qpv_proche=position[found.qpv_proche])
+        return replace(located, qpv=position[located.qpv], qpv_proche=position[located.qpv_proche])
 
 
 def _crs(given: object) -> pyproj.CRS:
@@ -262,7 +253,7 @@ def _crs(given: object) -> pyproj.CRS:
 
 
 def _around(ground: gpd.GeoSeries) -> gpd.GeoSeries:
-    """Return what lies just beyond a ground: its inner edge is the ground's limit, which alone matters."""
+    """Return a ring around a ground; only its inner edge, the ground's limit, matters."""
     whole = ground.union_all()
     return gpd.GeoSeries([whole.buffer(_BEYOND).difference(whole)], crs=ground.crs)
 
@@ -272,20 +263,8 @@ def _answers(numbers: np.ndarray) -> pa.DictionaryArray:
 
 
 def _texts(position: np.ndarray, texts: Sequence[str]) -> pa.DictionaryArray:
-    # Several QPV may have one name, a dictionary may not hold it twice.
+    # Several QPV may share a name, which a dictionary may hold only once.
     numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     number_of = np.array([numbers[text] for text in texts], dtype=np.int16)
     indices = pa.array(number_of[position], mask=position < 0)
     return pa.DictionaryArray.from_arrays(indices, pa.array(list(numbers), pa.string()))
-
-
-def located_frame(frame: pd.DataFrame, added: pa.Table) -> pd.DataFrame:
-    """Return a table with the columns of `COLUMNS` added, texts as texts, whatever the index of the rows."""
-    columns = {name: added[name].to_pandas() for name in added.column_names}
-    # Arrays that know their type: Dask asks a table without rows for it.
-    return frame.assign(
-        **{
-            name: (column.astype("str") if column.dtype == "category" else column).array
-            for name, column in columns.items()
-        }
-    )

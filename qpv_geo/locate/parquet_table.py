@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.coordinates import to_floats, wkb_points
 from qpv_geo.locate.edges import FloatArray
-from qpv_geo.locate.tables import Answering, Chunk
+from qpv_geo.locate.tables import Chunk, ChunkAnswer
 
 _ROWS = 1 << 20
-_LONGITUDE_LATITUDE = "OGC:CRS84"  # of a GeoParquet that does not say, and x comes first whatever it says
+# CRS of a GeoParquet that declares none; whatever it declares, x comes first.
+_LONGITUDE_LATITUDE = "OGC:CRS84"
 
 
 class ParquetTable:
@@ -32,7 +33,7 @@ class ParquetTable:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            # Not buffered ahead: that would hold a whole row group, and some files have a single one.
+            # No read-ahead: it would hold a whole row group, and some files have a single one.
             self._file = pq.ParquetFile(path, pre_buffer=False, arrow_extensions_enabled=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise ContractError(f"{path}: not a Parquet file that can be read ({error})") from error
@@ -66,7 +67,7 @@ class ParquetTable:
         return str(self._geo["primary_column"])
 
     def extend(
-        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: Answering, *, geometry: bool
+        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
     ) -> None:
         """Write the file with columns added, see `Table.extend`; metadata and compression are kept."""
         schema = self._schema
@@ -115,7 +116,7 @@ class ParquetTable:
         )
 
     def _writing(self, added: pa.Schema) -> dict[str, Any]:
-        """Return how to write: as the file was, and numbers without a dictionary, which they outgrow."""
+        """Return the writer's options: those of the file, and no dictionary for added numbers."""
         metadata = self._file.metadata
         texts = [
             metadata.schema.column(place).path

@@ -1,4 +1,4 @@
-"""Where points lie with respect to France: tells a wrong CRS and swapped axes from a file's coordinates."""
+"""Are the points of a file in France? Detects a wrong CRS and swapped axes."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,7 +17,7 @@ _GUESSES = (_DEGREES, 2154, 3857, 5490, 2972, 2975, 4471)
 
 
 class Place(NamedTuple):
-    """A part of France, and the rectangle around it in the CRS of the points (west, south, east, north)."""
+    """A part of France and its bounding box in the CRS of the points (west, south, east, north)."""
 
     zone: FrenchZone
     bounds: tuple[float, float, float, float]
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 def places_in(crs: pyproj.CRS) -> tuple[Place, ...]:
-    """Return the parts of France that a CRS is made for, metropolitan France first if it is one."""
+    """Return the parts of France that a CRS covers, metropolitan France first."""
     if crs.is_geographic:
         return tuple(Place(zone, zone.bounds) for zone in ZONES)
     area = crs.area_of_use
@@ -48,16 +48,16 @@ def places_in(crs: pyproj.CRS) -> tuple[Place, ...]:
 
 @dataclass
 class Survey:
-    """What the points of a whole file have in common, filled as the file is read.
+    """Counts the points of a file in France while it is read.
 
     Attributes
     ----------
     crs
         CRS of the points.
     declared
-        Whether the file itself says so.
+        Whether the file itself declares it.
     points
-        With coordinates, of any value.
+        Number of points with coordinates, wherever they are.
     inside, swapped
         Those in France, and those that would be if x were y.
     """
@@ -71,11 +71,11 @@ class Survey:
     _places: tuple[Place, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        """Find where France is in the CRS."""
+        """Locate France in the CRS."""
         self._places = places_in(pyproj.CRS.from_user_input(self.crs))
 
     def note(self, x: FloatArray, y: FloatArray) -> None:
-        """Take note of points."""
+        """Count more points."""
         outside, points = self._outside(x, y)
         x, y = x[outside], y[outside]
         self.points += points
@@ -85,12 +85,12 @@ class Survey:
             self._sample = x[:_SAMPLE], y[:_SAMPLE]
 
     def check(self, name: str) -> None:
-        """Refuse a file whose points are not in France, or are with x and y exchanged.
+        """Refuse a file whose points are all outside France, or in France once x and y are exchanged.
 
         Raises
         ------
         ContractError
-            The message tells which CRS or order of axes would suit.
+            The message names the CRS or order of axes that would fit.
         """
         if self.swapped > self.inside:
             raise ContractError(

@@ -1,4 +1,4 @@
-"""By how many metres a point may be wrong: given, or told by a geocoder's type and score."""
+"""By how many metres a point may be wrong: as given, or from a geocoder's type and score."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,7 +7,7 @@ from qpv_geo.errors import ContractError
 from qpv_geo.locate.edges import FloatArray
 
 SCORE_THRESHOLD = 0.8
-"""Below this score a geocoder may have found another address: nobody can tell where the right one is."""
+"""Below this score a geocoder may have found another address, and the precision is unknown."""
 
 RADIUS = {
     "housenumber": 20.0,
@@ -18,21 +18,21 @@ RADIUS = {
 }
 """Metres by type of result, as the BAN and the Géoplateforme name them.
 
-A house number is placed at its door or on its parcel; a street and a locality at one of their points; a
-commune at its centre. No QPV is 20 km deep: **a commune's centre is never a yes**, and is a no only where
-there is no QPV in this radius.
+A house number is placed at its door or on its parcel, a street or a locality at one of its points, a commune
+at its centre. No QPV is 20 km deep: **a commune's centre is never a yes**, and a no only if there is no QPV
+within this radius.
 """
 
 
 def geocoder_precision(types: pa.Array | None, scores: FloatArray | None, rows: int) -> FloatArray:
-    """Return the precision in metres that a geocoder's answers have, NaN (unknown) where they say too little.
+    """Return the precision of a geocoder's answers in metres, NaN where it is unknown.
 
     Parameters
     ----------
     types
-        Types of result, see `RADIUS`; another one is unknown. None: not given.
+        See `RADIUS`; None if the file does not have them.
     scores
-        From 0 to 1; unknown below `SCORE_THRESHOLD` and where there is none. None: not given.
+        From 0 to 1, see `SCORE_THRESHOLD`; None if the file does not have them.
     rows
         Number of rows.
     """
@@ -50,13 +50,7 @@ def geocoder_precision(types: pa.Array | None, scores: FloatArray | None, rows: 
 
 
 def check_precision(radius: FloatArray, name: str, first_row: int, file: str) -> None:
-    """Refuse a negative precision.
-
-    Raises
-    ------
-    ContractError
-        The message tells the file and the first row.
-    """
+    """Raise `ContractError` for a negative precision, with the file and the first such row."""
     negative = np.flatnonzero(radius < 0)
     if len(negative):
         raise ContractError(
@@ -66,5 +60,5 @@ def check_precision(radius: FloatArray, name: str, first_row: int, file: str) ->
 
 
 def least_precise(radii: list[FloatArray]) -> FloatArray | None:
-    """Return the largest of several precisions of each point, NaN where one is unknown; None without any."""
+    """Return the largest of each point's precisions, NaN where one is unknown; None if there are none."""
     return np.maximum.reduce(radii) if radii else None

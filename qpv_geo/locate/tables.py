@@ -1,4 +1,4 @@
-"""What all kinds of files have in common: they are read in chunks of rows, and written with more columns."""
+"""The interface of all kinds of files: read in chunks of rows, written again with more columns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,6 @@ import pyarrow as pa
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.edges import FloatArray
 
-POINT_X, POINT_Y = "x", "y"
-
 
 @dataclass(frozen=True)
 class Chunk:
@@ -20,9 +18,9 @@ class Chunk:
     Attributes
     ----------
     first_row
-        Number of the first, from 1; a header does not count.
+        Number of the first one, from 1; a header does not count.
     rows
-        How many they are.
+        Number of rows.
     cells
         The columns asked for.
     points
@@ -35,10 +33,11 @@ class Chunk:
     points: tuple[FloatArray, FloatArray] | None = None
 
 
-Answering = Callable[[Chunk], pa.Table]
+ChunkAnswer = Callable[[Chunk], pa.Table]
+"""Returns the columns to add to a chunk."""
 
 
-class Table(Protocol):
+class PointTable(Protocol):
     """A file of points."""
 
     @property
@@ -47,18 +46,18 @@ class Table(Protocol):
 
     @property
     def columns(self) -> Sequence[str]:
-        """Names of its columns, that of a geometry left out."""
+        """Names of its columns, without the geometry column."""
 
     @property
     def geometry_crs(self) -> object | None:
-        """CRS of its geometry column; None if it has none, or none that is known."""
+        """CRS of its geometry column; None if there is none or it is unknown."""
 
     @property
     def has_geometry(self) -> bool:
         """Whether it has a geometry column."""
 
     def extend(
-        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: Answering, *, geometry: bool
+        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
     ) -> None:
         """Write the file to `target`, each row as it was and in its place, with columns added.
 
@@ -66,24 +65,22 @@ class Table(Protocol):
         ----------
         target
             Does not exist yet.
-        wanted
-            Columns that `answer` needs.
-        added
-            Columns that `answer` returns.
+        wanted, added
+            Columns that `answer` needs, and those it returns.
         answer
-            Called with each chunk of rows, in order.
+            Called with each chunk, in order.
         geometry
             Whether `answer` needs the points of the geometry column.
         """
 
 
-def require_columns(table: Table, wanted: Sequence[str]) -> None:
-    """Refuse columns that a file does not have, or has twice.
+def require_columns(table: PointTable, wanted: Sequence[str]) -> None:
+    """Refuse a file that lacks columns, or has one of them twice.
 
     Raises
     ------
     ConfigurationError
-        The message lists the columns that there are.
+        The message lists the columns of the file.
     """
     names = list(table.columns)
     if lacking := [name for name in dict.fromkeys(wanted) if name not in names]:
@@ -96,7 +93,7 @@ def require_columns(table: Table, wanted: Sequence[str]) -> None:
         )
 
 
-def refuse_clashes(table: Table, added: Sequence[str]) -> None:
+def refuse_clashes(table: PointTable, added: Sequence[str]) -> None:
     """Refuse to add columns that a file already has, in whatever case.
 
     Raises

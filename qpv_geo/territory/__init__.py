@@ -6,6 +6,8 @@
 from qpv_geo.territory.loading import load_territory, territory_names
 from qpv_geo.territory.model import Kind, Territory, codes_of
 from qpv_geo.territory.tables import (
+    BAND_WIDTH,
+    LARGEST_REACH,
     Bands,
     Contact,
     ContourFile,
@@ -19,6 +21,8 @@ from qpv_geo.territory.tables import (
 )
 
 __all__ = [
+    "BAND_WIDTH",
+    "LARGEST_REACH",
     "Bands",
     "Contact",
     "ContourFile",

@@ -15,6 +15,10 @@ BAND_WIDTH = 300.0
 """Width in metres of the band with reduced VAT around a QPV without an urban renewal agreement (Code général
 des impôts, article 278 sexies, III, 2°)."""
 
+LARGEST_REACH = 10_000.0
+"""How far around its communes, in metres, a release knows the QPV, hence the largest distance that `locate`
+answers for. Existing releases publish neighbours up to there: a larger value would not hold for them."""
+
 
 class TerritoryTable(BaseModel):
     """Base of every table: frozen, without unknown keys or characters that XML cannot hold."""

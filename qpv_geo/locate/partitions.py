@@ -1,0 +1,45 @@
+"""`locate` for the partitions of a table that Dask or another engine reads and writes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from qpv_geo.locate.locator import Locator
+
+
+@dataclass(frozen=True)
+class PartitionLocator:
+    """Adds the answers to a DataFrame: ``ddf.map_partitions(PartitionLocator(locator, "lon", "lat"))``.
+
+    It can be sent to another process.
+
+    Attributes
+    ----------
+    locator
+        See `Locator.of_release`.
+    x, y
+        Columns of the coordinates, numbers.
+    precision
+        Metres, or the column that holds them.
+    """
+
+    locator: Locator
+    x: str
+    y: str
+    precision: float | str | None = None
+
+    def __call__(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the DataFrame with `locator.COLUMNS` added, texts as texts; its index may be anything."""
+        x, y = frame[self.x].to_numpy(np.float64), frame[self.y].to_numpy(np.float64)
+        precision = self.precision
+        radius = frame[precision].to_numpy(np.float64) if isinstance(precision, str) else precision
+        added = self.locator.table(self.locator.locate(x, y, radius))
+        columns = {name: added[name].to_pandas() for name in added.column_names}
+        # Typed arrays: Dask asks an empty table for its types.
+        return frame.assign(
+            **{
+                name: (column.astype("str") if column.dtype == "category" else column).array
+                for name, column in columns.items()
+            }
+        )

@@ -1,0 +1,126 @@
+"""The files of a path: which table each is, in which CRS, and where its result is written."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from qpv_geo.errors import ConfigurationError, ContractError, PublicationError, QpvGeoError
+from qpv_geo.locate.csv_table import CsvTable
+from qpv_geo.locate.geopackage_table import GeoPackageTable
+from qpv_geo.locate.parquet_table import ParquetTable
+from qpv_geo.locate.points import Points
+from qpv_geo.locate.tables import PointTable, refuse_clashes, require_columns
+
+_PARQUET = {".parquet", ".geoparquet", ".pq"}
+_CSV = {".csv", ".tsv", ".txt"}
+_GEOPACKAGE = {".gpkg"}
+_LONGITUDE_LATITUDE = 4326
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the path itself, or the Parquet files of a folder."""
+    if not path.exists():
+        raise ConfigurationError(f"no file {path}")
+    if not path.is_dir():
+        return [path]
+    parts = sorted(
+        part
+        for part in path.rglob("*")
+        if part.suffix.lower() in _PARQUET
+        and not any(name.startswith((".", "_")) for name in part.relative_to(path).parts)
+    )
+    if not parts:
+        raise ConfigurationError(f"{path}: a folder without any Parquet file")
+    return parts
+
+
+def open_table(path: Path, points: Points) -> PointTable:
+    """Open a file that has the columns of `points`, and not those to be added."""
+    suffix = path.suffix.lower()
+    if suffix not in _CSV | _PARQUET | _GEOPACKAGE:
+        known = ", ".join(sorted(_CSV | _PARQUET | _GEOPACKAGE))
+        raise ConfigurationError(
+            f"{path.name}: {suffix or 'no extension'} is not a format that is read; {known} are"
+        )
+    table: PointTable
+    if suffix in _GEOPACKAGE:
+        table = GeoPackageTable(path, points.layer)
+    else:
+        table = CsvTable(path) if suffix in _CSV else ParquetTable(path)
+        if points.layer:
+            raise ConfigurationError("--layer is for a GeoPackage")
+    require_columns(table, points.columns)
+    refuse_clashes(table, points.added.names)
+    return table
+
+
+def points_crs(tables: Sequence[PointTable], points: Points) -> object:
+    """Return the CRS of the points, which must be the same in all files."""
+    if points.addresses:
+        return _LONGITUDE_LATITUDE
+    if points.x is not None and points.crs is not None:
+        return points.crs
+    table = tables[0]
+    if not all(each.has_geometry for each in tables):
+        raise ConfigurationError(
+            f"{table.path.name} has no geometry: give the columns of the coordinates with --lon and --lat, or"
+            f" --x, --y and --crs; it has: {', '.join(table.columns)}"
+        )
+    if len({str(each.geometry_crs) for each in tables}) > 1:
+        raise ContractError(f"{table.path.parent}: its files are not all in the same CRS; project them first")
+    crs = table.geometry_crs or points.crs
+    if crs is None:
+        raise ConfigurationError(f"{table.path.name} does not say its CRS: give it with --crs")
+    return crs
+
+
+def check_target(path: Path, target: Path, *, force: bool) -> None:
+    """Refuse an output of another format, the input itself, and what may not be replaced."""
+    if target.suffix.lower() != path.suffix.lower():
+        raise ConfigurationError(
+            f"the output keeps the format of the input: its name ends with {path.suffix!r}, not"
+            f" {target.suffix!r}"
+        )
+    if not target.exists():
+        return
+    if target.samefile(path):
+        raise ConfigurationError(f"{target} is the input: give another --output")
+    if not force:
+        raise ConfigurationError(f"{target} exists: give --force to replace it, or another --output")
+    if target.is_dir() != path.is_dir():
+        raise ConfigurationError(
+            f"{target} is {'a folder' if target.is_dir() else 'a file'}, {path.name} is not"
+        )
+    others = [file for file in target.rglob("*") if file.is_file() and file.suffix.lower() not in _PARQUET]
+    if target.is_dir() and others:
+        raise ConfigurationError(
+            f"{target} holds other files than Parquet ones ({others[0].name}): not replaced"
+        )
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target`; what is written there takes its place if all goes well."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.stem}-", dir=target.parent))
+    except OSError as error:
+        raise PublicationError(f"{target.parent}: cannot be written to ({error.strerror})") from error
+    aside = folder / target.name
+    try:
+        yield aside
+        if target.is_dir():
+            shutil.rmtree(target)
+        aside.replace(target)
+    except QpvGeoError:
+        raise  # some are OSErrors as well
+    except (OSError, pa.ArrowException) as error:
+        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        raise PublicationError(
+            f"{target}: cannot be written ({reason}); check the free space and the rights"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

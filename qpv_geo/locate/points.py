@@ -1,0 +1,86 @@
+"""Where the points of a file are, and how precisely they are placed, as its user declares it."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.locate.locator import COLUMNS
+
+GEOCODED = pa.schema(
+    [
+        ("longitude", pa.float64()),
+        ("latitude", pa.float64()),
+        ("result_score", pa.float64()),
+        ("result_type", pa.string()),
+        ("result_label", pa.string()),
+    ]
+)
+"""Columns kept from the geocoding service's answers, under the service's names."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Which columns of a file hold the points and their precision.
+
+    Attributes
+    ----------
+    x, y
+        Columns of the coordinates; without them the geometry column serves.
+    crs
+        CRS of the coordinates (EPSG code, or anything pyproj understands); a geometry column has its own.
+    precision
+        Metres by which points may be wrong, or the column that holds them.
+    type_column, score_column
+        Columns of a geocoder's type and score, see `precision.geocoder_precision`.
+    addresses
+        Columns of the address, sent to IGN's geocoding service in place of coordinates.
+    layer
+        Layer of a GeoPackage that has several.
+    prefix
+        Prefix of the names of the added columns.
+
+    Raises
+    ------
+    ConfigurationError
+        If these contradict one another.
+    """
+
+    x: str | None = None
+    y: str | None = None
+    crs: object | None = None
+    precision: float | str | None = None
+    type_column: str | None = None
+    score_column: str | None = None
+    addresses: tuple[str, ...] = ()
+    layer: str | None = None
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        if (self.x is None) != (self.y is None):
+            raise ConfigurationError("one coordinate without the other: give both columns")
+        if self.x is not None and self.crs is None:
+            raise ConfigurationError("give the CRS of the coordinates: --crs and its EPSG code, such as 2154")
+        if self.addresses and (self.x is not None or self.crs is not None):
+            raise ConfigurationError("coordinates and addresses to geocode: give one or the other")
+        if self.addresses and (self.type_column or self.score_column):
+            raise ConfigurationError(
+                "--geocode has its own type and score: leave --type-col and --score-col out"
+            )
+        if isinstance(self.precision, int | float) and not self.precision >= 0:
+            raise ConfigurationError(f"precision {self.precision:g}: expected metres, 0 or more")
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns to read."""
+        named = [self.x, self.y, self.type_column, self.score_column, *self.addresses]
+        if isinstance(self.precision, str):
+            named.append(self.precision)
+        return list(dict.fromkeys(name for name in named if name is not None))
+
+    @property
+    def added(self) -> pa.Schema:
+        """Columns to add."""
+        fields = [*(GEOCODED if self.addresses else ()), *COLUMNS]
+        return pa.schema([field.with_name(self.prefix + field.name) for field in fields])

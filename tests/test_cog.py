@@ -1,8 +1,6 @@
 """The official geographic code."""
 
 import copy
-import gzip
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import pytest
 from raw_files import raw_file, write_json
 
 from qpv_geo.errors import ContractError, SourceContentError
-from qpv_geo.ingest.cog import read_cog_communes, read_epci_members
+from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.settings import Settings
 
 EPCI: list[dict[str, Any]] = [
@@ -28,24 +26,6 @@ EPCI: list[dict[str, Any]] = [
         "membres": [{"code": "74042", "nom": "Bonneville"}],
     },
 ]
-COMMUNES: list[dict[str, Any]] = [
-    {
-        "code": "01001",
-        "nom": "L'Abergement-Clémenciat",
-        "departement": "01",
-        "region": "84",
-        "type": "commune-actuelle",
-    },
-    {"code": "01015", "nom": "Arbignieu", "departement": "01", "region": "84", "type": "commune-deleguee"},
-    {"code": "2A004", "nom": "Ajaccio", "departement": "2A", "region": "94", "type": "commune-actuelle"},
-    {
-        "code": "97801",
-        "nom": "Saint-Martin",
-        "departement": "978",
-        "region": "978",
-        "type": "commune-actuelle",
-    },
-]
 
 
 def test_members_of_each_epci(tmp_path: Path, settings: Settings) -> None:
@@ -60,25 +40,12 @@ def test_members_of_each_epci(tmp_path: Path, settings: Settings) -> None:
     }
 
 
-def test_current_communes_only(tmp_path: Path, settings: Settings) -> None:
-    path = tmp_path / "communes.json.gz"
-    path.write_bytes(gzip.compress(json.dumps(COMMUNES).encode()))
-    communes = read_cog_communes(raw_file("cog_communes", path), settings)
-    assert list(communes.columns) == ["insee_com", "nom_com", "insee_dep", "insee_reg", "type"]
-    assert communes["insee_com"].tolist() == ["01001", "2A004", "97801"]
-    assert communes["nom_com"].iloc[0] == "L'Abergement-Clémenciat"
-    assert communes["insee_dep"].tolist() == ["01", "2A", "978"]
-
-
 def test_the_official_code(mirror: Path, settings: Settings) -> None:
     members = read_epci_members(raw_file("cog_epci", mirror / "cog" / "epci.json.gz"), settings)
     besancon = members[members["siren_epci"] == "242500361"]
     assert len(besancon) == 67
     assert set(besancon["type_epci"]) == {"CU"}
     assert members["siren_epci"].nunique() == 1255
-    communes = read_cog_communes(raw_file("cog_communes", mirror / "cog" / "communes.json.gz"), settings)
-    assert len(communes) == 34969
-    assert set(members["insee_com"]) <= set(communes["insee_com"])
 
 
 def changed(
@@ -122,31 +89,9 @@ def test_members_that_break_the_contract(
     assert "epci.json" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            lambda e: e.append(e[0]),
-            "appears once in the file; found '01001' at entry 1 (01001); '01001' at entry 5",
-        ),
-        (lambda e: e[2].update(nom=""), "nom_com: expected a value; found nothing at entry 3 (2A004)"),
-        (lambda e: e[0].update(departement="1"), "'1' (leading zeros lost) at entry 1"),
-        (lambda e: [entry.update(type="COM") for entry in e], "entries of type 'commune-actuelle'"),
-        (lambda e: [entry.pop("region") for entry in e], "expected column 'region'"),
-    ],
-)
-def test_communes_that_break_the_contract(
-    change: Callable[[list[dict[str, Any]]], object], message: str, tmp_path: Path, settings: Settings
-) -> None:
-    path = write_json(tmp_path / "communes.json", changed(change, COMMUNES))
-    with pytest.raises(ContractError) as error:
-        read_cog_communes(raw_file("cog_communes", path), settings)
-    assert message in str(error.value)
-
-
 @pytest.mark.parametrize("content", [b'[{"code": "01001"', b'{"erreur": 404}', b"[]", b"[1, 2]"])
 def test_what_is_not_the_code(content: bytes, tmp_path: Path, settings: Settings) -> None:
-    path = tmp_path / "communes.json"
+    path = tmp_path / "epci.json"
     path.write_bytes(content)
-    with pytest.raises(SourceContentError, match=r"source cog_communes: communes\.json"):
-        read_cog_communes(raw_file("cog_communes", path), settings)
+    with pytest.raises(SourceContentError, match=r"source cog_epci: epci\.json"):
+        read_epci_members(raw_file("cog_epci", path), settings)

@@ -102,7 +102,7 @@ def test_a_geopackage_is_accepted(tmp_path: Path, check: Check) -> None:
         ("table", MAINTENANCE, "an HTML page titled 'Site en maintenance'"),
         ("table", JSON, "JSON that begins with"),
         ("table", b"", "is empty"),
-        ("table", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504), "an Excel 97 workbook"),
+        ("table", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504), "an old .xls workbook (save it as XLSX)"),
         ("gpkg", JSON, "JSON that begins with"),
         ("shp", JSON, "JSON that begins with"),
     ],

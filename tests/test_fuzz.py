@@ -28,7 +28,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from qpv_geo.errors import QpvGeoError
-from qpv_geo.ingest.cog import read_cog_communes, read_epci_members
+from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.ingest.communes import read_communes
 from qpv_geo.ingest.contours import read_contours
 from qpv_geo.ingest.correspondence import read_correspondence
@@ -146,9 +146,6 @@ def readers(folder: Path) -> dict[str, Reader]:
     members = [
         {"code": "242500361", "nom": "GBM", "type": "CU", "membres": [{"code": "25056", "nom": "Besançon"}]}
     ]
-    cog = [
-        {"code": "25056", "nom": "Besançon", "type": "commune-actuelle", "departement": "25", "region": "27"}
-    ]
     population = shipped("insee/pop_QPV24.csv").read_bytes()
     poverty = {
         path.name.replace(".", "__"): path.read_bytes()
@@ -211,12 +208,6 @@ def readers(folder: Path) -> dict[str, Reader]:
             "members of the EPCI",
         ),
         Reader(
-            catalogue["cog_communes"],
-            gzip.compress(_json(cog)),
-            lambda raw: read_cog_communes(raw, LIMITS),
-            "communes of the COG",
-        ),
-        Reader(
             catalogue["qpv_2015_wfs"],
             _json(json.loads(old.to_json())),
             lambda raw: read_qpv_2015(raw, LIMITS, 2154),
@@ -269,7 +260,6 @@ NAMES = (
     "statistics (XLSX)",
     *(f"statistics ({part} of XLSX)" for part in PARTS),
     "members of the EPCI",
-    "communes of the COG",
     "QPV of 2015",
     "correspondence",
     "IRIS",

@@ -10,7 +10,7 @@ import shapely
 from raw_files import raw_file
 
 from qpv_geo.errors import ContractError, QpvGeoError, SourceContentError
-from qpv_geo.ingest.cog import read_cog_communes, read_epci_members
+from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.ingest.communes import read_communes
 from qpv_geo.ingest.contours import read_contours
 from qpv_geo.ingest.correspondence import read_correspondence
@@ -18,6 +18,7 @@ from qpv_geo.ingest.facilities import read_facilities
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistics import read_statistics
 from qpv_geo.settings import Settings
+from qpv_geo.sources.content import check_content
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import Territory
 
@@ -134,7 +135,7 @@ def correspondence(raw: RawFile, settings: Settings, _territory: Territory) -> N
 
 
 def old_workbook(raw: RawFile, settings: Settings, _territory: Territory) -> None:
-    with pytest.raises(SourceContentError, match=r"an old \.xls workbook is not read: save it as XLSX"):
+    with pytest.raises(SourceContentError, match=r"an old \.xls workbook \(save it as XLSX\)"):
         read_statistics(raw, load_registry(), settings)
 
 
@@ -155,7 +156,7 @@ CENSUS = {
 MIRROR = {
     "anct/liste-correspondance-qp2024-qp2015.csv": ("correspondance_2024_2015", correspondence),
     "anct/qpv-2024-geojson.zip": ("qpv_2024", contours),
-    "cog/communes.json.gz": ("cog_communes", count(read_cog_communes, 34969)),
+    "cog/communes.json.gz": ("cog_communes", lambda raw, settings, _: check_content(raw, settings)),
     "cog/epci.json.gz": ("cog_epci", count(read_epci_members, 34871)),
     "etalab/communes-1000m.geojson.gz": (
         "communes_france",

@@ -18,7 +18,7 @@ from raw_files import Json, raw_file, set_property, six_qpv, some_communes, writ
 
 from qpv_geo.characters import forbidden_character
 from qpv_geo.errors import ContractError
-from qpv_geo.ingest.cog import read_cog_communes, read_epci_members
+from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.ingest.communes import read_communes
 from qpv_geo.ingest.contours import read_contours
 from qpv_geo.ingest.contracts import Problems
@@ -286,25 +286,16 @@ def test_a_character_of_a_workbook(written: str, tmp_path: Path) -> None:
 def test_a_character_of_the_geographic_code(character: str, tmp_path: Path, settings: Settings) -> None:
     name = f"Besan{character}çon"
     members = [{"code": "242500361", "nom": "GBM", "type": "CU", "membres": [{"code": "25056", "nom": name}]}]
-    communes = [
-        {"code": "25056", "nom": name, "type": "commune-actuelle", "departement": "25", "region": "27"}
-    ]
-    for source, content, read in (
-        ("cog_epci", members, read_epci_members),
-        ("cog_communes", communes, read_cog_communes),
-    ):
-        path = tmp_path / f"{source}.json.gz"
-        path.write_bytes(gzip.compress(json.dumps(content).encode()))
-        raw = raw_file(source, path)
-        refused(
-            lambda raw=raw, read=read: read(raw, settings), path.name, f"(U+{ord(character):04X}) at entry 1"
-        )
+    path = tmp_path / "epci.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(members).encode()))
+    raw = raw_file("cog_epci", path)
+    refused(lambda: read_epci_members(raw, settings), path.name, f"(U+{ord(character):04X}) at entry 1")
 
 
 def test_a_name_of_the_geographic_code_that_is_not_text(tmp_path: Path, settings: Settings) -> None:
-    communes = [{"code": "25056", "nom": 7, "type": "commune-actuelle", "departement": "25", "region": "27"}]
-    path = write_json(tmp_path / "communes.json", communes)
+    members = [{"code": "242500361", "nom": "GBM", "type": "CU", "membres": [{"code": "25056", "nom": 7}]}]
+    path = write_json(tmp_path / "epci.json", members)
     refused(
-        lambda: read_cog_communes(raw_file("cog_communes", path), settings),
-        "nom_com: expected text; found '7', a number at entry 1 (25056)",
+        lambda: read_epci_members(raw_file("cog_epci", path), settings),
+        "nom_com: expected text; found '7', a number at entry 1 (242500361)",
     )

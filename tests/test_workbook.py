@@ -159,7 +159,7 @@ def test_what_is_not_a_workbook(damage: str, tmp_path: Path, settings: Settings)
 def test_an_old_workbook_is_refused_in_clear_words(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "demographie_2010_qpv.xls"
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504))
-    with pytest.raises(SourceContentError, match=r"an old \.xls workbook is not read: save it as XLSX"):
+    with pytest.raises(SourceContentError, match=r"an old \.xls workbook \(save it as XLSX\)"):
         read_statistics(raw_file("insee_demographie", path), load_registry(), settings)
     archive = write_zip(tmp_path / "demographie.zip", {path.name: path.read_bytes()})
     with pytest.raises(SourceContentError, match=r"found: demographie_2010_qpv\.xls\. Old \.xls workbooks"):

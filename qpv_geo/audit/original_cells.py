@@ -19,6 +19,7 @@ from qpv_geo.ingest.recognition import KEYS
 from qpv_geo.ingest.text import decode
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_tables_of
+from qpv_geo.sources.file_kinds import kind_of
 from qpv_geo.sources.raw import RawFile
 
 _MARKS = {
@@ -60,7 +61,7 @@ class RawTables:
         """Rows of each sheet from its row of codes on; sheets without one are left out."""
         found: dict[str, _Grid] = {}
         for file, member in self._members.items():
-            if not _packed(member):
+            if kind_of(member.data).name != "zip":
                 continue
             book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(member.data))
             for sheet in book.sheet_names:
@@ -99,7 +100,9 @@ class RawTables:
     def words(self) -> Mapping[tuple[str, str], str]:
         """Words of the dictionaries, by variable in upper case and value."""
         words: dict[tuple[str, str], str] = {}
-        files = (self._rows(name) for name, member in self._members.items() if not _packed(member))
+        files = (
+            self._rows(name) for name, member in self._members.items() if kind_of(member.data).name != "zip"
+        )
         for rows in (*files, *map(iter, self._sheets.values())):
             places = {column.strip().upper(): n for n, column in enumerate(next(rows, []))}
             if places.keys() >= {"COD_VAR", "COD_MOD", "LIB_MOD"}:
@@ -235,11 +238,6 @@ def read_cells(tables: RawTables, member: str, codes: Container[str]) -> Cells:
 
 def _stripped(row: list[str]) -> list[str]:
     return list(map(str.strip, row))
-
-
-def _packed(member: Member) -> bool:
-    """Tell a workbook, which is an archive, from text."""
-    return member.data.startswith(b"PK")
 
 
 def _keys(row: Iterable[str]) -> list[int]:

@@ -54,7 +54,7 @@ def read_delimited(
         If there is no row, a column is there twice or has no name, or a row has not as many cells as the
         header (a truncated file ends with such a row).
     """
-    label = raw.label if member.name == raw.path.name else f"{raw.label}, member {member.name}"
+    label = raw.label_of(member.name)
     text, encoding = decode(member.data, label)
     problems = Problems(label, raw.source)
     columns, records, is_empty = _records(text, keeps, extra_keys, problems)

@@ -95,7 +95,7 @@ def read_facilities(
     types = load_facility_types()
     epsg = str(communes.crs.to_epsg())
     with stream_member(raw, raw.source.member, settings) as (name, chunks):
-        label = raw.label if name == raw.path.name else f"{raw.label}, member {name}"
+        label = raw.label_of(name)
         problems = Problems(label, raw.source)
         stream = io.BufferedReader(_Stream(chunks), _BLOCK)
         columns = _columns(stream, label, problems)

@@ -11,10 +11,10 @@ from qpv_geo.ingest.text_table import Dictionary, TextTable, read_dictionaries
 from qpv_geo.ingest.workbook import read_sheets
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_tables_of
+from qpv_geo.sources.file_kinds import kind_of
 from qpv_geo.sources.raw import RawFile
 
 _COMMUNE_DIGITS, _IRIS_DIGITS = 5, 9
-_ARCHIVE = b"PK"
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> Source
 
 
 def _read(raw: RawFile, member: Member, scope: Scope) -> list[TextTable]:
-    # An XLSX workbook is an archive, whatever its name says.
-    if member.data.startswith(_ARCHIVE):
+    # An XLSX workbook is a zip.
+    if kind_of(member.data).name == "zip":
         return read_sheets(raw, member, raw.source.key)
     text = read_delimited(raw, member, _keeps(scope), raw.source.key)
     return widen(text, raw.source) if is_long(text) else [text]

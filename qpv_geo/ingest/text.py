@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from qpv_geo.characters import is_binary
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import SourceContentError
-
-_MARKUP = b"<"
+from qpv_geo.sources.file_kinds import kind_of
 
 
 def decode(data: bytes, label: str) -> tuple[str, str]:
@@ -29,10 +28,10 @@ def decode(data: bytes, label: str) -> tuple[str, str]:
         If the file is empty, is a web page, or is not text in either encoding.
     """
     refuse_page(data, label)
-    if is_binary(data):
-        raise SourceContentError(
-            f"{label}: expected text in UTF-8 or Windows-1252, found UTF-16 or binary data"
-        )
+    kind = kind_of(data)
+    if kind.name not in {"text", "json"} or is_binary(data):
+        found = "binary data" if kind.name in {"text", "json"} else kind.description
+        raise SourceContentError(f"{label}: expected text in UTF-8 or Windows-1252, found {found}")
     try:
         return data.decode("utf-8-sig"), "UTF-8"
     except UnicodeDecodeError:
@@ -54,11 +53,11 @@ def refuse_page(data: bytes, label: str) -> None:
     SourceContentError
         In both cases.
     """
-    start = data[:1024].removeprefix(codecs.BOM_UTF8).lstrip()
-    if not start:
+    kind = kind_of(data).name
+    if kind == "empty":
         raise SourceContentError(f"{label}: the file is empty")
-    if start.startswith(_MARKUP):
-        beginning = start[:40].decode("utf-8", "replace")
+    if kind == "markup":
+        beginning = data[:1024].removeprefix(codecs.BOM_UTF8).lstrip()[:40].decode("utf-8", "replace")
         raise SourceContentError(
             f"{label}: expected a data file, found a web page or an error document ({beginning!r}…). "
             "The site may be down or the file may have moved: open its address in a browser"

@@ -29,7 +29,7 @@ from qpv_geo.ingest.text import decode, refuse_page
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_member, read_members
 from qpv_geo.sources.content import as_shipped
-from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy
+from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy, unreadable
 
 _SIBLINGS = ("shp", "shx", "dbf", "prj", "cpg")
 _DECLARED_CRS = re.compile(r'"crs"\s*:\s*\{[^{}]*\{[^{}]*"name"\s*:\s*"([^"]+)"')
@@ -134,12 +134,8 @@ def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> La
     return _read_shapefile(raw, settings)
 
 
-def _label(raw: RawFile, member: Member) -> str:
-    return raw.label if member.name == raw.path.name else f"{raw.label}, member {member.name}"
-
-
 def _read_geojson(raw: RawFile, member: Member) -> Layer:
-    label = _label(raw, member)
+    label = raw.label_of(member.name)
     problems = Problems(label, raw.source)
     text, encoding = decode(member.data, label)
     remarks = []
@@ -172,7 +168,7 @@ def _check_crs_exists(declared: str, problems: Problems) -> None:
 
 
 def _read_geopackage(raw: RawFile, member: Member, wanted: str | None) -> Layer:
-    label = _label(raw, member)
+    label = raw.label_of(member.name)
     refuse_page(member.data, label)
     remarks: list[str] = []
     with tempfile.TemporaryDirectory() as folder, _explained(raw, label, "GeoPackage", remarks):
@@ -206,7 +202,7 @@ def _read_shapefile(raw: RawFile, settings: Settings) -> Layer:
             f"{raw.label}: expected one Shapefile with its .shx and .dbf, found {listed}. What to do: "
             f"{what_to_do}"
         )
-    label = _label(raw, parts["shp"])
+    label = raw.label_of(parts["shp"].name)
     refuse_page(parts["shp"].data, label)
     remarks: list[str] = []
     problems, dbf = Problems(label, raw.source), parts["dbf"].data
@@ -245,11 +241,9 @@ def _explained(raw: RawFile, label: str, kind: str, remarks: list[str]) -> Itera
         try:
             yield
         except (DataSourceError, DataLayerError, UnicodeDecodeError, sqlite3.Error) as error:
-            what_to_do = remedy(
-                raw.source, "run again to download it anew, and tell the publisher if it stays so"
-            )
-            raise SourceContentError(
+            raise unreadable(
+                raw,
                 f"{label}: expected a whole {kind} file, found one that is damaged, truncated or of another "
-                f"format ({error}). What to do: {what_to_do}"
+                f"format ({error})",
             ) from error
     remarks += dict.fromkeys(str(warning.message) for warning in caught)

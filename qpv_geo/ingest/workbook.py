@@ -50,7 +50,7 @@ def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) 
     ContractError
         If a code is there twice in a row of codes.
     """
-    label = raw.label if member.name == raw.path.name else f"{raw.label}, member {member.name}"
+    label = raw.label_of(member.name)
     try:
         book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(member.data))
         # Kept whole, so that rows have the numbers that a spreadsheet shows.

@@ -15,12 +15,11 @@ from io import BytesIO
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.containers import Container, DamagedError, Entry, open_container
-from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy, to_add
+from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy, to_add, unreadable
 
 # An archive that unpacks to less than this harms nobody, however well it compresses.
 _HARMLESS_BYTES = 16 * 1024**2
 _LISTED = 20
-_OLD_WORKBOOK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _TABLE = re.compile(r".*\.(csv|txt|xlsx)", re.IGNORECASE)
 _ESCAPES = re.compile(r"/|[A-Za-z]:|.*\\|.*\x00|(.*/)?\.\.(/|$)", re.DOTALL)
 
@@ -81,10 +80,7 @@ def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
         if is_workbook([entry.name for entry in opened.entries]):
             return [Member(raw.path.name, raw.path.read_bytes())]
         if opened.container.single:
-            members = [opened.read(entry) for entry in opened.entries]
-            if members[0].data.startswith(_OLD_WORKBOOK):
-                raise SourceContentError(f"{raw.label}: an old .xls workbook is not read: save it as XLSX")
-            return members
+            return [opened.read(entry) for entry in opened.entries]
         found = [entry for entry in opened.entries if _TABLE.fullmatch(entry.name)]
         if not found:
             raise SourceContentError(
@@ -207,12 +203,7 @@ def _opened(raw: RawFile, settings: Settings) -> Iterator[_Opened]:
         _refuse_harmful(opened)
         yield opened
     except DamagedError as error:
-        what_to_do = remedy(
-            raw.source, "run again to download it anew, and tell the publisher if it stays so"
-        )
-        raise SourceContentError(
-            f"{raw.label}: the file is damaged or truncated ({error}). What to do: {what_to_do}"
-        ) from error
+        raise unreadable(raw, f"{raw.label}: the file is damaged or truncated ({error})") from error
 
 
 def _refuse_harmful(opened: _Opened) -> None:

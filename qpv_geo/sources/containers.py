@@ -20,12 +20,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from qpv_geo.sources.file_kinds import kind_of
 from qpv_geo.sources.raw import parts_of
 
 if TYPE_CHECKING:
     import py7zr
 
 _CHUNK = 1024**2
+_START = 16
 _NOT_DATA = re.compile(r"(.*/)?(__MACOSX/.*|\.DS_Store|Thumbs\.db)")
 
 
@@ -242,26 +244,20 @@ class SevenZip(Container):
         yield data
 
 
-_PACKED: tuple[tuple[bytes, type[Container]], ...] = (
-    (b"PK\x03\x04", Zip),
-    (b"PK\x05\x06", Zip),
-    (b"\x1f\x8b", Gzip),
-    (b"7z\xbc\xaf\x27\x1c", SevenZip),
-)
+_PACKED: dict[str, type[Container]] = {"zip": Zip, "gzip": Gzip, "7z": SevenZip}
 
 
 def open_container(path: Path) -> Container:
-    """Tell a file's kind by its first bytes: names lie."""
+    """Open a file or a folder; its kind is that of its first bytes."""
     if path.is_dir():
         return Folder(path)
     with path.open("rb") as stream:
-        start = stream.read(6)
-    for magic, kind in _PACKED:
-        if start.startswith(magic):
-            return kind(path)
-    if start[:4] == b"\x00\x00\x27\x0a" and path.suffix.lower() == ".shp":
+        kind = kind_of(stream.read(_START)).name
+    if kind in _PACKED:
+        return _PACKED[kind](path)
+    if kind == "shp" and path.suffix.lower() == ".shp":
         return Shapefile(path)
-    if start == b"SQLite" and len(parts_of(path)) > 1:
+    if kind == "sqlite" and len(parts_of(path)) > 1:
         return OpenGeoPackage(path)
     return Bare(path)
 

@@ -6,7 +6,6 @@ Tables, codes and geometries are checked later, by the contracts of `ingest`.
 import re
 from dataclasses import replace
 
-from qpv_geo.characters import is_binary
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import (
@@ -17,13 +16,11 @@ from qpv_geo.sources.archive import (
     stream_member,
 )
 from qpv_geo.sources.catalogue import Format
-from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy
+from qpv_geo.sources.file_kinds import excerpt, kind_of
+from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy, unreadable
 
-_START = 2048
-_SHOWN = 60
-_BOM = b"\xef\xbb\xbf"
+_ENDING = 60
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title>", re.DOTALL | re.IGNORECASE)
 
 _EXPECTED: dict[Format, tuple[str, frozenset[str]]] = {
     "geojson": ("GeoJSON", frozenset({"json"})),
@@ -33,18 +30,7 @@ _EXPECTED: dict[Format, tuple[str, frozenset[str]]] = {
     "gpkg": ("a GeoPackage", frozenset({"sqlite"})),
     "shp": ("an archive that holds a Shapefile", frozenset({"shp"})),
 }
-_MAGIC = (
-    (b"PK\x03\x04", "zip", "a zip archive"),
-    (b"PK\x05\x06", "zip", "an empty zip archive"),
-    (b"\x1f\x8b", "gzip", "a gzip"),
-    (b"7z\xbc\xaf\x27\x1c", "7z", "a 7z archive"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole", "an Excel 97 workbook or another OLE file"),
-    (b"SQLite format 3\x00", "sqlite", "an SQLite database"),
-    (b"\x00\x00\x27\x0a", "shp", "a Shapefile"),
-    (b"%PDF", "pdf", "a PDF"),
-    (b"\xff\xfe", "utf-16", "text in UTF-16"),
-    (b"\xfe\xff", "utf-16", "text in UTF-16"),
-)
+_PACKED = {"zip", "gzip", "7z"}
 
 
 def as_shipped(raw: RawFile, settings: Settings) -> RawFile:
@@ -83,9 +69,8 @@ def check_content(raw: RawFile, settings: Settings) -> None:
     raw = as_shipped(raw, settings)
     if raw.path.is_file():
         with raw.path.open("rb") as stream:
-            start = stream.read(_START)
-        kind, found = _kind(start)
-        if kind not in {"zip", "gzip", "7z"} | _EXPECTED[raw.source.format][1]:
+            kind, found = kind_of(stream.read(2048))
+        if kind not in _PACKED | _EXPECTED[raw.source.format][1]:
             raise _unexpected(raw, raw.path.name, found)
         check_archive(raw, settings)
     if raw.source.format == "table":
@@ -93,22 +78,19 @@ def check_content(raw: RawFile, settings: Settings) -> None:
         return
     pattern = raw.source.member
     with stream_member(raw, pattern, settings) as (name, chunks):
-        kind, found = _kind(next(chunks, b"")[:_START])
+        kind, found = kind_of(next(chunks, b""))
     if kind not in _EXPECTED[raw.source.format][1]:
         raise _unexpected(raw, name, found)
     if kind == "json" and not _is_complete(data := read_member(raw, pattern, settings).data):
-        what_to_do = remedy(
-            raw.source, "run again to download it anew, and tell the publisher if it stays so"
-        )
-        raise SourceContentError(
-            f"{raw.label}: {name} is truncated: it ends with {_shown(data[-_SHOWN:])} before "
-            f"all brackets are closed. What to do: {what_to_do}"
+        ending = excerpt(data[-_ENDING:])
+        raise unreadable(
+            raw, f"{raw.label}: {name} is truncated: it ends with {ending} before all brackets are closed"
         )
 
 
 def _check_tables(raw: RawFile, settings: Settings) -> None:
     for member in read_tables_of(raw, settings):
-        kind, found = _kind(member.data[:_START])
+        kind, found = kind_of(member.data)
         if kind not in {"text", "zip"}:
             raise _unexpected(raw, member.name, found)
 
@@ -123,33 +105,6 @@ def _unexpected(raw: RawFile, name: str, found: str) -> SourceContentError:
     return SourceContentError(
         f"{raw.label}: {expected} was expected, {name} is {found}. What to do: {what_to_do}"
     )
-
-
-def _kind(start: bytes) -> tuple[str, str]:
-    """Tell a kind of file by its first bytes, for a program and for a reader."""
-    for magic, kind, description in _MAGIC:
-        if start.startswith(magic):
-            return kind, description
-    text = start.removeprefix(_BOM).lstrip()
-    if not text:
-        return "empty", "empty" if not start else "blank"
-    if is_binary(text):
-        return "binary", f"binary data that begins with 0x{start[:8].hex()}"
-    if text.startswith(b"<"):
-        return "markup", _markup(text)
-    if text.startswith((b"{", b"[")):
-        return "json", f"JSON that begins with {_shown(text)}"
-    return "text", f"text that begins with {_shown(text)}"
-
-
-def _markup(text: bytes) -> str:
-    what = "an HTML page" if re.search(rb"<(!doctype\s+)?html", text, re.IGNORECASE) else "XML"
-    title = _TITLE.search(text)
-    return f"{what} titled {_shown(title[1])}" if title else f"{what} that begins with {_shown(text)}"
-
-
-def _shown(text: bytes) -> str:
-    return repr(text[:_SHOWN].decode("utf-8", errors="replace"))
 
 
 def _is_complete(data: bytes) -> bool:

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
+from qpv_geo.errors import SourceContentError
 from qpv_geo.sources.catalogue import Source
 
 Origin = Literal["live", "mirror", "store", "snapshot", "local"]
@@ -79,6 +80,10 @@ class RawFile:
         """How error messages name the file: source, file name, and where it came from."""
         return f"source {self.source.id}: {self.path.name} ({self.resolved_url or self.url or self.path})"
 
+    def label_of(self, member: str) -> str:
+        """How error messages name a file in an archive, or the file itself if it is bare."""
+        return self.label if member == self.path.name else f"{self.label}, member {member}"
+
 
 def unusable(source: Source, defect: str) -> RawFile:
     """Return what stands for an optional source whose download is not the declared file."""
@@ -95,6 +100,12 @@ def remedy(source: Source, of_producer: str) -> str:
     if source.territory_key:
         return f"correct the file, or what '{source.territory_key}' says of it in the territory file"
     return of_producer
+
+
+def unreadable(raw: RawFile, problem: str) -> SourceContentError:
+    """Return the error of a file that cannot be read: damaged, truncated, or of another format."""
+    what_to_do = remedy(raw.source, "run again to download it anew, and tell the publisher if it stays so")
+    return SourceContentError(f"{problem}. What to do: {what_to_do}")
 
 
 def catalogue_entry(source: Source) -> str:

@@ -17,6 +17,7 @@ import shapely
 
 from qpv_geo.audit.readers import Blob, parse_blob
 from qpv_geo.audit.rules.base import Rule, named
+from qpv_geo.sources.file_kinds import kind_of
 
 UNREADABLE = (
     sqlite3.Error,
@@ -120,7 +121,7 @@ class ApplicationId(GeoPackageRule):
     def _problems(self, package: GeoPackage) -> Iterator[str]:
         with package.path.open("rb") as stream:
             header = stream.read(100)
-        if not header.startswith(b"SQLite format 3\0"):
+        if kind_of(header).name != "sqlite":
             yield "it does not begin as a SQLite 3 database"
         elif header[68:72] != b"GPKG":
             yield f"its application_id is {header[68:72]!r}, not b'GPKG'"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import QpvGeoError
 from qpv_geo.lock import territory_lock
 from qpv_geo.pipeline.job import Job
@@ -511,7 +512,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with a good release, made once."""
     data = tmp_path_factory.mktemp("base") / "data"
     with open_sites() as sites:
-        assert run(Job(territory(), quick(data, sites))).release.published
+        release = run(Job(territory(), quick(data, sites))).release
+    assert release.published
+    assert verify_release(release.path) == []
     return data
 
 

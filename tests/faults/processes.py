@@ -20,7 +20,7 @@ def context() -> ForkServerContext:
     return found
 
 
-def start(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
+def start(target: Callable[..., object], *arguments: object) -> ForkServerProcess:
     """Start a process."""
     process = context().Process(target=target, args=arguments)
     process.start()

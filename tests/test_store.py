@@ -125,6 +125,25 @@ def test_the_last_two_accepted_copies_are_kept(
     assert kept(shelf) == {raw.sha256[:16] for raw in editions[-2:]}
 
 
+def test_a_copy_goes_in_one_step(
+    again: Fetch, live: Settings, shelf: Path, sites: OfficialSites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(path: Path, **_options: object) -> None:
+        if path.exists():
+            raise KeyboardInterrupt
+
+    for people in (b"1", b"2"):
+        accept([again()], live)
+        sites.publish("insee_population", HEADER + b"QN02503M;" + people + b"\n")
+    last = again()
+    before = kept(shelf)
+    monkeypatch.setattr("qpv_geo.sources.store.shutil.rmtree", die)
+    with pytest.raises(KeyboardInterrupt):
+        accept([last], live)
+    assert kept(shelf) < before
+    assert last.sha256[:16] in kept(shelf)
+
+
 def test_an_edition_that_comes_back_is_the_current_one_again(
     source: Source, besancon: Territory, again: Fetch, live: Settings, sites: OfficialSites
 ) -> None:

@@ -246,7 +246,15 @@ def _prune(copies: Path) -> None:
     ]
     for folder in _folders(copies):
         if folder not in kept:
-            shutil.rmtree(folder)
+            _discard(folder)
+
+
+def _discard(folder: Path) -> None:
+    """Remove a copy. It is renamed first: a run that dies meanwhile leaves no half of it. Needs the lock."""
+    aside = folder.with_name(_UNFINISHED)
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    shutil.rmtree(aside)
 
 
 def _described(copies: Path) -> Iterator[tuple[Path, Metadata]]:

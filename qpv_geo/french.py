@@ -1,10 +1,20 @@
-"""Figures in the words of French readers: ``15 603``, ``46,0 %``, ``secret statistique``."""
+"""What French readers see: numbers, dates, lists, plurals, and the words for the codes of the tables.
 
+Numbers are rounded in one way everywhere, halves away from zero: 2.5 is 3.
+"""
+
+from collections.abc import Sequence
 from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
+from typing import NamedTuple
+
+from qpv_geo.statuses import STATUSES
 
 # Narrow no-break space: between groups of three digits and before %, € and double punctuation
 # (Lexique des règles typographiques en usage à l'Imprimerie nationale).
 THIN = "\u202f"
+NO_BREAK = "\u00a0"
 MINUS = "\u2212"
 
 # Whole numbers, unless the unit is one of these or the value is an index.
@@ -15,22 +25,106 @@ _MONTHS = (
     *("juillet", "août", "septembre", "octobre", "novembre", "décembre"),
 )
 _SIZES = ("octets", "Ko", "Mo", "Go")
-_STEP = 1024
+_KILO = 1024
+# French plurals begin at two: 1,9 point, 2 points.
+_PLURAL = 2
+
+
+class Origin(NamedTuple):
+    """Where a raw file came from: of one file, of several, and as the start of a sentence on all of them."""
+
+    one: str
+    several: str
+    sentence: str
+
+
+ORIGINS = {
+    "live": Origin("site officiel", "sites officiels", "Données lues sur les sites officiels"),
+    "mirror": Origin(
+        "miroir des sites officiels",
+        "miroir des sites officiels",
+        "Données lues dans un miroir des sites officiels",
+    ),
+    "store": Origin(
+        "dernière copie gardée",
+        "dernière copie gardée",
+        "Données de la dernière copie gardée, sans lecture des sites officiels",
+    ),
+    "snapshot": Origin(
+        "instantané livré avec le logiciel",
+        "instantané livré avec le logiciel",
+        "Instantané livré avec le logiciel",
+    ),
+    "local": Origin("fichier du territoire", "fichiers du territoire", "Fichiers du territoire"),
+}
+
+ZONE_WORDS = {
+    "qpv": "QPV",
+    "commune": "commune",
+    "epci": "EPCI",
+    "departement": "département",
+    "region": "région",
+    "france": "France",
+    "iris": "IRIS",
+    "ensemble_qpv_epci": "QPV de l'EPCI",
+    "ensemble_qpv_departement": "QPV du département",
+    "ensemble_qpv_region": "QPV de la région",
+    "ensemble_qpv": "ensemble des QPV",
+    "qpv_commune": "QPV de la commune (calcul)",
+    "qpv_epci": "QPV de l'EPCI (calcul)",
+    "qpv_departement": "QPV du département (calcul)",
+    "qpv_france": "QPV de France (calcul)",
+    "quartier": "quartier de la ville",
+    "quartier_fragile": "quartier fragile",
+}
+"""Kinds of zones. INSEE publishes those of QPV taken together as they are; what is computed here says so."""
+
+ORIGIN_WORDS = {code: origin.one for code, origin in ORIGINS.items()}
+STATUS_WORDS = {code: status.words for code, status in STATUSES.items()}
+CHECK_WORDS = {"conforme": "conforme", "avertissement": "avertissement", "non_verifiable": "non vérifiable"}
+AGREEMENT_WORDS = {"concorde": "concorde", "diverge": "diverge", "non_verifiable": "non vérifiable"}
+
+_WORDS = ORIGIN_WORDS | STATUS_WORDS | ZONE_WORDS | CHECK_WORDS | AGREEMENT_WORDS
+
+
+def word(code: str) -> str:
+    """Return the words for a code of the tables; a code without any stands for itself."""
+    return _WORDS.get(code, code)
 
 
 def number(value: float, decimals: int = 0, *, signed: bool = False) -> str:
-    """Write a number with so many decimals, halves away from zero (as readers round), and a true minus."""
-    rounded = _round(abs(value), decimals)
-    text = f"{rounded:,.{decimals}f}".replace(",", THIN).replace(".", ",")
+    """Write a number with a fixed number of decimals: ``15 603``, ``46,0``."""
+    rounded = _round(value, decimals)
     if not rounded:
-        return text
-    return (MINUS if value < 0 else "+" if signed else "") + text
+        rounded = abs(rounded)
+    digits = f"{abs(rounded):,f}".replace(",", THIN).replace(".", ",")
+    return (MINUS if rounded < 0 else "+" if signed and rounded else "") + digits
 
 
-def _round(value: float, decimals: int) -> float:
-    """Round halves up; the tiny addition undoes what binary fractions take away (0,285 is 0.28499…)."""
-    scale: int = 10**decimals
-    return int(value * scale + 0.5 + 1e-9) / scale
+def short_number(value: float, most: int = 2) -> str:
+    """Write a number with as many decimals as it needs, up to `most`: ``55``, ``55,5``."""
+    text = number(value, most)
+    return text.rstrip("0").rstrip(",") if most else text
+
+
+def plain_number(value: float) -> str:
+    """Write a number for a cell of text: all its decimals, no spaces."""
+    return f"{value:.10g}".replace(".", ",")
+
+
+def significant(value: float, digits: int) -> str:
+    """Write a small number by its leading digits: ``0,0012``."""
+    return short_number(value, max(digits - 1 - Decimal(f"{value:.15g}").adjusted(), 0))
+
+
+def _round(value: float, decimals: int) -> Decimal:
+    """Round halves away from zero. Digits beyond the fifteenth are noise: 0.285 is stored as 0.28499…."""
+    return Decimal(f"{value:.15g}").quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+
+
+def percentage(value: float) -> str:
+    """Write a percentage with at most one decimal: ``12,5 %``."""
+    return f"{short_number(value, 1)}{THIN}%"
 
 
 def measure(value: float, unit: str, *, index: bool = False) -> str:
@@ -50,54 +144,53 @@ def interval(low: float, high: float, unit: str, *, index: bool = False) -> str:
     return f"[{_digits(low, unit, index=index)}{THIN}; {_digits(high, unit, index=index)}]"
 
 
-def ordinal(rank: int) -> str:
-    """Write a rank: ``1ᵉʳ``, ``12ᵉ``."""
-    return f"{number(rank)}{'ᵉʳ' if rank == 1 else 'ᵉ'}"
-
-
 def _digits(value: float, unit: str, *, index: bool) -> str:
-    """Write a number with the decimals of its unit; an index published with one has no second."""
+    """Write a number with the decimals of its unit; an index keeps one decimal at least."""
     bare = index or not unit
     text = number(value, _DECIMALS[""] if bare else _DECIMALS.get(unit, 0))
     return text.removesuffix("0") if bare else text
 
 
 def gap(value: float, unit: str) -> str:
-    """Write a difference, with its sign; percentages differ by points."""
-    if not _round(abs(value), _DECIMALS.get(unit, 0)):
+    """Write a difference with its sign; percentages differ by points."""
+    decimals = _DECIMALS.get(unit, 0)
+    if not (rounded := abs(_round(value, decimals))):
         return "aucun"
-    text = number(value, _DECIMALS.get(unit, 0), signed=True)
-    if unit != "%":
-        return f"{text} {unit}".rstrip()
-    return f"{text} {'points' if abs(value) >= 2 else 'point'}"  # noqa: PLR2004 - French plurals begin at two
+    if unit == "%":
+        unit = "points" if rounded >= _PLURAL else "point"
+    return f"{number(value, decimals, signed=True)} {unit}".rstrip()
+
+
+def counted(count: int, noun: str) -> str:
+    """Write how many there are of something: ``1 autre indicateur``, ``2 autres indicateurs``."""
+    words = noun if count < _PLURAL else " ".join(f"{part}s" for part in noun.split())
+    return f"{number(count)} {words}"
+
+
+def ordinal(rank: int) -> str:
+    """Write a rank: ``1ᵉʳ``, ``12ᵉ``."""
+    return f"{number(rank)}{'ᵉʳ' if rank == 1 else 'ᵉ'}"
 
 
 def file_size(size: int) -> str:
     """Write a number of bytes."""
     value, unit = float(size), 0
-    while value >= _STEP and unit < len(_SIZES) - 1:
-        value, unit = value / _STEP, unit + 1
+    while value >= _KILO and unit < len(_SIZES) - 1:
+        value, unit = value / _KILO, unit + 1
     return f"{number(value, 1 if unit > 1 else 0)} {_SIZES[unit]}"
 
 
-def listing(words: list[str]) -> str:
+def class_labels(bounds: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels of the classes that bounds part: ``Moins de 35 %``, ``55 % et plus``."""
+    between = [f"{low} à moins de {high}" for low, high in pairwise(bounds)]
+    return (f"Moins de {bounds[0]}", *between, f"{bounds[-1]} et plus")
+
+
+def listing(words: Sequence[str]) -> str:
     """Join words as a sentence does: ``a, b et c``."""
     return " et ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def french_date(day: date) -> str:
-    """Write a date as French readers do: ``1er janvier 2024``."""
+    """Write a date: ``1er janvier 2024``."""
     return f"{'1er' if day.day == 1 else day.day} {_MONTHS[day.month - 1]} {day.year}"
-
-
-def french_number(value: float, decimals: int = 2) -> str:
-    """Write a number as French readers do: ``15 603``, ``55,5``; at most so many decimals."""
-    text = f"{round(value, decimals):,.{decimals}f}"
-    if decimals:
-        text = text.rstrip("0").rstrip(".")
-    return text.replace(",", THIN).replace(".", ",")
-
-
-def french_percentage(value: float) -> str:
-    """Write a percentage with at most one decimal: ``12,5 %``."""
-    return f"{french_number(value, 1)}{THIN}%"

@@ -21,7 +21,7 @@ BASE = (
     "parallel",
     "french",
     "statuses",
-    "zone_kinds",
+    "templates",
     "characters",
     "toml_file",
 )

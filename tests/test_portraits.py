@@ -22,16 +22,7 @@ from hypothesis import strategies as st
 
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.frames import Frames
-from qpv_geo.french import (
-    amount,
-    file_size,
-    gap,
-    interval,
-    listing,
-    measure,
-    number,
-    ordinal,
-)
+from qpv_geo.french import number
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.portraits.charts import Bar, bar_chart
 from qpv_geo.portraits.classes import classes_of, quintiles
@@ -43,7 +34,7 @@ from qpv_geo.settings import Settings
 from tests.portraying import full_frames, portray, snapshot_frames, without_comparisons
 from tests.publishing import BESANCON, REGISTRY
 
-THIN, NBSP, MINUS = "\u202f", "\u00a0", "\u2212"
+THIN, NBSP = "\u202f", "\u00a0"
 ROOT = Path(__file__).parents[1]
 INLINE = {"a", "small", "span", "strong"}
 # Curved apostrophe, en dash.
@@ -140,48 +131,6 @@ def with_status(frames: Frames, code: str, indicator: str, status: str) -> Frame
 
 
 # ---------------------------------------------------------------- words
-
-
-@pytest.mark.parametrize(
-    ("value", "decimals", "text"),
-    [
-        (15603, 0, f"15{THIN}603"),
-        (1234567.891, 2, f"1{THIN}234{THIN}567,89"),
-        (0.285, 2, "0,29"),
-        (-0.04, 1, "0,0"),
-        (-4, 1, f"{MINUS}4,0"),
-        (999.5, 0, f"1{THIN}000"),
-    ],
-)
-def test_numbers_are_french(value: float, decimals: int, text: str) -> None:
-    assert number(value, decimals) == text
-
-
-@given(st.floats(-1e9, 1e9), st.integers(0, 3))
-def test_a_number_reads_back_as_its_rounding(value: float, decimals: int) -> None:
-    text = number(value, decimals).replace(THIN, "").replace(",", ".").replace(MINUS, "-")
-    assert abs(float(text) - value) <= 0.5 * 10**-decimals * (1 + 1e-6) + 1e-9
-
-
-def test_units_follow_values() -> None:
-    assert measure(46, "%") == f"46,0{THIN}%"
-    assert measure(15603, "habitants") == f"15{THIN}603 habitants"
-    assert amount(15603, "habitants") == f"15{THIN}603"
-    assert measure(10230, "€") == f"10{THIN}230{THIN}€"
-    assert measure(1.5, "") == "1,5"
-    assert measure(0.285, "") == "0,29"
-    assert measure(5.5, "€/m²") == f"5,50{THIN}€/m²"
-    assert interval(37.2, 39.6, "%") == f"[37,2{THIN}; 39,6]"
-    assert interval(2, 2.35, "", index=True) == f"[2,0{THIN}; 2,35]"
-    assert (ordinal(1), ordinal(12), ordinal(1162)) == ("1ᵉʳ", "12ᵉ", f"1{THIN}162ᵉ")
-    assert gap(4, "%") == "+4,0 points"
-    assert gap(-1, "%") == f"{MINUS}1,0 point"
-    assert gap(0.0, "%") == "aucun"
-    assert file_size(1023) == "1\u202f023 octets"
-    assert file_size(221_184) == "216 Ko"
-    assert file_size(5 * MEGABYTE) == "5,0 Mo"
-    assert listing(["a", "b", "c"]) == "a, b et c"
-    assert (listing(["a"]), listing([])) == ("a", "")
 
 
 def test_punctuation_stays_with_its_word_and_markup_as_it_is() -> None:

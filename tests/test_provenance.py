@@ -14,7 +14,6 @@ from qpv_geo.formats.provenance import (
     origin_sentence,
     sources_table,
 )
-from qpv_geo.french import french_date
 from qpv_geo.sources.raw import RawFile
 
 LIVE = {"origin": "live", "provenance": "live", "reason": ""}
@@ -104,8 +103,3 @@ def test_controls_keep_their_order_and_are_said_once() -> None:
     assert table["controle"].tolist() == ["qpv_du_territoire", "communes_du_cog"]
     assert table["resultat"].tolist() == ["conforme", "non_verifiable"]
     assert checks_table([]).empty
-
-
-def test_french_dates() -> None:
-    assert french_date(date(2024, 1, 1)) == "1er janvier 2024"
-    assert french_date(date(2026, 8, 31)) == "31 août 2026"

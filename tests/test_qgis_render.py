@@ -20,8 +20,8 @@ import pytest
 import shapely
 
 from qpv_geo.qgis.cartography import load_cartography
-from qpv_geo.qgis.classes import missing_label
 from qpv_geo.qgis.content import Content
+from qpv_geo.qgis.legend import missing_label
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES
 from tests.mapping import MISSING, full_content, snapshot_content, write

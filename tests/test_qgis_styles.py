@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.fields import Layer, LayerField, load_layers
 from qpv_geo.qgis.cartography import Cartography, load_cartography
-from qpv_geo.qgis.classes import class_label, classify
 from qpv_geo.qgis.content import Content
+from qpv_geo.qgis.legend import classify, labels_of
 from qpv_geo.qgis.styles import StyleRule, add_styles, build_styles
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import ABSENCES, STATUSES
@@ -223,8 +223,8 @@ def test_each_rate_is_in_one_class(rate: float) -> None:
 @pytest.mark.parametrize("rank", range(len(CHOROPLETH.breaks)))
 def test_a_bound_belongs_to_the_upper_class(rank: int) -> None:
     bound = CHOROPLETH.breaks[rank]
-    assert classes_of(bound) == [class_label(CHOROPLETH, rank + 1)]
-    assert classes_of(np.nextafter(bound, 0)) == [class_label(CHOROPLETH, rank)]
+    assert classes_of(bound) == [labels_of(CHOROPLETH)[rank + 1]]
+    assert classes_of(np.nextafter(bound, 0)) == [labels_of(CHOROPLETH)[rank]]
 
 
 def classes_of(rate: float) -> list[str]:

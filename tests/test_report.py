@@ -24,7 +24,6 @@ from qpv_geo.analysis.concordances import Concordance, Statement, concordances_t
 from qpv_geo.checks import Check
 from qpv_geo.formats.report import build_report
 from qpv_geo.formats.report_schema import Publication, Report
-from qpv_geo.french import french_number
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 
@@ -237,21 +236,3 @@ def test_what_sources_say_is_escaped(settings: Settings) -> None:
     assert "<img" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; co" in text
     outline(text)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (15603, "15\u202f603"),
-        (55.0, "55"),
-        (276244.1898, "276\u202f244,19"),
-        (-0.5, "-0,5"),
-        (1_000_000, "1\u202f000\u202f000"),
-        (100, "100"),
-        (0.0, "0"),
-    ],
-)
-def test_numbers_are_written_as_french_readers_do(value: float, text: str) -> None:
-    assert french_number(value) == text
-    if value == int(value):
-        assert french_number(value, 0) == text

@@ -7,12 +7,14 @@ import pytest
 
 from qpv_geo import statuses
 from qpv_geo.analysis.aggregate import COMPUTED_ZONES
+from qpv_geo.checks import Outcome
 from qpv_geo.formats.fields import load_layers, published_layers
+from qpv_geo.french import AGREEMENT_WORDS, CHECK_WORDS, ORIGIN_WORDS, ZONE_WORDS
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.sources.catalogue import Zone
+from qpv_geo.sources.raw import Origin
 from qpv_geo.statuses import ABSENCES, STATUSES, VALUED
-from qpv_geo.zone_kinds import ZONE_WORDS
 
 DECLARED = {value for name, value in vars(statuses).items() if name.isupper() and isinstance(value, str)}
 GUIDE = (Path(__file__).parents[1] / "docs" / "guide-sig.md").read_text(encoding="utf-8")
@@ -39,6 +41,15 @@ def test_qgis_says_statuses_in_these_words(field: str) -> None:
 
 def test_qgis_says_zones_in_these_words() -> None:
     assert load_cartography().words_of("statistiques", "zone") == ZONE_WORDS
+
+
+def test_every_origin_and_outcome_has_words() -> None:
+    assert set(ORIGIN_WORDS) == set(get_args(Origin))
+    assert set(CHECK_WORDS) == set(get_args(Outcome))
+    look = load_cartography()
+    assert look.words_of("sources", "origine") == ORIGIN_WORDS
+    assert look.words_of("controles", "resultat") == CHECK_WORDS
+    assert look.words_of("concordances", "resultat") == AGREEMENT_WORDS
 
 
 def test_the_dictionary_and_the_guide_name_every_status() -> None:

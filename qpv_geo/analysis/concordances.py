@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from qpv_geo.analysis.contract import french
 from qpv_geo.checks import Check, Outcome
+from qpv_geo.french import plain_number
 from qpv_geo.territory import Contract, Territory
 
 Agreement = Literal["concorde", "diverge", "non_verifiable"]
@@ -285,7 +285,7 @@ def _both(who: str, stated: float, insee: float) -> str:
 
 def _spell(value: float) -> str | None:
     """Write a number with a decimal comma; None for none."""
-    return None if math.isnan(value) else french(value)
+    return None if math.isnan(value) else plain_number(value)
 
 
 def compare_statuses(qpv: pd.DataFrame, correspondence: pd.DataFrame) -> list[Concordance]:

@@ -8,6 +8,7 @@ import pandas as pd
 from qpv_geo.analysis.statistics import newest_of_qpv
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.french import plain_number
 from qpv_geo.territory import Territory
 
 # The contract's figures and the indicators that they are compared with.
@@ -110,15 +111,10 @@ def check_contract(figures: pd.DataFrame, territory: Territory) -> list[Check]:
     bounds = (compared["valeur_contrat"].abs() * _SHARE).mask(compared["unite"] == "%", _POINTS)
     far = compared[compared["ecart"].abs() > bounds]
     listed = " ; ".join(
-        f"{row['libelle']} de {row['nom_contrat']} ({row['code_qp']}), {french(row['valeur_insee'])} pour "
-        f"l'INSEE et {french(row['valeur_contrat'])} au contrat"
+        f"{row['libelle']} de {row['nom_contrat']} ({row['code_qp']}), {plain_number(row['valeur_insee'])} "
+        f"pour l'INSEE et {plain_number(row['valeur_contrat'])} au contrat"
         for row in far.to_dict("records")
     )
     message = f"Écarts de plus de 10 points ou de 10 % : {listed or 'aucun'}."
     outcome: Outcome = "avertissement" if listed else "conforme"
     return [Check("ecart_au_contrat", territory.id, outcome, "0", str(len(far)), message)]
-
-
-def french(value: float) -> str:
-    """Write a number with a decimal comma."""
-    return f"{value:.10g}".replace(".", ",")

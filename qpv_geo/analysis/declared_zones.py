@@ -19,6 +19,7 @@ from qpv_geo.analysis.concordances import (
     Concordance,
     Statement,
 )
+from qpv_geo.french import number
 from qpv_geo.territory import Territory, codes_of
 from qpv_geo.zones import department_of
 
@@ -159,7 +160,7 @@ class _Zones:
             self.overlaps.get(code_qp, {}).items(), key=lambda item: (-item[1].share, item[0] or "")
         )
         named = [
-            f"{self.name(zone) if zone else 'ailleurs'} ({_spell(overlap.share)} %)"
+            f"{self.name(zone) if zone else 'ailleurs'} ({number(overlap.share, 1)} %)"
             for zone, overlap in found
             if overlap.is_member or overlap.share > least
         ]
@@ -189,11 +190,11 @@ def _judge(stated: set[str], code_qp: str, shape: BaseGeometry, zones: _Zones) -
     for zone in sorted(drawn - computed):
         distance = shapely.distance(shape, zones.shape({zone}))
         if distance > _PRECISION:
-            reasons.append(f"{zones.name(zone)}, déclaré, est à {_spell(distance / 1000)} km du QPV")
+            reasons.append(f"{zones.name(zone)}, déclaré, est à {number(distance / 1000, 1)} km du QPV")
     # Where all that is declared has lapsed, nothing says how far from it the QPV reaches.
     if drawn or not lapsed:
         reasons += [
-            f"le QPV est pour {_spell(overlaps[zone].share)} % dans {zones.name(zone)}, non déclaré"
+            f"le QPV est pour {number(overlaps[zone].share, 1)} % dans {zones.name(zone)}, non déclaré"
             for zone in sorted(computed - drawn)
             if _depth(overlaps[zone].pieces, zones.shape(drawn)) > _PRECISION
         ]
@@ -209,7 +210,3 @@ def _depth(pieces: list[BaseGeometry], around: BaseGeometry) -> float:
     if around.is_empty:
         return np.inf
     return float(shapely.distance(shapely.points(shapely.get_coordinates(pieces)), around).max())
-
-
-def _spell(number: float) -> str:
-    return f"{number:.1f}".replace(".", ",")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from qpv_geo.analysis.overlay import Pieces, cut_by_zones, overlay
 from qpv_geo.checks import Check, Outcome
+from qpv_geo.french import number, significant
 from qpv_geo.territory import Territory
 
 # A QPV 2015 that mostly lies in the territory's communes is the territory's.
@@ -244,7 +245,7 @@ def _listed(links: pd.DataFrame, by: str, named: str, share: str) -> dict[str, s
 
 
 def _percent(share: float) -> str:
-    return "< 0,1 %" if share < _SMALLEST_SHOWN else f"{share:.1f} %".replace(".", ",")
+    return "< 0,1 %" if share < _SMALLEST_SHOWN else f"{number(share, 1)} %"
 
 
 def _check_areas(pieces: pd.DataFrame, qpv: gpd.GeoDataFrame, old: gpd.GeoDataFrame) -> Check:
@@ -264,7 +265,7 @@ def _check_areas(pieces: pd.DataFrame, qpv: gpd.GeoDataFrame, old: gpd.GeoDataFr
         else "Conservé et entrant totalisent chaque QPV 2024, conservé et sortant chaque QPV 2015"
     )
     outcome: Outcome = "avertissement" if deviating else "conforme"
-    found = f"{largest:.2g} m²".replace(".", ",")
+    found = f"{significant(largest, 2)} m²"
     return Check("conservation_des_surfaces", "evolution_2015_2024", outcome, "0 m²", found, f"{message}.")
 
 

@@ -16,6 +16,7 @@ from qpv_geo.analysis.iris import shares_of_iris
 from qpv_geo.analysis.overlay import as_multipolygon, overlay
 from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError, ContractError
+from qpv_geo.french import number
 from qpv_geo.ingest.registry import Computation
 from qpv_geo.territory import FragileDistrict, Territory
 
@@ -153,7 +154,7 @@ def _report(declared: list[FragileDistrict], inside: Mapping[str, float], label:
             district.nom,
             "conforme" if inside[district.nom] > _MOSTLY_INSIDE else "avertissement",
             f"{district.lib_com} ({district.insee_com})",
-            f"{inside[district.nom]:.1f} %".replace(".", ","),
+            f"{number(inside[district.nom], 1)} %",
             f"{district.nom} : part du contour située dans {district.lib_com}.",
         )
         for district in declared

@@ -10,6 +10,7 @@ import pandas as pd
 from qpv_geo.analysis.overlay import cut_by_zones, is_member, is_sizeable
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
+from qpv_geo.french import number, significant
 from qpv_geo.territory import Territory, codes_of
 from qpv_geo.zones import department_of_commune
 
@@ -109,7 +110,7 @@ def select(
             row.code_qp,
             "avertissement",
             f"EPCI déclaré : {row.siren_epci or 'aucun'}",
-            f"{row.part:.1f} % de la surface dans {territory.nom}".replace(".", ","),
+            f"{number(row.part, 1)} % de la surface dans {territory.nom}",
             f"{row.lib_qp} : l'EPCI déclaré par l'ANCT et les contours des communes ne concordent pas."
             + ("" if row.choisi or not with_neighbours else _AS_NEIGHBOUR),
         )
@@ -179,8 +180,10 @@ def _explain(declared: set[str], overlaps: pd.DataFrame, drawn: Collection[str])
         return "les communes déclarées sont celles que donnent les contours."
     slivers = overlaps[overlaps["insee_com"].isin(declared - computed)].sort_values("insee_com")
     thin = [
-        f"{row.insee_com} ({row.part_qpv:.2g} % du QPV, {row.surface_m2:.3g} m²)".replace(".", ",")
-        for row in slivers.itertuples()
+        f"{code} ({significant(part, 2)} % du QPV, {significant(area, 3)} m²)"
+        for code, part, area in zip(
+            slivers["insee_com"], slivers["part_qpv"], slivers["surface_m2"], strict=True
+        )
     ]
     missing = declared - computed - set(slivers["insee_com"])
     reasons = {

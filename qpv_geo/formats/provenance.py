@@ -1,14 +1,14 @@
 """Where the data come from, as the release says it: tables ``sources`` and ``controles``, one sentence."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date
 
 import pandas as pd
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import PublicationError
-from qpv_geo.french import french_date
+from qpv_geo.french import ORIGINS, french_date
 from qpv_geo.sources.catalogue import Catalogue, Source
 from qpv_geo.sources.plan import source_id_of
 from qpv_geo.sources.raw import RawFile, usable
@@ -18,26 +18,6 @@ Raws = Mapping[str, RawFile | None]
 # The snapshot's contours of communes are generalised; its other files are the official ones, cut out.
 _GENERALISED = "communes_epci"
 _ABSENT = "Source facultative qui n'a pu être lue : ni site officiel, ni copie gardée, ni instantané."
-
-
-@dataclass(frozen=True)
-class _Origin:
-    """How one origin is said: of all sources, and before the list of some of them."""
-
-    whole: str
-    part: str
-
-
-_ORIGINS = {
-    "live": _Origin("Données lues sur les sites officiels", "sites officiels"),
-    "mirror": _Origin("Données lues dans un miroir des sites officiels", "miroir des sites officiels"),
-    "store": _Origin(
-        "Données de la dernière copie gardée, sans lecture des sites officiels",
-        "dernière copie gardée",
-    ),
-    "snapshot": _Origin("Instantané livré avec le logiciel", "instantané livré avec le logiciel"),
-    "local": _Origin("Fichiers du territoire", "fichiers du territoire"),
-}
 
 
 def present(raws: Raws) -> list[RawFile]:
@@ -66,12 +46,12 @@ def origin_sentence(raws: Raws) -> str:
         groups.setdefault(raw.origin, []).append(raw)
     if len(groups) == 1:
         ((origin, files),) = groups.items()
-        return f"{_ORIGINS[origin].whole}{_ending(files)}."
+        return f"{ORIGINS[origin].sentence}{_ending(files)}."
     parts = []
-    for origin, phrase in _ORIGINS.items():
+    for origin, words in ORIGINS.items():
         if origin in groups:
             titles = ", ".join(raw.source.title for raw in groups[origin])
-            parts.append(f"{phrase.part}{_ending(groups[origin])} pour {titles}")
+            parts.append(f"{words.several}{_ending(groups[origin])} pour {titles}")
     return f"Origines différentes selon les sources : {' ; '.join(parts)}."
 
 

@@ -2,13 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qpv_geo.checks import CHECKS
 from qpv_geo.formats.changes_schema import Changes
@@ -28,27 +26,11 @@ from qpv_geo.formats.report_schema import (
     SourceRead,
     UnknownIndicator,
 )
-from qpv_geo.french import french_date, french_number
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.sources.raw import RawFile, usable
-from qpv_geo.statuses import STATUSES
-from qpv_geo.zone_kinds import ZONE_WORDS
+from qpv_geo.templates import render
 
 REPORT_JSON, REPORT_HTML = "rapport.json", "rapport.html"
-
-_WORDS = {
-    "live": "site officiel",
-    "mirror": "miroir",
-    "store": "dernière copie gardée",
-    "snapshot": "instantané livré avec le logiciel",
-    "conforme": "conforme",
-    "avertissement": "avertissement",
-    "non_verifiable": "non vérifiable",
-    "concorde": "concorde",
-    "diverge": "diverge",
-    **{status: said.words for status, said in STATUSES.items()},
-    **ZONE_WORDS,
-}
 
 
 def build_report(
@@ -187,35 +169,14 @@ def write_report(folder: Path, report: Report, frames: Frames, registry: Registr
         If a file cannot be written.
     """
     (folder / REPORT_JSON).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    page = (
-        _environment()
-        .get_template(REPORT_HTML)
-        .render(
-            report=report,
-            meanings=CHECKS,
-            outcomes=Counter(control.resultat for control in report.controles),
-            warnings=[control for control in report.controles if control.resultat == "avertissement"],
-            indicators=[indicator for indicator in registry.indicators if indicator.qpv_layer],
-            qpv=_records(frames["qpv"], [name for name in frames["qpv"].columns if name != GEOMETRY_COLUMN]),
-        )
+    page = render(
+        "qpv_geo.formats",
+        REPORT_HTML,
+        report=report,
+        meanings=CHECKS,
+        outcomes=Counter(control.resultat for control in report.controles),
+        warnings=[control for control in report.controles if control.resultat == "avertissement"],
+        indicators=[indicator for indicator in registry.indicators if indicator.qpv_layer],
+        qpv=_records(frames["qpv"], [name for name in frames["qpv"].columns if name != GEOMETRY_COLUMN]),
     )
-    (folder / REPORT_HTML).write_text(page, encoding="utf-8")
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("qpv_geo.formats"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"jour": french_date, "nombre": french_number, "mot": _word}
-    return environment
-
-
-def _word(code: str) -> str:
-    """Return how the page says a code of the tables."""
-    return _WORDS.get(code, code)
+    (folder / REPORT_HTML).write_text(page + "\n", encoding="utf-8")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from qpv_geo.checks import Check
+from qpv_geo.french import number
 from qpv_geo.ingest.contracts import Names, Problems
 from qpv_geo.zones import FrenchZone, departments_at, zone_of
 
@@ -341,7 +342,9 @@ def report_repairs(layers: Sequence[gpd.GeoDataFrame], key: str, source_id: str)
         message = "Tous les contours officiels sont valides."
         return Check("contours_repares", source_id, "conforme", "0", "0", message)
     worst = repaired.sort_values(["part", key]).iloc[-1]
-    change = f"{worst['ecart_reparation_m2']:+.1f} m², soit {100 * worst['part']:.2f} %".replace(".", ",")
+    change = (
+        f"{number(worst['ecart_reparation_m2'], 1, signed=True)} m², soit {number(100 * worst['part'], 2)} %"
+    )
     message = (
         f"{len(repaired)} contours officiels invalides ont été réparés ; le plus grand écart relatif de "
         f"surface est celui de {worst[key]} ({change})."

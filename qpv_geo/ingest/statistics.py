@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError, SourceContentError
+from qpv_geo.french import counted
 from qpv_geo.ingest.codes import QPV_2015, QPV_2024, CodeKind
 from qpv_geo.ingest.columns import Columns, require_columns, sort_columns
 from qpv_geo.ingest.contracts import Problems, code_column, validate
@@ -136,7 +137,7 @@ def read_statistics(
     unknown = tuple(dict.fromkeys(pair for part in parts for pair in _unknown(part, labels)))
     if nameless := [column for column, label in unknown if not label]:
         remarks.append(f"aucun dictionnaire ne dit ce que mesurent {_cut(nameless)}")
-    checks.append(report_reading(remarks, _count(len(found.tables), "table"), source.id))
+    checks.append(report_reading(remarks, counted(len(found.tables), "table"), source.id))
     rows = [_rows(part, source, registry, scope.qpv) for part in parts if part.measures]
     return Statistics(
         pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=_COLUMNS),
@@ -333,7 +334,7 @@ def _report(part: _Part, source: Source) -> list[Check]:
     text = part.table.text
     subject = f"{_subject(source, part.table.zone)}, {text.name}"
     checks = [
-        report_reading(text.remarks, _count(len(text.cells), "ligne"), subject),
+        report_reading(text.remarks, counted(len(text.cells), "ligne"), subject),
         _absences(part, subject),
     ]
     for name, fault in part.faults.items():
@@ -348,10 +349,6 @@ def _report(part: _Part, source: Source) -> list[Check]:
             )
         )
     return checks
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number > 1 else ''}"
 
 
 def _absences(part: _Part, subject: str) -> Check:

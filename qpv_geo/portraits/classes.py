@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
-from qpv_geo.french import measure
+from qpv_geo.french import class_labels, measure
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.qgis.cartography import load_cartography
-from qpv_geo.qgis.classes import class_label
+from qpv_geo.qgis.legend import labels_of
 
 _SIGNIFICANT = 2
 
@@ -47,19 +46,13 @@ def classes_of(indicator: Indicator, values: Sequence[float]) -> Classes:
     """
     declared = load_cartography().choropleth
     if indicator.id == declared.field:
-        labels = tuple(class_label(declared, rank) for rank in range(len(declared.colors)))
-        return Classes(declared.breaks, declared.colors, labels)
+        return Classes(declared.breaks, declared.colors, labels_of(declared))
     bounds = quintiles(values)
-    said = [_said(bound, indicator) for bound in bounds]
-    between = [f"{low} à moins de {high}" for low, high in pairwise(said)]
-    labels = (
-        (f"Moins de {said[0]}", *between, f"{said[-1]} et plus") if said else (_said(values[0], indicator),)
-    )
+    words = [
+        measure(bound, indicator.unit, index=indicator.kind == "index") for bound in bounds or values[:1]
+    ]
+    labels = class_labels(words) if bounds else tuple(words)
     return Classes(tuple(bounds), _spread(declared.colors, len(labels)), labels)
-
-
-def _said(value: float, indicator: Indicator) -> str:
-    return measure(value, indicator.unit, index=indicator.kind == "index")
 
 
 def quintiles(values: Sequence[float]) -> list[float]:

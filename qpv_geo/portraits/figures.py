@@ -8,11 +8,10 @@ from typing import Any
 import pandas as pd
 
 from qpv_geo.formats.frames import Frames, plain_values
-from qpv_geo.french import amount, interval, measure, number, ordinal
+from qpv_geo.french import ZONE_WORDS, amount, interval, measure, number, ordinal
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.statuses import NOT_AVAILABLE, OK, STATUSES
 from qpv_geo.territory import Territory
-from qpv_geo.zone_kinds import ZONE_WORDS
 from qpv_geo.zones import department_of
 
 _QPV = "qpv"

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from qpv_geo import templates
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import Frames
-from qpv_geo.french import french_date, listing, number
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.portraits.figures import Figures
 from qpv_geo.portraits.index_page import downloads, table
@@ -28,12 +27,6 @@ from qpv_geo.territory import Territory
 
 FOLDER, INDEX = "portraits", "index.html"
 
-_ORIGINS = {
-    "live": "site officiel",
-    "mirror": "miroir des sites officiels",
-    "store": "dernière copie gardée",
-    "snapshot": "instantané livré avec le logiciel",
-}
 # Layers that a portrait shows where the release has them, and the source that each needs.
 _LAYERS = {
     "bande_300m": ("Bande autour du QPV", None),
@@ -177,22 +170,7 @@ def _write(folder: Path, pages: Mapping[str, str]) -> list[Path]:
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:
-    return typeset(_environment().get_template(template).render(values))
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("qpv_geo.portraits"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    environment.filters |= {"jour": french_date, "nombre": number, "liste": listing}
-    return environment
+    return typeset(templates.render("qpv_geo.portraits", template, **values)) + "\n"
 
 
 @cache
@@ -223,7 +201,7 @@ def _sources(frame: pd.DataFrame) -> list[tuple[dict[str, Any], list[dict[Any, A
     return [
         (
             {
-                "origine": _ORIGINS.get(origin, origin),
+                "origine": origin,
                 "motif": reason,
                 "geographie": geography,
                 "licence": licence,

@@ -10,8 +10,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.statuses import ABSENCES, STATUSES
-from qpv_geo.zone_kinds import ZONE_WORDS
+from qpv_geo.french import AGREEMENT_WORDS, CHECK_WORDS, ORIGIN_WORDS, STATUS_WORDS, ZONE_WORDS
+from qpv_geo.statuses import ABSENCES
 
 _CARTOGRAPHY = Path(__file__).with_name("cartography.toml")
 
@@ -184,13 +184,13 @@ class Words(_Frozen):
     words: dict[str, str]
 
 
-# Words that other pages say as well; the cartography's own come first.
+# Words that pages and reports say as well; the cartography's own come first.
 _SHARED = {
-    "statut": Words(
-        fields=("*.statut", "*.*_statut", "*.statut_insee"),
-        words={status: said.words for status, said in STATUSES.items()},
-    ),
+    "statut": Words(fields=("*.statut", "*.*_statut", "*.statut_insee"), words=STATUS_WORDS),
     "zone": Words(fields=("statistiques.zone",), words=ZONE_WORDS),
+    "controle": Words(fields=("controles.resultat",), words=CHECK_WORDS),
+    "concordance": Words(fields=("concordances.resultat",), words=AGREEMENT_WORDS),
+    "origine": Words(fields=("sources.origine",), words=ORIGIN_WORDS),
 }
 
 

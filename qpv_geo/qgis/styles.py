@@ -17,9 +17,9 @@ from qpv_geo.qgis.cartography import (
     Rule,
     load_cartography,
 )
-from qpv_geo.qgis.classes import classify
 from qpv_geo.qgis.content import Content
 from qpv_geo.qgis.expressions import text_of
+from qpv_geo.qgis.legend import classify
 from qpv_geo.qgis.templating import fill, key, rgba
 
 # As QGIS creates it (`QgsOgrProviderMetadata::saveStyle`), but the moment is given and not the clock's.

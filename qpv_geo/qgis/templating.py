@@ -1,10 +1,9 @@
 """Templates of what QGIS reads, filled with every text escaped."""
 
 import uuid
-from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from qpv_geo.templates import environment
 
 # Names of everything that QGIS wants a unique key for: the same name gives the same key in every release.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/qpv-geo")
@@ -27,20 +26,11 @@ def rgba(color: str, opacity: float = 1.0) -> str:
     return f"{red},{green},{blue},{round(opacity * 255)}"
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("qpv_geo.qgis"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters |= {"rgb": rgb, "rgba": rgba}
-    environment.globals["key"] = key
-    return environment
+_ENVIRONMENT = environment("qpv_geo.qgis")
+_ENVIRONMENT.filters |= {"rgb": rgb, "rgba": rgba}
+_ENVIRONMENT.globals["key"] = key
 
 
 def fill(template: str, **values: Any) -> str:  # noqa: ANN401 - templates take what they name
     """Return a template filled with the values that it names."""
-    return _environment().get_template(template).render(values)
+    return _ENVIRONMENT.get_template(template).render(values)

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from qpv_geo.formats.changes_schema import Changes, NamedQpv, SourceState, StatisticChange
-from qpv_geo.french import french_date, french_number
-from qpv_geo.zone_kinds import ZONE_WORDS
+from qpv_geo.french import french_date, number, short_number, word
 
 _MARKS = re.compile(r"([\\`*\[\]<>|#])")
 
@@ -88,12 +87,12 @@ def _statistics(changes: Changes) -> list[str]:
     )
     rows = (
         (
-            ZONE_WORDS.get(change.zone, change.zone),
+            word(change.zone),
             f"`{change.indicateur}`",
             _from_to(change.millesime_avant, change.millesime_apres),
-            str(change.cellules),
-            str(change.apparues),
-            str(change.disparues),
+            number(change.cellules),
+            number(change.apparues),
+            number(change.disparues),
             _from_to(_number(change.total_avant), _number(change.total_apres)),
             _largest(change),
         )
@@ -112,10 +111,10 @@ def _rows(changes: Changes) -> list[str]:
     rows = (
         (
             f"`{change.couche}`",
-            _from_to(str(change.avant), str(change.apres)),
-            str(change.ajoutees),
-            str(change.retirees),
-            str(change.modifiees),
+            _from_to(number(change.avant), number(change.apres)),
+            number(change.ajoutees),
+            number(change.retirees),
+            number(change.modifiees),
         )
         for change in changes.lignes
     )
@@ -136,7 +135,7 @@ def _states(before: SourceState | None, after: SourceState | None) -> Iterator[s
         return (
             state.millesime or "",
             day,
-            state.origine or "",
+            word(state.origine or ""),
             _text(state.fichier),
             (state.sha256 or "")[:10],
         )
@@ -151,7 +150,7 @@ def _from_to(before: str | None, after: str | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else french_number(value)
+    return "" if value is None else short_number(value)
 
 
 def _qpv(qpv: NamedQpv) -> str:

@@ -8,9 +8,8 @@ reason.
 from collections.abc import Iterator
 
 from qpv_geo.formats.changes_schema import Changes, Overrun, StatisticChange
-from qpv_geo.french import french_number, french_percentage
+from qpv_geo.french import ZONE_WORDS, counted, number, percentage, short_number
 from qpv_geo.territory import Guard
-from qpv_geo.zone_kinds import ZONE_WORDS
 
 # Counted value by value, or not a matter of data: two producers who come to disagree take nothing away.
 _NOT_COUNTED = {"statistiques", "repartition", "indicateurs", "concordances"}
@@ -68,9 +67,9 @@ def _contours(changes: Changes, bound: float) -> Iterator[Overrun]:
         if max(gained, lost) > bound:
             name = f" ({contour.lib_qp})" if contour.lib_qp else ""
             message = (
-                f"Contour du QPV {contour.code_qp}{name} : {french_number(contour.entrant_m2, 0)} m² "
-                f"entrants ({french_percentage(gained)}), {french_number(contour.sortant_m2, 0)} m² sortants "
-                f"({french_percentage(lost)}), au-delà de {french_percentage(bound)} de sa surface."
+                f"Contour du QPV {contour.code_qp}{name} : {number(contour.entrant_m2)} m² "
+                f"entrants ({percentage(gained)}), {number(contour.sortant_m2)} m² sortants "
+                f"({percentage(lost)}), au-delà de {percentage(bound)} de sa surface."
             )
             yield Overrun(garde="surface_qpv", objet=contour.code_qp, message=message)
 
@@ -78,19 +77,20 @@ def _contours(changes: Changes, bound: float) -> Iterator[Overrun]:
 def _counts(changes: Changes, bound: float) -> Iterator[Overrun]:
     may_grow = not any(source.new_bytes for source in changes.sources)
     counts = [
-        (rows.couche, f"Couche {rows.couche}", "lignes", rows.avant, rows.apres)
+        (rows.couche, f"Couche {rows.couche}", "ligne", rows.avant, rows.apres)
         for rows in changes.lignes
         if rows.couche not in _NOT_COUNTED
     ]
     counts += [
-        (_where(change), _called(change), "valeurs", change.nombre_avant, change.nombre_apres)
+        (_where(change), _called(change), "valeur", change.nombre_avant, change.nombre_apres)
         for change in changes.statistiques
         if change.nombre_avant and change.nombre_apres
     ]
-    for where, what, unit, before, after in counts:
+    for where, what, noun, before, after in counts:
         moved = _percentage(abs(after - before), before)
         if moved > bound and not (may_grow and after > before):
-            message = f"{what} : {before} {unit} avant, {after} maintenant{_beyond(moved, bound)}."
+            now = f"{number(after)} maintenant{_beyond(moved, bound)}"
+            message = f"{what} : {counted(before, noun)} avant, {now}."
             yield Overrun(garde="nombre", objet=where, message=message)
 
 
@@ -101,9 +101,9 @@ def _totals(changes: Changes, bound: float) -> Iterator[Overrun]:
             continue
         moved = 100.0 if after is None else _percentage(abs(after - before), abs(before))
         if moved > bound:
-            now = "aucun" if after is None else french_number(after)
+            now = "aucun" if after is None else short_number(after)
             message = (
-                f"{_called(change)} : total de {french_number(before)} avant, {now} maintenant"
+                f"{_called(change)} : total de {short_number(before)} avant, {now} maintenant"
                 f"{_beyond(moved, bound)}."
             )
             yield Overrun(garde="total", objet=_where(change), message=message)
@@ -116,9 +116,9 @@ def _medians(changes: Changes, bound: float) -> Iterator[Overrun]:
             continue
         moved = 100.0 if after is None else _percentage(abs(after - before), abs(before))
         if moved > bound and not (after is not None and _is_rounding(before, after)):
-            now = "aucune" if after is None else french_number(after, _MEDIAN_DECIMALS)
+            now = "aucune" if after is None else short_number(after, _MEDIAN_DECIMALS)
             message = (
-                f"{_called(change)} : médiane de {french_number(before, _MEDIAN_DECIMALS)} avant, {now} "
+                f"{_called(change)} : médiane de {short_number(before, _MEDIAN_DECIMALS)} avant, {now} "
                 f"maintenant{_beyond(moved, bound)}."
             )
             yield Overrun(garde="mediane", objet=_where(change), message=message)
@@ -144,5 +144,5 @@ def _percentage(part: float, whole: float) -> float:
 
 
 def _beyond(moved: float, bound: float) -> str:
-    told = f" ({french_percentage(moved)})" if moved != float("inf") else ""
-    return f"{told}, au-delà de {french_percentage(bound)}"
+    told = f" ({percentage(moved)})" if moved != float("inf") else ""
+    return f"{told}, au-delà de {percentage(bound)}"

@@ -4,19 +4,15 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from qpv_geo.french import NO_BREAK, class_labels, short_number
 from qpv_geo.qgis.cartography import Choropleth, Rule
 from qpv_geo.statuses import NOT_AVAILABLE, STATUSES
 
 
-def class_label(choropleth: Choropleth, rank: int) -> str:
-    """Say in French which values a class holds: ``45 % à moins de 50 %``."""
-    bounds = [_number(value) for value in choropleth.breaks]
-    unit = f"\u00a0{choropleth.unit}" if choropleth.unit else ""
-    if rank == 0:
-        return f"Moins de {bounds[0]}{unit}"
-    if rank == len(bounds):
-        return f"{bounds[-1]}{unit} et plus"
-    return f"{bounds[rank - 1]}{unit} à moins de {bounds[rank]}{unit}"
+def labels_of(choropleth: Choropleth) -> tuple[str, ...]:
+    """Say in French which values each class holds: ``45 % à moins de 50 %``."""
+    unit = f"{NO_BREAK}{choropleth.unit}" if choropleth.unit else ""
+    return class_labels([short_number(bound) + unit for bound in choropleth.breaks])
 
 
 def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[Rule, ...]:
@@ -36,12 +32,12 @@ def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[Rule, ...]:
     field = choropleth.field
     classes = tuple(
         Rule(
-            label=class_label(choropleth, rank),
+            label=label,
             filter=_condition(field, choropleth.breaks, rank),
             fill=color,
             outlines=(choropleth.outline,),
         )
-        for rank, color in enumerate(choropleth.colors)
+        for rank, (label, color) in enumerate(zip(labels_of(choropleth), choropleth.colors, strict=True))
     )
     years = _joined(frame[f"{field}_millesime"].dropna())
     heading = Rule(label=f"{choropleth.heading}, {years}" if years else choropleth.heading, children=classes)
@@ -83,7 +79,3 @@ def _missing_condition(choropleth: Choropleth, status: str) -> str:
 
 def _joined(years: Iterable[str]) -> str:
     return " et ".join(sorted(set(years)))
-
-
-def _number(value: float) -> str:
-    return f"{value:g}".replace(".", ",")

@@ -15,7 +15,6 @@ from qpv_geo.audit.readers import Reading
 from qpv_geo.audit.shapes import Geometries, Mask, same_vertices
 from qpv_geo.formats.frames import plain_values, row_names
 from qpv_geo.formats.geojson import DECIMALS
-from qpv_geo.ingest.tables import COMMUNES
 from qpv_geo.parallel import in_threads
 from qpv_geo.territory import LARGEST_REACH, Territory
 from qpv_geo.zones import department_of, zone_of
@@ -69,7 +68,7 @@ def compare_qpv(
     formats: Iterable[Mapping[str, Reading]], originals: Originals, territory: Territory
 ) -> list[Difference]:
     """Compare layer ``qpv`` with the official file; each QPV that declares the territory must be there."""
-    features = originals.features("qpv_2024")
+    features = originals.features(originals.filling("contours"))
     declaring = {
         code
         for code, row in features.rows.items()
@@ -82,7 +81,7 @@ def compare_communes(
     formats: Iterable[Mapping[str, Reading]], originals: Originals, territory: Territory
 ) -> list[Difference]:
     """Compare layer ``communes`` with the official file; each commune of the territory must be there."""
-    features = originals.features(originals.first_of(COMMUNES))
+    features = originals.features(originals.filling("communes"))
     column = {"epci": "codeEpci", "departement": "codeDepartement", "commune": "code"}.get(territory.genre)
     members = features.codes_by(column).get(territory.code, set()) if column else set(features.rows)
     return _compare(formats, _COMMUNES, features, members, str)
@@ -96,7 +95,7 @@ def compare_neighbours(
     reading, drawn = readings.get("qpv_voisins"), readings["communes"].geometry
     if reading is None or reading.geometry is None or drawn is None:
         return []
-    features = originals.features("qpv_2024")
+    features = originals.features(originals.filling("contours"))
     codes, shapes = features.drawn_in(territory.epsg, lambda code: zone_of(department_of(code)).epsg)
     communes = shapely.STRtree(drawn)
     near = np.unique(communes.query(shapes, predicate="dwithin", distance=LARGEST_REACH - _MOVED)[0])

@@ -5,7 +5,6 @@ from collections.abc import Collection
 from qpv_geo.audit.differences import Difference
 from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import Reading
-from qpv_geo.ingest.tables import CORRESPONDENCE
 
 LAYER = "correspondance_2015"
 _FIELDS = ("lib_qp", "statut", "lib_qp_2015")
@@ -29,7 +28,7 @@ def compare_correspondence(reading: Reading, originals: Originals, qpv: Collecti
         ``code_qp`` of the release.
     """
     wanted: dict[_Pair, tuple[str | None, ...]] = {}
-    for row in originals.rows(CORRESPONDENCE):
+    for row in originals.rows(originals.filling("correspondence")):
         if row["QP2024"] in qpv:
             wanted |= _pairs(row)
     columns = (reading.attributes[name] for name in ("code_qp", "code_qp_2015", *_FIELDS))

@@ -24,8 +24,9 @@ from qpv_geo.ingest.text import decode
 from qpv_geo.ingest.vector import read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
+from qpv_geo.sources.catalogue import TableName
 from qpv_geo.sources.content import as_shipped
-from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.raw import RawFile, usable
 
 # How official files write that there is nothing.
 _NOTHING = {"", "NA"}
@@ -264,9 +265,19 @@ class Originals:
         header, *rows = RawTables(self._raw(source_id), self._settings).only_grid()
         return [dict(zip(header, row, strict=False)) for row in rows]
 
-    def first_of(self, source_ids: Sequence[str]) -> str:
-        """Return the first source that was read, of a first choice and its second; the first if none was."""
-        return next((source_id for source_id in source_ids if self._raws.get(source_id)), source_ids[0])
+    def filling(self, table: TableName) -> str:
+        """Return the source that was read into a table.
+
+        Raises
+        ------
+        PublicationError
+            If none was.
+        """
+        sources = (raw.source for raw in self._raws.values() if raw and usable(raw))
+        source = next((source for source in sources if table in source.fills), None)
+        if source is None:
+            raise PublicationError(f"a layer holds values of a source of {table}, and none was read")
+        return source.id
 
     def _raw(self, source_id: str) -> RawFile:
         raw = self._raws.get(source_id)

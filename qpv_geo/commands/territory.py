@@ -107,10 +107,9 @@ def _read_local_files(wanted: list[Wanted], about: Territory, settings: Settings
 
 def _known_communes(about: Territory, settings: Settings) -> "gpd.GeoDataFrame | None":
     """Read the territory's communes from what was kept of them; None if nothing was."""
-    from qpv_geo.ingest.tables import COMMUNES  # noqa: PLC0415
     from qpv_geo.ingest.territory_communes import read_territory_communes  # noqa: PLC0415
 
-    for source in map(load_catalogue().__getitem__, COMMUNES):
+    for source in load_catalogue().filling("communes"):
         if source.id in variants(source, about):
             raw = fall_back(source, about, settings, Policy(offline=True), "")
             if raw:

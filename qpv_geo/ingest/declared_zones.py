@@ -15,8 +15,6 @@ from qpv_geo.sources.archive import read_member
 from qpv_geo.sources.raw import RawFile
 
 _KINDS = {"code_qp": QPV_2024, "insee_com": COMMUNE, "siren_epci": EPCI}
-# Columns of INSEE's population table, whose source declares none: it is read for its figures.
-_OF_POPULATION = {"code_qp": ("codeQPV",), "insee_com": ("listeDepcom",), "siren_epci": ("listeEPCI2022",)}
 _SEPARATORS = re.compile(r"[;,\s]+")
 _LENGTH_WITHOUT_ZERO = 4
 
@@ -53,7 +51,7 @@ def read_declared_zones(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     remarks = list(table.remarks)
     declared = pd.DataFrame({"source": raw.source.id}, index=table.cells.index)
     for name, kind in _KINDS.items():
-        spellings = (raw.source.columns or _OF_POPULATION)[name]
+        spellings = raw.source.columns[name]
         found = next((by_folded[s.casefold()] for s in spellings if s.casefold() in by_folded), None)
         if found is None:
             remarks.append(f"colonne {' ou '.join(spellings)} absente")

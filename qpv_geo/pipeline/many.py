@@ -16,7 +16,7 @@ from qpv_geo.audit.originals import keep_originals
 from qpv_geo.errors import QpvGeoError, SourceUnavailableError
 from qpv_geo.formats.provenance import Raws
 from qpv_geo.ingest.outside import may_hold
-from qpv_geo.ingest.tables import COMMUNES, Tables, read_tables
+from qpv_geo.ingest.tables import Tables, read_tables
 from qpv_geo.ingest.territory_communes import choose_communes
 from qpv_geo.lock import territory_lock
 from qpv_geo.pipeline.job import Job
@@ -106,7 +106,7 @@ class National:
             refuse_misplaced(qpv[declares(qpv, territory)], communes)
         tables = replace(national, communes=found.of_territory, around=None, overseas={})
         if not metropolitan:
-            return replace(tables, qpv_2015=None, iris=None, facilities=None)
+            return tables.without_metropole()
         if national.iris is None:
             return tables
         iris = national.iris[national.iris["insee_com"].isin(found.codes)]
@@ -159,7 +159,7 @@ def _country(national: National) -> Country:
     tables = national.tables
     if tables.epci_members is None:
         raise SourceUnavailableError("source cog_epci is absent, and it alone says which EPCI there are")
-    named = [aside.features for aside in tables.set_aside if aside.source.id in COMMUNES]
+    named = [aside.features for aside in tables.set_aside if "communes" in aside.source.fills]
     communes = [tables.communes, *tables.overseas.values(), *named]
     return Country(attributes_of(communes), tables.epci_members, tables.contours.attributes)
 

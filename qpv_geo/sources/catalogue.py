@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,20 @@ _CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
 # `table` is a table of statistics: CSV files or XLSX workbooks, recognised by what they hold.
 Format = Literal["geojson", "gpkg", "shp", "csv", "table", "json"]
+# The tables of a run that sources are read into (`ingest.tables.Tables`).
+TableName = Literal[
+    "contours",
+    "communes",
+    "epci_members",
+    "statistics",
+    "qpv_2015",
+    "correspondence",
+    "declared_zones",
+    "iris",
+    "facilities",
+    "district_contours",
+    "fragile_contours",
+]
 Zone = Literal[
     "qpv",
     "commune",
@@ -153,8 +167,8 @@ class Source(_Frozen):
         Status of an empty cell in its tables.
     required
         Whether there is a release without it.
-    used
-        Whether the pipeline reads it today.
+    fills
+        Tables that it is read into; none for a source that a refresh does not read.
     seen, seen_as
         When a genuine file of it was seen, and which; None and empty if it was declared from documentation.
     """
@@ -185,10 +199,15 @@ class Source(_Frozen):
     edition_of: str | None = None
     blank: str = NOT_AVAILABLE
     required: bool = False
-    used: bool = False
+    fills: tuple[TableName, ...] = ()
     seen: date | None = None
     seen_as: str = ""
     note: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_table(cls, entry: dict[str, Any]) -> dict[str, Any]:
+        return {"fills": ("statistics",)} | entry if entry.get("format") == "table" else entry
 
     @model_validator(mode="after")
     def _downloads_are_bounded(self) -> Self:
@@ -205,6 +224,11 @@ class Source(_Frozen):
         if self.required and self.alternative_to:
             raise ValueError("a second choice cannot be 'required'")
         return self
+
+    @property
+    def used(self) -> bool:
+        """Whether a refresh reads it."""
+        return bool(self.fills)
 
     @property
     def family(self) -> str:
@@ -249,6 +273,10 @@ class Catalogue(_Frozen):
     def used(self) -> Iterator[Source]:
         """Yield the sources that a refresh reads."""
         return (source for source in self.sources if source.used)
+
+    def filling(self, table: TableName) -> tuple[Source, ...]:
+        """Return the sources that are read into a table, first choices before second ones."""
+        return tuple(source for source in self.sources if table in source.fills)
 
 
 @cache

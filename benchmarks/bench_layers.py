@@ -120,7 +120,7 @@ def all_qpv(watch: Stopwatch) -> None:
     """Join the statistics of all QPV, every theme of the registry, into `statistiques` and layer `qpv`."""
     import pandas as pd
 
-    from qpv_geo.analysis.ranks import Rivals, add_ranks
+    from qpv_geo.analysis.ranks import Peers, add_ranks
     from qpv_geo.analysis.statistics import add_indicators, join_by_code, together
     from qpv_geo.ingest.contours import read_contours
     from qpv_geo.ingest.registry import load_registry
@@ -143,7 +143,7 @@ def all_qpv(watch: Stopwatch) -> None:
             joined, _ = join_by_code(rows, codes, codes)
         with watch.timed("ranked"):
             figures = joined[["code", "indicateur", "millesime", "valeur"]]
-            statistics = add_ranks(joined, Rivals({}, epci, figures), registry)
+            statistics = add_ranks(joined, Peers({}, epci, figures), registry)
         with watch.timed("taken together"):
             together(statistics, codes, registry, territory)
         with watch.timed("columns of layer qpv"):

@@ -14,7 +14,7 @@ from shapely.geometry import box
 from typer.testing import CliRunner
 
 from qpv_geo.analysis.layers import build_layers
-from qpv_geo.analysis.ranks import RANK_FIELDS, add_ranks, distribution_table, rivals_of
+from qpv_geo.analysis.ranks import RANK_FIELDS, add_ranks, distribution_table, peers_of
 from qpv_geo.analysis.ratios import WITHOUT_INTERVAL, add_computed
 from qpv_geo.cli import app
 from qpv_geo.ingest.contours import Contours
@@ -74,7 +74,7 @@ def tables(
 
 def ranked(statistics: pd.DataFrame, read: Tables, territory: Territory) -> dict[str, list[int | None]]:
     """Return the five ranks of each QPV of a territory that has one figure."""
-    found = add_ranks(statistics, rivals_of(statistics["code"], read, territory, REGISTRY), REGISTRY)
+    found = add_ranks(statistics, peers_of(statistics["code"], read, territory, REGISTRY), REGISTRY)
     return {
         row["code"]: [None if pd.isna(row[name]) else int(row[name]) for name in RANK_FIELDS]
         for row in found.to_dict("records")
@@ -130,7 +130,7 @@ def test_only_what_the_layer_shows_is_ranked() -> None:
         ignore_index=True,
     )
     read = tables(national, EPCI)
-    found = add_ranks(national, rivals_of(NATIONAL, read, FRANCE, REGISTRY), REGISTRY)
+    found = add_ranks(national, peers_of(NATIONAL, read, FRANCE, REGISTRY), REGISTRY)
     shown = (found["indicateur"] == "taux_pauvrete_60") & (found["millesime"] == "2021")
     assert found.loc[shown, "rang"].notna().sum() == 4
     assert found.loc[~shown, list(RANK_FIELDS)].isna().all(axis=None)
@@ -144,7 +144,7 @@ def test_what_nobody_publishes_is_ranked_among_all_for_which_it_can_be_computed(
     national = pd.concat(terms, ignore_index=True)
     read = tables(national, EPCI)
     own = add_computed(national, REGISTRY.by_id)
-    found = add_ranks(own, rivals_of(NATIONAL, read, FRANCE, REGISTRY), REGISTRY)
+    found = add_ranks(own, peers_of(NATIONAL, read, FRANCE, REGISTRY), REGISTRY)
     below = found[found["indicateur"] == "part_diplome_inferieur_bac"].set_index("code")
     assert below["valeur"].round(6).to_dict() == pytest.approx(
         {"QN02501N": 69.5, "QN02502N": 30.3, "QN02503N": np.nan}, nan_ok=True
@@ -162,9 +162,7 @@ def test_a_file_that_is_not_national_is_ranked_in_the_shipped_distribution() -> 
     )
     assert among == shipped.size
     assert rank == 1 + shipped.counts[shipped.levels > 55].sum()
-    table = distribution_table(
-        rivals_of(six["code"], tables(six, EPCI, {}), BESANCON, REGISTRY).distributions
-    )
+    table = distribution_table(peers_of(six["code"], tables(six, EPCI, {}), BESANCON, REGISTRY).distributions)
     assert table["origine"].tolist() == ["répartition livrée avec le programme"]
     assert table["sha256"].tolist() == [shipped.origin.sha256]
 
@@ -195,7 +193,7 @@ def test_ranks_and_tenths_follow_from_the_number_of_higher_values(values: list[i
 
 def test_the_table_says_how_values_spread_and_where_they_were_counted() -> None:
     read = tables(rows(NATIONAL), EPCI)
-    (row,) = distribution_table(rivals_of([], read, FRANCE, REGISTRY).distributions).to_dict("records")
+    (row,) = distribution_table(peers_of([], read, FRANCE, REGISTRY).distributions).to_dict("records")
     assert (row["indicateur"], row["millesime"]) == ("taux_pauvrete_60", "2021")
     assert (row["nb_qpv"], row["nb_secret"], row["nb_imprecis"]) == (4, 1, 0)
     assert [row[f"d{n}"] for n in range(1, 10)] == [30, 30, 40, 40, 40, 40, 40, 55, 55]

@@ -1,6 +1,6 @@
 """Values of a set of zones from its parts': counts are added, ratios are sums over sums, nothing else.
 
-A sum that misses a part is no sum: where the value of a part is secret or not available, so is the whole's.
+A sum with a missing part is not computed: if the value of a part is secret or unavailable, so is the whole's.
 """
 
 import math
@@ -14,7 +14,7 @@ from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import Computation
 from qpv_geo.statuses import ESTIMATE, NOT_AVAILABLE, NOT_COMPUTABLE, OK, VALUED, worst
 
-# Kinds of zones whose values are computed here and stand in no producer's file.
+# Kinds of zones whose values are computed here and in no producer's file.
 COMPUTED_ZONES = frozenset(
     {"qpv_epci", "qpv_commune", "qpv_departement", "qpv_france", "quartier", "quartier_fragile"}
 )
@@ -24,7 +24,7 @@ _COLUMNS = ["zone", "code", "indicateur", "millesime", "valeur", "statut", *_ORI
 
 @dataclass(frozen=True)
 class _Part:
-    """A zone of a set: its code (None for what no zone covers), the share of it that is in, 0 to 1."""
+    """A zone of a set: its code (None for an area that no zone covers) and its share in the set, 0 to 1."""
 
     code: str | None
     share: float = 1.0
@@ -59,11 +59,11 @@ def aggregate(
     Parameters
     ----------
     values
-        Columns of layer ``statistiques``, one kind of zone; a zone without row counts as not available.
+        Columns of layer ``statistiques``, one kind of zone; a zone without a row counts as unavailable.
     members
         For each set, the codes of its zones, each once.
     rules
-        By indicator; one without rule is left empty.
+        By indicator; an indicator without a rule is left empty.
     zone
         Kind of the sets, such as ``quartier``.
 
@@ -71,8 +71,8 @@ def aggregate(
     -------
     DataFrame
         Columns of layer ``statistiques``, one row per set, indicator and vintage, sorted. ``valeur`` is the
-        exact sum, or the ratio of two, and ``statut`` ``ok`` if every part's is; otherwise there is no value,
-        and the status says why: that of the parts, or ``non_calculable``.
+        exact sum, or the ratio of two, and ``statut`` is ``ok`` if every part's is. Otherwise the value is
+        missing and ``statut`` is that of the parts, or ``non_calculable``.
 
     Raises
     ------
@@ -86,30 +86,16 @@ def aggregate(
 def estimate_by_area(
     values: pd.DataFrame, shares: pd.DataFrame, rules: Mapping[str, Computation], zone: str
 ) -> pd.DataFrame:
-    """Estimate the values of contours: each count of an IRIS is shared out in proportion to areas.
+    """Estimate the values of contours by sharing out each count of an IRIS in proportion to areas.
+
+    Parameters and errors are those of `aggregate`, but for `shares`; the status is ``estimation`` in place of
+    ``ok``.
 
     Parameters
     ----------
-    values
-        Columns of layer ``statistiques``, zones ``iris``.
     shares
-        One row per overlap: ``code`` (of the contour), ``code_iris`` (missing for what lies outside every
-        IRIS), ``part_iris`` (percent of the IRIS), ``significatif``. An overlap that is not significant is
-        counted where its value is known and does not spoil the whole where it is not.
-    rules
-        By indicator; one without rule is left empty.
-    zone
-        Kind of the contours, such as ``quartier``.
-
-    Returns
-    -------
-    DataFrame
-        As `aggregate` returns it, with status ``estimation`` in place of ``ok``.
-
-    Raises
-    ------
-    ContractError
-        As `aggregate` does.
+        As `iris.shares_of_iris` returns them. A sliver counts where its value is known, and does not make the
+        whole unknown where it is not.
     """
     parts = {
         str(code): [
@@ -151,8 +137,8 @@ def _measures(values: pd.DataFrame) -> _Measures:
     cells: dict[tuple[str, str], dict[str, _Result]] = {}
     columns = (values[name] for name in ("indicateur", "millesime", "code", "valeur", "statut"))
     for indicator, vintage, code, value, status in zip(*columns, strict=True):
-        known = _Result(value if status in VALUED else math.nan, status)
-        cells.setdefault((indicator, vintage), {})[code] = known
+        result = _Result(value if status in VALUED else math.nan, status)
+        cells.setdefault((indicator, vintage), {})[code] = result
     origins = values[["indicateur", "millesime", *_ORIGIN]].drop_duplicates()
     by_measure: dict[tuple[str, str], list[tuple[str, str, str, object]]] = {}
     for indicator, vintage, *origin in origins.itertuples(index=False, name=None):
@@ -163,7 +149,7 @@ def _measures(values: pd.DataFrame) -> _Measures:
 def _one_origin(
     key: tuple[str, str], origins: list[tuple[str, str, str, object]]
 ) -> tuple[str, str, str, object]:
-    """Return the sources, files and producer's codes of a measure, and its one geography."""
+    """Return the sources, files and producer's codes of a measure, and its only geography."""
     *named, geographies = zip(*origins, strict=True)
     if len(set(geographies)) > 1:
         listed = ", ".join(sorted(map(str, set(geographies))))
@@ -180,7 +166,7 @@ def _joined(names: Iterable[str]) -> str:
 
 
 def _computed_to_add(measures: _Measures, rules: Mapping[str, Computation]) -> Iterable[tuple[str, str]]:
-    """Return what no file holds for these zones and whose terms are all there."""
+    """Return the ratios that no file holds for these zones and whose terms are all there."""
     vintages = {vintage for _, vintage in measures}
     for indicator, rule in rules.items():
         yield from ((indicator, vintage) for vintage in vintages if _terms(rule, vintage, measures))
@@ -204,29 +190,29 @@ def _apply(
 
 
 def _terms(rule: Computation, vintage: str, measures: _Measures) -> list[_Measure]:
-    """Return what it is computed from, or nothing if it is not computed or a term was not read."""
+    """Return the terms of a ratio; nothing if it is none or a term was not read."""
     keys = [(term, vintage) for term in rule.terms]
     found = [measures[key] for key in keys if key in measures]
     return found if len(found) == len(keys) else []
 
 
 def _add(cells: Mapping[str, _Result], parts: Sequence[_Part]) -> _Result:
-    """Add the values of parts; the sum is rounded once, so that their order does not matter."""
+    """Add the values of parts; the sum is rounded once, so their order does not matter."""
     absent = _Result(math.nan, NOT_AVAILABLE)
-    found = [(part, cells.get(part.code, absent) if part.code else absent) for part in parts]
-    statuses = [cell.status for part, cell in found if part.significant]
+    known = [(part, cells.get(part.code, absent) if part.code else absent) for part in parts]
+    statuses = [cell.status for part, cell in known if part.significant]
     status = worst(set(statuses)) if statuses else NOT_AVAILABLE
     if status not in VALUED:
         return _Result(math.nan, status)
     return _Result(
-        math.fsum(part.share * cell.value for part, cell in found if cell.status in VALUED), status
+        math.fsum(part.share * cell.value for part, cell in known if cell.status in VALUED), status
     )
 
 
 def _origin(
     rule: Computation, indicator: str, vintage: str, measures: _Measures
 ) -> tuple[str, str, str, object]:
-    """Return where a value comes from: the file of the indicator itself, or those of its terms."""
+    """Return where a value comes from: the indicator's own file, or those of its terms."""
     terms = _terms(rule, vintage, measures)
     if not terms:
         own = measures[indicator, vintage]

@@ -1,7 +1,7 @@
 """Bands around zones: what lies within a distance of a QPV, without the QPV itself.
 
-GEOS's own buffer is not used: before it draws, it flattens hollows shallower than 1 % of the distance, and
-over a flattened hollow the band reaches too far (18 cm at Planoise). Here the band is drawn edge by edge.
+GEOS's buffer first flattens hollows shallower than 1 % of the distance, and its band reaches too far over a
+flattened hollow (18 cm at Planoise). So bands are drawn here, edge by edge.
 """
 
 import math
@@ -22,13 +22,13 @@ from qpv_geo.territory import Bands
 Geometries = NDArray[np.object_]
 Coordinates = NDArray[np.float64]
 
-# Metres: how far inside the true curve the straight pieces of an arc may lie.
+# Metres: how far inside the true curve the chords of an arc may lie.
 ARC_TOLERANCE = 0.005
 
-# Radians: a turn to the right that is too slight for the segments on both sides of it to cross soundly.
+# Radians: a right turn below which the segments on both sides do not cross reliably.
 _SEAM = 1e-4
 
-# Metres: what the grid may have moved, and more.
+# Metres: more than the grid may have moved a point.
 _MOVED = 1e-5
 
 
@@ -42,22 +42,16 @@ def qpv_bands(
 ) -> gpd.GeoDataFrame:
     """Return layer ``bande_300m``: the band around each QPV, wider where the QPV is in the NPNRU.
 
+    Bands may overlap one another, and one may cover another QPV.
+
     Parameters
     ----------
     qpv
-        The territory's QPV (``code_qp``, ``lib_qp``) in its projected CRS.
-    bands
-        Distances in metres, the QPV in the NPNRU, and whether bands stop at the EPCI's limit.
+        The territory's QPV, in its projected CRS.
     epci
         The EPCI's contour in the same CRS.
     neighbours
-        Codes of the QPV around the territory, which `bands` may name as well.
-
-    Returns
-    -------
-    GeoDataFrame
-        One row per QPV, sorted by code: ``code_qp``, ``lib_qp``, ``distance_m``, ``npnru``, ``surface_m2``,
-        geometry. Bands of neighbouring QPV may overlap, and one may cover another QPV.
+        Codes of the QPV around the territory, which `bands` may also name.
 
     Raises
     ------
@@ -102,9 +96,9 @@ def draw_bands(
     distances
         One for each, in metres.
     names
-        Their names, for an error.
+        Names of the polygons, for the error message.
     within
-        Where bands stop; None for nowhere.
+        Area to which bands are cut; None if they are not.
 
     Raises
     ------
@@ -141,13 +135,13 @@ def _piece(pieces: Geometries) -> BaseGeometry:
 def widen(polygon: BaseGeometry, distance: float) -> shapely.MultiPolygon:
     """Return every point within a distance of a polygon, its own included.
 
-    It is the union of the polygon, of a rectangle on the outer side of each edge, and of a circular sector at
-    each vertex that points outwards (the Minkowski sum of the polygon with a disc). Arcs are drawn inside the
-    true ones: no point is farther than `distance`, and none nearer than `distance` minus `ARC_TOLERANCE` is
-    left out, both to the grid of `overlay`, 0.1 µm and at worst 10 µm.
+    This is the Minkowski sum of the polygon with a disc: the polygon, a rectangle on the outer side of each
+    edge, and a circular sector at each convex vertex. Arcs are drawn inside the true ones: no point is
+    farther than `distance`, and none nearer than `distance` minus `ARC_TOLERANCE` is left out, up to the grid
+    of `overlay` (0.1 µm, at worst 10 µm).
 
-    The rectangles and sectors themselves are not united: they overlap far too much. The outline of their
-    union is made of their outer sides, which cut the plane into faces; those near enough are in it.
+    Rectangles and sectors overlap too much to be united. Their outer sides, which hold the outline of the
+    union, cut the plane into faces instead, and the faces near enough are kept.
 
     Parameters
     ----------
@@ -174,21 +168,20 @@ def widen(polygon: BaseGeometry, distance: float) -> shapely.MultiPolygon:
 def _faces_near(
     polygon: BaseGeometry, lines: Geometries, distance: float, grid: float | None
 ) -> shapely.MultiPolygon:
-    """Return the union of the faces between lines, cut where they meet on a grid, that reach near enough."""
+    """Return the union of the faces between lines that reach near enough; lines meet on a grid."""
     noded = shapely.union_all(lines, grid_size=grid)
     faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
-    # The outline of a face outside is the outline of the whole: nowhere nearer than arcs are drawn.
+    # A face outside the union touches only its outline, which is nowhere nearer than the arcs.
     near = shapely.dwithin(polygon, faces, distance - ARC_TOLERANCE - _MOVED)
     return as_multipolygon(shapely.coverage_union_all(faces[near]))
 
 
 def _outer_sides(vertices: Coordinates, distance: float) -> list[Geometries]:
-    """Return what may be seen from outside of all that lies within a distance of a ring, on its right side.
+    """Return the lines that can bound what lies within a distance of a ring, on its right side.
 
-    That is the side of the outside: shells turn left and holes right. Beside each edge a segment, around each
-    vertex that points outwards an arc. At the other vertices the neighbouring segments cross or end under
-    others; the last millimetres of the radii there may be seen beside an arc, which is drawn inside the true
-    one.
+    The right is the outside: shells turn left and holes right. There is a segment beside each edge and an arc
+    around each convex vertex. At the other vertices the segments cross; only the last millimetres of their
+    radii may bound the area, beside an arc that is drawn inside the true one.
     """
     ends = np.roll(vertices, -1, axis=0)
     along = ends - vertices
@@ -198,7 +191,7 @@ def _outer_sides(vertices: Coordinates, distance: float) -> list[Geometries]:
 
     before = np.roll(along, 1, axis=0)
     turn = np.arctan2(before[:, 0] * along[:, 1] - before[:, 1] * along[:, 0], (before * along).sum(axis=1))
-    # The sign of half a turn is beyond floating point; an arc too many does no harm.
+    # Rounding decides the sign of half a turn; an arc too many does no harm.
     turn[turn < _SEAM - math.pi] = math.pi
     convex, hollow = np.flatnonzero(turn > -_SEAM), np.flatnonzero(turn < 0)
     arcs = _arcs(vertices[convex], outwards[convex - 1], outwards[convex], np.maximum(turn[convex], 0.0))
@@ -217,7 +210,7 @@ def _segments(starts: Coordinates, ends: Coordinates) -> Geometries:
 def _arcs(
     centres: Coordinates, first: Coordinates, last: Coordinates, turns: NDArray[np.float64]
 ) -> Geometries:
-    """Return arcs between two radii, each from the very end of the segment beside it to that of the next."""
+    """Return arcs between two radii, each from the exact end of its segment to the start of the next."""
     distances = np.hypot(first[:, 0], first[:, 1])
     # An arc of angle a lies r (1 - cos(a / 2)) outside its chord at most.
     widest = 2 * np.arccos(np.maximum(1 - ARC_TOLERANCE / distances, 0.0))

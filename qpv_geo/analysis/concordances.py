@@ -1,6 +1,6 @@
-"""Two producers on one matter, side by side: table ``concordances``.
+"""Table ``concordances``: what two producers say about the same thing, side by side.
 
-Neither is right by rule: a disagreement is published with both values, for somebody who knows the ground.
+Neither is right by rule: a disagreement is published with both values, for people who know the place.
 """
 
 import math
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from qpv_geo.analysis.findings import check_none
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.french import plain_number
 from qpv_geo.territory import Contract, Territory
@@ -21,13 +22,13 @@ Agreement = Literal["concorde", "diverge", "non_verifiable"]
 COMMUNES, EPCI, STATUSES, FACILITIES = "Communes", "EPCI", "Statut depuis 2015", "Équipements"
 ANCT, INSEE, COMPUTED = "ANCT", "INSEE", "qpv-geo"
 
-EXACT = "aucune"
-"""The tolerance of what must be the same."""
+# The tolerance of values that must be equal.
+_EXACT = "aucune"
 
-# Of these, a row for each disagreement and one for all QPV together; of the others, a row each.
+# Comparisons of every QPV: the table has a row for each disagreement, and one that counts the others.
 _MANY = (COMMUNES, EPCI, STATUSES)
 
-# What ANCT's table calls what the letter of a code says. `C`, the communes of Mayotte, has no counterpart.
+# The status in ANCT's table for each letter that ends a code. `C`, the communes of Mayotte, has none.
 _STATUSES = {"M": "MODIFIE", "I": "INCHANGE", "N": "NOUVEAU"}
 
 _CORRESPONDENCE = "correspondance_2024_2015"
@@ -40,7 +41,7 @@ _COLUMNS = [
 
 @dataclass(frozen=True)
 class Statement:
-    """What a producer says, as text (None: nothing), and where: a source, a layer, or a citation."""
+    """A producer's value as text (None if missing), and where it stands: a source, a layer, or a citation."""
 
     value: str | None
     producer: str
@@ -49,24 +50,22 @@ class Statement:
 
 @dataclass(frozen=True)
 class Concordance:
-    """Two statements on one object.
+    """Two statements about one object.
 
     Attributes
     ----------
     theme
-        The matter, in French.
+        The subject, in French.
     code, name
         Of a QPV, a contract or a territory.
-    first, second
-        The statements.
     tolerance
-        Which difference still agrees, in words.
+        The difference that still agrees, in words.
     result
-        ``non_verifiable`` where one side says nothing.
+        ``non_verifiable`` if one statement has no value.
     message
         One sentence in French.
     gap
-        The second value minus the first; NaN where they are not numbers.
+        The second value minus the first; NaN if they are not numbers.
     """
 
     theme: str
@@ -81,15 +80,7 @@ class Concordance:
 
 
 def concordances_table(rows: Sequence[Concordance], territory: Territory) -> pd.DataFrame:
-    """Return table ``concordances``, sorted; where every QPV is compared, agreements are only counted.
-
-    Parameters
-    ----------
-    rows
-        Every comparison.
-    territory
-        Names the rows that count.
-    """
+    """Return table ``concordances``, sorted; agreements of comparisons of every QPV are only counted."""
     groups: dict[tuple[str, str, str], list[Concordance]] = {}
     for row in rows:
         if row.theme in _MANY:
@@ -110,7 +101,7 @@ def concordances_table(rows: Sequence[Concordance], territory: Territory) -> pd.
 
 
 def _summary(group: Sequence[Concordance], territory: Territory) -> Concordance:
-    """Count what was compared, what agrees, and what could not be compared."""
+    """Count the QPV compared, those that agree, and those that could not be compared."""
     one = group[0]
     counts = Counter(row.result for row in group)
     compared = counts["concorde"] + counts["diverge"]
@@ -129,16 +120,15 @@ def _summary(group: Sequence[Concordance], territory: Territory) -> Concordance:
 
 
 def report_concordances(rows: Sequence[Concordance]) -> Check:
-    """Say how many comparisons disagree, and on what."""
+    """Return the check that counts disagreements by theme."""
     apart = Counter(row.theme for row in rows if row.result == "diverge")
-    outcome: Outcome = "avertissement" if apart else "conforme"
     listed = ", ".join(f"{theme} ({count})" for theme, count in sorted(apart.items()))
     message = (
         f"Désaccords entre producteurs, dans la table concordances : {listed}."
         if listed
         else "Aucun désaccord entre producteurs dans la table concordances."
     )
-    return Check("concordances", "concordances", outcome, "0", str(apart.total()), message)
+    return check_none("concordances", "concordances", list(apart.elements()), message)
 
 
 def compare_contract(
@@ -146,36 +136,29 @@ def compare_contract(
 ) -> list[Concordance]:
     """Compare each figure of the contract with INSEE's, and ANCT's total with the sum of the populations.
 
-    Parameters
-    ----------
-    territory
-        Holds the contract.
-    figures
-        Layer ``contrat_de_ville``.
-    statistics
-        Rows of ``statistiques`` for QPV.
+    `figures` is layer ``contrat_de_ville``, `statistics` the rows of ``statistiques`` for QPV.
     """
     contract = territory.contrat
     if contract is None:
         return []
     sources = dict(zip(statistics["indicateur"], statistics["source"], strict=True))
-    found = [_compare_figure(row, sources) for row in figures.to_dict("records")]
-    return [*found, *_compare_total(contract, statistics, sources)]
+    rows = [_compare_figure(row, sources) for row in figures.to_dict("records")]
+    return [*rows, *_compare_total(contract, statistics, sources)]
 
 
 def _compare_figure(row: Mapping[Any, Any], sources: Mapping[str, str]) -> Concordance:
-    """Compare a figure: a population exactly, a rate up to the decimals that the contract does not write."""
+    """Compare a figure: a population exactly, a rate to the decimals that the contract gives."""
     stated, insee = row["valeur_contrat"], row["valeur_insee"]
     gap = round(insee - stated, 9)
-    agrees, tolerance, cut = gap == 0, EXACT, ""
+    agrees, tolerance, cut = gap == 0, _EXACT, ""
     if row["unite"] == "%":
         step = _last_place(stated)
         agrees = 0 <= gap < step
         tolerance = f"0 ≤ INSEE - contrat < {_spell(step)} : le contrat coupe les décimales"
         cut = ", dont le contrat coupe les décimales" if agrees and gap else ""
-    said = _both("le contrat", stated, insee) + cut
+    both = _both("le contrat", stated, insee) + cut
     if math.isnan(gap):
-        said += f" (statut {row['statut_insee']})"
+        both += f" (statut {row['statut_insee']})"
     return Concordance(
         row["libelle"],
         row["code_qp"],
@@ -184,7 +167,7 @@ def _compare_figure(row: Mapping[Any, Any], sources: Mapping[str, str]) -> Conco
         Statement(_spell(insee), INSEE, sources.get(row["indicateur"], row["indicateur"])),
         tolerance,
         _agreement(insee, agrees=agrees),
-        f"{row['lib_qp']}, {row['libelle'].lower()} : {said}.",
+        f"{row['lib_qp']}, {row['libelle'].lower()} : {both}.",
         gap,
     )
 
@@ -199,7 +182,7 @@ def _compare_total(
     rows = statistics[(statistics["indicateur"] == _POPULATION) & statistics["code"].isin(codes)]
     values = rows.sort_values("millesime").drop_duplicates("code", keep="last")["valeur"]
     insee = float(values.sum()) if values.notna().sum() == len(codes) else math.nan
-    said = _both("l'ANCT", total.population, insee)
+    both = _both("l'ANCT", total.population, insee)
     return [
         Concordance(
             "Population",
@@ -207,9 +190,9 @@ def _compare_total(
             contract.titre,
             Statement(_spell(total.population), ANCT, total.source),
             Statement(_spell(insee), INSEE, sources.get(_POPULATION, _POPULATION)),
-            EXACT,
+            _EXACT,
             _agreement(insee, agrees=insee == total.population),
-            f"Population des {len(codes)} QPV du contrat {total.code} ensemble : {said}.",
+            f"Population des {len(codes)} QPV du contrat {total.code} ensemble : {both}.",
             insee - total.population,
         )
     ]
@@ -218,21 +201,10 @@ def _compare_total(
 def compare_sets(
     statistics: pd.DataFrame, labels: Mapping[str, str], territory: Territory
 ) -> list[Concordance]:
-    """Compare what is computed from the territory's QPV with what INSEE publishes of them taken together.
+    """Compare the values computed for all QPV of the territory with those that INSEE publishes for them.
 
-    Parameters
-    ----------
-    statistics
-        Layer ``statistiques``.
-    labels
-        Label of each indicator.
-    territory
-        An EPCI or a department; of others INSEE publishes nothing.
-
-    Returns
-    -------
-    list of Concordance
-        One per indicator and vintage that both give: most rates of several QPV cannot be computed.
+    INSEE publishes them for EPCI and departments. There is a row per indicator and vintage that both give:
+    most rates of several QPV cannot be computed.
     """
     of_one = statistics[(statistics["code"] == territory.code) & statistics["valeur"].notna()]
     key = ["indicateur", "millesime"]
@@ -242,7 +214,7 @@ def compare_sets(
     rows = []
     for row in pairs.to_dict("records"):
         computed, published = row["valeur"], row["valeur_insee"]
-        # Rounded as INSEE rounds it: half of its last decimal either way.
+        # INSEE rounds: half of its last decimal either way still agrees.
         step = min(_last_place(published), 0.1) / 2
         gap = round(computed - published, 9)
         label = labels[row["indicateur"]]
@@ -264,7 +236,7 @@ def compare_sets(
 
 
 def _last_place(value: float) -> float:
-    """Return the worth of the last decimal that a figure is written with: 1 for 38, 0.1 for 38.4."""
+    """Return the unit of the last digit that a figure is written with: 1 for 38, 0.1 for 38.4."""
     exponent = Decimal(repr(float(value))).normalize().as_tuple().exponent
     return float(10.0 ** min(int(exponent), 0))
 
@@ -284,31 +256,23 @@ def _both(who: str, stated: float, insee: float) -> str:
 
 
 def _spell(value: float) -> str | None:
-    """Write a number with a decimal comma; None for none."""
+    """Write a number with a decimal comma; None if it is missing."""
     return None if math.isnan(value) else plain_number(value)
 
 
 def compare_statuses(qpv: pd.DataFrame, correspondence: pd.DataFrame) -> list[Concordance]:
-    """Compare what ANCT's table calls each QPV (``Statut``) with the letter that ends its code.
-
-    Parameters
-    ----------
-    qpv
-        The territory's (``code_qp``, ``lib_qp``).
-    correspondence
-        As `read_correspondence` returns it.
-    """
+    """Compare each QPV's ``Statut`` in ANCT's table with the letter that ends its code."""
     statuses = dict(zip(correspondence["code_qp"], correspondence["statut"], strict=True))
     rows = []
     for code, name in zip(qpv["code_qp"], qpv["lib_qp"], strict=True):
         letter, status = code[-1], statuses.get(code)
         expected = _STATUSES.get(letter)
         result: Agreement = "concorde" if status == expected else "diverge"
-        said = f"la table dit {status}, la lettre {letter} du code {expected}"
+        comment = f"la table dit {status}, la lettre {letter} du code {expected}"
         if status is None:
-            result, said = "non_verifiable", "la table lue ne donne pas son statut"
+            result, comment = "non_verifiable", "la table lue ne donne pas son statut"
         elif expected is None:
-            result, said = "non_verifiable", f"la lettre {letter} n'a pas d'équivalent dans la table"
+            result, comment = "non_verifiable", f"la lettre {letter} n'a pas d'équivalent dans la table"
         rows.append(
             Concordance(
                 STATUSES,
@@ -316,40 +280,29 @@ def compare_statuses(qpv: pd.DataFrame, correspondence: pd.DataFrame) -> list[Co
                 name,
                 Statement(status, ANCT, _CORRESPONDENCE),
                 Statement(letter, ANCT, "qpv_2024"),
-                EXACT,
+                _EXACT,
                 result,
-                f"{name} : {said}.",
+                f"{name} : {comment}.",
             )
         )
     return rows
 
 
 def check_completeness(correspondence: pd.DataFrame, codes: set[str], *, national: bool) -> Check:
-    """Say whether the correspondence table knows every QPV 2024.
-
-    Parameters
-    ----------
-    correspondence
-        As `read_correspondence` returns it.
-    codes
-        Every ``code_qp`` of the contours.
-    national
-        Whether the contours are those of the whole country.
-    """
-    code, told = "correspondance_complete", set(correspondence["code_qp"])
-    expected, found = f"{len(codes)} QPV", f"{len(told)} QPV"
-    if not national or len(told) < len(codes):
+    """Check that the correspondence table lists every QPV 2024 of the contours, if both are national."""
+    code, listed = "correspondance_complete", set(correspondence["code_qp"])
+    expected, found = f"{len(codes)} QPV", f"{len(listed)} QPV"
+    if not national or len(listed) < len(codes):
         message = (
             f"La table de correspondance cite {found}, les contours {expected} : ce n'est pas le fichier "
             "national, sa complétude n'est pas vérifiable."
         )
         return Check(code, _CORRESPONDENCE, "non_verifiable", expected, found, message)
-    lacking, strange = sorted(codes - told), sorted(told - codes)
     reasons = []
-    if lacking:
-        reasons.append(f"QPV absents de la table : {', '.join(lacking)}")
-    if strange:
-        reasons.append(f"QPV sans contour : {', '.join(strange)}")
+    if missing := sorted(codes - listed):
+        reasons.append(f"QPV absents de la table : {', '.join(missing)}")
+    if unknown := sorted(listed - codes):
+        reasons.append(f"QPV sans contour : {', '.join(unknown)}")
     outcome: Outcome = "avertissement" if reasons else "conforme"
     message = f"{' ; '.join(reasons) or 'La table de correspondance cite chaque QPV 2024'}."
     return Check(code, _CORRESPONDENCE, outcome, expected, found, message)

@@ -5,13 +5,14 @@ from decimal import Decimal
 
 import pandas as pd
 
+from qpv_geo.analysis.findings import check_none
 from qpv_geo.analysis.statistics import newest_of_qpv
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.french import plain_number
 from qpv_geo.territory import Territory
 
-# The contract's figures and the indicators that they are compared with.
+# Each figure of the contract: the indicator that it is compared with, its label and unit.
 _FIGURES = {
     "population": ("population_municipale", "Population", "habitants"),
     "taux_pauvrete": ("taux_pauvrete_60", "Taux de pauvreté", "%"),
@@ -23,22 +24,13 @@ _FIGURES = {
 }
 
 
-def decimal_difference(value: float, other: float) -> float:
+def _decimal_difference(value: float, other: float) -> float:
     """Return the difference of two decimal numbers, without the noise of binary fractions."""
     return value if math.isnan(value) else float(Decimal(str(value)) - Decimal(str(other)))
 
 
 def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataFrame:
     """Return layer ``contrat_de_ville``: each figure of the contract, INSEE's, and INSEE minus contract.
-
-    Parameters
-    ----------
-    territory
-        Holds the contract.
-    qpv
-        The territory's QPV (``code_qp``, ``lib_qp``).
-    statistics
-        Columns of layer ``statistiques``.
 
     Raises
     ------
@@ -78,32 +70,21 @@ def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.Dat
                     "valeur_insee": value,
                     "statut_insee": status,
                     "millesime_insee": vintage,
-                    "ecart": decimal_difference(value, stated),
+                    "ecart": _decimal_difference(value, stated),
                     "source_contrat": contract.source,
                 }
             )
     return pd.DataFrame(rows)
 
 
-# What INSEE and the contract may differ by, for other years or by rounding, before somebody should look.
+# How much INSEE and the contract may differ, because of years or rounding, before it is a warning.
 _POINTS, _SHARE = 10.0, 0.1
 
 
 def check_contract(figures: pd.DataFrame, territory: Territory) -> list[Check]:
-    """Tell which of INSEE's values are far from the contract's: a column of another scale or measure is.
+    """Warn if INSEE's values are far from the contract's, as with a column of another scale or measure.
 
-    Parameters
-    ----------
-    figures
-        As `contract_figures` returns them.
-    territory
-        Named by the check.
-
-    Returns
-    -------
-    list of Check
-        One, a warning if a rate differs by more than 10 points or a number by more than 10 %; none without a
-        figure to compare.
+    Far is more than 10 points for a rate, 10 % for a number. Without a figure to compare there is no check.
     """
     compared = figures[figures["ecart"].notna()] if len(figures) else figures
     if not len(compared):
@@ -116,5 +97,4 @@ def check_contract(figures: pd.DataFrame, territory: Territory) -> list[Check]:
         for row in far.to_dict("records")
     )
     message = f"Écarts de plus de 10 points ou de 10 % : {listed or 'aucun'}."
-    outcome: Outcome = "avertissement" if listed else "conforme"
-    return [Check("ecart_au_contrat", territory.id, outcome, "0", str(len(far)), message)]
+    return [check_none("ecart_au_contrat", territory.id, far, message)]

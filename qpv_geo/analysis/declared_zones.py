@@ -1,4 +1,4 @@
-"""The communes and EPCI that producers declare for a QPV, against those that its contour lies in."""
+"""The communes and EPCI that producers declare for a QPV, compared with those that its contour lies in."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,13 +23,13 @@ from qpv_geo.french import number
 from qpv_geo.territory import Territory, codes_of
 from qpv_geo.zones import department_of
 
-# Metres. Contours of communes are published generalised: over all of France, the coarsest edition (1,000 m)
-# puts parts of a QPV up to 188 m beyond a limit, and the one commune that is wrongly declared is 16 km away.
+# Metres. Published contours of communes are generalised: over all of France, the coarsest edition (1,000 m)
+# puts parts of a QPV up to 188 m beyond a limit. The only commune wrongly declared is 16 km away.
 _PRECISION = 250.0
 _TOLERANCE = f"{_PRECISION:.0f} m : précision des contours de communes"
 
 _METROPOLIS = "200054781"
-# Around Paris, producers declare Paris or an *établissement public territorial*: parts of the metropolis.
+# Around Paris, producers declare these parts of the metropolis: Paris or a *territoire*.
 _PARTS_OF_METROPOLIS = dict.fromkeys(
     (
         "217500016", "200057867", "200057875", "200057941", "200057966", "200057974", "200057982",
@@ -53,34 +53,33 @@ def compare_zones(
 ) -> list[Concordance]:
     """Compare declared communes and EPCI with the overlay, for each QPV and each producer.
 
-    A declared zone agrees if the QPV lies in it, or nearer than the precision of the contours of communes. A
-    zone that is not declared disagrees if the QPV reaches farther than that into it.
+    A declared zone agrees if the QPV lies in it, or within the precision of the contours of communes. An
+    undeclared zone disagrees if the QPV reaches farther than that into it.
 
     Parameters
     ----------
     qpv
-        The territory's, in a projected CRS, with what ANCT declares (``insee_com``, ``siren_epci``).
+        The territory's, in a projected CRS, with the codes that ANCT declares.
     pieces
         These QPV cut by `communes` (see `selection.cut_by_communes`).
-    communes
-        ``insee_com``, ``nom_com``, ``siren_epci``, geometry.
     declared
-        What other tables declare (see `read_declared_zones`); None if none was read.
+        The codes that other tables declare (see `read_declared_zones`); None if none was read.
     members
         Communes of every EPCI; None if they were not read.
-    territory
-        Gives the share of a QPV below which a zone is not named.
     """
     columns = ["source", "code_qp", *_THEMES]
-    said = pd.DataFrame(qpv.assign(source=_CONTOURS)[columns])
+    declarations = pd.DataFrame(qpv.assign(source=_CONTOURS)[columns])
     if declared is not None:
-        said = pd.concat([said, declared.loc[declared["code_qp"].isin(qpv["code_qp"]), columns]])
+        declarations = pd.concat(
+            [declarations, declared.loc[declared["code_qp"].isin(qpv["code_qp"]), columns]]
+        )
     names = dict(zip(qpv["code_qp"], qpv["lib_qp"], strict=True))
     shapes = dict(zip(qpv["code_qp"], qpv.geometry, strict=True))
     rows = []
     for column, theme in _THEMES.items():
         zones = _Zones(communes, pieces, column, members)
-        for source, code, cell in zip(said["source"], said["code_qp"], said[column], strict=True):
+        cells = (declarations[name] for name in ("source", "code_qp", column))
+        for source, code, cell in zip(*cells, strict=True):
             stated = codes_of(cell)
             if not stated:
                 continue
@@ -104,7 +103,7 @@ def compare_zones(
 
 @dataclass
 class _Overlap:
-    """What a QPV and a zone have in common: percent of the QPV, whether it is more than a sliver, pieces."""
+    """Overlap of a QPV and a zone: percent of the QPV, whether it is more than a sliver, pieces."""
 
     share: float = 0.0
     is_member: bool = False
@@ -127,7 +126,7 @@ class _Zones:
 
     @cached_property
     def _official(self) -> frozenset[str]:
-        """Codes of the zones, and of the departments, that the official list of EPCI covers."""
+        """Codes of the zones and departments that the official list of EPCI covers."""
         if self.members is None:
             return frozenset()
         communes = self.members["insee_com"]
@@ -135,16 +134,16 @@ class _Zones:
 
     @cached_property
     def overlaps(self) -> dict[str, dict[str | None, _Overlap]]:
-        """What each QPV has in common with each zone; None stands for anywhere else."""
-        found: dict[str, dict[str | None, _Overlap]] = {}
+        """Overlap of each QPV with each zone; None stands for outside all zones."""
+        overlaps: dict[str, dict[str | None, _Overlap]] = {}
         columns = (self.pieces[name] for name in ("code_qp", self.column, "part_qpv", "membre"))
         for code, zone, share, member, shape in zip(*columns, self.pieces.geometry, strict=True):
             named = zone if isinstance(zone, str) else None
-            overlap = found.setdefault(code, {}).setdefault(named, _Overlap())
+            overlap = overlaps.setdefault(code, {}).setdefault(named, _Overlap())
             overlap.share += share
             overlap.is_member |= bool(member)
             overlap.pieces.append(shape)
-        return found
+        return overlaps
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -155,19 +154,19 @@ class _Zones:
         return f"{zone} {self._names[zone]}" if zone in self._names else zone
 
     def listed(self, code_qp: str, least: float) -> str | None:
-        """Return the zones that a QPV lies in with the share of each, the largest first."""
-        found = sorted(
+        """Return the zones that a QPV lies in with their shares, the largest first."""
+        overlaps = sorted(
             self.overlaps.get(code_qp, {}).items(), key=lambda item: (-item[1].share, item[0] or "")
         )
         named = [
             f"{self.name(zone) if zone else 'ailleurs'} ({number(overlap.share, 1)} %)"
-            for zone, overlap in found
+            for zone, overlap in overlaps
             if overlap.is_member or overlap.share > least
         ]
         return ", ".join(named) or None
 
     def lapsed(self, codes: set[str], department: str) -> set[str]:
-        """Return codes that no zone has, of a department that the official list covers."""
+        """Return the codes that no zone has any more, if the official list covers the department."""
         return codes - self.drawn - self._official if department in self._official else set()
 
     def shape(self, codes: set[str]) -> BaseGeometry:
@@ -178,7 +177,7 @@ class _Zones:
 
 
 def _judge(stated: set[str], code_qp: str, shape: BaseGeometry, zones: _Zones) -> tuple[Agreement, str]:
-    """Return whether a declaration agrees with the contour of the QPV, and why not."""
+    """Return whether a declaration agrees with the contour of the QPV, and the reason."""
     overlaps = zones.overlaps.get(code_qp, {})
     computed = {zone for zone, overlap in overlaps.items() if zone and overlap.is_member}
     drawn = stated & zones.drawn
@@ -191,7 +190,7 @@ def _judge(stated: set[str], code_qp: str, shape: BaseGeometry, zones: _Zones) -
         distance = shapely.distance(shape, zones.shape({zone}))
         if distance > _PRECISION:
             reasons.append(f"{zones.name(zone)}, déclaré, est à {number(distance / 1000, 1)} km du QPV")
-    # Where all that is declared has lapsed, nothing says how far from it the QPV reaches.
+    # If every declared zone has lapsed, there is nothing to measure from.
     if drawn or not lapsed:
         reasons += [
             f"le QPV est pour {number(overlaps[zone].share, 1)} % dans {zones.name(zone)}, non déclaré"
@@ -206,7 +205,7 @@ def _judge(stated: set[str], code_qp: str, shape: BaseGeometry, zones: _Zones) -
 
 
 def _depth(pieces: list[BaseGeometry], around: BaseGeometry) -> float:
-    """Return how far pieces reach away from other zones, in metres; infinite if there are none."""
+    """Return how far pieces reach from other zones, in metres; infinite if there are no other zones."""
     if around.is_empty:
         return np.inf
     return float(shapely.distance(shapely.points(shapely.get_coordinates(pieces)), around).max())

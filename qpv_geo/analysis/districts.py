@@ -11,6 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from qpv_geo.analysis.aggregate import aggregate, estimate_by_area
+from qpv_geo.analysis.findings import check_none
 from qpv_geo.analysis.iris import shares_of_iris
 from qpv_geo.analysis.overlay import as_multipolygon
 from qpv_geo.checks import Check
@@ -18,7 +19,7 @@ from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.ingest.registry import Computation
 from qpv_geo.territory import LocalDistrict, Territory
 
-# Relative: the union of IRIS that do not overlap has the sum of their areas.
+# Relative: IRIS do not overlap, so the area of their union is the sum of theirs.
 _CONSERVED = 1e-6
 
 # Metres, as in `overlay`.
@@ -32,14 +33,12 @@ class Districts:
     Attributes
     ----------
     layer
-        Layer ``quartiers``: ``nom``, ``mode`` (``iris`` or ``contour``), ``nb_iris`` (of the set, or those
-        that the contour really overlaps), ``surface_m2``, geometry; sorted by name.
+        Layer ``quartiers``; ``mode`` is ``iris`` or ``contour``, ``nb_iris`` counts the IRIS of the set, or
+        those that the contour overlaps by more than a sliver.
     members
         For each district declared as a set, its IRIS.
     shares
-        For those that have a contour, as `iris.shares_of_iris` returns them; no row without IRIS contours.
-    checks
-        Districts left out because IRIS contours were not read, contours that overlap one another.
+        For those with a contour, see `iris.shares_of_iris`; empty without IRIS contours.
     """
 
     layer: gpd.GeoDataFrame
@@ -61,18 +60,18 @@ def local_districts(
     territory
         Declares the sets.
     iris
-        IRIS contours (``code_iris``) in the territory's CRS; None if they were not read.
+        IRIS contours in the territory's CRS; None if they were not read.
     contours
-        Districts of the contour file (``nom``) in the same CRS; None without such a file.
+        Districts of the contour file in the same CRS; None without such a file.
     label
-        How the contour file is named in an error.
+        Name of the contour file, for errors.
 
     Raises
     ------
     ConfigurationError
         If a set names an IRIS that has no contour; the message names them all.
     ContractError
-        If a name of the contour file is missing, or is not the only one; the message names them all.
+        If names of the contour file are missing or repeated; the message names them all.
     """
     checks = []
     sets = territory.quartiers
@@ -134,7 +133,7 @@ def _from_sets(
 
 
 def _union(geometries: NDArray[np.object_]) -> shapely.MultiPolygon:
-    """Return the union of IRIS; on a grid if floating point lost an area (or if the IRIS do overlap)."""
+    """Return the union of IRIS, on a grid if floating point lost an area (or if IRIS overlap)."""
     union = shapely.union_all(geometries)
     whole = shapely.area(geometries).sum()
     if abs(union.area - whole) > _CONSERVED * whole:
@@ -160,7 +159,7 @@ def _from_contours(
 
 
 def name_problems(names: Iterable[object], declared: Iterable[str] = ()) -> list[str]:
-    """Return what is wrong with the names of a contour file: missing, repeated, or declared elsewhere."""
+    """List the faults of a contour file's names: missing, repeated, or declared elsewhere."""
     present = [name if isinstance(name, str) and name.strip() else None for name in names]
     problems = [f"feature {row} has no name" for row, name in enumerate(present, 1) if name is None]
     alike: dict[str, list[str]] = {}
@@ -171,16 +170,16 @@ def name_problems(names: Iterable[object], declared: Iterable[str] = ()) -> list
 
 
 def comparable(name: str) -> str:
-    """Return a name without what people spell differently: accents, case, apostrophes, hyphens, brackets."""
+    """Return a name without what people write differently: accents, case, apostrophes, hyphens, brackets."""
     decomposed = unicodedata.normalize("NFKD", name.casefold().replace("œ", "oe"))
     bare = (letter for letter in decomposed if not unicodedata.combining(letter))
-    # Unicode counts one of its apostrophes among the letters, as a modifier (Lm).
+    # One of Unicode's apostrophes is a letter, a modifier (Lm).
     kept = (letter if letter.isalnum() and unicodedata.category(letter) != "Lm" else " " for letter in bare)
     return " ".join("".join(kept).split())
 
 
 def _check_overlaps(contours: gpd.GeoDataFrame, territory: Territory) -> Check:
-    """Say which contours of districts overlap by more than a sliver: people there are counted in both."""
+    """Warn of contours of districts that overlap by more than a sliver: people there are counted twice."""
     shapes = contours.geometry.to_numpy()
     first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
     first, second = first[first < second], second[first < second]
@@ -196,14 +195,7 @@ def _check_overlaps(contours: gpd.GeoDataFrame, territory: Territory) -> Check:
         if pairs
         else "Les contours des quartiers ne se chevauchent pas."
     )
-    return Check(
-        "chevauchement_des_quartiers",
-        "quartiers",
-        "avertissement" if pairs else "conforme",
-        "0",
-        str(len(pairs)),
-        message,
-    )
+    return check_none("chevauchement_des_quartiers", "quartiers", pairs, message)
 
 
 def district_statistics(
@@ -211,19 +203,8 @@ def district_statistics(
 ) -> pd.DataFrame:
     """Return the statistics of the city's districts: sums for sets of IRIS, estimates for contours.
 
-    Parameters
-    ----------
-    districts
-        As `local_districts` returns them.
-    values
-        Statistics by IRIS that match the contours (`iris.IrisStatistics.joined`).
-    rules
-        By indicator.
-
-    Returns
-    -------
-    DataFrame
-        Columns of layer ``statistiques``; ``zone`` is ``quartier``, ``code`` the district's name.
+    `values` are those by IRIS that match the contours (`iris.IrisStatistics.joined`). In the result ``zone``
+    is ``quartier`` and ``code`` the district's name.
     """
     rows = pd.concat(
         [

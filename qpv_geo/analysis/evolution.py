@@ -1,4 +1,4 @@
-"""QPV of 2015 and of 2024: what was kept, entered and left, by overlay of the contours and never by name."""
+"""QPV of 2015 and 2024: areas kept, entered and left, from the overlay of contours and never from names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,25 +12,18 @@ from qpv_geo.checks import Check, Outcome
 from qpv_geo.french import number, significant
 from qpv_geo.territory import Territory
 
-# A QPV 2015 that mostly lies in the territory's communes is the territory's.
+# Percent: a QPV 2015 belongs to the territory if more than this lies in its communes.
 _MOSTLY_INSIDE = 50.0
 
-# Relative to the area of a QPV.
+# Tolerance on areas, relative to that of a QPV.
 _CONSERVED = 1e-6
 
-# Percent: below, one decimal would show a share as none.
+# Percent: smaller shares would round to 0,0 %.
 _SMALLEST_SHOWN = 0.1
 
 _COLUMNS = [
-    "nature",
-    "code_qp",
-    "lib_qp",
-    "code_qp_2015",
-    "nom_qp_2015",
-    "surface_m2",
-    "part_2024",
-    "part_2015",
-    "geometry",
+    *("nature", "code_qp", "lib_qp", "code_qp_2015", "nom_qp_2015"),
+    *("surface_m2", "part_2024", "part_2015", "geometry"),
 ]
 
 
@@ -41,16 +34,14 @@ class Evolution:
     Attributes
     ----------
     pieces
-        Layer ``evolution_2015_2024``: ``nature`` (``conserve``, ``entrant``, ``sortant``), ``code_qp`` (None
-        for what left), ``lib_qp``, ``code_qp_2015`` (None for what entered), ``nom_qp_2015``, ``surface_m2``,
-        ``part_2024``, ``part_2015`` (percent of each), geometry.
+        Layer ``evolution_2015_2024``; ``code_qp`` is None for an area that left, ``code_qp_2015`` for one
+        that entered.
     qpv_2015
-        Layer ``qpv_2015``: ``code_qp``, ``nom_qp``, ``commune_qp``, ``surface_m2``, ``part_conservee``,
-        ``successeurs``, ``sorti``, geometry.
+        Layer ``qpv_2015``.
     of_qpv
         Columns to join to layer ``qpv`` by ``code_qp``: ``part_conservee_2015``, ``predecesseurs_2015``.
     checks
-        Areas, letters of the codes and correspondence table against the overlay.
+        The overlay against areas, the letters of the codes and the correspondence table.
     """
 
     pieces: gpd.GeoDataFrame
@@ -70,35 +61,20 @@ def compare_geographies(
 ) -> Evolution:
     """Overlay the QPV of 2024 and of 2015.
 
-    An overlap counts as succession if it is more than the territory's sliver area and more than its sliver
-    share of either QPV (a small QPV wholly absorbed by a large one is its predecessor); below, it keeps its
-    area among the pieces without making one QPV the successor of the other.
+    An overlap makes one QPV the successor of the other if it exceeds the territory's sliver area and its
+    sliver share of either QPV (a small QPV absorbed by a large one is its predecessor). A smaller overlap is
+    published without that.
 
     Parameters
     ----------
-    qpv
-        The territory's QPV 2024 (``code_qp``, ``lib_qp``).
+    qpv, communes
+        The territory's QPV 2024 and communes; all frames in one projected CRS, or `ValueError` is raised.
     qpv_2015
-        QPV 2015 of the whole file (``code_qp``, ``nom_qp``, ``commune_qp``), all frames in one projected CRS.
-    communes
-        The territory's communes: a QPV 2015 that mostly lies in them is the territory's.
-    territory
-        Gives its name and the tolerances.
+        QPV 2015 of the whole file.
     others
-        QPV 2024 of other territories (the territory's own are ignored in it): what a QPV 2015 shares with
-        them has not left.
+        QPV 2024 of other territories (the territory's own are ignored): an area that they cover has not left.
     correspondence
-        The official table (``code_qp``, ``code_qp_2015``), None if it was not read.
-
-    Returns
-    -------
-    Evolution
-        Rows sorted by code.
-
-    Raises
-    ------
-    ValueError
-        If the frames are not in one projected CRS.
+        The official table, None if it was not read.
     """
     current = _with_others(qpv, others)
     old = select_2015(qpv_2015, communes)
@@ -115,8 +91,8 @@ def compare_geographies(
             f"QPV 2015 situés pour l'essentiel dans {territory.nom} : {listed}.",
         ),
         _check_areas(pieces, qpv, old),
-        *check_letters(qpv, links, territory),
-        *check_correspondence(qpv["code_qp"], old["code_qp"], links, correspondence),
+        *_check_letters(qpv, links, territory),
+        *_check_correspondence(qpv["code_qp"], old["code_qp"], links, correspondence),
     ]
     return Evolution(
         pieces.drop(columns=["surface_2024", "surface_2015"]),
@@ -139,13 +115,7 @@ def _with_others(qpv: gpd.GeoDataFrame, others: gpd.GeoDataFrame | None) -> gpd.
 
 
 def select_2015(qpv_2015: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Keep the QPV 2015 that mostly lie in the communes, sorted by ``code_qp``.
-
-    Raises
-    ------
-    ValueError
-        If the two layers are not in the same projected CRS.
-    """
+    """Keep the QPV 2015 that mostly lie in the communes, sorted by ``code_qp``."""
     near = qpv_2015.iloc[np.unique(qpv_2015.sindex.query(communes.geometry, predicate="intersects")[1])]
     pieces = cut_by_zones(near, communes, "commune")
     inside = pieces[pieces["zone"] >= 0].groupby("polygon")["part_qpv"].sum()
@@ -158,7 +128,7 @@ def _pieces(
 ) -> gpd.GeoDataFrame:
     """Cut the territory's QPV 2024 by all of 2015, then its QPV 2015 by all of 2024.
 
-    The second cut gives what left, and what the QPV of other territories took over.
+    The second cut gives the areas that left, and those that QPV of other territories took over.
     """
     own = current.iloc[: len(qpv)]
     forth = overlay(own.geometry.to_numpy(), every_old.geometry.to_numpy())
@@ -249,7 +219,7 @@ def _percent(share: float) -> str:
 
 
 def _check_areas(pieces: pd.DataFrame, qpv: gpd.GeoDataFrame, old: gpd.GeoDataFrame) -> Check:
-    """Say whether the pieces of each QPV, of 2024 and of 2015, add up to its area."""
+    """Check that the pieces of each QPV, of 2024 and of 2015, add up to its area."""
     deviating: set[str] = set()
     largest = 0.0
     for frame, column in ((qpv, "code_qp"), (old, "code_qp_2015")):
@@ -269,21 +239,12 @@ def _check_areas(pieces: pd.DataFrame, qpv: gpd.GeoDataFrame, old: gpd.GeoDataFr
     return Check("conservation_des_surfaces", "evolution_2015_2024", outcome, "0 m²", found, f"{message}.")
 
 
-def check_letters(qpv: pd.DataFrame, links: pd.DataFrame, territory: Territory) -> list[Check]:
+def _check_letters(qpv: pd.DataFrame, links: pd.DataFrame, territory: Territory) -> list[Check]:
     """Compare the letter that ends each ``code_qp`` with the overlay.
 
-    ``N`` is new in 2024: no predecessor. ``I`` is identical: one predecessor, and what either has alone is
+    ``N`` is new in 2024: no predecessor. ``I`` is identical: one predecessor, and each covers the other
     within the tolerance on shares. ``M`` is modified: a predecessor, and contours that differ by more than
-    the tolerance on areas.
-
-    Parameters
-    ----------
-    qpv
-        ``code_qp`` and ``lib_qp``.
-    links
-        The pieces that are successions, with the areas of both QPV.
-    territory
-        Gives the tolerances.
+    the tolerance on areas. `links` are the pieces that make one QPV the successor of another.
     """
     meaning = {"N": "aucun prédécesseur", "I": "contour de 2015", "M": "contour de 2015 modifié"}
     least = 100 * (1 - territory.sliver_share)
@@ -321,21 +282,13 @@ def _explain(outcome: Outcome, *, unchanged: bool) -> str:
     return f"la lettre du code et la superposition des contours ne concordent pas{same}."
 
 
-def check_correspondence(
+def _check_correspondence(
     qpv: Iterable[str], old: Iterable[str], links: pd.DataFrame, correspondence: pd.DataFrame | None
 ) -> list[Check]:
     """Compare the official correspondence table with the overlay, QPV by QPV, from both sides.
 
-    A table of some QPV only says nothing of the others, nor of what they took over.
-
-    Parameters
-    ----------
-    qpv, old
-        ``code_qp`` of the territory's QPV, of 2024 and of 2015.
-    links
-        The pieces that are successions.
-    correspondence
-        ``code_qp``, ``code_qp_2015``; None if it was not read.
+    `qpv` and `old` are the codes of the territory's QPV of 2024 and of 2015. A table that lists only some QPV
+    proves nothing about the others, nor about the areas that they took over.
     """
     code = "table_de_correspondance"
     if correspondence is None:

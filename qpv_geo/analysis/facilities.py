@@ -1,4 +1,4 @@
-"""Facilities in each QPV and around it, by type: zero is a count only where the source looked."""
+"""Facilities in each QPV and around it, by type; 0 only where the source covers the place."""
 
 from collections.abc import Collection
 
@@ -13,26 +13,18 @@ from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
 from qpv_geo.territory import Territory
 
-PERIMETERS = {"qpv": 0.0, "500m": 500.0}
-"""Perimeters by name: how far a facility may be from the QPV, in metres; those inside are at 0."""
+# Perimeters by name: how far a facility may be from the QPV, in metres; 0 inside.
+_PERIMETERS = {"qpv": 0.0, "500m": 500.0}
 
-# Metres: INSEE publishes coordinates in whole metres, so that a facility on a limit may seem to cross it.
+# Metres: INSEE publishes whole metres, so a facility on a limit may seem to be on the other side.
 _ROUNDED = 1.0
 
-# Some facilities lie across the limit of their commune; most of them do not.
+# A few facilities lie outside the contour of their commune; most do not.
 _MOSTLY_INSIDE = 0.5
 
 _COLUMNS = [
-    "code_qp",
-    "lib_qp",
-    "perimetre",
-    "type_equipement",
-    "libelle",
-    "domaine",
-    "nombre",
-    "statut",
-    "non_localises",
-    "millesime",
+    *("code_qp", "lib_qp", "perimetre", "type_equipement", "libelle", "domaine"),
+    *("nombre", "statut", "non_localises", "millesime"),
 ]
 
 
@@ -51,34 +43,28 @@ def count_facilities(
     Parameters
     ----------
     points
-        One row per facility: ``type_equipement``, ``insee_com``, ``x``, ``y`` (NaN for one that has not been
-        located) in the CRS of `qpv`.
+        One row per facility: ``type_equipement``, ``insee_com``, ``x``, ``y`` in the CRS of `qpv` (NaN if it
+        was not located).
     types
-        The types to count: ``type_equipement`` (each once), ``libelle``, ``domaine``.
+        The types to count, each once: ``type_equipement``, ``libelle``, ``domaine``.
     qpv, communes
-        The territory's, in one projected CRS: ``code_qp``, ``lib_qp``; ``insee_com``.
-    territory
-        Gives the area under which an overlap with a commune is a sliver.
-    vintage
-        Of the source.
+        The territory's, in one projected CRS.
     covered
         INSEE codes of the communes that the source covers; None for all of them.
 
     Returns
     -------
     table : DataFrame
-        One row per QPV, perimeter (``qpv``, or ``500m`` which includes it) and type, sorted: ``code_qp``,
-        ``lib_qp``, ``perimetre``, ``type_equipement``, ``libelle``, ``domaine``, ``nombre``, ``statut``
-        (``non_disponible`` where the source does not cover all of the perimeter), ``non_localises``
-        (facilities of this type without coordinates in the communes that the perimeter touches),
-        ``millesime``.
+        One row per QPV, perimeter (``qpv``, or ``500m`` which includes it) and type, sorted. ``statut`` is
+        ``non_disponible`` where the source does not cover the whole perimeter; ``non_localises`` counts the
+        facilities without coordinates in the communes that the perimeter touches.
     checks : list of Check
-        Communes with facilities that have not been located, and communes that the source does not cover.
+        Communes with facilities that were not located, and communes that the source does not cover.
 
     Raises
     ------
     ContractError
-        If most facilities of the territory's communes lie outside of them: their CRS is another one.
+        If most facilities of the territory's communes lie outside them: the CRS is wrong.
     """
     points = points[points["type_equipement"].isin(types["type_equipement"])]
     located = np.isfinite(points[["x", "y"]].to_numpy(dtype="float64")).all(axis=1)
@@ -86,7 +72,7 @@ def count_facilities(
     lost = points[~located & points["insee_com"].isin(communes["insee_com"])]
     layer = qpv.sort_values("code_qp", ignore_index=True)
     parts = []
-    for name, distance in PERIMETERS.items():
+    for name, distance in _PERIMETERS.items():
         counts = _count(points[located], types, layer, distance)
         touched = _communes_of(layer, distance, communes, territory)
         missing = _count_lost(lost, types, touched)
@@ -104,16 +90,8 @@ def count_facilities(
 def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame) -> list[Concordance]:
     """Compare the facilities that INSEE places in each QPV with those that lie in its contour.
 
-    Only facilities whose position is known are compared. Two errors that even out disagree all the same.
-
-    Parameters
-    ----------
-    points
-        As `count_facilities` takes them, with ``code_qp_insee``.
-    types
-        The types that are counted.
-    qpv
-        The territory's.
+    Only facilities with coordinates are compared, one by one: two errors that cancel out still disagree.
+    `points` and `types` are those of `count_facilities`, with ``code_qp_insee``.
     """
     points = points[points["type_equipement"].isin(types["type_equipement"]) & points["x"].notna()]
     points = points.reset_index(drop=True)
@@ -131,7 +109,7 @@ def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDa
             if shapely.distance(shapes[number], shape.boundary) > _ROUNDED
         ]
         kinds = ", ".join(sorted(set(points["type_equipement"].iloc[apart])))
-        said = (
+        comment = (
             f"l'INSEE et la superposition placent {len(apart)} équipements différemment ({kinds})"
             if apart
             else "l'INSEE et la superposition placent les mêmes équipements"
@@ -145,7 +123,7 @@ def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDa
                 Statement(str(len(inside)), COMPUTED, "equipements"),
                 f"{_ROUNDED:.0f} m autour de la limite : coordonnées arrondies",
                 "diverge" if apart else "concorde",
-                f"{name} : {said}.",
+                f"{name} : {comment}.",
                 float(len(inside) - len(of_insee)),
             )
         )
@@ -184,8 +162,8 @@ def _count(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame, dis
 def _communes_of(
     qpv: gpd.GeoDataFrame, distance: float, communes: gpd.GeoDataFrame, territory: Territory
 ) -> list[set[str | None]]:
-    """Return the communes that each perimeter overlaps by more than a sliver; None stands for any other."""
-    # GEOS's buffer errs by less than a sliver here (see `bands`), and is ten times as fast.
+    """Return the communes that each perimeter overlaps by more than a sliver; None for any other commune."""
+    # GEOS's buffer is ten times faster than `bands`, and errs by less than a sliver.
     perimeters = qpv.buffer(distance).to_numpy() if distance else qpv.geometry.to_numpy()
     pieces = overlay(perimeters, communes.geometry.to_numpy())
     codes = np.append(communes["insee_com"].to_numpy(dtype=object), [None])
@@ -232,7 +210,7 @@ def _rows(
 
 
 def _report_lost(lost: pd.DataFrame) -> list[Check]:
-    """Say for each commune how many facilities have no coordinates, and of which types."""
+    """Warn for each commune of the facilities without coordinates, by type."""
     code = "equipements_non_localises"
     if lost.empty:
         message = "Tous les équipements des communes du territoire ont des coordonnées."

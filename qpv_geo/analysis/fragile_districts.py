@@ -1,4 +1,4 @@
-"""The contract's *quartiers fragiles*: no official contour, no INSEE table, perhaps local contours."""
+"""The contract's *quartiers fragiles*: no official contour, no INSEE table, at best local contours."""
 
 import difflib
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from qpv_geo.french import number
 from qpv_geo.ingest.registry import Computation
 from qpv_geo.territory import FragileDistrict, Territory
 
-# A contour that mostly lies outside its district's commune may have been given another's name.
+# Percent: a contour with less than this in its district's commune may have another district's name.
 _MOSTLY_INSIDE = 50.0
 
 
@@ -31,12 +31,11 @@ class FragileDistricts:
     Attributes
     ----------
     layer
-        Layer ``quartiers_fragiles``: ``nom``, ``insee_com``, ``lib_com``, ``contour`` (whether there is one),
-        ``surface_m2``, geometry (None without contour); sorted by name.
+        Layer ``quartiers_fragiles``; ``contour`` tells whether a district has one.
     bands
-        Layer ``bande_quartiers_fragiles``: ``nom``, ``distance_m``, ``surface_m2``, geometry.
+        Layer ``bande_quartiers_fragiles``.
     checks
-        Which of them have no contour, and how much of each contour lies in its district's commune.
+        Districts without a contour, and the share of each contour in its district's commune.
     """
 
     layer: gpd.GeoDataFrame
@@ -52,24 +51,22 @@ def fragile_districts(
 ) -> FragileDistricts:
     """Give the contract's fragile districts the contours of the metropolis's own file, by name.
 
-    Names match whatever their accents, case, apostrophes and hyphens.
+    Accents, case, apostrophes and hyphens of names do not matter.
 
     Parameters
     ----------
-    territory
-        Holds the contract.
     contours
-        ``nom`` and geometry in the territory's CRS; None without such a file, then none has a geometry.
+        ``nom`` and geometry in the territory's CRS; None without such a file.
     communes
-        The territory's (``insee_com``): a contour lies in its district's commune.
+        The territory's: a contour must lie in its district's commune.
     label
-        How the contour file is named in an error.
+        Name of the contour file, for errors.
 
     Raises
     ------
     ContractError
-        If a name is missing, repeated or none of the contract's, or a contour does not touch its commune; the
-        message lists all that is wrong.
+        If a name is missing, repeated or unknown to the contract, or a contour does not touch its commune;
+        the message lists every problem.
     ConfigurationError
         If the contract names a commune that is not the territory's.
     """
@@ -109,7 +106,7 @@ def fragile_districts(
 def _match(
     declared: list[FragileDistrict], contours: gpd.GeoDataFrame
 ) -> tuple[dict[str, shapely.MultiPolygon], list[str]]:
-    """Return the contour of each district of the contract that has one, and what is wrong with the names."""
+    """Return the contours by name of the contract's district, and the problems with the names."""
     problems = name_problems(contours["nom"])
     official = {comparable(district.nom): district.nom for district in declared}
     shapes = {}
@@ -128,13 +125,13 @@ def _match(
 
 
 def _inside(district: FragileDistrict, shape: shapely.MultiPolygon, communes: gpd.GeoSeries) -> float:
-    """Return the percentage of a contour that lies in the commune that the contract names."""
+    """Return the percentage of a contour in the commune that the contract names."""
     pieces = overlay(np.array([shape]), np.array([communes[district.insee_com]]))
     return 100 * float(pieces.area[pieces.zone == 0].sum()) / float(shape.area)
 
 
 def _report(declared: list[FragileDistrict], inside: Mapping[str, float], label: str) -> list[Check]:
-    """Say which districts have a contour, and how much of it lies in its commune."""
+    """Check that districts have a contour, and that each contour lies in its commune."""
     missing = [district.nom for district in declared if district.nom not in inside]
     checks = [
         Check(
@@ -164,7 +161,7 @@ def _report(declared: list[FragileDistrict], inside: Mapping[str, float], label:
 
 
 def _bands(layer: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territory) -> gpd.GeoDataFrame:
-    """Return the band around each district that has a contour, at the distance of QPV outside the NPNRU."""
+    """Return the band around each district with a contour, as wide as for QPV outside the NPNRU."""
     drawn = layer[layer["contour"]].reset_index(drop=True)
     within = None
     if territory.bandes.decoupe_epci:
@@ -185,25 +182,10 @@ def fragile_statistics(
     rules: Mapping[str, Computation],
     territory: Territory,
 ) -> pd.DataFrame:
-    """Estimate the statistics of the fragile districts that have a contour.
+    """Estimate the statistics of the fragile districts that have a contour covered by IRIS.
 
-    Parameters
-    ----------
-    layer
-        As `fragile_districts` returns it.
-    values
-        Statistics by IRIS that match the contours (`iris.IrisStatistics.joined`).
-    iris
-        IRIS contours (``code_iris``) in the same CRS; a district that they do not cover has no estimate.
-    rules
-        By indicator.
-    territory
-        Gives the tolerance under which an overlap is a sliver.
-
-    Returns
-    -------
-    DataFrame
-        Columns of layer ``statistiques``; ``zone`` is ``quartier_fragile``, ``code`` the district's name.
+    `values` are those by IRIS that match the contours (`iris.IrisStatistics.joined`). In the result ``zone``
+    is ``quartier_fragile`` and ``code`` the district's name.
     """
     drawn = layer[layer["contour"]].reset_index(drop=True)
     shares = shares_of_iris(drawn, "nom", iris, territory)

@@ -1,4 +1,4 @@
-"""IRIS: which ones a contour overlaps, and which statistics may be joined to their contours."""
+"""IRIS: which ones a contour overlaps, and which statistics match their contours."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -8,37 +8,20 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from qpv_geo.analysis.findings import check_none, first_codes
 from qpv_geo.analysis.overlay import cut_by_zones
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.territory import Territory
-
-_NAMED_AT_MOST = 20
 
 # An IRIS code begins with that of its commune.
 _COMMUNE_DIGITS = 5
 
 
 def cut_by_iris(qpv: gpd.GeoDataFrame, iris: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Return layer ``qpv_iris``: the pieces of each QPV by IRIS.
+    """Return layer ``qpv_iris``: the pieces of each QPV by IRIS, which add up to its area.
 
-    Parameters
-    ----------
-    qpv
-        ``code_qp``, ``lib_qp``.
-    iris
-        ``code_iris``, ``nom_iris``, ``insee_com``, in the same projected CRS.
-
-    Returns
-    -------
-    GeoDataFrame
-        One row per overlap, sorted by codes: ``code_qp``, ``lib_qp``, ``code_iris`` (missing for what lies
-        outside every IRIS), ``nom_iris``, ``insee_com``, ``surface_m2``, ``part_qpv``, ``part_iris``
-        (percent), geometry. The pieces of a QPV add up to its area.
-
-    Raises
-    ------
-    ValueError
-        If the two layers are not in the same projected CRS.
+    ``code_iris`` is missing for an area outside every IRIS. Both layers must be in one projected CRS, or
+    `ValueError` is raised.
     """
     pieces = cut_by_zones(qpv, iris, "iris")
     for column in ("code_qp", "lib_qp"):
@@ -57,16 +40,9 @@ def _named(column: pd.Series, positions: pd.Series) -> np.ndarray:
 
 
 def iris_layer(iris: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory) -> gpd.GeoDataFrame:
-    """Return layer ``iris``: contours, areas, and how many QPV really overlap each.
+    """Return layer ``iris``: contours, areas, and how many QPV overlap each by more than a sliver.
 
-    Parameters
-    ----------
-    iris
-        ``code_iris``, ``nom_iris``, ``type_iris``, ``insee_com``, ``nom_com``.
-    pieces
-        As `cut_by_iris` returns them.
-    territory
-        Gives the tolerance under which an overlap is a sliver.
+    `pieces` are those of `cut_by_iris`.
     """
     columns = ["code_iris", "nom_iris", "type_iris", "insee_com", "nom_com", "geometry"]
     layer = iris[columns].sort_values("code_iris", ignore_index=True)
@@ -80,7 +56,7 @@ def iris_layer(iris: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Terr
 def _is_significant(
     part_zone: pd.Series, part_iris: pd.Series, area: pd.Series, territory: Territory
 ) -> pd.Series:
-    """Tell overlaps that matter from slivers: a small IRIS may lie whole in a zone and be little of it."""
+    """Tell real overlaps from slivers; a small IRIS may lie entirely in a zone and be a small share of it."""
     share = 100 * territory.sliver_share
     return ((part_zone > share) | (part_iris > share)) & (area > territory.sliver_area)
 
@@ -88,24 +64,18 @@ def _is_significant(
 def shares_of_iris(
     zones: gpd.GeoDataFrame, name: str, iris: gpd.GeoDataFrame, territory: Territory
 ) -> pd.DataFrame:
-    """Say how much of each IRIS lies in contours, for `aggregate.estimate_by_area`.
+    """Return how much of each IRIS lies in contours, for `aggregate.estimate_by_area`.
 
     Parameters
     ----------
     zones
-        Any contours.
-    name
-        Their column of unique names.
-    iris
-        ``code_iris``, in the same projected CRS.
-    territory
-        Gives the tolerance under which an overlap is a sliver.
+        Any contours in the projected CRS of `iris`; column `name` holds their unique names.
 
     Returns
     -------
     DataFrame
-        One row per overlap: ``code`` (the name), ``code_iris`` (missing for what lies outside every IRIS),
-        ``part_zone``, ``part_iris`` (percent), ``significatif`` (False for a sliver).
+        One row per overlap: ``code`` (the name), ``code_iris`` (missing outside every IRIS), ``part_zone``,
+        ``part_iris`` (percent), ``significatif`` (False for a sliver).
     """
     pieces = cut_by_zones(zones, iris, "iris")
     significant = _is_significant(pieces["part_qpv"], pieces["part_iris"], pieces["surface_m2"], territory)
@@ -127,27 +97,11 @@ def match_geographies(
     geo_contours: date | None,
     source: str,
 ) -> tuple[frozenset[str], list[Check]]:
-    """Match the IRIS of a table with those that have a contour, and say where their geographies differ.
+    """Return the IRIS codes that a table and the contours share, and checks on their differences.
 
-    IRIS are redrawn and renumbered from one year to the next. When the dates differ, or one is unknown, a
-    code on one side only may be an IRIS that has changed, and a code on both sides may name two contours: the
-    match is made by codes on both sides and never without saying so.
-
-    Parameters
-    ----------
-    codes_stats, codes_contours
-        IRIS codes of both sides, in the same communes.
-    geo_stats, geo_contours
-        Dates of their geographies, None if unknown.
-    source
-        Id of the table's source.
-
-    Returns
-    -------
-    matched : frozenset of str
-        Codes on both sides.
-    checks : list of Check
-        The dates, then the codes of each side without partner, all named.
+    IRIS are redrawn and renumbered from one year to the next. If the dates of the geographies differ, or one
+    is unknown (None), a code on one side may be an IRIS that has changed, and a code on both sides may name
+    two contours: codes are still matched, and a check says so.
     """
     stats, contours = set(codes_stats), set(codes_contours)
     return frozenset(stats & contours), [
@@ -176,10 +130,8 @@ def _shown(day: date | None) -> str:
 
 
 def _orphans(code: str, source: str, codes: set[str], what: str) -> Check:
-    named = ", ".join(sorted(codes)[:_NAMED_AT_MOST])
-    more = f" et {len(codes) - _NAMED_AT_MOST} autres" if len(codes) > _NAMED_AT_MOST else ""
-    message = f"{len(codes)} {what}{' : ' if codes else ''}{named}{more}."
-    return Check(code, source, "avertissement" if codes else "conforme", "0", str(len(codes)), message)
+    message = f"{len(codes)} {what}{' : ' if codes else ''}{first_codes(sorted(codes))}."
+    return check_none(code, source, codes, message)
 
 
 @dataclass(frozen=True)
@@ -190,11 +142,11 @@ class IrisStatistics:
     ----------
     rows
         Columns of layer ``statistiques``: every row of the territory's communes, and a row ``non_disponible``
-        for each IRIS that has a contour and no row in a source.
+        for each IRIS with a contour that a source lacks.
     joined
-        Those of `rows` whose IRIS has a contour: what sets of IRIS and estimates may use.
+        Those of `rows` whose IRIS has a contour, for sums and estimates.
     checks
-        Per source: geographies, and codes without partner.
+        Per source: the geographies, and codes without a partner.
     """
 
     rows: pd.DataFrame
@@ -205,18 +157,10 @@ class IrisStatistics:
 def iris_statistics(
     values: pd.DataFrame, iris: gpd.GeoDataFrame, geography: date | None, communes: Collection[str]
 ) -> IrisStatistics:
-    """Keep the statistics of a territory's IRIS, and match them with the contours.
+    """Keep the statistics of the IRIS of a territory's communes, and match them with the contours.
 
-    Parameters
-    ----------
-    values
-        Statistics of all zones and sources, columns of layer ``statistiques``.
-    iris
-        Contours: ``code_iris``, ``insee_com``.
-    geography
-        Date of the contours' geography, None if unknown.
-    communes
-        The territory's. Those without IRIS contours keep their statistics, which match nothing.
+    `geography` is the date of the contours' geography, None if unknown. Communes without IRIS contours keep
+    their statistics.
     """
     wanted = (values["zone"] == "iris") & values["code"].str[:_COMMUNE_DIGITS].isin(communes)
     of_iris = values[wanted].reset_index(drop=True)
@@ -236,7 +180,7 @@ def iris_statistics(
 
 
 def _unavailable(rows: pd.DataFrame, codes: list[str]) -> pd.DataFrame:
-    """Return rows without value, one per code and per indicator and vintage of a source."""
+    """Return rows without a value, one per code and per indicator and vintage of a source."""
     template = rows.drop_duplicates(["indicateur", "millesime"]).drop(columns="code")
     crossed = template.assign(valeur=np.nan, statut="non_disponible").merge(
         pd.DataFrame({"code": codes}, dtype=rows["code"].dtype), how="cross"

@@ -1,4 +1,4 @@
-"""All layers of a release, from checked tables."""
+"""Build all layers of a release from checked tables."""
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ from qpv_geo.analysis.concordances import (
 from qpv_geo.analysis.contract import check_contract, contract_figures
 from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.perimeters import Layers
-from qpv_geo.analysis.ranks import add_ranks, distribution_table, rivals_of
+from qpv_geo.analysis.ranks import add_ranks, distribution_table, peers_of
 from qpv_geo.analysis.ratios import add_computed
 from qpv_geo.analysis.statistics import (
     STATISTICS_KEY,
@@ -28,49 +28,43 @@ from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.territory import Territory
+from qpv_geo.zones import department_of_commune
 
 
 def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tuple[Layers, list[Check]]:
     """Join everything and return the layers of a release, each sorted by its key.
 
-    Parameters
-    ----------
-    tables
-        Checked tables of all sources.
-    territory
-        What the release is about. Areas and distances are measured in its `epsg`; in France, in that of each
-        part. Spatial layers are returned in its `published_epsg`.
-    registry
-        Names the indicators.
+    Areas and distances are measured in the territory's `epsg`; for France, in that of each part. Spatial
+    layers are returned in its `published_epsg`.
 
     Returns
     -------
     layers : dict
         By name, without ``sources`` and ``controles``.
     checks : list of Check
-        What the joins found.
+        Findings of the joins.
 
     Raises
     ------
     ContractError
-        If the territory has not the expected number of QPV or communes.
+        If the territory does not have the expected number of QPV or communes.
     ConfigurationError
         If the contract names a QPV that is not in the territory.
     """
-    checks = check_communes(tables, territory)
+    checks = _check_communes(tables, territory)
     joined = join_parts(tables, territory, registry)
     checks += joined.checks
     qpv, around = joined.layers["qpv"], joined.around
     whole = None
     if tables.contours.national:
         whole = tables.contours.attributes["code_qp"]
-    of_qpv, found = join_by_code(tables.rows, qpv["code_qp"], whole)
-    checks += [*found, *around.checks]
+    of_qpv, orphans = join_by_code(tables.rows, qpv["code_qp"], whole)
+    checks += [*orphans, *around.checks]
     communes, epci = joined.layers["communes"]["insee_com"], joined.layers["epci"]["siren_epci"]
     rules = registry.by_id
     whole_territory = together(of_qpv, qpv["code_qp"], registry, territory)
-    rivals = rivals_of(qpv["code_qp"], tables, territory, registry)
-    of_qpv = add_ranks(add_computed(of_qpv, rules), rivals, registry)
+    peers = peers_of(qpv["code_qp"], tables, territory, registry)
+    of_qpv = add_ranks(add_computed(of_qpv, rules), peers, registry)
     statistics = [
         of_qpv,
         whole_territory,
@@ -83,7 +77,7 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
         **joined.layers,
         "qpv": add_indicators(qpv, of_qpv, registry),
         "statistiques": pd.concat(statistics).sort_values(STATISTICS_KEY, ignore_index=True),
-        "repartition": distribution_table(rivals.distributions),
+        "repartition": distribution_table(peers.distributions),
         "indicateurs": dictionary(registry, tables.labels),
         "contrat_de_ville": contract,
         **around.layers,
@@ -102,19 +96,13 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
 
 
 def _own(correspondence: pd.DataFrame, codes: pd.Series) -> pd.DataFrame:
-    """Return what the correspondence table says of the territory's QPV."""
+    """Return the rows of the correspondence table for the territory's QPV."""
     own = correspondence[correspondence["code_qp"].isin(codes)]
     return own.sort_values(["code_qp", "code_qp_2015"], ignore_index=True)
 
 
-def check_communes(tables: Tables, territory: Territory) -> list[Check]:
-    """Compare the communes that have a contour with the expected number and with the COG's members.
-
-    Raises
-    ------
-    ContractError
-        If their number is not the expected one.
-    """
+def _check_communes(tables: Tables, territory: Territory) -> list[Check]:
+    """Compare the communes that have a contour with the expected number and with the COG's members."""
     frames = [tables.communes, *tables.overseas.values()]
     codes = {code for frame in frames for code in frame["insee_com"]}
     expected = territory.expected.communes
@@ -134,7 +122,7 @@ def check_communes(tables: Tables, territory: Territory) -> list[Check]:
         message = "Code officiel géographique non lu : la composition du territoire n'a pas été recoupée."
         return [*checks, Check("communes_du_cog", territory.id, "non_verifiable", "", "", message)]
     official = _official_communes(tables.epci_members, territory)
-    # Four islands are in no EPCI: only in an EPCI must every commune be a member.
+    # Four islands are in no EPCI, so only an EPCI requires every commune to be a member.
     different = sorted(official ^ codes if territory.genre == "epci" else official - codes)
     message = (
         f"Communes du COG et communes avec contour diffèrent : {', '.join(different)}."
@@ -152,6 +140,6 @@ def _official_communes(members: pd.DataFrame, territory: Territory) -> set[str]:
     """Return the communes that the COG counts in a territory."""
     if territory.genre == "epci":
         return set(members.loc[members["siren_epci"] == territory.epci, "insee_com"])
-    departments = [code[:3] if code.startswith(("97", "98")) else code[:2] for code in members["insee_com"]]
+    departments = map(department_of_commune, members["insee_com"])
     rows = zip(members["insee_com"], members["siren_epci"], departments, strict=True)
     return {row[0] for row in rows if territory.has_commune(*row)}

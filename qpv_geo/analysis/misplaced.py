@@ -1,4 +1,4 @@
-"""QPV drawn neither in the commune nor in the department that they declare: no contour to publish."""
+"""Refuse QPV drawn neither in the commune nor in the department that they declare."""
 
 import geopandas as gpd
 import numpy as np
@@ -9,31 +9,19 @@ from qpv_geo.errors import ContractError
 from qpv_geo.territory import codes_of
 from qpv_geo.zones import department_of, department_of_commune
 
-# Metres: contours of communes are generalised at 1000 m.
+# Metres: contours of communes are generalised to 1000 m.
 _TOLERANCE = 1000.0
 
-# Of the area of a QPV: more than that in the communes of other departments is not for want of communes.
+# Share of a QPV's area in communes of other departments above which it is misplaced.
 _MOSTLY = 0.5
 
 
 def refuse_misplaced(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> None:
-    """Raise for QPV that mostly lie in communes of departments that they do not declare.
+    """Raise `ContractError` for QPV that mostly lie in communes of departments that they do not declare.
 
-    The reading of the contours has refused what lies outside the rectangle of its department. Here the
-    communes tell, as far as they were read: those of one EPCI cannot speak for a whole department, and then
-    a QPV outside its commune is a difference between two producers, not an error.
-
-    Parameters
-    ----------
-    qpv
-        ``code_qp``, ``lib_qp``, ``insee_com`` as declared.
-    communes
-        ``insee_com``, ``nom_com``, in the same projected CRS; those of one territory, or all.
-
-    Raises
-    ------
-    ContractError
-        Naming each such QPV, what it declares, and where it lies.
+    Contours outside the bounding box of their department were refused when they were read. Here the communes
+    decide, as far as they were read: a QPV outside its commune but in its department is a difference between
+    two producers, not an error. Both layers must be in one projected CRS.
     """
     row, zone = communes.sindex.query(qpv.geometry.to_numpy(), predicate="dwithin", distance=_TOLERANCE)
     declared = [
@@ -41,7 +29,7 @@ def refuse_misplaced(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> None:
         for code, insee_com in zip(qpv["code_qp"], qpv["insee_com"], strict=True)
     ]
     there = map(department_of_commune, communes["insee_com"].to_numpy()[zone])
-    own = np.array([place in declared[of] for of, place in zip(row, there, strict=True)], dtype=bool)
+    own = np.array([code in declared[of] for of, code in zip(row, there, strict=True)], dtype=bool)
     problems = []
     for index in sorted(set(row.tolist()) - set(row[own].tolist())):
         contour = qpv.geometry.iloc[index]

@@ -1,4 +1,4 @@
-"""Layer ``qpv_voisins``: the QPV around a territory, which `locate` must know and nothing else counts."""
+"""Layer ``qpv_voisins``: the QPV around a territory, needed by `locate` and counted nowhere."""
 
 import geopandas as gpd
 import shapely
@@ -10,14 +10,14 @@ from qpv_geo.zones import department_of, zone_of
 
 _OFFICIAL = ["code_qp", "lib_qp", "insee_com", "lib_com", "siren_epci", "ecart_reparation_m2"]
 
-# Metres: no department of metropolitan France is as long.
+# Metres: longer than any department of metropolitan France.
 _DEPARTMENT = 250_000.0
 
 
 def undrawn_near(contours: Contours, communes: gpd.GeoDataFrame, territory: Territory) -> list[str]:
-    """Return the QPV of the file without a contour to use that may lie near a territory.
+    """Return the QPV set aside for a bad contour that may lie near a territory.
 
-    Where they are, their department alone tells: they are far if another QPV of it is very far.
+    Only their department says where they are: they are far if a QPV of the same department is very far.
     """
     if contours.set_aside.empty:
         return []
@@ -34,22 +34,20 @@ def undrawn_near(contours: Contours, communes: gpd.GeoDataFrame, territory: Terr
 def neighbours(
     qpv: gpd.GeoDataFrame, members: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, bands: Bands
 ) -> gpd.GeoDataFrame:
-    """Return the QPV of others that meet a commune of a territory, or lie within `LARGEST_REACH` of one.
+    """Return the QPV of other territories within `LARGEST_REACH` of a commune.
 
     Parameters
     ----------
     qpv
         All QPV of the country in the territory's CRS.
     members, communes
-        The territory's.
-    bands
-        Widths of the bands around QPV.
+        The territory's own QPV and communes.
 
     Returns
     -------
     GeoDataFrame
-        Sorted by ``code_qp``, with official columns, ``largeur_bande_m`` and ``distance_territoire_m``, 0 for
-        one that meets a commune.
+        Sorted by ``code_qp``, with official columns, ``largeur_bande_m`` and ``distance_territoire_m`` (0 for
+        a QPV that meets a commune).
     """
     others = qpv[~qpv["code_qp"].isin(members["code_qp"])]
     tree = shapely.STRtree(communes.geometry.to_numpy())

@@ -1,4 +1,4 @@
-"""Which zones each QPV overlaps, by how much, with nothing lost: the pieces of a QPV add up to its area."""
+"""Cut QPV by zones without losing area: the pieces of a QPV add up to its area."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ from qpv_geo.parallel import in_threads
 
 Geometries = NDArray[np.object_]
 
-# Relative to the area of a polygon: what floating point loses, far below anything that a survey measures.
+# Relative to the area of a polygon: what floating point may lose, far below what a survey measures.
 _NUMERICAL_NOISE = 1e-9
 
-# Metres: a point is in a zone up to this.
+# Metres: tolerance of a point being in a zone.
 _NEAR = 1e-6
 
-# Metres. Overlays in floating point can lose an area where edges nearly coincide; on a grid they cannot, and
-# Lambert-93 coordinates are exact on the finest. Where GEOS gives up on that, it may not on the next.
+# Metres. Overlays in floating point can lose an area where edges nearly coincide; on a grid they cannot.
+# Lambert-93 coordinates are exact on the finest grid; where GEOS fails on it, it may succeed on the next.
 GRIDS = (1e-8, 1e-7, 1e-6)
 
 
@@ -31,14 +31,13 @@ class Pieces:
     Attributes
     ----------
     polygon, zone
-        Positions in the two inputs, one pair per piece; `zone` is -1 for what lies outside every zone.
+        Positions in the two inputs, one pair per piece; `zone` is -1 outside every zone.
     geometry
         MultiPolygon of each piece.
     area
         Square units of the CRS.
     overlapping
-        Positions of the polygons under which zones overlap one another; what several zones claim has been
-        given to the first of them.
+        Positions of the polygons under which zones overlap; the first zone got the common part.
     """
 
     polygon: NDArray[np.intp]
@@ -51,19 +50,12 @@ class Pieces:
 def overlay(polygons: Geometries, zones: Geometries) -> Pieces:
     """Cut polygons by zones.
 
-    The pieces of a polygon do not overlap and add up to its area, even where zones leave gaps (the rest is a
-    piece without zone) or overlap one another (the first zone takes the common part). What floating point
-    leaves along an edge that polygon and zone share, a billionth of the polygon's area at most, is no piece.
+    The pieces of a polygon do not overlap and add up to its area, even if zones leave gaps (the rest is a
+    piece without zone) or overlap (the first zone takes the common part). Slivers that floating point leaves
+    along shared edges, at most a billionth of the polygon's area, are dropped.
 
-    Parameters
-    ----------
-    polygons, zones
-        Valid (Multi)Polygons in the same projected CRS.
-
-    Returns
-    -------
-    Pieces
-        Sorted by polygon, then zone, the rest last.
+    Both inputs must be valid (Multi)Polygons in one projected CRS. Pieces are sorted by polygon, then zone,
+    the rest last.
     """
     polygon, zone, cut = _intersections(polygons, zones)
     area = shapely.area(cut)
@@ -99,7 +91,7 @@ def overlay(polygons: Geometries, zones: Geometries) -> Pieces:
 def _intersections(
     polygons: Geometries, zones: Geometries
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Geometries]:
-    """Intersect each polygon with the zones it meets; a polygon inside one zone is its own piece, uncut."""
+    """Intersect each polygon with the zones it meets; a polygon inside a single zone is not cut."""
     zone, polygon = shapely.STRtree(polygons).query(zones, predicate="intersects")
     order = np.lexsort((zone, polygon))
     polygon, zone = polygon[order], zone[order]
@@ -108,7 +100,7 @@ def _intersections(
     shapely.prepare(zones)
     inside[single] = shapely.covers(zones[zone[single]], polygons[polygon[single]])
     cut = polygons[polygon].copy()
-    # Threads may share these: the index has made GEOS compute their bounds.
+    # Threads may share these: building the index made GEOS compute their bounds.
     cut[~inside] = in_threads(shapely.intersection, polygons[polygon[~inside]], zones[zone[~inside]])
     return polygon, zone, cut
 
@@ -116,7 +108,7 @@ def _intersections(
 def _cut_one(polygon: BaseGeometry, zones: Geometries) -> Geometries:
     """Cut one polygon by zones in turn: a piece per zone, then the rest.
 
-    Each zone takes its part of what the zones before it left, so that no area is lost or counted twice.
+    Each zone is cut from what the zones before it left, so no area is lost or counted twice.
     """
     tolerance = _NUMERICAL_NOISE * polygon.area
     for grid in (None, *GRIDS):
@@ -125,7 +117,7 @@ def _cut_one(polygon: BaseGeometry, zones: Geometries) -> Geometries:
         try:
             for zone in zones:
                 pieces.append(shapely.intersection(rest, zone, grid_size=grid))
-                # Lines may be left beside areas, and GEOS cuts no such mixture.
+                # The difference may hold lines beside areas, a mixture that GEOS cannot cut.
                 rest = as_multipolygon(shapely.difference(rest, zone, grid_size=grid))
         except shapely.GEOSException:
             if grid == GRIDS[-1]:
@@ -138,7 +130,7 @@ def _cut_one(polygon: BaseGeometry, zones: Geometries) -> Geometries:
 
 
 def _outside(cut: Geometries, zones: Geometries) -> float:
-    """Return the area of pieces outside their zone; infinite where GEOS cannot tell."""
+    """Return the area of pieces outside their zone; infinite if GEOS cannot compute it."""
     try:
         return float(shapely.area(shapely.difference(cut, zones, grid_size=GRIDS[0])).sum())
     except shapely.GEOSException:
@@ -146,20 +138,20 @@ def _outside(cut: Geometries, zones: Geometries) -> float:
 
 
 def _astray(cut: Geometries, zones: Geometries) -> NDArray[np.bool_]:
-    """Tell which pieces do not lie in their zone.
+    """Tell which pieces are outside their zone.
 
-    Where a polygon nearly touches itself, GEOS may return the part outside in place of the part inside.
+    Where a polygon nearly touches itself, GEOS may return the part outside instead of the part inside.
     """
     inner = shapely.point_on_surface(cut)
     return ~(shapely.is_empty(inner) | shapely.dwithin(zones, inner, _NEAR))
 
 
 def _overlapping(polygon: NDArray[np.intp], cut: Geometries) -> NDArray[np.intp]:
-    """Return the polygons whose pieces overlap one another.
+    """Return the polygons whose pieces overlap.
 
-    Zones that overlap as much as they leave out give the right total all the same.
+    The total area does not show it if zones overlap as much as they leave out.
     """
-    # One test of everything names few, most often pieces of two QPV that touch: each of these is asked apart.
+    # One test of all pieces names few suspects, mostly pieces of two QPV that touch; each is then tested.
     suspect = np.unique(polygon[~shapely.is_empty(shapely.coverage_invalid_edges(cut))])
     first, after = np.searchsorted(polygon, suspect), np.searchsorted(polygon, suspect, side="right")
     wrong = [not shapely.coverage_is_valid(cut[a:b]) for a, b in zip(first, after, strict=True)]
@@ -168,7 +160,7 @@ def _overlapping(polygon: NDArray[np.intp], cut: Geometries) -> NDArray[np.intp]
 
 
 def _as_multipolygons(cut: Geometries) -> Geometries:
-    """Do as `as_multipolygon` for many pieces that have an area."""
+    """Apply `as_multipolygon` to many pieces that have an area."""
     kinds = shapely.get_type_id(cut)
     plain = np.flatnonzero(kinds == shapely.GeometryType.POLYGON)
     others = np.flatnonzero(kinds == shapely.GeometryType.GEOMETRYCOLLECTION)
@@ -179,16 +171,13 @@ def _as_multipolygons(cut: Geometries) -> Geometries:
 
 
 def as_multipolygon(geometry: BaseGeometry) -> shapely.MultiPolygon:
-    """Keep the polygons of a geometry.
-
-    Two areas that overlap and also share an edge elsewhere intersect in a collection of both.
-    """
+    """Keep the polygons of a geometry: areas that also share an edge intersect in a mixed collection."""
     parts = shapely.get_parts(shapely.get_parts([geometry]))
     return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
 
 
 def dissolve(zones: Geometries) -> BaseGeometry:
-    """Return the union of zones, at the speed of a coverage where they are one."""
+    """Return the union of zones, by the fast coverage union if they form a coverage."""
     try:
         union = shapely.coverage_union_all(zones)
     except shapely.GEOSException:  # zones that overlap, or cross where they were simplified
@@ -201,31 +190,21 @@ def dissolve(zones: Geometries) -> BaseGeometry:
 def cut_by_zones(polygons: gpd.GeoDataFrame, zones: gpd.GeoDataFrame, suffix: str) -> gpd.GeoDataFrame:
     """Cut one layer by another, with areas and both shares.
 
-    Parameters
-    ----------
-    polygons
-        Cut layer, in a projected CRS.
-    zones
-        Cutting layer, in the same CRS.
-    suffix
-        Names the share of the zone: ``commune`` gives ``part_commune``.
-
     Returns
     -------
     GeoDataFrame
         One row per piece: ``polygon`` and ``zone`` (positions, zone -1 outside), ``surface_m2``, ``part_qpv``
-        and ``part_<suffix>`` in percent, geometry. ``attrs["overlapping"]`` holds the positions of polygons
-        under which zones overlap one another.
+        and ``part_<suffix>`` in percent, geometry. ``attrs["overlapping"]``: see `Pieces`.
 
     Raises
     ------
     ValueError
-        If the two layers are not in the same projected CRS.
+        If the two layers are not in one projected CRS.
     """
     if polygons.crs != zones.crs or not polygons.crs.is_projected:
         raise ValueError(f"overlay needs one projected CRS, got {polygons.crs} and {zones.crs}")
     pieces = overlay(polygons.geometry.to_numpy(), zones.geometry.to_numpy())
-    # What lies outside every zone, -1, is a share of nothing.
+    # A piece outside every zone, -1, has no share of a zone.
     zone_area = np.append(zones.area.to_numpy(), np.nan)[pieces.zone]
     frame = gpd.GeoDataFrame(
         {
@@ -245,16 +224,11 @@ def cut_by_zones(polygons: gpd.GeoDataFrame, zones: gpd.GeoDataFrame, suffix: st
 def is_member(pieces: pd.DataFrame, sliver_share: float, sliver_area: float) -> pd.Series:
     """Tell real overlaps from slivers, the thin overlaps of contours that do not quite match.
 
-    Parameters
-    ----------
-    pieces
-        As `cut_by_zones` returns them.
-    sliver_share, sliver_area
-        Largest share of the QPV (0 to 1) and largest area (square metres) of a sliver.
+    `sliver_share` is the largest share of the QPV (0 to 1) of a sliver, `sliver_area` its largest area.
     """
     return is_sizeable(pieces, sliver_share, sliver_area) & (pieces["zone"] >= 0)
 
 
 def is_sizeable(pieces: pd.DataFrame, sliver_share: float, sliver_area: float) -> pd.Series:
-    """Tell pieces that are more than slivers, in a zone or in none; parameters as of `is_member`."""
+    """Tell pieces that are more than slivers, in a zone or outside (see `is_member`)."""
     return (pieces["part_qpv"] > 100 * sliver_share) & (pieces["surface_m2"] > sliver_area)

@@ -1,4 +1,4 @@
-"""Contours joined with contours, in each projected CRS that a territory needs: in France one per part."""
+"""Join contours with contours in the projected CRS of a territory; for France, in that of each part."""
 
 from dataclasses import dataclass, replace
 
@@ -8,6 +8,7 @@ import shapely
 
 from qpv_geo.analysis.concordances import Concordance
 from qpv_geo.analysis.declared_zones import compare_zones
+from qpv_geo.analysis.findings import check_none
 from qpv_geo.analysis.misplaced import refuse_misplaced
 from qpv_geo.analysis.neighbours import undrawn_near
 from qpv_geo.analysis.overlay import as_multipolygon, dissolve
@@ -20,7 +21,7 @@ from qpv_geo.analysis.selection import (
     declares,
     select,
 )
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import Tables
@@ -30,7 +31,7 @@ from qpv_geo.territory import Territory
 
 @dataclass(frozen=True)
 class Joined:
-    """What contours alone give.
+    """The layers made from contours alone.
 
     Attributes
     ----------
@@ -38,8 +39,6 @@ class Joined:
         ``qpv`` (without indicators), ``communes``, ``epci`` and ``qpv_commune``, each sorted by its key.
     around
         The layers around the QPV.
-    checks
-        What the joins found.
     concordances
         Declared communes and EPCI of each QPV against its contour.
     """
@@ -53,20 +52,8 @@ class Joined:
 def join_parts(tables: Tables, territory: Territory, registry: Registry) -> Joined:
     """Join the contours of a territory; those of France part by part, each in its own projected CRS.
 
-    Parameters
-    ----------
-    tables, territory, registry
-        As `layers.build_layers` takes them.
-
-    Returns
-    -------
-    Joined
-        Layers in `territory.published_epsg`; areas, lengths and distances measured in the CRS of the part.
-
-    Raises
-    ------
-    ContractError, ConfigurationError
-        As `layers.build_layers`.
+    Areas, lengths and distances are measured in the CRS of the part; layers are returned in
+    `territory.published_epsg`. Raises as `layers.build_layers` does.
     """
     if territory.genre != "france":
         return _join(tables, territory, registry)
@@ -74,7 +61,7 @@ def join_parts(tables: Tables, territory: Territory, registry: Registry) -> Join
     for epsg, contours in sorted(tables.contours.by_epsg.items()):
         communes = tables.communes if epsg == territory.epsg else tables.overseas.get(epsg)
         if communes is None:
-            # The Pacific and Saint-Martin: nobody publishes contours of their communes with the others.
+            # No national file holds the communes of the Pacific and of Saint-Martin.
             communes = tables.communes.iloc[:0].set_crs(epsg, allow_override=True)
         expected = territory.expected.model_copy(update={"qpv": len(contours)})
         part = territory.model_copy(update={"epsg": epsg, "expected": expected})
@@ -83,7 +70,7 @@ def join_parts(tables: Tables, territory: Territory, registry: Registry) -> Join
 
 
 def _tables_of(tables: Tables, communes: gpd.GeoDataFrame, epsg: int, territory: Territory) -> Tables:
-    """Return the tables of one part of France; what is drawn in Lambert-93 is of metropolitan France only."""
+    """Return the tables of one part of France; some are of metropolitan France only."""
     contours = replace(tables.contours, by_epsg={epsg: tables.contours.by_epsg[epsg]})
     part = replace(tables, contours=contours, communes=communes, overseas={})
     if epsg == territory.epsg:
@@ -142,7 +129,7 @@ _KEYS = {
 
 
 def _together(parts: list[Joined], territory: Territory) -> Joined:
-    """Put the parts of France together, in the CRS in which they are published."""
+    """Combine the parts of France in the CRS in which they are published."""
     around = Perimeters(
         statistics=[frame for part in parts for frame in part.around.statistics],
         of_qpv=[frame for part in parts for frame in part.around.of_qpv],
@@ -150,7 +137,7 @@ def _together(parts: list[Joined], territory: Territory) -> Joined:
         concordances=[row for part in parts for row in part.around.concordances],
     )
     around.layers = _published([part.around.layers for part in parts], territory)
-    checks = [check for part in parts for check in part.checks if check.code not in _OF_THE_WHOLE]
+    checks = [check for part in parts for check in part.checks if check.code != "qpv_du_territoire"]
     qpv = sum(len(part.layers["qpv"]) for part in parts)
     message = f"{qpv} QPV dans {territory.nom}, comme attendu."
     expected = territory.expected.qpv
@@ -164,24 +151,19 @@ def _together(parts: list[Joined], territory: Territory) -> Joined:
     return Joined(_published([part.layers for part in parts], territory), around, checks, concordances)
 
 
-# Controls of a part alone, that the whole makes again.
-_OF_THE_WHOLE = {"qpv_du_territoire"}
-
-
 def _published(parts: list[Layers], territory: Territory) -> Layers:
-    names = dict.fromkeys(name for part in parts for name in part)
     layers: Layers = {}
-    for name in names:
-        frames = [part[name] for part in parts if name in part and len(part[name])]
-        empty = [part[name] for part in parts if name in part]
-        drawn = [_project(frame, territory.published_epsg) for frame in frames or empty[:1]]
+    for name in dict.fromkeys(name for part in parts for name in part):
+        frames = [part[name] for part in parts if name in part]
+        filled = [frame for frame in frames if len(frame)] or frames[:1]
+        drawn = [_project(frame, territory.published_epsg) for frame in filled]
         whole = pd.concat(drawn, ignore_index=True)
         layers[name] = whole.sort_values(_KEYS[name], ignore_index=True) if name in _KEYS else whole
     return layers
 
 
 def _project(frame: pd.DataFrame, epsg: int) -> pd.DataFrame:
-    """Return a layer in another CRS; a contour that rounding made invalid there is repaired."""
+    """Return a layer in another CRS, with contours repaired that rounding made invalid there."""
     if not isinstance(frame, gpd.GeoDataFrame):
         return frame
     projected = frame.to_crs(epsg)
@@ -193,19 +175,18 @@ def _project(frame: pd.DataFrame, epsg: int) -> pd.DataFrame:
 
 
 def _report_overlaps(pieces: gpd.GeoDataFrame, near: gpd.GeoDataFrame) -> Check:
-    """Say under which QPV the communes' contours overlap one another."""
+    """Check that the communes' contours do not overlap under a QPV."""
     codes = near["code_qp"].iloc[pieces.attrs["overlapping"]].tolist()
     message = (
         f"Les contours des communes se chevauchent (la première prend la part commune) : {', '.join(codes)}."
         if codes
         else "Les contours des communes ne se chevauchent sous aucun QPV."
     )
-    outcome: Outcome = "avertissement" if codes else "conforme"
-    return Check("chevauchement_des_communes", "communes", outcome, "0", str(len(codes)), message)
+    return check_none("chevauchement_des_communes", "communes", codes, message)
 
 
 def _near(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territory) -> gpd.GeoDataFrame:
-    """Keep the QPV that declare the territory or touch its communes; the others need no overlay."""
+    """Keep the QPV that declare the territory or touch its communes; no other needs an overlay."""
     kept = declares(qpv, territory)
     tree = shapely.STRtree(qpv.geometry.to_numpy())
     kept.iloc[tree.query(communes.geometry.to_numpy(), predicate="intersects")[1]] = True
@@ -228,7 +209,7 @@ def _qpv(
 
 
 def _communes(communes: gpd.GeoDataFrame, qpv: "pd.Series[int]") -> gpd.GeoDataFrame:
-    """Return layer ``communes``; `qpv` is the number of those that overlap each, the territory's or not."""
+    """Return layer ``communes``; `qpv` is the number of QPV that overlap each, the territory's or not."""
     layer = communes.sort_values("insee_com", ignore_index=True)
     layer["surface_m2"] = layer.area
     layer["nb_qpv"] = layer["insee_com"].map(qpv).fillna(0).astype("Int64")
@@ -238,16 +219,9 @@ def _communes(communes: gpd.GeoDataFrame, qpv: "pd.Series[int]") -> gpd.GeoDataF
 def _epci(
     communes: gpd.GeoDataFrame, qpv: "pd.Series[int]", tables: Tables, territory: Territory
 ) -> gpd.GeoDataFrame:
-    """Return each EPCI as the union of its communes; its population is the sum, known only if each is.
+    """Return each EPCI as the union of its communes; its population is their sum, known only if all are.
 
-    Parameters
-    ----------
-    communes
-        Of whole EPCI.
-    qpv
-        Number of QPV by SIREN.
-    tables, territory
-        Give the names: the COG's, without it those of the territory, else the SIREN.
+    `qpv` is the number of QPV by SIREN. Names are the COG's; without it that of the territory, or the SIREN.
     """
     names: dict[str, str] = {}
     if tables.epci_members is not None:

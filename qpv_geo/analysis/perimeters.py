@@ -1,6 +1,6 @@
 """The layers around the QPV: neighbours, bands, the geography of 2015, IRIS, districts, facilities.
 
-Each stands on an optional source. Where it is absent, its layer is left out, and table ``sources`` says why.
+Each needs an optional source. Without it the layer is left out, and table ``sources`` says why.
 """
 
 from dataclasses import dataclass, field
@@ -33,16 +33,12 @@ class Perimeters:
 
     Attributes
     ----------
-    layers
-        By name.
     statistics
         Rows of ``statistiques`` for zones other than QPV.
     of_qpv
         Columns to join to layer ``qpv`` by ``code_qp``.
-    checks
-        What the joins found.
     concordances
-        What INSEE and this project say of the same.
+        INSEE's values beside those computed here.
     """
 
     layers: Layers = field(default_factory=dict)
@@ -55,24 +51,7 @@ class Perimeters:
 def add_perimeters(
     tables: Tables, qpv: gpd.GeoDataFrame, epci: gpd.GeoDataFrame, territory: Territory, registry: Registry
 ) -> Perimeters:
-    """Build every layer around the QPV that the sources at hand allow.
-
-    Parameters
-    ----------
-    tables
-        Checked tables; what is None there was not read.
-    qpv
-        The territory's QPV, in its CRS.
-    epci
-        Layer ``epci``.
-    territory, registry
-        Configuration, and which indicators may be added up.
-
-    Raises
-    ------
-    ConfigurationError, ContractError
-        As the functions for each layer do.
-    """
+    """Build every layer around the QPV whose tables were read (not None)."""
     result = Perimeters()
     around = _add_neighbours(result, tables, qpv, territory)
     if territory.bandes.publiees:
@@ -87,7 +66,7 @@ def add_perimeters(
 def _add_neighbours(
     result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory
 ) -> list[str]:
-    """Add the QPV around the territory if all are known, and return their codes."""
+    """Add the QPV around the territory, if all are known, and return their codes."""
     contours = tables.contours
     if not contours.national or territory.genre == "france":
         return []
@@ -122,7 +101,7 @@ def _add_2015(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territo
 def _add_districts(
     result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory, registry: Registry
 ) -> None:
-    """Add the IRIS, and the districts whose statistics are made from those of the IRIS."""
+    """Add the IRIS, and the districts, whose statistics come from the IRIS."""
     drawn = tables.fragile_contours
     fragile = fragile_districts(territory, drawn, tables.communes, _file_of(drawn))
     result.layers["quartiers_fragiles"] = fragile.layer

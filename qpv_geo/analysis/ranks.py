@@ -25,17 +25,17 @@ _SHIPPED = "répartition livrée avec le programme"
 
 
 @dataclass(frozen=True)
-class Rivals:
-    """What QPV are ranked among.
+class Peers:
+    """The QPV among which those of a territory are ranked.
 
     Attributes
     ----------
     distributions
-        Those of the indicators of layer ``qpv``, of every vintage that the files hold for QPV: counted in the
-        national files, shipped where a file is not national.
+        By indicator of layer ``qpv`` and vintage: counted in national files, or shipped if a file is not
+        national.
     epci
-        Pairs of ``code`` and ``siren_epci``, of the QPV of the EPCI that the territory's QPV are ranked in: a
-        QPV that declares two is in both.
+        Pairs of ``code`` and ``siren_epci``: the QPV of each EPCI in which the territory's QPV are ranked. A
+        QPV that declares two EPCI is in both.
     figures
         Figures of these QPV: ``code``, ``indicateur``, ``millesime``, ``valeur``.
     """
@@ -45,19 +45,17 @@ class Rivals:
     figures: pd.DataFrame
 
 
-def rivals_of(codes: Iterable[str], tables: Tables, territory: Territory, registry: Registry) -> Rivals:
-    """Return what the QPV of a territory are ranked among.
+def peers_of(codes: Iterable[str], tables: Tables, territory: Territory, registry: Registry) -> Peers:
+    """Return the QPV among which those of a territory are ranked.
+
+    A QPV is ranked in the territory's EPCI, or if it has none in the first EPCI that the QPV declares.
 
     Parameters
     ----------
     codes
         ``code_qp`` of the territory.
     tables
-        Checked tables: every row of the files, not the territory's alone.
-    territory
-        Its EPCI, or else the first that a QPV declares, is the one that the QPV is ranked in.
-    registry
-        Which indicators are in layer ``qpv``, and how those that nobody publishes are computed.
+        With every row of the files, not only the territory's.
     """
     pairs = [
         (code, siren)
@@ -68,26 +66,18 @@ def rivals_of(codes: Iterable[str], tables: Tables, territory: Territory, regist
     own = set(codes)
     if territory.epci:
         sirens = {territory.epci}
-        pairs += [(code, territory.epci) for code in own]
+        pairs += [(code, territory.epci) for code in sorted(own)]
     else:
         sirens = {siren for code, siren in pairs if code in own}
     members = dict.fromkeys(pair for pair in pairs if pair[1] in sirens)
     epci = pd.DataFrame(list(members), columns=["code", "siren_epci"])
     indicators = _of_layer(registry)
     figures = _with_computed(tables.rows.of("qpv", set(epci["code"])), indicators)
-    return Rivals(_distributions(tables.rows, indicators), epci, figures[["code", *_KEY, "valeur"]])
+    return Peers(_distributions(tables.rows, indicators), epci, figures[["code", *_KEY, "valeur"]])
 
 
 def with_computed(of_qpv: pd.DataFrame, registry: Registry) -> pd.DataFrame:
-    """Return the rows of the indicators of layer ``qpv``, those computed that nobody publishes.
-
-    Parameters
-    ----------
-    of_qpv
-        Statistics of QPV, columns of `Statistics.rows`.
-    registry
-        Which indicators are in layer ``qpv``, and how those that nobody publishes are computed.
-    """
+    """Return the rows of the indicators of layer ``qpv``, with those that no producer publishes."""
     return _with_computed(of_qpv, _of_layer(registry))
 
 
@@ -110,37 +100,29 @@ def _with_computed(of_qpv: pd.DataFrame, indicators: _Indicators) -> pd.DataFram
 
 @lru_cache(maxsize=1)
 def _distributions(rows: StatisticRows, indicators: _Indicators) -> Distributions:
-    """Return the distributions; the many territories that national files serve share them."""
+    """Return the distributions, shared by all territories that are published from the same files."""
     of_qpv = _with_computed(rows.of("qpv"), indicators)
     counted, shipped = count_values(of_qpv, rows.national), load_distributions()
     there = set(of_qpv[_KEY].drop_duplicates().itertuples(index=False, name=None))
     return {key: shipped[key] for key in there & shipped.keys()} | counted
 
 
-def add_ranks(statistics: pd.DataFrame, rivals: Rivals, registry: Registry) -> pd.DataFrame:
-    """Add the ranks of a territory's QPV.
+def add_ranks(statistics: pd.DataFrame, peers: Peers, registry: Registry) -> pd.DataFrame:
+    """Add the ranks of a territory's QPV to their statistics.
 
-    Parameters
-    ----------
-    statistics
-        Statistics of the territory's QPV, columns of layer ``statistiques``.
-    rivals
-        What they are ranked among.
-    registry
-        Which indicators are in layer ``qpv``: nothing else is ranked, nor another vintage than it shows.
+    Only the indicators of layer ``qpv`` are ranked, in the vintage that it shows.
 
     Returns
     -------
     DataFrame
-        With ``rang`` (1 is the highest value, equals share the better rank) among the ``rang_sur`` QPV of
+        With ``rang`` (1 is the highest value, ties share the better rank) among the ``rang_sur`` QPV of
         metropolitan France that have a value, ``decile`` (10 if fewer than a tenth of these have a higher
-        value, down to 1), and ``rang_epci`` among the ``rang_epci_sur`` QPV of the EPCI. All are empty where
-        the value is missing; ``rang``, ``rang_sur`` and ``decile`` also overseas, and where the distribution
-        is not known.
+        value, down to 1), and ``rang_epci`` among the ``rang_epci_sur`` QPV of the EPCI. All are empty if the
+        value is missing; ``rang``, ``rang_sur`` and ``decile`` also overseas, or without a distribution.
     """
     shown = newest_of_qpv(statistics[statistics["indicateur"].isin([i.id for i in _of_layer(registry)])])
     ranked = shown[shown["valeur"].notna()]
-    ranks = pd.concat([_in_metropole(ranked, rivals.distributions), _in_epci(ranked, rivals)], axis=1)
+    ranks = pd.concat([_in_metropole(ranked, peers.distributions), _in_epci(ranked, peers)], axis=1)
     columns = ranks.reindex(index=statistics.index, columns=list(RANK_FIELDS)).astype("Int64")
     return pd.concat([statistics, columns], axis=1)
 
@@ -158,9 +140,9 @@ def _in_metropole(ranked: pd.DataFrame, distributions: Distributions) -> pd.Data
     return found
 
 
-def _in_epci(ranked: pd.DataFrame, rivals: Rivals) -> pd.DataFrame:
-    figures = rivals.figures[rivals.figures["valeur"].notna()]
-    among = figures.merge(ranked[_KEY].drop_duplicates(), on=_KEY).merge(rivals.epci, on="code")
+def _in_epci(ranked: pd.DataFrame, peers: Peers) -> pd.DataFrame:
+    figures = peers.figures[peers.figures["valeur"].notna()]
+    among = figures.merge(ranked[_KEY].drop_duplicates(), on=_KEY).merge(peers.epci, on="code")
     among["valeur"] = canonical(among["valeur"].to_numpy(dtype=np.float64))
     groups = among.groupby(["indicateur", "siren_epci"])["valeur"]
     among["rang_epci"] = groups.rank(method="min", ascending=False)
@@ -170,13 +152,7 @@ def _in_epci(ranked: pd.DataFrame, rivals: Rivals) -> pd.DataFrame:
 
 
 def distribution_table(distributions: Distributions) -> pd.DataFrame:
-    """Return layer ``repartition``: one row per indicator and vintage, sorted.
-
-    Parameters
-    ----------
-    distributions
-        As `Rivals` holds them.
-    """
+    """Return layer ``repartition``: one row per indicator and vintage, sorted."""
     rows = []
     for (indicator, vintage), distribution in sorted(distributions.items()):
         origin = distribution.origin

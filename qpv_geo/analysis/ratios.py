@@ -1,4 +1,4 @@
-"""Indicators of single zones that no producer publishes, computed where all of their terms are there."""
+"""Indicators of single zones that no producer publishes, computed where all their terms are known."""
 
 import math
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ WITHOUT_INTERVAL: dict[str, Any] = {
     "remarque": None,
     "fichier_intervalle": None,
 }
-"""What a row of layer ``statistiques`` says where the producer gives neither interval nor remark."""
+"""Columns of a row of layer ``statistiques`` without interval and remark."""
 
 
 def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Computation]) -> pd.DataFrame:
-    """Add the ratios and sums that can be computed zone by zone to what the producers publish.
+    """Add to the producers' rows the ratios and sums of shares that can be computed zone by zone.
 
-    An indicator is computed for a zone and vintage if all of its terms have a row there, in the same
-    geography, and it has none itself: a producer's value, or the reason for giving none, always stands.
+    An indicator is computed for a zone and vintage if all its terms have a row there, in the same geography,
+    and it has none itself: a producer's value, or reason for a missing one, is never replaced.
 
     Parameters
     ----------
@@ -42,11 +42,10 @@ def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Computation]) -> 
     Returns
     -------
     DataFrame
-        The rows given, then those computed. ``valeur`` is scale times numerator over denominator, or the
-        decimal sum of the shares, and ``statut`` ``ok``, if all terms' are; otherwise there is no value, and
-        ``statut`` is that of the term that has none (the first in the order of `ABSENCES`), or
-        ``non_disponible`` for a denominator of 0. There is no interval: those of the terms do not give it.
-        ``source`` and ``fichier`` are those of the terms, and ``code_producteur`` says ``numerator /
+        The rows given, then those computed. If all terms are ``ok``, ``valeur`` is scale times numerator over
+        denominator, or the decimal sum of the shares. Otherwise it is missing, and ``statut`` is the first of
+        the terms' in the order of `ABSENCES`, or ``non_disponible`` for a denominator of 0. There is no
+        interval: it does not follow from those of the terms. ``code_producteur`` is ``numerator /
         denominator``, as for sets of zones, or ``share + share``.
     """
     involved = {name for indicator, rule in rules.items() if rule.terms for name in (indicator, *rule.terms)}
@@ -70,7 +69,7 @@ def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Computation]) -> 
 
 
 def _places(table: pd.DataFrame) -> dict[str, NDArray[np.intp]]:
-    """Return, for each indicator, its row in each zone and vintage of the table, -1 where there is none."""
+    """Return, for each indicator, its row for each zone and vintage of the table, -1 if there is none."""
     zones = table.groupby(_ZONE, sort=False).ngroup().to_numpy()
     places = {}
     for name, rows in table.groupby("indicateur", sort=False).indices.items():

@@ -1,4 +1,4 @@
-"""Which QPV belong to a territory, and where the declared communes differ from the computed ones."""
+"""Select the QPV of a territory, and compare their declared communes with the computed ones."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -14,7 +14,7 @@ from qpv_geo.french import number, significant
 from qpv_geo.territory import Territory, codes_of
 from qpv_geo.zones import department_of_commune
 
-# A QPV that nobody declares in the territory but that mostly lies there belongs to it.
+# Percent: a QPV that declares nothing belongs to the territory if more than this lies there.
 _MOSTLY_INSIDE = 50.0
 _AS_NEIGHBOUR = " Il n'est pas compté dans le territoire : il est publié dans la couche qpv_voisins."
 
@@ -22,19 +22,9 @@ _AS_NEIGHBOUR = " Il n'est pas compté dans le territoire : il est publié dans 
 def cut_by_communes(
     qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territory
 ) -> gpd.GeoDataFrame:
-    """Cut QPV by the communes, with membership and declaration.
+    """Return layer ``qpv_commune``, the pieces of QPV by commune, and ``siren_epci`` of the commune.
 
-    Parameters
-    ----------
-    qpv, communes
-        In the territory's CRS.
-    territory
-        Gives the tolerance under which an overlap is a sliver.
-
-    Returns
-    -------
-    GeoDataFrame
-        One row per piece: the columns of layer ``qpv_commune``, and ``siren_epci`` of the commune.
+    Both layers must be in the territory's CRS.
     """
     pieces = cut_by_zones(qpv, communes, "commune")
     for column in ("insee_com", "nom_com", "siren_epci"):
@@ -60,11 +50,9 @@ def select(
     qpv
         All QPV of the file in the territory's CRS.
     pieces
-        As `cut_by_communes` returns them for these QPV and the territory's communes.
-    territory
-        What it is, and how many QPV it has.
+        These QPV cut by the territory's communes (see `cut_by_communes`).
     with_neighbours
-        Whether those left out are published as neighbours.
+        Whether QPV left out are published as neighbours.
 
     Returns
     -------
@@ -76,7 +64,7 @@ def select(
     Raises
     ------
     ContractError
-        If their number is not the territory's expected one.
+        If the territory does not have the expected number.
     """
     share = pieces[pieces["membre"]].groupby("code_qp")["part_qpv"].sum()
     computed = qpv["code_qp"].map(share).fillna(0.0)
@@ -101,7 +89,7 @@ def select(
             f"{len(selected)} QPV dans {territory.nom}, comme attendu.",
         )
     ]
-    # Overseas collectivities have no contours of communes at all, and France no outside.
+    # France has no outside, and overseas collectivities no contours of communes.
     disagree = (declared ^ (computed > 0)) & (territory.genre != "france")
     doubtful = qpv.assign(part=computed, choisi=chosen)[disagree]
     checks += [
@@ -131,18 +119,9 @@ def compare_communes(
 ) -> list[Check]:
     """Compare the communes that the ANCT declares with those that the contours give, QPV by QPV.
 
-    Parameters
-    ----------
-    qpv
-        Of the territory.
-    pieces
-        As `cut_by_communes` returns them.
-    drawn
-        Communes whose contour was read. Another one may be where a QPV lies in none of these: there, nothing
-        can be verified. Where it does not, the other commune is no more, or is not there; nor is one in a
-        department of which the whole country's contours have other communes.
-    territory
-        Gives the tolerance under which an overlap is a sliver.
+    A difference cannot be verified if a declared commune was not among those `drawn` (whose contour was read)
+    and the QPV partly lies in none of them. If it lies in none, the declared commune no longer exists or is
+    elsewhere; so it does not exist if the whole country was read with other communes of its department.
     """
     outside = pieces[pieces["insee_com"].isna()]
     real = is_sizeable(outside, territory.sliver_share, territory.sliver_area)
@@ -174,7 +153,7 @@ def compare_communes(
 
 
 def _explain(declared: set[str], overlaps: pd.DataFrame, drawn: Collection[str]) -> str:
-    """Say why the declared communes of a QPV are not those that it overlaps."""
+    """Explain how the declared communes of a QPV differ from those that it overlaps."""
     computed = set(overlaps.loc[overlaps["membre"], "insee_com"])
     if declared == computed:
         return "les communes déclarées sont celles que donnent les contours."
@@ -196,16 +175,10 @@ def _explain(declared: set[str], overlaps: pd.DataFrame, drawn: Collection[str])
 
 
 def count_by_epci(qpv: pd.DataFrame, communes: pd.DataFrame, pieces: pd.DataFrame) -> "pd.Series[int]":
-    """Return the number of QPV of each EPCI, those that its own release holds (see `select`).
+    """Return the number of QPV of each EPCI, as in its own release (see `select`).
 
-    Parameters
-    ----------
-    qpv
-        ``code_qp``, ``insee_com``, ``siren_epci`` as declared.
-    communes
-        ``insee_com``, ``siren_epci``: of an EPCI that is another name than the declared one's, communes tell.
-    pieces
-        As `cut_by_communes` returns them, for QPV that declare nothing.
+    A QPV counts in the EPCI that it declares and in those of its declared `communes`; if it declares nothing,
+    in the one in which most of its `pieces` lie.
     """
     of_commune = dict(zip(communes["insee_com"], communes["siren_epci"], strict=True))
     columns = (qpv[name] for name in ("insee_com", "siren_epci"))
@@ -213,12 +186,12 @@ def count_by_epci(qpv: pd.DataFrame, communes: pd.DataFrame, pieces: pd.DataFram
         {*codes_of(siren), *(of_commune.get(code) for code in codes_of(insee_com))}
         for insee_com, siren in zip(*columns, strict=True)
     ]
-    counted = Counter(siren for sirens in declared for siren in sirens if siren)
+    counts = Counter(siren for sirens in declared for siren in sirens if siren)
     silent = set(qpv.loc[qpv["siren_epci"].isna() & qpv["insee_com"].isna(), "code_qp"])
     shares = pieces[pieces["membre"] & pieces["code_qp"].isin(silent)]
     inside = shares.groupby(["code_qp", "siren_epci"])["part_qpv"].sum()
-    counted.update(siren for _, siren in inside.index[inside > _MOSTLY_INSIDE])
-    return pd.Series(counted, dtype="int64")
+    counts.update(siren for _, siren in inside.index[inside > _MOSTLY_INSIDE])
+    return pd.Series(counts, dtype="int64")
 
 
 def computed_lists(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Statistics to QPV by code, both ways: every orphan is named, every absence has its reason."""
+"""Join statistics to QPV by code: codes without a partner are named, missing values have a reason."""
 
 import math
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ import geopandas as gpd
 import pandas as pd
 
 from qpv_geo.analysis.aggregate import aggregate
+from qpv_geo.analysis.findings import check_none, first_codes
 from qpv_geo.analysis.ratios import WITHOUT_INTERVAL
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import Indicator, Registry
@@ -17,7 +18,6 @@ from qpv_geo.territory import Territory
 from qpv_geo.zones import FrenchZone, department_of, zone_of
 
 STATISTICS_KEY = ["zone", "code", "indicateur", "millesime"]
-_NAMED_AT_MOST = 20
 _FIGURE = (
     *("indicateur", "code", "valeur", "statut", "millesime"),
     *("rang", "rang_sur", "borne_basse", "borne_haute"),
@@ -28,25 +28,22 @@ _NO_FIGURE = (math.nan, NOT_AVAILABLE, None, None, None, math.nan, math.nan)
 def join_by_code(
     rows: StatisticRows, selected: Iterable[str], national: Iterable[str] | None
 ) -> tuple[pd.DataFrame, list[Check]]:
-    """Keep the statistics of the selected QPV, and say which codes have no partner.
+    """Keep the statistics of the selected QPV, and check for codes without a partner.
 
     Parameters
     ----------
-    rows
-        Statistics of all zones; those of QPV are joined.
     selected
         ``code_qp`` of the territory.
     national
-        ``code_qp`` of the whole contours file, or None when it holds the territory alone (then a code without
-        contour proves nothing).
+        ``code_qp`` of the whole contours file; None if it holds only the territory, when a code without a
+        contour proves nothing.
 
     Returns
     -------
     statistics : DataFrame
-        One row per selected QPV, indicator and vintage; what a source does not hold for a QPV is
-        ``non_disponible``.
+        One row per selected QPV, indicator and vintage, ``non_disponible`` if a source lacks the QPV.
     checks : list of Check
-        Per source: QPV without statistics, and statistics without contour.
+        Per source: QPV without statistics, and statistics without a contour.
     """
     wanted = sorted(selected)
     checks: list[Check] = []
@@ -57,7 +54,7 @@ def join_by_code(
         missing = [code for code in wanted if code not in present]
         checks.append(_named(source, "qpv_sans_statistique", missing, "QPV du territoire sans statistique"))
         if whole is not None:
-            # Of a part of France that the contours leave out, as an edition may, a code proves nothing.
+            # Some editions of the contours leave out a part of France, whose codes then prove nothing.
             orphans = sorted(code for code in present - whole if _part_of_france(code) in drawn)
             checks.append(_named(source, "statistique_sans_qpv", orphans, "codes sans contour de QPV"))
             uncovered = sorted(whole - present)
@@ -76,24 +73,10 @@ def _part_of_france(code_qp: str) -> FrenchZone:
 def comparison_zones(
     rows: StatisticRows, communes: Iterable[str], territory: Territory, epci: Iterable[str] = ()
 ) -> pd.DataFrame:
-    """Keep the producers' own rows for what the territory's QPV are compared with.
+    """Keep the producers' rows for the zones that the territory's QPV are compared with.
 
-    Parameters
-    ----------
-    rows
-        Statistics of all zones.
-    communes
-        The territory's (``insee_com``).
-    territory
-        Its EPCI, department and region.
-    epci
-        The EPCI that it holds communes of, if it is none itself.
-
-    Returns
-    -------
-    DataFrame
-        Rows of the territory's communes, EPCI, department and region, of the QPV of each of these taken
-        together, and of all QPV of metropolitan France; of France, those of every such zone.
+    These are its communes, EPCI (or `epci`, if it is none itself), department and region, the QPV of each of
+    these taken together, and all QPV of metropolitan France; for France, every such zone.
     """
     own = {territory.epci} if territory.epci else set(epci)
     around: dict[Zone, set[str]] = {
@@ -119,33 +102,19 @@ def together(
 ) -> pd.DataFrame:
     """Return the statistics of the territory's QPV taken together, zone ``qpv_epci`` (``qpv_france``, …).
 
-    Sums of what may be added up, sums over sums for ratios; medians and rates without their terms have none.
-
-    Parameters
-    ----------
-    statistics
-        Those of the territory's QPV, columns of layer ``statistiques``.
-    selected
-        ``code_qp`` of the territory.
-    registry
-        How each indicator is computed.
-    territory
-        Its code is that of the zone.
+    Counts are added, ratios are sums over sums; medians, and rates without their terms, have no value.
     """
     members = {territory.code: sorted(selected)}
     return aggregate(statistics, members, registry.by_id, f"qpv_{territory.genre}")
 
 
 def _named(source: str, code: str, codes: list[str], what: str) -> Check:
-    listed = ", ".join(codes[:_NAMED_AT_MOST])
-    if len(codes) > _NAMED_AT_MOST:
-        listed += f" et {len(codes) - _NAMED_AT_MOST} autres"
-    message = f"{len(codes)} {what} : {listed}." if codes else f"Aucun {what}."
-    return Check(code, source, "avertissement" if codes else "conforme", "0", str(len(codes)), message)
+    message = f"{len(codes)} {what} : {first_codes(codes)}." if codes else f"Aucun {what}."
+    return check_none(code, source, codes, message)
 
 
 def _unavailable(rows: pd.DataFrame, codes: list[str]) -> pd.DataFrame:
-    """Return rows without value for QPV that a source does not hold, one per indicator and vintage of it."""
+    """Return rows without a value for QPV that a source lacks, one per indicator and vintage."""
     return pd.concat(
         [rows.assign(code=code, valeur=math.nan, statut=NOT_AVAILABLE, **WITHOUT_INTERVAL) for code in codes],
         ignore_index=True,
@@ -155,12 +124,7 @@ def _unavailable(rows: pd.DataFrame, codes: list[str]) -> pd.DataFrame:
 def newest_of_qpv(statistics: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of QPV of the newest vintage of each indicator.
 
-    All QPV have the same: where that one has no value for a QPV, an older one does not stand in for it.
-
-    Parameters
-    ----------
-    statistics
-        Columns of layer ``statistiques``.
+    It is the same for all QPV: an older value never replaces a missing one.
     """
     of_qpv = statistics[statistics["zone"] == "qpv"]
     newest = of_qpv.groupby("indicateur")["millesime"].transform("max")
@@ -170,21 +134,9 @@ def newest_of_qpv(statistics: pd.DataFrame) -> pd.DataFrame:
 def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Registry) -> gpd.GeoDataFrame:
     """Add to layer ``qpv`` the columns of the registry's `qpv_layer` indicators, newest vintage of each.
 
-    Parameters
-    ----------
-    qpv
-        The territory's QPV.
-    statistics
-        Theirs, with ranks (see `ranks.add_ranks`).
-    registry
-        Which indicators the layer carries.
-
-    Returns
-    -------
-    GeoDataFrame
-        For each indicator its value, ``<id>_statut``, ``<id>_millesime``, ``<id>_rang`` and
-        ``<id>_rang_sur``; ``<id>_borne_basse`` and ``<id>_borne_haute`` if its producer gives confidence
-        intervals.
+    `statistics` are those of these QPV, with ranks (see `ranks.add_ranks`). Each indicator gets its value,
+    ``<id>_statut``, ``<id>_millesime``, ``<id>_rang`` and ``<id>_rang_sur``; ``<id>_borne_basse`` and
+    ``<id>_borne_haute`` if its producer gives confidence intervals.
     """
     shown = [indicator for indicator in registry.indicators if indicator.qpv_layer]
     of_qpv = statistics[statistics["indicateur"].isin([indicator.id for indicator in shown])]
@@ -213,7 +165,7 @@ def _typed(values: pd.Series, indicator: Indicator) -> pd.Series:
 
 
 def dictionary(registry: Registry, labels: pd.DataFrame) -> pd.DataFrame:
-    """Return layer ``indicateurs``: the registry, then what the producers' dictionaries name beyond it."""
+    """Return layer ``indicateurs``: the registry, then indicators known only from producers' dictionaries."""
     nature = {
         "count": "effectif",
         "rate": "taux",

@@ -1,0 +1,19 @@
+"""Checks that expect to find nothing wrong, and the lists of codes in their messages."""
+
+from collections.abc import Sequence, Sized
+
+from qpv_geo.checks import Check, Outcome
+
+_NAMED_AT_MOST = 20
+
+
+def check_none(code: str, subject: str, exceptions: Sized, message: str) -> Check:
+    """Return a check that expects no exception: a warning if there is one."""
+    outcome: Outcome = "avertissement" if len(exceptions) else "conforme"
+    return Check(code, subject, outcome, "0", str(len(exceptions)), message)
+
+
+def first_codes(codes: Sequence[str]) -> str:
+    """List codes in French: the first twenty, and how many others there are."""
+    others = len(codes) - _NAMED_AT_MOST
+    return ", ".join(codes[:_NAMED_AT_MOST]) + (f" et {others} autres" if others > 0 else "")

@@ -386,7 +386,7 @@ def test_geojson_cut_between_two_features(tmp_path: Path, besancon: Territory, s
 def test_a_shapefile_where_geojson_was(tmp_path: Path, besancon: Territory, settings: Settings) -> None:
     path = tmp_path / "qpv-2024.geojson"
     path.write_bytes(b"\x00\x00\x27\x0a" + b"\x00" * 96)
-    with pytest.raises(SourceContentError, match=r"qpv-2024\.geojson.*binary data"):
+    with pytest.raises(SourceContentError, match=r"qpv-2024\.geojson.*a Shapefile"):
         read_contours(raw_file("qpv_2024", path), besancon, settings)
 
 

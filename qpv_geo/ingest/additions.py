@@ -1,8 +1,8 @@
-"""What an administrator adds to the declarations: a spelling, an address, a member, without a new version.
+"""What an administrator adds to the declarations without a new version: a spelling, an address, a member.
 
-Two places hold additions: the file that ``QPV_GEO_SOURCES`` names, and the tables ``sources`` and
-``indicators`` of a territory's file. They are validated like the catalogue and the registry, and noted in the
-sources that they complete.
+Additions stand in the file that ``QPV_GEO_SOURCES`` names, and in the tables ``sources`` and ``indicators``
+of a territory's file. They are validated like the catalogue and the registry, and noted in the completed
+sources.
 """
 
 from collections.abc import Mapping
@@ -36,14 +36,9 @@ class _Frozen(BaseModel):
 
 
 class SourceAddition(_Frozen):
-    """What is added to one source.
+    """Additions to one source: `mirror` goes before the catalogue's paths, spellings after.
 
-    Attributes
-    ----------
-    address, hosts, member
-        In place of the catalogue's.
-    mirror, key, columns
-        Paths before the catalogue's, spellings after them.
+    The rest replaces what the catalogue says.
     """
 
     address: _Address | None = None
@@ -115,26 +110,22 @@ def _complete(
     notes: dict[str, list[str]] = {}
     sources = {source.id: source for source in catalogue.sources}
     for source_id, added in additions.sources.items():
-        completed = _with(catalogue[source_id], added)
-        sources[source_id] = completed
+        sources[source_id] = _with(catalogue[source_id], added)
         notes.setdefault(source_id, []).extend(sorted(added.model_fields_set))
-    indicators = {indicator.id: indicator for indicator in registry.indicators}
-    for name, spelled in additions.indicators.items():
+    indicators = dict(registry.by_id)
+    for name, addition in additions.indicators.items():
         if name not in indicators:
             raise ConfigurationError(f"'indicators.{name}': the registry has no such indicator")
-        codes = spelled.by_zone(indicators[name])
+        codes = addition.by_zone(indicators[name])
         indicators[name] = _spelled(indicators[name], codes)
         for zone, spellings in codes.items():
             source_id = indicators[name].source_of(zone)
             notes.setdefault(source_id, []).append(f"{name} = {', '.join(spellings)}")
     for source_id, changes in notes.items():
-        said = f"Déclaration complétée par l'administrateur ({place}) : {' ; '.join(changes)}."
-        note = f"{sources[source_id].note} {said}".strip()
+        words = f"Déclaration complétée par l'administrateur ({place}) : {' ; '.join(changes)}."
+        note = f"{sources[source_id].note} {words}".strip()
         sources[source_id] = sources[source_id].model_copy(update={"note": note})
-    return (
-        Catalogue(sources=tuple(sources.values())),
-        Registry(indicators=tuple(indicators.values())),
-    )
+    return Catalogue(sources=tuple(sources.values())), Registry(indicators=tuple(indicators.values()))
 
 
 def _with(source: Source, added: SourceAddition) -> Source:
@@ -152,13 +143,7 @@ def _with(source: Source, added: SourceAddition) -> Source:
 
 
 def _known(source: Source, added: SourceAddition) -> tuple[str, ...]:
-    """Return the columns whose spellings are added.
-
-    Raises
-    ------
-    ConfigurationError
-        If the catalogue declares no such column.
-    """
+    """Return the columns whose spellings are added; the catalogue must declare them."""
     if strangers := sorted(added.columns.keys() - source.columns.keys()):
         listed = ", ".join(source.columns) or "none"
         raise ConfigurationError(
@@ -193,13 +178,13 @@ _MODELS: Mapping[str, type[BaseModel]] = {"sources": SourceAddition, "indicators
 
 
 def _explained(error: ValidationError) -> str:
-    """Say what is wrong with each key, an unknown one with those that there are."""
+    """Say what is wrong with each key; of an unknown one, list the known keys."""
     lines = []
     for problem in error.errors():
         place = [str(part) for part in problem["loc"]]
-        said = problem["msg"].removeprefix("Value error, ")
+        message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             model = _MODELS[place[0]] if len(place) > 1 and place[0] in _MODELS else Additions
-            said = f"unknown key; known keys: {', '.join(model.model_fields)}"
-        lines.append(f"'{'.'.join(place)}': {said}" if place else said)
+            message = f"unknown key; known keys: {', '.join(model.model_fields)}"
+        lines.append(f"'{'.'.join(place)}': {message}" if place else message)
     return "; ".join(dict.fromkeys(lines))

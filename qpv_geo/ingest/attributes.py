@@ -8,20 +8,10 @@ _NOTHING = ("", "NA")
 
 
 def clean_text(values: pd.Series) -> pd.Series:
-    """Return values as stripped text, None where there is nothing.
+    """Return values as stripped text (objects, `str` or None), None where there is nothing.
 
     Whole floats lose their decimal point (``25056.0`` is the code 25056): an export that met a missing code
     stores the whole column as floats. Zeros that such a column lost are not put back: a contract finds them.
-
-    Parameters
-    ----------
-    values
-        A column of any type.
-
-    Returns
-    -------
-    Series
-        Of objects, `str` or None.
     """
     missing = values.isna().to_numpy()
     if pd.api.types.is_float_dtype(values.dtype):

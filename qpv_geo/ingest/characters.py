@@ -17,17 +17,6 @@ def check_characters(
     """Add a problem for each text that XML cannot hold; what is not text is passed over.
 
     Call it before anything else touches the cells: Arrow's strings refuse a lone surrogate.
-
-    Parameters
-    ----------
-    values
-        Cells of a column, a Series or a list.
-    where
-        Name of each row.
-    problems
-        Receives what is wrong.
-    column
-        Name of the column, for the message.
     """
     # One search over all cells costs a hundredth of one search in each.
     if not forbidden_character("".join(value for value in values if isinstance(value, str))):
@@ -48,12 +37,7 @@ def check_cells(cells: pd.DataFrame, where: Names, problems: Problems) -> None:
 def check_labels(values: Sequence[object] | pd.Series, where: Names, problems: Problems, column: str) -> None:
     """Add a problem for each label that is not text; a missing one is left to its contract.
 
-    Parameters
-    ----------
-    values
-        As the file has them: a reader that gives a column one type hides a number among texts.
-    where, problems, column
-        As in `check_characters`.
+    The values must be as the file has them: a reader that gives a column one type hides a number among texts.
     """
     for place, value in zip(where, values, strict=True):
         if not isinstance(value, str) and (isinstance(value, dict | list) or not pd.isna(value)):

@@ -58,15 +58,7 @@ _SHORT_QPV = re.compile(r"(QN|QP)([0-9]{1,3}|0?2[AB])[0-9]{1,3}[A-Z]?")
 
 
 def explain(value: str, kind: CodeKind) -> str:
-    """Say in a few words why a value that does not match `kind` looks as it does; empty if nobody knows.
-
-    Parameters
-    ----------
-    value
-        A value that is not a code of this kind.
-    kind
-        What it should be.
-    """
+    """Say in a few words why a value that is not a code of `kind` looks as it does; empty if nobody knows."""
     parts = [part.strip() for part in value.split(",")] if kind.several else [value]
     for part in parts:
         if reason := _explain_one(part, kind):
@@ -84,10 +76,7 @@ def _explain_one(part: str, kind: CodeKind) -> str:
     if re.fullmatch(kind.pattern, part.upper()):
         return "lower case in place of upper case"
     size = len(kind.example.split(",")[0])
-    if (
-        part
-        and len(part) < size
-        and (_SHORT_QPV.fullmatch(part) or re.fullmatch(kind.pattern, part.zfill(size)))
-    ):
+    is_short = 0 < len(part) < size
+    if is_short and (_SHORT_QPV.fullmatch(part) or re.fullmatch(kind.pattern, part.zfill(size))):
         return "leading zeros lost"
     return ""

@@ -41,13 +41,6 @@ def read_epci_members(raw: RawFile, settings: Settings) -> pd.DataFrame:
     -------
     DataFrame
         ``siren_epci``, ``nom_epci``, ``type_epci``, ``insee_com``, ``nom_com``; one row per commune.
-
-    Raises
-    ------
-    SourceContentError
-        If the file is not whole JSON.
-    ContractError
-        If a field is missing, a code is not one, or a commune is in two EPCI.
     """
     entries = _read(raw, settings)
     problems = Problems(raw.label, raw.source)

@@ -26,9 +26,9 @@ class Columns:
     known
         Indicator of each column that the registry knows.
     unknown
-        Columns that seem to measure something the registry does not know.
+        Columns that seem to measure something else.
     notes
-        The column that says why cells are blank, by the column that it speaks of.
+        By column, the column that says why its cells are blank.
     """
 
     known: dict[str, Indicator]
@@ -43,12 +43,6 @@ def sort_columns(
 
     Parameters
     ----------
-    table
-        The table; producers spell an indicator differently from one kind of zone to the other.
-    registry
-        What is expected of the source.
-    source
-        Its family names the indicators, its vintage spells some of them.
     classifying
         Variables, in upper case, whose values the producer's dictionary lists: they classify, they do not
         measure.
@@ -76,17 +70,7 @@ def sort_columns(
 def require_columns(
     tables: Sequence[tuple[ZoneTable, Columns]], registry: Registry, problems: Problems
 ) -> None:
-    """Add a problem for each required indicator that no table about the source's own zones has.
-
-    Parameters
-    ----------
-    tables
-        Those tables and their columns.
-    registry
-        What is expected of the source.
-    problems
-        Of the source.
-    """
+    """Add a problem for each required indicator that no table about the source's own zones has."""
     source = problems.source
     there = {indicator.id for _, columns in tables for indicator in columns.known.values()}
     spelled = [str(column) for table, _ in tables for column in table.text.cells.columns]
@@ -105,8 +89,8 @@ def require_columns(
 def _blocks(spelled: Sequence[str], measures: Collection[str], notes: Sequence[str]) -> dict[str, str]:
     """Return the note of each measuring column.
 
-    A single note speaks of the whole table. Of several, each closes its block of columns, as in INSEE's
-    tables of several producers.
+    A single note is about the whole table. Of several, each closes its block of columns, as in INSEE's tables
+    of several producers.
     """
     if len(notes) == 1:
         return dict.fromkeys(measures, notes[0])

@@ -36,8 +36,6 @@ def read_communes(raw: RawFile, settings: Settings, epsg: int) -> gpd.GeoDataFra
     ----------
     raw
         GeoJSON of geo.api.gouv.fr or of Etalab, bare or compressed.
-    settings
-        Limits of archives.
     epsg
         Projected CRS; only the communes of the parts of France that it serves are returned.
 
@@ -50,10 +48,8 @@ def read_communes(raw: RawFile, settings: Settings, epsg: int) -> gpd.GeoDataFra
 
     Raises
     ------
-    SourceContentError
-        If the file is not a whole file of its format.
-    ContractError
-        If columns, codes, populations, CRS or geometries are not as declared; the message says it all.
+    SourceContentError, ContractError
+        If the file is not whole, or breaks its contract; the message lists every problem.
     """
     return read_communes_by_epsg(raw, settings, (epsg,))[epsg]
 
@@ -64,27 +60,14 @@ def read_communes_by_epsg(
     epsgs: Iterable[int] | None = None,
     outside: Outside | None = None,
 ) -> dict[int, gpd.GeoDataFrame]:
-    """Read communes once, in each of several projected CRS.
+    """Read communes once, by the projected CRS that serves their part of France (see `read_communes`).
 
     Parameters
     ----------
-    raw, settings
-        As `read_communes`.
     epsgs
         The CRS that are asked for; None for those of all the parts of France that the file covers.
     outside
-        Receives the communes outside a territory that something is wrong with; without it, each stops the
-        reading.
-
-    Returns
-    -------
-    dict
-        By CRS, the communes of the parts of France that it serves, as `read_communes` returns them.
-
-    Raises
-    ------
-    SourceContentError, ContractError
-        As `read_communes`.
+        Receives the defective communes outside the territory; without it, each stops the reading.
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)

@@ -40,15 +40,13 @@ class Contours:
     Attributes
     ----------
     by_epsg
-        Grouped by the projected CRS of their part of France (2154: metropolitan France), in the file's order.
+        By the projected CRS of their part of France (2154: metropolitan France), in the file's order.
         Official columns as published, text or None; ``ecart_reparation_m2``, NaN where the official geometry
         is valid; MultiPolygons.
     national
         Whether the file covers the country.
-    checks
-        What was controlled.
     set_aside
-        Official columns of the QPV that have no contour to use, and are told elsewhere (see `Outside`).
+        Official columns of the QPV without a usable contour, which are reported elsewhere (see `Outside`).
     """
 
     by_epsg: dict[int, gpd.GeoDataFrame]
@@ -75,17 +73,13 @@ def read_contours(
         GeoJSON (bare or zipped), GeoPackage or Shapefile, in any CRS of `geometry.ACCEPTED_CRS`.
     territory
         Its expected numbers of QPV are checked; None for those of France alone.
-    settings
-        Limits of archives.
     outside
-        Receives the QPV outside a territory that something is wrong with; without it, each stops the reading.
+        Receives the defective QPV outside the territory; without it, each stops the reading.
 
     Raises
     ------
-    SourceContentError
-        If the file is not a whole file of its format.
-    ContractError
-        If columns, codes, counts, CRS or geometries are not as declared; the message lists every problem.
+    SourceContentError, ContractError
+        If the file is not whole, or breaks its contract; the message lists every problem.
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)
@@ -182,16 +176,17 @@ def _check_counts(
 ) -> list[Check]:
     """Compare the numbers of QPV with those that are known; those of France only in a file of France.
 
-    Codes are counted, each once, whatever their contours. Those that cannot be read are not, and then the
-    codes are to be mended, not the numbers.
+    Each readable code counts once, whatever its contour. Where some cannot be read, the advice is to mend the
+    codes, not the numbers.
     """
     table = table[readable].drop_duplicates("code_qp")
     departments = table["code_qp"].map(department_of)
     metropolitan = departments.map(zone_of) == METROPOLE
+    where = f"'counts' in {catalogue_entry(raw.source)}"
+    expected_there = raw.source.counts.get("metropole")
     counts: list[tuple[str, str, pd.Series, int | None, str]] = [
-        ("nombre_qpv_metropole", "France métropolitaine", metropolitan, raw.source.counts.get("metropole"),
-         f"'counts' in {catalogue_entry(raw.source)}"),
-    ]  # fmt: skip
+        ("nombre_qpv_metropole", "France métropolitaine", metropolitan, expected_there, where)
+    ]
     if territory:
         columns = (table[name] for name in ("code_qp", "insee_com", "siren_epci"))
         declared = pd.Series(

@@ -1,7 +1,7 @@
-"""Contracts: what a table must satisfy, checked in full and then told in one error.
+"""Contracts: what a table must satisfy, checked in full and then raised in one error.
 
-The rules of a table are a pandera schema. This module runs it, keeps pandera's wording to itself, and says
-what is wrong in the file's own terms: row or feature, column, value found, value expected, what to do.
+The rules of a table are a pandera schema. This module runs it, hides pandera's wording, and says what is
+wrong in the file's own terms: row or feature, column, value found, value expected, what to do.
 """
 
 import difflib
@@ -51,17 +51,7 @@ class _Finding:
 
 @dataclass(frozen=True)
 class Defect:
-    """What is wrong with one feature of a file.
-
-    Attributes
-    ----------
-    feature
-        Its name, as messages give it.
-    column, expected, found
-        As `Problems.add` takes them.
-    nature
-        A few words in French.
-    """
+    """What is wrong with one feature of a file: its name, the rest as `Problems.add` takes it."""
 
     feature: str
     column: str
@@ -74,13 +64,6 @@ class Problems:
     """Collects everything that is wrong with one file, then raises once.
 
     What is wrong with features that were tolerated (`tolerate`) is not raised, but kept in `defects`.
-
-    Parameters
-    ----------
-    label
-        How the file is named in the message.
-    source
-        Its entry in the catalogue, to say which page to compare with and which entry to change.
     """
 
     def __init__(self, label: str, source: Source) -> None:
@@ -92,11 +75,11 @@ class Problems:
         self.defects: list[Defect] = []
 
     def tolerate(self, features: Iterable[str]) -> None:
-        """Name the features that may be left out, should something be wrong with them."""
+        """Name the features whose defects are kept in `defects`, not raised."""
         self._tolerated.update(features)
 
     def without_defect(self, features: Names) -> NDArray[np.bool_]:
-        """Tell which features nothing is wrong with that was tolerated so far."""
+        """Tell the features in which no tolerated defect was found so far."""
         defective = {defect.feature for defect in self.defects}
         return np.array([feature not in defective for feature in features], dtype=bool)
 
@@ -117,7 +100,7 @@ class Problems:
         column: str = "",
         nature: str = "",
     ) -> None:
-        """Add the rows that break one rule; long lists are cut in the message, with their count.
+        """Add the rows that break one rule; the message cuts long lists and gives their count.
 
         Parameters
         ----------
@@ -128,12 +111,12 @@ class Problems:
         column
             The column, or what the rule is about.
         nature
-            The same fault in a few words of French, for what is published of a tolerated feature.
+            The same fault in a few French words, for what is published of a tolerated feature.
         """
         for place, value in zip(where, found, strict=True):
             if place in self._tolerated:
-                told = nature or f"champ {column} absent ou mal formé"
-                self.defects.append(Defect(place, column, expected, value, told))
+                words = nature or f"champ {column} absent ou mal formé"
+                self.defects.append(Defect(place, column, expected, value, words))
                 continue
             finding = self._findings.setdefault((column, expected), _Finding(column, expected))
             finding.count += 1
@@ -150,18 +133,12 @@ class Problems:
         return "; ".join(map(str, self._findings.values()))
 
     def advise(self, what_to_do: str) -> None:
-        """Add a sentence to the end of the message, in place of the general one."""
+        """Add a sentence to the end of the message, in place of the general advice."""
         if what_to_do not in self._advice:
             self._advice.append(what_to_do)
 
     def raise_if_any(self) -> None:
-        """Raise everything that was collected.
-
-        Raises
-        ------
-        ContractError
-            If there is any problem.
-        """
+        """Raise everything that was collected as one `ContractError`."""
         if not self._findings:
             return
         count = sum(finding.count for finding in self._findings.values())
@@ -211,12 +188,6 @@ def validate(
     ----------
     frame
         Indexed from 0; it has every column of the schema.
-    schema
-        Every `Check` carries in ``error`` what it expects.
-    problems
-        Receives the failures.
-    where
-        Name of each row.
     as_published
         The cells as the file has them, for the message; `frame` itself if not given.
     """
@@ -236,16 +207,9 @@ def validate(
 def find_columns(
     available: Sequence[str], wanted: Mapping[str, Sequence[str]], problems: Problems
 ) -> dict[str, str]:
-    """Return for each wanted column the spelling that the file has; add a problem for each that is missing.
+    """Return for each wanted column the spelling that the file has; add a problem for each missing one.
 
-    Parameters
-    ----------
-    available
-        Columns of the file.
-    wanted
-        Accepted spellings of each, in order of preference, whatever their case.
-    problems
-        Receives the columns that are missing, each with what resembles it in the file.
+    The accepted spellings of each are in order of preference; case does not matter.
     """
     found = {}
     missing: list[str] = []

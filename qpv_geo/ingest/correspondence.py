@@ -27,13 +27,6 @@ def read_correspondence(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     A row of the file is a QPV of 2024 with its predecessors side by side (``QP2015_1``, ``QP2015_2``, …). A
     QPV of 2015 may have several successors.
 
-    Parameters
-    ----------
-    raw
-        CSV, bare or in an archive.
-    settings
-        Limits of archives.
-
     Returns
     -------
     pairs : DataFrame
@@ -44,11 +37,9 @@ def read_correspondence(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
 
     Raises
     ------
-    SourceContentError
-        If the file is not text.
-    ContractError
-        If a column is missing, a code is not one of its year, a QPV 2024 is there twice, a QPV 2015 is there
-        twice in one row, or a predecessor has a name without a code; the message lists every problem.
+    SourceContentError, ContractError
+        If the file is not text or breaks its contract: codes of their year, a QPV 2024 once, a QPV 2015 once
+        in a row, no predecessor's name without its code. The message lists every problem.
     """
     table = read_delimited(raw, read_member(raw, raw.source.member, settings))
     problems = Problems(table.label, raw.source)

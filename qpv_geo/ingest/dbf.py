@@ -6,12 +6,9 @@ _UTF_8 = {"UTF8", "65001"}
 
 
 def encoding_of(dbf: bytes) -> str:
-    """Tell the encoding of a ``.dbf`` from its records, which follow a binary header of stated length.
+    """Tell the encoding of a ``.dbf`` from its records, which follow a header of stated length.
 
-    Returns
-    -------
-    str
-        ``ASCII`` where nothing tells one encoding from another.
+    It is ``ASCII`` where nothing tells one encoding from another.
     """
     records = dbf[int.from_bytes(dbf[8:10], "little") :]
     if records.isascii():
@@ -24,7 +21,7 @@ def encoding_of(dbf: bytes) -> str:
 
 
 def check_encoding(dbf: bytes, cpg: bytes, problems: Problems) -> None:
-    """Add a problem if the ``.cpg`` says UTF-8 and the text is not, or says another and the text is UTF-8."""
+    """Add a problem if the ``.cpg`` contradicts the text: one of them is UTF-8 and the other is not."""
     declared = cpg.decode("ascii", "replace").strip()
     found = encoding_of(dbf)
     is_utf_8 = declared.upper().replace("-", "") in _UTF_8

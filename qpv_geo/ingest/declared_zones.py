@@ -1,4 +1,4 @@
-"""In which communes and EPCI a producer's table puts each QPV, read to compare producers."""
+"""In which communes and EPCI a table puts each QPV, read to compare producers."""
 
 import re
 
@@ -20,18 +20,10 @@ _LENGTH_WITHOUT_ZERO = 4
 
 
 def read_declared_zones(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame, tuple[Check, ...]]:
-    """Read what a table declares of each QPV.
+    """Read in which communes and EPCI a list of QPV, or INSEE's populations, puts each QPV.
 
-    Nothing of it is published but its disagreements: a column that is missing, and a cell that holds no
-    codes, are remarks, not errors.
-
-    Parameters
-    ----------
-    raw
-        CSV, bare or in an archive: a list of QPV, or INSEE's populations. A cell lists codes with semicolons
-        or commas between.
-    settings
-        Limits of archives.
+    Only disagreements are published: a missing column, or a cell without codes, is a remark and not an error.
+    A cell lists codes with semicolons or commas between.
 
     Returns
     -------

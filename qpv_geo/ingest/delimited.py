@@ -17,7 +17,7 @@ from qpv_geo.sources.archive import Member
 from qpv_geo.sources.raw import RawFile
 
 _SEPARATOR = ";"
-# How a publisher keeps Excel from taking a code for a number: ="01053" (in a quoted cell, "=""01053""").
+# A publisher keeps Excel from taking a code for a number with ="01053" (in a quoted cell, "=""01053""").
 _FOR_EXCEL = '="'
 
 
@@ -32,19 +32,13 @@ def read_delimited(
 
     Parameters
     ----------
-    raw
-        Where the member comes from, for the messages.
-    member
-        The file.
+    raw, member
+        The file, and where it comes from.
     keeps
-        Which rows of a national file are kept, by their code in its key column; None for all of them.
+        Which rows of a national file are kept, by their code in its key column; None for all. The result has
+        no row if none is kept.
     extra_keys
         Further spellings of the key column (see `recognition.KEYS`).
-
-    Returns
-    -------
-    TextTable
-        Without a row, if the file has rows and none of them is kept.
 
     Raises
     ------
@@ -78,7 +72,7 @@ def read_delimited(
 def _records(
     text: str, keeps: Keeps | None, extra_keys: Collection[str], problems: Problems
 ) -> tuple[list[str], list[tuple[int, list[str]]], bool]:
-    """Return the header, the wanted rows with the number of the line on which each ends, and if none stands.
+    """Return the header, the wanted rows with the number of their last line, and whether there is no row.
 
     Blank rows are left out; a row that has not as many cells as the header is a problem.
     """
@@ -92,7 +86,7 @@ def _records(
     position = columns.index(keys[0]) if keys else None
     variable = next((place for place, column in enumerate(columns) if column.upper() == "COD_VAR"), None)
     if variable is not None:
-        # A dictionary lists every zone of a national file by name: of no use here, and most of its lines.
+        # Most lines of a dictionary name the zones of a national file: they are of no use here.
         position, keeps = variable, _describes
     records = []
     ragged = []
@@ -117,7 +111,7 @@ def _describes(variable: str) -> bool:
 
 
 def _unwrapped(cell: str) -> str:
-    """Return a cell without the formula that it is written in for Excel, if it is: ``="13055;13070"``."""
+    """Return a cell without the formula in which it is wrapped for Excel: ``="13055;13070"``."""
     cell = cell.strip()
     return cell[2:-1].strip() if cell.startswith(_FOR_EXCEL) and cell.endswith('"') else cell
 
@@ -131,13 +125,7 @@ def _rows(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
 
 
 def _without_nameless(cells: pd.DataFrame, where: Names, problems: Problems) -> pd.DataFrame:
-    """Drop the empty columns that a semicolon at the end of each line makes.
-
-    Raises
-    ------
-    ContractError
-        If a column without a name has a value.
-    """
+    """Drop the empty columns that a semicolon at the end of each line makes; refuse others without a name."""
     nameless = np.array([column == "" for column in cells.columns])
     for position in np.flatnonzero(nameless).tolist():
         column = cells.iloc[:, position]

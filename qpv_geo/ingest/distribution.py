@@ -1,7 +1,7 @@
 """How the values of an indicator spread over the QPV of metropolitan France.
 
 A national file says so itself. For files that hold one territory, such as the snapshot, the program ships the
-distributions of the national files: ``distribution.csv``, which ``qpv-geo sources distribution`` makes again.
+distributions of the national files: ``distribution.csv``, which ``qpv-geo sources distribution`` writes.
 """
 
 import csv
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Origin:
-    """The file that a distribution was counted in.
+    """The file in which a distribution was counted.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Origin:
     file, sha256
         Name and checksum of the raw file, or of several, in the order of `source`.
     shipped
-        Whether the program brought the distribution along: the file that was read is not national.
+        Whether the distribution came with the program, because the file that was read is not national.
     """
 
     source: str
@@ -52,10 +52,8 @@ class Distribution:
 
     Attributes
     ----------
-    levels
-        The published values, each once, ascending.
-    counts
-        Number of QPV that have each.
+    levels, counts
+        The published values, each once, ascending, and the number of QPV that have each.
     absences
         Number of QPV without a value, by status.
     origin
@@ -111,14 +109,14 @@ def count_values(rows: pd.DataFrame, origins: Mapping[str, Origin]) -> dict[tupl
     Parameters
     ----------
     rows
-        Columns of `Statistics.rows`; of other zones, and of sources without origin, nothing is counted.
+        Columns of `Statistics.rows`; only zones ``qpv`` and sources with an origin are counted.
     origins
         The national files, by source. What is computed from two sources is counted if both are there.
 
     Returns
     -------
     dict
-        Of those that have at least one value. A QPV that the file does not name is not counted.
+        Without what has no value at all. A QPV that the file does not name is not counted.
     """
     of_qpv = rows[rows["zone"] == "qpv"]
     counted = _origins_of(of_qpv["source"].unique(), origins)
@@ -161,13 +159,7 @@ def _origins_of(sources: Iterable[str], origins: Mapping[str, Origin]) -> dict[s
 
 @cache
 def load_distributions(path: Path = SHIPPED) -> Distributions:
-    """Read the shipped distributions.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file is not as `write_distributions` writes it.
-    """
+    """Read the shipped distributions; raise `ConfigurationError` if the file is damaged."""
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             return dict(_parse(row) for row in csv.DictReader(stream, delimiter=";"))

@@ -51,8 +51,6 @@ class Facilities:
         has not located the facility, or drew its position at random in the commune.
     types
         The counted types: ``type_equipement``, ``libelle``, ``domaine``.
-    vintage
-        Of the source.
     placed_by_insee
         Whether the file says in which QPV each facility is.
     """
@@ -74,15 +72,6 @@ def read_facilities(
         INSEE's file of one row per facility, bare or in its archive.
     communes
         The territory's (``insee_com``), in its projected CRS.
-    settings
-        Limits of archives.
-
-    Returns
-    -------
-    facilities : Facilities
-        Points and types.
-    checks : tuple of Check
-        What was controlled.
 
     Raises
     ------
@@ -237,7 +226,7 @@ class _Reading:
 
 
 def _report_types(types: pd.DataFrame, seen: set[str], source_id: str) -> Check:
-    """Name the counted types that no facility of the whole file has: they were renumbered, or misspelt."""
+    """Name the counted types that no facility of the file has: they were renumbered, or misspelt."""
     missing = types[~types["type_equipement"].isin(seen)]
     listed = ", ".join(
         f"{code} ({label})"
@@ -254,7 +243,7 @@ def _report_types(types: pd.DataFrame, seen: set[str], source_id: str) -> Check:
 
 
 def _report_random(count: int, source_id: str) -> Check:
-    """Say how many facilities have a position that INSEE drew at random, which is none."""
+    """Say how many facilities have a position drawn at random, which counts as none."""
     message = (
         f"{count} équipements dont la position est tirée au sort dans la commune : tenus pour non localisés."
         if count

@@ -27,11 +27,6 @@ def load_facility_types(path: Path = _TYPES) -> pd.DataFrame:
     -------
     DataFrame
         ``type_equipement`` (INSEE's code, each once), ``libelle``, ``domaine``.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file is not TOML, an entry is not valid, or a type is declared twice.
     """
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))

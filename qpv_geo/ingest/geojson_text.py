@@ -1,4 +1,4 @@
-"""What GDAL does not tell of a GeoJSON file: properties as they are written, and keys that are there twice.
+"""What GDAL hides in a GeoJSON file: properties as they are written, and keys that are there twice.
 
 GDAL keeps one of two equal keys, cuts a text at a NUL, replaces half a surrogate pair, and makes text of a
 number that stands among texts.
@@ -35,21 +35,12 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, strict=False)
 
 
 def read_properties(text: str, count: int, problems: Problems) -> Sequence[dict[str, Any]]:
-    """Return the properties of each feature as they are written.
-
-    Parameters
-    ----------
-    text
-        The file.
-    count
-        How many features GDAL found in it.
-    problems
-        Names the file; receives keys that a feature holds twice.
+    """Return the properties of each feature as they are written; keys that are there twice are problems.
 
     Raises
     ------
     SourceContentError
-        If it is not JSON, or does not hold that many features.
+        If the text is not JSON, or does not hold `count` features, which is what GDAL found.
     """
     try:
         properties = _scan(text, count, problems)
@@ -65,7 +56,7 @@ def read_properties(text: str, count: int, problems: Problems) -> Sequence[dict[
 
 
 def _scan(text: str, count: int, problems: Problems) -> list[_Object]:
-    """Read properties alone, a tenth of the file, or all of it where another object has one of their keys."""
+    """Read the properties alone, a tenth of the file; all of it if another object has one of their keys."""
     start = max(0, text.find('"features"'))
     places = [match.end() for match in _PROPERTIES.finditer(text, start)]
     once = text.count('"features"') == 1 and text.count('"geometry"') == count == len(places)

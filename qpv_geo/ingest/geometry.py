@@ -1,6 +1,6 @@
 """Geometries of official contours: checked, and repaired with the area that the repair costs.
 
-Every function takes arrays of shapely geometries and serves any layer of polygons: QPV, communes, IRIS.
+Every function serves any layer of polygons (QPV, communes, IRIS). `where` names each feature in messages.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ class Repaired:
 
 
 def check_crs(crs: CRS | None, problems: Problems) -> int | None:
-    """Return the EPSG code of a layer's CRS, or None after adding a problem if there is none to trust."""
+    """Return the EPSG code of a layer's CRS; None, and a problem, if it is not an accepted one."""
     accepted = ", ".join(f"EPSG:{code}" for code in ACCEPTED_CRS)
     if crs is None:
         problems.add(f"a declared CRS, one of {accepted}", "none (no .prj beside the .shp?)", column="CRS")
@@ -65,21 +65,9 @@ def check_crs(crs: CRS | None, problems: Problems) -> int | None:
 
 
 def check_shapes(geometries: Geometries, where: Names, problems: Problems) -> Mask:
-    """Check that each geometry is a polygon with finite coordinates, and that no two are the same.
+    """Check that each geometry is a polygon with finite coordinates and that no two are the same.
 
-    Parameters
-    ----------
-    geometries
-        As read.
-    where
-        Name of each feature, for the messages.
-    problems
-        Receives what is wrong.
-
-    Returns
-    -------
-    ndarray of bool
-        Which of them are polygons that may be measured.
+    Returns which of them are polygons that may be measured.
     """
     missing = shapely.is_missing(geometries) | shapely.is_empty(geometries)
     other = ~missing & ~np.isin(shapely.get_type_id(geometries), (_POLYGON, _MULTIPOLYGON))
@@ -87,20 +75,16 @@ def check_shapes(geometries: Geometries, where: Names, problems: Problems) -> Ma
     infinite = np.zeros(len(geometries), dtype=bool)
     infinite[owner[~np.isfinite(coordinates).all(axis=1)]] = True
     infinite &= ~other
-    found = [
-        (
-            "a polygon with closed rings",
-            missing,
-            lambda _: "no geometry, an empty or an unclosed one",
-            "contour absent, vide ou non fermé",
-        ),
-        ("a polygon", other, lambda geometry: geometry.geom_type, "géométrie qui n'est pas un polygone"),
-        ("finite coordinates", infinite, lambda _: "NaN or infinite ones", "coordonnées non finies"),
-    ]
-    for expected, mask, describe, nature in found:
-        problems.add_rows(
-            expected, where[mask], map(describe, geometries[mask]), column="geometry", nature=nature
-        )
+    count = np.count_nonzero
+    absent = ["no geometry, an empty or an unclosed one"] * count(missing)
+    types = [geometry.geom_type for geometry in geometries[other]]
+    nan = ["NaN or infinite ones"] * count(infinite)
+    for expected, mask, found, nature in (
+        ("a polygon with closed rings", missing, absent, "contour absent, vide ou non fermé"),
+        ("a polygon", other, types, "géométrie qui n'est pas un polygone"),
+        ("finite coordinates", infinite, nan, "coordonnées non finies"),
+    ):
+        problems.add_rows(expected, where[mask], found, column="geometry", nature=nature)
     sound: Mask = ~(missing | other | infinite)
     _refuse_twins(geometries[sound], where[sound], problems)
     return sound
@@ -109,7 +93,7 @@ def check_shapes(geometries: Geometries, where: Names, problems: Problems) -> Ma
 def _refuse_twins(geometries: Geometries, where: Names, problems: Problems) -> None:
     """Add a problem for each polygon that equals another one, whatever the order of its vertices.
 
-    Nobody knows which of them is in the wrong place: it is told of each.
+    Nobody knows which of them is in the wrong place, so both are named.
     """
     # Equal polygons have equal bounds: few candidates are left to normalise.
     bounds = pd.DataFrame(shapely.bounds(geometries))
@@ -118,13 +102,8 @@ def _refuse_twins(geometries: Geometries, where: Names, problems: Problems) -> N
     for _, twins in keys[keys.duplicated(keep=False)].groupby(keys, sort=False):
         first, second, *_ = twins.index
         same = [f"the same polygon as {second if name == first else first}" for name in twins.index]
-        problems.add_rows(
-            "contours that all differ",
-            twins.index,
-            same,
-            column="geometry",
-            nature="contour identique à celui d'une autre entité",
-        )
+        nature = "contour identique à celui d'une autre entité"
+        problems.add_rows("contours that all differ", twins.index, same, column="geometry", nature=nature)
 
 
 def check_position(
@@ -136,9 +115,9 @@ def check_position(
     *,
     declared: Sequence[str] = (),
 ) -> Mask:
-    """Check that each geometry lies in its part of France, and there in its place (see `zones.place_of`).
+    """Check that each geometry lies in its part of France, and in its place there (see `zones.place_of`).
 
-    A wrong CRS or swapped axes put all of them elsewhere, and somebody's error one.
+    A wrong CRS or swapped axes displace all of them, a slip of the producer one.
 
     Parameters
     ----------
@@ -148,8 +127,6 @@ def check_position(
         Their CRS, x first.
     places
         Where each should be.
-    where, problems
-        As in `check_shapes`.
     declared
         What else each says of its place, for the message.
 
@@ -214,17 +191,12 @@ def _in_degrees(bounds: NDArray[np.float64], epsg: int) -> NDArray[np.float64]:
 
 
 def _within(bounds: NDArray[np.float64], limits: NDArray[np.float64]) -> Mask:
-    inside: Mask = (
-        (bounds[:, 0] >= limits[:, 0])
-        & (bounds[:, 1] >= limits[:, 1])
-        & (bounds[:, 2] <= limits[:, 2])
-        & (bounds[:, 3] <= limits[:, 3])
-    )
+    inside: Mask = (bounds[:, :2] >= limits[:, :2]).all(axis=1) & (bounds[:, 2:] <= limits[:, 2:]).all(axis=1)
     return inside
 
 
 def repair(geometries: Geometries, where: Names, problems: Problems, limit: float = REPAIR_LIMIT) -> Repaired:
-    """Make invalid polygons valid, and refuse those that it would change too much.
+    """Make invalid polygons valid, and refuse repairs that change too much.
 
     The area of the original rings is the shoelace formula's, shells minus holes. A ring that crosses itself
     counts its lobes with opposite signs there, so that the repair of a bow tie shows as the change it is.
@@ -233,8 +205,6 @@ def repair(geometries: Geometries, where: Names, problems: Problems, limit: floa
     ----------
     geometries
         Polygons and MultiPolygons in a projected CRS, with finite coordinates.
-    where, problems
-        As in `check_shapes`.
     limit
         Largest share of the repaired area that may be added or removed.
     """
@@ -251,13 +221,8 @@ def repair(geometries: Geometries, where: Names, problems: Problems, limit: floa
         for geometry, old, new in zip(geometries[bad][refused], before[refused], after[refused], strict=True)
     ]
     expected = f"a valid polygon, or one whose repair changes its area by {limit:.0%} at most"
-    problems.add_rows(
-        expected,
-        where[bad][refused],
-        found,
-        column="geometry",
-        nature=f"contour invalide, que sa réparation changerait de plus de {limit:.0%}".replace("%", " %"),
-    )
+    nature = f"contour invalide, que sa réparation changerait de plus de {limit:.0%}".replace("%", " %")
+    problems.add_rows(expected, where[bad][refused], found, column="geometry", nature=nature)
     single = np.flatnonzero(shapely.get_type_id(repaired) == _POLYGON)
     if len(single):
         repaired[single] = shapely.multipolygons(repaired[single], indices=np.arange(len(single)))
@@ -265,22 +230,10 @@ def repair(geometries: Geometries, where: Names, problems: Problems, limit: floa
 
 
 def project(layer: gpd.GeoDataFrame, epsg: int, where: Names, problems: Problems) -> gpd.GeoDataFrame:
-    """Return a layer in a projected CRS, its polygons repaired there.
+    """Return a layer of sound polygons in a projected CRS, repaired there.
 
-    Parameters
-    ----------
-    layer
-        Sound polygons (`check_shapes`) in the right place (`check_position`), with their attributes and CRS.
-    epsg
-        The projected CRS, in metres.
-    where, problems
-        As in `check_shapes`.
-
-    Returns
-    -------
-    GeoDataFrame
-        Indexed from 0, MultiPolygons, with ``ecart_reparation_m2`` (see `Repaired.change`); without the
-        features that have a defect which `problems` tolerates.
+    The result is indexed from 0 and has ``ecart_reparation_m2`` (see `Repaired.change`); features with a
+    defect that `problems` tolerates are left out.
     """
     projected = layer.reset_index(drop=True).to_crs(epsg)
     repaired = repair(projected.geometry.to_numpy(), where, problems)
@@ -304,13 +257,11 @@ def draw(
         Where each should be (see `zones.place_of`).
     epsg
         The projected CRS, in metres.
-    where, problems
-        As in `check_shapes`.
 
     Returns
     -------
     GeoDataFrame
-        As `project` returns it; as it came if the CRS is not one to trust.
+        As `project` returns it; as it came if its CRS is not accepted.
     """
     geometries = layer.geometry.to_numpy()
     crs = check_crs(layer.crs, problems)
@@ -325,17 +276,7 @@ def draw(
 
 
 def report_repairs(layers: Sequence[gpd.GeoDataFrame], key: str, source_id: str) -> Check:
-    """Say how many official contours `project` repaired, and which changed most.
-
-    Parameters
-    ----------
-    layers
-        As `project` returns them.
-    key
-        Their column of codes.
-    source_id
-        Subject of the control.
-    """
+    """Say how many contours `project` repaired, and which changed most; `key` is their column of codes."""
     parts = [layer.assign(part=layer["ecart_reparation_m2"].abs() / layer.area) for layer in layers]
     repaired = pd.concat([part[[key, "ecart_reparation_m2", "part"]].dropna() for part in parts])
     if repaired.empty:

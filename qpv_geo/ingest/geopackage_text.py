@@ -1,4 +1,4 @@
-"""What GDAL does not tell of a GeoPackage: text that goes on behind a NUL, where GDAL takes it to end."""
+"""What GDAL hides in a GeoPackage: text behind a NUL, where GDAL takes it to end."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -7,13 +7,7 @@ from pathlib import Path
 
 
 def cut_at_nul(path: Path, layer: str, columns: Sequence[str]) -> dict[str, list[object]]:
-    """Return the columns of a layer of which GDAL did not read the whole text, as the file has them.
-
-    Raises
-    ------
-    sqlite3.Error
-        If the file is damaged.
-    """
+    """Return, as the file has them, the columns of a layer in which GDAL cut a text at a NUL."""
     found = {}
     table = _quoted(layer)
     with closing(sqlite3.connect(path)) as database:

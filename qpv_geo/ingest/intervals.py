@@ -1,4 +1,4 @@
-"""Confidence intervals, from the table that holds them to the estimates that they belong to."""
+"""Confidence intervals: from the table that holds them to their estimates."""
 
 import re
 from collections.abc import Iterable
@@ -22,20 +22,16 @@ def add_intervals(
     faults: dict[str, Problems],
     source: Source,
 ) -> list[str]:
-    """Give each measure the bounds of its intervals, also where the estimate itself is withheld.
+    """Give each measure the bounds of its intervals, even where the estimate itself is withheld.
 
     Parameters
     ----------
-    table
-        The intervals.
-    estimates
-        The table of the estimates, about the same kind of zone.
+    table, estimates
+        The intervals, and the table of the estimates about the same kind of zone.
     measures
-        Those of `estimates`; one whose interval is no interval, or does not hold its estimate, leaves them.
+        Those of `estimates`; one whose interval cannot be read, or does not hold its estimate, leaves them.
     faults
         Receives what is wrong with such a measure, by column.
-    source
-        For the messages.
 
     Returns
     -------

@@ -44,13 +44,10 @@ def read_iris(
         By key: one file for each commune, or one that covers the country.
     communes
         INSEE codes; the IRIS of other communes are left out.
-    settings
-        Limits of archives.
     epsg
         Projected CRS of the result.
     outside
-        Receives the IRIS outside a territory that something is wrong with; without it, each stops the
-        reading.
+        Receives the defective IRIS outside the territory; without it, each stops the reading.
 
     Returns
     -------
@@ -62,11 +59,9 @@ def read_iris(
 
     Raises
     ------
-    SourceContentError
-        If a file is not a whole file of its format.
-    ContractError
-        If columns, codes, CRS or geometries are not as declared, or a commune has no IRIS; the message lists
-        every problem.
+    SourceContentError, ContractError
+        If a file is not whole or breaks its contract, or a commune has no IRIS; the message lists every
+        problem.
     """
     frames, checks = [], []
     there: set[str] = set()
@@ -89,7 +84,7 @@ def read_iris(
 def _read(
     layer: Layer, raw: RawFile, communes: Collection[str], epsg: int, outside: Outside | None
 ) -> tuple[gpd.GeoDataFrame, set[str]]:
-    """Return the IRIS of communes, and the communes that have any, be it without a contour to use."""
+    """Return the IRIS of communes, and the communes that have any, even without a usable contour."""
     problems = Problems(layer.label, raw.source)
     every = layer.official_columns(problems, ("nom_iris", "nom_com"))
     wanted = np.flatnonzero(every["insee_com"].isin(communes))

@@ -1,4 +1,4 @@
-"""Contours of the metropolis's own districts, in any CRS that is declared."""
+"""Contours of the metropolis's own districts, in any declared CRS."""
 
 import warnings
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ from qpv_geo.sources.raw import RawFile, digest
 from qpv_geo.territory import ContourFile, Territory
 from qpv_geo.zones import zone_of
 
-# Metres: how far off a transformation may be. What comes without the grid that it needs is off by more, or
-# nobody knows by how much (EPSG:27572).
+# Metres: how far off a transformation may be. Without the grid that it needs, one is off by more, or by an
+# unknown distance (EPSG:27572).
 _ACCURACY = 1.0
-# Metres: how far outside the communes, whose contours may be generalised, a district may lie.
+# Metres outside the communes, whose contours may be generalised, that a district may lie.
 _NEAR = 1000.0
 _HALF_TURN = 180.0
 _FORMULA = ("=", "+", "-", "@")
@@ -43,17 +43,13 @@ def read_local_contours(
 
     Parameters
     ----------
-    raw
-        GeoPackage, GeoJSON or Shapefile.
-    file
-        How the territory declares it: field of the names, layer, CRS.
+    raw, file
+        GeoPackage, GeoJSON or Shapefile, and how the territory declares it: field of the names, layer, CRS.
     territory
         Gives the CRS of the result, and where the contours should be.
     communes
         The territory's, in its CRS; None where they are not known, and then the contours may be anywhere in
         their part of France.
-    settings
-        Limits of archives.
 
     Returns
     -------
@@ -66,7 +62,7 @@ def read_local_contours(
     Raises
     ------
     SourceContentError
-        If the file is not a whole file of its format, or somebody saved it meanwhile.
+        If the file is not a whole file of its format, or was saved meanwhile.
     ContractError
         If the field of the names is missing, a name cannot be published, the CRS is not declared, contradicts
         the file or cannot be transformed exactly, or a geometry is not a polygon in or near the territory;

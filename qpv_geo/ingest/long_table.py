@@ -1,4 +1,4 @@
-"""INSEE's newer tables in long form, one row per zone and measure: to one wide table per kind of zone."""
+"""INSEE's tables in long form, one row per zone and measure, turned into a wide table per kind of zone."""
 
 from dataclasses import replace
 
@@ -23,21 +23,10 @@ def is_long(table: TextTable) -> bool:
 
 
 def widen(table: TextTable, source: Source) -> list[TextTable]:
-    """Return one wide table per kind of zone: a row per zone, a column per measure.
+    """Return one table per kind of zone, named ``<table>, <kind>``: a row per zone, a column per measure.
 
-    A value that ``CONF_STATUS`` says is confidential (``C``) becomes INSEE's mark ``c``.
-
-    Parameters
-    ----------
-    table
-        In long form.
-    source
-        Its vintage is the ``TIME_PERIOD`` that is read.
-
-    Returns
-    -------
-    list of TextTable
-        Named ``<table>, <kind>``.
+    Only the ``TIME_PERIOD`` of the source's vintage is read. A value that ``CONF_STATUS`` says is
+    confidential (``C``) becomes INSEE's mark ``c``.
 
     Raises
     ------

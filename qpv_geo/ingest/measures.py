@@ -59,25 +59,10 @@ class Measure:
 def read_measure(
     table: TextTable, column: str, indicator: Indicator | None, blank: str, problems: Problems
 ) -> Measure | None:
-    """Read a column.
+    """Read a column; None if the registry does not know it and it holds text without one number.
 
-    Parameters
-    ----------
-    table
-        That has the column.
-    column
-        As it is spelled there.
-    indicator
-        Its bounds hold; None for a column that the registry does not know.
-    blank
-        Status of an empty cell in this source.
-    problems
-        Receives the cells that are neither numbers nor marks, and the values out of bounds.
-
-    Returns
-    -------
-    Measure or None
-        None for a column that the registry does not know and that holds text and not one number.
+    Cells that are neither numbers nor marks, and values out of the indicator's bounds, go to the problems.
+    `blank` is the status of an empty cell in this source.
     """
     texts = table.cells[column].to_numpy(dtype=object)
     parsed = parse_values(texts, blank)

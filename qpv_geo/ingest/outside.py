@@ -1,4 +1,4 @@
-"""Features outside a territory: a defect of one is told, and stops the release of its own territory alone."""
+"""Features outside a territory: a defect of one is reported, and stops its own territory alone."""
 
 import re
 from dataclasses import dataclass
@@ -44,13 +44,7 @@ class SetAside:
     defects: tuple[Defect, ...]
 
     def refuse(self, chosen: NDArray[np.bool_]) -> None:
-        """Raise what is wrong with some of the features.
-
-        Raises
-        ------
-        ContractError
-            If any are chosen.
-        """
+        """Raise what is wrong with some of the features, as a `ContractError`."""
         named = set(self.places.index[chosen])
         problems = Problems(self.label, self.source)
         for defect in self.defects:
@@ -64,24 +58,24 @@ class SetAside:
         for defect in self.defects:
             natures.setdefault(defect.feature, {})[defect.nature] = None
         file = self.label.partition(" (")[0].removeprefix(f"source {self.source.id}: ")
-        found = []
-        for feature, told in natures.items():
+        checks = []
+        for feature, faults in natures.items():
             number, _, rest = feature.removeprefix("feature ").partition(" ")
             what = f"entité {number} {rest}".strip()
-            message = f"{file}, {what} : {' ; '.join(told)}. Hors du territoire, elle est laissée de côté."
+            message = f"{file}, {what} : {' ; '.join(faults)}. Hors du territoire, elle est laissée de côté."
             code = str(self.features.loc[feature, self.code])
-            found.append(Check("entite_ecartee", code, "avertissement", "", next(iter(told)), message))
-        return found
+            checks.append(Check("entite_ecartee", code, "avertissement", "", next(iter(faults)), message))
+        return checks
 
 
 class Outside:
-    """Tells what lies outside a territory, and keeps what is left out of it for its defects.
+    """Tells what lies outside a territory, and keeps the features that are left out for their defects.
 
     Parameters
     ----------
     territory
-        Whose release is made. None where several are made from one reading: then no defect of a feature
-        stops the reading, and each territory refuses its own (`SetAside.refuse`).
+        Whose release is made. None where several are made from one reading: then no defect of a feature stops
+        it, and each territory refuses its own (`SetAside.refuse`).
     """
 
     def __init__(self, territory: Territory | None) -> None:
@@ -96,11 +90,9 @@ class Outside:
         problems
             Of the file, before anything is checked.
         places
-            `PLACES` of each feature.
-        where
-            Their names.
+            `PLACES` of each feature; `where` names them.
         placed
-            Which of them have a code of their own that can be read: no other can be counted or told.
+            Which of them have a readable code of their own: no other can be counted or named.
         """
         outside = placed.to_numpy(dtype=bool)
         if self._territory:
@@ -131,7 +123,7 @@ class Outside:
 
 
 def may_hold(territory: Territory, places: pd.DataFrame) -> NDArray[np.bool_]:
-    """Tell what may lie in a territory: a code that is missing or cannot be read excludes nothing."""
+    """Tell which features may lie in a territory: a missing or unreadable code excludes nothing."""
     rows = zip(*(places[name] for name in PLACES), strict=True)
     return np.array([_may_hold(territory, *row) for row in rows], dtype=bool)
 

@@ -1,4 +1,4 @@
-"""Contours of the QPV of 2015, to compare with those of 2024 and for nothing else."""
+"""Contours of the QPV of 2015, read only to compare them with those of 2024."""
 
 import geopandas as gpd
 import pandas as pd
@@ -34,13 +34,11 @@ def read_qpv_2015(
     ----------
     raw
         Shapefile in its archive, or GeoJSON of the WFS.
-    settings
-        Limits of archives.
     epsg
         Projected CRS of the result; the QPV of the parts of France that it serves are returned.
     outside
-        Receives the QPV outside a territory that something is wrong with, placed by the department of their
-        code; without it, each stops the reading.
+        Receives the defective QPV outside the territory, placed by the department of their code; without it,
+        each stops the reading.
 
     Returns
     -------
@@ -52,10 +50,8 @@ def read_qpv_2015(
 
     Raises
     ------
-    SourceContentError
-        If the file is not a whole file of its format.
-    ContractError
-        If columns, codes, counts, CRS or geometries are not as declared; the message lists every problem.
+    SourceContentError, ContractError
+        If the file is not whole, or breaks its contract; the message lists every problem.
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)

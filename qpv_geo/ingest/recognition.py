@@ -82,16 +82,14 @@ class ZoneTable:
     ----------
     text
         The rows, as their producer wrote them.
-    zone
-        Kind of zone.
-    kind
-        What its codes look like.
+    zone, kind
+        Kind of zone, and what its codes look like.
     key
         Column of the codes.
     codes
         Code of each row: that of the EPCI, department or region for its QPV taken together.
     intervals
-        Whether its cells are confidence intervals of the estimates that stand in another table.
+        Whether its cells are confidence intervals of the estimates in another table.
     """
 
     text: TextTable
@@ -119,9 +117,7 @@ def recognise(
     table
         A table of text.
     official
-        Settle what two kinds of zones with codes of one form are.
-    problems
-        Of this table.
+        Decides between two kinds of zones with codes of one form.
     extra_keys
         Further spellings of the key column, for any kind of zone.
 
@@ -138,8 +134,8 @@ def recognise(
     key = find_key(table, extra_keys)
     if key is None:
         spelled = [str(column) for column in table.cells.columns]
-        problems.add("a key column such as 'codeGeo', 'codeQPV', 'CODGEO', 'IRIS' or 'codeDepcom'",
-                     describe_columns(spelled, list(KEYS)))  # fmt: skip
+        expected = "a key column such as 'codeGeo', 'codeQPV', 'CODGEO', 'IRIS' or 'codeDepcom'"
+        problems.add(expected, describe_columns(spelled, list(KEYS)))
         line = to_add(f"sources.{problems.source.id}", f"key = {new_spelling(spelled, list(KEYS))}")
         problems.advise(f"if the producer renamed it, {line}")
         problems.raise_if_any()
@@ -148,7 +144,7 @@ def recognise(
     bare = codes.where(~together, codes.str.replace(r"(?i)_QPV(24)?$", "", regex=True))
     all_qpv = (bare == _ALL_QPV).to_numpy(dtype=bool)
     others = ~all_qpv
-    # Which kind of zone, and so which kind of code, is told below.
+    # Zone and kind are those of the rows, below.
     whole = ZoneTable(table, "qpv", QPV_2024, str(key), bare, _holds_intervals(table, str(key)))
     tables = []
     if others.any():
@@ -167,14 +163,9 @@ def recognise(
 def _refuse_mixed(
     codes: "pd.Series[str]", rows: NDArray[np.bool_], table: TextTable, problems: Problems
 ) -> None:
-    """Refuse a table about zones and about their QPV taken together: which it is would be a guess."""
-    found = [repr(code) for code in codes[rows]]
-    problems.add_rows(
-        "codes that all end with '_QPV24' or '_QPV', or none",
-        table.where[rows],
-        found,
-        column=str(codes.name),
-    )
+    """Refuse a table about zones and about their QPV taken together: nothing tells which it is."""
+    expected = "codes that all end with '_QPV24' or '_QPV', or none"
+    problems.add_rows(expected, table.where[rows], map(repr, codes[rows]), column=str(codes.name))
     problems.raise_if_any()
 
 
@@ -214,7 +205,7 @@ def _zone_of(
     official: OfficialCodes,
     problems: Problems,
 ) -> tuple[Zone, CodeKind]:
-    """Return the kind of zone whose form most codes have; codes of another form are left to the contract."""
+    """Return the kind of zone whose form most codes have; the contract deals with codes of another form."""
     counts = {zone: int(codes.str.fullmatch(kind.pattern).sum()) for zone, kind in kinds.items()}
     most = max(counts.values())
     is_old = "qpv" in kinds and int(codes.str.fullmatch(QPV_2015.pattern).sum()) > most
@@ -230,7 +221,7 @@ def _zone_of(
         candidates = [zone for zone in named_so if zone != "qpv"] or named_so or candidates
     own = problems.source.zone
     if len(candidates) > 1 and not most and own in kinds:
-        # Codes that are all damaged: the contract says what befell them.
+        # All codes are damaged: the contract says how.
         candidates = [own]
     if len(candidates) > 1:
         shown = ", ".join(map(repr, codes.head(_EXAMPLES)))

@@ -19,7 +19,7 @@ Codes = dict[Zone, tuple[str, ...]]
 
 
 class Computation(BaseModel):
-    """How an indicator is computed, for a zone of which no producer publishes it or for a set of zones.
+    """How an indicator is computed for a set of zones, or for a zone of which nobody publishes it.
 
     Attributes
     ----------
@@ -28,11 +28,10 @@ class Computation(BaseModel):
     additive
         Whether values of disjoint zones may be added.
     numerator, denominator
-        Ids of the two additive indicators whose ratio it is; None if it is no such ratio, or if nobody
-        publishes both terms.
+        Ids of the two additive indicators whose ratio it is; None if it is no such ratio.
     sum_of
-        Ids of the shares of one whole whose sum it is: such shares are added within a zone, never over a set
-        of zones.
+        Ids of the shares of one whole whose sum it is: they are added within a zone, never over a set of
+        zones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,16 +93,14 @@ class Indicator(Computation):
         French unit (``habitants``, ``%``, ``€``), empty for an index; that of a rate is ``%`` if not given.
     kind, additive, numerator, denominator, sum_of
         See `Computation`; a count is additive unless it is declared otherwise.
-    source
-        Id in the catalogue.
-    sources
-        Ids of the sources of other kinds of zones, where these have their own.
+    source, sources
+        Id in the catalogue; by kind of zone, those of zones that have a source of their own.
     zones
         Kinds of zones for which the producers publish it.
     codes
         The producers' spellings by kind of zone, each in order of preference; ``{yy}`` stands for the last
-        two digits of the source's vintage. A kind of zone without spellings of its own has those of the
-        first. An indicator without codes is published by nobody: it is computed from its terms.
+        two digits of the source's vintage. A kind of zone without spellings has those of the first. An
+        indicator without codes is published by nobody: it is computed.
     codes_by_vintage
         Spellings of one vintage that come before `codes`: a producer renamed a column for a while.
     intervals
@@ -144,9 +141,7 @@ class Indicator(Computation):
     def _usual_values(cls, entry: dict[str, Any]) -> dict[str, Any]:
         """Fill in what the kind says, and take a plain list of codes as those of the first kind of zone."""
         kind = entry.get("kind")
-        usual: dict[str, Any] = {"additive": kind == "count"}
-        if kind == "rate":
-            usual["unit"] = "%"
+        usual = {"additive": kind == "count"} | ({"unit": "%"} if kind == "rate" else {})
         codes = entry.get("codes")
         if isinstance(codes, (list, tuple)):
             entry = entry | {"codes": {entry.get("zones", ["qpv"])[0]: codes}}
@@ -172,7 +167,7 @@ class Indicator(Computation):
 
     @property
     def is_awaited(self) -> bool:
-        """Whether a file of its source that lacks it is worth a word."""
+        """Whether the lack of it in a file of its source is reported."""
         return bool(self.codes) and not self.past and not self.sum_of
 
     def source_of(self, zone: Zone) -> str:
@@ -251,16 +246,11 @@ def _owned(indicator: Indicator) -> Iterator[tuple[Zone, str]]:
 
 @cache
 def load_registry(path: Path = _REGISTRY) -> Registry:
-    """Read and validate a registry.
+    """Read and validate a registry; raise `ConfigurationError` if it is not valid.
 
     The file is a list of groups; an indicator has what its group says (theme, source, zones) and what it says
     itself. Its `stem` stands for the codes that the group's `patterns` make of it, by zone; its own `codes`
     come after them.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file is not TOML or an entry is not valid.
     """
     try:
         groups = tomllib.loads(path.read_text(encoding="utf-8"))["groups"]

@@ -1,7 +1,7 @@
-"""The scale of statistics: a rate published as a fraction, or in another column's place, is not passed on.
+"""The scale of statistics: a rate published as a fraction, or in another column's place, is refused.
 
-Counts are not looked at: a table of other zones or of other years may hold any. Rates, medians, amounts and
-indices of QPV are compared with the shipped distributions of the national files.
+Counts are left alone, since a table of other zones or years may hold any. Rates, medians, amounts and indices
+of QPV are compared with the shipped distributions of the national files.
 """
 
 from typing import NamedTuple
@@ -38,16 +38,14 @@ def compare_scale(
 
     Parameters
     ----------
-    indicator
-        Whose column it is.
     vintage
-        Of the table.
+        Of the table; the distribution is that of the same vintage, else of the newest.
     values
         The column, NaN where a value is missing.
     of_qpv
         Which rows are of QPV of metropolitan France.
     shipped
-        What the column is compared with (`load_distributions`): of its vintage, or else of the newest.
+        See `load_distributions`.
 
     Returns
     -------

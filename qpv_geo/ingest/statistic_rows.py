@@ -1,4 +1,4 @@
-"""Rows of statistics, found by zone: a national file serves three hundred territories one after the other."""
+"""Rows of statistics, found by zone: one national file serves three hundred territories in turn."""
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
@@ -18,7 +18,7 @@ class StatisticRows:
     frame
         Columns of `Statistics.rows`.
     national
-        The files that cover the country, by source; none of them if not given.
+        The files that cover the country, by source.
     """
 
     def __init__(self, frame: pd.DataFrame, national: Mapping[str, Origin] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The tables of a source of statistics: found in whatever its producer sent, recognised by what they hold."""
+"""The tables of a source of statistics, in whatever form its producer sent them."""
 
 from dataclasses import dataclass, field
 
@@ -26,8 +26,8 @@ class Scope:
     communes
         INSEE codes: of tables by commune and by IRIS, only theirs are read; None for all.
     qpv
-        The territory's: of the QPV of the rest of France, no intervals are read, and only what theirs are
-        ranked among. None for all of them alike.
+        The territory's: of other QPV, no intervals are read and only what these are ranked among. None for
+        all alike.
     official
         Official lists, for tables whose codes may be of two kinds of zones.
     """
@@ -39,15 +39,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class SourceTables:
-    """Every table of a source, and what its dictionaries say.
-
-    Attributes
-    ----------
-    tables
-        Recognised tables with at least one row in scope; estimates and intervals.
-    dictionary
-        Labels and modalities of all dictionaries.
-    """
+    """The recognised tables of a source with at least one row in scope, and what its dictionaries say."""
 
     tables: tuple[ZoneTable, ...]
     dictionary: Dictionary
@@ -56,19 +48,12 @@ class SourceTables:
 def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> SourceTables:
     """Read and recognise every table of a source.
 
-    Parameters
-    ----------
-    raw
-        A CSV file, an XLSX workbook, or an archive or folder of them, with or without dictionaries.
-    settings
-        Limits of archives.
-    scope
-        Which rows are read.
+    `raw` is a CSV file, an XLSX workbook, or an archive or folder of them, with or without dictionaries.
 
     Raises
     ------
     SourceContentError
-        If the file holds no table at all, or one that is no text or damaged.
+        If the file holds no table at all, or a damaged one.
     ContractError
         If a table is not whole, has no known key, or leaves open which zones it is about.
     """
@@ -97,7 +82,7 @@ def _read(raw: RawFile, member: Member, scope: Scope) -> list[TextTable]:
 
 
 def _keeps(scope: Scope) -> Keeps | None:
-    """Drop the rows of other communes while a national file is read; other codes are seen to later."""
+    """Return what drops rows of other communes while a file is read; other codes are judged later."""
     communes = scope.communes
     if communes is None:
         return None
@@ -114,7 +99,7 @@ def _keeps(scope: Scope) -> Keeps | None:
 
 
 def _in_scope(table: ZoneTable, scope: Scope) -> ZoneTable:
-    """Drop the rows of zones that nobody asked for."""
+    """Drop the rows of zones out of scope."""
     if table.zone in {"commune", "iris"} and scope.communes is not None:
         rows = table.codes.str[:_COMMUNE_DIGITS].isin(scope.communes)
     elif table.zone == "qpv" and table.intervals and scope.qpv is not None:

@@ -56,9 +56,9 @@ class Statistics:
         Producer's code and label of the columns that the registry does not know. They are in `rows` too,
         under their code in lower case.
     missing
-        Ids of the indicators that the registry expects of this source's own zones and its tables have not.
+        Ids of the indicators that the registry expects of this source's own zones and its tables lack.
     checks
-        What was controlled, and which columns were left out.
+        What was controlled, and which columns were left out (``colonne_ecartee``).
     """
 
     rows: pd.DataFrame
@@ -69,7 +69,7 @@ class Statistics:
 
 @dataclass
 class _Part:
-    """One table of estimates: its measures, and the columns of text and of faults that are not among them."""
+    """One table of estimates: its measures, and the columns of text and of faults, which are none."""
 
     table: ZoneTable
     columns: Columns
@@ -81,23 +81,14 @@ class _Part:
 def read_statistics(
     raw: RawFile, registry: Registry, settings: Settings, scope: Scope | None = None
 ) -> Statistics:
-    """Read every table of a source and hold it to its contract.
+    """Read every table of a source and hold it to its contract; columns that break theirs are left out.
 
     Parameters
     ----------
     raw
         CSV files or XLSX workbooks, bare or in an archive, with or without dictionaries.
-    registry
-        Names and bounds of the indicators, and the producer's codes for them.
-    settings
-        Limits of archives.
     scope
         Which rows are read; all of them if not given.
-
-    Returns
-    -------
-    Statistics
-        Without the columns that broke their contract, each named by a check ``colonne_ecartee``.
 
     Raises
     ------
@@ -112,11 +103,8 @@ def read_statistics(
     found = read_source_tables(raw, settings, scope)
     for table in found.tables:
         _check_codes(table, source)
-    parts = [
-        _read_table(table, source, registry, found.dictionary)
-        for table in found.tables
-        if not table.intervals
-    ]
+    estimates = [table for table in found.tables if not table.intervals]
+    parts = [_read_table(table, source, registry, found.dictionary) for table in estimates]
     remarks: list[str] = []
     for table in (table for table in found.tables if table.intervals):
         of_zone = [part for part in parts if part.table.zone == table.zone]
@@ -139,12 +127,8 @@ def read_statistics(
         remarks.append(f"aucun dictionnaire ne dit ce que mesurent {_cut(nameless)}")
     checks.append(report_reading(remarks, counted(len(found.tables), "table"), source.id))
     rows = [_rows(part, source, registry, scope.qpv) for part in parts if part.measures]
-    return Statistics(
-        pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=_COLUMNS),
-        unknown,
-        missing,
-        tuple(checks),
-    )
+    frame = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=_COLUMNS)
+    return Statistics(frame, unknown, missing, tuple(checks))
 
 
 def differences_from_declaration(raw: RawFile, registry: Registry, settings: Settings) -> list[str]:
@@ -153,8 +137,8 @@ def differences_from_declaration(raw: RawFile, registry: Registry, settings: Set
         found = read_statistics(raw, registry, settings)
     except (ContractError, SourceContentError) as error:
         return [str(error)]
-    said = [check.message for check in found.checks if check.code == "colonne_ecartee"]
-    return said + [f"no column of indicator {indicator!r}" for indicator in found.missing]
+    left_out = [check.message for check in found.checks if check.code == "colonne_ecartee"]
+    return left_out + [f"no column of indicator {indicator!r}" for indicator in found.missing]
 
 
 def _check_codes(table: ZoneTable, source: Source) -> None:
@@ -217,11 +201,7 @@ def _require(parts: Sequence[_Part], raw: RawFile, registry: Registry) -> None:
 def _merge_repeated_columns(parts: Sequence[_Part], raw: RawFile) -> None:
     """Drop a measure that stands in an earlier table of the same zones with the same values.
 
-    Raises
-    ------
-    ContractError
-        If the two give one zone different values, for nobody can tell which is right, or share some zones
-        alone.
+    If the two differ, or share some zones alone, nobody can tell which is right: that is a broken contract.
     """
     problems = Problems(raw.label, raw.source)
     seen: dict[tuple[Zone, str], tuple[ZoneTable, Measure]] = {}
@@ -303,13 +283,12 @@ def _rows(part: _Part, source: Source, registry: Registry, qpv: Collection[str] 
 
 def _names(measures: Sequence[Measure], source: Source, registry: Registry) -> list[str | None]:
     """Name the indicator of each measure; an unknown one never takes the name of a known one."""
-    taken = {indicator.id for indicator in registry.indicators}
     names: list[str | None] = []
     for measure in measures:
         name = measure.column.lower()
         if measure.indicator:
             name = measure.indicator.id
-        elif name in taken:
+        elif name in registry.by_id:
             name = f"{name}_{source.id}"
         names.append(name)
     return names
@@ -338,16 +317,8 @@ def _report(part: _Part, source: Source) -> list[Check]:
         _absences(part, subject),
     ]
     for name, fault in part.faults.items():
-        checks.append(
-            Check(
-                "colonne_ecartee",
-                f"{subject}, {name}",
-                "avertissement",
-                "",
-                "",
-                f"Colonne {name} écartée, le reste du fichier est repris : {fault}",
-            )
-        )
+        message = f"Colonne {name} écartée, le reste du fichier est repris : {fault}"
+        checks.append(Check("colonne_ecartee", f"{subject}, {name}", "avertissement", "", "", message))
     return checks
 
 

@@ -1,4 +1,4 @@
-"""Which communes of a file are a territory's: the EPCI's file has no others, the national one has."""
+"""Which communes of a file are a territory's: all of an EPCI's file, some of the national one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,17 +50,8 @@ def read_territory_communes(
 ) -> TerritoryCommunes:
     """Read the communes of a territory from the file of its EPCI or from that of the country.
 
-    Parameters
-    ----------
-    raw, territory, settings
-        What to read, for which territory.
-    outside
-        Receives the communes of other territories that something is wrong with.
-
-    Raises
-    ------
-    SourceContentError, ContractError
-        As `read_communes`; and if communes are missing or are not the territory's.
+    `outside` receives the defective communes of other territories. Raises as `read_communes`, and if communes
+    are missing or are not the territory's.
     """
     if territory.genre == "france":
         by_epsg = read_communes_by_epsg(raw, settings, None, outside)
@@ -81,16 +72,9 @@ def read_territory_communes(
 def choose_communes(
     communes: gpd.GeoDataFrame, territory: Territory, *, national: bool = True
 ) -> TerritoryCommunes:
-    """Choose a territory's communes among those of a file, all in its CRS.
+    """Choose a territory's communes among those of a file, all in its CRS; the territory is not France.
 
-    Parameters
-    ----------
-    communes
-        As `read_communes` returns them.
-    territory
-        Of any kind but France.
-    national
-        Whether the file holds others; all those of an EPCI's own file are taken, and then checked.
+    All those of an EPCI's own file, which is not `national`, are taken and checked afterwards.
     """
     if not national:
         return TerritoryCommunes(communes)
@@ -110,7 +94,7 @@ def _is_national(raw: RawFile) -> bool:
 
 
 def _check(found: TerritoryCommunes, raw: RawFile, territory: Territory) -> None:
-    """Raise for communes that are not the territory's, or that are missing."""
+    """Raise for communes that are missing or are not the territory's."""
     problems = Problems(raw.label, raw.source)
     mine = found.of_territory
     if territory.genre == "epci":

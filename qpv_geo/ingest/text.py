@@ -1,4 +1,4 @@
-"""Text: from bytes, whichever of two encodings a French publisher chose, and remarks on it for the reader."""
+"""Text from bytes, in either encoding of French publishers, and remarks on it for the reader."""
 
 import codecs
 from collections.abc import Sequence
@@ -14,13 +14,6 @@ def decode(data: bytes, label: str) -> tuple[str, str]:
 
     UTF-8 is the rule; what is not UTF-8 is Windows-1252, as INSEE's older files are. In Windows-1252 a French
     accented letter is one byte that UTF-8 only allows in pairs, so that one is not taken for the other.
-
-    Parameters
-    ----------
-    data
-        A CSV, JSON or GeoJSON file.
-    label
-        How the file is named in an error.
 
     Raises
     ------
@@ -46,13 +39,7 @@ def decode(data: bytes, label: str) -> tuple[str, str]:
 
 
 def refuse_page(data: bytes, label: str) -> None:
-    """Raise if the bytes are empty or a web page (no data file of ours begins with ``<``).
-
-    Raises
-    ------
-    SourceContentError
-        In both cases.
-    """
+    """Raise `SourceContentError` if the bytes are empty or a web page: no data file begins with ``<``."""
     kind = kind_of(data).name
     if kind == "empty":
         raise SourceContentError(f"{label}: the file is empty")
@@ -65,13 +52,13 @@ def refuse_page(data: bytes, label: str) -> None:
 
 
 def report_reading(remarks: Sequence[str], found: str, subject: str) -> Check:
-    """Return the control of the reading of a file: what was found in it, and what was unusual."""
+    """Return the check on how a file was read: what was in it, and what was unusual."""
     outcome: Outcome = "avertissement" if remarks else "conforme"
     message = sentence(remarks) or "Fichier lu sans remarque."
     return Check("lecture_du_fichier", subject, outcome, "", found, message)
 
 
 def sentence(remarks: Sequence[str]) -> str:
-    """Join remarks into a French sentence; none make an empty one."""
+    """Join remarks into a French sentence, empty without remarks."""
     text = " ; ".join(remarks)
     return text and f"{text[0].upper()}{text[1:]}."

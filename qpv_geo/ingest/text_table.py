@@ -1,8 +1,9 @@
-"""A table of text: what a CSV file and a sheet have in common, and how its cells become values."""
+"""A table of text: what a CSV file and a sheet have in common, and how cells become values."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -65,15 +66,7 @@ class TextTable:
 
 @dataclass(frozen=True)
 class Dictionary:
-    """What a producer's dictionaries say of the columns.
-
-    Attributes
-    ----------
-    labels
-        Label by variable, in upper case.
-    modalities
-        For each variable, in upper case, whose values it lists: their labels by value.
-    """
+    """What dictionaries say of each variable (in upper case): its label, and those of its values."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
     modalities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -97,16 +90,10 @@ def read_dictionaries(tables: list[TextTable]) -> Dictionary:
 _DICTIONARY_COLUMNS = ("COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD")
 
 
-@dataclass(frozen=True)
-class Values:
-    """Cells as values, arrays of the shape of the cells.
+class Values(NamedTuple):
+    """Cells as values, in arrays of the shape of the cells.
 
-    Attributes
-    ----------
-    value
-        NaN where the cell holds none.
-    status
-        A status of `statuses`; None where the cell is wrong.
+    `value` is NaN where the cell holds none; `status` is one of `statuses`, None where the cell is wrong.
     """
 
     value: NDArray[np.float64]
@@ -114,15 +101,11 @@ class Values:
 
 
 def parse_values(cells: NDArray[np.object_], blank: str = NOT_AVAILABLE) -> Values:
-    """Turn text cells into values with a status.
+    """Turn stripped text cells, of any shape, into values with a status.
 
-    Parameters
-    ----------
-    cells
-        Stripped text, of any shape. A number has a decimal comma or point, its thousands may be grouped by
-        spaces, and it has no exponent; the value is the double nearest to the decimal number that is written.
-    blank
-        What an empty cell means in this source.
+    A number has a decimal comma or point, its thousands may be grouped by spaces, and it has no exponent; the
+    value is the double nearest to the decimal number that is written. `blank` is what an empty cell means in
+    this source.
     """
     codes, texts = _distinct(cells)
     values = np.full(len(texts), np.nan)
@@ -139,19 +122,14 @@ def parse_values(cells: NDArray[np.object_], blank: str = NOT_AVAILABLE) -> Valu
 def parse_intervals(
     cells: NDArray[np.object_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Turn cells ``[24,0/28,4]`` into lower and upper bounds.
-
-    Parameters
-    ----------
-    cells
-        Stripped text, of any shape.
+    """Turn stripped cells ``[24,0/28,4]``, of any shape, into lower and upper bounds.
 
     Returns
     -------
     low, high : ndarray of float
         NaN where the cell gives no bound: it is empty, infinite, or says ``non estimé``.
     wrong : ndarray of bool
-        Cells that are no interval, or whose bounds stand in the wrong order.
+        Cells that are not an interval, or whose bounds stand in the wrong order.
     """
     codes, texts = _distinct(cells)
     low, high = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
@@ -167,6 +145,6 @@ def parse_intervals(
 
 
 def _distinct(cells: NDArray[np.object_]) -> tuple[NDArray[np.intp], list[str]]:
-    """Return the distinct texts and the place of each cell among them: rates repeat themselves."""
+    """Return the distinct texts and the place of each cell among them: many rates are equal."""
     codes, texts = pd.factorize(cells.ravel())
     return codes, texts.tolist()

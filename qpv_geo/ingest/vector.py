@@ -44,20 +44,17 @@ class Layer:
     frame
         Every feature, in the file's order, indexed from 0, heights dropped. ``crs`` is None when the file
         declares none; a geometry that cannot be built (a ring that is not closed) is None.
-    name
-        File, or member of the archive.
     label
-        How errors name it.
+        How errors name the file.
     remarks
         In French: what was unusual, and what GDAL warned about.
     assumed_crs
-        Whether ``crs`` is not the file's own word: GeoJSON that declares none is in WGS84 (RFC 7946).
+        Whether the file declares no CRS: such GeoJSON is in WGS84 (RFC 7946).
     as_written
-        Cells of the columns that GDAL may have changed while it read them, as the file has them.
+        Cells, as the file has them, of the columns that GDAL may have changed.
     """
 
     frame: gpd.GeoDataFrame
-    name: str
     label: str
     remarks: tuple[str, ...]
     assumed_crs: bool = False
@@ -78,12 +75,8 @@ class Layer:
     def official_columns(self, problems: Problems, labels: Collection[str] = ()) -> pd.DataFrame:
         """Return the columns that the catalogue declares, as clean text and under their declared names.
 
-        Parameters
-        ----------
-        problems
-            Receives text that cannot be published; the first declared column names the features.
-        labels
-            Declared columns that hold text and nothing else; codes may be stored as numbers.
+        The first of them names the features. `labels` are those that hold nothing but text; codes may be
+        stored as numbers.
 
         Raises
         ------
@@ -106,15 +99,10 @@ class Layer:
 
 
 def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> Layer:
-    """Read the vector file of a source, bare or in its archive.
+    """Read the vector file of a source, bare or in its archive, in any format in which it is published.
 
     Parameters
     ----------
-    raw
-        The source's bytes; its `format` (``geojson``, ``gpkg`` or ``shp``) says how to read them, its
-        `member` where they are in an archive.
-    settings
-        Limits of archives.
     layer
         Layer of a GeoPackage that holds several; None for its only one.
 
@@ -123,8 +111,7 @@ def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> La
     SourceContentError
         If the file is a web page, empty, truncated, or not of its format.
     ContractError
-        If it has several layers or not the one that is asked for, a column twice, or a CRS that does not
-        exist.
+        If it has several layers or not the one that is asked for, a column twice, or an unknown CRS.
     """
     raw = as_shipped(raw, settings)
     if raw.source.format == "geojson":
@@ -154,13 +141,11 @@ def _read_geojson(raw: RawFile, member: Member) -> Layer:
     properties = read_properties(text, len(frame), problems)
     problems.raise_if_any()
     written = {name: [one.get(name) for one in properties] for name in frame.columns}
-    return replace(
-        _layer(frame, member.name, problems, remarks), assumed_crs=declared is None, as_written=written
-    )
+    return replace(_layer(frame, problems, remarks), assumed_crs=declared is None, as_written=written)
 
 
 def _check_crs_exists(declared: str, problems: Problems) -> None:
-    """GDAL takes coordinates whose CRS does not exist for WGS84, in silence."""
+    """Refuse a CRS that does not exist: GDAL silently takes its coordinates for WGS84."""
     try:
         CRS.from_user_input(declared)
     except CRSError:
@@ -185,7 +170,7 @@ def _read_geopackage(raw: RawFile, member: Member, wanted: str | None) -> Layer:
             problems.raise_if_any()
         frame = _read(path, layer=chosen[0])
         written = cut_at_nul(path, chosen[0], list(frame.columns))
-    return replace(_layer(frame, member.name, Problems(label, raw.source), remarks), as_written=written)
+    return replace(_layer(frame, Problems(label, raw.source), remarks), as_written=written)
 
 
 def _read_shapefile(raw: RawFile, settings: Settings) -> Layer:
@@ -194,13 +179,10 @@ def _read_shapefile(raw: RawFile, settings: Settings) -> Layer:
     parts = {Path(member.name).suffix.lower().lstrip("."): member for member in members}
     if len(parts) != len(members) or not parts.keys() >= {"shp", "shx", "dbf"}:
         listed = ", ".join(member.name for member in members)
-        what_to_do = remedy(
-            raw.source,
-            f"compare with {raw.source.page}, or change 'member' in {catalogue_entry(raw.source)}",
-        )
+        advice = f"compare with {raw.source.page}, or change 'member' in {catalogue_entry(raw.source)}"
         raise SourceContentError(
             f"{raw.label}: expected one Shapefile with its .shx and .dbf, found {listed}. What to do: "
-            f"{what_to_do}"
+            f"{remedy(raw.source, advice)}"
         )
     label = raw.label_of(parts["shp"].name)
     refuse_page(parts["shp"].data, label)
@@ -215,7 +197,7 @@ def _read_shapefile(raw: RawFile, settings: Settings) -> Layer:
         for suffix, member in parts.items():
             (Path(folder) / f"layer.{suffix}").write_bytes(member.data)
         frame = _read(Path(folder) / "layer.shp", encoding=encoding)
-    return _layer(frame, parts["shp"].name, problems, remarks)
+    return _layer(frame, problems, remarks)
 
 
 def _read(source: bytes | Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401 - handed on to pyogrio
@@ -223,11 +205,11 @@ def _read(source: bytes | Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401
     return frame
 
 
-def _layer(frame: pd.DataFrame, name: str, problems: Problems, remarks: list[str]) -> Layer:
+def _layer(frame: pd.DataFrame, problems: Problems, remarks: list[str]) -> Layer:
     if not isinstance(frame, gpd.GeoDataFrame):
         problems.add("a layer with geometries", "a table without any")
         problems.raise_if_any()
-    return Layer(frame, name, problems.label, tuple(remarks))
+    return Layer(frame, problems.label, tuple(remarks))
 
 
 @contextmanager
@@ -235,7 +217,7 @@ def _explained(raw: RawFile, label: str, kind: str, remarks: list[str]) -> Itera
     """Turn what GDAL raises into an error that names the file, and what it warns about into remarks."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", category=RuntimeWarning)
-        # Said elsewhere: the geometry is missing, the text is not what its column should hold.
+        # Reported elsewhere: the geometry is missing, the text is not what its column should hold.
         warnings.filterwarnings("ignore", message="invalid value encountered in from_wkb")
         warnings.filterwarnings("ignore", message="Could not parse column", category=UserWarning)
         try:

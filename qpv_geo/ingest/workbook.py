@@ -1,4 +1,4 @@
-"""INSEE's XLSX workbooks: title rows, a row of labels, the row of codes, then the data, sheet by sheet."""
+"""INSEE's XLSX workbooks: in each sheet, title rows, a row of labels, the row of codes, then the data."""
 
 import io
 import re
@@ -16,7 +16,7 @@ from qpv_geo.ingest.contracts import Problems, refuse_doubled
 from qpv_geo.ingest.recognition import known_keys
 from qpv_geo.ingest.text_table import DICTIONARY, TextTable
 from qpv_geo.sources.archive import Member
-from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.raw import RawFile, unreadable
 
 # The row of codes stands below a few rows of titles.
 _TITLE_ROWS = 30
@@ -28,20 +28,9 @@ _Row = list[str]
 def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) -> list[TextTable]:
     """Read every sheet that holds a table, or the dictionary of the others, as text.
 
-    Parameters
-    ----------
-    raw
-        Where the workbook comes from, for the messages.
-    member
-        The workbook.
-    extra_keys
-        Further spellings of the key column (see `recognition.KEYS`).
-
-    Returns
-    -------
-    list of TextTable
-        Named ``<workbook>, feuille <sheet>``. Sheets without a row of codes (documentation) are left out, and
-        so are the empty rows and columns that pad a sheet.
+    Tables are named ``<workbook>, feuille <sheet>``. Sheets without a row of codes (documentation) are left
+    out, and so are the empty rows and columns that pad a sheet. `extra_keys` are further spellings of the key
+    column (see `recognition.KEYS`).
 
     Raises
     ------
@@ -62,23 +51,15 @@ def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) 
     except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
             raise
-        raise SourceContentError(
-            f"{label}: expected an XLSX workbook, found a file that is damaged or of another format "
-            f"({error or type(error).__name__})"
-        ) from error
+        found = f"found a file that is damaged or of another format ({error or type(error).__name__})"
+        raise unreadable(raw, f"{label}: expected an XLSX workbook, {found}") from error
     if in_error:
         raise SourceContentError(
             f"{label}: expected values, found cells in error (#N/A, #DIV/0! or the like): {in_error}"
         )
-    tables = [
-        table
-        for sheet, grid in grids.items()
-        if (
-            table := _table(
-                f"{member.name}, feuille {sheet}", f"{label}, sheet {sheet}", raw, grid, extra_keys
-            )
-        )
-    ]
+    names = {sheet: (f"{member.name}, feuille {sheet}", f"{label}, sheet {sheet}") for sheet in grids}
+    read = (_table(*names[sheet], raw, grid, extra_keys) for sheet, grid in grids.items())
+    tables = [table for table in read if table]
     if not tables:
         listed = ", ".join(map(repr, grids))
         raise SourceContentError(
@@ -88,7 +69,7 @@ def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) 
 
 
 def _cells_in_error(data: bytes) -> str:
-    """Name the cells in error: the parser gives them as blanks, and a blank means something in a table."""
+    """Name the cells in error: the parser gives them as blanks, and a blank has a meaning."""
     with zipfile.ZipFile(io.BytesIO(data)) as book:
         sheets = [name for name in book.namelist() if name.startswith("xl/worksheets/sheet")]
         cells = [(cell.decode(), sheet) for sheet in sheets for cell in _ERROR.findall(book.read(sheet))]

@@ -1,7 +1,7 @@
 """Members of a raw file: found by pattern in a zip, a 7z, a gzip, a folder, or the bare file itself.
 
-Nothing is ever unpacked to the disk: members are read into memory, under limits, after their names, their
-declared sizes and their kinds were checked.
+Nothing is unpacked to the disk: members are read into memory, under limits, once their names, declared sizes
+and kinds are checked.
 """
 
 import re
@@ -17,7 +17,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.containers import Container, DamagedError, Entry, open_container
 from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy, to_add, unreadable
 
-# An archive that unpacks to less than this harms nobody, however well it compresses.
+# An archive that unpacks to less than this is harmless, however well it compresses.
 _HARMLESS_BYTES = 16 * 1024**2
 _LISTED = 20
 _TABLE = re.compile(r".*\.(csv|txt|xlsx)", re.IGNORECASE)
@@ -42,14 +42,12 @@ def read_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member
         is the content of a gzip: publishers zip and unzip the same file from one edition to the next.
     pattern
         Regular expression; None when the archive must hold a single file.
-    settings
-        Limits of what one archive may unpack to.
 
     Raises
     ------
     SourceContentError
         If no member or more than one matches, or if the archive is damaged, encrypted, holds a name that
-        leaves it, or unpacks beyond the limits.
+        leaves it, or unpacks beyond the limits of the settings.
     """
     with _opened(raw, settings) as opened:
         return opened.read(_only(opened, pattern))
@@ -61,7 +59,7 @@ def stream_member(
 ) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Give the name of the member that `read_member` would return, and its bytes in chunks.
 
-    For members that are too large for the memory. Raises as `read_member`, while the chunks are read as well.
+    For members that are too large for the memory. Raises as `read_member`, also while the chunks are read.
     """
     with _opened(raw, settings) as opened:
         entry = _only(opened, pattern)
@@ -71,10 +69,7 @@ def stream_member(
 def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
     """Return every CSV file and XLSX workbook, sorted by path; a bare workbook is one, though it is a zip.
 
-    Raises
-    ------
-    SourceContentError
-        If there is none, or only old ``.xls`` workbooks, and as `read_member`.
+    Raises as `read_member`, and if there is none.
     """
     with _opened(raw, settings) as opened:
         if is_workbook([entry.name for entry in opened.entries]):
@@ -101,10 +96,7 @@ def is_workbook(names: Collection[str]) -> bool:
 def read_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]:
     """Return every member whose path matches, sorted by path: a Shapefile comes with its siblings.
 
-    Raises
-    ------
-    SourceContentError
-        If there is none, and as `read_member`; the limits apply to all of them together.
+    Raises as `read_member`, and if there is none; the limits apply to all of them together.
     """
     with _opened(raw, settings) as opened:
         found = opened.matching(pattern)
@@ -122,13 +114,7 @@ def list_members(raw: RawFile, settings: Settings) -> list[str]:
 
 
 def check_archive(raw: RawFile, settings: Settings) -> bool:
-    """Return whether a file is an archive; if so, read it through to its end, checksums included.
-
-    Raises
-    ------
-    SourceContentError
-        As `read_member`, for any of its members.
-    """
+    """Return whether a file is an archive; if so, read it to its end, as `read_member` would."""
     with _opened(raw, settings) as opened:
         if opened.container.packed:
             for entry in opened.entries:
@@ -138,7 +124,7 @@ def check_archive(raw: RawFile, settings: Settings) -> bool:
 
 
 class _Opened:
-    """An archive whose table of contents was found harmless, and what may still be unpacked of it."""
+    """An archive whose table of contents is harmless, and how much of it may still be unpacked."""
 
     def __init__(self, raw: RawFile, settings: Settings) -> None:
         self.raw = raw
@@ -167,15 +153,14 @@ class _Opened:
         return Member(entry.name, b"".join(self.chunks(entry)))
 
     def refuse_packed_bomb(self, member: Member) -> None:
-        """Count what a workbook in the archive unpacks to: its parts are packed once more."""
+        """Count what a workbook in the archive unpacks to, since its parts are packed once more."""
         if not zipfile.is_zipfile(BytesIO(member.data)):
             return
         with zipfile.ZipFile(BytesIO(member.data)) as workbook:
             self.left -= sum(part.file_size for part in workbook.infolist())
         if self.left < 0:
-            raise SourceContentError(
-                f"{self.raw.label}: {member.name}: refused: {self.too_big(self.limit - self.left)}"
-            )
+            size = self.limit - self.left
+            raise SourceContentError(f"{self.raw.label}: {member.name}: refused: {self.too_big(size)}")
 
     def too_big(self, size: int) -> str:
         return (
@@ -185,7 +170,6 @@ class _Opened:
 
 
 def _only(opened: _Opened, pattern: str | None) -> Entry:
-    """Return the one member whose path matches."""
     found = opened.matching(pattern)
     if len(found) != 1:
         what = "several members match" if found else "no member matches"
@@ -217,12 +201,13 @@ def _refuse_harmful(opened: _Opened) -> None:
     if declared > opened.limit:
         problems.append(opened.too_big(declared))
     if problems:
-        entry = catalogue_entry(opened.raw.source)
-        what_to_do = remedy(
-            opened.raw.source, f"no official file is like this: look at where it came from, and at {entry}"
+        source = opened.raw.source
+        advice = (
+            f"no official file is like this: look at where it came from, and at {catalogue_entry(source)}"
         )
+        refused = "; ".join(problems[:_LISTED])
         raise SourceContentError(
-            f"{opened.raw.label}: refused: {'; '.join(problems[:_LISTED])}. What to do: {what_to_do}"
+            f"{opened.raw.label}: refused: {refused}. What to do: {remedy(source, advice)}"
         )
 
 

@@ -73,8 +73,8 @@ class _Frozen(BaseModel):
 class DataGouvAddress(_Frozen):
     """A resource of a data.gouv.fr dataset.
 
-    The resource is named by its id (then the stable redirect is the address) or found in the dataset's
-    description by a pattern on its title or address.
+    It is named by its id, and then the stable redirect is the address; or it is found by a pattern on the
+    titles and addresses of the dataset's description.
     """
 
     kind: Literal["data_gouv"]
@@ -105,14 +105,14 @@ class PlainAddress(_Frozen):
 
 
 class TerritoryFileAddress(_Frozen):
-    """A file of the territory itself: `key` is the entry of its configuration that says where it is."""
+    """A file of the territory itself: `key` is the entry of its configuration that declares it."""
 
     kind: Literal["territory_file"]
     key: Literal["quartiers_fichier", "quartiers_fragiles_fichier"]
 
 
 class NoAddress(_Frozen):
-    """No official address is known: the file is had from a mirror, the store or the snapshot."""
+    """No official address is known: the file comes from a mirror, the store or the snapshot."""
 
     kind: Literal["none"]
 
@@ -132,12 +132,12 @@ class Source(_Frozen):
         Lower snake case, never renamed.
     theme
         French theme under which the report lists it.
-    address
-        How its official address is found.
-    hosts
-        Hosts that its download may touch, redirects included.
+    address, hosts
+        How its official address is found, and the hosts that its download may touch, redirects included.
     mirror
-        Paths in a mirror or in the shipped snapshot, the first that exists is read.
+        Paths in a mirror or in the shipped snapshot; the first that exists is read.
+    fills
+        Tables that it is read into; none for a source that a refresh does not read.
     zone
         Kind of zone that a table of statistics is about.
     member
@@ -154,7 +154,7 @@ class Source(_Frozen):
         Date of the edition described here; stands in for a date that the server does not give.
     key, columns
         Key column and expected columns; for each, the accepted spellings. Of tables of statistics, spellings
-        of the key beyond those that every table may have.
+        of the key beyond those that every table may have, and of columns that describe zones.
     keep_unknown
         Whether columns that the registry does not know are kept under their own code.
     counts
@@ -162,13 +162,11 @@ class Source(_Frozen):
     alternative_to
         Id of the source of which this is the second choice: it is asked for only if that one cannot be had.
     edition_of
-        Id of the source of which this is another edition: the registry's indicators of that one are its own.
+        Id of the source of which this is another edition, with the same indicators.
     blank
         Status of an empty cell in its tables.
     required
-        Whether there is a release without it.
-    fills
-        Tables that it is read into; none for a source that a refresh does not read.
+        Whether there is no release without it.
     seen, seen_as
         When a genuine file of it was seen, and which; None and empty if it was declared from documentation.
     """

@@ -1,4 +1,4 @@
-"""The columns of a raw file, read without reading its rows into tables: what `probe` compares."""
+"""The columns of a raw file, without its rows: what `probe` compares."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ import pyogrio
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_member, read_members, stream_member
-from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.raw import RawFile, unreadable
 
 
 def columns_of(raw: RawFile, settings: Settings) -> list[str]:
@@ -21,18 +21,16 @@ def columns_of(raw: RawFile, settings: Settings) -> list[str]:
     Raises
     ------
     SourceContentError
-        If the file's declared member or its columns cannot be read.
+        If they cannot be read.
     """
     pattern = raw.source.member
     if raw.source.format == "csv":
         with stream_member(raw, pattern, settings) as (_, chunks):
             return _csv_header(chunks)
     member = read_member(raw, pattern, settings)
-    match raw.source.format:
-        case "geojson" | "json":
-            return _json_keys(raw, member)
-        case _:
-            return _vector_fields(raw, member, settings)
+    if raw.source.format in {"geojson", "json"}:
+        return _json_keys(raw, member)
+    return _vector_fields(raw, member, settings)
 
 
 def _csv_header(chunks: Iterable[bytes]) -> list[str]:
@@ -76,4 +74,4 @@ def _vector_fields(raw: RawFile, member: Member, settings: Settings) -> list[str
         try:
             return [str(field) for field in pyogrio.read_info(Path(folder, name.name))["fields"]]
         except pyogrio.errors.DataSourceError as error:
-            raise SourceContentError(f"{raw.label}: {member.name} cannot be read: {error}") from error
+            raise unreadable(raw, f"{raw.label}: {member.name} cannot be read: {error}") from error

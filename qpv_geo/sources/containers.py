@@ -1,6 +1,6 @@
-"""The kinds of files that hold members: each lists what it says it holds and streams one member.
+"""The kinds of files that hold members: each lists what it declares and streams one member.
 
-They only read; what is found in them is judged in `archive`.
+They only read; `archive` judges what is found in them.
 """
 
 import gzip
@@ -37,7 +37,7 @@ class DamagedError(Exception):
 
 @contextmanager
 def _damage(*errors: type[Exception]) -> Iterator[None]:
-    """Give what a library raises on a damaged archive one name."""
+    """Raise `DamagedError` for whatever a library raises on a damaged archive."""
     try:
         yield
     except errors as error:
@@ -58,12 +58,8 @@ class Entry:
 class Container(ABC):
     """A file or a folder that holds members.
 
-    Attributes
-    ----------
-    single
-        Whether this kind holds one member, whose name is not the publisher's choice.
-    packed
-        Whether members are stored smaller than they are.
+    `single` kinds hold one member, whose name is not the publisher's choice; `packed` kinds store members
+    smaller than they are.
     """
 
     path: Path
@@ -170,17 +166,9 @@ class Gzip(Container):
 class Zip(Container):
     """A zip archive."""
 
-    _DAMAGES = (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        struct.error,
-        ValueError,
-        RuntimeError,
-        # What a table of contents that points outside the file makes of a seek.
-        OSError,
-    )
+    # A table of contents that points outside the file makes a seek raise OSError.
+    _DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError,
+                RuntimeError, OSError)  # fmt: skip
 
     def entries(self) -> list[Entry]:
         """Return the archive's table of contents."""

@@ -34,13 +34,7 @@ _PACKED = {"zip", "gzip", "7z"}
 
 
 def as_shipped(raw: RawFile, settings: Settings) -> RawFile:
-    """Return a raw file whose source declares the format, and the member, in which this file came.
-
-    Raises
-    ------
-    SourceContentError
-        If it is an archive that is damaged or refused.
-    """
+    """Return a raw file whose source declares the format and the member in which this file came."""
     source = raw.source
     if not source.forms:
         return raw
@@ -58,8 +52,8 @@ def as_shipped(raw: RawFile, settings: Settings) -> RawFile:
 def check_content(raw: RawFile, settings: Settings) -> None:
     """Check that a file, bare or packed, is what its source declares.
 
-    An archive is read through to its end, its declared member must be there exactly once and must have the
-    right format; JSON must be complete. Of tables of statistics, every CSV file must be text.
+    An archive is read to its end, its declared member must be there exactly once and have the right format;
+    JSON must be complete. Of tables of statistics, every CSV file must be text.
 
     Raises
     ------

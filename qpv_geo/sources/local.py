@@ -1,4 +1,4 @@
-"""Files of the territory itself: where its configuration says, in the format that their names say."""
+"""Files of the territory itself, whose configuration says where they are."""
 
 import re
 from dataclasses import replace
@@ -26,16 +26,7 @@ def territory_file(
 ) -> RawFile:
     """Return a file that the territory's configuration declares, read where it lies.
 
-    Parameters
-    ----------
-    source
-        Its entry in the catalogue; what the territory knows better (format, producer, date) replaces it.
-    address
-        Which file it is.
-    territory
-        Declares the file.
-    settings
-        Limits of archives.
+    What the territory knows better (format, producer, date) replaces the catalogue's entry, `source`.
 
     Raises
     ------
@@ -83,13 +74,7 @@ def territory_file(
 
 
 def _shapefile(raw: RawFile, wanted: str | None, settings: Settings) -> str:
-    """Return which member is the Shapefile: the only one, or the one that the territory names.
-
-    Raises
-    ------
-    SourceContentError
-        If there is none, or several and none is named.
-    """
+    """Return which member is the Shapefile: the only one, or the one that the territory names."""
     paths = {name: PurePosixPath(name) for name in list_members(raw, settings)}
     layers = {name: path.stem for name, path in paths.items() if path.suffix.lower() == ".shp"}
     chosen = [name for name, stem in layers.items() if wanted in {None, stem}]

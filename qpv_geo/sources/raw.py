@@ -1,4 +1,4 @@
-"""A raw file: a source's bytes as they came, and everything that is known of where they came from."""
+"""A raw file: the bytes of a source as they came, and all that is known about their origin."""
 
 import hashlib
 from dataclasses import dataclass
@@ -27,28 +27,21 @@ class RawFile:
         Its entry in the catalogue.
     path
         A file, a folder where an archive was shipped unpacked, or the ``.shp`` of a Shapefile (`parts_of`).
-    sha256
-        Hexadecimal checksum of the file; of several, see `digest`.
-    size
-        Bytes.
-    url
-        Address that was asked; None for a file of the snapshot or of a mirror on disk.
-    resolved_url
-        Address that answered, after look-up and redirects.
-    etag
-        The server's, verbatim.
-    last_modified
-        The server's, in UTC.
+    sha256, size
+        Hexadecimal checksum and bytes; of several files, see `digest`.
+    url, resolved_url
+        Address that was asked (None for a file of the snapshot or of a mirror on disk), and the one that
+        answered, after look-up and redirects.
+    etag, last_modified
+        The server's, verbatim, and in UTC.
     retrieved_at
         When these bytes were first downloaded, in UTC; None for a file that was not downloaded.
-    origin
-        Where this run took it from.
-    provenance
-        Where the bytes first came from: a copy from the store remembers it.
+    origin, provenance
+        Where this run took it from, and where the bytes first came from: a copy from the store remembers it.
     reason
         French sentence that says why this is not the first choice, else empty.
     defect
-        What is wrong with an optional source that was reached and is bad: nothing of it is used. Else empty.
+        What is wrong with an optional source that was reached and is bad, else empty; nothing of it is used.
     """
 
     source: Source
@@ -86,20 +79,20 @@ class RawFile:
 
 
 def unusable(source: Source, defect: str) -> RawFile:
-    """Return what stands for an optional source whose download is not the declared file."""
+    """Return a stand-in for an optional source whose download is not the declared file."""
     return RawFile(source, Path(), "", 0, None, None, None, None, None, "live", "live", defect=defect)
 
 
 def usable(raw: RawFile | None) -> bool:
-    """Tell whether a raw file was had and nothing is wrong with it."""
+    """Tell whether a raw file is there and sound."""
     return raw is not None and not raw.defect
 
 
-def remedy(source: Source, of_producer: str) -> str:
-    """Say what to do about a bad file: `of_producer`, or what its owner can do if it is the territory's."""
+def remedy(source: Source, advice: str) -> str:
+    """Say what to do about a bad file: `advice`, or what its owner can do if it is the territory's."""
     if source.territory_key:
         return f"correct the file, or what '{source.territory_key}' says of it in the territory file"
-    return of_producer
+    return advice
 
 
 def unreadable(raw: RawFile, problem: str) -> SourceContentError:
@@ -109,7 +102,7 @@ def unreadable(raw: RawFile, problem: str) -> SourceContentError:
 
 
 def catalogue_entry(source: Source) -> str:
-    """Name the lines to change when what a source sends is right and what is declared is not."""
+    """Name the catalogue lines to change when a source is right and its declaration wrong."""
     return f"entry [{source.id}] of qpv_geo/sources/catalogue.toml"
 
 
@@ -124,7 +117,7 @@ def to_add(table: str, line: str) -> str:
 def parts_of(path: Path) -> dict[str, Path]:
     """Return the files of a raw file by relative name: a folder's, a Shapefile's, or the file itself.
 
-    A GeoPackage that a program has open is all that makes up its content.
+    A GeoPackage that a program has open comes with what SQLite keeps beside it.
     """
     if path.is_dir():
         return {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}

@@ -7,7 +7,7 @@ it never stands in for the official sites.
 A copy is a *candidate* until `accept` says that it passed every contract. Only accepted copies are offered as
 a fallback or asked about in a conditional request; the last two of them are kept.
 
-Whoever holds the lock of a key may take for granted that an unfinished folder in it was left by a dead run.
+Whoever holds the lock of a key may assume that a dead run left any unfinished folder in it.
 """
 
 import logging
@@ -81,8 +81,6 @@ class Copies:
         What is kept; `key` names its folder.
     shelf
         ``live`` or ``mirror``: where it comes from.
-    settings
-        Where the store is, and how long a download may hold the lock.
     """
 
     def __init__(self, source: Source, key: str, shelf: Shelf, settings: Settings) -> None:
@@ -93,14 +91,12 @@ class Copies:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the key's lock, and clear away what a dead run left.
+        """Hold the key's lock, and remove what a dead run left.
 
         Raises
         ------
-        LockedError
-            If another run does not let go of it.
-        ConfigurationError
-            If the store cannot be written.
+        LockedError, ConfigurationError
+            If another run does not let go of it, or the store cannot be written.
         """
         with _writable(self.folder), _lock(self.folder, self._patience):
             shutil.rmtree(self.folder / _UNFINISHED, ignore_errors=True)
@@ -153,7 +149,7 @@ class Copies:
         )
 
     def lookup(self, url: str) -> Lookup | None:
-        """Return what a page held when it was last read, None if it was not (or that cannot be read)."""
+        """Return what a page held when it was last read; None if that is unknown."""
         remembered = _read(self.folder / _LOOKUP, Lookup)
         return remembered if remembered and remembered.url == url else None
 

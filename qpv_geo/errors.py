@@ -1,4 +1,4 @@
-"""The project's errors. Each says what is wrong, where, and what to do; each has its exit code."""
+"""The project's errors: each message says what is wrong, where, and what to do, each class its exit code."""
 
 
 class QpvGeoError(Exception):
@@ -19,9 +19,9 @@ class SourceUnavailableError(QpvGeoError, ConnectionError):
     Attributes
     ----------
     reason
-        The same in a short French sentence, for a release that had to use another copy.
+        Short French sentence for a release that had to use another copy.
     transient
-        Whether asking again a little later may succeed: the site was busy or the network failed.
+        Whether a later attempt may succeed: the site was busy or the network failed.
     """
 
     exit_code = 3
@@ -33,7 +33,7 @@ class SourceUnavailableError(QpvGeoError, ConnectionError):
 
 
 class SourceContentError(QpvGeoError, ValueError):
-    """A source was reached and what it sent is not the declared file."""
+    """A source was reached but sent something else than the declared file."""
 
     exit_code = 3
 
@@ -45,7 +45,7 @@ class ContractError(QpvGeoError, ValueError):
 
 
 class PublicationError(QpvGeoError, RuntimeError):
-    """A release could not be written, or what was written is not what was read."""
+    """A release could not be written, or what was written differs from what was read."""
 
     exit_code = 5
 
@@ -61,7 +61,7 @@ class LockedError(QpvGeoError, RuntimeError):
 
 
 class TerritoriesError(QpvGeoError):
-    """Of a run over many territories some failed or are held; `exit_code` is that of the worst."""
+    """Some territories of a run over many failed or are held; `exit_code` is that of the worst."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)

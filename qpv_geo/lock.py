@@ -1,14 +1,14 @@
-"""One run at a time for each territory, across the processes and the machines that share its folder.
+"""One run at a time for each territory, across the processes and machines that share its folder.
 
 Two layers, because a shared folder does not always share its locks:
 
-- ``.lock`` is locked through the operating system, which lets go of it when a process dies, however it dies.
-  That settles it among the processes of one machine, and among machines where the share passes locks on.
-- ``.lock-holder.json`` names the holder, who touches it every few seconds. It counts against runs of *other*
-  machines only. They compare its time with what they saw a moment ago, never with a clock of their own: a
-  holder that stays silent for `LEASE` seconds is dead and its place is taken.
+- ``.lock`` is locked through the operating system, which releases it however a process dies. That is enough
+  among the processes of one machine, and among machines if the share passes locks on.
+- ``.lock-holder.json`` names the holder, who touches it every few seconds, for runs on *other* machines. They
+  compare its time with what they saw before, never with their own clock: a holder that stays silent for
+  `LEASE` seconds counts as dead, and the lock is taken over.
 
-A run that slept through its lease may find its place taken. It asks `Hold.confirm` before it publishes.
+A run that was suspended for longer may have lost the lock: it calls `Hold.confirm` before it publishes.
 """
 
 import json
@@ -30,19 +30,19 @@ from qpv_geo.errors import LockedError, PublicationError
 
 _LOGGER = logging.getLogger(__name__)
 
-# Seconds without a sign of life after which a holder on another machine counts as dead. Longer than the
-# minute for which an NFS client may believe what it last saw.
+# Seconds without a sign of life after which a holder on another machine counts as dead; longer than the
+# minute for which an NFS client may cache the file.
 LEASE = 90.0
 _BEATS_IN_A_LEASE = 6
 
 _LOCK, _HOLDER = ".lock", ".lock-holder.json"
-# `release` sweeps what begins so.
+# A refresh removes leftovers with this prefix.
 _UNFINISHED = ".tmp-"
 
 
 @dataclass(frozen=True)
 class _Run:
-    """Who holds the lock; `kernel` tells machines apart, and a machine from itself before a restart."""
+    """Who holds the lock; `kernel` tells apart machines, and one machine before and after a restart."""
 
     host: str
     pid: int
@@ -56,14 +56,14 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The holder's file at one moment; two that differ mean that somebody is alive."""
+    """The holder's file at one moment; if two differ, the holder is alive."""
 
     content: bytes
     modified: int
 
     @property
     def run(self) -> _Run | None:
-        """Who wrote it, None for what was left half-written."""
+        """Who wrote it; None if it was left half-written."""
         try:
             return _Run(**json.loads(self.content))
         except (ValueError, TypeError):
@@ -71,17 +71,7 @@ class _Seen:
 
 
 class Hold:
-    """The lock while it is held.
-
-    Parameters
-    ----------
-    holder
-        The file that names this run.
-    run
-        This run.
-    lease
-        Seconds that the others wait for a sign of life.
-    """
+    """The lock while `run` holds it, giving signs of life in the file `holder`."""
 
     def __init__(self, holder: Path, run: _Run, lease: float) -> None:
         self._holder = holder
@@ -93,13 +83,7 @@ class Hold:
         self._heart.start()
 
     def confirm(self) -> None:
-        """Make sure that the lock is still this run's.
-
-        Raises
-        ------
-        LockedError
-            If a run on another machine has taken it, having seen no sign of life for `LEASE` seconds.
-        """
+        """Raise `LockedError` if a run on another machine took the lock, having seen no sign of life."""
         if not self._is_ours():
             raise LockedError(
                 f"{self._holder.parent}: this run was suspended for so long that another one took the lock. "
@@ -121,7 +105,7 @@ class Hold:
                 _LOGGER.warning("%s: no sign of life could be given: %s", self._holder, error)
 
     def release(self) -> None:
-        """Stop giving signs of life and take the name off."""
+        """Stop giving signs of life and remove the holder's file."""
         self._over.set()
         self._heart.join()
         with suppress(OSError):
@@ -136,25 +120,25 @@ def territory_lock(folder: Path, *, wait: float = 0.0, lease: float = LEASE) -> 
     Parameters
     ----------
     folder
-        The territory's folder of releases; created when there is none.
+        The territory's folder of releases; created if missing.
     wait
-        Seconds to wait for another run; 0 does not wait for one that is known to be alive. Whether a holder
-        on another machine is alive may take up to `lease` seconds to see, whatever `wait` says.
+        Seconds to wait for another run to finish. It may take up to `lease` seconds more to see whether a
+        holder on another machine is alive.
     lease
         Seconds without a sign of life after which a holder on another machine counts as dead; the same for
-        all who share the folder.
+        all runs that share the folder.
 
     Yields
     ------
     Hold
-        To be asked before anything is published.
+        Call its `confirm` before publishing.
 
     Raises
     ------
     LockedError
-        If another run holds the lock; the message says which.
+        If another run holds the lock; the message names it.
     PublicationError
-        If the folder cannot be written or does not take locks.
+        If the folder cannot be written or does not support locks.
     """
     deadline = time.monotonic() + wait
     lock = FileLock(folder / _LOCK, timeout=wait, fallback_to_soft=False)
@@ -180,7 +164,7 @@ def territory_lock(folder: Path, *, wait: float = 0.0, lease: float = LEASE) -> 
 
 
 def _claim(folder: Path, deadline: float, lease: float) -> _Run:
-    """Put this run's name to the lock as soon as no run on another machine holds it."""
+    """Name this run as the holder as soon as no run on another machine holds the lock."""
     holder, run = folder / _HOLDER, _this_run()
     last: _Seen | None = None
     since, alive = 0.0, False
@@ -192,7 +176,7 @@ def _claim(folder: Path, deadline: float, lease: float) -> _Run:
             except FileExistsError:
                 continue
             return run
-        # The lock of this machine is in our hands: a run of this machine that has its name there is dead.
+        # We hold this machine's lock, so a run of this machine named there is dead.
         if seen.run is not None and seen.run.kernel == run.kernel:
             return _replace(holder, run)
         now = time.monotonic()
@@ -208,7 +192,7 @@ def _claim(folder: Path, deadline: float, lease: float) -> _Run:
 
 
 def _look(holder: Path) -> _Seen | None:
-    """Read the holder's file; opening it makes an NFS client ask the server rather than its own memory."""
+    """Read the holder's file; opening it makes an NFS client ask the server instead of its cache."""
     try:
         with holder.open("rb") as stream:
             return _Seen(stream.read(), os.fstat(stream.fileno()).st_mtime_ns)
@@ -217,7 +201,7 @@ def _look(holder: Path) -> _Seen | None:
 
 
 def _create(holder: Path, run: _Run) -> None:
-    """Write the holder's file, which must not be there: two machines that start at once cannot both."""
+    """Create the holder's file, which only one of two machines that start at once can do."""
     with holder.open("x", encoding="utf-8") as stream:
         try:
             json.dump(asdict(run), stream)
@@ -229,7 +213,7 @@ def _create(holder: Path, run: _Run) -> None:
 
 
 def _replace(holder: Path, run: _Run) -> _Run:
-    """Put this run's name in the place of a dead one; of two that do so at once, the last holds the lock."""
+    """Replace a dead holder by this run; if two runs do so at once, the last one holds the lock."""
     aside = holder.with_name(f"{_UNFINISHED}{run.token}")
     aside.write_text(json.dumps(asdict(run)), encoding="utf-8")
     aside.replace(holder)
@@ -242,7 +226,7 @@ def _this_run() -> _Run:
 
 
 def _kernel() -> str:
-    """Identify the running kernel: containers share it, and with it the locks of the operating system."""
+    """Identify the running kernel: containers share it, and with it the operating system's locks."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

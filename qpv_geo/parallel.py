@@ -1,4 +1,4 @@
-"""What all processors do together, and what Python's garbage collector need not do meanwhile."""
+"""Work shared among threads, and the garbage collector paused during large allocations."""
 
 import gc
 import os
@@ -10,21 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Rows that a thread takes at a time; fewer are not worth a thread.
+# Rows per task; fewer are not worth a thread.
 _BATCH = 256
 
 
 def in_threads(function: Callable[..., Any], *columns: NDArray[np.object_]) -> NDArray[Any]:
-    """Apply a function of geometries that works row by row.
+    """Apply a function of geometries that works row by row, such as `shapely.intersection`.
 
-    Threads may share geometries if GEOS keeps nothing in them but their bounds.
-
-    Parameters
-    ----------
-    function
-        As `shapely.is_valid` or `shapely.intersection`: arrays of n rows in, an array of n rows out.
-    columns
-        Its arguments, all of the same length.
+    Threads may share geometries if GEOS caches nothing in them but their bounds.
     """
     rows = len(columns[0])
     if rows <= _BATCH:
@@ -38,10 +31,9 @@ def in_threads(function: Callable[..., Any], *columns: NDArray[np.object_]) -> N
 
 @contextmanager
 def collector_held_off() -> Iterator[None]:
-    """Hold the collector off while a great many objects are made that all live for a while.
+    """Pause the garbage collector while many long-lived objects are created.
 
-    It would find nothing: what a release leaves behind holds no cycles to speak of. For France it takes a
-    fifth of the time.
+    It would find nothing, since hardly any hold cycles; for France it takes a fifth of the time.
     """
     collects = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Where things are on this machine, and the limits that protect it."""
+"""Folders of this machine, and the limits that protect it."""
 
 import os
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def project_root() -> Path | None:
-    """Return the checkout that holds this package, or None when the package is installed elsewhere."""
+    """Return the checkout that holds this package, or None if the package is installed elsewhere."""
     root = _PACKAGE.parent
     return root if (root / "pyproject.toml").is_file() else None
 
@@ -40,27 +40,27 @@ class Settings:
     connect_timeout, read_timeout
         Seconds.
     download_deadline
-        Seconds that one download may take in all, however slowly its bytes come.
+        Seconds that one download may take in all.
     attempts
-        How many times one address is asked before it counts as unreachable.
+        Number of requests before an address counts as unreachable.
     backoff
-        Seconds before the second attempt; doubled at each further one.
+        Seconds before the second attempt; doubled at each later one.
     max_retry_after
-        Longest pause, in seconds, that a server may ask for (``Retry-After``) and obtain.
+        Longest pause, in seconds, that is granted to a server (``Retry-After``).
     max_unpacked_bytes, max_unpacked_ratio
-        Limits of what one archive may unpack to, in bytes and relative to its own size.
+        Limits of an unpacked archive, in bytes and relative to its own size.
     sources_file
         TOML file of an administrator that completes the catalogue and the registry (see `ingest.additions`);
         ``QPV_GEO_SOURCES`` sets it.
     official_sites
-        Address of a server of this machine that plays all official sites, each below a folder named after its
-        host (``http://127.0.0.1:8000/www.insee.fr/…``): it lets the live path be tried without them.
-        ``QPV_GEO_OFFICIAL_SITES`` sets it. Only a loopback address is taken.
+        Loopback address of a server that stands in for all official sites, each below a folder named after
+        its host (``http://127.0.0.1:8000/www.insee.fr/…``), to try the live path without them.
+        ``QPV_GEO_OFFICIAL_SITES`` sets it.
 
     Raises
     ------
     ConfigurationError
-        If `official_sites` is not the address of this machine.
+        If `official_sites` is not on this machine.
     """
 
     data_dir: Path = field(default_factory=default_data_dir)
@@ -78,7 +78,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        """Refuse to take another machine for the official sites."""
+        """Refuse another machine in place of the official sites."""
         if self.official_sites is None:
             return
         parts = urlsplit(self.official_sites)

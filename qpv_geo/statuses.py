@@ -1,4 +1,4 @@
-"""Statuses of a value: why it is there or not, and the French words that readers see for it."""
+"""Statuses of a value: present, or why it is missing, with the French words that readers see."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ class Status(NamedTuple):
     Attributes
     ----------
     words
-        What stands in the place of a missing value.
+        Shown in place of a missing value.
     sentence
-        What it means, as a clause in French.
+        Its meaning, as a clause in French.
     """
 
     words: str
@@ -28,7 +28,7 @@ NOT_APPLICABLE = "sans_objet"
 NOT_COMPUTABLE = "non_calculable"
 
 VALUED = (OK, ESTIMATE)
-"""Statuses of a value that is there."""
+"""Statuses of a value that is present."""
 
 STATUSES = {
     OK: Status("publiée", "la valeur est celle du producteur"),
@@ -45,11 +45,11 @@ STATUSES = {
     NOT_APPLICABLE: Status("sans objet", "l'indicateur n'a pas de sens pour cette zone"),
     NOT_COMPUTABLE: Status("non calculable", "pour un ensemble de zones, ni somme ni moyenne n'a de sens"),
 }
-"""Every status with its words. The absences stand in order of precedence: when the parts of a whole miss
-their values for several reasons, the first of these is the whole's."""
+"""Every status with its words. Absences are in order of precedence: if the parts of a whole lack their values
+for several reasons, the first of these is the whole's."""
 
 ABSENCES = tuple(status for status in STATUSES if status not in VALUED)
-"""Statuses of a value that is not there, in order of precedence."""
+"""Statuses of a missing value, in order of precedence."""
 
 
 def worst(statuses: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""TOML files as people save them: with a byte order mark, and with Windows paths between double quotes."""
+"""TOML files as people save them: with a byte order mark, or Windows paths between double quotes."""
 
 import re
 import tomllib
@@ -7,7 +7,7 @@ from typing import Any
 
 from qpv_geo.errors import ConfigurationError
 
-# What to do about one: "C:\data" is not TOML, and "C:\temp" is, with a tab in it.
+# "C:\data" is not TOML; "C:\temp" is, and holds a tab.
 WINDOWS_PATH = (
     "between double quotes a backslash begins an escape: write a Windows path between single quotes, "
     r"'C:\data\x.gpkg', or with forward slashes, 'C:/data/x.gpkg'"
@@ -16,16 +16,16 @@ _LINE = re.compile(r"\(at line ([0-9]+)")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    r"""Return what a TOML file says.
+    r"""Read a TOML file.
 
     Raises
     ------
     ConfigurationError
-        If it is not TOML in UTF-8; the message names the file and the line, and says how to write a Windows
-        path if that line holds a backslash.
+        If it is not TOML in UTF-8; the message names the file and the line, and explains Windows paths if the
+        line holds a backslash.
     """
     try:
-        # Notepad and PowerShell put a byte order mark first, which TOML does not know.
+        # Notepad and PowerShell write a byte order mark, which TOML does not allow.
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: not text in UTF-8 ({error}); save it again in UTF-8") from error
@@ -38,6 +38,6 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _hint(text: str, message: str) -> str:
-    found = _LINE.search(message)
-    line = text.splitlines()[int(found[1]) - 1 :][:1] if found else []
+    match = _LINE.search(message)
+    line = text.splitlines()[int(match[1]) - 1 :][:1] if match else []
     return f"; {WINDOWS_PATH}" if line and "\\" in line[0] else ""

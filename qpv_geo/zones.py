@@ -1,7 +1,7 @@
 """The parts of France: where each lies and in which projected CRS it is measured.
 
-Areas and distances are never taken in degrees, and Lambert-93 is only right in metropolitan France.
-Bounds are generous rectangles in longitude and latitude: they tell a wrong CRS or swapped axes.
+Areas and distances are never measured in degrees, and Lambert-93 only fits metropolitan France. Bounds are
+generous rectangles in longitude and latitude, which reveal a wrong CRS or swapped axes.
 CRS: decree 2019-165 of 5 March 2019 (metropolitan France and overseas), IGN for the Pacific.
 """
 
@@ -66,14 +66,9 @@ def department_of_commune(insee_com: str) -> str:
 
 
 def place_of(departments: Collection[str]) -> FrenchZone:
-    """Return where something is to be that lies in some departments: a generous rectangle around them.
+    """Return a generous rectangle around departments, given by INSEE codes.
 
-    Overseas it is the whole part of France, and so it is where a department is not known.
-
-    Parameters
-    ----------
-    departments
-        INSEE codes, the one that gives the CRS first; others count if they are in the same part of France.
+    The first one gives the CRS. If it is overseas or unknown, the result is its whole part of France.
     """
     first = next(iter(departments), "")
     zone = zone_of(first)
@@ -87,7 +82,7 @@ def place_of(departments: Collection[str]) -> FrenchZone:
 
 
 def departments_at(longitude: float, latitude: float) -> list[str]:
-    """Return the departments of metropolitan France whose rectangle holds a point: those around it."""
+    """Return the departments of metropolitan France whose bounding box holds a point."""
     return [
         code
         for code, (west, south, east, north) in _departments().items()

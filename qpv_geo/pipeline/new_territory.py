@@ -1,4 +1,4 @@
-"""A territory file from the official geographic code (COG) and the contours."""
+"""Write a territory file from the official geographic code (COG) and the contours."""
 
 import difflib
 import re
@@ -24,16 +24,16 @@ _WIDTH = 100
 
 @dataclass(frozen=True)
 class Country:
-    """What territories are made from.
+    """The official files that describe territories.
 
     Attributes
     ----------
     communes
-        Attributes of the communes of France that have a contour (`attributes_of`).
+        Attributes of the communes of France that have a contour.
     members
-        Communes of each EPCI (`read_epci_members`).
+        Communes of each EPCI.
     qpv
-        Attributes of all QPV (`Contours.attributes`).
+        Attributes of all QPV.
     """
 
     communes: pd.DataFrame
@@ -42,7 +42,7 @@ class Country:
 
     @cached_property
     def _rows_by_code(self) -> dict[str, list[int]]:
-        """Rows of `qpv` by each code of an EPCI, a commune or a department that they declare."""
+        """Rows of `qpv` by the codes of EPCI, communes and departments that they declare."""
         rows: dict[str, list[int]] = {}
         columns = (self.qpv[name] for name in ("code_qp", "insee_com", "siren_epci"))
         for row, (qp, communes, epci) in enumerate(zip(*columns, strict=True)):
@@ -63,7 +63,7 @@ class Country:
         return self._members.with_any("siren_epci", [siren])
 
     def communes_with(self, column: str, codes: Iterable[str]) -> pd.DataFrame:
-        """Return the rows of `communes` that have one of some codes in a column."""
+        """Return the rows of `communes` that hold one of some codes in a column."""
         return self._communes.with_any(column, codes)
 
     def qpv_near(self, territory: Territory) -> pd.DataFrame:
@@ -77,21 +77,20 @@ class Country:
 
 
 class _Rows:
-    """Rows of a table by the codes of a column, which is gone through once."""
+    """Rows of a table indexed by the codes of its columns."""
 
     def __init__(self, table: pd.DataFrame) -> None:
         self._table = table
         self._by: dict[str, dict[str, list[int]]] = {}
 
     def with_any(self, column: str, codes: Iterable[str]) -> pd.DataFrame:
-        """Return the rows that have one of some codes, in their order."""
+        """Return the rows that hold one of some codes, in their order."""
         if column not in self._by:
             rows: dict[str, list[int]] = {}
             for row, code in enumerate(self._table[column].tolist()):
                 rows.setdefault(code, []).append(row)
             self._by[column] = rows
-        found = (self._by[column].get(code, ()) for code in codes)
-        return self._table.iloc[sorted(chain.from_iterable(found))]
+        return self._table.iloc[sorted(chain.from_iterable(self._by[column].get(code, ()) for code in codes))]
 
 
 def attributes_of(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -103,28 +102,14 @@ def attributes_of(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class NewTerritory:
-    """A territory and what is to be known of it.
-
-    Attributes
-    ----------
-    territory
-        Valid.
-    remarks
-        Where the COG and the contours differ, in English.
-    """
+    """A territory, and remarks in English on where the COG and the contours differ."""
 
     territory: Territory
     remarks: tuple[str, ...]
 
 
 def kind_of(code: str) -> Kind:
-    """Tell what a code is the code of, by its form.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is none.
-    """
+    """Return the kind of territory that a code stands for, by its form."""
     forms: dict[Kind, str] = {
         "france": "(?i)france",
         "epci": r"\d{9}",
@@ -135,7 +120,7 @@ def kind_of(code: str) -> Kind:
         if re.fullmatch(form, code):
             return kind
     raise ConfigurationError(
-        f"{code!r} is no code of a territory: give the SIREN of an EPCI (9 digits), the INSEE code of a "
+        f"{code!r} is not the code of a territory: give the SIREN of an EPCI (9 digits), the INSEE code of a "
         "commune (5 characters) or of a department (25, 2A, 974), or france"
     )
 
@@ -147,13 +132,11 @@ def describe_territory(code: str, country: Country) -> NewTerritory:
     ----------
     code
         SIREN of an EPCI, INSEE code of a commune or of a department, or ``france``.
-    country
-        The official files, checked.
 
     Raises
     ------
     ConfigurationError
-        If there is no such code (those that resemble it are named), no contour of its communes, or no QPV.
+        If the code is unknown (similar ones are named), or has no contour of its communes, or no QPV.
     """
     kind = kind_of(code)
     communes, qpv = country.communes, country.qpv
@@ -190,17 +173,17 @@ def territories_with_qpv(country: Country) -> list[Territory]:
     of_commune = dict(zip(country.members["insee_com"], country.members["siren_epci"], strict=True))
     known = set(of_commune.values())
     declared = {siren for codes in qpv["siren_epci"] for siren in codes_of(codes)} & known
-    # Around Paris and in Mayotte, only the declared communes lead to the EPCI.
+    # Around Paris and in Mayotte, only the declared communes give the EPCI.
     declared |= {
         of_commune[code] for codes in qpv["insee_com"] for code in codes_of(codes) if code in of_commune
     }
-    found = [describe_territory(siren, country).territory for siren in sorted(declared)]
-    names = Counter(territory.id for territory in found)
+    territories = [describe_territory(siren, country).territory for siren in sorted(declared)]
+    names = Counter(territory.id for territory in territories)
     return [
         territory.model_copy(update={"id": f"{territory.id}-{territory.epci}"})
         if names[territory.id] > 1
         else territory
-        for territory in found
+        for territory in territories
     ]
 
 
@@ -214,7 +197,7 @@ def qpv_without_territory(country: Country, territories: Iterable[Territory]) ->
 
 
 def _draft(code: str, kind: Kind, communes: pd.DataFrame, country: Country) -> Territory:
-    """Return the territory with its codes and its name, and nothing counted yet."""
+    """Return the territory with its codes and name, before anything is counted."""
     nothing = Expected(qpv=0)
     if kind == "epci":
         rows = country.members_of(code)
@@ -264,7 +247,7 @@ def _draft_department(code: str, communes: pd.DataFrame, country: Country) -> Te
 
 
 def _complete(draft: Territory, communes: pd.DataFrame, inside: pd.DataFrame, country: Country) -> Territory:
-    """Add what was counted: the CRS, the communes with a QPV, and the numbers to expect."""
+    """Add the CRS, the communes with a QPV, and the numbers to expect."""
     there = set(communes["insee_com"])
     named = {code for codes in inside["insee_com"] for code in codes_of(codes)}
     expected = Expected(
@@ -281,7 +264,7 @@ def _complete(draft: Territory, communes: pd.DataFrame, inside: pd.DataFrame, co
 
 
 def _most(values: pd.Series, others: Iterable[str]) -> str:
-    """Return the most frequent code; the first in order among equals."""
+    """Return the most frequent code; the smallest one if several are."""
     counts: Counter[str] = Counter(values.dropna()) or Counter(code[:2] for code in others)
     return min(counts, key=lambda code: (-counts[code], code))
 
@@ -291,7 +274,7 @@ def _official(code: str, kind: Kind, country: Country) -> set[str]:
 
 
 def _differences(official: set[str], communes: pd.DataFrame, territory: Territory) -> Iterable[str]:
-    """Say which communes the COG and the contours do not share."""
+    """Name the communes that only the COG or only the contours hold."""
     drawn = set(communes["insee_com"])
     if official and (missing := sorted(official - drawn)):
         yield f"{territory.nom}: in the COG without contour: {', '.join(missing)}"
@@ -308,8 +291,8 @@ def _unknown_epci(code: str, country: Country) -> str:
         owners = {of_commune.get(c) for codes in declaring["insee_com"] for c in codes_of(codes)} - {None}
         listed = ", ".join(f"{siren} ({names[siren]})" for siren in sorted(filter(None, owners)))
         return (
-            f"{code} is declared by {len(declaring)} QPV but is no EPCI of the COG (an établissement public "
-            f"territorial, or a city); give its EPCI: {listed}, or one of its communes"
+            f"{code} is declared by {len(declaring)} QPV but is not an EPCI of the COG (an établissement "
+            f"public territorial, or a city); give its EPCI: {listed}, or one of its communes"
         )
     # The SIREN of an EPCI often begins with 24 and its department, that of a newer one with 2000.
     beside = [siren for siren in names if siren[:4] == code[:4]] or names
@@ -337,10 +320,7 @@ def slug(name: str) -> str:
 
 
 def to_toml(territory: Territory) -> str:
-    """Return a territory as its TOML file, which reads back as the same territory.
-
-    Only what differs from the defaults is written.
-    """
+    """Return a territory as TOML that reads back as the same territory; defaults are left out."""
     lines = [f"# {territory.nom}: written by `qpv-geo territory init {territory.code}`."]
     content = territory.model_dump(exclude_defaults=True, exclude={"expected"})
     lines += [f"{name} = {_value(value)}" for name, value in content.items()]
@@ -364,7 +344,7 @@ def _value(value: object) -> str:
 
 
 def _array(items: list[str]) -> str:
-    """Return an array on one line, or on as many as its width needs."""
+    """Return an array on one line, or on several if it is too wide."""
     if sum(map(len, items)) + 2 * len(items) < _WIDTH:
         return f"[{', '.join(items)}]"
     lines, line = [], "   "

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import math
-from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -25,7 +24,6 @@ from qpv_geo.territory import (
     FragileDistrict,
     LocalDistrict,
     Territory,
-    load_territory,
 )
 
 A, B, C = "250560101", "250560102", "250560103"
@@ -226,72 +224,6 @@ def test_districts_that_share_out_the_iris_share_out_people_and_area(
     districts = local_districts(territory(*sets), IRIS, None)
     assert districts.layer["surface_m2"].sum() == pytest.approx(3_500_000)
     assert district_statistics(districts, values, RULES)["valeur"].sum() == sum(people)
-
-
-# What the territory's file declares
-
-
-def write(folder: Path, more: str) -> str:
-    path = folder / "essai.toml"
-    base = 'id = "essai"\nnom = "Essai"\nepci = "242500361"\ndepartement = "25"\nregion = "27"\n'
-    path.write_text(base + more + "\n[expected]\nqpv = 6\n", encoding="utf-8")
-    return str(path)
-
-
-def test_the_territory_declares_districts_and_files(tmp_path: Path) -> None:
-    declared = load_territory(
-        write(
-            tmp_path,
-            'quartiers = [{ nom = "Centre", iris = ["250560101", "250560102"] }]\n'
-            'quartiers_fichier = { chemin = "locaux/quartiers.gpkg", champ_nom = "NOM", crs = "EPSG:3947", '
-            "mise_a_jour = 2025-01-31 }",
-        )
-    )
-    assert declared.quartiers == (LocalDistrict(nom="Centre", iris=(A, B)),)
-    assert declared.quartiers_fichier is not None
-    assert declared.path_of(declared.quartiers_fichier) == tmp_path / "locaux" / "quartiers.gpkg"
-    elsewhere = declared.quartiers_fichier.model_copy(update={"chemin": str(tmp_path / "x.shp")})
-    assert declared.path_of(elsewhere) == tmp_path / "x.shp"
-
-
-def test_where_the_file_lies_is_no_part_of_a_territory(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    one, other = (load_territory(write(tmp_path / name, "")) for name in "ab")
-    assert one.model_dump_json() == other.model_dump_json()
-
-
-@pytest.mark.parametrize(
-    ("declared", "message"),
-    [
-        (
-            'quartiers = [{nom="N", iris=["250560101"]}, {nom="S", iris=["250560101", "250560102"]}]',
-            r"an IRIS in two districts: 250560101 \(N, S\)",
-        ),
-        (
-            'quartiers = [{nom="N", iris=["250560101"]}, {nom="N", iris=["250560102"]}]',
-            "declares a name twice: N",
-        ),
-        (
-            'quartiers = [{nom="N", iris=["25056101"]}]',
-            r"'N': not codes of IRIS \(nine characters\): 25056101",
-        ),
-        (
-            'quartiers = [{nom="N", iris=["250560101", "250560101"]}]',
-            "'N' names an IRIS twice: 250560101",
-        ),
-        ('quartiers_fichier = { chemin = "q.gpkg", crs = "2154" }', "quartiers_fichier.crs"),
-        ('quartiers_fichier = { chemin = "q.gpkg" }', r"quartiers_fichier\.mise_a_jour': Field required"),
-        (
-            'quartiers_fragiles_fichier = { chemin = "q.gpkg", mise_a_jour = 2025-01-31 }',
-            "needs 'contrat.quartiers_fragiles'",
-        ),
-        ("bandes = { distance_m = 0 }", "bandes.distance_m"),
-    ],
-)
-def test_what_is_declared_wrong_is_named(tmp_path: Path, declared: str, message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        load_territory(write(tmp_path, declared))
 
 
 # Fragile districts

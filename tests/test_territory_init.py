@@ -124,7 +124,7 @@ def test_points_in_a_qpv_that_overhangs_the_territory_are_in_it(
         ("97", "no department '97'; the national file knows 01, 02"),
         ("987", "no contour of its communes"),
         ("200057867", r"give its EPCI: 200054781 \(Métropole du Grand Paris\)"),
-        ("Besançon", "no code of a territory: give the SIREN"),
+        ("Besançon", "not the code of a territory: give the SIREN"),
     ],
 )
 def test_what_cannot_be_a_territory(country: Country, code: str, message: str) -> None:

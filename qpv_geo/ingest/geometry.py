@@ -191,8 +191,8 @@ def _in_degrees(bounds: NDArray[np.float64], epsg: int) -> NDArray[np.float64]:
 
 
 def _within(bounds: NDArray[np.float64], limits: NDArray[np.float64]) -> Mask:
-    inside: Mask = (bounds[:, :2] >= limits[:, :2]).all(axis=1) & (bounds[:, 2:] <= limits[:, 2:]).all(axis=1)
-    return inside
+    signs = np.array([-1, -1, 1, 1])
+    return np.asarray((signs * bounds <= signs * limits).all(axis=1), dtype=bool)
 
 
 def repair(geometries: Geometries, where: Names, problems: Problems, limit: float = REPAIR_LIMIT) -> Repaired:

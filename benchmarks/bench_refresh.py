@@ -74,7 +74,7 @@ def national(watch: Stopwatch) -> None:
             contours = read_contours(raw, territory, settings)
         with watch.timed("communes read, checked"):
             raw = fetch_primary(catalogue["communes_france"], territory, settings, policy)
-            communes = read_communes(raw, settings, 2154)
+            communes = read_communes(raw, settings, 2154)[2154]
         with watch.timed("joined"):
             cut_by_zones(contours.by_epsg[2154], communes, "commune")
 

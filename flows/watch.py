@@ -77,7 +77,7 @@ def watch(
 
 
 @dataclass(frozen=True)
-class Answer:
+class AddressAnswer:
     """What one source had to say; `reason` is why it could not be asked, or why it needs somebody's look."""
 
     key: str
@@ -90,7 +90,7 @@ class Answer:
         return self.state != "injoignable"
 
 
-def ask_sources(job: Job) -> list[Answer]:
+def ask_sources(job: Job) -> list[AddressAnswer]:
     """Ask every source that a refresh reads, concurrently; second choices where the first cannot be reached.
 
     Raises
@@ -111,17 +111,17 @@ def ask_sources(job: Job) -> list[Answer]:
     return answers
 
 
-def _together(wanted: list[Wanted], job: Job) -> list[Answer]:
+def _together(wanted: list[Wanted], job: Job) -> list[AddressAnswer]:
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(lambda one: _ask(one, job), wanted))
 
 
-def _ask(wanted: Wanted, job: Job) -> Answer:
+def _ask(wanted: Wanted, job: Job) -> AddressAnswer:
     try:
         changed = has_changed(wanted.source, wanted.territory, job.settings, job.policy)
     except SourceUnavailableError as error:
-        return Answer(wanted.key, "injoignable", error.reason)
+        return AddressAnswer(wanted.key, "injoignable", error.reason)
     except SourceContentError as error:
         # Something is there that was not there before: the refresh says what is wrong with it.
-        return Answer(wanted.key, "changée", str(error))
-    return Answer(wanted.key, "changée" if changed else "inchangée")
+        return AddressAnswer(wanted.key, "changée", str(error))
+    return AddressAnswer(wanted.key, "changée" if changed else "inchangée")

@@ -440,7 +440,7 @@ def test_communes(
     change(collection)
     path = write_json(tmp_path / "communes.geojson", collection)
     with pytest.raises(ContractError) as error:
-        read_communes(raw_file("communes_epci", path), settings, 2154)
+        read_communes(raw_file("communes_epci", path), settings, 2154)[2154]
     said(error, 4, "communes.geojson", *parts)
 
 
@@ -449,7 +449,9 @@ def test_communes_without_a_crs(tmp_path: Path, settings: Settings) -> None:
     with pytest.warns(UserWarning, match="'crs' was not provided"):
         pyogrio.write_dataframe(frame, tmp_path / "communes.gpkg")
     with pytest.raises(ContractError) as error:
-        read_communes(raw_file("communes_epci", tmp_path / "communes.gpkg", format="gpkg"), settings, 2154)
+        read_communes(raw_file("communes_epci", tmp_path / "communes.gpkg", format="gpkg"), settings, 2154)[
+            2154
+        ]
     said(error, 4, "communes.gpkg", "CRS: expected a declared CRS")
 
 
@@ -646,7 +648,7 @@ def test_a_web_page_in_place_of_the_file(
     raw = raw_file(source, path)
     readers: dict[str, Callable[[], object]] = {
         "qpv_2024": lambda: read_contours(raw, besancon, settings),
-        "communes_epci": lambda: read_communes(raw, settings, 2154),
+        "communes_epci": lambda: read_communes(raw, settings, 2154)[2154],
         "cog_epci": lambda: read_epci_members(raw, settings),
     }
     with pytest.raises(SourceContentError) as error:

@@ -12,8 +12,7 @@ from shapely import box
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError
-from qpv_geo.ingest.facilities import Facilities, read_facilities
-from qpv_geo.ingest.facility_types import load_facility_types
+from qpv_geo.ingest.facilities import FacilityTable, load_facility_types, read_facilities
 from qpv_geo.settings import Settings
 
 HEADER = [
@@ -41,7 +40,9 @@ def communes() -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame({"insee_com": ["25056", "25429"]}, geometry=squares, crs=2154)
 
 
-def read(path: Path, communes: gpd.GeoDataFrame, settings: Settings) -> tuple[Facilities, dict[str, Check]]:
+def read(
+    path: Path, communes: gpd.GeoDataFrame, settings: Settings
+) -> tuple[FacilityTable, dict[str, Check]]:
     facilities, checks = read_facilities(raw_file("bpe", path), communes, settings)
     return facilities, {check.code: check for check in checks}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qpv_geo.characters import forbidden_character
 from qpv_geo.errors import ContractError
-from qpv_geo.ingest.characters import check_characters, check_labels
+from qpv_geo.ingest.cell_text import check_characters, check_labels
 from qpv_geo.ingest.contracts import Names, Problems
 from qpv_geo.sources.catalogue import load_catalogue
 

@@ -34,7 +34,7 @@ from raw_files import write_zip
 
 from qpv_geo.audit.compare import Written, compare_release
 from qpv_geo.audit.compare_figures import compare_statistics
-from qpv_geo.audit.original_cells import Cells, RawTables, read_cells
+from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells
 from qpv_geo.audit.originals import Originals, read_features
 from qpv_geo.audit.readers import Reading, parse_blob
 from qpv_geo.errors import PublicationError
@@ -442,7 +442,7 @@ def test_there_is_a_value_if_and_only_if_the_status_says_so(
     assert row + problem in refuse(made, settings)
 
 
-def cells_of(text: str, folder: Path, settings: Settings, source: str = "iris_filosofi") -> Cells:
+def cells_of(text: str, folder: Path, settings: Settings, source: str = "iris_filosofi") -> OriginalCells:
     """Read a table again, and the dictionary of its notes."""
     notes = "COD_VAR;LIB_VAR;COD_MOD;LIB_MOD\n"
     notes += "DEC_NOTE21;Note;1;Forte évolution\nDEC_NOTE21;Note;3;Secret fiscal\n"

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.ingest.distribution import (
+    CountedFile,
     Distribution,
-    Origin,
     count_values,
     load_distributions,
     write_distributions,
 )
 
-FILE = Origin("insee_demographie", "estimations.zip", "ab" * 32, shipped=False)
+FILE = CountedFile("insee_demographie", "estimations.zip", "ab" * 32, shipped=False)
 KEY = ("part_familles_monoparentales", "2020")
 
 
@@ -77,7 +77,7 @@ def test_only_metropolitan_qpv_of_national_files_are_counted() -> None:
 
 
 def test_what_is_computed_from_two_files_has_both_for_origin() -> None:
-    other = Origin("insee_filosofi", "revenus.zip", "cd" * 32, shipped=False)
+    other = CountedFile("insee_filosofi", "revenus.zip", "cd" * 32, shipped=False)
     frame = rows([10.0]).assign(source="insee_demographie, insee_filosofi")
     found = count_values(frame, {FILE.source: FILE, other.source: other})[KEY]
     assert found.origin.file == "estimations.zip, revenus.zip"
@@ -111,7 +111,7 @@ def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory,
     assert read.levels.tolist() == written.levels.tolist()
     assert read.counts.tolist() == written.counts.tolist()
     assert read.absences == written.absences
-    assert read.origin == Origin(FILE.source, FILE.file, FILE.sha256, shipped=True)
+    assert read.origin == CountedFile(FILE.source, FILE.file, FILE.sha256, shipped=True)
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         Reader(
             catalogue["communes_epci"],
             _json(some_communes(2)),
-            lambda raw: read_communes(raw, LIMITS, 2154),
+            lambda raw: read_communes(raw, LIMITS, 2154)[2154],
             "communes",
         ),
         Reader(catalogue["insee_population"], population, _statistics, "statistics (CSV)"),

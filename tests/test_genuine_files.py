@@ -160,11 +160,11 @@ MIRROR = {
     "cog/epci.json.gz": ("cog_epci", count(read_epci_members, 34871)),
     "etalab/communes-1000m.geojson.gz": (
         "communes_france",
-        count(lambda raw, settings: read_communes(raw, settings, 2154), 34738),
+        count(lambda raw, settings: read_communes(raw, settings, 2154)[2154], 34738),
     ),
     "geo-api/epcis/242500361/communes.geojson": (
         "communes_epci",
-        count(lambda raw, settings: read_communes(raw, settings, 2154), 67),
+        count(lambda raw, settings: read_communes(raw, settings, 2154)[2154], 67),
     ),
     "insee/2015/demographie_2010_qpv.xls": ("insee_demographie", old_workbook),
     "insee/BASE_TD_FILO_IRIS_2021_DISP_CSV.zip": statistics("iris_filosofi", {"iris": 16026}),

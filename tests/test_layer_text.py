@@ -23,7 +23,7 @@ from qpv_geo.ingest.communes import read_communes
 from qpv_geo.ingest.contours import read_contours
 from qpv_geo.ingest.contracts import Problems
 from qpv_geo.ingest.delimited import read_delimited
-from qpv_geo.ingest.geojson_text import read_properties
+from qpv_geo.ingest.gdal_text import read_properties
 from qpv_geo.ingest.workbook import read_sheets
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member
@@ -155,7 +155,7 @@ def test_communes_keep_the_same_rule(tmp_path: Path, settings: Settings) -> None
         path = tmp_path / "communes.geojson"
         path.write_text(json.dumps(collection), encoding="utf-8")
         raw = raw_file("communes_epci", path)
-        refused(lambda raw=raw: read_communes(raw, settings, 2154), "communes.geojson", "nom", part)
+        refused(lambda raw=raw: read_communes(raw, settings, 2154)[2154], "communes.geojson", "nom", part)
 
 
 # ---------------------------------------------------------------- keys that are there twice

@@ -51,7 +51,7 @@ def told(error: pytest.ExceptionInfo[QpvGeoError], path: Path, *parts: str) -> N
 @pytest.fixture
 def communes(settings: Settings) -> gpd.GeoDataFrame:
     path = shipped("geo-api/epcis/242500361/communes.geojson")
-    return read_communes(raw_file("communes_epci", path), settings, 2154)
+    return read_communes(raw_file("communes_epci", path), settings, 2154)[2154]
 
 
 # ---------------------------------------------------------------- a GeoPackage that is open

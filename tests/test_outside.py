@@ -13,7 +13,7 @@ from test_iris_contours import geojson, service
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
-from qpv_geo.ingest.communes import read_communes_by_epsg
+from qpv_geo.ingest.communes import read_communes
 from qpv_geo.ingest.contours import Contours, read_contours
 from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.outside import Outside, may_hold
@@ -254,7 +254,7 @@ def test_communes_elsewhere(change: Callable[[Json], None], tmp_path: Path, sett
     assert (check.code, check.outcome) == ("entite_ecartee", "avertissement")
     assert check.subject == collection["features"][1]["properties"]["code"]
     everywhere = Outside(None)
-    assert len(read_communes_by_epsg(raw, settings, None, everywhere)[2154]) == 2
+    assert len(read_communes(raw, settings, None, everywhere)[2154]) == 2
     pontarlier = besancon.model_copy(update={"epci": "242500338"})
     (aside,) = everywhere.set_aside
     with pytest.raises(ContractError, match="at feature 2"):

@@ -18,7 +18,7 @@ from qpv_geo.analysis.ranks import RANK_FIELDS, add_ranks, distribution_table, p
 from qpv_geo.analysis.ratios import WITHOUT_INTERVAL, add_computed
 from qpv_geo.cli import app
 from qpv_geo.ingest.contours import Contours
-from qpv_geo.ingest.distribution import SHIPPED, Origin, load_distributions
+from qpv_geo.ingest.distribution import SHIPPED, CountedFile, load_distributions
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables, read_tables
@@ -30,7 +30,7 @@ from qpv_geo.territory import Territory, load_territory
 
 BESANCON, FRANCE = load_territory("besancon"), load_territory("france")
 OTHER = "200000000"
-FILE = Origin("s", "national.zip", "00", shipped=False)
+FILE = CountedFile("s", "national.zip", "00", shipped=False)
 REGISTRY = load_registry()
 OVERSEAS = "QN97401N"
 
@@ -54,7 +54,9 @@ def rows(
 
 
 def tables(
-    frame: pd.DataFrame, epci: Mapping[str, tuple[str, ...]], national: Mapping[str, Origin] | None = None
+    frame: pd.DataFrame,
+    epci: Mapping[str, tuple[str, ...]],
+    national: Mapping[str, CountedFile] | None = None,
 ) -> Tables:
     """Return what was read of QPV that declare EPCI."""
     contours = gpd.GeoDataFrame(

@@ -10,7 +10,7 @@ import pytest
 from raw_files import raw_file, shipped, write_zip
 
 from qpv_geo.errors import ContractError
-from qpv_geo.ingest.distribution import Distribution, Distributions, Origin
+from qpv_geo.ingest.distribution import CountedFile, Distribution, Distributions
 from qpv_geo.ingest.registry import Indicator, load_registry
 from qpv_geo.ingest.scale import Mismatch, compare_scale
 from qpv_geo.ingest.statistics import Statistics, read_statistics
@@ -40,7 +40,7 @@ INDICATORS = {
 
 def distribution(*levels: float) -> Distribution:
     """Return a distribution in which each value is that of twenty QPV."""
-    origin = Origin("s", "national.zip", "00", shipped=True)
+    origin = CountedFile("s", "national.zip", "00", shipped=True)
     return Distribution(np.array(levels), np.full(len(levels), 20, dtype=np.int64), {"secret": 4}, origin)
 
 

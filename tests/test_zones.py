@@ -16,7 +16,7 @@ def test_rectangles_of_departments_hold_their_communes_and_little_more(
     mirror: Path, settings: Settings
 ) -> None:
     raw = raw_file("communes_france", mirror / "etalab" / "communes-1000m.geojson.gz")
-    communes = read_communes(raw, settings, 2154).to_crs(4326)
+    communes = read_communes(raw, settings, 2154)[2154].to_crs(4326)
     boxes = communes.bounds.groupby(communes["insee_com"].map(department_of_commune))
     assert len(boxes) == 96
     for code, bounds in boxes:

@@ -120,7 +120,7 @@ class RawTables:
 
 
 @dataclass(frozen=True)
-class Cells:
+class OriginalCells:
     """The cells of an official table, as text.
 
     Attributes
@@ -195,7 +195,7 @@ class Cells:
         return f"{following[0]} = {said} : {words or 'motif que le dictionnaire du producteur ne donne pas'}"
 
 
-def read_cells(tables: RawTables, member: str, codes: Container[str]) -> Cells:
+def read_cells(tables: RawTables, member: str, codes: Container[str]) -> OriginalCells:
     """Read a table again.
 
     Parameters
@@ -233,7 +233,9 @@ def read_cells(tables: RawTables, member: str, codes: Container[str]) -> Cells:
         raise PublicationError(
             f"{tables.raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
         ) from error
-    return Cells(tables.raw, {name: place for place, name in enumerate(header)}, kept[best], tables.words)
+    return OriginalCells(
+        tables.raw, {name: place for place, name in enumerate(header)}, kept[best], tables.words
+    )
 
 
 def _stripped(row: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ import shapely
 from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.audit.original_cells import Cells, RawTables, read_cells
+from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells
 from qpv_geo.audit.readers import parse_blob
 from qpv_geo.audit.shapes import Geometries, parse_geojson, polygons_of
 from qpv_geo.errors import PublicationError
@@ -243,7 +243,7 @@ class Originals:
         self._settings = settings
         self._features: dict[str, Features] = {}
         self._tables: dict[str, RawTables] = {}
-        self._cells: dict[tuple[str, str], Cells] = {}
+        self._cells: dict[tuple[str, str], OriginalCells] = {}
 
     def features(self, source_id: str) -> Features:
         """Return the features of a vector file; see `read_features`."""
@@ -251,7 +251,7 @@ class Originals:
             self._features[source_id] = read_features(self._raw(source_id), self._settings)
         return self._features[source_id]
 
-    def cells(self, source_id: str, member: str) -> Cells:
+    def cells(self, source_id: str, member: str) -> OriginalCells:
         """Return the cells of a table; see `original_cells.read_cells`."""
         if (source_id, member) not in self._cells:
             raw = self._raw(source_id)

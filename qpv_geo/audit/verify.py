@@ -41,7 +41,9 @@ def verify_release(path: Path, *, quick: bool = False) -> list[Finding]:
         with geopackage.opened(file) as package:
             findings += _apply(rules, package, file.name, geopackage.UNREADABLE, quick=quick)
     for file in sorted(path.glob("*.qgz")):
-        findings += _apply(qgis.PROJECT_RULES, qgis.Project(file), file.name, qgis.UNREADABLE, quick=quick)
+        findings += _apply(
+            qgis.PROJECT_RULES, qgis.ProjectFile(file), file.name, qgis.UNREADABLE, quick=quick
+        )
     return findings
 
 

@@ -29,7 +29,7 @@ def distribution(
     from qpv_geo.analysis.ranks import with_computed  # noqa: PLC0415
     from qpv_geo.ingest.distribution import (  # noqa: PLC0415
         SHIPPED,
-        Origin,
+        CountedFile,
         count_values,
         write_distributions,
     )
@@ -40,7 +40,7 @@ def distribution(
     for source in _shipped_sources(registry, settings):
         raw = fetch_primary(source, load_territory("france"), settings, Policy(mirror=mirror))
         parts.append(read_statistics(raw, registry, settings).rows)
-        origins[source.id] = Origin(source.id, raw.path.name, raw.sha256, shipped=False)
+        origins[source.id] = CountedFile(source.id, raw.path.name, raw.sha256, shipped=False)
     rows = pd.concat(parts, ignore_index=True)
     of_qpv = rows[(rows["zone"] == "qpv") & rows["indicateur"].isin(_names(registry))]
     counted = count_values(of_qpv, origins) | count_values(with_computed(of_qpv, registry), origins)

@@ -178,7 +178,7 @@ def read_country(settings: Settings, policy: Policy) -> "Country":
         If one is not what it should be.
     """
     from qpv_geo.ingest.cog import read_epci_members  # noqa: PLC0415
-    from qpv_geo.ingest.communes import read_communes_by_epsg  # noqa: PLC0415
+    from qpv_geo.ingest.communes import read_communes  # noqa: PLC0415
     from qpv_geo.ingest.contours import read_contours  # noqa: PLC0415
     from qpv_geo.ingest.outside import Outside  # noqa: PLC0415
     from qpv_geo.pipeline.new_territory import Country, attributes_of  # noqa: PLC0415
@@ -186,7 +186,7 @@ def read_country(settings: Settings, policy: Policy) -> "Country":
     contours, communes, members = _fetch_all(load_territory("france"), settings, policy)
     # Nothing is drawn here: the territory that has a defective contour is described, and then not published.
     named = Outside(None)
-    drawn = read_communes_by_epsg(communes, settings, outside=named).values()
+    drawn = read_communes(communes, settings, outside=named).values()
     country = Country(
         communes=attributes_of([*drawn, *(aside.features for aside in named.set_aside)]),
         members=read_epci_members(members, settings),

@@ -1,6 +1,6 @@
 """Contours of the communes, of one EPCI or of France."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import geopandas as gpd
 import numpy as np
@@ -29,7 +29,9 @@ _NAMES = {
 }
 
 
-def read_communes(raw: RawFile, settings: Settings, epsg: int) -> gpd.GeoDataFrame:
+def read_communes(
+    raw: RawFile, settings: Settings, epsg: int | None = None, outside: Outside | None = None
+) -> dict[int, gpd.GeoDataFrame]:
     """Read communes and hold them to their contract.
 
     Parameters
@@ -37,37 +39,22 @@ def read_communes(raw: RawFile, settings: Settings, epsg: int) -> gpd.GeoDataFra
     raw
         GeoJSON of geo.api.gouv.fr or of Etalab, bare or compressed.
     epsg
-        Projected CRS; only the communes of the parts of France that it serves are returned.
+        Projected CRS, of which the communes that it serves are returned; None for each part of France in its
+        own.
+    outside
+        Receives the defective communes outside the territory; without it, each stops the reading.
 
     Returns
     -------
-    GeoDataFrame
-        ``insee_com``, ``nom_com``, ``siren_epci``, ``insee_dep``, ``insee_reg`` (text or None),
-        ``population`` (Int64), ``ecart_reparation_m2`` (NaN where the contour was valid), MultiPolygons in
-        `epsg`, in the file's order; ``attrs["remarques"]``, what was unusual in the file, in French.
+    dict
+        By CRS: ``insee_com``, ``nom_com``, ``siren_epci``, ``insee_dep``, ``insee_reg`` (text or None),
+        ``population`` (Int64), ``ecart_reparation_m2`` (NaN where the contour was valid), MultiPolygons, in
+        the file's order; ``attrs["remarques"]``, what was unusual in the file, in French.
 
     Raises
     ------
     SourceContentError, ContractError
         If the file is not whole, or breaks its contract; the message lists every problem.
-    """
-    return read_communes_by_epsg(raw, settings, (epsg,))[epsg]
-
-
-def read_communes_by_epsg(
-    raw: RawFile,
-    settings: Settings,
-    epsgs: Iterable[int] | None = None,
-    outside: Outside | None = None,
-) -> dict[int, gpd.GeoDataFrame]:
-    """Read communes once, by the projected CRS that serves their part of France (see `read_communes`).
-
-    Parameters
-    ----------
-    epsgs
-        The CRS that are asked for; None for those of all the parts of France that the file covers.
-    outside
-        Receives the defective communes outside the territory; without it, each stops the reading.
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)
@@ -84,10 +71,10 @@ def read_communes_by_epsg(
     served = np.array([zone.epsg for zone in zones], dtype=np.int64)
     drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
     by_epsg = {}
-    for epsg in sorted(set(served.tolist())) if epsgs is None else epsgs:
+    for target in sorted(set(served.tolist())) if epsg is None else [epsg]:
         # Every contour of the file is checked, whichever are asked for.
-        rows = served == epsg if epsgs is None else np.ones(len(served), dtype=bool)
-        by_epsg[epsg] = draw(drawn[rows], zones[rows].tolist(), epsg, where[rows], problems)
+        rows = served == target if epsg is None else np.ones(len(served), dtype=bool)
+        by_epsg[target] = draw(drawn[rows], zones[rows].tolist(), target, where[rows], problems)
     problems.raise_if_any()
     if outside:
         outside.keep(problems, table, table, where, "insee_com")

@@ -10,7 +10,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from qpv_geo.checks import Check, Outcome
-from qpv_geo.ingest.attributes import clean_text
+from qpv_geo.ingest.cell_text import clean_text
 from qpv_geo.ingest.codes import COMMUNE, COMMUNES, DEPARTEMENT, EPCIS, QPV_2015, QPV_2024, REGION
 from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
 from qpv_geo.ingest.geometry import Mask, check_crs, check_position, check_shapes, project, report_repairs

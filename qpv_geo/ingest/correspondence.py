@@ -6,7 +6,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from qpv_geo.checks import Check
-from qpv_geo.ingest.attributes import clean_text
+from qpv_geo.ingest.cell_text import clean_text
 from qpv_geo.ingest.codes import QPV_2015, QPV_2024
 from qpv_geo.ingest.contracts import Problems, code_column, find_columns, validate
 from qpv_geo.ingest.delimited import read_delimited

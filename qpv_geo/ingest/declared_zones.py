@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from qpv_geo.checks import Check, Outcome
-from qpv_geo.ingest.attributes import clean_text
+from qpv_geo.ingest.cell_text import clean_text
 from qpv_geo.ingest.codes import COMMUNE, EPCI, QPV_2024, CodeKind
 from qpv_geo.ingest.delimited import read_delimited
 from qpv_geo.ingest.text import sentence

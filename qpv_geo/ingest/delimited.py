@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from qpv_geo.characters import forbidden_character
-from qpv_geo.ingest.characters import check_cells
+from qpv_geo.ingest.cell_text import check_cells
 from qpv_geo.ingest.contracts import Names, Problems, refuse_doubled
 from qpv_geo.ingest.recognition import KEYS, known_keys
 from qpv_geo.ingest.text import decode

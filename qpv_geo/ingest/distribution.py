@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Origin:
+class CountedFile:
     """The file in which a distribution was counted.
 
     Attributes
@@ -63,7 +63,7 @@ class Distribution:
     levels: Floats
     counts: NDArray[np.int64]
     absences: Mapping[str, int]
-    origin: Origin
+    origin: CountedFile
 
     @property
     def size(self) -> int:
@@ -103,7 +103,9 @@ def canonical(values: Floats) -> Floats:
     return np.round(values, _DECIMALS)
 
 
-def count_values(rows: pd.DataFrame, origins: Mapping[str, Origin]) -> dict[tuple[str, str], Distribution]:
+def count_values(
+    rows: pd.DataFrame, origins: Mapping[str, CountedFile]
+) -> dict[tuple[str, str], Distribution]:
     """Count the values of each indicator and vintage over the QPV of metropolitan France.
 
     Parameters
@@ -145,7 +147,7 @@ def count_values(rows: pd.DataFrame, origins: Mapping[str, Origin]) -> dict[tupl
     return found
 
 
-def _origins_of(sources: Iterable[str], origins: Mapping[str, Origin]) -> dict[str, Origin]:
+def _origins_of(sources: Iterable[str], origins: Mapping[str, CountedFile]) -> dict[str, CountedFile]:
     """Return the origin of each source, or list of sources, whose files are all there."""
     found = {}
     for listed in sources:
@@ -153,7 +155,7 @@ def _origins_of(sources: Iterable[str], origins: Mapping[str, Origin]) -> dict[s
         known = [part for part in parts if part]
         if len(known) == len(parts):
             files = ", ".join(part.file for part in known), ", ".join(part.sha256 for part in known)
-            found[listed] = Origin(listed, *files, shipped=False)
+            found[listed] = CountedFile(listed, *files, shipped=False)
     return found
 
 
@@ -177,7 +179,7 @@ def _parse(row: dict[str, str]) -> tuple[tuple[str, str], Distribution]:
         np.array([float(value) for value, _, _ in pairs]),
         np.array([int(count or 1) for _, _, count in pairs], dtype=np.int64),
         {status: int(count) for status, _, count in absences},
-        Origin(row["source"], row["fichier"], row["sha256"], shipped=True),
+        CountedFile(row["source"], row["fichier"], row["sha256"], shipped=True),
     )
     if not len(distribution.levels) or not (np.diff(distribution.levels) > 0).all():
         raise ValueError(f"{row['indicateur']} ({row['millesime']}): values are not ascending")

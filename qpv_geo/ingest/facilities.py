@@ -2,8 +2,11 @@
 
 import csv
 import io
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import geopandas as gpd
@@ -12,11 +15,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from qpv_geo.checks import Check, Outcome
+from qpv_geo.errors import ConfigurationError
 from qpv_geo.ingest.codes import QPV_2024
 from qpv_geo.ingest.contracts import Problems, find_columns
-from qpv_geo.ingest.facility_types import load_facility_types
 from qpv_geo.ingest.text import refuse_page, report_reading
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import stream_member
@@ -24,22 +28,53 @@ from qpv_geo.sources.raw import RawFile
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
 # Metres around the territory's communes: a facility there may be near one of its QPV.
 _MARGIN = 1000.0
 _BLOCK = 4 * 1024**2
-
 # How INSEE writes that there is nothing, and that it drew a position at random in the commune.
 _NOTHING = ("", "_U", "_Z")
 _AT_RANDOM = "33"
-
 # INSEE's own answer to "in which QPV"; without it there is one comparison less.
 _QPV_OF_INSEE = "QP2024"
 _KEPT = ["type_equipement", "insee_com", "x", "y", "code_qp_insee"]
 
+_TYPES = Path(__file__).with_name("facilities.toml")
+
+
+class _Domain(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    domaine: str = Field(min_length=1)
+    types: dict[str, str] = Field(min_length=1)
+
+
+@cache
+def load_facility_types(path: Path = _TYPES) -> pd.DataFrame:
+    """Read the types, in the order of the file.
+
+    Returns
+    -------
+    DataFrame
+        ``type_equipement`` (INSEE's code, each once), ``libelle``, ``domaine``.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        domains = TypeAdapter(dict[str, _Domain]).validate_python(entries)
+        rows = [
+            (code, label, domain.domaine)
+            for domain in domains.values()
+            for code, label in domain.types.items()
+        ]
+    except (OSError, ValueError, ValidationError) as error:
+        raise ConfigurationError(f"{path}: the types of facilities are not valid: {error}") from error
+    types = pd.DataFrame(rows, columns=["type_equipement", "libelle", "domaine"], dtype=object)
+    if twice := sorted(types.loc[types["type_equipement"].duplicated(), "type_equipement"]):
+        raise ConfigurationError(f"{path}: types of facilities declared twice: {', '.join(twice)}")
+    return types
+
 
 @dataclass(frozen=True)
-class Facilities:
+class FacilityTable:
     """Facilities of the territory.
 
     Attributes
@@ -63,7 +98,7 @@ class Facilities:
 
 def read_facilities(
     raw: RawFile, communes: gpd.GeoDataFrame, settings: Settings
-) -> tuple[Facilities, tuple[Check, ...]]:
+) -> tuple[FacilityTable, tuple[Check, ...]]:
     """Read the facilities of the territory and around it.
 
     Parameters
@@ -102,7 +137,7 @@ def read_facilities(
         _report_types(types, reading.seen, raw.source.id),
         _report_random(reading.at_random, raw.source.id),
     )
-    return Facilities(points, types, raw.source.vintage, _QPV_OF_INSEE in columns), checks
+    return FacilityTable(points, types, raw.source.vintage, _QPV_OF_INSEE in columns), checks
 
 
 class _Stream(io.RawIOBase):

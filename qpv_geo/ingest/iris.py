@@ -13,7 +13,7 @@ from qpv_geo.ingest.contracts import Problems, code_column, shown, validate
 from qpv_geo.ingest.geometry import draw, report_repairs
 from qpv_geo.ingest.outside import Outside
 from qpv_geo.ingest.text import report_reading
-from qpv_geo.ingest.vector import Layer, read_layer
+from qpv_geo.ingest.vector import VectorLayer, read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.zones import department_of_commune, place_of
@@ -82,7 +82,7 @@ def read_iris(
 
 
 def _read(
-    layer: Layer, raw: RawFile, communes: Collection[str], epsg: int, outside: Outside | None
+    layer: VectorLayer, raw: RawFile, communes: Collection[str], epsg: int, outside: Outside | None
 ) -> tuple[gpd.GeoDataFrame, set[str]]:
     """Return the IRIS of communes, and the communes that have any, even without a usable contour."""
     problems = Problems(layer.label, raw.source)

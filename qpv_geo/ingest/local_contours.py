@@ -12,12 +12,11 @@ from pyproj.transformer import TransformerGroup
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import SourceContentError
-from qpv_geo.ingest.attributes import clean_text
-from qpv_geo.ingest.characters import check_characters, check_labels
+from qpv_geo.ingest.cell_text import check_characters, check_labels, clean_text
 from qpv_geo.ingest.contracts import Names, Problems, describe_columns, shown
 from qpv_geo.ingest.geometry import check_position, check_shapes, project, report_repairs
 from qpv_geo.ingest.text import report_reading
-from qpv_geo.ingest.vector import Layer, read_layer
+from qpv_geo.ingest.vector import VectorLayer, read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile, digest
 from qpv_geo.territory import ContourFile, Territory
@@ -133,7 +132,7 @@ def _check_near(
         problems.advise(f"take these features out of the file, or correct its CRS ('{key}.crs')")
 
 
-def _crs(layer: Layer, file: ContourFile, problems: Problems) -> CRS | None:
+def _crs(layer: VectorLayer, file: ContourFile, problems: Problems) -> CRS | None:
     """Return the CRS of the coordinates: the file's own, or the declared one if the file has none."""
     own: CRS | None = layer.frame.crs
     if own is not None and own.name.startswith("Undefined"):
@@ -160,7 +159,7 @@ def _crs(layer: Layer, file: ContourFile, problems: Problems) -> CRS | None:
     return declared
 
 
-def _is_in_metres(layer: Layer) -> bool:
+def _is_in_metres(layer: VectorLayer) -> bool:
     return bool(np.abs(layer.frame.total_bounds).max() > _HALF_TURN)
 
 

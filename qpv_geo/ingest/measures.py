@@ -1,20 +1,31 @@
-"""One column of a table of statistics as values, each with its status."""
+"""Columns of a table of statistics as values with their status, the producers' notes, and intervals."""
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from qpv_geo.ingest.contracts import Problems, shown
+from qpv_geo.ingest.recognition import ZoneTable
 from qpv_geo.ingest.registry import Indicator
-from qpv_geo.ingest.text_table import MARKS, TextTable, parse_values
-from qpv_geo.statuses import OK
+from qpv_geo.ingest.text_table import MARKS, Dictionary, TextTable, parse_intervals, parse_values
+from qpv_geo.sources.catalogue import Source
+from qpv_geo.statuses import OK, SECRET
+
+# Notes of zones of which there is nothing to say; `so` where there is no value to explain.
+_NOTHING = frozenset({"", "0", *MARKS})
+_SECRET = re.compile(r"\bsecret\b", re.IGNORECASE)
+_NOTE = re.compile(r"(\w+_)?NOTE")
+_LAST_WORD = re.compile(r"\w+$")
 
 _NUMBER = f"a number with a decimal comma, or one of the marks {', '.join(MARKS)}, or nothing"
 
 
 @dataclass
-class Measure:
+class MeasureColumn:
     """A measuring column; its arrays hold one cell per row of the table.
 
     Attributes
@@ -58,7 +69,7 @@ class Measure:
 
 def read_measure(
     table: TextTable, column: str, indicator: Indicator | None, blank: str, problems: Problems
-) -> Measure | None:
+) -> MeasureColumn | None:
     """Read a column; None if the registry does not know it and it holds text without one number.
 
     Cells that are neither numbers nor marks, and values out of the indicator's bounds, go to the problems.
@@ -74,7 +85,7 @@ def read_measure(
         problems.add_rows(_NUMBER, table.where[wrong], found, column=column)
     if indicator is not None:
         _check_bounds(table, column, indicator, parsed.value, problems)
-    return Measure(column, indicator, texts, parsed.value, parsed.status)
+    return MeasureColumn(column, indicator, texts, parsed.value, parsed.status)
 
 
 def _check_bounds(
@@ -91,3 +102,107 @@ def _check_bounds(
         if broken.any():
             found = [shown(text) for text in table.cells[column].to_numpy()[broken]]
             problems.add_rows(expected, table.where[broken], found, column=column)
+
+
+def explain_blanks(
+    measures: Sequence[MeasureColumn], table: TextTable, notes: Mapping[str, str], dictionary: Dictionary
+) -> None:
+    """Write what the notes say beside the cells that they are about, into the measures.
+
+    A note beside a blank is its reason, and one that names statistical secrecy gives the status ``secret``. A
+    note beside a value is a caution: the value stays. `notes` gives the note of each measuring column,
+    `dictionary` the words of its codes.
+    """
+    by_note = {
+        note: _explanations(table.cells[note].to_numpy(dtype=object), note, dictionary)
+        for note in set(notes.values())
+    }
+    for measure in (measure for measure in measures if measure.column in notes):
+        words = by_note[notes[measure.column]]
+        noted = np.array([text is not None for text in words.tolist()])
+        measure.remark[noted] = words[noted]
+        secret = np.array([bool(text and _SECRET.search(text)) for text in words])
+        measure.status[(measure.texts == "") & secret & (measure.status != OK)] = SECRET
+
+
+def _explanations(codes: np.ndarray, note: str, dictionary: Dictionary) -> np.ndarray:
+    """Return the words of each row's note, None where it says nothing."""
+    words = _words(note, dictionary)
+    texts = {
+        code: f"{note} = {code} : {words.get(code, 'motif que le dictionnaire du producteur ne donne pas')}"
+        for code in set(codes)
+        if code.lower() not in _NOTHING
+    }
+    return np.array([texts.get(code) for code in codes], dtype=object)
+
+
+def _words(note: str, dictionary: Dictionary) -> Mapping[str, str]:
+    """Return the words of a note's codes; those of the dictionary's only note, if it is spelled otherwise."""
+    exact = dictionary.modalities.get(note.upper())
+    if exact:
+        return exact
+    named = [values for name, values in dictionary.modalities.items() if _NOTE.match(name)]
+    return named[0] if len(named) == 1 else {}
+
+
+def add_intervals(
+    table: ZoneTable,
+    estimates: ZoneTable,
+    measures: list[MeasureColumn],
+    faults: dict[str, Problems],
+    source: Source,
+) -> list[str]:
+    """Give each measure the bounds of its intervals, even where the estimate itself is withheld.
+
+    Parameters
+    ----------
+    table, estimates
+        The intervals, and the table of the estimates about the same kind of zone.
+    measures
+        Those of `estimates`; one whose interval cannot be read, or does not hold its estimate, leaves them.
+    faults
+        Receives what is wrong with such a measure, by column.
+
+    Returns
+    -------
+    list of str
+        Remarks in French.
+    """
+    rows = pd.Index(table.codes).get_indexer(pd.Index(estimates.codes))
+    there = rows >= 0
+    columns = {str(column).upper(): str(column) for column in table.text.cells.columns}
+    remarks = []
+    for measure in list(measures):
+        column = columns.get(measure.column.upper()) or _ending_with(measure.column, columns.values())
+        if column is None:
+            continue
+        if column.upper() != measure.column.upper():
+            remarks.append(f"colonne {column!r} de {table.text.name} lue comme celle de {measure.column}")
+        low, high, wrong = parse_intervals(table.text.cells[column].to_numpy(dtype=object))
+        problems = Problems(table.text.label, source)
+        found = [shown(text) for text in table.text.cells[column].to_numpy()[wrong]]
+        problems.add_rows("an interval such as [24,0/28,4]", table.text.where[wrong], found, column=column)
+        measure.low[there], measure.high[there] = low[rows[there]], high[rows[there]]
+        measure.interval_file = table.text.name
+        _check_inside(measure, estimates, problems)
+        if problems:
+            faults[measure.column] = problems
+            measures.remove(measure)
+    return remarks
+
+
+def _check_inside(measure: MeasureColumn, estimates: ZoneTable, problems: Problems) -> None:
+    with np.errstate(invalid="ignore"):
+        outside = np.flatnonzero((measure.value < measure.low) | (measure.value > measure.high))
+    problems.add_rows(
+        "an estimate inside its interval",
+        estimates.text.where[outside],
+        [f"{measure.texts[n]!r} outside [{measure.low[n]:g}/{measure.high[n]:g}]" for n in outside],
+        column=measure.column,
+    )
+
+
+def _ending_with(name: str, columns: Iterable[str]) -> str | None:
+    """Return the column whose last word is a name: INSEE put the label before one code by mistake."""
+    found = (column for column in columns if (word := _LAST_WORD.search(column)) and word[0] == name)
+    return next(found, None)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qpv_geo.ingest.distribution import Origin
+from qpv_geo.ingest.distribution import CountedFile
 
 
 class StatisticRows:
@@ -21,7 +21,7 @@ class StatisticRows:
         The files that cover the country, by source.
     """
 
-    def __init__(self, frame: pd.DataFrame, national: Mapping[str, Origin] | None = None) -> None:
+    def __init__(self, frame: pd.DataFrame, national: Mapping[str, CountedFile] | None = None) -> None:
         self.frame = frame
         self.national = national or {}
 

@@ -18,9 +18,7 @@ from qpv_geo.ingest.codes import QPV_2015, QPV_2024, CodeKind
 from qpv_geo.ingest.columns import Columns, require_columns, sort_columns
 from qpv_geo.ingest.contracts import Problems, code_column, validate
 from qpv_geo.ingest.distribution import load_distributions
-from qpv_geo.ingest.intervals import add_intervals
-from qpv_geo.ingest.measures import Measure, read_measure
-from qpv_geo.ingest.notes import explain_blanks
+from qpv_geo.ingest.measures import MeasureColumn, add_intervals, explain_blanks, read_measure
 from qpv_geo.ingest.recognition import ZoneTable
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.scale import compare_scale
@@ -73,7 +71,7 @@ class _Part:
 
     table: ZoneTable
     columns: Columns
-    measures: list[Measure]
+    measures: list[MeasureColumn]
     faults: dict[str, Problems]
     texts: list[str]
 
@@ -204,7 +202,7 @@ def _merge_repeated_columns(parts: Sequence[_Part], raw: RawFile) -> None:
     If the two differ, or share some zones alone, nobody can tell which is right: that is a broken contract.
     """
     problems = Problems(raw.label, raw.source)
-    seen: dict[tuple[Zone, str], tuple[ZoneTable, Measure]] = {}
+    seen: dict[tuple[Zone, str], tuple[ZoneTable, MeasureColumn]] = {}
     for part in parts:
         kept = []
         for measure in part.measures:
@@ -215,7 +213,9 @@ def _merge_repeated_columns(parts: Sequence[_Part], raw: RawFile) -> None:
     problems.raise_if_any()
 
 
-def _repeats(first: tuple[ZoneTable, Measure], second: tuple[ZoneTable, Measure], problems: Problems) -> bool:
+def _repeats(
+    first: tuple[ZoneTable, MeasureColumn], second: tuple[ZoneTable, MeasureColumn], problems: Problems
+) -> bool:
     """Tell whether all zones of the second table stand in the first; add a problem for values that differ."""
     (table, measure), (other, repeated) = first, second
     places = pd.Index(table.codes).get_indexer(pd.Index(other.codes))
@@ -281,7 +281,7 @@ def _rows(part: _Part, source: Source, registry: Registry, qpv: Collection[str] 
     return rows[_COLUMNS]
 
 
-def _names(measures: Sequence[Measure], source: Source, registry: Registry) -> list[str | None]:
+def _names(measures: Sequence[MeasureColumn], source: Source, registry: Registry) -> list[str | None]:
     """Name the indicator of each measure; an unknown one never takes the name of a known one."""
     names: list[str | None] = []
     for measure in measures:

@@ -18,8 +18,8 @@ from qpv_geo.ingest.communes import report_communes
 from qpv_geo.ingest.contours import Contours, read_contours
 from qpv_geo.ingest.correspondence import read_correspondence
 from qpv_geo.ingest.declared_zones import read_declared_zones
-from qpv_geo.ingest.distribution import Origin
-from qpv_geo.ingest.facilities import Facilities, read_facilities
+from qpv_geo.ingest.distribution import CountedFile
+from qpv_geo.ingest.facilities import FacilityTable, read_facilities
 from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.outside import Outside, SetAside
@@ -84,7 +84,7 @@ class Tables:
     correspondence: pd.DataFrame | None = None
     declared_zones: pd.DataFrame | None = None
     iris: gpd.GeoDataFrame | None = field(default=None, metadata=_METROPOLITAN)
-    facilities: Facilities | None = field(default=None, metadata=_METROPOLITAN)
+    facilities: FacilityTable | None = field(default=None, metadata=_METROPOLITAN)
     district_contours: gpd.GeoDataFrame | None = None
     fragile_contours: gpd.GeoDataFrame | None = None
     set_aside: tuple[SetAside, ...] = ()
@@ -150,7 +150,7 @@ def _read_iris(files: SourceFiles, context: _Context) -> gpd.GeoDataFrame | None
     )
 
 
-def _read_facilities(files: SourceFiles, context: _Context) -> Facilities | None:
+def _read_facilities(files: SourceFiles, context: _Context) -> FacilityTable | None:
     communes = context.communes
     if communes is None:
         return None
@@ -298,10 +298,10 @@ def _read_statistics(
     return {key: part for key, part in parts.items() if part is not None}
 
 
-def _national(files: SourceFiles, parts: Mapping[str, Statistics]) -> dict[str, Origin]:
+def _national(files: SourceFiles, parts: Mapping[str, Statistics]) -> dict[str, CountedFile]:
     """Return the files of statistics that cover the country, by source."""
     return {
-        key: Origin(key, raw.path.name, raw.sha256, shipped=False)
+        key: CountedFile(key, raw.path.name, raw.sha256, shipped=False)
         for key, raw in files.of("statistics").items()
         if key in parts and raw.national
     }

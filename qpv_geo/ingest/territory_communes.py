@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import geopandas as gpd
 
-from qpv_geo.ingest.communes import read_communes_by_epsg
+from qpv_geo.ingest.communes import read_communes
 from qpv_geo.ingest.contracts import Problems, shown
 from qpv_geo.ingest.outside import Outside
 from qpv_geo.settings import Settings
@@ -54,10 +54,10 @@ def read_territory_communes(
     are missing or are not the territory's.
     """
     if territory.genre == "france":
-        by_epsg = read_communes_by_epsg(raw, settings, None, outside)
+        by_epsg = read_communes(raw, settings, None, outside)
         found = TerritoryCommunes(by_epsg.pop(territory.epsg), None, by_epsg)
     else:
-        communes = read_communes_by_epsg(raw, settings, (territory.epsg,), outside)[territory.epsg]
+        communes = read_communes(raw, settings, territory.epsg, outside)[territory.epsg]
         found = choose_communes(communes, territory, national=_is_national(raw))
     _check(found, raw, territory)
     if found.around is not None and outside:

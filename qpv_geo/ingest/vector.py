@@ -19,12 +19,9 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from qpv_geo.errors import SourceContentError
-from qpv_geo.ingest.attributes import clean_text
-from qpv_geo.ingest.characters import check_characters, check_labels
+from qpv_geo.ingest.cell_text import check_characters, check_labels, clean_text
 from qpv_geo.ingest.contracts import Names, Problems, find_columns
-from qpv_geo.ingest.dbf import check_encoding, encoding_of
-from qpv_geo.ingest.geojson_text import read_properties
-from qpv_geo.ingest.geopackage_text import cut_at_nul
+from qpv_geo.ingest.gdal_text import check_encoding, cut_at_nul, encoding_of, read_properties
 from qpv_geo.ingest.text import decode, refuse_page
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_member, read_members
@@ -36,7 +33,7 @@ _DECLARED_CRS = re.compile(r'"crs"\s*:\s*\{[^{}]*\{[^{}]*"name"\s*:\s*"([^"]+)"'
 
 
 @dataclass(frozen=True)
-class Layer:
+class VectorLayer:
     """A vector file as it was read.
 
     Attributes
@@ -98,7 +95,7 @@ class Layer:
         return table
 
 
-def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> Layer:
+def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> VectorLayer:
     """Read the vector file of a source, bare or in its archive, in any format in which it is published.
 
     Parameters
@@ -121,7 +118,7 @@ def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> La
     return _read_shapefile(raw, settings)
 
 
-def _read_geojson(raw: RawFile, member: Member) -> Layer:
+def _read_geojson(raw: RawFile, member: Member) -> VectorLayer:
     label = raw.label_of(member.name)
     problems = Problems(label, raw.source)
     text, encoding = decode(member.data, label)
@@ -152,7 +149,7 @@ def _check_crs_exists(declared: str, problems: Problems) -> None:
         problems.add("a CRS that exists", repr(declared), column="CRS")
 
 
-def _read_geopackage(raw: RawFile, member: Member, wanted: str | None) -> Layer:
+def _read_geopackage(raw: RawFile, member: Member, wanted: str | None) -> VectorLayer:
     label = raw.label_of(member.name)
     refuse_page(member.data, label)
     remarks: list[str] = []
@@ -173,7 +170,7 @@ def _read_geopackage(raw: RawFile, member: Member, wanted: str | None) -> Layer:
     return replace(_layer(frame, Problems(label, raw.source), remarks), as_written=written)
 
 
-def _read_shapefile(raw: RawFile, settings: Settings) -> Layer:
+def _read_shapefile(raw: RawFile, settings: Settings) -> VectorLayer:
     pattern = (raw.source.member or r".*\.shp").removesuffix("shp") + f"(?:{'|'.join(_SIBLINGS)})"
     members = read_members(raw, pattern, settings)
     parts = {Path(member.name).suffix.lower().lstrip("."): member for member in members}
@@ -205,11 +202,11 @@ def _read(source: bytes | Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401
     return frame
 
 
-def _layer(frame: pd.DataFrame, problems: Problems, remarks: list[str]) -> Layer:
+def _layer(frame: pd.DataFrame, problems: Problems, remarks: list[str]) -> VectorLayer:
     if not isinstance(frame, gpd.GeoDataFrame):
         problems.add("a layer with geometries", "a table without any")
         problems.raise_if_any()
-    return Layer(frame, problems.label, tuple(remarks))
+    return VectorLayer(frame, problems.label, tuple(remarks))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import python_calamine
 
 from qpv_geo.characters import forbidden_character
 from qpv_geo.errors import SourceContentError
-from qpv_geo.ingest.characters import check_cells
+from qpv_geo.ingest.cell_text import check_cells
 from qpv_geo.ingest.contracts import Problems, refuse_doubled
 from qpv_geo.ingest.recognition import known_keys
 from qpv_geo.ingest.text_table import DICTIONARY, TextTable

@@ -32,7 +32,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Evolution:
+class EvolutionFigures:
     """The evolution of one perimeter.
 
     Attributes
@@ -53,7 +53,7 @@ class Evolution:
     origin: str = ""
 
 
-def tell_evolution(row: pd.Series, frames: Frames, absences: Mapping[str, Absence]) -> Evolution:
+def tell_evolution(row: pd.Series, frames: Frames, absences: Mapping[str, Absence]) -> EvolutionFigures:
     """Tell how a perimeter changed.
 
     Parameters
@@ -68,12 +68,12 @@ def tell_evolution(row: pd.Series, frames: Frames, absences: Mapping[str, Absenc
     code = row["code_qp"]
     letter = _LETTERS.get(code[-1], "")
     if EVOLUTION not in frames:
-        return Evolution(letter, (), absences[EVOLUTION].why, _origin(code, frames))
+        return EvolutionFigures(letter, (), absences[EVOLUTION].why, _origin(code, frames))
     layer = frames[EVOLUTION]
     own = layer[layer["code_qp"] == code]
     left = layer[(layer["nature"] == "sortant") & layer["code_qp_2015"].isin(own["code_qp_2015"].dropna())]
     rows = pd.concat([own, left]).sort_values("surface_m2", ascending=False, kind="stable")
-    return Evolution(letter, tuple(_piece(piece) for piece in rows.to_dict("records")))
+    return EvolutionFigures(letter, tuple(_piece(piece) for piece in rows.to_dict("records")))
 
 
 def _origin(code: str, frames: Frames) -> str:

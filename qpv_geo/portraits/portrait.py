@@ -8,7 +8,7 @@ import pandas as pd
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import amount, gap, number
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.portraits.evolution import Evolution, tell_evolution
+from qpv_geo.portraits.evolution import EvolutionFigures, tell_evolution
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.portraits.facilities import Facilities, tell_facilities
 from qpv_geo.portraits.figures import Figure, Figures, Zone, comparison_zones, zone_of_qpv
@@ -62,7 +62,7 @@ class Portrait:
     map_absences: tuple[Absence, ...]
     sections: tuple[Section, ...]
     contract: tuple[ContractRow, ...]
-    evolution: Evolution
+    evolution: EvolutionFigures
     facilities: Facilities | None
     facilities_absence: str
     statuses: tuple[Status, ...]

@@ -31,7 +31,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Label:
+class MapLabel:
     """A text of the map, centred on a point in units."""
 
     kind: str
@@ -61,7 +61,7 @@ class Drawing:
     width: float
     height: float
     shapes: tuple[Shape, ...]
-    labels: tuple[Label, ...]
+    labels: tuple[MapLabel, ...]
     alternative: str
     scale_units: float = 0.0
     scale_text: str = ""
@@ -125,7 +125,7 @@ def _outlines(frame: gpd.GeoDataFrame, name: str, kind: str, view: View) -> Iter
             yield Shape(kind, path, text or "")
 
 
-def _labels(code: str, frames: Frames, view: View) -> Iterator[Label]:
+def _labels(code: str, frames: Frames, view: View) -> Iterator[MapLabel]:
     """Yield the names of QPV, then of communes where two or more meet, wherever there is room."""
     room = Labels(view.width, view.height)
     room.reserve(_SCALE_ROOM)
@@ -145,7 +145,7 @@ def _labels(code: str, frames: Frames, view: View) -> Iterator[Label]:
                 continue
             place = room.place(text or "", view.point(shapely.point_on_surface(geometry)), _FONT)
             if place:
-                yield Label(kind, text, *place)
+                yield MapLabel(kind, text, *place)
 
 
 def _alternative(name: str, shapes: tuple[Shape, ...]) -> str:

@@ -91,7 +91,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class FigureTable:
     """Rows, and the compared zones of which at least one row has a figure."""
 
     zones: tuple[Zone, ...]
@@ -146,8 +146,8 @@ class Section:
 
     id: str
     title: str
-    shown: Table
-    folded: Table
+    shown: FigureTable
+    folded: FigureTable
     lacking: tuple[str, ...]
     charts: tuple[Chart, ...]
     absences: tuple[Absence, ...]
@@ -335,11 +335,11 @@ def leading_rows(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.indicator.qpv_layer] or list(rows[:_LEADING])
 
 
-def _table(rows: Sequence[Row], others: Sequence[Zone]) -> Table:
+def _table(rows: Sequence[Row], others: Sequence[Zone]) -> FigureTable:
     """Return rows, whose figures are those of all compared zones, without the columns that are empty."""
     used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
     kept = (replace(row, others=tuple(row.others[column] for column in used)) for row in rows)
-    return Table(tuple(others[column] for column in used), tuple(kept))
+    return FigureTable(tuple(others[column] for column in used), tuple(kept))
 
 
 def _block(section: Section) -> Block:

@@ -44,7 +44,7 @@ class Hatch(_Frozen):
     color: Color
 
 
-class Rule(_Frozen):
+class LegendRule(_Frozen):
     """One entry of the legend and how its features are drawn.
 
     Attributes
@@ -67,7 +67,7 @@ class Rule(_Frozen):
     opacity: float = Field(default=1.0, gt=0, le=1)
     hatches: tuple[Hatch, ...] = ()
     outlines: tuple[Outline, ...] = ()
-    children: tuple["Rule", ...] = ()
+    children: tuple["LegendRule", ...] = ()
 
 
 class Label(_Frozen):
@@ -126,7 +126,7 @@ class LayerLook(_Frozen):
     visible: bool = True
     farthest: int = Field(default=0, ge=0)
     obstacle: bool = False
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[LegendRule, ...] = ()
     labels: tuple[Label, ...] = ()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from qpv_geo.french import NO_BREAK, class_labels, short_number
-from qpv_geo.qgis.cartography import Choropleth, Rule
+from qpv_geo.qgis.cartography import Choropleth, LegendRule
 from qpv_geo.statuses import NOT_AVAILABLE, STATUSES
 
 
@@ -15,7 +15,7 @@ def labels_of(choropleth: Choropleth) -> tuple[str, ...]:
     return class_labels([short_number(bound) + unit for bound in choropleth.breaks])
 
 
-def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[Rule, ...]:
+def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[LegendRule, ...]:
     """Return the legend of a layer: all classes, and the reasons for missing values that occur in it.
 
     Every class is listed, whether the territory has values in it or not: the legend is then the same from
@@ -31,7 +31,7 @@ def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[Rule, ...]:
     """
     field = choropleth.field
     classes = tuple(
-        Rule(
+        LegendRule(
             label=label,
             filter=_condition(field, choropleth.breaks, rank),
             fill=color,
@@ -40,10 +40,12 @@ def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[Rule, ...]:
         for rank, (label, color) in enumerate(zip(labels_of(choropleth), choropleth.colors, strict=True))
     )
     years = _joined(frame[f"{field}_millesime"].dropna())
-    heading = Rule(label=f"{choropleth.heading}, {years}" if years else choropleth.heading, children=classes)
+    heading = LegendRule(
+        label=f"{choropleth.heading}, {years}" if years else choropleth.heading, children=classes
+    )
     present = set(frame.loc[frame[field].isna(), f"{field}_statut"].fillna(NOT_AVAILABLE))
     reasons = tuple(
-        Rule(
+        LegendRule(
             label=missing_label(status),
             filter=_missing_condition(choropleth, status),
             fill="#ffffff",

@@ -13,8 +13,8 @@ from qpv_geo.qgis.cartography import (
     Cartography,
     Label,
     LayerLook,
+    LegendRule,
     Outline,
-    Rule,
     load_cartography,
 )
 from qpv_geo.qgis.content import Content
@@ -175,7 +175,7 @@ def _with_figure(label: Label, layer: Layer, look: Cartography) -> Label:
     return label.model_copy(update={"expression": f"{label.expression} || '\\n' || {figure}"})
 
 
-def _rule(rule: Rule, names: tuple[object, ...], style: Style) -> StyleRule:
+def _rule(rule: LegendRule, names: tuple[object, ...], style: Style) -> StyleRule:
     """Return a rule with its children, and add their symbols to the style."""
     symbol = None
     if not rule.children:
@@ -185,7 +185,7 @@ def _rule(rule: Rule, names: tuple[object, ...], style: Style) -> StyleRule:
     return StyleRule(key("rule", *names), rule.label, rule.filter, symbol, children)
 
 
-def _symbol(rule: Rule) -> tuple[SymbolLayer, ...]:
+def _symbol(rule: LegendRule) -> tuple[SymbolLayer, ...]:
     """Return the symbol layers of a rule: fill, hatches, outlines, each drawn over the one before."""
     drawn = []
     if rule.fill:

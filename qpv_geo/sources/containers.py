@@ -128,7 +128,7 @@ class OpenGeoPackage(Container):
             yield from _stream(copy)
 
 
-class Folder(Container):
+class FolderContainer(Container):
     """An archive that was shipped unpacked."""
 
     packed = False
@@ -238,7 +238,7 @@ _PACKED: dict[str, type[Container]] = {"zip": Zip, "gzip": Gzip, "7z": SevenZip}
 def open_container(path: Path) -> Container:
     """Open a file or a folder; its kind is that of its first bytes."""
     if path.is_dir():
-        return Folder(path)
+        return FolderContainer(path)
     with path.open("rb") as stream:
         kind = kind_of(stream.read(_START)).name
     if kind in _PACKED:

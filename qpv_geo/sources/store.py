@@ -43,7 +43,7 @@ Shelf = Literal["live", "mirror"]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class Metadata(BaseModel):
+class CopyMetadata(BaseModel):
     """What ``_raw.json`` says of the copy beside it; `accepted_at` is None for a candidate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -114,7 +114,7 @@ class Copies:
         """Return in French what is wrong with the copies that are not sound."""
         problems = []
         for folder in _folders(self.folder):
-            metadata = _read(folder / _METADATA, Metadata)
+            metadata = _read(folder / _METADATA, CopyMetadata)
             if metadata is None:
                 problems.append(f"copie {folder.name} écartée : description illisible")
             elif metadata.accepted_at and self._sound(folder, metadata) is None:
@@ -123,7 +123,7 @@ class Copies:
                 )
         return problems
 
-    def _sound(self, folder: Path, metadata: Metadata) -> RawFile | None:
+    def _sound(self, folder: Path, metadata: CopyMetadata) -> RawFile | None:
         """Return a copy, or None if its bytes are not those that were downloaded, or cannot be read."""
         path = folder / metadata.file
         try:
@@ -175,7 +175,7 @@ class Copies:
         """
         final = self.folder / raw.sha256[:16]
         metadata = _metadata(raw)
-        there = _read(final / _METADATA, Metadata)
+        there = _read(final / _METADATA, CopyMetadata)
         if there and (sound := self._sound(final, there)) is not None:
             # Contracts that were passed for another vintage say nothing of this one.
             accepted_at = there.accepted_at if there.vintage == metadata.vintage else None
@@ -216,14 +216,14 @@ def mark_accepted(raw: RawFile, settings: Settings) -> None:
         current = next((metadata for _, metadata in described if metadata.accepted_at), None)
         if current and current.sha256 == raw.sha256:
             return
-        metadata = _read(folder / _METADATA, Metadata)
+        metadata = _read(folder / _METADATA, CopyMetadata)
         if metadata is None or metadata.sha256 != raw.sha256:
             raise SourceContentError(f"{raw.label}: {folder} changed during the run; run again")
         _write(folder / _METADATA, metadata.model_copy(update={"accepted_at": _later(current)}))
         _prune(copies)
 
 
-def _later(current: Metadata | None) -> datetime:
+def _later(current: CopyMetadata | None) -> datetime:
     """Return the time, or one after that of the current copy where the clock was set back since."""
     now = datetime.now(UTC)
     if current is None or current.accepted_at is None:
@@ -253,10 +253,12 @@ def _discard(folder: Path) -> None:
     shutil.rmtree(aside)
 
 
-def _described(copies: Path) -> Iterator[tuple[Path, Metadata]]:
+def _described(copies: Path) -> Iterator[tuple[Path, CopyMetadata]]:
     """Yield the copies whose metadata can be read: accepted ones first, the newest of them first."""
     found = [
-        (folder, metadata) for folder in _folders(copies) if (metadata := _read(folder / _METADATA, Metadata))
+        (folder, metadata)
+        for folder in _folders(copies)
+        if (metadata := _read(folder / _METADATA, CopyMetadata))
     ]
     oldest = datetime.min.replace(tzinfo=UTC)
     yield from sorted(found, key=lambda pair: pair[1].accepted_at or oldest, reverse=True)
@@ -266,8 +268,8 @@ def _folders(copies: Path) -> list[Path]:
     return sorted(folder for folder in copies.glob("*") if re.fullmatch(r"[0-9a-f]{16}", folder.name))
 
 
-def _metadata(raw: RawFile) -> Metadata:
-    return Metadata(
+def _metadata(raw: RawFile) -> CopyMetadata:
+    return CopyMetadata(
         source=raw.source.id,
         vintage=raw.source.vintage,
         file=raw.path.name,

@@ -100,7 +100,7 @@ class NoCrs(GeoJsonRule):
             yield f"it has a crs member: {collection.document['crs']}"
 
 
-class Features(GeoJsonRule):
+class FeatureMembers(GeoJsonRule):
     """Each feature has its type, properties and a geometry, which is a polygon or null (section 3.2)."""
 
     code = "GEOJSON03"
@@ -206,7 +206,7 @@ class Precision(GeoJsonRule):
 RULES: tuple[GeoJsonRule, ...] = (
     IsCollection(),
     NoCrs(),
-    Features(),
+    FeatureMembers(),
     Positions(),
     Rings(),
     RightHand(),

@@ -83,7 +83,7 @@ class Metadata(GeoPackageRule):
             yield f"records of tables that are not there: {named(strangers)}"
 
 
-class Project:
+class ProjectFile:
     """A QGIS project and the folder that it lies in."""
 
     def __init__(self, path: Path) -> None:
@@ -104,7 +104,7 @@ class Project:
         return [layer.findtext("datasource", "") for layer in layers if layer.get("type") == "vector"]
 
 
-ProjectRule = Rule[Project]
+ProjectRule = Rule[ProjectFile]
 
 
 class ProjectSources(ProjectRule):
@@ -112,7 +112,7 @@ class ProjectSources(ProjectRule):
 
     code = "QGIS03"
 
-    def _problems(self, project: Project) -> Iterator[str]:
+    def _problems(self, project: ProjectFile) -> Iterator[str]:
         if not project.sources:
             yield "it has no layer"
         tables: dict[str, set[str]] = {}
@@ -134,7 +134,7 @@ class ProjectTree(ProjectRule):
 
     code = "QGIS04"
 
-    def _problems(self, project: Project) -> Iterator[str]:
+    def _problems(self, project: ProjectFile) -> Iterator[str]:
         known = {layer.findtext("id") for layer in project.root.iter("maplayer")}
         named_by = {
             "the layer tree": [node.get("id") for node in project.root.iter("layer-tree-layer")],

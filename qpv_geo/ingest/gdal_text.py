@@ -1,16 +1,22 @@
-"""What GDAL hides in a GeoJSON file: properties as they are written, and keys that are there twice.
+"""Text that GDAL hides or changes, read from the file itself.
 
-GDAL keeps one of two equal keys, cuts a text at a NUL, replaces half a surrogate pair, and makes text of a
-number that stands among texts.
+In GeoJSON, GDAL keeps one of two equal keys, cuts a text at a NUL, replaces half a surrogate pair, and makes
+text of a number that stands among texts. In a GeoPackage it cuts a text at a NUL. It believes what the
+``.cpg`` of a Shapefile says of the encoding, and takes text without one for Latin-1.
 """
 
 import json
 import re
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.contracts import Problems
+
+_UTF_8 = {"UTF8", "65001"}
 
 _PROPERTIES = re.compile(r'"properties"\s*:\s*')
 
@@ -87,3 +93,51 @@ def _code(properties: _Object, key: Sequence[str]) -> str:
     """Return the code of a feature, in brackets, if the source declares where that is."""
     code = next((str(properties[name]) for name in key if name in properties), "")
     return f" ({code})" if code and code.isprintable() else ""
+
+
+def cut_at_nul(path: Path, layer: str, columns: Sequence[str]) -> dict[str, list[object]]:
+    """Return, as the file has them, the columns of a layer in which GDAL cut a text at a NUL."""
+    found = {}
+    table = _quoted(layer)
+    with closing(sqlite3.connect(path)) as database:
+        there = {name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")}
+        for column in there & set(columns):
+            name = _quoted(column)
+            with_nul = f"typeof({name}) = 'text' AND instr(CAST({name} AS BLOB), x'00')"
+            if database.execute(f"SELECT 1 FROM {table} WHERE {with_nul}").fetchone():  # noqa: S608 - quoted
+                cells = database.execute(f"SELECT {name} FROM {table}")  # noqa: S608 - quoted
+                found[column] = [cell for (cell,) in cells]
+    return found
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def encoding_of(dbf: bytes) -> str:
+    """Tell the encoding of a ``.dbf`` from its records, which follow a header of stated length.
+
+    It is ``ASCII`` where nothing tells one encoding from another.
+    """
+    records = dbf[int.from_bytes(dbf[8:10], "little") :]
+    if records.isascii():
+        return "ASCII"
+    try:
+        records.decode()
+    except UnicodeDecodeError:
+        return "CP1252"
+    return "UTF-8"
+
+
+def check_encoding(dbf: bytes, cpg: bytes, problems: Problems) -> None:
+    """Add a problem if the ``.cpg`` contradicts the text: one of them is UTF-8 and the other is not."""
+    declared = cpg.decode("ascii", "replace").strip()
+    found = encoding_of(dbf)
+    is_utf_8 = declared.upper().replace("-", "") in _UTF_8
+    if found == "ASCII" or not declared or is_utf_8 == (found == "UTF-8"):
+        return
+    actual = "UTF-8" if found == "UTF-8" else "not UTF-8, perhaps Windows-1252"
+    problems.add("the encoding of the text", f"{declared}; the text is {actual}", column=".cpg")
+    if problems.source.territory_key:
+        right = "UTF-8" if found == "UTF-8" else "1252"
+        problems.advise(f"write {right} into the .cpg file, a text of one line, or delete it")

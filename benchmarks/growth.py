@@ -13,12 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pygal
 from bench_locate import Race, build, edges, metropolitan_qpv, scatter
 from bench_overlay import communes
 from figures import Figures
 
 from qpv_geo.analysis.overlay import cut_by_zones
+from qpv_geo.french import number, short_number
 from qpv_geo.locate.answers import contains, locate
 
 POINTS = 8_000_000
@@ -32,22 +32,9 @@ LABELS = {"build": "index", "contains": "oui ou non", "locate": "avec distances"
 GROWING = {"points": ("contains", "locate"), "QPV": ("build", "contains", "locate"), "communes": ("cut",)}
 """What may grow with what: the index does not see the points."""
 
-# In place of pygal's own style sheet, most of which is for tooltips.
-CSS = """inline:
-text { font: 12px sans-serif; fill: #333; }
-.background { fill: white; }
-.plot .background { fill: none; }
-.axis path { stroke: #ddd; }
-.axis.x text { text-anchor: middle; }
-.axis.y text { text-anchor: end; }
-.line, .dot { fill: none; stroke-width: 2; }
-.tooltip, .tooltip-overlay, .overlay, .text-overlay { display: none; }
-.color-0 { stroke: #0b5fa5; fill: #0b5fa5; }
-.color-1 { stroke: #c2410c; fill: #c2410c; }
-.color-2 { stroke: #4d7c0f; fill: #4d7c0f; }
-.color-0 text, .color-1 text, .color-2 text { stroke: none; }
-path.line { fill: none; }
-"""
+COLOURS = ("#0b5fa5", "#c2410c", "#4d7c0f")
+# Units of a picture, and what its axes take of them.
+WIDTH, HEIGHT, LEFT, BOTTOM = 720, 400, 70, 90
 
 Times = dict[str, float]
 Sizes = dict[int, Times]
@@ -88,23 +75,34 @@ def measure(points: int) -> dict[str, Sizes]:
 
 def draw(what: str, sizes: Sizes) -> None:
     """Draw times against sizes: a cost that grows linearly is a straight line."""
-    chart = pygal.XY(
-        width=720,
-        height=400,
-        css=[CSS],
-        js=[],
-        include_x_axis=True,
-        x_title=f"nombre de {what}",
-        y_title="secondes",
-        legend_at_bottom=True,
-        margin_right=50,
-        value_formatter=lambda value: f"{value:g}".replace(".", ","),
-        x_value_formatter=lambda value: f"{value:,.0f}".replace(",", "\u202f"),
-    )
-    for name in GROWING[what]:
-        chart.add(LABELS[name], [(size, times[name]) for size, times in sizes.items()])
-    text = chart.render(is_unicode=True)
-    (PICTURES / WHAT[what]).write_text(text + "\n", encoding="utf-8")
+    most = max(max(times[name] for name in GROWING[what]) for times in sizes.values())
+    width, height = WIDTH - LEFT - 50, HEIGHT - BOTTOM - 20
+
+    def at(size: float, seconds: float) -> tuple[float, float]:
+        return LEFT + width * size / max(sizes), 20 + height * (1 - seconds / most)
+
+    def text(x: float, y: float, words: str, anchor: str = "middle", colour: str = "#333") -> str:
+        return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" fill="{colour}">{words}</text>'
+
+    (x, y), (right, top) = at(0, 0), at(max(sizes), most)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
+        "<style>text { font: 12px sans-serif }</style>",
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        f'<path d="M{x:.0f},{top:.0f}V{y:.0f}H{right:.0f}" stroke="#333" fill="none"/>',
+        text(x + width / 2, y + 40, f"nombre de {what}"),
+        text(x, 12, "secondes"),
+    ]
+    for share in (0, 1 / 4, 1 / 2, 3 / 4, 1):
+        parts.append(text(x - 6, at(0, share * most)[1] + 4, short_number(share * most, 3), "end"))
+        parts.append(text(at(share * max(sizes), 0)[0], y + 18, number(share * max(sizes))))
+    for rank, (name, colour) in enumerate(zip(GROWING[what], COLOURS, strict=False)):
+        points = [at(size, times[name]) for size, times in sizes.items()]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline points="{line}" stroke="{colour}" stroke-width="2" fill="none"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points]
+        parts.append(text(LEFT + 160 * rank, HEIGHT - 12, f"● {LABELS[name]}", "start", colour))
+    (PICTURES / WHAT[what]).write_text("\n".join([*parts, "</svg>\n"]), encoding="utf-8")
 
 
 def main() -> None:

@@ -151,8 +151,6 @@ def main() -> None:
     parser.add_argument("--kept", type=int, default=10, help="releases that are kept")
     chosen = parser.parse_args()
     warnings.simplefilter("error")
-    # pygal registers an import hook of the kind that Python 3.12 forgot: what is imported after it warns.
-    warnings.filterwarnings("ignore", "PluginImportFixer.find_spec", ImportWarning)
     # The sites that the tests play are those of this soak.
     sys.path[:0] = [str(ROOT)]
     folder = Path(tempfile.mkdtemp(prefix="soak-"))

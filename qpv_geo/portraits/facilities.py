@@ -11,7 +11,6 @@ from qpv_geo.french import number
 from qpv_geo.statuses import STATUSES
 
 LAYER = "equipements"
-_PRINTED_COLUMNS = 3
 _INSIDE, _AROUND = "qpv", "500m"
 
 
@@ -41,11 +40,6 @@ class Facilities:
     domains: tuple[tuple[str, tuple[Facility, ...]], ...]
     vintage: str
     unlocated: int
-
-    @property
-    def printed_lines(self) -> int:
-        """How many lines of paper they take: heading, note, tables with two lines above in three columns."""
-        return 3 + -(-sum(2 + len(types) for _, types in self.domains) // _PRINTED_COLUMNS)
 
 
 def tell_facilities(code: str, frames: Frames) -> Facilities | None:

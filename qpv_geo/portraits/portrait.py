@@ -12,7 +12,6 @@ from qpv_geo.portraits.evolution import EvolutionFigures, tell_evolution
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.portraits.facilities import Facilities, tell_facilities
 from qpv_geo.portraits.figures import Figure, Figures, Zone, comparison_zones, zone_of_qpv
-from qpv_geo.portraits.paper import lines_of_keys, lines_of_notes
 from qpv_geo.portraits.qpv_map import Drawing, draw_locator, draw_qpv
 from qpv_geo.portraits.sections import Absence, Section, Sections
 from qpv_geo.statuses import STATUSES, Status
@@ -79,13 +78,6 @@ class Portrait:
         """Whether the page shows a confidence interval."""
         return any(figure.interval for figure in _figures_of(self.sections))
 
-    @property
-    def unprinted(self) -> int:
-        """How many indicators are on the screen alone."""
-        return sum(
-            len(section.shown.rows) + len(section.folded.rows) - section.printed for section in self.sections
-        )
-
 
 def build_portrait(
     row: pd.Series,
@@ -118,8 +110,6 @@ def build_portrait(
     zones = comparison_zones(row, frames, territory)
     told = sections.of(zone, zones)
     printed = _remarks(_figures_of(told, folded=False))
-    taken = lines_of_keys((key.label, len(key.details)) for key in keys) + lines_of_notes(printed)
-    taken += facilities.printed_lines if facilities else 0
     contract = tuple(_contract_rows(zone.code, frames))
     return Portrait(
         zone=zone,
@@ -134,7 +124,7 @@ def build_portrait(
         map_absences=tuple(
             absences[layer] for layer in ("bande_300m", "qpv_2015", "iris") if layer in absences
         ),
-        sections=tuple(sections.on_paper(told, taken)),
+        sections=tuple(told),
         contract=contract,
         evolution=tell_evolution(row, frames, absences),
         facilities=facilities,

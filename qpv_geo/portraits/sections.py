@@ -14,16 +14,6 @@ from qpv_geo.formats.frames import Frames
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.portraits.charts import Bar, bar_chart
 from qpv_geo.portraits.figures import Figure, Figures, Zone
-from qpv_geo.portraits.paper import (
-    LETTERS_OF_LABEL,
-    LETTERS_OF_NOTE,
-    LETTERS_OF_SOURCES,
-    LINES,
-    Block,
-    fit,
-    lines_of,
-    lines_of_chart,
-)
 from qpv_geo.sources.catalogue import Catalogue
 
 _SECTIONS = Path(__file__).with_name("sections.toml")
@@ -35,8 +25,6 @@ _CHARTS_AT_MOST = 4
 # Columns of comparison on paper; those left out first, if there are more.
 _ZONES_ON_PAPER = 5
 _DROPPED_FIRST = ("ensemble_qpv_region", "ensemble_qpv_departement", "departement", "epci")
-# On paper, there is room for one chart beside a table of few columns of comparison, for a row of them below.
-_ZONES_BESIDE_A_CHART, _CHARTS_BESIDE, _CHARTS_BELOW = 2, 1, 3
 # QPV in one chart.
 _BARS_AT_MOST = 8
 # Rows shown at first sight where no indicator leads.
@@ -140,8 +128,6 @@ class Section:
         Of the first indicators.
     absences
         Sources of the theme that were not read.
-    printed, charts_printed
-        How many of the leading rows go on paper, the first ones; how many charts.
     """
 
     id: str
@@ -151,13 +137,6 @@ class Section:
     lacking: tuple[str, ...]
     charts: tuple[Chart, ...]
     absences: tuple[Absence, ...]
-    printed: int = 0
-    charts_printed: int = 0
-
-    @property
-    def beside(self) -> bool:
-        """Whether paper has room for a chart beside the table."""
-        return len(self.shown.zones) <= _ZONES_BESIDE_A_CHART
 
 
 class Sections:
@@ -185,36 +164,14 @@ class Sections:
                 sources["source"], sources["titre"], sources["etat"], sources["motif"], strict=True
             )
         }
-        letters = sources.loc[sources["etat"] == _READ, "mention"].str.len().sum()
-        self._room = LINES - lines_of(int(letters), LETTERS_OF_SOURCES)
         self._every_qpv = [
             Zone("qpv", code, name)
             for code, name in zip(frames["qpv"]["code_qp"], frames["qpv"]["lib_qp"], strict=True)
         ]
 
     def of(self, zone: Zone, others: Sequence[Zone]) -> list[Section]:
-        """Return the sections of a QPV, compared with other zones; nothing of them is on paper yet."""
+        """Return the sections of a QPV, compared with other zones."""
         return [self._section(plan, zone, others) for plan in plans_for(self._registry)]
-
-    def on_paper(self, sections: Sequence[Section], taken: int) -> list[Section]:
-        """Return sections that say how much of them goes on paper.
-
-        Parameters
-        ----------
-        sections
-            Of one QPV.
-        taken
-            Lines of paper that something else needs.
-        """
-        printed = fit([_block(section) for section in sections], self._room - taken)
-        return [
-            replace(
-                section,
-                printed=min(len(section.shown.rows), printed.rows),
-                charts_printed=len(_charts_on_paper(section)) if charts else 0,
-            )
-            for section, charts in zip(sections, printed.charts, strict=True)
-        ]
 
     def _section(self, plan: SectionPlan, zone: Zone, others: Sequence[Zone]) -> Section:
         indicators = [i for i in self._registry.indicators if i.theme in plan.themes and "qpv" in i.zones]
@@ -340,28 +297,6 @@ def _table(rows: Sequence[Row], others: Sequence[Zone]) -> FigureTable:
     used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
     kept = (replace(row, others=tuple(row.others[column] for column in used)) for row in rows)
     return FigureTable(tuple(others[column] for column in used), tuple(kept))
-
-
-def _block(section: Section) -> Block:
-    """Return what the paper needs to know of a section."""
-    letters = sum(len(absence.what) + len(absence.why) for absence in section.absences)
-    charts = [lines_of_chart(chart.title, len(chart.figures)) for chart in _charts_on_paper(section)]
-    return Block(
-        rows=tuple(_lines_of_row(row) for row in section.shown.rows),
-        chart=max(charts, default=0),
-        notes=lines_of(letters, LETTERS_OF_NOTE),
-        beside=section.beside,
-    )
-
-
-def _charts_on_paper(section: Section) -> Sequence[Chart]:
-    return section.charts[: _CHARTS_BESIDE if section.beside else _CHARTS_BELOW]
-
-
-def _lines_of_row(row: Row) -> int:
-    """Return how many lines a row takes: its label, or the words of a status in a narrow column."""
-    label = lines_of(len(row.indicator.label) + len(row.figure.vintage) + len(" ()"), LETTERS_OF_LABEL)
-    return max(label, 2 if any(figure and not figure.present for figure in (row.figure, *row.others)) else 1)
 
 
 def _chart(row: Row, detail: str, figures: Sequence[tuple[str, Figure]], *, strong: int) -> Chart:

@@ -192,6 +192,16 @@
   function cadrer(couche, anime) { carte.fitBounds(couche.getBounds(), { padding: [44, 36], animate: anime }); }
   document.getElementById("voir-qpv").addEventListener("click", function () { cadrer(groupe, true); });
   document.getElementById("voir-tout").addEventListener("click", function () { cadrer(communes, true); });
+  // Leaflet draws for the size of the screen: on paper, the map has that of the style sheet.
+  window.addEventListener("beforeprint", function () {
+    document.body.classList.add("imprime");
+    carte.invalidateSize(false);
+    cadrer(groupe, false);
+  });
+  window.addEventListener("afterprint", function () {
+    document.body.classList.remove("imprime");
+    carte.invalidateSize(false);
+  });
   carte.on("zoomend", pointer);
   carte.on("zoomend moveend resize", degager);
   cadrer(donnees.qpv.length ? groupe : communes, false);

@@ -24,7 +24,6 @@ from flows.hooks import tell_crash, tell_failure
 from flows.logs import explain_failures
 from flows.parameters import DataFolder, Force, Formats, Mirror, Offline, Pages, RequireLive, Wait, Workers
 from qpv_geo.errors import ConfigurationError, TerritoriesError
-from qpv_geo.formats import chosen_formats
 from qpv_geo.formats.provenance import Raws
 from qpv_geo.pipeline.fetching import fetch_in_threads
 from qpv_geo.pipeline.job import Job, job_for
@@ -41,6 +40,7 @@ from qpv_geo.pipeline.many import (
     worst,
 )
 from qpv_geo.pipeline.new_territory import to_toml
+from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy, accept
 from qpv_geo.territory import Territory, load_territory
@@ -132,8 +132,7 @@ def refresh_all(
         load_territory("france"),
         Settings(data_dir=Path(data) if data else default_data_dir()),
         Policy(offline=offline, mirror=mirror, require_live=require_live),
-        formats=chosen_formats(formats),
-        pages=pages,
+        formats=chosen_formats(formats, pages=pages),
         force=force,
         wait=wait,
     )

@@ -1,12 +1,12 @@
 """The parameters of the flows: their types, what the API refuses, how Prefect's forms show them."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from qpv_geo.formats import Format
+from qpv_geo.releases.formats import ON_REQUEST
 from qpv_geo.territory import territory_names
 
 
@@ -77,7 +77,7 @@ DataFolder = Annotated[
     ),
 ]
 Formats = Annotated[
-    tuple[Format, ...],
+    tuple[Literal[*ON_REQUEST], ...],  # type: ignore[valid-type] # the names are those of one list
     Field(
         json_schema_extra=_shown(
             "Autres formats",

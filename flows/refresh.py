@@ -21,10 +21,10 @@ from flows.parameters import (
     TerritoryName,
     Wait,
 )
-from qpv_geo.formats import chosen_formats
 from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.one import run
 from qpv_geo.releases.decisions import held_error
+from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import load_territory

@@ -13,8 +13,8 @@ from flows.logs import explain_failures
 from flows.parameters import DataFolder, Formats, MirrorAddress, TerritoryName
 from flows.refresh import refresh
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
-from qpv_geo.formats import chosen_formats
 from qpv_geo.pipeline.job import Job, job_for
+from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy, has_changed
 from qpv_geo.sources.plan import Wanted, first_choices, second_choices

@@ -93,7 +93,7 @@ def refresh(
     ] = 0,
 ) -> None:
     """Fetch, check, join, verify and publish."""
-    from qpv_geo.formats import chosen_formats  # noqa: PLC0415 - geopandas takes a second
+    from qpv_geo.releases.formats import chosen_formats  # noqa: PLC0415 - geopandas takes a second
 
     # Wrong usage is told at once, before Prefect starts.
     _refuse_mixed(territory, all_territories=all_territories, pages=pages, workers=workers)

@@ -9,21 +9,17 @@ import pandas as pd
 import shapely
 
 from qpv_geo.analysis.layers import build_layers
-from qpv_geo.formats.fields import as_held, published_layers
-from qpv_geo.formats.frames import conform
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.geopackage import geopackage_name, write_geopackage
-from qpv_geo.formats.provenance import checks_table, newest_date, origin_sentence, sources_table
 from qpv_geo.ingest.contours import Contours
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables, read_tables
 from qpv_geo.qgis.cartography import load_cartography
-from qpv_geo.qgis.content import Content
-from qpv_geo.qgis.metadata import add_metadata
-from qpv_geo.qgis.project import write_project
-from qpv_geo.qgis.styles import add_styles
+from qpv_geo.qgis.project import write_qgis
+from qpv_geo.releases.draft import build_content
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Contract, FragileDistrict, LocalDistrict, Territory
-from tests.publishing import BESANCON, CATALOGUE, REGISTRY, whole_snapshot
+from tests.publishing import BESANCON, CATALOGUE, REGISTRY, spec_of, whole_snapshot
 
 # One QPV without a rate for each reason that there is.
 MISSING = {"QN02502M": "secret", "QN02505M": "non_disponible", "QN02515N": "non_significatif"}
@@ -74,28 +70,14 @@ def _fill_figures(qpv: pd.DataFrame) -> None:
 
 def write(folder: Path, content: Content) -> Path:
     """Write the GeoPackage and the project of a content as a release does; return the GeoPackage."""
-    path = folder / geopackage_name(content.territory.id)
-    frames, layers, epsg = content.frames, content.layers, content.territory.epsg
-    write_geopackage(path, frames, layers, epsg=epsg, newest=content.newest, origin=content.origin)
-    add_styles(path, content)
-    add_metadata(path, content)
-    write_project(folder, content)
-    return path
+    write_geopackage(folder, content)
+    write_qgis(folder, content)
+    return folder / geopackage_name(content.spec.territory.id)
 
 
 def _content(tables: Tables, territory: Territory) -> Content:
-    raws = whole_snapshot()
-    built, found = build_layers(tables, territory, REGISTRY)
-    checks = [*tables.checks, *found]
-    frames = built | {
-        "sources": sources_table(raws, CATALOGUE, checks),
-        "controles": checks_table(checks),
-    }
-    declared = published_layers(REGISTRY)
-    conformed = conform(frames, declared, territory.epsg)
-    spatial = {name for name, frame in conformed.items() if isinstance(frame, gpd.GeoDataFrame)}
-    layers = as_held(declared, spatial)
-    return Content(conformed, layers, territory, newest_date(raws), origin_sentence(raws))
+    layers, checks = build_layers(tables, territory, REGISTRY)
+    return build_content(layers, [*tables.checks, *checks], spec_of(whole_snapshot(), territory=territory))
 
 
 def _masked(tables: Tables) -> StatisticRows:

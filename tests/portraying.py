@@ -4,6 +4,7 @@ Figures of the full one are made up by a fixed rule: they are there to be laid o
 """
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -15,15 +16,17 @@ from qpv_geo.analysis.bands import qpv_bands
 from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.facilities import count_facilities
 from qpv_geo.analysis.layers import build_layers
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import published_layers
 from qpv_geo.formats.frames import Frames, conform
-from qpv_geo.formats.provenance import checks_table, origin_sentence, sources_table
+from qpv_geo.formats.provenance import checks_table, sources_table
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import read_tables
-from qpv_geo.portraits import Edition, write_portraits
+from qpv_geo.portraits.pages import FOLDER, INDEX, write_portraits
+from qpv_geo.releases.formats import FORMATS
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
-from tests.publishing import BESANCON, CATALOGUE, REGISTRY, whole_snapshot
+from tests.publishing import BESANCON, CATALOGUE, REGISTRY, spec_of, whole_snapshot
 
 _LARGEST = {"%": 100, "": 5, "€": 30_000, "€/m²": 9}
 _ZONES = (
@@ -238,13 +241,11 @@ def portray(
     territory: Territory = BESANCON,
     files: tuple[str, ...] = (),
 ) -> list[Path]:
-    """Write the pages of a release."""
-    return write_portraits(
-        folder,
-        frames,
-        published_layers(REGISTRY),
-        edition=Edition("2026-01-15-abcdef0123", origin_sentence(whole_snapshot()), tuple(map(Path, files))),
-        territory=territory,
-        registry=registry,
-        catalogue=CATALOGUE,
-    )
+    """Write the pages of a release beside some files; return the portraits, then the index."""
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).touch()
+    spec = replace(spec_of(whole_snapshot(), territory=territory, formats=FORMATS), registry=registry)
+    write_portraits(folder, Content(spec, frames, {}, published_layers(REGISTRY)))
+    pages = [f"{code}.html" for code in frames["qpv"]["code_qp"]] + [INDEX]
+    return [folder / FOLDER / page for page in pages]

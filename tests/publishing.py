@@ -6,7 +6,7 @@ import re
 import shutil
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -20,16 +20,20 @@ import shapely
 
 from qpv_geo.analysis.concordances import compare_contract, concordances_table
 from qpv_geo.checks import Check
+from qpv_geo.formats.base import Content, Format, ReleaseSpec
 from qpv_geo.formats.fields import Layer, as_held, published_layers
 from qpv_geo.formats.frames import Frames, conform
 from qpv_geo.formats.provenance import checks_table, sources_table
 from qpv_geo.ingest.registry import load_registry
-from qpv_geo.releases.release import Release, publish_release
+from qpv_geo.releases.draft import publish_draft, verify_draft, write_draft
+from qpv_geo.releases.formats import chosen_formats
+from qpv_geo.releases.placement import sweep
+from qpv_geo.releases.release import Release, restored_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.raw import RawFile, digest
 from qpv_geo.sources.resolve import mirror_paths
-from qpv_geo.territory import load_territory
+from qpv_geo.territory import Territory, load_territory
 
 CATALOGUE = load_catalogue()
 REGISTRY = load_registry()
@@ -108,7 +112,7 @@ def change(path: Path, old: str, new: str) -> None:
 
 @dataclass
 class Inputs:
-    """What `publish_release` takes, to be changed at will by a test."""
+    """What `write_draft` takes, to be changed at will by a test."""
 
     layers: dict[str, pd.DataFrame]
     raws: dict[str, RawFile | None]
@@ -320,14 +324,45 @@ def _fragile() -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(frame.assign(contour=False), geometry=[None] * len(frame), crs=2154)
 
 
-def publish(settings: Settings, made: Inputs, *, force: bool = False) -> Release:
-    return publish_release(
-        made.layers, made.checks, made.raws, BESANCON, CATALOGUE, REGISTRY, settings, force=force
-    )
+def spec_of(
+    raws: Mapping[str, RawFile | None],
+    settings: Settings | None = None,
+    territory: Territory = BESANCON,
+    formats: tuple[Format, ...] = chosen_formats(),
+) -> ReleaseSpec:
+    """Return what a release of these raw files is made from."""
+    return ReleaseSpec(raws, territory, CATALOGUE, REGISTRY, settings or Settings(), formats)
+
+
+def content_of(
+    frames: Frames, layers: Mapping[str, Layer] | None = None, rounded: Frames | None = None
+) -> Content:
+    """Return the content of a release of these layers, made from the snapshot."""
+    return Content(spec_of(snapshot_raws()), frames, rounded or {}, layers or declared())
+
+
+def publish(
+    settings: Settings,
+    made: Inputs,
+    *,
+    force: bool = False,
+    territory: Territory = BESANCON,
+    formats: tuple[Format, ...] = chosen_formats(),
+) -> Release:
+    """Publish what a test made by hand, by the last steps of a refresh."""
+    spec = spec_of(made.raws, settings, territory, formats)
+    if not force and (restored := restored_release(spec)):
+        return restored
+    try:
+        draft = write_draft(made.layers, made.checks, spec)
+        verify_draft(draft)
+        return publish_draft(draft, lambda: None)
+    finally:
+        sweep(spec.folder)
 
 
 def frames_of(made: Inputs) -> Frames:
-    """Return conformed layers, provenance included, as `publish_release` writes them."""
+    """Return conformed layers, provenance included, as `write_draft` writes them."""
     provenance = {
         "sources": sources_table(made.raws, CATALOGUE, made.checks),
         "controles": checks_table(made.checks),

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from qpv_geo.errors import ConfigurationError, ContractError
+from qpv_geo.formats.fingerprint import fingerprint
 from qpv_geo.ingest.additions import declarations
 from qpv_geo.ingest.registry import Indicator, Registry, load_registry
 from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.one import run
-from qpv_geo.releases.fingerprint import fingerprint
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue, InseePageAddress, PlainAddress, load_catalogue
 from qpv_geo.sources.fetch import Policy

@@ -35,6 +35,7 @@ from qpv_geo.pipeline.many import (
     worst,
 )
 from qpv_geo.pipeline.one import run
+from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.releases.release import current_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
@@ -48,7 +49,9 @@ CHOSEN = ("242500338", "242010056", "200071066", "249740119")
 @pytest.fixture(scope="module")
 def job(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
     settings = Settings(data_dir=tmp_path_factory.mktemp("national") / "data")
-    return Job(load_territory("france"), settings, Policy(mirror=str(mirror)), pages=False)
+    return Job(
+        load_territory("france"), settings, Policy(mirror=str(mirror)), formats=chosen_formats(pages=False)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -21,37 +21,35 @@ from publishing import (
     Inputs,
     change,
     conformed,
-    declared,
     edit,
-    frames_of,
     inputs,
     publish,
     raw_file,
     snapshot_copy,
+    spec_of,
     writable_copy,
 )
 from raw_files import write_zip
 
-from qpv_geo.audit.compare import Written, compare_release
+from qpv_geo.audit.compare import compare_release
 from qpv_geo.audit.compare_figures import compare_statistics
 from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells
 from qpv_geo.audit.originals import Originals, read_features
 from qpv_geo.audit.readers import Reading, parse_blob
 from qpv_geo.errors import PublicationError
-from qpv_geo.formats.geojson import to_wgs84
+from qpv_geo.formats.base import Content
+from qpv_geo.releases.draft import build_content
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 
 
-def meant(made: Inputs) -> Written:
+def meant(made: Inputs, settings: Settings) -> Content:
     """Return what a release made from these inputs should hold."""
-    rounded, found = to_wgs84(conformed(made.layers), declared())
-    complete = Inputs(made.layers, made.raws, [*made.checks, *found])
-    return Written(frames_of(complete), rounded, declared())
+    return build_content(made.layers, made.checks, spec_of(made.raws, settings))
 
 
 def compare(folder: Path, made: Inputs, settings: Settings) -> None:
-    compare_release(folder, meant(made), made.raws, territory=BESANCON, registry=REGISTRY, settings=settings)
+    compare_release(folder, meant(made, settings))
 
 
 @pytest.fixture(scope="module")

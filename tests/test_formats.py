@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import geopandas as gpd
@@ -24,19 +25,19 @@ import shapely
 
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, PublicationError
-from qpv_geo.formats import FORMATS, chosen_formats, write_formats
+from qpv_geo.formats.base import Format
 from qpv_geo.formats.fields import as_held, published_layers
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.geoparquet import write_geoparquet
 from qpv_geo.formats.xlsx import FIELDS, READ_ME
-from qpv_geo.releases.release import publish_release, unchanged_release
+from qpv_geo.releases.formats import FORMATS, chosen_formats
+from qpv_geo.releases.release import unchanged_release
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames
-from tests.publishing import BESANCON, CATALOGUE, REGISTRY, inputs
+from tests.publishing import REGISTRY, content_of, inputs, publish, spec_of
 
 ROOT = Path(__file__).parents[1]
-NEWEST = date(2026, 1, 15)
-ORIGIN = "Instantané livré avec le logiciel, du 15 janvier 2026."
+ORIGIN = content_of({}).spec.origin
 FORMULA = '=HYPERLINK("http://exemple.fr";"ouvrir")'
 
 
@@ -60,8 +61,15 @@ def layers(frames: Frames) -> dict[str, Any]:
 def folder(frames: Frames, layers: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a release in every further format."""
     folder = tmp_path_factory.mktemp("release")
-    write_formats(folder, FORMATS, frames, layers, territory=BESANCON, newest=NEWEST, origin=ORIGIN)
+    write_on_request(folder, frames, layers)
     return folder
+
+
+def write_on_request(folder: Path, frames: Frames, layers: dict[str, Any]) -> None:
+    content = content_of(frames, layers)
+    for each in FORMATS:
+        if each.written == "on_request":
+            each.write(folder, content)
 
 
 def plain(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, object]]:
@@ -126,9 +134,7 @@ def test_flatgeobuf_keeps_a_layer_without_rows_or_with_missing_geometries(
     shapes = [frames["qpv"].geometry.iloc[0], *[None] * (len(fragile) - 1)]
     partly = gpd.GeoDataFrame(pd.DataFrame(fragile), geometry=gpd.GeoSeries(shapes, name="geom", crs=2154))
     some = {"quartiers_fragiles": partly, "qpv": frames["qpv"].iloc[:0]}
-    write_formats(
-        tmp_path, ("fgb", "geoparquet"), some, declared, territory=BESANCON, newest=NEWEST, origin=ORIGIN
-    )
+    write_on_request(tmp_path, some, declared)
     for unsorted in (
         gpd.read_file(tmp_path / "flatgeobuf" / "quartiers_fragiles.fgb"),
         gpd.read_parquet(tmp_path / "geoparquet" / "quartiers_fragiles.parquet"),
@@ -180,8 +186,8 @@ def test_types_do_not_depend_on_what_a_column_holds(
     frames: Frames, layers: dict[str, Any], tmp_path: Path
 ) -> None:
     bare = frames["sources"].assign(telecharge_le=pd.NaT, note=None, taille_octets=pd.NA, geographie=pd.NaT)
-    write_geoparquet(tmp_path, {"sources": bare}, layers)
-    schema = pq.read_schema(tmp_path / "sources.parquet")
+    write_geoparquet(tmp_path, content_of({"sources": bare}, layers))
+    schema = pq.read_schema(tmp_path / "geoparquet" / "sources.parquet")
     types = {
         name: str(schema.field(name).type)
         for name in ("telecharge_le", "note", "taille_octets", "geographie")
@@ -278,29 +284,33 @@ def test_a_text_that_no_cell_holds_is_a_clear_error(
     with pytest.raises(
         PublicationError, match=r"controles, field message: 40000 letters, a cell holds 32767"
     ):
-        write_formats(
-            tmp_path, ("xlsx",), {"controles": long}, layers, territory=BESANCON, newest=NEWEST, origin=ORIGIN
-        )
+        write_on_request(tmp_path, {"controles": long}, layers)
 
 
 # ---------------------------------------------------------------- all
 
 
 def test_formats_are_chosen_by_name() -> None:
-    assert chosen_formats(["xlsx", "fgb", "xlsx"]) == ("fgb", "xlsx")
-    assert chosen_formats([]) == ()
-    with pytest.raises(
-        ConfigurationError, match=r"unknown formats: csv, shp\. GeoPackage, GeoJSON and CSV are always"
-    ):
+    always, pages = ["gpkg", "qgz", "geojson", "csv"], ["portraits"]
+    assert named(chosen_formats(["xlsx", "fgb", "xlsx"])) == [*always, "xlsx", "fgb", *pages]
+    assert named(chosen_formats()) == [*always, *pages]
+    assert named(chosen_formats(pages=False)) == always
+    with pytest.raises(ConfigurationError, match=r"unknown formats: csv, shp\. Always written: gpkg, qgz,"):
         chosen_formats(["shp", "fgb", "csv"])
 
 
-def test_what_is_not_asked_for_is_neither_written_nor_loaded(
-    frames: Frames, layers: dict[str, Any], tmp_path: Path
-) -> None:
-    assert write_formats(tmp_path, (), frames, layers, territory=BESANCON, newest=NEWEST, origin=ORIGIN) == []
-    assert list(tmp_path.iterdir()) == []
-    code = "import sys, qpv_geo.formats as f; print('xlsxwriter' in sys.modules)"
+def named(formats: tuple[Format, ...]) -> list[str]:
+    return [each.name for each in formats]
+
+
+def test_each_format_has_its_writer() -> None:
+    for each in FORMATS:
+        assert callable(resolve_name(each.writer)), each.name
+    assert len({each.name for each in FORMATS}) == len({each.suffix for each in FORMATS}) == len(FORMATS)
+
+
+def test_what_is_not_asked_for_is_not_loaded() -> None:
+    code = "import sys, qpv_geo.releases.formats as f; print('xlsxwriter' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "False"
 
@@ -314,21 +324,21 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(
     )
     obstacle()
     with pytest.raises(PublicationError, match=rf"{block}.* cannot be written"):
-        write_formats(tmp_path, FORMATS, frames, layers, territory=BESANCON, newest=NEWEST, origin=ORIGIN)
+        write_on_request(tmp_path, frames, layers)
 
 
 WRITE = """
 import sys
 from datetime import date
 from pathlib import Path
-from qpv_geo.formats import FORMATS, write_formats
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames
-from tests.publishing import BESANCON, declared
+from tests.publishing import declared
+from tests.test_formats import write_on_request
 
 folder = Path(sys.argv[1])
 frames = full_frames(Settings(data_dir=folder))
-write_formats(folder, FORMATS, frames, declared(), territory=BESANCON, newest=date(2026, 1, 15), origin="")
+write_on_request(folder, frames, declared())
 """
 
 
@@ -350,8 +360,7 @@ def test_same_release_same_bytes(tmp_path: Path) -> None:
 
 def test_a_release_holds_pages_and_formats_each_with_its_checksum(settings: Settings) -> None:
     made = inputs()
-    arguments = (made.raws, BESANCON, CATALOGUE, REGISTRY, settings)
-    release = publish_release(made.layers, made.checks, *arguments, formats=FORMATS)
+    release = publish(settings, made, formats=FORMATS)
     assert verify_release(release.path) == []
     descriptor = json.loads((release.path / "datapackage.json").read_text(encoding="utf-8"))
     described = {resource["path"]: resource for resource in descriptor["resources"]}
@@ -371,6 +380,7 @@ def test_a_release_holds_pages_and_formats_each_with_its_checksum(settings: Sett
     offered = set(re.findall(r'href="\.\./([^"]+)"', index))
     assert offered == {path for path in files if not path.startswith("portraits/")}
 
-    assert unchanged_release(*arguments, formats=FORMATS) == replace(release, published=False)
-    assert unchanged_release(*arguments) is None, "fewer formats make another release"
-    assert publish_release(made.layers, made.checks, *arguments).id != release.id
+    everything = spec_of(made.raws, settings, formats=FORMATS)
+    assert unchanged_release(everything) == replace(release, published=False)
+    assert unchanged_release(spec_of(made.raws, settings)) is None, "fewer formats make another release"
+    assert publish(settings, made).id != release.id

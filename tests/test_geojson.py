@@ -9,7 +9,7 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from publishing import declared, frames_of, inputs
+from publishing import content_of, declared, frames_of, inputs
 
 from qpv_geo.audit.readers import read_geojson
 from qpv_geo.errors import PublicationError
@@ -17,7 +17,7 @@ from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import Frames, conform
 from qpv_geo.formats.geojson import DECIMALS, to_wgs84, write_geojson
 
-ORIGIN = "Instantané."
+ORIGIN = content_of({}).spec.origin
 LAYER = Layer.model_validate(
     {
         "name": "couche",
@@ -30,6 +30,10 @@ LAYER = Layer.model_validate(
 )
 
 
+def write(folder: Path, rounded: Frames, layers: dict[str, Layer]) -> None:
+    write_geojson(folder, content_of({}, layers, rounded))
+
+
 def layer_of(*shapes: object) -> Frames:
     codes = [f"P{number}" for number in range(len(shapes))]
     frame = gpd.GeoDataFrame({"code": codes}, geometry=list(shapes), crs=2154)
@@ -40,7 +44,7 @@ def layer_of(*shapes: object) -> Frames:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("release") / "geojson"
     rounded, _ = to_wgs84(frames_of(inputs()), declared())
-    write_geojson(folder, rounded, declared(), ORIGIN)
+    write(folder.parent, rounded, declared())
     return folder
 
 
@@ -93,17 +97,17 @@ def test_official_vertices_with_seven_decimals_come_back_as_they_are(folder: Pat
 
 def test_the_same_layers_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     rounded, _ = to_wgs84(frames_of(inputs()), declared())
-    write_geojson(tmp_path / "ailleurs", rounded, declared(), ORIGIN)
+    write(tmp_path, rounded, declared())
     for path in folder.iterdir():
-        assert (tmp_path / "ailleurs" / path.name).read_bytes() == path.read_bytes()
+        assert (tmp_path / "geojson" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_text_that_looks_like_json_stays_a_text(tmp_path: Path) -> None:
     frames = layer_of(shapely.box(900_000, 6_600_000, 900_100, 6_600_100))
     frames["couche"]["code"] = ['{"a": [1]}']
     rounded, _ = to_wgs84(frames, {"couche": LAYER})
-    write_geojson(tmp_path, rounded, {"couche": LAYER}, ORIGIN)
-    reading = read_geojson(tmp_path / "couche.geojson", LAYER)
+    write(tmp_path, rounded, {"couche": LAYER})
+    reading = read_geojson(tmp_path / "geojson" / "couche.geojson", LAYER)
     assert reading.attributes["code"].tolist() == ['{"a": [1]}']
 
 
@@ -137,8 +141,8 @@ def test_a_sliver_that_vanishes_has_no_geometry_and_is_reported(tmp_path: Path) 
     rounded, (check,) = to_wgs84(layer_of(whole, SLIVER), {"couche": LAYER})
     assert rounded["couche"].geometry.isna().tolist() == [False, True]
     assert "sans géométrie, plus minces que l'arrondi : P1" in check.message
-    write_geojson(tmp_path, rounded, {"couche": LAYER}, ORIGIN)
-    features = json.loads((tmp_path / "couche.geojson").read_text(encoding="utf-8"))["features"]
+    write(tmp_path, rounded, {"couche": LAYER})
+    features = json.loads((tmp_path / "geojson" / "couche.geojson").read_text(encoding="utf-8"))["features"]
     assert features[1]["geometry"] is None
     assert features[1]["properties"] == {"code": "P1"}
 
@@ -177,4 +181,4 @@ def test_whatever_the_polygon_the_published_one_is_valid_and_rounded(
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     (tmp_path / "geojson").write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(PublicationError, match="the GeoJSON files cannot be written"):
-        write_geojson(tmp_path / "geojson", {}, {}, ORIGIN)
+        write(tmp_path, {}, {})

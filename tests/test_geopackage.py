@@ -12,7 +12,7 @@ import pandas as pd
 import pyogrio
 import pytest
 import shapely
-from publishing import BESANCON, declared, frames_of, inputs
+from publishing import BESANCON, content_of, declared, frames_of, inputs
 
 from qpv_geo.audit.readers import parse_blob, read_geopackage
 from qpv_geo.errors import PublicationError
@@ -21,13 +21,12 @@ from qpv_geo.formats.frames import Frames, conform
 from qpv_geo.formats.geopackage import geopackage_name, write_geopackage
 from qpv_geo.formats.ogr import gdal_options
 
-ORIGIN = "Instantané livré avec le logiciel, du 15 janvier 2026, contours de communes généralisés."
-NEWEST = date(2026, 1, 15)
+ORIGIN = content_of({}).spec.origin
 
 
-def write(path: Path, frames: Frames, layers: dict[str, Layer] | None = None) -> Path:
-    write_geopackage(path, frames, layers or declared(), epsg=2154, newest=NEWEST, origin=ORIGIN)
-    return path
+def write(folder: Path, frames: Frames, layers: dict[str, Layer] | None = None) -> Path:
+    write_geopackage(folder, content_of(frames, layers))
+    return folder / geopackage_name(BESANCON.id)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def frames() -> Frames:
 
 @pytest.fixture(scope="module")
 def package(frames: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("gpkg") / geopackage_name(BESANCON.id), frames)
+    return write(tmp_path_factory.mktemp("gpkg"), frames)
 
 
 @pytest.fixture
@@ -127,7 +126,7 @@ def every_type() -> gpd.GeoDataFrame:
 
 def test_every_type_is_declared_and_its_missing_values_are_null(tmp_path: Path) -> None:
     layers = {"tout": EVERY_TYPE}
-    path = write(tmp_path / "t.gpkg", conform({"tout": every_type()}, layers, 2154), layers)
+    path = write(tmp_path, conform({"tout": every_type()}, layers, 2154), layers)
     with closing(sqlite3.connect(path)) as database:
         columns = database.execute("SELECT name, type FROM pragma_table_info('tout')").fetchall()
         rows = database.execute(
@@ -150,7 +149,7 @@ def test_every_type_is_declared_and_its_missing_values_are_null(tmp_path: Path) 
 
 def test_an_empty_layer_keeps_its_type_crs_fields_and_index(tmp_path: Path) -> None:
     layers = {"tout": EVERY_TYPE}
-    path = write(tmp_path / "t.gpkg", conform({"tout": every_type().iloc[:0]}, layers, 2154), layers)
+    path = write(tmp_path, conform({"tout": every_type().iloc[:0]}, layers, 2154), layers)
     info = pyogrio.read_info(path, layer="tout")
     assert (info["geometry_type"], info["crs"], info["features"]) == ("MultiPolygon", "EPSG:2154", 0)
     types = ["object", "object", "int64", "float64", "bool", "datetime64[D]", "datetime64[ms]"]
@@ -163,14 +162,14 @@ def test_an_empty_layer_keeps_its_type_crs_fields_and_index(tmp_path: Path) -> N
 def test_the_same_layers_give_the_same_bytes_wherever_they_are_written(
     package: Path, frames: Frames, tmp_path: Path
 ) -> None:
-    other = tmp_path / "un autre dossier" / "autre.gpkg"
-    other.parent.mkdir()
+    other = tmp_path / "un autre dossier"
+    other.mkdir()
     assert write(other, frames).read_bytes() == package.read_bytes()
 
 
 def test_the_clock_of_gdal_is_given_back(tmp_path: Path, frames: Frames) -> None:
     with gdal_options(OGR_CURRENT_DATE="2001-01-01T00:00:00.000Z"):
-        write(tmp_path / "t.gpkg", frames)
+        write(tmp_path, frames)
         assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") == "2001-01-01T00:00:00.000Z"
     assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") is None
 
@@ -215,4 +214,4 @@ def test_a_big_endian_blob_with_envelope_is_read() -> None:
 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path, frames: Frames) -> None:
     with pytest.raises(PublicationError, match="the GeoPackage cannot be written"):
-        write(tmp_path / "absent" / "t.gpkg", frames)
+        write(tmp_path / "absent", frames)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -9,9 +10,10 @@ from xml.etree.ElementTree import Element
 import geopandas as gpd
 import pytest
 from defusedxml import ElementTree
+from publishing import snapshot_raws
 
 from qpv_geo.errors import PublicationError
-from qpv_geo.qgis.content import Content
+from qpv_geo.formats.base import Content
 from qpv_geo.qgis.metadata import add_metadata, iso_record
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Contact
@@ -89,7 +91,7 @@ def test_references_hold(package: Path) -> None:
 
 def test_lineage_names_each_file_with_vintage_date_and_checksum(record: Element, content: Content) -> None:
     sources = record.findall(".//gmd:LI_Source", SPACES)
-    read = content.read.to_dict("records")
+    read = content.sources_read.to_dict("records")
     # Contours, communes, correspondence, population, incomes of QPV and of communes, census.
     assert len(sources) == len(read) == 7
     for source, row in zip(sources, read, strict=True):
@@ -109,7 +111,7 @@ def test_absent_sources_are_not_in_the_lineage(record: Element, content: Content
 
 def test_the_statement_says_where_the_data_come_from(record: Element, content: Content) -> None:
     (statement,) = said(record, "statement")
-    assert content.origin in str(statement)
+    assert content.spec.origin in str(statement)
 
 
 def test_licences_and_mentions_are_given(record: Element, content: Content) -> None:
@@ -141,8 +143,8 @@ def test_the_reference_system_is_the_territorys(record: Element) -> None:
 
 
 def with_contact(content: Content, contact: Contact | None) -> Content:
-    territory = content.territory.model_copy(update={"contact": contact})
-    return Content(content.frames, content.layers, territory, content.newest, content.origin)
+    territory = content.spec.territory.model_copy(update={"contact": contact})
+    return replace(content, spec=replace(content.spec, territory=territory))
 
 
 def test_the_contact_is_that_of_the_configuration(content: Content) -> None:
@@ -164,16 +166,10 @@ def test_without_a_contact_the_epci_is_named_alone(content: Content) -> None:
 
 
 def test_the_identifier_is_the_territorys_from_release_to_release(record: Element, content: Content) -> None:
-    later = Content(content.frames, content.layers, content.territory, content.newest, "Autre origine.")
+    later = replace(content, spec=replace(content.spec, raws=snapshot_raws()))
     assert said(parsed(later), "fileIdentifier") == said(record, "fileIdentifier")
-    other = with_contact(content, None)
-    other = Content(
-        other.frames,
-        other.layers,
-        other.territory.model_copy(update={"id": "dole"}),
-        other.newest,
-        other.origin,
-    )
+    dole = content.spec.territory.model_copy(update={"id": "dole"})
+    other = replace(content, spec=replace(content.spec, territory=dole))
     assert said(parsed(other), "fileIdentifier") != said(record, "fileIdentifier")
 
 

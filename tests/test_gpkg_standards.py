@@ -7,12 +7,13 @@ They need Debian's GDAL bindings and live in an environment of their own, which 
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qpv_geo.qgis.content import Content
+from qpv_geo.formats.base import Content
 from qpv_geo.qgis.metadata import iso_record
 from qpv_geo.settings import Settings
 from tests.mapping import full_content, snapshot_content, write
@@ -87,7 +88,7 @@ def test_pdok_would_find_one(standards: Path, tmp_path: Path) -> None:
     """The check can fail: a layer without rows breaks RQ2."""
     content = snapshot_content(Settings(data_dir=tmp_path / "data"))
     emptied = {**content.frames, "qpv_commune": content.frames["qpv_commune"].iloc[:0]}
-    broken = Content(emptied, content.layers, content.territory, content.newest, content.origin)
+    broken = replace(content, frames=emptied)
     code, answer = validated(standards / "geopackage-validator", write(tmp_path, broken))
     assert code == 1
     assert not answer["success"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import shapely
-from publishing import BESANCON, CATALOGUE, REGISTRY, Inputs, inhabitants, inputs, publish, snapshot_copy
+from publishing import BESANCON, Inputs, inhabitants, inputs, publish, snapshot_copy, spec_of
 from shapely.affinity import translate
 
 from qpv_geo.audit.verify import verify_release
@@ -32,11 +32,10 @@ from qpv_geo.releases.placement import is_intact
 from qpv_geo.releases.release import (
     Release,
     current_release,
+    existing_release,
     find_release,
     held_releases,
     list_releases,
-    publish_release,
-    standing_release,
 )
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Guard
@@ -218,7 +217,7 @@ def originals(tmp_path: Path) -> Path:
 
 
 def standing(settings: Settings, made: Inputs) -> Release | None:
-    return standing_release(made.raws, BESANCON, CATALOGUE, REGISTRY, settings)
+    return existing_release(spec_of(made.raws, settings))
 
 
 def current(settings: Settings) -> Release:
@@ -398,7 +397,7 @@ def test_a_dropped_release_does_not_come_back_by_itself(
     assert (refused.id, refused.refused, refused.published) == (first.id, held.id, False)
     again = publish(settings, made, force=True)
     assert again.held, "force makes it again, and somebody has to publish it"
-    assert f"{held.id}, made from the same raw files, was dropped on" in str(
+    assert f"{held.id}, faite des mêmes fichiers bruts, a été abandonnée le" in str(
         held_error(again, BESANCON, settings)
     )
     assert publish_held(BESANCON.id, again.id, settings).published
@@ -419,10 +418,10 @@ def test_what_other_code_makes_of_refused_files_is_held(
     roll_back(BESANCON.id, None, settings)
     made = inputs(originals)
     other = BESANCON.model_copy(update={"sliver_area": 99.0})
-    assert standing_release(made.raws, other, CATALOGUE, REGISTRY, settings) is None
-    release = publish_release(made.layers, made.checks, made.raws, other, CATALOGUE, REGISTRY, settings)
+    assert existing_release(spec_of(made.raws, settings, other)) is None
+    release = publish(settings, made, territory=other)
     assert release.held
-    assert f"{second.id}, made from the same raw files, was rolled back" in str(
+    assert f"{second.id}, faite des mêmes fichiers bruts, a été retirée le" in str(
         held_error(release, other, settings)
     )
     assert current(settings).id == first.id
@@ -432,7 +431,7 @@ def test_what_other_code_makes_of_the_same_files_is_published(settings: Settings
     """A new version of the project that says the same is a release of its own, and none to look at."""
     made = inputs()
     other = BESANCON.model_copy(update={"sliver_area": 99.0})
-    release = publish_release(made.layers, made.checks, made.raws, other, CATALOGUE, REGISTRY, settings)
+    release = publish(settings, made, territory=other)
     assert release.published
     assert release.differences
     assert release.differences.none
@@ -442,7 +441,7 @@ def test_what_other_code_makes_of_the_same_files_is_published(settings: Settings
 def test_bounds_of_the_territory_count(settings: Settings, first: Release, originals: Path) -> None:
     made = inhabitants(originals, 18_603)
     wide = BESANCON.model_copy(update={"garde": Guard(total_pct=20)})
-    release = publish_release(made.layers, made.checks, made.raws, wide, CATALOGUE, REGISTRY, settings)
+    release = publish(settings, made, territory=wide)
     assert release.published
     assert current(settings).id != first.id
 

@@ -14,14 +14,17 @@ import pytest
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.audit.compare import compare_release
 from qpv_geo.audit.verify import verify_release
+from qpv_geo.formats.report import write_report
 from qpv_geo.ingest.tables import read_tables
 from qpv_geo.pipeline import one as making
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import Outcome, run
+from qpv_geo.releases import draft as drafting
 from qpv_geo.releases import release as releasing
+from qpv_geo.releases.draft import publish_draft, verify_draft, write_draft
+from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.releases.placement import is_intact, make_current, place, seal
-from qpv_geo.releases.release import publish_release, standing_release
-from qpv_geo.releases.writing import write_release
+from qpv_geo.releases.release import existing_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import accept
 from qpv_geo.sources.raw import digest
@@ -39,15 +42,17 @@ from tests.server import OfficialSites
 
 # What separates two stages of a run: a function, and the module that calls it.
 STAGES: tuple[tuple[str, Callable[..., object]], ...] = (
-    (making.__name__, standing_release),
+    (making.__name__, existing_release),
     (making.__name__, read_tables),
     (making.__name__, build_layers),
-    (making.__name__, publish_release),
+    (making.__name__, write_draft),
+    (making.__name__, verify_draft),
+    (making.__name__, publish_draft),
     (making.__name__, accept),
-    (releasing.__name__, write_release),
-    (releasing.__name__, compare_release),
-    (releasing.__name__, verify_release),
-    (releasing.__name__, seal),
+    (drafting.__name__, write_report),
+    (drafting.__name__, compare_release),
+    (drafting.__name__, verify_release),
+    (drafting.__name__, seal),
     (releasing.__name__, place),
     (releasing.__name__, make_current),
 )
@@ -72,7 +77,7 @@ def die() -> None:
 
 def refresh(settings: Settings) -> Outcome:
     """Do the whole job but for the pages, which are half of its time and are moved as all other files are."""
-    return run(Job(territory(), settings, pages=False))
+    return run(Job(territory(), settings, formats=chosen_formats(pages=False)))
 
 
 def refresh_until_stage(settings: Settings, name: str, original: Callable[..., object], moment: str) -> None:

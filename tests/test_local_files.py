@@ -16,10 +16,10 @@ from test_local_contours import KEY, declaring, districts, raw_of, written
 
 from qpv_geo.audit.originals import read_features
 from qpv_geo.errors import ContractError, QpvGeoError, SourceContentError
+from qpv_geo.formats.fingerprint import fingerprint
 from qpv_geo.ingest.communes import read_communes
 from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.registry import load_registry
-from qpv_geo.releases.fingerprint import fingerprint
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.raw import digest

@@ -5,6 +5,7 @@ What QGIS makes of it is seen by `test_qgis_render.py`.
 
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -13,8 +14,8 @@ import pytest
 from defusedxml import ElementTree
 
 from qpv_geo.errors import PublicationError
+from qpv_geo.formats.base import Content
 from qpv_geo.qgis.cartography import load_cartography
-from qpv_geo.qgis.content import Content
 from qpv_geo.qgis.project import project_name, write_project
 from qpv_geo.settings import Settings
 from tests.mapping import full_content, snapshot_content, write
@@ -208,8 +209,10 @@ def test_a_layer_that_is_absent_or_empty_is_not_drawn(settings: Settings, tmp_pa
 
 
 def test_an_odd_name_of_the_territory_is_escaped(content: Content, tmp_path: Path) -> None:
-    territory = content.territory.model_copy(update={"id": "a-b", "nom": 'Pays <d\'Ô> & "Cie" [% 1/0 %]'})
-    odd = Content(content.frames, content.layers, territory, content.newest, content.origin)
+    territory = content.spec.territory.model_copy(
+        update={"id": "a-b", "nom": 'Pays <d\'Ô> & "Cie" [% 1/0 %]'}
+    )
+    odd = replace(content, spec=replace(content.spec, territory=territory))
     root = parsed(write_project(tmp_path, odd))
     assert root.findtext("title") == f"Quartiers prioritaires de la politique de la ville : {territory.nom}"
     assert {str(layer.findtext("id")).partition("_")[0] for layer in root.iter("maplayer")} == {"a"}
@@ -221,7 +224,7 @@ def in_crs(content: Content, epsg: int) -> Content:
         name: frame.to_crs(epsg) if isinstance(frame, gpd.GeoDataFrame) else frame
         for name, frame in content.frames.items()
     }
-    return Content(frames, content.layers, content.territory, content.newest, content.origin)
+    return replace(content, frames=frames)
 
 
 def test_layers_in_degrees_are_drawn_as_web_maps_are_without_pages(content: Content, tmp_path: Path) -> None:
@@ -244,7 +247,7 @@ def test_an_overseas_territory_has_its_own_crs(content: Content, tmp_path: Path)
         name: frame.set_crs(2975, allow_override=True) if isinstance(frame, gpd.GeoDataFrame) else frame
         for name, frame in content.frames.items()
     }
-    overseas = Content(frames, content.layers, content.territory, content.newest, content.origin)
+    overseas = replace(content, frames=frames)
     root = parsed(write_project(tmp_path, overseas))
     assert root.findtext("projectCrs/spatialrefsys/authid") == "EPSG:2975"
     assert "EPSG:2975" in {text.get("labelText", "").rpartition(" ")[2] for text in root.iter("LayoutItem")}
@@ -253,6 +256,4 @@ def test_an_overseas_territory_has_its_own_crs(content: Content, tmp_path: Path)
 def test_layers_without_a_crs_are_refused(content: Content, tmp_path: Path) -> None:
     bare = {**content.frames, "qpv": content.frames["qpv"].drop(columns="geom")}
     with pytest.raises(PublicationError, match="no layer qpv with a CRS"):
-        write_project(
-            tmp_path, Content(bare, content.layers, content.territory, content.newest, content.origin)
-        )
+        write_project(tmp_path, replace(content, frames=bare))

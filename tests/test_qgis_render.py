@@ -19,8 +19,8 @@ import geopandas as gpd
 import pytest
 import shapely
 
+from qpv_geo.formats.base import Content
 from qpv_geo.qgis.cartography import load_cartography
-from qpv_geo.qgis.content import Content
 from qpv_geo.qgis.legend import missing_label
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES

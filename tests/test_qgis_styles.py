@@ -9,6 +9,7 @@ import re
 import sqlite3
 import zipfile
 from contextlib import closing
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qpv_geo.errors import ConfigurationError, PublicationError
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import Layer, LayerField, load_layers
 from qpv_geo.qgis.cartography import Cartography, load_cartography
-from qpv_geo.qgis.content import Content
 from qpv_geo.qgis.legend import classify, labels_of
 from qpv_geo.qgis.styles import StyleRule, add_styles, build_styles
 from qpv_geo.settings import Settings
@@ -142,12 +143,10 @@ def test_a_spatial_layer_without_a_look_is_refused(content: Content) -> None:
         key=("insee_com",),
         fields={"insee_com": LayerField(type="text", alias="Code")},
     )
-    grown = Content(
-        {**content.frames, "nouvelle": frame},
-        {**content.layers, "nouvelle": layer},
-        content.territory,
-        content.newest,
-        content.origin,
+    grown = replace(
+        content,
+        frames={**content.frames, "nouvelle": frame},
+        layers={**content.layers, "nouvelle": layer},
     )
     with pytest.raises(PublicationError, match=r"without a style: nouvelle; .*cartography\.toml"):
         build_styles(grown)
@@ -184,7 +183,7 @@ def test_special_characters_are_escaped(content: Content, tmp_path: Path) -> Non
     fields = dict(layers["qpv"].fields)
     fields["lib_qp"] = fields["lib_qp"].model_copy(update={"alias": 'Nom <officiel> & "autre"'})
     layers["qpv"] = layers["qpv"].model_copy(update={"fields": fields})
-    odd = Content(content.frames, layers, content.territory, content.newest, content.origin)
+    odd = replace(content, layers=layers)
     aliases = {
         element.get("field"): element.get("name")
         for element in qml(write(tmp_path, odd), "qpv").iter("alias")

@@ -18,6 +18,7 @@ from qpv_geo.errors import (
 from qpv_geo.lock import territory_lock
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import Outcome, run
+from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.releases.release import current_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
@@ -94,13 +95,16 @@ def test_unchanged_inputs_publish_nothing(settings: Settings, besancon: Territor
 
 def test_further_formats_make_another_release(settings: Settings, besancon: Territory) -> None:
     first = run(Job(besancon, settings, OFFLINE)).release
-    more = run(Job(besancon, settings, OFFLINE, formats=("fgb", "xlsx"))).release
+    job = Job(besancon, settings, OFFLINE, chosen_formats(["fgb", "xlsx"]))
+    more = run(job).release
     assert more.published
     assert more.id != first.id
     added = {path.name for path in more.path.rglob("*")} - {path.name for path in first.path.rglob("*")}
     assert {"flatgeobuf", "qpv.fgb", "qpv_besancon.xlsx"} <= added
     assert verify_release(more.path) == []
-    assert not run(Job(besancon, settings, OFFLINE, formats=("fgb", "xlsx"))).release.published
+    assert not run(
+        Job(besancon, settings, OFFLINE, formats=chosen_formats(["fgb", "xlsx"]))
+    ).release.published
 
 
 def test_a_damaged_release_is_made_again(settings: Settings, besancon: Territory) -> None:

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from publishing import BESANCON, CATALOGUE, REGISTRY, Inputs, inputs, publish, snapshot_copy
+from publishing import BESANCON, CATALOGUE, REGISTRY, Inputs, inputs, publish, snapshot_copy, spec_of
 
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, PublicationError
-from qpv_geo.releases import fingerprint as fingerprints
-from qpv_geo.releases.fingerprint import fingerprint
+from qpv_geo.formats import fingerprint as fingerprints
+from qpv_geo.formats.fingerprint import fingerprint
 from qpv_geo.releases.release import (
     Release,
     current_release,
@@ -134,7 +134,7 @@ def test_the_same_inputs_give_the_same_bytes_in_another_folder_and_process(
 def test_nothing_is_published_when_nothing_changed(settings: Settings) -> None:
     made = inputs()
     first = publish(settings, made)
-    found = unchanged_release(made.raws, BESANCON, CATALOGUE, REGISTRY, settings)
+    found = unchanged_release(spec_of(made.raws, settings))
     assert found == replace(first, published=False)
     before = first.path.stat().st_ino
     again = publish(settings, inputs())
@@ -149,7 +149,7 @@ def test_where_the_bytes_were_taken_from_changes_nothing(settings: Settings) -> 
         source: raw and replace(raw, origin="store", reason="exécution hors ligne")
         for source, raw in made.raws.items()
     }
-    assert unchanged_release(made.raws, BESANCON, CATALOGUE, REGISTRY, settings) is not None
+    assert unchanged_release(spec_of(made.raws, settings)) is not None
 
 
 def test_force_keeps_a_release_that_comes_out_the_same(settings: Settings) -> None:
@@ -184,7 +184,7 @@ def test_a_damaged_release_is_made_again(settings: Settings, name: str) -> None:
     else:
         damage(first, name)
     assert not is_intact(first.path)
-    assert unchanged_release(made.raws, BESANCON, CATALOGUE, REGISTRY, settings) is None
+    assert unchanged_release(spec_of(made.raws, settings)) is None
     again = publish(settings, made)
     assert again.published
     assert again.id == first.id

@@ -10,38 +10,25 @@ import pytest
 from publishing import (
     BESANCON,
     FILES,
-    REGISTRY,
     Inputs,
     change,
-    declared,
-    frames_of,
     inputs,
     publish,
     snapshot_copy,
+    spec_of,
 )
 
 from qpv_geo.analysis.concordances import Concordance, Statement, concordances_table
 from qpv_geo.checks import Check
 from qpv_geo.formats.report import build_report
-from qpv_geo.formats.report_schema import Publication, Report
+from qpv_geo.formats.report_schema import Report
+from qpv_geo.releases.draft import build_content
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 
-PUBLICATION = Publication(
-    id="2026-01-15-0123456789",
-    empreinte="0" * 64,
-    territoire="besancon",
-    nom="Grand Besançon Métropole",
-    genre="epci",
-    code="242500361",
-    epci="242500361",
-    logiciel="qpv-geo 0",
-    environnement={"GDAL": "3"},
-)
-
 
 def report_of(made: Inputs) -> Report:
-    return build_report(PUBLICATION, frames_of(made), declared(), made.raws, REGISTRY)
+    return build_report(build_content(made.layers, made.checks, spec_of(made.raws)))
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +59,7 @@ def test_the_schema_is_the_one_that_others_rely_on() -> None:
         "indicateurs_manquants",
         "reparations",
         "differences",
+        "retenue",
     ]
 
 

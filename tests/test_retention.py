@@ -28,10 +28,10 @@ from publishing import (
 
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, PublicationError
+from qpv_geo.formats.fingerprint import fingerprint
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import run
 from qpv_geo.releases import ledger as ledgers
-from qpv_geo.releases.fingerprint import fingerprint
 from qpv_geo.releases.ledger import LEDGER, Ledger, Turn, read_ledger, write_ledger
 from qpv_geo.releases.placement import make_current
 from qpv_geo.releases.release import Release, current_release, list_releases

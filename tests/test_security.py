@@ -19,6 +19,7 @@ import pytest
 from qpv_geo.errors import ConfigurationError, SourceUnavailableError
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import run
+from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.settings import Settings
 from qpv_geo.sources import download
 from qpv_geo.sources.catalogue import Catalogue
@@ -289,7 +290,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     collection["features"][5]["properties"]["lib_com"] = FORMULAS[3]
     with open_sites() as sites:
         sites.publish("qpv_2024", zipped(collection), ARCHIVE)
-        job = Job(territory(), quick(tmp_path_factory.mktemp("hostile"), sites), formats=("xlsx",))
+        job = Job(
+            territory(), quick(tmp_path_factory.mktemp("hostile"), sites), formats=chosen_formats(["xlsx"])
+        )
         return run(job).release.path
 
 

@@ -23,7 +23,13 @@ from publishing import BESANCON
 from qpv_geo.releases.decisions import drop_held, publish_held, roll_back
 from qpv_geo.releases.ledger import read_ledger
 from qpv_geo.releases.placement import hold, is_intact, seal, sweep, unfinished
-from qpv_geo.releases.release import current_release, held_releases, list_releases, settled_ledger, turn
+from qpv_geo.releases.release import (
+    current_release,
+    held_releases,
+    ledger_matching_latest,
+    list_releases,
+    turn,
+)
 from qpv_geo.releases.retention import prune
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Retention
@@ -49,7 +55,7 @@ def operations():
         aside = unfinished(folder)
         shutil.copytree(prepared / "besancon" / CURRENT, aside)
         (folder / CURRENT / "csv" / "qpv.csv").unlink(missing_ok=True)
-        turn(folder, folder / CURRENT, settled_ledger(folder), "refresh", aside=aside)
+        turn(folder, folder / CURRENT, ledger_matching_latest(folder), "refresh", aside=aside)
     def holding():
         held = prepared / "besancon" / "held" / HELD
         aside = unfinished(folder)
@@ -118,7 +124,7 @@ while True:
     assert is_intact(current.path)
     ends = {"publish": HELD, "rollback": PREVIOUS}
     assert current.id == ends.get(operation, CURRENT), (move, current.id)
-    assert settled_ledger(folder).turns[-1].release == current.id
+    assert ledger_matching_latest(folder).turns[-1].release == current.id
     if operation in ("publish", "drop"):
         assert not held_releases(BESANCON.id, settings)
     if operation == "holding":

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from publishing import declared, frames_of, inputs
+from publishing import content_of, declared, frames_of, inputs
 
 from qpv_geo.audit.readers import read_csv
 from qpv_geo.errors import PublicationError
@@ -33,8 +33,8 @@ LAYER = Layer.model_validate(
 
 def write(folder: Path, **columns: list[object]) -> Path:
     frame = pd.DataFrame({name: columns.get(name, [None]) for name in LAYER.fields} | {"code": ["a"]})
-    write_csv(folder, conform({"t": frame}, {"t": LAYER}, 2154), {"t": LAYER})
-    return folder / "t.csv"
+    write_csv(folder, content_of(conform({"t": frame}, {"t": LAYER}, 2154), {"t": LAYER}))
+    return folder / "csv" / "t.csv"
 
 
 def test_bytes_are_those_of_a_french_spreadsheet(tmp_path: Path) -> None:
@@ -58,11 +58,13 @@ def test_missing_values_are_empty_cells(tmp_path: Path) -> None:
 
 
 def test_attributes_of_spatial_layers_are_there_without_geometry(tmp_path: Path) -> None:
-    write_csv(tmp_path, frames_of(inputs()), declared())
-    rows = list(csv.DictReader((tmp_path / "qpv.csv").read_text("utf-8-sig").splitlines(), delimiter=";"))
+    write_csv(tmp_path, content_of(frames_of(inputs())))
+    rows = list(
+        csv.DictReader((tmp_path / "csv" / "qpv.csv").read_text("utf-8-sig").splitlines(), delimiter=";")
+    )
     assert [row["population_municipale"] for row in rows] == ["3194", "15603", "1636", "1502", "1211", "2481"]
     assert list(rows[0]) == list(declared()["qpv"].fields)
-    assert {path.stem for path in tmp_path.iterdir()} == set(frames_of(inputs()))
+    assert {path.stem for path in (tmp_path / "csv").iterdir()} == set(frames_of(inputs()))
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+33", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "'=1", "''@x"])
@@ -97,8 +99,9 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 def test_whatever_the_texts_the_file_reads_back_as_the_same(codes: list[str]) -> None:
     layer = Layer.model_validate(LAYER.model_dump() | {"fields": {"code": LAYER.fields["code"].model_dump()}})
     folder = Path(_FOLDER)
-    write_csv(folder, conform({"t": pd.DataFrame({"code": codes})}, {"t": layer}, 2154), {"t": layer})
-    assert read_csv(folder / "t.csv", layer).attributes["code"].tolist() == codes
+    frames = conform({"t": pd.DataFrame({"code": codes})}, {"t": layer}, 2154)
+    write_csv(folder, content_of(frames, {"t": layer}))
+    assert read_csv(folder / "csv" / "t.csv", layer).attributes["code"].tolist() == codes
 
 
 _FOLDER = ""
@@ -138,4 +141,4 @@ def test_columns_keep_their_types_when_there_is_nothing_in_them(tmp_path: Path) 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     (tmp_path / "csv").write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(PublicationError, match="the CSV files cannot be written"):
-        write_csv(tmp_path / "csv", {}, {})
+        write_csv(tmp_path, content_of({}))

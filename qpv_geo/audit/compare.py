@@ -1,7 +1,5 @@
 """What was written against what was meant and against the raw files, value by value."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
@@ -30,46 +28,16 @@ from qpv_geo.audit.differences import Difference
 from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import Reading, read_csv, read_geojson, read_geopackage
 from qpv_geo.errors import PublicationError
+from qpv_geo.formats.base import Content, ReleaseSpec
 from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import Frames, row_names
 from qpv_geo.formats.geopackage import geopackage_name
-from qpv_geo.formats.provenance import Raws
-from qpv_geo.ingest.registry import Registry
-from qpv_geo.settings import Settings
-from qpv_geo.territory import Territory
 
 _NAMED_AT_MOST = 20
 _ROWS, _GEOMETRY = "number of rows", "geometry"
 
 
-@dataclass(frozen=True)
-class Written:
-    """A release in memory, as it was handed to the writers.
-
-    Attributes
-    ----------
-    frames
-        All layers, in the territory's CRS.
-    rounded
-        Spatial layers as the GeoJSON files hold them.
-    layers
-        Their declarations.
-    """
-
-    frames: Frames
-    rounded: Frames
-    layers: Mapping[str, Layer]
-
-
-def compare_release(
-    folder: Path,
-    written: Written,
-    raws: Raws,
-    *,
-    territory: Territory,
-    registry: Registry,
-    settings: Settings,
-) -> None:
+def compare_release(folder: Path, content: Content) -> None:
     """Read every file of a release back, without what wrote it, and compare each value.
 
     Twice: with the layers in memory, so that no writer changed anything; and with the raw files, read again
@@ -78,50 +46,40 @@ def compare_release(
     degree); repaired contours must follow the official lines and differ in area by what is recorded; each
     statistic must be what its raw cell says, and each absence must have its status.
 
-    Parameters
-    ----------
-    folder
-        The release.
-    written
-        What it should hold.
-    raws
-        The raw files that it was made from.
-    territory, registry
-        What the contract says, and which column is which indicator.
-    settings
-        Limits of archives.
-
     Raises
     ------
     PublicationError
         With file, layer, row, field, published and expected value of each difference.
     """
-    files = read_back(folder, written, territory)
+    files = read_back(folder, content)
     unlike = [
         difference
         for readings, meant in files
         for name, reading in readings.items()
-        for difference in _compare_written(reading, meant[name], written.layers[name])
+        for difference in _compare_written(reading, meant[name], content.layers[name])
     ]
     differences = {difference.place: difference for difference in unlike}
     if not any(difference.field == _ROWS for difference in unlike):
         formats = [readings for readings, _ in files]
-        codes = set(written.frames["statistiques"]["code"]) | set(written.frames["qpv"]["code_qp"])
+        codes = set(content.frames["statistiques"]["code"]) | set(content.frames["qpv"]["code_qp"])
         # What holds the very values of the layers in memory need not be compared with the raw files thrice.
         alike = not any(difference.field != _GEOMETRY for difference in unlike)
-        originals = Originals(raws, codes, settings)
-        against_raw = _compare_raw(formats, originals, territory, registry, alike=alike)
-        differences |= {difference.place: difference for difference in compare_sources(raws) + against_raw}
+        spec = content.spec
+        originals = Originals(spec.raws, codes, spec.settings)
+        against_raw = _compare_raw(formats, originals, spec, alike=alike)
+        differences |= {
+            difference.place: difference for difference in compare_sources(spec.raws) + against_raw
+        }
     if differences:
         raise PublicationError(_message(folder, list(differences.values())))
 
 
-def read_back(
-    folder: Path, written: Written, territory: Territory
-) -> list[tuple[dict[str, Reading], Frames]]:
+def read_back(folder: Path, content: Content) -> list[tuple[dict[str, Reading], Frames]]:
     """Return what each format holds, by layer, and what it should hold: GeoPackage, GeoJSON, CSV."""
-    layers, frames, rounded = written.layers, written.frames, written.rounded
-    geopackage = read_geopackage(folder / geopackage_name(territory.id), [layers[name] for name in frames])
+    layers, frames, rounded = content.layers, content.frames, content.rounded
+    geopackage = read_geopackage(
+        folder / geopackage_name(content.spec.territory.id), [layers[name] for name in frames]
+    )
     geojson = {name: read_geojson(folder / "geojson" / f"{name}.geojson", layers[name]) for name in rounded}
     tables = {name: read_csv(folder / "csv" / f"{name}.csv", layers[name]) for name in frames}
     return [(geopackage, frames), (geojson, rounded), (tables, frames)]
@@ -130,12 +88,12 @@ def read_back(
 def _compare_raw(
     formats: list[dict[str, Reading]],
     originals: Originals,
-    territory: Territory,
-    registry: Registry,
+    spec: ReleaseSpec,
     *,
     alike: bool,
 ) -> list[Difference]:
     """Compare with the raw files; of formats with attributes alike, others only if the first differs."""
+    territory, registry = spec.territory, spec.registry
     figures = latest_figures(formats[0]["statistiques"].attributes)
     differences = [
         *compare_qpv(formats, originals, territory),

@@ -92,6 +92,7 @@ def show(
         f"Current since: {_moment(since) or 'unknown'}" if since else "",
         f"Fingerprint: {release.fingerprint or 'cannot be read, the release is damaged'}",
         release.origin,
+        *(f"Held because: {reason}" for reason in release.held_because),
     )
     for line in filter(None, lines):
         typer.echo(line)

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from qpv_geo.errors import PublicationError
-from qpv_geo.formats.fields import FieldType, Layer
-from qpv_geo.formats.frames import Frames, plain_values
+from qpv_geo.formats.base import Content
+from qpv_geo.formats.fields import FieldType
+from qpv_geo.formats.frames import plain_values
 
 SEPARATOR = ";"
 DECIMAL = ","
@@ -21,8 +22,8 @@ LINE_END = "\r\n"
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
-def write_csv(folder: Path, frames: Frames, layers: Mapping[str, Layer]) -> None:
-    r"""Write each layer's attributes to ``<folder>/<layer>.csv``.
+def write_csv(folder: Path, content: Content) -> None:
+    r"""Write each layer's attributes to ``<folder>/csv/<layer>.csv``.
 
     UTF-8 with a byte order mark (without it Excel reads accents wrong), ``;``, decimal comma, ``VRAI`` and
     ``FAUX``, ISO 8601 dates, empty cells for missing values, ``\r\n`` (RFC 4180). Numbers are the shortest
@@ -30,24 +31,16 @@ def write_csv(folder: Path, frames: Frames, layers: Mapping[str, Layer]) -> None
     with ``=``, ``+``, ``-``, ``@``, a tab or a line break, after any number of apostrophes) gets one more
     apostrophe in front, which `restored` takes away.
 
-    Parameters
-    ----------
-    folder
-        Created here.
-    frames
-        As `frames.conform` returns them; geometries are not written.
-    layers
-        Their declarations.
-
     Raises
     ------
     PublicationError
         If a file cannot be written.
     """
+    folder /= "csv"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in frames.items():
-            fields, table = layers[name].fields, pd.DataFrame(frame)
+        for name, frame in content.frames.items():
+            fields, table = content.layers[name].fields, pd.DataFrame(frame)
             columns = [format_cells(table[column], field.type) for column, field in fields.items()]
             with (folder / f"{name}.csv").open("w", encoding="utf-8-sig", newline="") as stream:
                 writer = csv.writer(stream, delimiter=SEPARATOR, lineterminator=LINE_END)

@@ -7,30 +7,20 @@ dialect and schema, the other files plain ones. The package's own profile is ``d
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qpv_geo import __version__
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.csv import DECIMAL, FALSE, LINE_END, SEPARATOR, TRUE
 from qpv_geo.formats.fields import Layer, LayerField
-from qpv_geo.formats.frames import Frames
-from qpv_geo.formats.provenance import Raws, attribution, origin_sentence, present
+from qpv_geo.formats.provenance import attribution, present
 from qpv_geo.sources.raw import RawFile
-from qpv_geo.territory import Territory
 
 DESCRIPTOR = "datapackage.json"
-# Neither "parquet" nor "xlsx": frictionless would read sheets as tables, and check no bytes of Parquet.
-_KINDS = {
-    ".csv": ("csv", "text/csv"),
-    ".fgb": ("fgb", "application/flatgeobuf"),
-    ".geojson": ("geojson", "application/geo+json"),
-    ".gpkg": ("gpkg", "application/geopackage+sqlite3"),
-    ".html": ("html", "text/html"),
-    ".json": ("json", "application/json"),
-    ".parquet": ("geoparquet", "application/vnd.apache.parquet"),
-    ".qgz": ("qgz", "application/zip"),
-    ".xlsx": ("workbook", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-}
+SOFTWARE = f"qpv-geo {__version__}"
+# The report's files, which are of no format that anybody chooses.
+_REPORT = {".html": ("html", "text/html"), ".json": ("json", "application/json")}
 _TYPES = {
     "text": "string",
     "integer": "integer",
@@ -52,45 +42,27 @@ def checksum(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
-def write_datapackage(
-    folder: Path,
-    release: Mapping[str, str],
-    frames: Frames,
-    layers: Mapping[str, Layer],
-    *,
-    raws: Raws,
-    territory: Territory,
-) -> None:
+def write_datapackage(folder: Path, content: Content) -> None:
     """Describe every file of a release; written last.
-
-    Parameters
-    ----------
-    folder
-        The release, complete but for the descriptor.
-    release
-        ``version`` (the release's id), ``fingerprint`` and ``software``, published under these names.
-    frames, layers
-        What it holds.
-    raws
-        What it was made from.
-    territory
-        What it is about.
 
     Raises
     ------
     OSError
         If a file cannot be read or the descriptor cannot be written.
     """
+    spec = content.spec
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DESCRIPTOR)
     descriptor = {
         "profile": "data-package",
-        "name": f"qpv-{territory.id}",
-        "title": f"Quartiers prioritaires de la politique de la ville : {territory.nom}",
-        "description": origin_sentence(raws),
-        **release,
-        "licenses": _licences(present(raws)),
-        "sources": [_source(raw) for raw in present(raws)],
-        "resources": [_resource(path, folder, frames, layers) for path in files],
+        "name": f"qpv-{spec.territory.id}",
+        "title": spec.title,
+        "description": spec.origin,
+        "version": spec.id,
+        "fingerprint": spec.fingerprint,
+        "software": SOFTWARE,
+        "licenses": _licences(present(spec.raws)),
+        "sources": [_source(raw) for raw in present(spec.raws)],
+        "resources": [_resource(path, folder, content) for path in files],
     }
     text = json.dumps(descriptor, ensure_ascii=False, indent=2) + "\n"
     (folder / DESCRIPTOR).write_text(text, encoding="utf-8")
@@ -119,10 +91,11 @@ def _source(raw: RawFile) -> dict[str, str]:
     }
 
 
-def _resource(path: Path, folder: Path, frames: Frames, layers: Mapping[str, Layer]) -> dict[str, Any]:
+def _resource(path: Path, folder: Path, content: Content) -> dict[str, Any]:
     relative = path.relative_to(folder)
-    kind, media_type = _KINDS[path.suffix]
-    layer = layers.get(path.stem) if path.stem in frames else None
+    kinds = _REPORT | {written.suffix: (written.kind, written.media_type) for written in content.spec.formats}
+    kind, media_type = kinds[path.suffix]
+    layer = content.layers[path.stem] if path.stem in content.frames else None
     resource: dict[str, Any] = {
         # Names are in lower case, codes of QPV are not.
         "name": (path.stem if kind == "csv" else f"{path.stem}-{kind}").lower(),

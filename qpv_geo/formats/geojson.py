@@ -14,6 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import PublicationError
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.csv import format_cells
 from qpv_geo.formats.fields import FieldType, Layer
 from qpv_geo.formats.frames import Frames, plain_values, row_names
@@ -93,8 +94,8 @@ def _report(layer: str, repaired: list[str], lost: list[str]) -> Check:
     return Check("arrondi_geojson", layer, outcome, "0", str(len(repaired) + len(lost)), message + ".")
 
 
-def write_geojson(folder: Path, rounded: Frames, layers: Mapping[str, Layer], origin: str) -> None:
-    """Write ``<folder>/<layer>.geojson`` for each layer of `to_wgs84`, a feature per line.
+def write_geojson(folder: Path, content: Content) -> None:
+    """Write ``<folder>/geojson/<layer>.geojson`` for each layer of `to_wgs84`, a feature per line.
 
     RFC 7946: WGS 84 in longitude, latitude; no ``crs`` member; exterior rings counterclockwise; a ``bbox`` of
     the whole and of each feature. Numbers are the shortest decimals that read back as the same number.
@@ -107,11 +108,12 @@ def write_geojson(folder: Path, rounded: Frames, layers: Mapping[str, Layer], or
     PublicationError
         If a file cannot be written.
     """
+    folder /= "geojson"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in rounded.items():
+        for name, frame in content.rounded.items():
             with (folder / f"{name}.geojson").open("wb") as stream:
-                stream.writelines(_lines(frame, layers[name], origin))
+                stream.writelines(_lines(frame, content.layers[name], content.spec.origin))
     except (OSError, orjson.JSONEncodeError) as error:
         raise PublicationError(
             f"{folder}: the GeoJSON files cannot be written ({error}); check the free space and the rights"

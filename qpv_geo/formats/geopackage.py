@@ -1,17 +1,15 @@
 """The GeoPackage of a release: every layer and table, with French titles, aliases and units inside."""
 
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing
-from datetime import date
 from pathlib import Path
 
 import geopandas as gpd
 import pyogrio.errors
 
 from qpv_geo.errors import PublicationError
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import FID_COLUMN, GEOMETRY_COLUMN, Layer
-from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.ogr import gdal_options, write_layer
 
 # OGC 12-128r17 (GeoPackage 1.3), annex F.9, the Schema extension: column names and descriptions.
@@ -47,51 +45,36 @@ def geopackage_name(territory_id: str) -> str:
     return f"qpv_{territory_id}.gpkg"
 
 
-def write_geopackage(
-    path: Path, frames: Frames, layers: Mapping[str, Layer], *, epsg: int, newest: date, origin: str
-) -> None:
-    """Write all layers into a new GeoPackage 1.3 whose bytes depend on nothing but the arguments.
+def write_geopackage(folder: Path, content: Content) -> None:
+    """Write all layers into a new GeoPackage 1.3 whose bytes depend on nothing but the content.
 
     Version 1.3 because QGIS 3.22 warns about 1.4. Journal mode DELETE and no ``-wal`` beside the file, which
     would freeze QGIS on network drives. Nothing is synchronised to the disk here: the release does it once.
-
-    Parameters
-    ----------
-    path
-        File to create.
-    frames
-        As `frames.conform` returns them; spatial layers in ``EPSG:<epsg>``.
-    layers
-        Their declarations.
-    epsg
-        Projected CRS of the territory.
-    newest
-        Date of the newest source: it stands for the time of the last change, in place of the clock.
-    origin
-        French sentence that says where the data come from; it ends the description of each layer.
 
     Raises
     ------
     PublicationError
         If the file cannot be written.
     """
-    clock = {"OGR_CURRENT_DATE": f"{newest:%Y-%m-%d}T00:00:00.000Z"}
+    spec, layers = content.spec, content.layers
+    path = folder / geopackage_name(spec.territory.id)
+    clock = {"OGR_CURRENT_DATE": spec.moment}
     sqlite = {"OGR_SQLITE_JOURNAL": "DELETE", "OGR_SQLITE_SYNCHRONOUS": "OFF"}
     try:
         with gdal_options(**clock, **sqlite):
-            for number, (name, frame) in enumerate(frames.items()):
+            for number, (name, frame) in enumerate(content.frames.items()):
                 spatial = isinstance(frame, gpd.GeoDataFrame)
                 write_layer(
                     path,
                     frame,
                     layers[name],
                     driver="GPKG",
-                    crs=f"EPSG:{epsg}",
+                    crs=f"EPSG:{spec.territory.published_epsg}",
                     dataset_options=None if number else {"VERSION": "1.3"},
-                    layer_options=_layer_options(layers[name], origin, spatial=spatial),
+                    layer_options=_layer_options(layers[name], spec.origin, spatial=spatial),
                     append=number > 0,
                 )
-        _describe_columns(path, [layers[name] for name in frames])
+        _describe_columns(path, [layers[name] for name in content.frames])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, sqlite3.Error, OSError) as error:
         raise PublicationError(
             f"{path}: the GeoPackage cannot be written ({error}); check the free space and the rights"

@@ -1,6 +1,5 @@
 """One Parquet file per layer: GeoParquet 1.1 with a covering of bounding boxes where there is a geometry."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import geopandas as gpd
@@ -8,8 +7,8 @@ import pandas as pd
 import pyarrow as pa
 
 from qpv_geo.errors import PublicationError
-from qpv_geo.formats.fields import FieldType, Layer
-from qpv_geo.formats.frames import Frames
+from qpv_geo.formats.base import Content
+from qpv_geo.formats.fields import FieldType
 
 SCHEMA_VERSION = "1.1.0"
 # Arrow's type by declared type: a column that holds nothing keeps it too.
@@ -23,51 +22,32 @@ _TYPES: dict[FieldType, pa.DataType] = {
 }
 
 
-def write_geoparquet(folder: Path, frames: Frames, layers: Mapping[str, Layer]) -> list[Path]:
-    """Write ``<folder>/<layer>.parquet`` for each layer, typed as declared.
+def write_geoparquet(folder: Path, content: Content) -> None:
+    """Write ``<folder>/geoparquet/<layer>.parquet`` for each layer, typed as declared.
 
     Spatial layers follow GeoParquet 1.1: WKB, the projected CRS of the GeoPackage as PROJJSON, and a column
     ``bbox`` that lets readers skip what they do not need. Tables are plain Parquet.
-
-    Parameters
-    ----------
-    folder
-        Created here.
-    frames
-        As `frames.conform` returns them.
-    layers
-        Their declarations.
-
-    Returns
-    -------
-    list of Path
-        The files written.
 
     Raises
     ------
     PublicationError
         If a file cannot be written.
     """
-    written = []
+    folder /= "geoparquet"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in frames.items():
-            written.append(folder / f"{name}.parquet")
-            typed = {
-                column: _typed(frame[column], field.type) for column, field in layers[name].fields.items()
-            }
+        for name, frame in content.frames.items():
+            path, fields = folder / f"{name}.parquet", content.layers[name].fields
+            typed = {column: _typed(frame[column], field.type) for column, field in fields.items()}
             table = frame.assign(**typed)
             if isinstance(table, gpd.GeoDataFrame):
-                table.to_parquet(
-                    written[-1], index=False, schema_version=SCHEMA_VERSION, write_covering_bbox=True
-                )
+                table.to_parquet(path, index=False, schema_version=SCHEMA_VERSION, write_covering_bbox=True)
             else:
-                table.to_parquet(written[-1], index=False)
+                table.to_parquet(path, index=False)
     except (OSError, pa.ArrowException) as error:
         raise PublicationError(
             f"{folder}: the Parquet files cannot be written ({error}); check the free space and the rights"
         ) from error
-    return written
 
 
 def _typed(column: pd.Series, kind: FieldType) -> pd.Series:

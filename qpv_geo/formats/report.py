@@ -9,10 +9,12 @@ import geopandas as gpd
 import pandas as pd
 
 from qpv_geo.checks import CHECKS
-from qpv_geo.formats.changes_schema import Changes
+from qpv_geo.formats.base import Content
+from qpv_geo.formats.datapackage import SOFTWARE
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
+from qpv_geo.formats.fingerprint import environment
 from qpv_geo.formats.frames import Frames, plain_values
-from qpv_geo.formats.provenance import Raws, attribution, newest_date, origin_sentence, present
+from qpv_geo.formats.provenance import Raws, attribution, present
 from qpv_geo.formats.report_schema import (
     Agreement,
     Control,
@@ -33,36 +35,24 @@ from qpv_geo.templates import render
 REPORT_JSON, REPORT_HTML = "rapport.json", "rapport.html"
 
 
-def build_report(
-    publication: Publication,
-    frames: Frames,
-    layers: Mapping[str, Layer],
-    raws: Raws,
-    registry: Registry,
-    *,
-    differences: Changes | None = None,
-) -> Report:
-    """Gather what the report says from what is published.
-
-    Parameters
-    ----------
-    publication
-        Which release.
-    frames
-        Conformed layers, with ``sources``, ``controles`` and ``concordances``.
-    layers
-        All declared layers; those that `frames` has not are listed as left out.
-    raws
-        What was read.
-    registry
-        Tells unknown and missing indicators.
-    differences
-        What changed since the release before, if there is one.
-    """
+def build_report(content: Content) -> Report:
+    """Gather what the report says from what is published."""
+    spec, frames, layers = content.spec, content.frames, content.layers
+    raws, territory = spec.raws, spec.territory
     return Report(
-        publication=publication,
-        origine=origin_sentence(raws),
-        date_des_donnees=newest_date(raws),
+        publication=Publication(
+            id=spec.id,
+            empreinte=spec.fingerprint,
+            territoire=territory.id,
+            nom=territory.nom,
+            genre=territory.genre,
+            code=territory.code,
+            epci=territory.epci,
+            logiciel=SOFTWARE,
+            environnement=environment(),
+        ),
+        origine=spec.origin,
+        date_des_donnees=spec.newest,
         mentions=tuple(attribution(raw) for raw in present(raws)),
         sources=tuple(_source_read(key, raw) for key, raw in raws.items() if raw and usable(raw)),
         sources_absentes=tuple(
@@ -81,10 +71,11 @@ def build_report(
         couches_absentes=tuple(
             LayerAbsent(nom=name, titre=layer.title) for name, layer in layers.items() if name not in frames
         ),
-        indicateurs_inconnus=_unknown(frames, registry),
-        indicateurs_manquants=_missing(frames, raws, registry),
+        indicateurs_inconnus=_unknown(frames, spec.registry),
+        indicateurs_manquants=_missing(frames, raws, spec.registry),
         reparations=tuple(_repairs(frames, layers)),
-        differences=differences,
+        differences=content.changes,
+        retenue=content.held_because,
     )
 
 
@@ -149,25 +140,15 @@ def _repairs(frames: Frames, layers: Mapping[str, Layer]) -> list[Repair]:
     return repairs
 
 
-def write_report(folder: Path, report: Report, frames: Frames, registry: Registry) -> None:
+def write_report(folder: Path, content: Content) -> None:
     """Write both reports.
-
-    Parameters
-    ----------
-    folder
-        The release.
-    report
-        Its content.
-    frames
-        Conformed layers: the page shows the QPV and their indicators.
-    registry
-        Names the indicators of layer ``qpv``.
 
     Raises
     ------
     OSError
         If a file cannot be written.
     """
+    report, qpv = build_report(content), content.frames["qpv"]
     (folder / REPORT_JSON).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     page = render(
         "qpv_geo.formats",
@@ -176,7 +157,7 @@ def write_report(folder: Path, report: Report, frames: Frames, registry: Registr
         meanings=CHECKS,
         outcomes=Counter(control.resultat for control in report.controles),
         warnings=[control for control in report.controles if control.resultat == "avertissement"],
-        indicators=[indicator for indicator in registry.indicators if indicator.qpv_layer],
-        qpv=_records(frames["qpv"], [name for name in frames["qpv"].columns if name != GEOMETRY_COLUMN]),
+        indicators=[indicator for indicator in content.spec.registry.indicators if indicator.qpv_layer],
+        qpv=_records(qpv, [name for name in qpv.columns if name != GEOMETRY_COLUMN]),
     )
     (folder / REPORT_HTML).write_text(page + "\n", encoding="utf-8")

@@ -127,7 +127,8 @@ class Repair(_Part):
 class Report(_Part):
     """The whole of ``rapport.json``. Whoever changes a name here changes the number after ``rapport``.
 
-    ``differences`` tells what changed since the release before; None for the first one.
+    ``differences`` tells what changed since the release before; None for the first one. ``retenue`` says why
+    the release was held when it was made.
     """
 
     rapport: Literal["qpv-geo/rapport/2"] = "qpv-geo/rapport/2"
@@ -145,3 +146,4 @@ class Report(_Part):
     indicateurs_manquants: tuple[MissingIndicator, ...]
     reparations: tuple[Repair, ...]
     differences: Changes | None = None
+    retenue: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """One XLSX workbook with the attributes of every layer, typed, under French headings."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +13,7 @@ from xlsxwriter.workbook import Workbook
 from xlsxwriter.worksheet import Worksheet
 
 from qpv_geo.errors import PublicationError
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.csv import neutralised
 from qpv_geo.formats.fields import FieldType, Layer, LayerField
 from qpv_geo.formats.frames import Frames
@@ -33,9 +34,7 @@ def workbook_name(territory_id: str) -> str:
     return f"qpv_{territory_id}.xlsx"
 
 
-def write_xlsx(
-    path: Path, frames: Frames, layers: Mapping[str, Layer], *, newest: date, title: str, origin: str
-) -> Path:
+def write_xlsx(folder: Path, content: Content) -> None:
     """Write a workbook: what it is, one sheet per layer, the fields explained.
 
     Numbers, booleans and dates are typed; codes are texts, so that they keep their zeros; a missing value is
@@ -43,41 +42,27 @@ def write_xlsx(
     spreadsheet would run as a formula is a text cell with the property *quote prefix*: its value is
     unchanged, and it stays a text when somebody edits the cell.
 
-    Parameters
-    ----------
-    path
-        File to create.
-    frames
-        As `frames.conform` returns them; geometries are not written.
-    layers
-        Their declarations.
-    newest
-        Date of the newest source: it stands for the time of creation, in place of the clock.
-    title
-        Title of the workbook.
-    origin
-        French sentence that says where the data come from.
-
-    Returns
-    -------
-    Path
-        The file written.
-
     Raises
     ------
     PublicationError
         If the file cannot be written, or a layer does not fit into a sheet.
     """
+    spec, frames, layers = content.spec, content.frames, content.layers
     _refuse_what_does_not_fit(frames, layers)
+    path = folder / workbook_name(spec.territory.id)
     # Everything is a text unless it is written as a number.
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     try:
         with xlsxwriter.Workbook(path, options) as workbook:
-            midnight = datetime(newest.year, newest.month, newest.day)  # noqa: DTZ001 - the format has no zones
-            workbook.set_properties({"title": title, "author": "qpv-geo", "created": midnight})
+            midnight = datetime(spec.newest.year, spec.newest.month, spec.newest.day)  # noqa: DTZ001 - the format has no zones
+            workbook.set_properties({"title": spec.title, "author": "qpv-geo", "created": midnight})
             formats = _Formats(workbook)
             _write_read_me(
-                workbook.add_worksheet(READ_ME), formats, frames, layers, [title, origin, _DISCLAIMER]
+                workbook.add_worksheet(READ_ME),
+                formats,
+                frames,
+                layers,
+                [spec.title, spec.origin, _DISCLAIMER],
             )
             for name, frame in frames.items():
                 _write_layer(workbook.add_worksheet(name), formats, frame, layers[name])
@@ -86,7 +71,6 @@ def write_xlsx(
         raise PublicationError(
             f"{path}: the workbook cannot be written ({error}); check the free space and the rights"
         ) from error
-    return path
 
 
 # What a cell of a conformed layer may hold.

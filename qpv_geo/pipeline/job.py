@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from qpv_geo.formats import Format
+from qpv_geo.formats.base import Format, ReleaseSpec
+from qpv_geo.formats.provenance import Raws
 from qpv_geo.ingest.additions import declarations
 from qpv_geo.ingest.registry import Registry, load_registry
+from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue, load_catalogue
 from qpv_geo.sources.fetch import Policy
@@ -14,17 +16,28 @@ from qpv_geo.territory import Territory
 
 @dataclass(frozen=True)
 class Job:
-    """Territory, folders, policy, what to write, patience with another run; what is declared as data."""
+    """Territory, folders, where bytes may come from, formats; declared sources and indicators.
+
+    Attributes
+    ----------
+    force
+        Make the release again even if nothing changed.
+    wait
+        Seconds to wait for another run to finish.
+    """
 
     territory: Territory
     settings: Settings = field(default_factory=Settings)
     policy: Policy = field(default_factory=Policy)
-    formats: tuple[Format, ...] = ()
-    pages: bool = True
+    formats: tuple[Format, ...] = field(default_factory=chosen_formats)
     force: bool = False
     wait: float = 0.0
     catalogue: Catalogue = field(default_factory=load_catalogue)
     registry: Registry = field(default_factory=load_registry)
+
+    def spec(self, raws: Raws) -> ReleaseSpec:
+        """Return what the release of these raw files is made from."""
+        return ReleaseSpec(raws, self.territory, self.catalogue, self.registry, self.settings, self.formats)
 
 
 def job_for(territory: Territory, settings: Settings, policy: Policy, **options: Any) -> Job:  # noqa: ANN401

@@ -18,7 +18,6 @@ from qpv_geo.formats.provenance import Raws
 from qpv_geo.ingest.outside import may_hold
 from qpv_geo.ingest.tables import Tables, read_tables
 from qpv_geo.ingest.territory_communes import choose_communes
-from qpv_geo.lock import territory_lock
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.new_territory import (
     Country,
@@ -26,10 +25,8 @@ from qpv_geo.pipeline.new_territory import (
     qpv_without_territory,
     territories_with_qpv,
 )
-from qpv_geo.pipeline.one import release_of
+from qpv_geo.pipeline.one import locked_folder, make_release
 from qpv_geo.releases.decisions import held_error
-from qpv_geo.releases.placement import explained, sweep
-from qpv_geo.releases.retention import prune
 from qpv_geo.territory import Territory, load_territory
 
 State = Literal["inchangée", "publiée", "retenue", "échec"]
@@ -181,14 +178,10 @@ def _about(territory: Territory) -> Result:
 def publish_one(job: Job, raws: Raws, national: National) -> Result:
     """Publish the release of a job's territory; a failure is a result like another."""
     start = time.monotonic()
-    territory, folder = job.territory, job.settings.out_dir / job.territory.id
+    territory = job.territory
     try:
-        with territory_lock(folder, wait=job.wait) as lock:
-            with explained(folder):
-                sweep(folder)
-            release = release_of(job, raws, lambda: national.of(territory), lock.confirm)
-            if release.published:
-                prune(territory.id, territory.conservation, job.settings)
+        with locked_folder(job) as lock:
+            release = make_release(job, raws, lambda _: national.of(territory), lock)
     except QpvGeoError as error:
         return failed(territory, error.exit_code, str(error), time.monotonic() - start)
     except Exception as error:  # noqa: BLE001 - one territory's surprise must not stop four hundred others

@@ -1,10 +1,10 @@
 """What the index says: its table, its downloads."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from qpv_geo.formats.fields import Layer
+from qpv_geo.formats.base import Content
+from qpv_geo.formats.datapackage import DESCRIPTOR
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import file_size, number
 from qpv_geo.ingest.registry import Registry
@@ -12,15 +12,6 @@ from qpv_geo.portraits.figures import Figures, zone_of_qpv
 
 _HECTARE = 10_000
 # Folders and suffixes of a release, in the order in which people look for them.
-_KINDS = {
-    ".gpkg": ("SIG", "GeoPackage : toutes les couches et tables"),
-    ".qgz": ("SIG", "Projet QGIS"),
-    ".geojson": ("GeoJSON (WGS 84)", ""),
-    ".csv": ("CSV (tableur)", ""),
-    ".xlsx": ("Classeur XLSX", "Toutes les tables"),
-    ".fgb": ("FlatGeobuf", ""),
-    ".parquet": ("GeoParquet", ""),
-}
 _PAGES = "Rapport et métadonnées"
 _DESCRIBED = {
     "rapport.html": "Contrôles, origines, différences",
@@ -101,31 +92,25 @@ def table(frames: Frames, figures: Figures, registry: Registry) -> tuple[list[Co
     return columns, sorted(rows, key=lambda row: row.name)
 
 
-def downloads(folder: Path, files: Sequence[Path], layers: Mapping[str, Layer]) -> list[DownloadGroup]:
-    """Return the files of a release, grouped by kind.
-
-    Parameters
-    ----------
-    folder
-        The release.
-    files
-        Relative to it; a file that is not there yet has no size.
-    layers
-        Describe the files that are named after them.
-    """
-    order = [*dict.fromkeys(title for title, _ in _KINDS.values()), _PAGES]
+def downloads(folder: Path, content: Content) -> list[DownloadGroup]:
+    """Return the files of a release by format; the descriptor, which is written last, has no size."""
+    formats = {written.suffix: written for written in content.spec.formats if written.suffix != ".html"}
+    order = [*dict.fromkeys(written.title for written in formats.values()), _PAGES]
     groups: dict[str, list[Download]] = {title: [] for title in order}
-    for file in sorted(files):
-        title, said = _KINDS.get(file.suffix, (_PAGES, _DESCRIBED.get(file.name, "")))
-        if file.stem in layers:
-            said = layers[file.stem].title
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    for file in sorted([*files, Path(DESCRIPTOR)]):
+        title, detail = _PAGES, _DESCRIBED.get(file.name, "")
+        if file.suffix in formats:
+            title, detail = formats[file.suffix].title, formats[file.suffix].detail
+        if file.stem in content.layers:
+            detail = content.layers[file.stem].title
         path = folder / file
         size = file_size(path.stat().st_size) if path.is_file() else ""
         groups[title].append(
             Download(
                 file.name,
                 _href(file),
-                ", ".join(part for part in (said, size) if part),
+                ", ".join(part for part in (detail, size) if part),
                 file.suffix not in _READ_IN_PLACE,
             )
         )

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distribution
 from itertools import groupby
@@ -13,7 +12,7 @@ import pandas as pd
 
 from qpv_geo import templates
 from qpv_geo.errors import PublicationError
-from qpv_geo.formats.fields import Layer
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.portraits.figures import Figures
@@ -22,8 +21,6 @@ from qpv_geo.portraits.portrait import build_portrait
 from qpv_geo.portraits.sections import Absence, Sections
 from qpv_geo.portraits.territory_map import choices, map_data, outlines
 from qpv_geo.portraits.typography import typeset
-from qpv_geo.sources.catalogue import Catalogue
-from qpv_geo.territory import Territory
 
 FOLDER, INDEX = "portraits", "index.html"
 
@@ -43,65 +40,25 @@ _LEAFLET = "xstatic-leaflet"
 _LEAFLET_FOLDER = "xstatic/pkg/leaflet/data"
 
 
-@dataclass(frozen=True)
-class Edition:
-    """Which release the pages belong to.
-
-    Attributes
-    ----------
-    id
-        Release id.
-    origin
-        French sentence that says where the data come from (`provenance.origin_sentence`).
-    files
-        Files of the release, relative to its folder, that the index offers; those already there have a size.
-    """
-
-    id: str
-    origin: str
-    files: tuple[Path, ...]
-
-
-def write_portraits(
-    folder: Path,
-    frames: Frames,
-    layers: Mapping[str, Layer],
-    *,
-    edition: Edition,
-    territory: Territory,
-    registry: Registry,
-    catalogue: Catalogue,
-) -> list[Path]:
+def write_portraits(folder: Path, content: Content) -> None:
     """Write a portrait for each QPV and the index that leads to them, into ``<folder>/portraits``.
 
     Each page is one HTML file that needs no other and asks the network for nothing. Its bytes depend on the
     arguments alone.
 
-    Parameters
-    ----------
-    folder
-        The release.
-    frames
-        Conformed layers, with ``sources``. Layers that are missing are said to be missing.
-    layers
-        Their declarations: the downloads are described by their titles.
-    edition
-        Which release.
-    territory, registry, catalogue
-        What it is about; its indicators; all declared sources.
-
-    Returns
-    -------
-    list of Path
-        The files written, portraits in the order of layer ``qpv``, then the index.
+    The index offers the files that are there by now, and the descriptor that is written last. A release in
+    degrees has no pages: it is that of France, whose QPV are too many, in several CRS.
 
     Raises
     ------
     PublicationError
         If a page cannot be written.
     """
-    figures = Figures(frames, registry.indicators)
-    sections = Sections(frames, figures, registry, catalogue)
+    frames, spec = content.frames, content.spec
+    if not content.crs.is_projected:
+        return
+    figures = Figures(frames, spec.registry.indicators)
+    sections = Sections(frames, figures, spec.registry, spec.catalogue)
     absences = {
         layer: Absence(title, sections.why_absent(source) if source else _NOT_COMPUTED)
         for layer, (title, source) in _LAYERS.items()
@@ -109,14 +66,20 @@ def write_portraits(
     }
     portraits = [
         build_portrait(
-            row, frames, figures, sections, registry=registry, territory=territory, absences=absences
+            row,
+            frames,
+            figures,
+            sections,
+            registry=spec.registry,
+            territory=spec.territory,
+            absences=absences,
         )
         for _, row in frames["qpv"].iterrows()
     ]
     common = {
-        "edition": edition,
-        "territory": territory,
-        "contract": territory.contrat,
+        "release": spec,
+        "territory": spec.territory,
+        "contract": spec.territory.contrat,
         "sources": _sources(frames["sources"]),
     }
     pages = {
@@ -126,15 +89,15 @@ def write_portraits(
     pages[INDEX] = _render(
         "index.html",
         common
-        | _table_and_map(frames, figures, registry)
+        | _table_and_map(frames, figures, spec.registry)
         | {
-            "name": territory.nom,
-            "downloads": downloads(folder, edition.files, layers),
+            "name": spec.territory.nom,
+            "downloads": downloads(folder, content),
             "leaflet_js": leaflet_script(),
             "leaflet_css": leaflet_style(),
         },
     )
-    return _write(folder / FOLDER, pages)
+    _write(folder / FOLDER, pages)
 
 
 def _table_and_map(frames: Frames, figures: Figures, registry: Registry) -> dict[str, Any]:
@@ -155,18 +118,15 @@ def _table_and_map(frames: Frames, figures: Figures, registry: Registry) -> dict
     }
 
 
-def _write(folder: Path, pages: Mapping[str, str]) -> list[Path]:
-    written = []
+def _write(folder: Path, pages: Mapping[str, str]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, page in pages.items():
-            written.append(folder / name)
-            written[-1].write_text(page, encoding="utf-8", newline="\n")
+            (folder / name).write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:
         raise PublicationError(
             f"{folder}: the portraits cannot be written ({error}); check the free space and the rights"
         ) from error
-    return written
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:

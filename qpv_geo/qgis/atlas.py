@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.french import french_date
 from qpv_geo.qgis.cartography import Cartography
-from qpv_geo.qgis.content import Bounds, Content, rounded
 from qpv_geo.qgis.expressions import interval_of, quoted, text_of
 from qpv_geo.qgis.styles import SymbolLayer
 from qpv_geo.qgis.templating import key, rgba
@@ -136,7 +136,7 @@ def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartograph
         map_view=_fitted(content.bounds("qpv"), _MAP_WIDTH / _MAP_HEIGHT),
         situation_view=_fitted(content.bounds("epci"), _COLUMN_WIDTH / _SITUATION_HEIGHT),
         texts=(
-            *_headings(content.territory),
+            *_headings(content.spec.territory),
             *_tiles(figures, content, look),
             *_notes({*figures, look.choropleth.field}, content),
         ),
@@ -169,7 +169,7 @@ def _fitted(bounds: Bounds, ratio: float) -> Bounds:
     width, height = 1.05 * (east - west), 1.05 * (north - south)
     width, height = max(width, height * ratio), max(height, width / ratio)
     x, y = (west + east) / 2, (south + north) / 2
-    return rounded([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
+    return rounded_bounds([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
 
 
 def _headings(territory: Territory) -> tuple[Text, ...]:
@@ -212,7 +212,7 @@ def _mentions(indicators: Collection[str], content: Content) -> str:
     """Name the sources of what a page shows: all contours, and the statistics of some indicators."""
     table = content.frames["indicateurs"]
     shown = table.loc[table["indicateur"].isin(indicators), "source"]
-    read = content.read
+    read = content.sources_read
     kept = read["source"].isin(shown) | ~read["source"].isin(table["source"])
     return " ; ".join(read.loc[kept, "mention"].drop_duplicates())
 
@@ -222,7 +222,7 @@ def _notes(indicators: Collection[str], content: Content) -> tuple[Text, ...]:
     denominator = "format_number(10 * round(map_get(item_variables('carte'), 'map_scale') / 10), 0, 'fr')"
     scale = f"Échelle 1:[% {denominator} %] · EPSG:{content.epsg}"
     sources = f"Sources : {_mentions(indicators, content)}. Licences : {', '.join(content.licences)}."
-    day = f"Données du {french_date(content.newest)}"
+    day = f"Données du {french_date(content.spec.newest)}"
     page = "Page [% @atlas_featurenumber %] sur [% @atlas_totalfeatures %]"
     panel = Box(_MAP_X + 3, _BOTTOM - 21, 80, 18, 4)
     below = Box(_MAP_X, _BOTTOM + 2, _MAP_WIDTH, 18, 10)

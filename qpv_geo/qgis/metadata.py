@@ -9,8 +9,8 @@ import pandas as pd
 import pyproj
 
 from qpv_geo.errors import PublicationError
+from qpv_geo.formats.base import Content
 from qpv_geo.french import french_date
-from qpv_geo.qgis.content import Content
 from qpv_geo.qgis.templating import fill, key
 
 # OGC 12-128r17 (GeoPackage 1.3), annex F.8, the Metadata extension.
@@ -64,18 +64,18 @@ def iso_record(content: Content) -> str:
     content
         The layers; ``sources`` is the lineage.
     """
-    read = content.read
+    read = content.sources_read
     titles = [content.layers[name].title for name in content.frames]
-    abstract = f"{content.title}. Couches et tables : {' ; '.join(titles)}."
+    abstract = f"{content.spec.title}. Couches et tables : {' ; '.join(titles)}."
     return fill(
         "metadata.xml",
         content=content,
-        identifier=key("metadata", content.territory.id).strip("{}"),
+        identifier=key("metadata", content.spec.territory.id).strip("{}"),
         abstract=abstract,
         keywords=_KEYWORDS,
         licences=dict(zip(read["licence"], read["licence_url"], strict=True)),
         box=_box(content),
-        statement=_STATEMENT.format(origin=content.origin),
+        statement=_STATEMENT.format(origin=content.spec.origin),
         sources=[_source(row) for row in read.to_dict("records")],
     )
 
@@ -128,12 +128,12 @@ def add_metadata(path: Path, content: Content) -> None:
     """
     records = [(_WHOLE, _ISO, iso_record(content))]
     references: list[tuple[str, str | None, str, int, int | None]] = [
-        ("geopackage", None, content.moment, _WHOLE, None)
+        ("geopackage", None, content.spec.moment, _WHOLE, None)
     ]
     for number, name in enumerate(content.frames, start=_WHOLE + 1):
         spatial = content.spatial(name) is not None
         records.append((number, _QGIS, fill("layer.qmd", content=content, name=name, spatial=spatial)))
-        references.append(("table", name, content.moment, number, _WHOLE))
+        references.append(("table", name, content.spec.moment, number, _WHOLE))
     tables = ("gpkg_metadata", "gpkg_metadata_reference")
     try:
         with closing(sqlite3.connect(path)) as database:

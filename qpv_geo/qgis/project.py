@@ -8,11 +8,12 @@ from urllib.parse import quote
 
 import pyproj
 
+from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.formats.geopackage import geopackage_name
 from qpv_geo.qgis.atlas import AtlasPages, LayerRef, atlas_pages
 from qpv_geo.qgis.cartography import Cartography, load_cartography
-from qpv_geo.qgis.content import Bounds, Content, rounded
-from qpv_geo.qgis.styles import Style, build_styles
+from qpv_geo.qgis.metadata import add_metadata
+from qpv_geo.qgis.styles import Style, add_styles, build_styles
 from qpv_geo.qgis.templating import fill
 from qpv_geo.territory import Territory
 from qpv_geo.zones import METROPOLE
@@ -105,6 +106,14 @@ def project_name(territory_id: str) -> str:
     return f"qpv_{territory_id}.qgz"
 
 
+def write_qgis(folder: Path, content: Content) -> None:
+    """Write styles and metadata into the GeoPackage of a release, and a project beside it."""
+    package = folder / geopackage_name(content.spec.territory.id)
+    add_styles(package, content)
+    add_metadata(package, content)
+    write_project(folder, content)
+
+
 def write_project(folder: Path, content: Content) -> Path:
     """Write the project of a release beside its GeoPackage, which it names by a relative path.
 
@@ -127,7 +136,7 @@ def write_project(folder: Path, content: Content) -> Path:
     OSError
         If the file cannot be written.
     """
-    path = folder / project_name(content.territory.id)
+    path = folder / project_name(content.spec.territory.id)
     entry = zipfile.ZipInfo(f"{path.stem}.qgs", _EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = 0o644 << 16
@@ -150,7 +159,7 @@ def _project(content: Content) -> Project:
         groups=groups,
         layers=tuple(layer for group in groups for layer in group.layers),
         base_title=look.base_map.title,
-        base=_base(content.territory, look),
+        base=_base(content.spec.territory, look),
         relations=_relations(members),
         atlas=atlas_pages(members, content, look) if projected else None,
     )
@@ -159,10 +168,10 @@ def _project(content: Content) -> Project:
 def _member(name: str, style: Style, content: Content, look: Cartography) -> ProjectLayer:
     drawn = content.is_drawn(name)
     return ProjectLayer(
-        id=_id(content.territory, name),
+        id=_id(content.spec.territory, name),
         name=name,
         title=content.layers[name].title,
-        source=f"./{geopackage_name(content.territory.id)}|layername={name}",
+        source=f"./{geopackage_name(content.spec.territory.id)}|layername={name}",
         abstract=content.layers[name].abstract,
         style=style,
         spatial=content.spatial(name) is not None,
@@ -184,10 +193,10 @@ def _view(content: Content) -> Bounds:
         bounds = content.bounds("qpv")
     else:
         to_map = pyproj.Transformer.from_crs(content.crs, _WEB_MERCATOR, always_xy=True)
-        bounds = rounded(to_map.transform_bounds(*METROPOLE.bounds))
+        bounds = rounded_bounds(to_map.transform_bounds(*METROPOLE.bounds))
     west, south, east, north = bounds
     x, y = (east - west) / 10 + 500, (north - south) / 10 + 500
-    return rounded([west - x, south - y, east + x, north + y])
+    return rounded_bounds([west - x, south - y, east + x, north + y])
 
 
 def _groups(members: Mapping[str, ProjectLayer], look: Cartography) -> tuple[Branch, ...]:

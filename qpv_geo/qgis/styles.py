@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 from qpv_geo.errors import PublicationError
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.qgis.cartography import (
     Cartography,
@@ -17,7 +18,6 @@ from qpv_geo.qgis.cartography import (
     Outline,
     load_cartography,
 )
-from qpv_geo.qgis.content import Content
 from qpv_geo.qgis.expressions import text_of
 from qpv_geo.qgis.legend import classify
 from qpv_geo.qgis.templating import fill, key, rgba
@@ -267,7 +267,7 @@ def add_styles(path: Path, content: Content) -> None:
             _STYLE_NAME,
             fill("layer.qml", style=style),
             content.layers[name].title,
-            content.moment,
+            content.spec.moment,
         )
         for name, style in build_styles(content).items()
     ]
@@ -284,7 +284,7 @@ def add_styles(path: Path, content: Content) -> None:
             database.execute(
                 "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change, "
                 "srs_id) VALUES ('layer_styles', 'attributes', 'layer_styles', ?, ?, 0)",
-                ("Styles des couches, lus par QGIS.", content.moment),
+                ("Styles des couches, lus par QGIS.", content.spec.moment),
             )
             database.commit()
     except sqlite3.Error as error:

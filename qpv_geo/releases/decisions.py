@@ -12,19 +12,19 @@ from qpv_geo.releases.placement import (
     HELD,
     LATEST,
     discard,
-    explained,
     is_intact,
     refuse_what_is_not_a_link,
+    reraise_os_errors,
     sweep,
 )
 from qpv_geo.releases.release import (
     Release,
+    comparable_release,
     current_release,
-    described,
     find_release,
     held_releases,
-    reference,
-    settled_ledger,
+    ledger_matching_latest,
+    load_release,
     turn,
 )
 from qpv_geo.settings import Settings, default_data_dir
@@ -35,12 +35,7 @@ _NAMED_AT_MOST = 20
 
 def held_error(release: Release, territory: Territory, settings: Settings) -> HeldError:
     """Return the error that says why a release is held, what to look at, and how to decide."""
-    reasons = [over.message for over in release.differences.depassements] if release.differences else []
-    if refusal := read_ledger(settings.out_dir / territory.id).refusal(release.id, release.raw_files):
-        deed = "dropped" if refusal.by == "drop" else "rolled back"
-        reasons.append(
-            f"{refusal.release}, made from the same raw files, was {deed} on {refusal.at:%Y-%m-%d}"
-        )
+    reasons = release.held_because
     more = [f"and {len(reasons) - _NAMED_AT_MOST} more"] if len(reasons) > _NAMED_AT_MOST else []
     listed = "\n".join(f"- {reason}" for reason in [*reasons[:_NAMED_AT_MOST], *more])
     before = f" since {release.differences.precedente}" if release.differences else ""
@@ -87,7 +82,7 @@ def publish_held(territory_id: str, release_id: str, settings: Settings) -> Rele
     release = find_release(territory_id, release_id, settings)
     _refuse_damaged(release)
     if release.held:
-        before = reference(folder, release.id)
+        before = comparable_release(folder, release.id)
         compared = release.differences and release.differences.empreinte_precedente
         if compared != (before and before.fingerprint):
             raise PublicationError(
@@ -95,10 +90,10 @@ def publish_held(territory_id: str, release_id: str, settings: Settings) -> Rele
                 f"{f' ({before.id})' if before else ''}: run `qpv-geo refresh` to have it made and compared "
                 "again, or drop it"
             )
-    with explained(folder):
+    with reraise_os_errors(folder):
         sweep(folder)
         aside = release.path if release.held else None
-        return turn(folder, folder / release.id, settled_ledger(folder), "publish", aside=aside)
+        return turn(folder, folder / release.id, ledger_matching_latest(folder), "publish", aside=aside)
 
 
 def drop_held(territory_id: str, release_id: str, settings: Settings) -> Release:
@@ -115,8 +110,8 @@ def drop_held(territory_id: str, release_id: str, settings: Settings) -> Release
         known = ", ".join(held) or "none"
         raise ConfigurationError(f"no release {release_id!r} is held in {folder / HELD}; there are: {known}")
     release = held[release_id]
-    with explained(folder):
-        write_ledger(folder, settled_ledger(folder).refused(release.id, release.raw_files, "drop"))
+    with reraise_os_errors(folder):
+        write_ledger(folder, ledger_matching_latest(folder).refused(release.id, release.raw_files, "drop"))
         discard(release.path, folder)
     return release
 
@@ -142,7 +137,7 @@ def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> 
     current = current_release(territory_id, settings)
     if current is None:
         raise ConfigurationError(f"{folder}: there is no current release to go back from")
-    ledger = settled_ledger(folder)
+    ledger = ledger_matching_latest(folder)
     if release_id is None:
         refused = {refusal.release for refusal in ledger.refusals}
         before = (name for name in ledger.before(current.id) if name not in refused)
@@ -155,7 +150,7 @@ def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> 
         state = "held" if target.held else "the current one"
         raise ConfigurationError(f"release {target.id} is {state}: give an earlier one")
     _refuse_damaged(target)
-    with explained(folder):
+    with reraise_os_errors(folder):
         sweep(folder)
         ledger = ledger.refused(current.id, current.raw_files, "rollback")
         return turn(folder, target.path, ledger, "rollback")
@@ -168,7 +163,7 @@ def previous_release(territory_id: str, settings: Settings) -> Release | None:
     if current is None:
         return None
     names = (name for name in read_ledger(folder).before(current.id) if (folder / name).is_dir())
-    return next((described(folder / name) for name in names), None)
+    return next((load_release(folder / name) for name in names), None)
 
 
 def _refuse_damaged(release: Release) -> None:

@@ -186,7 +186,7 @@ def refuse_what_is_not_a_link(latest: Path) -> None:
 
 
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
+def reraise_os_errors(folder: Path) -> Iterator[None]:
     """Turn what the system refuses into an error that says what to do."""
     try:
         yield

@@ -1,48 +1,33 @@
-"""Releases: written aside, compared, verified, then made visible in one step and never changed again."""
+"""Releases of a territory: which there are, which is current, and which a run need not make."""
 
 import json
 import logging
-import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
-
-from qpv_geo.audit.compare import compare_release
-from qpv_geo.audit.verify import verify_release
-from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError, PublicationError
-from qpv_geo.formats import Format
+from qpv_geo.formats.base import ReleaseSpec
 from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.datapackage import DESCRIPTOR
-from qpv_geo.formats.provenance import Raws
 from qpv_geo.formats.report import REPORT_JSON
-from qpv_geo.ingest.registry import Registry
 from qpv_geo.releases.changes import compare_releases
-from qpv_geo.releases.fingerprint import fingerprint
 from qpv_geo.releases.ledger import By, Ledger, read_ledger, write_ledger
 from qpv_geo.releases.placement import (
     HELD,
     LATEST,
     clear_held,
-    explained,
-    hold,
     is_intact,
     make_current,
     place,
     refuse_what_is_not_a_link,
     release_folders,
-    seal,
+    reraise_os_errors,
     sweep,
-    unfinished,
 )
 from qpv_geo.releases.published import PublishedRelease, read_published
-from qpv_geo.releases.writing import Making, write_release
 from qpv_geo.settings import Settings
-from qpv_geo.sources.catalogue import Catalogue
-from qpv_geo.territory import Territory
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -72,6 +57,8 @@ class Release:
         Whether this run made it visible; False for a release that was there already.
     held
         Whether it waits in ``held/`` for somebody's decision.
+    held_because
+        French sentences that say why it was held when it was made; none if it was not.
     refused
         Id of the release that this run would have made if nobody had taken it back or dropped it.
     """
@@ -85,6 +72,7 @@ class Release:
     differences: Changes | None = None
     published: bool = False
     held: bool = False
+    held_because: tuple[str, ...] = ()
     refused: str | None = None
 
 
@@ -98,18 +86,18 @@ def current_release(territory_id: str, settings: Settings) -> Release | None:
     """
     latest = settings.out_dir / territory_id / LATEST
     refuse_what_is_not_a_link(latest)
-    return described(latest.resolve()) if latest.is_dir() else None
+    return load_release(latest.resolve()) if latest.is_dir() else None
 
 
 def list_releases(territory_id: str, settings: Settings) -> list[Release]:
     """Return the published releases of a territory, oldest sources first."""
-    return [described(path) for path in release_folders(settings.out_dir / territory_id)]
+    return [load_release(path) for path in release_folders(settings.out_dir / territory_id)]
 
 
 def held_releases(territory_id: str, settings: Settings) -> list[Release]:
     """Return the releases of a territory that wait for somebody's decision; seldom more than one."""
     folder = settings.out_dir / territory_id / HELD
-    return [replace(described(path), held=True) for path in release_folders(folder)]
+    return [replace(load_release(path), held=True) for path in release_folders(folder)]
 
 
 def find_release(territory_id: str, release_id: str | None, settings: Settings) -> Release:
@@ -118,7 +106,7 @@ def find_release(territory_id: str, release_id: str | None, settings: Settings) 
     Raises
     ------
     ConfigurationError
-        If there is none such; the message lists those that there are.
+        If no release has this id; the message lists the known ids.
     """
     if release_id is None:
         current = current_release(territory_id, settings)
@@ -135,18 +123,17 @@ def find_release(territory_id: str, release_id: str | None, settings: Settings) 
     return releases[release_id]
 
 
-def reference(folder: Path, release_id: str) -> PublishedRelease | None:
-    """Return the release that a new one of a territory is compared with: the current one.
+def comparable_release(folder: Path, release_id: str) -> PublishedRelease | None:
+    """Return the release that a release of a territory is compared with: the current one.
 
     If that is the release itself, which is made again, or if it is damaged, one that was current before; None
     if there is none that can be read.
     """
     latest = folder / LATEST
-    current = described(latest.resolve()) if latest.is_dir() else None
-    ledger = read_ledger(folder)
+    current = load_release(latest.resolve()) if latest.is_dir() else None
     start = release_id if current is None else current.id
-    earlier = (folder / name for name in ledger.before(start))
-    for release in (current, *(described(path) for path in earlier if path.is_dir())):
+    earlier = (folder / name for name in read_ledger(folder).before(start))
+    for release in (current, *(load_release(path) for path in earlier if path.is_dir())):
         if release and release.id != release_id and is_intact(release.path):
             try:
                 return read_published(release.path)
@@ -155,22 +142,8 @@ def reference(folder: Path, release_id: str) -> PublishedRelease | None:
     return None
 
 
-def standing_release(
-    raws: Raws,
-    territory: Territory,
-    catalogue: Catalogue,
-    registry: Registry,
-    settings: Settings,
-    *,
-    formats: tuple[Format, ...] = (),
-    pages: bool = True,
-) -> Release | None:
-    """Return what there is to say without making a release; None if one is to be made.
-
-    Parameters
-    ----------
-    raws, territory, catalogue, registry, settings, formats, pages
-        As `publish_release` takes them.
+def existing_release(spec: ReleaseSpec) -> Release | None:
+    """Return the existing release if nothing needs to be made, else None.
 
     Returns
     -------
@@ -179,145 +152,63 @@ def standing_release(
         one if that was, with the same release to compare with; the current one, with `refused`, if what these
         inputs and code make was taken back or dropped.
     """
-    inputs = (raws, territory, catalogue, registry)
-    if unchanged := unchanged_release(*inputs, settings, formats=formats, pages=pages):
+    if unchanged := unchanged_release(spec):
         return unchanged
-    folder = settings.out_dir / territory.id
-    current, waiting = current_release(territory.id, settings), held_releases(territory.id, settings)
+    territory_id, settings = spec.territory.id, spec.settings
+    current, waiting = current_release(territory_id, settings), held_releases(territory_id, settings)
     if current is None and not waiting:
         return None
-    made_from = fingerprint(*inputs, formats, pages=pages)
-    making = Making(made_from, *inputs, settings, formats, pages=pages)
-    refusal = read_ledger(folder).refusal(making.id, making.raw_files)
-    if current and refusal and refusal.release == making.id:
-        return replace(current, refused=making.id)
-    before = reference(folder, making.id)
+    refusal = read_ledger(spec.folder).refusal(spec.id, spec.raw_files)
+    if current and refusal and refusal.release == spec.id:
+        return replace(current, refused=spec.id)
+    before = comparable_release(spec.folder, spec.id)
     for held in waiting:
         compared = held.differences and held.differences.empreinte_precedente
-        if held.id == making.id and before and compared == before.fingerprint and is_intact(held.path):
+        if held.id == spec.id and before and compared == before.fingerprint and is_intact(held.path):
             return held
     return None
 
 
-def unchanged_release(
-    raws: Raws,
-    territory: Territory,
-    catalogue: Catalogue,
-    registry: Registry,
-    settings: Settings,
-    *,
-    formats: tuple[Format, ...] = (),
-    pages: bool = True,
-) -> Release | None:
+def unchanged_release(spec: ReleaseSpec) -> Release | None:
     """Return the current release if it was made from the same inputs and code, and is still intact.
-
-    It must have been made in the same further formats as well, with pages or without.
 
     A damaged one (a file changed, missing or added) is not returned, so that it is made again; nor is the
     copy that ``latest`` points to where a run died while it replaced a release.
     """
-    current = current_release(territory.id, settings)
-    if current is None or current.path.name != current.id:
-        return None
-    if current.fingerprint != fingerprint(raws, territory, catalogue, registry, formats, pages=pages):
+    current = current_release(spec.territory.id, spec.settings)
+    if current is None or current.path.name != current.id or current.fingerprint != spec.fingerprint:
         return None
     return current if is_intact(current.path) else None
 
 
-def publish_release(  # noqa: PLR0917 - what a run has made, in the order in which it made it
-    layers: Mapping[str, pd.DataFrame],
-    checks: Iterable[Check],
-    raws: Raws,
-    territory: Territory,
-    catalogue: Catalogue,
-    registry: Registry,
-    settings: Settings,
-    *,
-    formats: tuple[Format, ...] = (),
-    pages: bool = True,
-    force: bool = False,
-    confirm: Callable[[], None] = lambda: None,
-) -> Release:
-    """Write, compare, verify and publish a release, or hold it.
+def restored_release(spec: ReleaseSpec) -> Release | None:
+    """Make an earlier, intact release of the same inputs and code current again; None if there is none.
 
-    Everything is written to a folder of its own, beside the releases. What was written is compared with the
-    raw files and verified; then the folder gets its name and ``latest`` is swapped, one step each. Whatever
-    fails before leaves the last release and ``latest`` as they were. The caller holds the territory's lock.
-
-    A release that changed beyond the bounds of the territory's `Guard`, or that other code makes of refused
-    raw files, goes to ``held/`` instead. One that was current before may be so again.
-
-    Parameters
-    ----------
-    layers
-        By name, without ``sources`` and ``controles``.
-    checks
-        What ingestion and joins found.
-    raws, territory, catalogue, registry
-        What the layers were made from.
-    settings
-        Where releases are.
-    formats
-        Formats beyond GeoPackage, GeoJSON and CSV (`formats.chosen_formats`).
-    pages
-        Whether it holds portraits; without, it is data alone.
-    force
-        Make a release again that is there and intact. If the same bytes come out, the old files stay; else
-        the new ones take their place, which happens where only the origin of a source changed (the store in
-        place of the site). Without `force`, an intact release of the same inputs is made current as it is.
-        Guards are not forced.
-    confirm
-        Called before anything is written and before anything moves; raises if the territory's lock is lost.
+    Callers must hold the territory lock.
 
     Raises
     ------
     PublicationError
-        If the layers are not as declared, a file cannot be written, or what was written is not what was read;
-        the message says which value, or what to do.
+        If something cannot be moved.
     """
-    confirm()
-    inputs = (raws, territory, catalogue, registry)
-    made_from = fingerprint(*inputs, formats, pages=pages)
-    making = Making(made_from, *inputs, settings, formats, pages=pages)
-    folder = settings.out_dir / territory.id
-    target = folder / making.id
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        refuse_what_is_not_a_link(folder / LATEST)
-        sweep(folder)
-        ledger = settled_ledger(folder)
-        before = reference(folder, making.id)
-        if not force and ledger.was_current(making.id) and is_intact(target):
-            changes = compare_releases(before, read_published(target)) if before else None
-            return replace(turn(folder, target, ledger, "refresh"), differences=changes)
-        aside = unfinished(folder)
-        try:
-            aside.mkdir()
-            written = write_release(aside, making, layers, checks, before)
-            compare_release(aside, written, raws, territory=territory, registry=registry, settings=settings)
-            _verify(aside)
-            seal(aside)
-            confirm()
-            if not ledger.was_current(making.id) and _waits(described(aside), ledger, making):
-                return replace(described(hold(aside, folder, making.id)), held=True)
-            return turn(folder, target, ledger, "refresh", aside=aside)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+    with reraise_os_errors(spec.folder):
+        spec.folder.mkdir(parents=True, exist_ok=True)
+        refuse_what_is_not_a_link(spec.folder / LATEST)
+        ledger, target = ledger_matching_latest(spec.folder), spec.folder / spec.id
+        if not (ledger.was_current(spec.id) and is_intact(target)):
+            return None
+        before = comparable_release(spec.folder, spec.id)
+        changes = compare_releases(before, read_published(target)) if before else None
+        return replace(turn(spec.folder, target, ledger, "refresh"), differences=changes)
 
 
-def _waits(release: Release, ledger: Ledger, making: Making) -> bool:
-    """Return whether somebody has to look at a release before it is published."""
-    beyond = release.differences is not None and bool(release.differences.depassements)
-    return beyond or ledger.refusal(making.id, making.raw_files) is not None
-
-
-def settled_ledger(folder: Path) -> Ledger:
+def ledger_matching_latest(folder: Path) -> Ledger:
     """Return the ledger of a territory's folder, ending with the release that is really current."""
     ledger, latest = read_ledger(folder), folder / LATEST
     if not latest.is_dir():
         return ledger
     since = datetime.fromtimestamp(latest.stat().st_mtime, UTC).replace(microsecond=0)
-    return ledger.settled(described(latest.resolve()).id, since)
+    return ledger.settled(load_release(latest.resolve()).id, since)
 
 
 def turn(folder: Path, target: Path, ledger: Ledger, by: By, *, aside: Path | None = None) -> Release:
@@ -330,7 +221,7 @@ def turn(folder: Path, target: Path, ledger: Ledger, by: By, *, aside: Path | No
     target
         Where the release is, or belongs.
     ledger
-        As `settled_ledger` returns it; written before anything moves.
+        As `ledger_matching_latest` returns it; written before anything moves.
     by
         Which command does so.
     aside
@@ -352,18 +243,10 @@ def turn(folder: Path, target: Path, ledger: Ledger, by: By, *, aside: Path | No
     except OSError as error:
         # It is published: what cannot be removed now will be next time.
         _LOGGER.warning("%s: cannot be removed: %s", error.filename, error)
-    return replace(described(target), published=changed)
+    return replace(load_release(target), published=changed)
 
 
-def _verify(folder: Path) -> None:
-    if findings := verify_release(folder, quick=True):
-        raise PublicationError(
-            "nothing is published, the release breaks its own rules: report this error of qpv-geo\n- "
-            + "\n- ".join(str(finding) for finding in findings)
-        )
-
-
-def described(path: Path) -> Release:
+def load_release(path: Path) -> Release:
     """Return what a release's own files say of it; a damaged one says nothing but its folder."""
     try:
         descriptor = json.loads((path / DESCRIPTOR).read_text(encoding="utf-8"))
@@ -377,6 +260,7 @@ def described(path: Path) -> Release:
             layers={layer["nom"]: int(layer["lignes"]) for layer in report["couches"]},
             raw_files=tuple(sorted(source["sha256"] for source in descriptor["sources"])),
             differences=differences and Changes.model_validate(differences),
+            held_because=tuple(report.get("retenue", ())),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return Release(path.name, path, "", "", {})

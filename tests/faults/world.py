@@ -12,6 +12,7 @@ from typing import Any
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import Outcome, run
+from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.releases.placement import is_intact
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
@@ -127,7 +128,7 @@ class World:
 
         Without pages: what a fault has left shows as well, in half the time.
         """
-        return run(Job(territory(), quick(self.data, self.sites), pages=False))
+        return run(Job(territory(), quick(self.data, self.sites), formats=chosen_formats(pages=False)))
 
     def assert_untouched(self) -> None:
         """Assert that the previous release is as it was byte for byte, and still the current one."""

@@ -37,8 +37,6 @@ def fingerprint(
     catalogue: Catalogue,
     registry: Registry,
     formats: Iterable[str] = (),
-    *,
-    pages: bool = True,
 ) -> str:
     """Return the SHA-256 (hexadecimal) of everything that a release is made from.
 
@@ -53,9 +51,7 @@ def fingerprint(
     territory, catalogue, registry
         As configured.
     formats
-        What the release is written in beyond GeoPackage, GeoJSON and CSV.
-    pages
-        Whether it holds portraits.
+        Names of the formats that the release is written in.
     """
     inputs = {
         "sources": {
@@ -68,7 +64,6 @@ def fingerprint(
         "catalogue": catalogue.model_dump(mode="json"),
         "registry": registry.model_dump(mode="json"),
         "formats": sorted(formats),
-        "pages": pages,
         "code": code_digest(),
         "environment": environment(),
     }

@@ -1,0 +1,116 @@
+"""The formats that a release may be written in: one entry each, in the order in which they are written.
+
+The command line, the form of the flow, the Data Package and the download page read this list.
+"""
+
+from collections.abc import Iterable
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.formats.base import Format
+
+FORMATS = (
+    Format(
+        name="gpkg",
+        title="SIG",
+        detail="GeoPackage : toutes les couches et tables",
+        suffix=".gpkg",
+        kind="gpkg",
+        media_type="application/geopackage+sqlite3",
+        written="always",
+        writer="qpv_geo.formats.geopackage:write_geopackage",
+    ),
+    # Writes into the GeoPackage as well: styles and metadata.
+    Format(
+        name="qgz",
+        title="SIG",
+        detail="Projet QGIS",
+        suffix=".qgz",
+        kind="qgz",
+        media_type="application/zip",
+        written="always",
+        writer="qpv_geo.qgis.project:write_qgis",
+    ),
+    Format(
+        name="geojson",
+        title="GeoJSON (WGS 84)",
+        detail="",
+        suffix=".geojson",
+        kind="geojson",
+        media_type="application/geo+json",
+        written="always",
+        writer="qpv_geo.formats.geojson:write_geojson",
+    ),
+    Format(
+        name="csv",
+        title="CSV (tableur)",
+        detail="",
+        suffix=".csv",
+        kind="csv",
+        media_type="text/csv",
+        written="always",
+        writer="qpv_geo.formats.csv:write_csv",
+    ),
+    # The kinds of the last two are not "xlsx" and "parquet": frictionless would read sheets as tables, and
+    # would not check the bytes of Parquet.
+    Format(
+        name="xlsx",
+        title="Classeur XLSX",
+        detail="Toutes les tables",
+        suffix=".xlsx",
+        kind="workbook",
+        media_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        written="on_request",
+        writer="qpv_geo.formats.xlsx:write_xlsx",
+    ),
+    Format(
+        name="fgb",
+        title="FlatGeobuf",
+        detail="",
+        suffix=".fgb",
+        kind="fgb",
+        media_type="application/flatgeobuf",
+        written="on_request",
+        writer="qpv_geo.formats.flatgeobuf:write_flatgeobuf",
+    ),
+    Format(
+        name="geoparquet",
+        title="GeoParquet",
+        detail="",
+        suffix=".parquet",
+        kind="geoparquet",
+        media_type="application/vnd.apache.parquet",
+        written="on_request",
+        writer="qpv_geo.formats.geoparquet:write_geoparquet",
+    ),
+    # Written after the report: their index offers every file that is there.
+    Format(
+        name="portraits",
+        title="Rapport et métadonnées",
+        detail="",
+        suffix=".html",
+        kind="html",
+        media_type="text/html",
+        written="with_pages",
+        writer="qpv_geo.portraits.pages:write_portraits",
+    ),
+)
+ON_REQUEST = tuple(each.name for each in FORMATS if each.written == "on_request")
+
+
+def chosen_formats(names: Iterable[str] = (), *, pages: bool = True) -> tuple[Format, ...]:
+    """Return what is always written, the formats of these names and, unless they are declined, the pages.
+
+    Raises
+    ------
+    ConfigurationError
+        If a name is not that of a format that is written on request.
+    """
+    asked = set(names)
+    if unknown := sorted(asked - set(ON_REQUEST)):
+        always = ", ".join(each.name for each in FORMATS if each.written == "always")
+        raise ConfigurationError(
+            f"unknown formats: {', '.join(unknown)}. Always written: {always}; "
+            f"on request: {', '.join(ON_REQUEST)}"
+        )
+    wanted = {"always": True, "with_pages": pages}
+    return tuple(each for each in FORMATS if each.name in asked or wanted.get(each.written, False))

@@ -4,7 +4,6 @@ Arguments choose among the measures. Each runs in a process of its own, so that 
 own; imports are timed apart. Needs ../shared/mirror. The peak of "All territories" is the first process's.
 """
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -33,9 +32,11 @@ def refresh(watch: Stopwatch, *, mirror: Path | None, territory: str = "besancon
 
 def stages(watch: Stopwatch, *, mirror: Path | None) -> None:
     """Publish Besançon, stage by stage."""
+    from qpv_geo.analysis.layers import build_layers
+    from qpv_geo.ingest.tables import read_tables
     from qpv_geo.pipeline.fetching import fetch_in_threads
     from qpv_geo.pipeline.job import Job
-    from qpv_geo.pipeline.one import join, locked_folder, publish, read, verify, write
+    from qpv_geo.releases.release import publish_release
     from qpv_geo.settings import Settings
     from qpv_geo.sources.fetch import Policy
     from qpv_geo.territory import load_territory
@@ -43,19 +44,15 @@ def stages(watch: Stopwatch, *, mirror: Path | None) -> None:
     policy = Policy(mirror=str(mirror)) if mirror else Policy(offline=True)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(load_territory("besancon"), Settings(data_dir=Path(folder)), policy)
-        with locked_folder(job) as lock:
-            with watch.timed("fetch"):
-                spec = job.spec(fetch_in_threads(job))
-            with watch.timed("read"):
-                tables = read(spec)
-            with watch.timed("join"):
-                joined = join(tables, spec)
-            with watch.timed("write"):
-                draft = write(joined)
-            with watch.timed("verify"):
-                verify(draft)
-            with watch.timed("publish"):
-                publish(draft, lock)
+        with watch.timed("fetch"):
+            raws = fetch_in_threads(job)
+        inputs = (raws, job.territory, job.catalogue, job.registry)
+        with watch.timed("read and check"):
+            tables = read_tables(*inputs, job.settings)
+        with watch.timed("join"):
+            layers, checks = build_layers(tables, job.territory, job.registry)
+        with watch.timed("write, compare with the raw files, verify"):
+            publish_release(layers, [*tables.checks, *checks], *inputs, job.settings)
 
 
 def national(watch: Stopwatch) -> None:
@@ -83,9 +80,8 @@ def national(watch: Stopwatch) -> None:
 
 def everywhere(watch: Stopwatch) -> None:
     """Publish each EPCI that has a QPV, data formats alone, on all cores."""
-    from qpv_geo.pipeline.fetching import fetch_in_threads
     from qpv_geo.pipeline.job import Job
-    from qpv_geo.pipeline.many import publish_in_processes, read_national, started_processes, territories_of
+    from qpv_geo.pipeline.many import refresh_all
     from qpv_geo.releases.formats import chosen_formats
     from qpv_geo.settings import Settings
     from qpv_geo.sources.fetch import Policy
@@ -95,10 +91,7 @@ def everywhere(watch: Stopwatch) -> None:
         settings, policy = Settings(data_dir=Path(folder)), Policy(mirror=str(MIRROR))
         job = Job(load_territory("france"), settings, policy, chosen_formats(pages=False))
         with watch.timed(WHOLE):
-            raws, workers = fetch_in_threads(job), os.cpu_count() or 1
-            started = started_processes(job, raws, workers)
-            territories = territories_of(read_national(job, raws))
-            results = list(publish_in_processes(territories, job, raws, workers, started))
+            results = refresh_all(job)
     if bad := [result.territory for result in results if result.exit_code]:
         raise SystemExit(f"{len(bad)} of {len(results)} territories were not published: {', '.join(bad)}")
 

@@ -1,18 +1,16 @@
 """Every source as a Prefect task of its own: only this is tried again."""
 
-import time
 from typing import Any
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from flows.progress import ProgressArtifact
 from qpv_geo.errors import SourceUnavailableError
-from qpv_geo.pipeline.fetching import Raws, fetch_all, in_threads, progress_listener, settle
+from qpv_geo.pipeline.fetching import Raws, ask, fetch_all, in_threads, progress_listener, settle
 from qpv_geo.pipeline.job import Job
-from qpv_geo.sources.fetch import fetch_primary
 from qpv_geo.sources.plan import Wanted
 from qpv_geo.sources.raw import RawFile
 
@@ -45,11 +43,7 @@ def _is_worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any
 )
 def fetch(wanted: Wanted, job: Job) -> RawFile:
     """Ask one official address."""
-    shown, started = ProgressArtifact(wanted.key, progress_listener.get()), time.monotonic()
-    raw = fetch_primary(wanted.source, wanted.territory, job.settings, job.policy, shown)
-    shown.finish(raw.size)
-    seconds = time.monotonic() - started
-    get_run_logger().info(
-        "%s: %s, %d bytes, %s, %.1f s", wanted.key, raw.path.name, raw.size, raw.origin, seconds
-    )
+    progress = ProgressArtifact(wanted.key, progress_listener.get())
+    raw = ask(wanted, job, progress)
+    progress.finish(raw.size)
     return raw

@@ -1,4 +1,4 @@
-"""How a run's log tells a failure: by its explanation if there is one, by its traceback otherwise."""
+"""What the log of a run shows: every step, and a failure by its explanation if there is one."""
 
 import logging
 
@@ -7,8 +7,9 @@ from qpv_geo.errors import QpvGeoError
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
 
 
-def explain_failures() -> None:
-    """Log a failure that the project explains without its traceback."""
+def set_up_log() -> None:
+    """Log what the pipeline does, and a failure that the project explains without its traceback."""
+    logging.getLogger("qpv_geo.pipeline").setLevel(logging.INFO)
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_without_traceback)
 

@@ -95,8 +95,18 @@ Workers = Annotated[
         ge=0,
         le=256,
         json_schema_extra=_shown(
-            "Processus", "Nombre de processus sur cette machine. 0 : un par cœur. Sans effet sur Dask."
+            "Processus",
+            "Nombre de processus sur cette machine. 0 : un par cœur. Sans effet si QPV_GEO_DASK désigne un "
+            "ordonnanceur.",
         ),
+    ),
+]
+Only = Annotated[
+    tuple[str, ...],
+    Field(
+        json_schema_extra=_shown(
+            "Seulement", "SIREN d'EPCI ou départements (25, 2A, 974) à publier seuls. Vide : tous."
+        )
     ),
 ]
 Force = Annotated[

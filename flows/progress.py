@@ -8,7 +8,7 @@ from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from qpv_geo.sources.download import Progress
+from qpv_geo.sources.raw import Progress
 
 # Seconds between two updates of one artifact: the server has better to do.
 _PAUSE = 2.0

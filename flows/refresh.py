@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.artifacts import create_artifacts, summarise
+from flows.artifacts import create_artifacts
 from flows.fetching import fetch_as_tasks
 from flows.hooks import sweep_leftovers, tell_crash, tell_failure
-from flows.logs import explain_failures
+from flows.logs import set_up_log
 from flows.notifications import tell_fallbacks
 from flows.parameters import (
     DataFolder,
@@ -23,6 +23,7 @@ from flows.parameters import (
 )
 from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.one import run
+from qpv_geo.pipeline.summary import summarise
 from qpv_geo.releases.decisions import held_error
 from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.settings import Settings, default_data_dir
@@ -82,7 +83,7 @@ def refresh(
     QpvGeoError
         Whatever else went wrong, explained.
     """
-    explain_failures()
+    set_up_log()
     job = job_for(
         load_territory(territory),
         Settings(data_dir=Path(data) if data else default_data_dir()),
@@ -92,12 +93,9 @@ def refresh(
         wait=wait,
     )
     outcome = run(job, fetch_as_tasks)
-    for raw in outcome.raws.values():
-        if raw and raw.reason:
-            get_run_logger().warning("%s: %s from the %s", raw.source.id, raw.reason, raw.origin)
     if not offline:
         tell_fallbacks(job.territory, outcome.raws)
-    summary = summarise(outcome.release, outcome.raws)
+    summary = summarise(outcome)
     create_artifacts(summary)
     if outcome.release.held:
         raise held_error(outcome.release, job.territory, job.settings)

@@ -19,8 +19,8 @@ from prefect.schedules import Cron
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.refresh import refresh
-from flows.server import configured_server
 from flows.watch import watch
+from qpv_geo.commands.prefect_server import configured_server
 from qpv_geo.errors import ConfigurationError
 
 _LOGGER = get_logger("qpv_geo.serve")

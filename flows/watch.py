@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 
 from flows.hooks import tell_crash, tell_failure
-from flows.logs import explain_failures
+from flows.logs import set_up_log
 from flows.parameters import DataFolder, Formats, MirrorAddress, TerritoryName
 from flows.refresh import refresh
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
@@ -54,7 +54,7 @@ def watch(
     QpvGeoError
         What stopped the refresh.
     """
-    explain_failures()
+    set_up_log()
     job = job_for(
         load_territory(territory),
         Settings(data_dir=Path(data) if data else default_data_dir()),

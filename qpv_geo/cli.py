@@ -1,38 +1,88 @@
-"""The command line, thin over the flow: options in, tables and exit codes out."""
+"""The command line: which commands there are. Each is imported when it is run, so that help needs none."""
 
-import os
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from qpv_geo import __version__
-from qpv_geo.commands import releases
-from qpv_geo.commands.distribution import distribution
-from qpv_geo.commands.locate import locate
-from qpv_geo.commands.options import DataDir, OneTerritory, TerritoryName, Wait, console, settings_of
-from qpv_geo.commands.territory import territory_app
-from qpv_geo.errors import ConfigurationError, QpvGeoError
-from qpv_geo.ingest.additions import declarations
-from qpv_geo.settings import Settings
-from qpv_geo.sources.fetch import Policy
-from qpv_geo.sources.raw import RawFile
-from qpv_geo.territory import load_territory
+from qpv_geo.commands.lazy import Lazy, lazy_group
+from qpv_geo.errors import QpvGeoError
 
-app = typer.Typer(
-    name="qpv-geo",
-    help="Official QPV contours and INSEE statistics, joined with a territory, as GeoPackage and GeoJSON.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+
+def _group(purpose: str, **commands: tuple[str, str]) -> typer.Typer:
+    """Return a group of commands, each by its ``module:function`` in this package and its summary."""
+    lazy = {name: Lazy(f"qpv_geo.{target}", summary) for name, (target, summary) in commands.items()}
+    return typer.Typer(
+        name="qpv-geo",
+        cls=lazy_group(lazy),
+        help=purpose,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+
+
+sources = _group(
+    "The official sources.",
+    list=("commands.sources:list_", "List every declared source."),
+    check=("commands.sources:check", "Ask each live address whether it is reachable and still as declared."),
+    distribution=(
+        "commands.distribution:distribution",
+        "Count the values of the national files again that the program ships, for the files of the snapshot.",
+    ),
 )
-sources_app = typer.Typer(help="The official sources.", no_args_is_help=True)
-app.add_typer(sources_app, name="sources")
-app.add_typer(releases.app, name="releases")
-app.add_typer(territory_app, name="territory")
-app.command()(locate)
-sources_app.command()(distribution)
+releases = _group(
+    "The releases: published, held, earlier ones.",
+    list=(
+        "commands.releases:list_all",
+        "List the releases of a territory: the current one, the one before, those that are held or refused.",
+    ),
+    show=(
+        "commands.releases:show",
+        "Show a release: what it is, its layers, what changed since the one before.",
+    ),
+    diff=(
+        "commands.release_checks:diff",
+        "Tell what changed from one release to another, held ones included.",
+    ),
+    verify=(
+        "commands.release_checks:verify",
+        "Check a release again: checksums, GeoPackage rules, RFC 7946, Data Package.",
+    ),
+    publish=("commands.decisions:publish", "Publish a held release, or make an earlier one current again."),
+    drop=("commands.decisions:drop", "Remove a held release; the same sources are not published again."),
+    rollback=(
+        "commands.decisions:rollback",
+        "Make an earlier release the current one; what it replaces is not published again by itself.",
+    ),
+    prune=("commands.decisions:prune", "Remove old releases, never the current one nor the one before."),
+)
+territories = _group(
+    "The territories that releases are about.",
+    list=("commands.territory:list_territories", "List the shipped territories."),
+    show=(
+        "commands.territory:show",
+        "Check a territory file and the files that it declares, and say what it is about.",
+    ),
+    init=(
+        "commands.territory:init",
+        "Write the file of a territory from the official geographic code and the contours.",
+    ),
+)
+app = _group(
+    "Official QPV contours and INSEE statistics, joined with a territory, as GeoPackage and GeoJSON.",
+    refresh=("commands.refresh:refresh", "Fetch, check, join, verify and publish."),
+    locate=(
+        "commands.locate:locate",
+        "Tell which points of a file are in a QPV, in which, and how far the nearest is.",
+    ),
+    serve=(
+        "commands.serve:serve",
+        "Refresh every week, watch every day, and refresh when asked to; until SIGTERM.",
+    ),
+    sources=("cli:sources", str(sources.info.help)),
+    releases=("cli:releases", str(releases.info.help)),
+    territory=("cli:territories", str(territories.info.help)),
+)
 
 
 def main() -> None:
@@ -46,6 +96,9 @@ def main() -> None:
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
     if asked:
+        # imported lazily: reading the metadata of the installation takes a tenth of a second
+        from qpv_geo import __version__  # noqa: PLC0415
+
         typer.echo(__version__)
         raise typer.Exit
 
@@ -58,150 +111,3 @@ def _options(
     ] = False,
 ) -> None:
     """Take the options of every command."""
-
-
-@app.command()
-def refresh(
-    *,
-    territory: OneTerritory = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Use the store and the snapshot only.")] = False,
-    mirror: Annotated[
-        str | None,
-        typer.Option(metavar="PATH_OR_URL", help="Folder or address laid out like the official sites."),
-    ] = None,
-    require_live: Annotated[
-        bool, typer.Option("--require-live", help="Fail rather than fall back to a copy.")
-    ] = False,
-    data: DataDir = None,
-    formats: Annotated[
-        str,
-        typer.Option(
-            metavar="LIST", help="Formats beyond GeoPackage, GeoJSON and CSV: fgb, geoparquet, xlsx."
-        ),
-    ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Publish even if nothing changed.")] = False,
-    wait: Wait = 0,
-    all_territories: Annotated[
-        bool, typer.Option("--all-territories", help="Publish each EPCI that has a QPV, in place of one.")
-    ] = False,
-    pages: Annotated[
-        bool, typer.Option("--pages/--no-pages", help="With --all-territories: write portraits as well.")
-    ] = True,
-    workers: Annotated[
-        int,
-        typer.Option(min=0, max=256, help="With --all-territories: processes; 0 for one per core."),
-    ] = 0,
-) -> None:
-    """Fetch, check, join, verify and publish."""
-    from qpv_geo.releases.formats import chosen_formats  # noqa: PLC0415 - geopandas takes a second
-
-    # Wrong usage is told at once, before Prefect starts.
-    _refuse_mixed(territory, all_territories=all_territories, pages=pages, workers=workers)
-    load_territory(territory or "besancon")
-    further = chosen_formats(name.strip() for name in formats.split(",") if name.strip())
-    Policy(offline=offline, mirror=mirror, require_live=require_live)
-    terminal = sys.stdout.isatty()
-    if terminal:
-        # Progress bars and the closing tables say it better than log lines; the Prefect UI keeps them.
-        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-    from flows.console import (  # noqa: PLC0415 - Prefect takes a second
-        downloads_shown,
-        summary_tables,
-        territories_shown,
-    )
-    from flows.server import configured_server  # noqa: PLC0415
-
-    common: dict[str, Any] = {
-        "offline": offline,
-        "mirror": mirror,
-        "require_live": require_live,
-        "data": str(data) if data else None,
-        "formats": further,
-        "force": force,
-        "wait": wait,
-    }
-    if all_territories:
-        from flows.all_territories import chosen_runner, refresh_all  # noqa: PLC0415
-
-        runner = chosen_runner()
-        configured_server()
-        with territories_shown(console(), enabled=terminal):
-            refresh_all.with_options(task_runner=runner)(**common, pages=pages, workers=workers)
-        return
-    from flows.refresh import refresh as flow  # noqa: PLC0415
-
-    configured_server()
-    with downloads_shown(enabled=terminal):
-        outcome = flow(territory=territory or "besancon", **common)
-    for part in summary_tables(outcome):
-        console().print(part, soft_wrap=isinstance(part, str))
-
-
-def _refuse_mixed(territory: str | None, *, all_territories: bool, pages: bool, workers: int) -> None:
-    """Refuse options that do not go together."""
-    if all_territories and territory is not None:
-        raise ConfigurationError("--all-territories publishes all of them: give no --territory with it")
-    if not all_territories and (workers or not pages):
-        raise ConfigurationError("--workers and --no-pages go with --all-territories")
-
-
-@app.command()
-def serve(
-    *,
-    territory: TerritoryName = "besancon",
-    data: DataDir = None,
-    port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Where Prefect's pages are, without PREFECT_API_URL.")
-    ] = 4200,
-) -> None:
-    """Refresh every week, watch every day, and refresh when asked to; until SIGTERM."""
-    load_territory(territory)
-    from flows.serve import serve_deployments  # noqa: PLC0415 - Prefect takes a second
-
-    # Runs are processes of their own, perhaps in another folder.
-    chosen = str(Path(territory).absolute()) if territory.endswith(".toml") else territory
-    serve_deployments(chosen, settings_of(data).data_dir, port)
-
-
-@sources_app.command("list")
-def sources_list() -> None:
-    """List every declared source."""
-    table = Table(title="Sources")
-    for column in ("id", "title", "publisher", "vintage", "read", "required", "seen"):
-        table.add_column(column, overflow="fold")
-    catalogue, _ = declarations(settings_of(None))
-    for source in catalogue.sources:
-        flags = (_yes(source.used), _yes(source.required), str(source.seen or "as declared"))
-        table.add_row(source.id, source.title, source.publisher, source.vintage, *flags)
-    console().print(table)
-
-
-@sources_app.command("check")
-def sources_check(territory: TerritoryName = "besancon", data: DataDir = None) -> None:
-    """Ask each live address whether it is reachable and still as declared."""
-    from qpv_geo.ingest.statistics import differences_from_declaration  # noqa: PLC0415 - imported lazily
-    from qpv_geo.sources.probe import probe  # noqa: PLC0415 - the HTTP client is not needed elsewhere
-
-    def inspect(raw: RawFile, settings: Settings) -> list[str]:
-        return differences_from_declaration(raw, registry, settings)
-
-    about, settings = load_territory(territory), settings_of(data)
-    catalogue, registry = declarations(settings, about)
-    table = Table(title="Live addresses")
-    for column in ("id", "reachable", "last modified", "address", "what differs"):
-        table.add_column(column, overflow="fold")
-    failed = False
-    # The territory's own files have no address, and that of some others is not known.
-    for source in (source for source in catalogue.sources if source.hosts):
-        result = probe(source, about, settings, inspect)
-        failed |= source.required and not (result.reachable and not result.differences)
-        modified = result.last_modified.date().isoformat() if result.last_modified else ""
-        differences = "\n".join(result.differences) or ("as declared" if result.reachable else "")
-        table.add_row(source.id, _yes(result.reachable), modified, result.resolved_url or "", differences)
-    console().print(table)
-    if failed:
-        raise typer.Exit(3)
-
-
-def _yes(value: bool) -> str:  # noqa: FBT001 - a word for a truth value
-    return "yes" if value else "no"

@@ -64,7 +64,7 @@ class Settings:
     """
 
     data_dir: Path = field(default_factory=default_data_dir)
-    connect_timeout: float = 10.0
+    connect_timeout: float = 5.0
     read_timeout: float = 30.0
     download_deadline: float = 600.0
     attempts: int = 3

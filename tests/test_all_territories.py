@@ -1,40 +1,50 @@
-"""A release for each EPCI with a QPV, made in several processes: as if made alone, whatever dies."""
+"""A release for each EPCI with a QPV, made by Dask workers: as if made alone, whatever dies."""
 
-import multiprocessing
+import json
 import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from distributed import Client
 from typer.testing import CliRunner
 
-from flows.all_territories import told_left_out, write_territory_files
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.cli import app
-from qpv_geo.errors import ConfigurationError
+from qpv_geo.errors import ConfigurationError, TerritoriesError
 from qpv_geo.formats.provenance import Raws
+from qpv_geo.pipeline import cluster
+from qpv_geo.pipeline.cluster import DASK, dask_client
 from qpv_geo.pipeline.fetching import fetch_in_threads
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.many import (
-    National,
+    checked_codes,
+    chosen_territories,
+    left_out_message,
+    raise_if_any_failed,
+    write_territory_files,
+)
+from qpv_geo.pipeline.national import National, qpv_left_out, read_national, territories_of
+from qpv_geo.pipeline.one import run
+from qpv_geo.pipeline.workers import (
     Result,
     failed,
-    largest_first,
-    publish_in_processes,
+    national_files,
+    publish_all,
     publish_one,
-    qpv_left_out,
-    read_national,
-    territories_of,
-    worst,
+    survey,
 )
-from qpv_geo.pipeline.one import run
 from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.releases.release import current_release
 from qpv_geo.settings import Settings
@@ -45,13 +55,14 @@ from qpv_geo.zones import department_of
 # Pontarlier, Ajaccio, Saint-Dié in Lambert-93, and CINOR on La Réunion in the projection of the island.
 CHOSEN = ("242500338", "242010056", "200071066", "249740119")
 
+Workers = tuple[Client, str]
+
 
 @pytest.fixture(scope="module")
 def job(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
     settings = Settings(data_dir=tmp_path_factory.mktemp("national") / "data")
-    return Job(
-        load_territory("france"), settings, Policy(mirror=str(mirror)), formats=chosen_formats(pages=False)
-    )
+    formats = chosen_formats(pages=False)
+    return Job(load_territory("france"), settings, Policy(mirror=str(mirror)), formats)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +80,13 @@ def all_of_them(national: National) -> list[Territory]:
     return territories_of(national)
 
 
+@pytest.fixture(scope="module")
+def workers(job: Job, raws: Raws) -> Iterator[Workers]:
+    """Two processes that publish into the folder of `job`."""
+    with dask_client(2) as client, national_files(client, job, raws) as files:
+        yield client, files
+
+
 @pytest.fixture
 def here(job: Job, tmp_path: Path) -> Job:
     """Return the job, publishing into a folder of this test."""
@@ -82,8 +100,13 @@ def chosen(all_of_them: list[Territory]) -> list[Territory]:
     return found
 
 
+def renamed(territories: list[Territory], beginning: str) -> list[Territory]:
+    """Return the territories under other names: nothing was published of them yet."""
+    return [one.model_copy(update={"id": f"{beginning}-{one.id}"}) for one in territories]
+
+
 def states(results: Iterator[Result]) -> dict[str, str]:
-    return {result.territory: result.etat for result in results}
+    return {result.territory: result.state for result in results}
 
 
 def assert_published(territories: list[Territory], settings: Settings) -> None:
@@ -114,22 +137,31 @@ def test_qpv_of_no_epci_are_told(all_of_them: list[Territory], national: Nationa
     left = qpv_left_out(national, all_of_them)
     # Polynésie française and Saint-Martin have no EPCI; Pierrefitte is in Saint-Denis since 2025.
     assert Counter(department_of(code) for code in left) == {"987": 88, "978": 3, "93": 1}
-    told = told_left_out(left)
+    told = left_out_message(left)
     assert told.startswith("92 QPV declare no EPCI")
     assert "QN09336I, QN978" in told
     assert told.endswith("88 in 987")
     assert qpv_left_out(national, all_of_them[1:]) != left
 
 
+def test_the_workers_say_what_the_national_files_hold(
+    workers: Workers, all_of_them: list[Territory], national: National
+) -> None:
+    found = survey(*workers)
+    assert found.territories == all_of_them
+    assert found.left_out == qpv_left_out(national, all_of_them)
+    assert found.defects == national.tables.defects
+
+
 def test_all_are_published_and_nothing_is_when_nothing_changed(
-    here: Job, raws: Raws, chosen: list[Territory]
+    workers: Workers, job: Job, chosen: list[Territory]
 ) -> None:
     names = {territory.id for territory in chosen}
-    assert states(publish_in_processes(chosen, here, raws, 2)) == dict.fromkeys(names, "publiée")
-    assert_published(chosen, here.settings)
-    again = list(publish_in_processes(chosen, here, raws, 2))
-    assert states(iter(again)) == dict.fromkeys(names, "inchangée")
-    assert worst(again) == 0
+    assert states(publish_all(*workers, chosen)) == dict.fromkeys(names, "published")
+    assert_published(chosen, job.settings)
+    again = list(publish_all(*workers, chosen))
+    assert states(iter(again)) == dict.fromkeys(names, "unchanged")
+    raise_if_any_failed(again)
 
 
 TABLES = ("qpv", "qpv_voisins", "communes", "epci", "qpv_commune", "bande_300m", "statistiques")
@@ -149,63 +181,98 @@ def test_a_release_made_with_others_holds_what_one_made_alone_does(
 
     alone = replace(here.settings, data_dir=tmp_path / "alone")
     for territory in chosen:
-        assert publish_one(replace(here, territory=territory), raws, national).etat == "publiée"
+        assert publish_one(replace(here, territory=territory), raws, national).state == "published"
         run(replace(here, territory=territory, settings=alone))
         assert content(here.settings, territory) == content(alone, territory)
 
 
-def test_one_that_fails_stops_no_other(here: Job, raws: Raws, chosen: list[Territory]) -> None:
-    bad, *others = chosen
-    here.settings.out_dir.mkdir(parents=True)
-    (here.settings.out_dir / bad.id).write_text("a file where releases go", encoding="utf-8")
-    results = {result.territory: result for result in publish_in_processes(chosen, here, raws, 2)}
-    assert results[bad.id].etat == "échec"
-    assert str(here.settings.out_dir / bad.id) in results[bad.id].message
-    assert worst(results.values()) == results[bad.id].exit_code > 0
-    assert_published(others, here.settings)
+def test_one_that_fails_stops_no_other(workers: Workers, job: Job, chosen: list[Territory]) -> None:
+    bad, *others = renamed(chosen[:3], "fails")
+    job.settings.out_dir.mkdir(parents=True, exist_ok=True)
+    (job.settings.out_dir / bad.id).write_text("a file where releases go", encoding="utf-8")
+    results = {result.territory: result for result in publish_all(*workers, [bad, *others])}
+    assert results[bad.id].state == "failed"
+    assert str(job.settings.out_dir / bad.id) in results[bad.id].message
+    with pytest.raises(TerritoriesError, match=f"1 of 3 territories were not published: {bad.id}"):
+        raise_if_any_failed(list(results.values()))
+    assert_published(others, job.settings)
 
 
 def test_a_release_that_changed_too_much_is_held_and_said_to_be(
     here: Job, raws: Raws, national: National, chosen: list[Territory]
 ) -> None:
     first, second = chosen[:2]
-    assert publish_one(replace(here, territory=first), raws, national).etat == "publiée"
+    assert publish_one(replace(here, territory=first), raws, national).state == "published"
     write_territory_files([first], here.settings)
     # As if all QPV of a territory had been replaced.
     other = second.model_copy(update={"id": first.id})
     result = publish_one(replace(here, territory=other), raws, national)
-    assert (result.etat, result.exit_code) == ("retenue", 5), result.message
+    assert (result.state, result.exit_code) == ("held", 5), result.message
     path = here.settings.territories_dir / f"{first.id}.toml"
-    assert f"releases publish {result.version} --territory {path}" in result.message
+    assert f"releases publish {result.release} --territory {path}" in result.message
 
 
-def test_the_death_of_a_process_costs_no_territory(here: Job, raws: Raws, chosen: list[Territory]) -> None:
-    results, killed = [], 0
-    before = set(multiprocessing.active_children())
-    for result in publish_in_processes(chosen, here, raws, 2):
+def test_the_death_of_every_worker_costs_no_territory(
+    workers: Workers, job: Job, chosen: list[Territory]
+) -> None:
+    territories = renamed(chosen, "killed")
+    results = []
+    for result in publish_all(*workers, territories):
+        if not results:
+            for pid in workers[0].run(os.getpid).values():
+                os.kill(pid, signal.SIGKILL)
         results.append(result)
-        if not killed:
-            for process in set(multiprocessing.active_children()) - before:
-                assert process.pid
-                os.kill(process.pid, signal.SIGKILL)
-                killed += 1
-    assert killed
-    assert sorted(result.territory for result in results) == sorted(one.id for one in chosen)
+    assert sorted(result.territory for result in results) == sorted(one.id for one in territories)
     assert {result.exit_code for result in results} == {0}
-    assert_published(chosen, here.settings)
+    assert_published(territories, job.settings)
 
 
-def test_the_worst_of_several_failures_is_the_exit_code(chosen: list[Territory]) -> None:
-    territory = chosen[0]
-    assert worst([]) == 0
-    assert (
-        worst([failed(territory, 6, "lock"), failed(territory, 4, "contract"), failed(territory, 5, "")]) == 4
-    )
+def test_a_territory_that_kills_its_workers_fails_and_the_others_are_published(
+    workers: Workers, job: Job, chosen: list[Territory]
+) -> None:
+    deadly, *others = renamed(chosen, "deadly")
+    holder, over = job.settings.out_dir / deadly.id / ".lock-holder.json", threading.Event()
+
+    def kill_whoever_begins_it() -> None:
+        while not over.wait(0.01):
+            with suppress(OSError, ValueError):
+                os.kill(json.loads(holder.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
+                holder.unlink()
+
+    killer = threading.Thread(target=kill_whoever_begins_it)
+    killer.start()
+    try:
+        results = {result.territory: result for result in publish_all(*workers, [deadly, *others])}
+    finally:
+        over.set()
+        killer.join()
+    assert (results[deadly.id].state, results[deadly.id].exit_code) == ("failed", 1)
+    assert "is there enough memory?" in results[deadly.id].message
+    assert {results[one.id].exit_code for one in others} == {0}
+    assert_published(others, job.settings)
 
 
-def test_those_with_most_qpv_are_begun_first(all_of_them: list[Territory]) -> None:
-    counts = [territory.expected.qpv for territory in largest_first(all_of_them)]
-    assert counts == sorted(counts, reverse=True)
+@pytest.mark.parametrize(("codes", "worst"), [((6, 4, 5), 4), ((6, 2, 3), 3), ((5, 1), 1)])
+def test_the_worst_of_several_failures_is_the_exit_code(
+    chosen: list[Territory], codes: tuple[int, ...], worst: int
+) -> None:
+    raise_if_any_failed([])
+    with pytest.raises(TerritoriesError) as caught:
+        raise_if_any_failed([failed(chosen[0], code, "why") for code in codes])
+    assert caught.value.exit_code == worst
+
+
+def test_some_are_chosen_by_their_codes_or_departments(all_of_them: list[Territory]) -> None:
+    def codes(*only: str) -> set[str]:
+        return {one.code for one in chosen_territories(all_of_them, checked_codes(only))}
+
+    assert codes("242500338", "249740119") == {"242500338", "249740119"}
+    assert {"242500361", "242500338", "200065647"} == codes("25") < codes("25", "2A", "974")
+    assert codes() == {one.code for one in all_of_them}
+    with pytest.raises(ConfigurationError, match="--only 246900245,978: no EPCI with a QPV"):
+        codes("25", "978", "246900245")
+    with pytest.raises(ConfigurationError, match="--only 25056,besancon: give SIREN"):
+        checked_codes(["besancon", "25056", "25"])
 
 
 def test_each_territory_has_a_file_that_commands_read(here: Job, chosen: list[Territory]) -> None:
@@ -223,6 +290,8 @@ def test_each_territory_has_a_file_that_commands_read(here: Job, chosen: list[Te
     ("options", "words"),
     [
         (["--all-territories", "--territory", "besancon"], "give no --territory"),
+        (["--only", "25", "--territory", "besancon"], "give no --territory"),
+        (["--only", "25056"], "give SIREN of EPCI"),
         (["--workers", "2"], "go with --all-territories"),
         (["--no-pages"], "go with --all-territories"),
     ],
@@ -231,3 +300,65 @@ def test_options_that_do_not_go_together_are_refused(options: list[str], words: 
     result = CliRunner().invoke(app, ["refresh", *options])
     assert isinstance(result.exception, ConfigurationError)
     assert words in str(result.exception)
+
+
+@pytest.mark.parametrize("where", ["here", "local:", "local:0", "local:many"])
+def test_a_cluster_that_is_not_understood_is_refused(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DASK, where)
+    with pytest.raises(ConfigurationError, match="local:4"), dask_client():
+        pass
+
+
+def test_a_scheduler_elsewhere_is_used_and_said_to_be_away(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = workers[0].scheduler.address
+    monkeypatch.setenv(DASK, scheduler)
+    with dask_client() as client:
+        assert client.scheduler_info()["address"] == scheduler
+    monkeypatch.setenv(DASK, "tcp://127.0.0.1:9")
+    monkeypatch.setattr(cluster, "_CONNECT", "0.5s")
+    with pytest.raises(ConfigurationError, match="no scheduler answers there"), dask_client():
+        pass
+
+
+def started(mirror: Path, data: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "qpv_geo", "refresh", "--mirror", str(mirror), "--data", str(data)]
+    return subprocess.Popen(
+        [*command, "--no-pages", "--workers", "1", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_command_publishes_some_and_closes_with_one_table(mirror: Path, tmp_path: Path) -> None:
+    output, log = (process := started(mirror, tmp_path, "--only", "242500338")).communicate(timeout=300)
+    assert process.returncode == 0, log
+    assert "1 territories" in output
+    assert output.count("Territories") == 1
+    assert "INFO    | qpv_geo.pipeline.many - 1 of 1: cc-du-grand-pontarlier, published" in log
+    assert [path.name for path in (tmp_path / "territories").iterdir()] == ["cc-du-grand-pontarlier.toml"]
+
+
+def test_a_killed_command_leaves_no_process_behind(mirror: Path, tmp_path: Path) -> None:
+    process = started(mirror, tmp_path, "--all-territories")
+    deadline = time.monotonic() + 120
+    while not (children := descendants(process.pid)) or len(children) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process started, and those that these did."""
+    children = [
+        int(child)
+        for path in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in path.read_text(encoding="ascii").split()
+    ]
+    return [*children, *(below for child in children for below in descendants(child))]

@@ -6,7 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_group
 
+from qpv_geo import cli
+from qpv_geo.cli import app
+from qpv_geo.commands import prefect_server
+from qpv_geo.commands.prefect_server import configured_server
+from qpv_geo.errors import ConfigurationError
 from qpv_geo.lock import territory_lock
 from tests.country import publish_country
 from tests.server import OfficialSites
@@ -27,7 +33,7 @@ def test_refresh_offline_tells_what_it_did_and_releases_can_be_verified(tmp_path
     data = tmp_path / "données de l'agglo"
     done = qpv_geo("refresh", "--offline", "--data", data)
     assert done.returncode == 0, done.stderr
-    for words in ("qpv_2024", "snapshot", "Instantané livré avec le logiciel", "publiée", str(data)):
+    for words in ("qpv_2024", "snapshot", "Instantané livré avec le logiciel", "(published)", str(data)):
         assert words in done.stdout
     assert "Traceback" not in done.stderr
     assert "\x1b" not in done.stdout
@@ -101,3 +107,99 @@ def test_sources_are_checked(tmp_path: Path, sites: OfficialSites) -> None:
     assert done.returncode == 3
     assert "CODE_INCONNU" in done.stdout
     assert not (tmp_path / "raw").exists()
+
+
+def test_the_summary_of_each_command_is_the_first_line_of_its_help() -> None:
+    groups = {"qpv-geo": app} | {name: getattr(cli, name) for name in ("sources", "releases", "territories")}
+    for name, group in groups.items():
+        for command, lazy in get_group(group).lazy.items():
+            summary = " ".join((lazy.load(command).help or "").split("\n\n")[0].split())
+            assert lazy.summary == summary, f"{name} {command}"
+
+
+@pytest.fixture
+def no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Forget how Prefect is configured here; return the file of its profiles."""
+    for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    (tmp_path / "prefect").mkdir()
+    return tmp_path / "prefect" / "profiles.toml"
+
+
+PROFILES = """
+active = "{active}"
+
+[profiles.ephemeral]
+PREFECT_API_URL = "http://127.0.0.1:9/api"
+
+[profiles.bureau]
+PREFECT_API_URL = "{url}"
+
+[profiles.vide]
+"""
+
+
+@pytest.mark.parametrize(
+    ("active", "environment", "found"),
+    [
+        ("bureau", {}, True),
+        ("ephemeral", {}, False),
+        ("vide", {}, False),
+        ("absent", {}, False),
+        ("bureau", {"PREFECT_PROFILE": "ephemeral"}, False),
+        ("ephemeral", {"PREFECT_PROFILE": "bureau"}, True),
+        ("ephemeral", {"PREFECT_API_URL": "{url}"}, True),
+    ],
+)
+def test_a_server_is_configured_by_its_address_or_by_the_active_profile(  # noqa: PLR0917 - fixtures
+    active: str,
+    environment: dict[str, str],
+    found: bool,  # noqa: FBT001 - a case
+    no_profile: Path,
+    sites: OfficialSites,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    no_profile.write_text(PROFILES.format(active=active, url=sites.url), encoding="utf-8")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.format(url=sites.url))
+    assert configured_server() == (sites.url if found else None)
+    assert [request.path for request in sites.requests] == (["/health"] if found else [])
+
+
+def test_without_profiles_no_server_is_configured(no_profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not no_profile.exists()
+    assert configured_server() is None
+    # A profile that Prefect ships, and where nothing listens.
+    monkeypatch.setenv("PREFECT_PROFILE", "local")
+    monkeypatch.setitem(prefect_server.SHIPPED_PROFILES, "local", "http://127.0.0.1:9/api")
+    with pytest.raises(ConfigurationError, match="does not answer"):
+        configured_server()
+
+
+@pytest.mark.parametrize("further", [[], ["--all-territories"]], ids=["one", "all"])
+def test_prefect_is_insisted_on_in_vain_without_a_server(
+    further: list[str], no_profile: Path, tmp_path: Path
+) -> None:
+    done = qpv_geo("refresh", "--offline", "--prefect", *further, "--data", tmp_path / "data")
+    assert done.returncode == 2
+    assert "`qpv-geo serve`" in done.stderr
+    assert list(no_profile.parent.iterdir()) == []
+
+
+def test_a_refresh_without_a_server_leaves_no_trace_of_prefect_whatever_its_end(
+    no_profile: Path, tmp_path: Path
+) -> None:
+    ends = [
+        qpv_geo("refresh", "--offline", "--data", tmp_path / "data").returncode,
+        qpv_geo("refresh", "--require-live", "--data", tmp_path / "data").returncode,
+    ]
+    assert ends == [0, 3]
+    assert list(no_profile.parent.iterdir()) == []
+
+
+def test_the_log_says_which_sources_a_copy_stands_in_for(tmp_path: Path) -> None:
+    done = qpv_geo("refresh", "--data", tmp_path)
+    assert done.returncode == 0
+    reason = "site injoignable : connexion à www.insee.fr impossible ou interrompue from the snapshot"
+    assert f"WARNING | qpv_geo.pipeline.fetching - insee_population: {reason}" in done.stderr

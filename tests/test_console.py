@@ -5,7 +5,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import summary_tables
+from qpv_geo.commands.all_territories import territories_table
+from qpv_geo.commands.console import summary_tables
 
 
 def check(code: str, subject: str, outcome: str, expected: str = "", message: str = "") -> dict[str, Any]:
@@ -19,7 +20,7 @@ def check(code: str, subject: str, outcome: str, expected: str = "", message: st
     }
 
 
-def told(*checks: dict[str, Any], absent: tuple[str, ...] = ()) -> list[Table | str]:
+def closing(*checks: dict[str, Any], absent: tuple[str, ...] = ()) -> list[Table | str]:
     sources = [{"source": "qpv_2024", "origine": "live", "millesime": "2024"}]
     sources += [{"source": source, "origine": "absente"} for source in absent]
     summary = {
@@ -28,7 +29,8 @@ def told(*checks: dict[str, Any], absent: tuple[str, ...] = ()) -> list[Table | 
         "layers": {"qpv": 6, "quartiers_fragiles": 0},
         "origin": "Données des sites officiels.",
         "release": "2026-01-15-abc",
-        "state": "publiée",
+        "state": "published",
+        "refused": None,
         "path": "/out",
     }
     return list(summary_tables(summary))
@@ -44,7 +46,7 @@ def printed(parts: list[Table | str]) -> str:
 
 def test_what_is_wrong_is_told_with_its_reason_and_what_is_right_is_counted() -> None:
     text = printed(
-        told(
+        closing(
             check("commune_declaree_ou_calculee", "QN02503M", "conforme", "25056"),
             check("nombre_qpv_metropole", "France", "conforme", "1362"),
             check(
@@ -57,7 +59,7 @@ def test_what_is_wrong_is_told_with_its_reason_and_what_is_right_is_counted() ->
         )
     )
     assert "commune_declaree_ou_calculee" not in text
-    assert "et 1 autres contrôles conformes" in text
+    assert "and 1 other checks, all conforme" in text
     for words in ("nombre_qpv_metropole", "Indicateurs absents", "Table non lue."):
         assert words in text
     # The report has the whole of a long list.
@@ -68,14 +70,49 @@ def test_absent_sources_are_named_once() -> None:
     absences = [
         check("source_absente", name, "non_verifiable", message=f"{name}.") for name in ("bpe", "iris")
     ]
-    parts = told(*absences, absent=("bpe", "iris"))
+    parts = closing(*absences, absent=("bpe", "iris"))
     text = printed(parts)
-    assert "2 sources absentes" in text
+    assert "2 absent sources" in text
     assert (text.count("bpe"), text.count("source_absente")) == (1, 0)
-    assert "et 0 autres contrôles conformes" in text
-    assert "sources absentes" not in printed(told())
+    assert "and 0 other checks, all conforme" in text
+    assert "absent sources" not in printed(closing())
 
 
 def test_a_layer_without_rows_is_said_to_have_none() -> None:
-    (line,) = [line for line in printed(told()).splitlines() if "quartiers_fragiles" in line]
+    (line,) = [line for line in printed(closing()).splitlines() if "quartiers_fragiles" in line]
     assert line.split()[-2] == "0"
+
+
+def test_the_origin_vintage_and_state_are_said_in_english() -> None:
+    text = printed(closing())
+    for words in ("origin", "vintage", "layer", "Release 2026-01-15-abc (published): /out"):
+        assert words in text
+
+
+def test_one_table_names_the_territories_that_need_a_look_and_counts_the_others() -> None:
+    def result(territory: str, state: str, exit_code: int = 0, message: str = "") -> dict[str, Any]:
+        return {
+            "territory": territory,
+            "epci": "242500361",
+            "qpv": 2,
+            "state": state,
+            "exit_code": exit_code,
+            "message": message,
+        }
+
+    results = [
+        result("a", "published"),
+        result("d", "failed", 4, "no column codeQPV"),
+        result("b", "unchanged"),
+        result("c", "published"),
+    ]
+    text = printed([territories_table(results)])
+    rows = [
+        [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line
+    ]
+    assert rows == [
+        ["failed", "d", "242500361", "2", "no column codeQPV"],
+        ["published", "2 territories", "", "4", ""],
+        ["unchanged", "1 territories", "", "2", ""],
+        ["in all", "4 territories", "", "8", ""],
+    ]

@@ -21,7 +21,7 @@ from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.ingest.territory_communes import read_territory_communes
-from qpv_geo.pipeline.many import National, territories_of
+from qpv_geo.pipeline.national import National, territories_of
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory, load_territory
 

@@ -21,7 +21,6 @@ from qpv_geo.sources.raw import RawFile, digest
 from qpv_geo.territory import Territory
 from tests.server import OfficialSites, zipped
 
-AUTO = Policy()
 OFFLINE = Policy(offline=True)
 COMMUNES = (
     "https://geo.api.gouv.fr/epcis/242500361/communes?format=geojson&geometry=contour"
@@ -34,13 +33,13 @@ Get = Callable[..., RawFile | None]
 
 @pytest.fixture
 def get(catalogue: Catalogue, besancon: Territory, live: Settings) -> Get:
-    def got(source_id: str, policy: Policy = AUTO, settings: Settings = live) -> RawFile | None:
-        return fetch(catalogue[source_id], besancon, settings, policy)
+    def got(source_id: str, policy: Policy | None = None, settings: Settings = live) -> RawFile | None:
+        return fetch(catalogue[source_id], besancon, settings, policy or Policy())
 
     return got
 
 
-def accepted(get: Get, source_id: str, settings: Settings, policy: Policy = AUTO) -> RawFile:
+def accepted(get: Get, source_id: str, settings: Settings, policy: Policy | None = None) -> RawFile:
     raw = get(source_id, policy, settings)
     assert raw is not None
     accept([raw], settings)
@@ -143,11 +142,11 @@ def test_a_resource_found_through_the_api(
 ) -> None:
     sites.publish("listeqp_2024", "code_qp;lib_qp\n".encode("utf-8-sig"))
     source = catalogue["listeqp_2024"]
-    raw = fetch_primary(source, besancon, live, AUTO)
+    raw = fetch_primary(source, besancon, live, Policy())
     assert raw.path.read_bytes() == sites.data("listeqp_2024")
     accept([raw], live)
     sites.requests.clear()
-    assert fetch_primary(source, besancon, live, AUTO) == raw
+    assert fetch_primary(source, besancon, live, Policy()) == raw
     assert [(request.status, request.body) for request in sites.requests] == [(304, 0), (304, 0)]
 
 
@@ -162,12 +161,12 @@ def test_a_description_that_is_a_page_is_bad_content(
 ) -> None:
     sites.misbehave("/api/1/", "html")
     with pytest.raises(SourceContentError, match="expected to describe a dataset"):
-        fetch_primary(catalogue["listeqp_2024"], besancon, live, AUTO)
+        fetch_primary(catalogue["listeqp_2024"], besancon, live, Policy())
 
 
 def test_progress_reaches_the_caller(catalogue: Catalogue, besancon: Territory, live: Settings) -> None:
     calls: list[tuple[str, int, int | None]] = []
-    fetch_primary(catalogue["qpv_2024"], besancon, live, AUTO, lambda *call: calls.append(call))
+    fetch_primary(catalogue["qpv_2024"], besancon, live, Policy(), lambda *call: calls.append(call))
     assert calls[-1] == ("qpv_2024", 23855, 23855)
 
 
@@ -213,7 +212,7 @@ def test_an_optional_source_is_left_out(
     get: Get, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        assert get("cog_epci", AUTO, settings) is None
+        assert get("cog_epci", None, settings) is None
     assert "source cog_epci is left out: site injoignable" in caplog.text
 
 
@@ -222,12 +221,46 @@ def test_a_required_source_of_which_nothing_was_kept_is_an_error(
 ) -> None:
     elsewhere = besancon.model_copy(update={"epci": "200042398"})
     with pytest.raises(SourceUnavailableError) as caught:
-        fetch(catalogue["qpv_2024"], elsewhere, settings, AUTO)
+        fetch(catalogue["qpv_2024"], elsewhere, settings, Policy())
     message = str(caught.value)
     assert "source qpv_2024 is required: site injoignable" in message
     assert "holds the EPCI 242500361 alone, not Grand Besançon Métropole (200042398)" in message
     assert caught.value.exit_code == 3
     assert caught.value.reason.startswith("site injoignable")
+
+
+def test_a_host_that_takes_no_connection_is_not_asked_for_the_next_source(
+    get: Get, settings: Settings, live: Settings, sites: OfficialSites, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = Policy()
+    with caplog.at_level(logging.INFO):
+        first = get("insee_population", policy, settings)
+        assert caplog.text.count("attempt failed: [Errno") == settings.attempts
+        # By now the sites answer, but this run does not ask them.
+        second = get("insee_filosofi", policy, live)
+    assert first is not None
+    assert second is not None
+    assert (
+        first.reason
+        == second.reason
+        == "site injoignable : connexion à www.insee.fr impossible ou interrompue"
+    )
+    assert sites.requests == []
+    assert "source insee_filosofi: https://www.insee.fr/fr/statistiques/8243167 was not asked" in caplog.text
+    asked = get("qpv_2024", policy, live)
+    assert asked is not None
+    assert asked.origin == "live"
+
+
+@pytest.mark.parametrize("how", [503, "down", "reset", "silent"])
+def test_a_host_that_took_a_connection_is_asked_for_the_next_source(
+    get: Get, live: Settings, sites: OfficialSites, how: str | int
+) -> None:
+    policy = Policy()
+    sites.misbehave("statistiques/8210600", how)
+    impatient = replace(live, read_timeout=0.05)
+    assert [raw and raw.origin for raw in (get("insee_population", policy, impatient),)] == ["snapshot"]
+    assert [raw and raw.origin for raw in (get("insee_filosofi", policy, live),)] == ["live"]
 
 
 def test_require_live_forbids_any_fallback(get: Get, live: Settings, sites: OfficialSites) -> None:
@@ -255,7 +288,7 @@ def test_offline_asks_nobody(get: Get, live: Settings, sites: OfficialSites) -> 
 def test_a_fallback_gives_the_reason_that_it_was_given(
     catalogue: Catalogue, besancon: Territory, settings: Settings
 ) -> None:
-    raw = fall_back(catalogue["qpv_2024"], besancon, settings, AUTO, "site injoignable : essai")
+    raw = fall_back(catalogue["qpv_2024"], besancon, settings, Policy(), "site injoignable : essai")
     assert raw is not None
     assert raw.reason == "site injoignable : essai"
 
@@ -327,7 +360,7 @@ def test_a_file_over_the_declared_limit_is_bad(
 ) -> None:
     source = catalogue["qpv_2024"].model_copy(update={"max_bytes": 1000})
     with pytest.raises(SourceContentError, match=r"declares 23,855 bytes, the limit is 1,000"):
-        fetch(source, besancon, live, AUTO)
+        fetch(source, besancon, live, Policy())
 
 
 # ------------------------------------------------------------------ mirrors
@@ -422,7 +455,7 @@ def test_what_came_from_a_mirror_never_stands_in_for_the_official_sites(
     get: Get, settings: Settings, sites: OfficialSites
 ) -> None:
     accepted(get, "qpv_2024", settings, Policy(mirror=sites.mirror_url))
-    for policy in (AUTO, OFFLINE):
+    for policy in (Policy(), OFFLINE):
         raw = get("qpv_2024", policy, settings)
         assert raw is not None
         assert raw.origin == "snapshot"

@@ -1,6 +1,7 @@
 """Imports go one way, Prefect stays in the flows, and flow modules keep their annotations evaluated."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,7 +86,7 @@ def violations(root: Path) -> list[str]:
             other = room_of(target)
             if other and ORDER.index(other) > ORDER.index(room):
                 found.append(f"{where}: {room} imports {target}")
-            if target.partition(".")[0] == "prefect" and room != "front":
+            if target.partition(".")[0] == "prefect" and not where.startswith("flows/"):
                 found.append(f"{where}: imports prefect")
             if target == "__future__.annotations" and where.startswith("flows/"):
                 found.append(f"{where}: postpones annotations")
@@ -128,6 +129,7 @@ def test_every_room_is_looked_at() -> None:
         ("qpv_geo/releases/release.py", "import flows.refresh", "releases imports flows.refresh"),
         ("qpv_geo/releases/release.py", "from qpv_geo.cli import main", "releases imports qpv_geo.cli.main"),
         ("qpv_geo/releases/release.py", "from prefect import task", "imports prefect"),
+        ("qpv_geo/commands/refresh.py", "def f():\n    import prefect.settings", "imports prefect"),
         ("flows/refresh.py", "from __future__ import annotations", "postpones annotations"),
     ],
 )
@@ -149,7 +151,7 @@ def test_a_wrong_way_is_reported(tmp_path: Path, file: str, code: str, complaint
         ),
         ("qpv_geo/sources/store.py", "from .catalogue import Source\nfrom ..errors import QpvGeoError"),
         ("qpv_geo/analysis/overlay.py", "from qpv_geo import __version__\nimport geopandas"),
-        ("qpv_geo/cli.py", "import prefect\nfrom flows.refresh import refresh"),
+        ("qpv_geo/commands/refresh.py", "def f():\n    from flows.refresh import refresh"),
         ("flows/refresh.py", "from prefect import flow\nfrom qpv_geo.releases import release"),
     ],
 )
@@ -160,17 +162,45 @@ def test_the_right_way_is_not(tmp_path: Path, file: str, code: str) -> None:
     assert violations(tmp_path) == []
 
 
-def test_below_the_flows_nothing_loads_prefect() -> None:
-    """A third party that loads Prefect would cost its start to every user of the library."""
-    modules = [
-        name
-        for path in sorted(ROOT.glob("qpv_geo/**/*.py"))
-        if room_of(name := module_name(path, ROOT)) != "front"
-    ]
+def test_outside_the_flows_nothing_loads_prefect() -> None:
+    """A command or a worker that loads Prefect would cost its start, and might start a server."""
+    modules = [module_name(path, ROOT) for path in sorted(ROOT.glob("qpv_geo/**/*.py"))]
+    modules.remove("qpv_geo.__main__")
     code = (
         "import importlib, sys\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"
-        "sys.exit(sorted(m for m in sys.modules if m.partition('.')[0] == 'prefect')[:1] or 0)"
+        "sys.exit(sorted(m for m in sys.modules if m.partition('.')[0] in ('prefect', 'flows'))[:1] or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unloaded"),
+    [
+        (["--help"], {"rich.progress", "numpy", "qpv_geo.commands.refresh"}),
+        (["releases", "--help"], {"numpy", "qpv_geo.commands.releases"}),
+        (["sources", "list"], {"pandas", "geopandas", "httpx"}),
+        (["locate", "--help"], {"pandas", "geopandas", "shapely", "httpx"}),
+        (["refresh", "--help"], {"distributed", "prefect"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_loads_what_it_needs(tmp_path: Path, arguments: list[str], unloaded: set[str]) -> None:
+    code = (
+        "import sys\n"
+        "from qpv_geo.cli import app\n"
+        f"app({arguments!r}, standalone_mode=False)\n"
+        f"print(sorted(set(sys.modules) & {unloaded!r}), file=sys.stderr)"
+    )
+    environment = os.environ | {"QPV_GEO_DATA": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"

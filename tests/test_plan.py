@@ -7,7 +7,14 @@ from raw_files import raw_file, shipped
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.sources.catalogue import Catalogue
-from qpv_geo.sources.plan import Wanted, first_choices, ignored, second_choices, source_id_of
+from qpv_geo.sources.plan import (
+    Wanted,
+    first_choices,
+    ignored,
+    one_of_each_host_first,
+    second_choices,
+    source_id_of,
+)
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import ContourFile, Territory
 
@@ -93,3 +100,12 @@ def test_what_no_territory_does_without(
 def test_the_key_of_a_raw_file_tells_its_source() -> None:
     assert source_id_of("iris-25056") == "iris"
     assert source_id_of("bpe") == "bpe"
+
+
+def test_every_host_is_asked_before_any_is_asked_again(catalogue: Catalogue, besancon: Territory) -> None:
+    choices = first_choices(catalogue, besancon)
+    ordered = one_of_each_host_first(choices)
+    hosts = [wanted.source.hosts[:1] for wanted in ordered]
+    assert len(set(hosts[: len(set(hosts))])) == len(set(hosts)) > 3
+    assert sorted(keys(ordered)) == sorted(keys(choices))
+    assert hosts.count(("www.insee.fr",)) > 10

@@ -14,6 +14,7 @@ from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistics import differences_from_declaration
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
+from qpv_geo.sources.fetch import Policy
 from qpv_geo.sources.probe import Probe, probe
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import Territory
@@ -28,7 +29,7 @@ def inspect(raw: RawFile, settings: Settings) -> list[str]:
 
 @pytest.fixture
 def probed(catalogue: Catalogue, besancon: Territory, live: Settings) -> Probed:
-    return lambda source_id: probe(catalogue[source_id], besancon, live, inspect)
+    return lambda source_id: probe(catalogue[source_id], besancon, live, Policy(), inspect)
 
 
 def test_a_source_as_declared_has_no_difference(probed: Probed) -> None:
@@ -174,5 +175,5 @@ def test_a_probe_is_told_apart_by_commune(
     catalogue: Catalogue, besancon: Territory, live: Settings, sites: OfficialSites
 ) -> None:
     several = besancon.model_copy(update={"communes_principales": ("25056", "25429")})
-    assert not probe(catalogue["iris"], several, live, inspect).reachable
+    assert not probe(catalogue["iris"], several, live, Policy(), inspect).reachable
     assert "code_insee='25056'" in sites.requests[-1].path.replace("%27", "'")

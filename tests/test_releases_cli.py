@@ -280,13 +280,13 @@ def test_a_refresh_that_is_held_from_the_first_run_to_the_last(tmp_path: Path) -
     assert folder.stat().st_mtime_ns == made, "it is not made again"
 
     succeeds("releases", "publish", release, "--data", data)
-    assert "inchangée" in succeeds(*refresh)
+    assert "unchanged" in succeeds(*refresh)
     succeeds("releases", "rollback", "--data", data)
     assert (data / "out" / "besancon" / "latest").readlink() == good
-    assert f"les sources donnent {release}, qui a été refusée" in succeeds(*refresh)
+    assert f"the sources make {release}, which was refused" in succeeds(*refresh)
     assert (data / "out" / "besancon" / "latest").readlink() == good
 
     edit_population(snapshot, 15_700)
-    assert "publiée" in succeeds(*refresh)
+    assert "(published)" in succeeds(*refresh)
     report = json.loads((data / "out" / "besancon" / "latest" / "rapport.json").read_text(encoding="utf-8"))
     assert report["differences"]["precedente"] == str(good)

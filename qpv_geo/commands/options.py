@@ -22,9 +22,13 @@ OneTerritory = Annotated[
         "--territory", help="Name of a shipped territory, or path of a TOML file (default: besancon)."
     ),
 ]
+ReleaseId = Annotated[str, typer.Argument(metavar="ID", help="A release, as `releases list` names it.")]
+MaybeReleaseId = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="A release (default: the current one).")
+]
 Wait = Annotated[
     float,
-    typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for another run of the territory."),
+    typer.Option("--wait", metavar="SECONDS", min=0, help="Seconds to wait for another run to finish."),
 ]
 
 
@@ -36,3 +40,14 @@ def console() -> Console:
 def settings_of(data: Path | None) -> Settings:
     """Return the settings of one command."""
     return Settings(data_dir=data or default_data_dir())
+
+
+def print_markdown(markdown: str) -> None:
+    """Print Markdown, laid out on a terminal."""
+    if sys.stdout.isatty():
+        # imported lazily: a log needs none of it
+        from rich.markdown import Markdown  # noqa: PLC0415
+
+        console().print(Markdown(markdown))
+    else:
+        typer.echo(markdown)

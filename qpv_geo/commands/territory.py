@@ -23,12 +23,9 @@ if TYPE_CHECKING:
 
     from qpv_geo.pipeline.new_territory import Country
 
-territory_app = typer.Typer(help="The territories that releases are about.", no_args_is_help=True)
-
 _SOURCES = ("qpv_2024", "communes_france", "cog_epci")
 
 
-@territory_app.command("list")
 def list_territories() -> None:
     """List the shipped territories."""
     table = Table(title="Territories")
@@ -43,7 +40,6 @@ def list_territories() -> None:
     Console().print(table)
 
 
-@territory_app.command("show")
 def show(
     territory: Annotated[str, typer.Argument(help="Name of a shipped territory, or path of a TOML file.")],
     data: DataDir = None,
@@ -117,7 +113,6 @@ def _known_communes(about: Territory, settings: Settings) -> "gpd.GeoDataFrame |
     return None
 
 
-@territory_app.command("init")
 def init(
     code: Annotated[
         str,

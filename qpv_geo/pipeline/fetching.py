@@ -1,5 +1,7 @@
 """The sources of a run, fetched concurrently: only this touches the network."""
 
+import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
@@ -8,8 +10,10 @@ from qpv_geo.errors import SourceContentError, SourceUnavailableError
 from qpv_geo.pipeline.job import Job
 from qpv_geo.sources.catalogue import TerritoryFileAddress
 from qpv_geo.sources.fetch import Progress, fall_back, fetch_primary
-from qpv_geo.sources.plan import Wanted, first_choices, ignored, second_choices
+from qpv_geo.sources.plan import Wanted, first_choices, ignored, one_of_each_host_first, second_choices
 from qpv_geo.sources.raw import RawFile, unusable
+
+_LOGGER = logging.getLogger(__name__)
 
 Raws = dict[str, RawFile | None]
 
@@ -40,22 +44,34 @@ def fetch_in_threads(job: Job) -> Raws:
 def fetch_all(job: Job, together: Callable[[list[Wanted], Job], Raws]) -> Raws:
     """Fetch the first choices, then the second choices of those that could not be had."""
     raws: Raws = dict.fromkeys(ignored(job.catalogue, job.territory))
-    raws |= together(first_choices(job.catalogue, job.territory), job)
-    return raws | together(second_choices(job.catalogue, job.territory, raws), job)
+    first = first_choices(job.catalogue, job.territory)
+    fetched = together(one_of_each_host_first(first), job)
+    raws |= {wanted.key: fetched[wanted.key] for wanted in first}
+    raws |= together(second_choices(job.catalogue, job.territory, raws), job)
+    for key, raw in raws.items():
+        if raw and raw.reason:
+            _LOGGER.warning("%s: %s from the %s", key, raw.reason, raw.origin)
+    return raws
 
 
 def in_threads(choices: list[Wanted], job: Job) -> Raws:
     """Fetch some sources at the same time, in threads of this process."""
     with ThreadPoolExecutor(max_workers=8) as pool:
-        attempts = [pool.submit(copy_context().run, _ask, wanted, job) for wanted in choices]
+        attempts = [pool.submit(copy_context().run, ask, wanted, job) for wanted in choices]
     return {
         wanted.key: settle(wanted, job, attempt.result)
         for wanted, attempt in zip(choices, attempts, strict=True)
     }
 
 
-def _ask(wanted: Wanted, job: Job) -> RawFile:
-    return fetch_primary(wanted.source, wanted.territory, job.settings, job.policy, progress_listener.get())
+def ask(wanted: Wanted, job: Job, progress: Progress | None = None) -> RawFile:
+    """Get one raw file at first hand; raises as `fetch_primary`."""
+    start = time.monotonic()
+    listener = progress or progress_listener.get()
+    raw = fetch_primary(wanted.source, wanted.territory, job.settings, job.policy, listener)
+    seconds = time.monotonic() - start
+    _LOGGER.info("%s: %s, %d bytes, %s, %.1f s", wanted.key, raw.path.name, raw.size, raw.origin, seconds)
+    return raw
 
 
 def settle(wanted: Wanted, job: Job, result: Callable[[], RawFile]) -> RawFile | None:

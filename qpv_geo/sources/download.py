@@ -2,7 +2,7 @@
 
 What is retried, with exponential backoff: failures of the network, answers cut short, and the statuses 408,
 425, 429 (after the pause that the server asks for, within a bound) and 5xx. What is not: everything that
-asking again cannot mend.
+asking again cannot mend. A host that takes no connection is remembered, and asked for no other source.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self, TypeVar, overload
+from typing import BinaryIO, Self, TypeVar, overload
 from urllib.parse import urlsplit
 
 import httpx
@@ -30,7 +30,7 @@ import qpv_geo
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
-from qpv_geo.sources.raw import RawFile, catalogue_entry, to_add
+from qpv_geo.sources.raw import Progress, RawFile, catalogue_entry, to_add
 
 _LOGGER = logging.getLogger(__name__)
 _REDIRECTS = 5
@@ -41,13 +41,6 @@ _Taken = TypeVar("_Taken")
 
 # Failed attempts are logged here, with the source's id, rather than by stamina.
 set_on_retry_hooks([])
-
-
-class Progress(Protocol):
-    """Called as bytes arrive: source id, bytes so far, bytes in all (None if the server does not say)."""
-
-    def __call__(self, source_id: str, done: int, total: int | None) -> None:
-        """Take note of it."""
 
 
 class MissingError(SourceUnavailableError):
@@ -120,6 +113,9 @@ class Downloader:
         ``https://`` and each of the source's hosts.
     progress
         Told of the bytes as they arrive.
+    unreachable
+        The hosts that took no connection during this run, with the reason in French; the downloads of a run
+        share it and add to it.
     """
 
     def __init__(
@@ -128,9 +124,11 @@ class Downloader:
         settings: Settings,
         origins: frozenset[str] | None = None,
         progress: Progress | None = None,
+        unreachable: dict[str, str] | None = None,
     ) -> None:
         self._source = source
         self._settings = settings
+        self._unreachable = {} if unreachable is None else unreachable
         self._origins = origins or frozenset(f"https://{host}" for host in source.hosts)
         self._progress = progress
         self._client = official_client(settings) if origins is None else _client(None)
@@ -222,7 +220,9 @@ class Downloader:
             if error.retry_after is None:
                 return True
             return error.retry_after if error.retry_after <= self._settings.max_retry_after else False
-        return isinstance(error, httpx.TransportError | _TruncatedError)
+        # The system has asked several times before it gives up connecting.
+        retried = isinstance(error, httpx.TransportError | _TruncatedError)
+        return retried and not isinstance(error, httpx.ConnectTimeout)
 
     def _follow(
         self, url: str, known: Validators | None, deadline: float, take: Callable[[httpx.Response], _Taken]
@@ -230,6 +230,7 @@ class Downloader:
         target = httpx.URL(url)
         for _ in range(_REDIRECTS + 1):
             self._refuse_elsewhere(target, url)
+            self._refuse_unreachable(target)
             conditions = known.headers() if known and httpx.URL(known.url) == target else {}
             patience = self._patience(deadline)
             with self._client.stream("GET", target, headers=conditions, timeout=patience) as response:
@@ -264,6 +265,14 @@ class Downloader:
             hosts = f"hosts = {json.dumps([*self._source.hosts, target.host])}"
             message += f"; if the publisher moved there, {to_add(f'sources.{self._source.id}', hosts)}"
         raise SourceContentError(message)
+
+    def _refuse_unreachable(self, target: httpx.URL) -> None:
+        if reason := self._unreachable.get(target.host):
+            raise SourceUnavailableError(
+                f"source {self._source.id}: {target} was not asked: {target.host} took no connection from "
+                "another source of this run",
+                reason=reason,
+            )
 
     def _refuse_status(self, response: httpx.Response) -> None:
         status, url = response.status_code, response.request.url
@@ -341,17 +350,22 @@ class Downloader:
         except httpx.DecodingError as error:
             raise SourceContentError(f"{message}the answer cannot be decoded: {error}") from error
         except httpx.TimeoutException as error:
-            raise SourceUnavailableError(
-                f"{message}no answer in time ({type(error).__name__})",
-                reason=f"site injoignable : {host} ne répond pas",
-                transient=True,
+            raise self._unavailable(
+                error, f"{message}no answer in time ({type(error).__name__})", "{host} ne répond pas"
             ) from error
         except httpx.TransportError as error:
-            raise SourceUnavailableError(
-                f"{message}{error or type(error).__name__}",
-                reason=_reason(error, host),
-                transient=True,
+            raise self._unavailable(
+                error, f"{message}{error or type(error).__name__}", _cause(error)
             ) from error
+
+    def _unavailable(self, error: httpx.TransportError, message: str, cause: str) -> SourceUnavailableError:
+        """Return the error of a failing network, and remember a host that took no connection."""
+        host = error.request.url.host
+        reason = f"site injoignable : {cause.format(host=host)}"
+        no_connection = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
+        if no_connection:
+            self._unreachable[host] = reason
+        return SourceUnavailableError(message, reason=reason, transient=not no_connection)
 
 
 def official_client(settings: Settings) -> httpx.Client:
@@ -422,11 +436,11 @@ def _whole(response: httpx.Response) -> Iterator[bytes]:
         raise _TruncatedError(str(error)) from error
 
 
-def _reason(error: httpx.TransportError, host: str | None) -> str:
+def _cause(error: httpx.TransportError) -> str:
     """Say in French why there was no connection: a certificate is a matter for whoever keeps this machine."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return f"site injoignable : le certificat que présente {host} n'est pas reconnu par cette machine"
-    return f"site injoignable : connexion à {host} impossible ou interrompue"
+        return "le certificat que présente {host} n'est pas reconnu par cette machine"
+    return "connexion à {host} impossible ou interrompue"
 
 
 def retry_after(response: httpx.Response) -> float | None:

@@ -5,24 +5,19 @@ source that is reached and *bad* is not replaced: somebody has to look.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from io import BytesIO
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from qpv_geo.errors import ConfigurationError, SourceUnavailableError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import NoAddress, Source, TerritoryFileAddress
 from qpv_geo.sources.content import check_content
-from qpv_geo.sources.download import Downloader, MissingError, Progress, Validators, origin_of
 from qpv_geo.sources.local import territory_file
-from qpv_geo.sources.raw import RawFile, digest
-from qpv_geo.sources.resolve import choose, known_url, links_of, lookup_url, mirror_paths, raw_key
-from qpv_geo.sources.store import Copies, Lookup, file_name, mark_accepted
+from qpv_geo.sources.raw import Progress, RawFile, digest
+from qpv_geo.sources.resolve import mirror_paths, raw_key
+from qpv_geo.sources.store import Copies, mark_accepted
 from qpv_geo.territory import Territory
 from qpv_geo.toml_file import read_toml
 
@@ -31,8 +26,6 @@ __all__ = ["Policy", "Progress", "accept", "fall_back", "fetch", "fetch_primary"
 _LOGGER = logging.getLogger(__name__)
 # Says in a snapshot which territory it holds.
 _SNAPSHOT_OF = "territoire.toml"
-_PAGE_BYTES = 20 * 1024**2
-_Taken = TypeVar("_Taken")
 
 
 @dataclass(frozen=True)
@@ -47,6 +40,8 @@ class Policy:
         Folder or ``http(s)://`` address that replaces the official sites.
     require_live
         A source that is not had at first hand fails, whatever was kept of it.
+    unreachable
+        The hosts that took no connection during this run, with the reason in French; not asked again.
 
     Raises
     ------
@@ -57,6 +52,7 @@ class Policy:
     offline: bool = False
     mirror: str | None = None
     require_live: bool = False
+    unreachable: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -145,10 +141,11 @@ def fetch_primary(
             f"source {source.id}: the network is forbidden (--offline)", reason="exécution hors ligne"
         )
     _refuse_without_address(source, policy)
-    with _asking(source, territory, settings, policy, progress) as job:
-        if policy.mirror_url:
-            return job.from_mirror(policy.mirror_url, mirror_paths(source, territory))
-        return job.from_official_site(territory)
+    # imported lazily: offline runs ask nobody
+    from qpv_geo.sources.live import live_source  # noqa: PLC0415
+
+    with live_source(source, territory, settings, policy, progress) as live:
+        return live.download()
 
 
 def has_changed(source: Source, territory: Territory, settings: Settings, policy: Policy) -> bool:
@@ -163,10 +160,10 @@ def has_changed(source: Source, territory: Territory, settings: Settings, policy
         As `fetch_primary`.
     """
     _refuse_without_address(source, policy)
-    with _asking(source, territory, settings, policy) as job:
-        if policy.mirror_url:
-            return job.first_in_mirror(policy.mirror_url, mirror_paths(source, territory), job.is_another)
-        return job.is_another(job.official_url(territory))
+    from qpv_geo.sources.live import live_source  # noqa: PLC0415 - imported lazily, as above
+
+    with live_source(source, territory, settings, policy) as live:
+        return live.has_another()
 
 
 def _refuse_without_address(source: Source, policy: Policy) -> None:
@@ -177,20 +174,6 @@ def _refuse_without_address(source: Source, policy: Policy) -> None:
             "file of QPV_GEO_SOURCES",
             reason="aucune adresse officielle de ce fichier n'est connue",
         )
-
-
-@contextmanager
-def _asking(
-    source: Source,
-    territory: Territory,
-    settings: Settings,
-    policy: Policy,
-    progress: Progress | None = None,
-) -> Iterator["_Download"]:
-    copies = Copies(source, raw_key(source, territory), "mirror" if policy.mirror_url else "live", settings)
-    origins = frozenset({origin_of(policy.mirror_url)}) if policy.mirror_url else None
-    with copies.locked(), Downloader(source, settings, origins, progress) as downloader:
-        yield _Download(source, settings, downloader, copies)
 
 
 def fall_back(
@@ -305,90 +288,3 @@ def _from_mirror_folder(source: Source, territory: Territory, settings: Settings
             f"source {source.id}: {found} cannot be read: {error}", reason="fichier illisible dans le miroir"
         ) from error
     return raw
-
-
-@dataclass(frozen=True)
-class _Download:
-    """The download of one source into the store; the caller holds the lock of its copies."""
-
-    source: Source
-    settings: Settings
-    downloader: Downloader
-    copies: Copies
-
-    def from_official_site(self, territory: Territory) -> RawFile:
-        url = self.official_url(territory)
-        return self._into_store(lookup_url(self.source) or url, url)
-
-    def official_url(self, territory: Territory) -> str:
-        page = lookup_url(self.source)
-        return self._linked(page) if page else known_url(self.source, territory)
-
-    def from_mirror(self, mirror: str, paths: list[str]) -> RawFile:
-        return self.first_in_mirror(mirror, paths, lambda url: self._into_store(url, url))
-
-    def first_in_mirror(self, mirror: str, paths: list[str], attempt: Callable[[str], _Taken]) -> _Taken:
-        for path in paths:
-            try:
-                return attempt(f"{mirror}/{quote(path)}")
-            except MissingError:
-                continue
-        raise SourceUnavailableError(
-            f"source {self.source.id}: the mirror {mirror} holds none of {', '.join(paths) or 'its files'}",
-            reason="fichier absent du miroir",
-        )
-
-    def is_another(self, url: str) -> bool:
-        """Tell whether the file at an address is another than the last accepted copy."""
-        current = next(self.copies.accepted(), None)
-        return self.downloader.is_another(url, self.source.max_bytes, current)
-
-    def _linked(self, page: str) -> str:
-        """Return the address that a page links; the page is sent again only if it changed."""
-        body = BytesIO()
-        remembered = self.copies.lookup(page)
-        if remembered is None:
-            received = self.downloader.get(page, body, _PAGE_BYTES)
-        else:
-            validators = Validators(page, remembered.etag, remembered.last_modified)
-            unless = self.downloader.get(page, body, _PAGE_BYTES, validators)
-            if unless is None:
-                return choose(self.source, remembered.links).url
-            received = unless
-        links = links_of(self.source, body.getvalue())
-        chosen = choose(self.source, links)
-        self.copies.remember(
-            Lookup(url=page, etag=received.etag, last_modified=received.last_modified, links=tuple(links))
-        )
-        return chosen.url
-
-    def _into_store(self, asked: str, url: str) -> RawFile:
-        """Download a file, unless the current copy is still it, check it and keep it as a candidate."""
-        current = next(self.copies.accepted(), None)
-        with self.copies.unfinished() as folder:
-            path = folder / "content"
-            with path.open("wb") as sink:
-                if current is None:
-                    received = self.downloader.get(url, sink, self.source.max_bytes)
-                else:
-                    known = Validators.of(current, url)
-                    changed = self.downloader.get(url, sink, self.source.max_bytes, known)
-                    if changed is None:
-                        return current
-                    received = changed
-            name = file_name(self.source, received.resolved_url)
-            raw = RawFile(
-                source=self.source,
-                path=path.rename(folder / name),
-                sha256=received.sha256,
-                size=received.size,
-                url=asked,
-                resolved_url=received.resolved_url,
-                etag=received.etag,
-                last_modified=received.last_modified,
-                retrieved_at=datetime.now(UTC),
-                origin=self.copies.shelf,
-                provenance=self.copies.shelf,
-            )
-            check_content(raw, self.settings)
-            return self.copies.keep(raw)

@@ -1,7 +1,9 @@
 """What a run asks for: which sources, for which part of the territory, and second choices only if needed."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.sources.catalogue import Catalogue, PlainAddress, Source
@@ -84,6 +86,17 @@ def second_choices(
         if source.alternative_to in missing and source.id not in left_out
         for wanted in _wanted(source, territory)
     ]
+
+
+def one_of_each_host_first(choices: list[Wanted]) -> list[Wanted]:
+    """Return the choices in an order that tells soon which hosts cannot be reached."""
+    asked: Counter[str] = Counter()
+    turns = []
+    for wanted in choices:
+        host = next(iter(wanted.source.hosts), "")
+        turns.append(asked[host])
+        asked[host] += 1
+    return [wanted for _, wanted in sorted(zip(turns, choices, strict=True), key=itemgetter(0))]
 
 
 def _is_in_parts(source: Source, territory: Territory) -> bool:

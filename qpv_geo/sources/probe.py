@@ -41,7 +41,9 @@ Inspect = Callable[[RawFile, Settings], list[str]]
 """Says what is not as declared in a table of statistics: which tables it holds is told by reading it."""
 
 
-def probe(source: Source, territory: Territory, settings: Settings, inspect: Inspect) -> Probe:
+def probe(
+    source: Source, territory: Territory, settings: Settings, policy: Policy, inspect: Inspect
+) -> Probe:
     """Download a source to a place of its own and compare it with its declaration.
 
     The store is neither read nor written. The bounds of any download apply.
@@ -51,7 +53,7 @@ def probe(source: Source, territory: Territory, settings: Settings, inspect: Ins
     with TemporaryDirectory() as folder:
         apart = replace(settings, data_dir=Path(folder))
         try:
-            raw = fetch_primary(source, narrowed, apart, Policy())
+            raw = fetch_primary(source, narrowed, apart, policy)
             differences = (inspect if source.format == "table" else _differences)(raw, apart)
         except SourceUnavailableError as error:
             return Probe(source.id, reachable=False, differences=(str(error),))

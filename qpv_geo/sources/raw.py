@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.sources.catalogue import Source
@@ -15,6 +15,13 @@ Provenance = Literal["live", "mirror", "snapshot", "local"]
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 # What SQLite keeps beside a database: changes that are saved and not yet written into it, and those to undo.
 _SQLITE = ("-wal", "-journal")
+
+
+class Progress(Protocol):
+    """Called as bytes arrive: source id, bytes so far, bytes in all (None if the server does not say)."""
+
+    def __call__(self, source_id: str, done: int, total: int | None) -> None:
+        """Take note of it."""
 
 
 @dataclass(frozen=True)

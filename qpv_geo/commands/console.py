@@ -1,0 +1,130 @@
+"""What a refresh shows: log lines, or on a terminal the downloads while they go; tables at the end."""
+
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+)
+from rich.table import Table
+
+from qpv_geo.pipeline.fetching import progress_listener
+
+# Said once, below the sources.
+_OF_ABSENT_SOURCES = "source_absente"
+_COUNTS = ("nombre_", "qpv_du_territoire", "communes_du_")
+_LONGEST_MESSAGE = 120
+
+# Titles of columns, and where the rows have them.
+_SOURCES = {
+    "source": "source",
+    "origin": "origine",
+    "vintage": "millesime",
+    "date": "date",
+    "file": "fichier",
+    "reason": "motif",
+}
+_CHECKS = {
+    "check": "controle",
+    "subject": "objet",
+    "expected": "attendu",
+    "found": "trouve",
+    "outcome": "resultat",
+    "message": "message",
+}
+_STATES = {
+    "published": "published",
+    "unchanged": "unchanged, nothing was published",
+    "refused": "unchanged, nothing was published: the sources make {refused}, which was refused",
+}
+
+
+def on_terminal() -> bool:
+    """Tell whether somebody looks on: progress bars and tables say it better than log lines."""
+    return sys.stdout.isatty()
+
+
+def start_log(*, prefect: bool) -> None:
+    """Write log lines to standard error, unless progress is shown on a terminal; Prefect has its own log."""
+    if prefect:
+        if on_terminal():
+            os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+        return
+    log = logging.getLogger("qpv_geo")
+    if on_terminal():
+        log.addHandler(logging.NullHandler())
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s | %(levelname)-7s | %(name)s - %(message)s"))
+    log.addHandler(handler)
+    logging.getLogger("qpv_geo.pipeline").setLevel(logging.INFO)
+
+
+@contextmanager
+def downloads_shown() -> Iterator[None]:
+    """Show a progress bar per source while its bytes come."""
+    if not on_terminal():
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, transient=True) as progress:
+        bars = {"": progress.add_task("refresh", total=None)}
+
+        def show(source_id: str, done: int, total: int | None) -> None:
+            if source_id not in bars:
+                bars[source_id] = progress.add_task(source_id, total=total)
+            progress.update(bars[source_id], completed=done, total=total)
+
+        token = progress_listener.set(show)
+        try:
+            yield
+        finally:
+            progress_listener.reset(token)
+
+
+def summary_tables(summary: Mapping[str, Any]) -> Iterator[Table | str]:
+    """Yield the closing tables of a run: sources, checks, layers, and where the release is."""
+    read = [source for source in summary["sources"] if len(source) > len(("source", "origine"))]
+    absent = [source["source"] for source in summary["sources"] if source not in read]
+    yield table("Sources", read, _SOURCES)
+    if absent:
+        yield f"{len(absent)} absent sources (rapport.html says why): {', '.join(absent)}\n"
+    checks = [check for check in summary["checks"] if check["controle"] != _OF_ABSENT_SOURCES]
+    shown = [_with_short_message(check) for check in checks if _needs_a_look(check)]
+    yield table("Checks", shown, _CHECKS)
+    yield f"and {len(checks) - len(shown)} other checks, all conforme (rapport.html)\n"
+    layers = [{"layer": layer, "rows": rows} for layer, rows in summary["layers"].items()]
+    yield table("Layers", layers, {"layer": "layer", "rows": "rows"})
+    yield f"\n{summary['origin']}"
+    yield f"Release {summary['release']} ({_STATES[summary['state']].format_map(summary)}): {summary['path']}"
+
+
+def _needs_a_look(check: dict[str, Any]) -> bool:
+    """Tell whatever somebody should look at, and the counts that say that the files are whole."""
+    return check["resultat"] != "conforme" or str(check["controle"]).startswith(_COUNTS)
+
+
+def _with_short_message(check: dict[str, Any]) -> dict[str, Any]:
+    """Return a check with the beginning of its message, if somebody should read it."""
+    message = "" if check["resultat"] == "conforme" else check["message"]
+    return check | {"message": textwrap.shorten(message, _LONGEST_MESSAGE, placeholder=" …")}
+
+
+def table(title: str, rows: list[dict[str, Any]], columns: Mapping[str, str]) -> Table:
+    """Return a table; `columns` gives the key of each title."""
+    table = Table(title=title, title_justify="left")
+    for heading in columns:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        cells = (row.get(key) for key in columns.values())
+        table.add_row(*("" if cell is None else str(cell) for cell in cells))
+    return table

@@ -1,0 +1,50 @@
+"""Groups of commands whose modules are imported when they are run: help and completion need none of them."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, ClassVar, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class Lazy(NamedTuple):
+    """A command that is not imported yet.
+
+    Attributes
+    ----------
+    target
+        ``module:attribute`` of its function, or of the group that it is.
+    summary
+        First line of its help, as the group's help shows it.
+    """
+
+    target: str
+    summary: str
+
+    def load(self, name: str) -> Any:  # noqa: ANN401 - Typer brings the classes of its own Click
+        """Import the command."""
+        module, _, attribute = self.target.partition(":")
+        found: typer.Typer | Callable[..., None] = getattr(import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            return typer.main.get_group(found)
+        alone = typer.Typer(add_completion=False)
+        alone.command(name)(found)
+        return typer.main.get_command(alone)
+
+
+def lazy_group(commands: Mapping[str, Lazy]) -> type[TyperGroup]:
+    """Return the class of a group with these commands, for ``typer.Typer(cls=...)``."""
+    return type("LazyGroup", (_LazyGroup,), {"lazy": commands})
+
+
+class _LazyGroup(TyperGroup):
+    lazy: ClassVar[Mapping[str, Lazy]]
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - passed on as Typer gives them
+        super().__init__(**options)
+        self.commands = {name: TyperCommand(name, help=lazy.summary) for name, lazy in self.lazy.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as above
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, self.lazy[name].load(name) if name and listed else listed, rest

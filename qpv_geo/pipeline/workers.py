@@ -1,0 +1,188 @@
+"""The Dask workers that publish territories: each reads the national files once."""
+
+import gc
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from threading import Lock
+from typing import Literal, cast
+
+from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed, get_worker
+
+from qpv_geo.audit.originals import keep_originals
+from qpv_geo.errors import QpvGeoError
+from qpv_geo.formats.provenance import Raws
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.national import National, qpv_left_out, read_national, territories_of
+from qpv_geo.pipeline.one import locked_folder, make_release
+from qpv_geo.releases.decisions import held_error
+from qpv_geo.territory import Territory
+
+State = Literal["unchanged", "published", "held", "failed"]
+
+_DEAD = "each worker that tried died: is there enough memory?"
+# Only one territory at a time in a process, whatever its threads: GDAL's configuration is the process's.
+_ALONE = Lock()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one territory.
+
+    Attributes
+    ----------
+    release
+        Id of the current release, or of the one that is held; empty after a failure.
+    exit_code, message
+        0, or the exit code of the failure and what it says.
+    """
+
+    territory: str
+    name: str
+    epci: str
+    qpv: int
+    state: State = "failed"
+    release: str = ""
+    seconds: float = 0.0
+    exit_code: int = 0
+    message: str = ""
+
+
+class NationalFiles(WorkerPlugin):
+    """What territories are published from, on each worker; read by the first task that needs it."""
+
+    def __init__(self, job: Job, raws: Raws) -> None:
+        self.job = job
+        self.raws = raws
+
+    @cached_property
+    def national(self) -> National:
+        """The national files, read once in a process."""
+        keep_originals()
+        national = read_national(self.job, self.raws)
+        gc.freeze()
+        return national
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the national files hold.
+
+    Attributes
+    ----------
+    territories
+        One for each EPCI that has a QPV.
+    left_out
+        The QPV that are in none of them.
+    defects
+        Of raw files, by key.
+    """
+
+    territories: list[Territory]
+    left_out: list[str]
+    defects: Mapping[str, str]
+
+
+@contextmanager
+def national_files(client: Client, job: Job, raws: Raws) -> Iterator[str]:
+    """Give a job and its raw files to every worker, replacements of dead ones included; yield their name."""
+    name = f"qpv-geo-{secrets.token_hex(4)}"
+    client.register_plugin(NationalFiles(job, raws), name=name)
+    try:
+        yield name
+    finally:
+        client.unregister_worker_plugin(name)
+
+
+def survey(client: Client, files: str) -> Survey:
+    """Read the national files on every worker and say what they hold.
+
+    Raises
+    ------
+    SourceUnavailableError, SourceContentError, ContractError
+        As `read_tables`.
+    QpvGeoError
+        If the workers die of it.
+    """
+    answer = client.submit(_survey, files, pure=False)
+    # The other workers read them meanwhile: those are lost if nobody holds their futures.
+    reading = [client.submit(_read, files, pure=False) for _ in client.nthreads()][1:]
+    try:
+        found: Survey = answer.result()
+    except KilledWorker as error:
+        raise QpvGeoError(f"the national files cannot be read: {_DEAD}") from error
+    finally:
+        for future in reading:
+            future.release()
+    return found
+
+
+def publish_all(client: Client, files: str, territories: Iterable[Territory]) -> Iterator[Result]:
+    """Publish territories on the workers, those that take longest first; yield results as they come."""
+    ordered = sorted(territories, key=lambda territory: (-territory.expected.qpv, territory.id))
+    futures = {client.submit(_publish, files, territory, pure=False): territory for territory in ordered}
+    for future in as_completed(list(futures), loop=client.loop):
+        yield _result(future, futures[future])
+
+
+def _result(future: "Future[Result]", territory: Territory) -> Result:
+    try:
+        return future.result()
+    except QpvGeoError as error:
+        return failed(territory, error.exit_code, str(error))
+    except KilledWorker:
+        return failed(territory, 1, _DEAD)
+    except Exception as error:  # noqa: BLE001 - a scheduler that is gone fails what is left, not what is done
+        return failed(territory, 1, f"its task failed: {type(error).__name__}: {error}")
+
+
+def _files(name: str) -> NationalFiles:
+    return cast("NationalFiles", get_worker().plugins[name])
+
+
+def _read(files: str) -> National:
+    with _ALONE:
+        return _files(files).national
+
+
+def _survey(files: str) -> Survey:
+    national = _read(files)
+    territories = territories_of(national)
+    return Survey(territories, qpv_left_out(national, territories), dict(national.tables.defects))
+
+
+def _publish(files: str, territory: Territory) -> Result:
+    given, national = _files(files), _read(files)
+    with _ALONE:
+        return publish_one(replace(given.job, territory=territory), given.raws, national)
+
+
+def publish_one(job: Job, raws: Raws, national: National) -> Result:
+    """Publish the release of a job's territory; a failure is a result like another."""
+    start = time.monotonic()
+    territory = job.territory
+    try:
+        with locked_folder(job) as lock:
+            release = make_release(job, raws, lambda _: national.of(territory), lock)
+    except QpvGeoError as error:
+        return failed(territory, error.exit_code, str(error), time.monotonic() - start)
+    except Exception as error:  # noqa: BLE001 - one territory's surprise must not stop four hundred others
+        return failed(territory, 1, f"{type(error).__name__}: {error}", time.monotonic() - start)
+    state: State = "published" if release.published else "unchanged"
+    result = replace(_about(territory), state=state, release=release.id, seconds=time.monotonic() - start)
+    if release.held:
+        held = held_error(release, territory, job.settings)
+        return replace(result, state="held", exit_code=held.exit_code, message=str(held))
+    return result
+
+
+def failed(territory: Territory, exit_code: int, message: str, seconds: float = 0.0) -> Result:
+    """Return the result of a territory that has no new release because something went wrong."""
+    return replace(_about(territory), exit_code=exit_code, message=message, seconds=seconds)
+
+
+def _about(territory: Territory) -> Result:
+    return Result(territory.id, territory.nom, territory.code, territory.expected.qpv)

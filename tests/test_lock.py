@@ -231,6 +231,57 @@ def test_a_run_that_slept_through_its_lease_does_not_publish(tmp_path: Path) -> 
             assert holder(tmp_path) == os.getpid(), "the late one leaves the name of the other"
 
 
+def test_a_lease_that_is_no_longer_held_is_not_confirmed(tmp_path: Path) -> None:
+    with territory_lock(tmp_path) as hold:
+        hold.confirm()
+        name = json.loads((tmp_path / HOLDER).read_text(encoding="utf-8"))
+        for lost in (None, json.dumps(name | {"token": "another run"}), "half a na"):
+            (tmp_path / HOLDER).unlink(missing_ok=True)
+            if lost is not None:
+                (tmp_path / HOLDER).write_text(lost, encoding="utf-8")
+            with pytest.raises(LockedError) as error:
+                hold.confirm()
+            assert str(tmp_path) in str(error.value)
+            assert "Nothing was published" in str(error.value)
+    assert (tmp_path / HOLDER).read_text(encoding="utf-8") == "half a na", "it is not this run's to remove"
+
+
+def test_the_holder_gives_signs_of_life_until_the_lock_is_not_its_own(tmp_path: Path) -> None:
+    with territory_lock(tmp_path, lease=LEASE) as hold:
+        os.utime(tmp_path / HOLDER, (0, 0))
+        time.sleep(2 * LEASE)
+        assert (tmp_path / HOLDER).stat().st_mtime > 0
+        hold.confirm()
+        (tmp_path / HOLDER).write_text("{}", encoding="utf-8")
+        os.utime(tmp_path / HOLDER, (0, 0))
+        time.sleep(2 * LEASE)
+        assert (tmp_path / HOLDER).stat().st_mtime == 0, "the other's file is left alone"
+
+
+def test_an_unreachable_share_is_only_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with territory_lock(tmp_path, lease=LEASE) as hold:
+        content = (tmp_path / HOLDER).read_bytes()
+        (tmp_path / HOLDER).unlink()
+        (tmp_path / HOLDER).mkdir()
+        time.sleep(2 * LEASE)
+        (tmp_path / HOLDER).rmdir()
+        (tmp_path / HOLDER).write_bytes(content)
+        os.utime(tmp_path / HOLDER, (0, 0))
+        time.sleep(2 * LEASE)
+        assert (tmp_path / HOLDER).stat().st_mtime > 0, "it goes on when the share is back"
+        hold.confirm()
+    assert "no sign of life could be given" in caplog.text
+
+
+def test_a_dead_run_that_is_replaced_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    name = {"host": "elsewhere", "pid": 3, "started": "then", "kernel": "another", "token": "t"}
+    (tmp_path / HOLDER).write_text(json.dumps(name), encoding="utf-8")
+    with territory_lock(tmp_path, lease=LEASE):
+        assert holder(tmp_path) == os.getpid()
+    assert "no sign of life of process 3 on elsewhere, since then" in caplog.text
+    assert "taken over" in caplog.text
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 3}'])
 def test_a_half_written_name_is_that_of_a_dead_run(tmp_path: Path, content: str) -> None:
     (tmp_path / HOLDER).write_text(content, encoding="utf-8")

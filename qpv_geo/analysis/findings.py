@@ -3,6 +3,7 @@
 from collections.abc import Sequence, Sized
 
 from qpv_geo.checks import Check, Outcome
+from qpv_geo.french import counted
 
 _NAMED_AT_MOST = 20
 
@@ -16,4 +17,4 @@ def check_none(code: str, subject: str, exceptions: Sized, message: str) -> Chec
 def first_codes(codes: Sequence[str]) -> str:
     """List codes in French: the first twenty, and how many others there are."""
     others = len(codes) - _NAMED_AT_MOST
-    return ", ".join(codes[:_NAMED_AT_MOST]) + (f" et {others} autres" if others > 0 else "")
+    return ", ".join(codes[:_NAMED_AT_MOST]) + (f" et {counted(others, 'autre')}" if others > 0 else "")

@@ -10,6 +10,7 @@ import pandas as pd
 import pyogrio
 import pytest
 import shapely
+from geopandas.testing import assert_geodataframe_equal
 from pyproj import Transformer
 from raw_files import raw_file, set_property, shipped, six_qpv, write_json, write_zip
 
@@ -61,6 +62,18 @@ def test_the_shipped_contours(besancon: Territory, settings: Settings) -> None:
         "contours_repares": ("conforme", "0", "0"),
         "champs_vides": ("conforme", "0", "0"),
     }
+
+
+def test_columns_in_upper_case_are_those_of_the_contract(
+    besancon: Territory, settings: Settings, tmp_path: Path
+) -> None:
+    collection = six_qpv()
+    for feature in collection["features"]:
+        feature["properties"] = {name.upper(): value for name, value in feature["properties"].items()}
+    raw = raw_file("qpv_2024", write_json(tmp_path / "qpv.geojson", collection))
+    found = read_contours(raw, besancon, settings).by_epsg[2154]
+    shipped_file = raw_file("qpv_2024", shipped("anct/qpv-2024.geojson"))
+    assert_geodataframe_equal(found, read_contours(shipped_file, besancon, settings).by_epsg[2154])
 
 
 def test_valid_contours_keep_their_vertices_in_order(besancon: Territory, settings: Settings) -> None:

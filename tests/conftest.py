@@ -15,10 +15,39 @@ from tests.server import OfficialSites
 
 _ROOT = Path(__file__).parents[1]
 
+# What the quick tier leaves out: servers, browsers, QGIS, the kills, the matrix of faults, all of France.
+SLOW = {
+    "test_all_territories",
+    "test_browser",
+    "test_cli",
+    "test_country",
+    "test_dask",
+    "test_deployments",
+    "test_faults",
+    "test_flow",
+    "test_full_territory",
+    "test_fuzz",
+    "test_genuine_cells",
+    "test_gpkg_standards",
+    "test_kill",
+    "test_qgis_render",
+    "test_security",
+    "test_serve",
+    "test_sudden_death",
+    "test_wheel",
+}
+
 # Examples have no deadline: a busy machine is not a defect. HYPOTHESIS_PROFILE=long tries many more.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=5_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put every test into the quick tier but for those of the slow files."""
+    for item in items:
+        if item.path.stem not in SLOW:
+            item.add_marker("quick")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -21,7 +21,6 @@ SLOW = {
     "test_browser",
     "test_cli",
     "test_country",
-    "test_dask",
     "test_deployments",
     "test_faults",
     "test_flow",

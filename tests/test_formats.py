@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -315,16 +314,30 @@ def test_what_is_not_asked_for_is_not_loaded() -> None:
     assert found.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("block", ["flatgeobuf", "geoparquet", "qpv_besancon.xlsx"])
+@pytest.mark.parametrize(
+    ("name", "obstacle"),
+    [
+        ("gpkg", "qpv_besancon.gpkg/"),
+        ("qgz", "qpv_besancon.gpkg"),
+        ("geojson", "geojson"),
+        ("csv", "csv"),
+        ("xlsx", "qpv_besancon.xlsx/"),
+        ("fgb", "flatgeobuf"),
+        ("geoparquet", "geoparquet"),
+        ("portraits", "portraits"),
+    ],
+)
 def test_a_place_that_cannot_be_written_is_a_clear_error(
-    frames: Frames, layers: dict[str, Any], tmp_path: Path, block: str
+    frames: Frames, layers: dict[str, Any], tmp_path: Path, name: str, obstacle: str
 ) -> None:
-    obstacle: Callable[[], object] = (
-        (tmp_path / block).mkdir if block.endswith("xlsx") else (tmp_path / block).touch
-    )
-    obstacle()
-    with pytest.raises(PublicationError, match=rf"{block}.* cannot be written"):
-        write_on_request(tmp_path, frames, layers)
+    """A folder stands where a file should be, or a file that is not what its name says."""
+    if obstacle.endswith("/"):
+        (tmp_path / obstacle).mkdir()
+    else:
+        (tmp_path / obstacle).write_text("neither a folder nor a database " * 40, encoding="utf-8")
+    (format_,) = (each for each in FORMATS if each.name == name)
+    with pytest.raises(PublicationError, match=r"cannot be written .*; check the free space and the rights"):
+        format_.write(tmp_path, content_of(frames, layers, frames))
 
 
 WRITE = """

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from publishing import content_of, declared, frames_of, inputs
 
 from qpv_geo.audit.readers import read_geojson
-from qpv_geo.errors import PublicationError
 from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import Frames, conform
 from qpv_geo.formats.geojson import DECIMALS, to_wgs84, write_geojson
@@ -176,9 +175,3 @@ def test_whatever_the_polygon_the_published_one_is_valid_and_rounded(
     assert np.array_equal(points_found, np.round(points_found, DECIMALS))
     if check.outcome == "conforme":
         assert len(points_found) == len(shapely.get_coordinates(shapely.MultiPolygon(parts)))
-
-
-def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
-    (tmp_path / "geojson").write_text("a file where the folder should be", encoding="utf-8")
-    with pytest.raises(PublicationError, match="the GeoJSON files cannot be written"):
-        write(tmp_path, {}, {})

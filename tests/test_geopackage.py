@@ -210,8 +210,3 @@ def test_a_big_endian_blob_with_envelope_is_read() -> None:
     envelope = np.array([1, 1, 2, 2], dtype=">f8").tobytes()
     blob = parse_blob(header + envelope + shapely.to_wkb(point))
     assert (blob.srs_id, blob.envelope, shapely.from_wkb(blob.wkb)) == (2154, (1, 1, 2, 2), point)
-
-
-def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path, frames: Frames) -> None:
-    with pytest.raises(PublicationError, match="the GeoPackage cannot be written"):
-        write(tmp_path / "absent", frames)

@@ -12,9 +12,8 @@ import pytest
 from defusedxml import ElementTree
 from publishing import snapshot_raws
 
-from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
-from qpv_geo.qgis.metadata import add_metadata, iso_record
+from qpv_geo.qgis.metadata import iso_record
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Contact
 from tests.mapping import snapshot_content, write
@@ -171,10 +170,3 @@ def test_the_identifier_is_the_territorys_from_release_to_release(record: Elemen
     dole = content.spec.territory.model_copy(update={"id": "dole"})
     other = replace(content, spec=replace(content.spec, territory=dole))
     assert said(parsed(other), "fileIdentifier") != said(record, "fileIdentifier")
-
-
-def test_a_file_that_is_no_geopackage_is_said(content: Content, tmp_path: Path) -> None:
-    path = tmp_path / "qpv_besancon.gpkg"
-    path.write_text("not a database, and long enough to be read as one" * 20, encoding="utf-8")
-    with pytest.raises(PublicationError, match=r"qpv_besancon\.gpkg: metadata cannot be written"):
-        add_metadata(path, content)

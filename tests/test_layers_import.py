@@ -20,6 +20,7 @@ BASE = (
     "checks",
     "territory",
     "parallel",
+    "files",
     "french",
     "statuses",
     "templates",

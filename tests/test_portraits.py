@@ -20,7 +20,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qpv_geo.errors import ConfigurationError, PublicationError
+from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import number
 from qpv_geo.ingest.registry import Registry
@@ -644,12 +644,6 @@ def test_same_release_same_bytes_whatever_the_process_and_the_day(tmp_path: Path
     assert contents[0] == contents[1]
     today = datetime.now(tz=UTC).date().isoformat()
     assert not [name for name, page in contents[0].items() if today.encode() in page]
-
-
-def test_a_folder_that_cannot_be_written_is_a_clear_error(frames: Frames, tmp_path: Path) -> None:
-    (tmp_path / "portraits").write_text("a file in the place of the folder")
-    with pytest.raises(PublicationError, match=r"portraits: the portraits cannot be written"):
-        portray(tmp_path, frames)
 
 
 def test_sections_that_are_not_valid_are_named(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import Layer, LayerField, load_layers
 from qpv_geo.qgis.cartography import Cartography, load_cartography
 from qpv_geo.qgis.legend import classify, labels_of
-from qpv_geo.qgis.styles import StyleRule, add_styles, build_styles
+from qpv_geo.qgis.styles import StyleRule, build_styles
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import ABSENCES, STATUSES
 from tests.mapping import full_content, snapshot_content, write
@@ -150,13 +150,6 @@ def test_a_spatial_layer_without_a_look_is_refused(content: Content) -> None:
     )
     with pytest.raises(PublicationError, match=r"without a style: nouvelle; .*cartography\.toml"):
         build_styles(grown)
-
-
-def test_a_file_that_is_no_geopackage_is_said(content: Content, tmp_path: Path) -> None:
-    path = tmp_path / "qpv_besancon.gpkg"
-    path.write_text("not a database, and long enough to be read as one" * 20, encoding="utf-8")
-    with pytest.raises(PublicationError, match=r"qpv_besancon\.gpkg: styles cannot be written"):
-        add_styles(path, content)
 
 
 def test_styles_carry_aliases_with_units(package: Path) -> None:

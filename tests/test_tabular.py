@@ -136,9 +136,3 @@ def test_columns_keep_their_types_when_there_is_nothing_in_them(tmp_path: Path) 
     found = read_csv(write(tmp_path), LAYER).attributes
     assert np.isnan(found["real"].iloc[0])
     assert str(found["date"].dtype) == "datetime64[s]"
-
-
-def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
-    (tmp_path / "csv").write_text("a file where the folder should be", encoding="utf-8")
-    with pytest.raises(PublicationError, match="the CSV files cannot be written"):
-        write_csv(tmp_path, content_of({}))

@@ -13,6 +13,7 @@ import pandas as pd
 import pyproj
 
 from qpv_geo.errors import PublicationError
+from qpv_geo.files import reraise_write_errors
 from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.fingerprint import fingerprint
@@ -65,7 +66,8 @@ class Format:
         PublicationError
             If a file cannot be written, or the format cannot hold a layer.
         """
-        resolve_name(self.writer)(folder, content)
+        with reraise_write_errors(folder):
+            resolve_name(self.writer)(folder, content)
 
 
 @dataclass(frozen=True)

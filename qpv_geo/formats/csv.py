@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import FieldType
 from qpv_geo.formats.frames import plain_values
@@ -30,26 +29,16 @@ def write_csv(folder: Path, content: Content) -> None:
     decimals that read back as the same number. A text that a spreadsheet would run as a formula (it begins
     with ``=``, ``+``, ``-``, ``@``, a tab or a line break, after any number of apostrophes) gets one more
     apostrophe in front, which `restored` takes away.
-
-    Raises
-    ------
-    PublicationError
-        If a file cannot be written.
     """
     folder /= "csv"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in content.frames.items():
-            fields, table = content.layers[name].fields, pd.DataFrame(frame)
-            columns = [format_cells(table[column], field.type) for column, field in fields.items()]
-            with (folder / f"{name}.csv").open("w", encoding="utf-8-sig", newline="") as stream:
-                writer = csv.writer(stream, delimiter=SEPARATOR, lineterminator=LINE_END)
-                writer.writerow(fields)
-                writer.writerows(zip(*columns, strict=True))
-    except OSError as error:
-        raise PublicationError(
-            f"{folder}: the CSV files cannot be written ({error}); check the free space and the rights"
-        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in content.frames.items():
+        fields, table = content.layers[name].fields, pd.DataFrame(frame)
+        columns = [format_cells(table[column], field.type) for column, field in fields.items()]
+        with (folder / f"{name}.csv").open("w", encoding="utf-8-sig", newline="") as stream:
+            writer = csv.writer(stream, delimiter=SEPARATOR, lineterminator=LINE_END)
+            writer.writerow(fields)
+            writer.writerows(zip(*columns, strict=True))
 
 
 def format_cells(column: pd.Series, kind: FieldType) -> list[str]:

@@ -13,7 +13,6 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.checks import Check, Outcome
-from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.csv import format_cells
 from qpv_geo.formats.fields import FieldType, Layer
@@ -102,22 +101,12 @@ def write_geojson(folder: Path, content: Content) -> None:
 
     Not with GDAL: its RFC 7946 mode rounds by other arithmetic, which breaks polygons whose rings touch;
     without it, it takes six times as long for files half as large again.
-
-    Raises
-    ------
-    PublicationError
-        If a file cannot be written.
     """
     folder /= "geojson"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in content.rounded.items():
-            with (folder / f"{name}.geojson").open("wb") as stream:
-                stream.writelines(_lines(frame, content.layers[name], content.spec.origin))
-    except (OSError, orjson.JSONEncodeError) as error:
-        raise PublicationError(
-            f"{folder}: the GeoJSON files cannot be written ({error}); check the free space and the rights"
-        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in content.rounded.items():
+        with (folder / f"{name}.geojson").open("wb") as stream:
+            stream.writelines(_lines(frame, content.layers[name], content.spec.origin))
 
 
 def _lines(frame: pd.DataFrame, layer: Layer, origin: str) -> Iterator[bytes]:

@@ -5,9 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import geopandas as gpd
-import pyogrio.errors
 
-from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import FID_COLUMN, GEOMETRY_COLUMN, Layer
 from qpv_geo.formats.ogr import gdal_options, write_layer
@@ -50,35 +48,25 @@ def write_geopackage(folder: Path, content: Content) -> None:
 
     Version 1.3 because QGIS 3.22 warns about 1.4. Journal mode DELETE and no ``-wal`` beside the file, which
     would freeze QGIS on network drives. Nothing is synchronised to the disk here: the release does it once.
-
-    Raises
-    ------
-    PublicationError
-        If the file cannot be written.
     """
     spec, layers = content.spec, content.layers
     path = folder / geopackage_name(spec.territory.id)
     clock = {"OGR_CURRENT_DATE": spec.moment}
     sqlite = {"OGR_SQLITE_JOURNAL": "DELETE", "OGR_SQLITE_SYNCHRONOUS": "OFF"}
-    try:
-        with gdal_options(**clock, **sqlite):
-            for number, (name, frame) in enumerate(content.frames.items()):
-                spatial = isinstance(frame, gpd.GeoDataFrame)
-                write_layer(
-                    path,
-                    frame,
-                    layers[name],
-                    driver="GPKG",
-                    crs=f"EPSG:{spec.territory.published_epsg}",
-                    dataset_options=None if number else {"VERSION": "1.3"},
-                    layer_options=_layer_options(layers[name], spec.origin, spatial=spatial),
-                    append=number > 0,
-                )
-        _describe_columns(path, [layers[name] for name in content.frames])
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, sqlite3.Error, OSError) as error:
-        raise PublicationError(
-            f"{path}: the GeoPackage cannot be written ({error}); check the free space and the rights"
-        ) from error
+    with gdal_options(**clock, **sqlite):
+        for number, (name, frame) in enumerate(content.frames.items()):
+            spatial = isinstance(frame, gpd.GeoDataFrame)
+            write_layer(
+                path,
+                frame,
+                layers[name],
+                driver="GPKG",
+                crs=f"EPSG:{spec.territory.published_epsg}",
+                dataset_options=None if number else {"VERSION": "1.3"},
+                layer_options=_layer_options(layers[name], spec.origin, spatial=spatial),
+                append=number > 0,
+            )
+    _describe_columns(path, [layers[name] for name in content.frames])
 
 
 def _layer_options(layer: Layer, origin: str, *, spatial: bool) -> dict[str, str]:

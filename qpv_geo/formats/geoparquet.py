@@ -6,7 +6,6 @@ import geopandas as gpd
 import pandas as pd
 import pyarrow as pa
 
-from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import FieldType
 
@@ -27,27 +26,17 @@ def write_geoparquet(folder: Path, content: Content) -> None:
 
     Spatial layers follow GeoParquet 1.1: WKB, the projected CRS of the GeoPackage as PROJJSON, and a column
     ``bbox`` that lets readers skip what they do not need. Tables are plain Parquet.
-
-    Raises
-    ------
-    PublicationError
-        If a file cannot be written.
     """
     folder /= "geoparquet"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in content.frames.items():
-            path, fields = folder / f"{name}.parquet", content.layers[name].fields
-            typed = {column: _typed(frame[column], field.type) for column, field in fields.items()}
-            table = frame.assign(**typed)
-            if isinstance(table, gpd.GeoDataFrame):
-                table.to_parquet(path, index=False, schema_version=SCHEMA_VERSION, write_covering_bbox=True)
-            else:
-                table.to_parquet(path, index=False)
-    except (OSError, pa.ArrowException) as error:
-        raise PublicationError(
-            f"{folder}: the Parquet files cannot be written ({error}); check the free space and the rights"
-        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in content.frames.items():
+        path, fields = folder / f"{name}.parquet", content.layers[name].fields
+        typed = {column: _typed(frame[column], field.type) for column, field in fields.items()}
+        table = frame.assign(**typed)
+        if isinstance(table, gpd.GeoDataFrame):
+            table.to_parquet(path, index=False, schema_version=SCHEMA_VERSION, write_covering_bbox=True)
+        else:
+            table.to_parquet(path, index=False)
 
 
 def _typed(column: pd.Series, kind: FieldType) -> pd.Series:

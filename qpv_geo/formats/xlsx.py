@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
 import xlsxwriter
 import xlsxwriter.utility
-from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 from xlsxwriter.workbook import Workbook
 from xlsxwriter.worksheet import Worksheet
@@ -45,32 +45,24 @@ def write_xlsx(folder: Path, content: Content) -> None:
     Raises
     ------
     PublicationError
-        If the file cannot be written, or a layer does not fit into a sheet.
+        If a layer does not fit into a sheet.
     """
     spec, frames, layers = content.spec, content.frames, content.layers
     _refuse_what_does_not_fit(frames, layers)
     path = folder / workbook_name(spec.territory.id)
     # Everything is a text unless it is written as a number.
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    try:
-        with xlsxwriter.Workbook(path, options) as workbook:
-            midnight = datetime(spec.newest.year, spec.newest.month, spec.newest.day)  # noqa: DTZ001 - the format has no zones
-            workbook.set_properties({"title": spec.title, "author": "qpv-geo", "created": midnight})
-            formats = _Formats(workbook)
-            _write_read_me(
-                workbook.add_worksheet(READ_ME),
-                formats,
-                frames,
-                layers,
-                [spec.title, spec.origin, _DISCLAIMER],
-            )
-            for name, frame in frames.items():
-                _write_layer(workbook.add_worksheet(name), formats, frame, layers[name])
-            _write_fields(workbook.add_worksheet(FIELDS), formats, [layers[name] for name in frames])
-    except (OSError, XlsxWriterException) as error:
-        raise PublicationError(
-            f"{path}: the workbook cannot be written ({error}); check the free space and the rights"
-        ) from error
+    data = BytesIO()
+    with xlsxwriter.Workbook(data, options) as workbook:
+        midnight = datetime(spec.newest.year, spec.newest.month, spec.newest.day)  # noqa: DTZ001 - the format has no zones
+        workbook.set_properties({"title": spec.title, "author": "qpv-geo", "created": midnight})
+        formats = _Formats(workbook)
+        texts = [spec.title, spec.origin, _DISCLAIMER]
+        _write_read_me(workbook.add_worksheet(READ_ME), formats, frames, layers, texts)
+        for name, frame in frames.items():
+            _write_layer(workbook.add_worksheet(name), formats, frame, layers[name])
+        _write_fields(workbook.add_worksheet(FIELDS), formats, [layers[name] for name in frames])
+    path.write_bytes(data.getbuffer())
 
 
 # What a cell of a conformed layer may hold.

@@ -16,7 +16,7 @@ from qpv_geo.parallel import collector_held_off
 from qpv_geo.pipeline.fetching import fetch_in_threads
 from qpv_geo.pipeline.job import Job
 from qpv_geo.releases.draft import Draft, publish_draft, verify_draft, write_draft
-from qpv_geo.releases.placement import reraise_os_errors, sweep
+from qpv_geo.releases.placement import reraise_move_errors, sweep
 from qpv_geo.releases.release import Release, existing_release, restored_release
 from qpv_geo.releases.retention import prune
 from qpv_geo.sources.fetch import accept
@@ -70,12 +70,12 @@ def locked_folder(job: Job) -> Iterator[Hold]:
     """Hold the lock of a job's territory; what dead runs left is removed first, what failed at the end."""
     folder = job.settings.out_dir / job.territory.id
     with territory_lock(folder, wait=job.wait) as lock:
-        with reraise_os_errors(folder):
+        with reraise_move_errors(folder):
             sweep(folder)
         try:
             yield lock
         finally:
-            with reraise_os_errors(folder):
+            with reraise_move_errors(folder):
                 sweep(folder)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from qpv_geo import templates
-from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames
 from qpv_geo.ingest.registry import Registry
@@ -119,14 +118,9 @@ def _table_and_map(frames: Frames, figures: Figures, registry: Registry) -> dict
 
 
 def _write(folder: Path, pages: Mapping[str, str]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, page in pages.items():
-            (folder / name).write_text(page, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise PublicationError(
-            f"{folder}: the portraits cannot be written ({error}); check the free space and the rights"
-        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, page in pages.items():
+        (folder / name).write_text(page, encoding="utf-8", newline="\n")
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:

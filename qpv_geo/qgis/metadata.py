@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 import pyproj
 
-from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.french import french_date
 from qpv_geo.qgis.templating import fill, key
@@ -120,11 +119,6 @@ def add_metadata(path: Path, content: Content) -> None:
         GeoPackage that holds the content, without metadata.
     content
         What the records say.
-
-    Raises
-    ------
-    PublicationError
-        If the file cannot be written.
     """
     records = [(_WHOLE, _ISO, iso_record(content))]
     references: list[tuple[str, str | None, str, int, int | None]] = [
@@ -135,20 +129,15 @@ def add_metadata(path: Path, content: Content) -> None:
         records.append((number, _QGIS, fill("layer.qmd", content=content, name=name, spatial=spatial)))
         references.append(("table", name, content.spec.moment, number, _WHOLE))
     tables = ("gpkg_metadata", "gpkg_metadata_reference")
-    try:
-        with closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA synchronous = OFF")
-            database.executescript("BEGIN;" + _EXTENSION)
-            database.executemany("INSERT INTO gpkg_metadata VALUES (?, 'dataset', ?, 'text/xml', ?)", records)
-            database.executemany(
-                "INSERT INTO gpkg_metadata_reference VALUES (?, ?, NULL, NULL, ?, ?, ?)", references
-            )
-            database.executemany(
-                "INSERT INTO gpkg_extensions VALUES (?, NULL, 'gpkg_metadata', ?, 'read-write')",
-                [(name, _DEFINITION) for name in tables],
-            )
-            database.commit()
-    except sqlite3.Error as error:
-        raise PublicationError(
-            f"{path}: metadata cannot be written ({error}); check the free space"
-        ) from error
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA synchronous = OFF")
+        database.executescript("BEGIN;" + _EXTENSION)
+        database.executemany("INSERT INTO gpkg_metadata VALUES (?, 'dataset', ?, 'text/xml', ?)", records)
+        database.executemany(
+            "INSERT INTO gpkg_metadata_reference VALUES (?, ?, NULL, NULL, ?, ?, ?)", references
+        )
+        database.executemany(
+            "INSERT INTO gpkg_extensions VALUES (?, NULL, 'gpkg_metadata', ?, 'read-write')",
+            [(name, _DEFINITION) for name in tables],
+        )
+        database.commit()

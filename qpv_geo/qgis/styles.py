@@ -258,7 +258,7 @@ def add_styles(path: Path, content: Content) -> None:
     Raises
     ------
     PublicationError
-        If a spatial layer has no declared look or the file cannot be written.
+        If a spatial layer has no declared look.
     """
     rows = [
         (
@@ -271,21 +271,18 @@ def add_styles(path: Path, content: Content) -> None:
         )
         for name, style in build_styles(content).items()
     ]
-    try:
-        with closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA synchronous = OFF")
-            database.execute(_LAYER_STYLES)
-            database.executemany(
-                "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, "
-                "styleName, styleQML, useAsDefault, description, owner, update_time) "
-                "VALUES ('', '', ?, ?, ?, ?, 1, ?, '', ?)",
-                rows,
-            )
-            database.execute(
-                "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change, "
-                "srs_id) VALUES ('layer_styles', 'attributes', 'layer_styles', ?, ?, 0)",
-                ("Styles des couches, lus par QGIS.", content.spec.moment),
-            )
-            database.commit()
-    except sqlite3.Error as error:
-        raise PublicationError(f"{path}: styles cannot be written ({error}); check the free space") from error
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute(_LAYER_STYLES)
+        database.executemany(
+            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, "
+            "styleName, styleQML, useAsDefault, description, owner, update_time) "
+            "VALUES ('', '', ?, ?, ?, ?, 1, ?, '', ?)",
+            rows,
+        )
+        database.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change, "
+            "srs_id) VALUES ('layer_styles', 'attributes', 'layer_styles', ?, ?, 0)",
+            ("Styles des couches, lus par QGIS.", content.spec.moment),
+        )
+        database.commit()

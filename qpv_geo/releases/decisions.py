@@ -14,7 +14,7 @@ from qpv_geo.releases.placement import (
     discard,
     is_intact,
     refuse_what_is_not_a_link,
-    reraise_os_errors,
+    reraise_move_errors,
     sweep,
 )
 from qpv_geo.releases.release import (
@@ -90,7 +90,7 @@ def publish_held(territory_id: str, release_id: str, settings: Settings) -> Rele
                 f"{f' ({before.id})' if before else ''}: run `qpv-geo refresh` to have it made and compared "
                 "again, or drop it"
             )
-    with reraise_os_errors(folder):
+    with reraise_move_errors(folder):
         sweep(folder)
         aside = release.path if release.held else None
         return turn(folder, folder / release.id, ledger_matching_latest(folder), "publish", aside=aside)
@@ -110,7 +110,7 @@ def drop_held(territory_id: str, release_id: str, settings: Settings) -> Release
         known = ", ".join(held) or "none"
         raise ConfigurationError(f"no release {release_id!r} is held in {folder / HELD}; there are: {known}")
     release = held[release_id]
-    with reraise_os_errors(folder):
+    with reraise_move_errors(folder):
         write_ledger(folder, ledger_matching_latest(folder).refused(release.id, release.raw_files, "drop"))
         discard(release.path, folder)
     return release
@@ -150,7 +150,7 @@ def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> 
         state = "held" if target.held else "the current one"
         raise ConfigurationError(f"release {target.id} is {state}: give an earlier one")
     _refuse_damaged(target)
-    with reraise_os_errors(folder):
+    with reraise_move_errors(folder):
         sweep(folder)
         ledger = ledger.refused(current.id, current.raw_files, "rollback")
         return turn(folder, target.path, ledger, "rollback")

@@ -11,6 +11,7 @@ from qpv_geo.audit.compare import compare_release
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.checks import Check
 from qpv_geo.errors import PublicationError
+from qpv_geo.files import unfinished
 from qpv_geo.formats.base import Content, ReleaseSpec
 from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.datapackage import write_datapackage
@@ -28,9 +29,8 @@ from qpv_geo.releases.placement import (
     LATEST,
     hold,
     refuse_what_is_not_a_link,
-    reraise_os_errors,
+    reraise_move_errors,
     seal,
-    unfinished,
 )
 from qpv_geo.releases.published import read_written
 from qpv_geo.releases.release import Release, comparable_release, ledger_matching_latest, load_release, turn
@@ -62,7 +62,7 @@ def write_draft(layers: Mapping[str, pd.DataFrame], checks: Iterable[Check], spe
         If the layers are not as declared or a file cannot be written.
     """
     content = build_content(layers, checks, spec)
-    with reraise_os_errors(spec.folder):
+    with reraise_move_errors(spec.folder):
         spec.folder.mkdir(parents=True, exist_ok=True)
         refuse_what_is_not_a_link(spec.folder / LATEST)
         folder = unfinished(spec.folder)
@@ -129,7 +129,7 @@ def verify_draft(draft: Draft) -> None:
     PublicationError
         If what was written is not what was read; the message says which value. If a rule is broken.
     """
-    with reraise_os_errors(draft.content.spec.folder):
+    with reraise_move_errors(draft.content.spec.folder):
         compare_release(draft.path, draft.content)
         if findings := verify_release(draft.path, quick=True):
             raise PublicationError(
@@ -161,7 +161,7 @@ def publish_draft(draft: Draft, confirm: Callable[[], None]) -> Release:
     """
     spec = draft.content.spec
     confirm()
-    with reraise_os_errors(spec.folder):
+    with reraise_move_errors(spec.folder):
         ledger = ledger_matching_latest(spec.folder)
         if draft.content.held_because and not ledger.was_current(spec.id):
             return replace(load_release(hold(draft.path, spec.folder, spec.id)), held=True)

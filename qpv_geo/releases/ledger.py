@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from qpv_geo.errors import PublicationError
-from qpv_geo.releases.placement import replace_file
+from qpv_geo.files import replace_file
 
 LEDGER = "releases.json"
 # A refusal matters until the source changes; the oldest of so many does not any more.

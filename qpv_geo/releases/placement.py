@@ -6,24 +6,21 @@ the territory's lock.
 """
 
 import logging
-import os
 import re
-import secrets
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from qpv_geo.audit.rules import files
 from qpv_geo.errors import PublicationError
+from qpv_geo.files import UNFINISHED, reraise_write_errors, synchronise, unfinished
 from qpv_geo.formats.datapackage import DESCRIPTOR
 
 _LOGGER = logging.getLogger(__name__)
 
 LATEST = "latest"
 HELD = "held"
-_UNFINISHED = ".tmp-"
 _ID = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{10}")
 
 
@@ -41,11 +38,6 @@ def is_intact(path: Path) -> bool:
     return not any(rule.findings(folder, ".", files.UNREADABLE) for rule in rules)
 
 
-def unfinished(folder: Path) -> Path:
-    """Return a path in a territory's folder for what is not finished; `sweep` removes what stays there."""
-    return folder / f"{_UNFINISHED}{secrets.token_hex(6)}"
-
-
 def seal(folder: Path) -> None:
     """Make the files of a release read-only and see to it that they are on the disk, then their folders.
 
@@ -57,15 +49,6 @@ def seal(folder: Path) -> None:
             path.chmod(path.stat().st_mode & ~0o222)
         synchronise(path)
     synchronise(folder)
-
-
-def synchronise(path: Path) -> None:
-    """See to it that a file or the entries of a folder are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def place(aside: Path, target: Path) -> bool:
@@ -140,22 +123,10 @@ def discard(path: Path, folder: Path) -> None:
     _remove(aside)
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write a file of a territory's folder in one step: whatever happens, it is the old or the new one."""
-    aside = unfinished(path.parent)
-    try:
-        aside.write_text(text, encoding="utf-8")
-        synchronise(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    synchronise(path.parent)
-
-
 def sweep(folder: Path) -> None:
     """Remove what runs that died left, but for what ``latest`` points to."""
     current = (folder / LATEST).resolve()
-    for path in folder.glob(f"{_UNFINISHED}*"):
+    for path in folder.glob(f"{UNFINISHED}*"):
         if path.is_symlink() or path.is_file():
             path.unlink()
         elif path.resolve() != current:
@@ -185,13 +156,10 @@ def refuse_what_is_not_a_link(latest: Path) -> None:
         )
 
 
-@contextmanager
-def reraise_os_errors(folder: Path) -> Iterator[None]:
-    """Turn what the system refuses into an error that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise PublicationError(
-            f"{error.filename or folder}: cannot be written ({error.strerror or error}). Nothing was "
-            f"published: check the rights and the free space of {folder}, and that it may hold symbolic links"
-        ) from error
+def reraise_move_errors(folder: Path) -> AbstractContextManager[None]:
+    """Explain what the system refuses while a territory's folder is changed."""
+    advice = (
+        f"Nothing was published: check the rights and the free space of {folder}, and that it may hold "
+        "symbolic links"
+    )
+    return reraise_write_errors(folder, advice)

@@ -23,7 +23,7 @@ from qpv_geo.releases.placement import (
     place,
     refuse_what_is_not_a_link,
     release_folders,
-    reraise_os_errors,
+    reraise_move_errors,
     sweep,
 )
 from qpv_geo.releases.published import PublishedRelease, read_published
@@ -191,7 +191,7 @@ def restored_release(spec: ReleaseSpec) -> Release | None:
     PublicationError
         If something cannot be moved.
     """
-    with reraise_os_errors(spec.folder):
+    with reraise_move_errors(spec.folder):
         spec.folder.mkdir(parents=True, exist_ok=True)
         refuse_what_is_not_a_link(spec.folder / LATEST)
         ledger, target = ledger_matching_latest(spec.folder), spec.folder / spec.id

@@ -10,7 +10,7 @@ from pathlib import Path
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.releases.decisions import previous_release
 from qpv_geo.releases.ledger import Ledger, age, read_ledger, write_ledger
-from qpv_geo.releases.placement import LATEST, discard, reraise_os_errors
+from qpv_geo.releases.placement import LATEST, discard, reraise_move_errors
 from qpv_geo.releases.release import Release, current_release, list_releases
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Retention
@@ -80,7 +80,7 @@ def prune(territory_id: str, retention: Retention, settings: Settings) -> list[R
         else:
             gone.append(release)
     if gone:
-        with reraise_os_errors(folder):
+        with reraise_move_errors(folder):
             write_ledger(folder, read_ledger(folder).without({release.path.name for release in gone}))
     return gone
 

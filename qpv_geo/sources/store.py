@@ -11,7 +11,6 @@ Whoever holds the lock of a key may assume that a dead run left any unfinished f
 """
 
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qpv_geo.errors import ConfigurationError, LockedError, SourceContentError
+from qpv_geo.files import replace_file, synchronise
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.raw import RawFile, digest
@@ -155,7 +155,7 @@ class Copies:
 
     def remember(self, lookup: Lookup) -> None:
         """Keep what a page held. Needs the lock."""
-        _write(self.folder / _LOOKUP, lookup)
+        replace_file(self.folder / _LOOKUP, lookup.model_dump_json(indent=2) + "\n")
 
     @contextmanager
     def unfinished(self) -> Iterator[Path]:
@@ -183,15 +183,15 @@ class Copies:
                 update={"file": there.file, "retrieved_at": there.retrieved_at, "accepted_at": accepted_at}
             )
             if metadata != there:
-                _write(final / _METADATA, metadata)
+                replace_file(final / _METADATA, metadata.model_dump_json(indent=2) + "\n")
             return replace(raw, path=sound.path, retrieved_at=there.retrieved_at)
         unfinished = raw.path.parent
-        _write(unfinished / _METADATA, metadata)
-        _flush(raw.path)
+        replace_file(unfinished / _METADATA, metadata.model_dump_json(indent=2) + "\n")
+        synchronise(raw.path)
         if final.exists():
             shutil.rmtree(final)
         unfinished.rename(final)
-        _flush(self.folder)
+        synchronise(self.folder)
         return replace(raw, path=final / raw.path.name)
 
 
@@ -219,7 +219,8 @@ def mark_accepted(raw: RawFile, settings: Settings) -> None:
         metadata = _read(folder / _METADATA, CopyMetadata)
         if metadata is None or metadata.sha256 != raw.sha256:
             raise SourceContentError(f"{raw.label}: {folder} changed during the run; run again")
-        _write(folder / _METADATA, metadata.model_copy(update={"accepted_at": _later(current)}))
+        accepted = metadata.model_copy(update={"accepted_at": _later(current)})
+        replace_file(folder / _METADATA, accepted.model_dump_json(indent=2) + "\n")
         _prune(copies)
 
 
@@ -291,23 +292,6 @@ def _read(path: Path, model: type[_Model]) -> _Model | None:
     except (OSError, ValidationError) as error:
         _LOGGER.warning("%s cannot be read and is left aside: %s", path, error)
         return None
-
-
-def _write(path: Path, content: BaseModel) -> None:
-    """Write a description so that a reader sees the old one or the new one. Needs the lock."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    _flush(fresh)
-    fresh.replace(path)
-
-
-def _flush(path: Path) -> None:
-    """Have the system write a file, or a folder's names, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

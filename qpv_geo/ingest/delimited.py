@@ -59,7 +59,7 @@ def read_delimited(
     if is_empty and not problems and not {column.upper() for column in columns} >= DICTIONARY:
         problems.add("at least one row under the header", "none")
     problems.raise_if_any()
-    cells = pd.DataFrame([cells for _, cells in records], columns=pd.RangeIndex(len(columns)), dtype="str")
+    cells = pd.DataFrame([cells for _, cells in records], columns=pd.RangeIndex(len(columns)), dtype=object)
     cells.columns = pd.Index(columns)
     where = np.array([f"line {line}" for line, _ in records], dtype=object)
     if forbidden_character(text):

@@ -334,6 +334,8 @@ def _with_unique_names(statistics: pd.DataFrame, registry: Registry) -> pd.DataF
     """Add the source to a name that two sources use for columns that the registry does not know."""
     pairs = statistics[["source", "indicateur"]].drop_duplicates()
     shared = set(pairs.loc[pairs["indicateur"].duplicated(), "indicateur"]) - registry.by_id.keys()
+    if not shared:
+        return statistics
     ambiguous = statistics["indicateur"].isin(shared)
     named = statistics["indicateur"].where(~ambiguous, statistics["indicateur"] + "_" + statistics["source"])
     return statistics.assign(indicateur=named)

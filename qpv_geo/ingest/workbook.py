@@ -101,7 +101,7 @@ def _table(
     labels = {
         head[header][position].upper(): above[position] for position in used if above and above[position]
     }
-    frame = pd.DataFrame([cells for _, cells in data], columns=columns, dtype="str")
+    frame = pd.DataFrame([cells for _, cells in data], columns=columns, dtype=object)
     where = np.array([place for place, _ in data], dtype=object)
     # A character reference (``&#7;``) may stand for what XML cannot hold, and the parser lets it through.
     if forbidden_character("".join(cell for _, cells in data for cell in cells)):

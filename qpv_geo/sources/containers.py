@@ -90,21 +90,22 @@ class Bare(Container):
         return _stream(self.path)
 
 
-class Shapefile(Container):
-    """A Shapefile that lies beside its siblings."""
+class LooseFiles(Container):
+    """Files that lie side by side: a Shapefile with its siblings, or an archive that was shipped unpacked."""
 
     packed = False
 
     def entries(self) -> list[Entry]:
-        """Return the files that make it up."""
-        files = parts_of(self.path)
+        """Return the files that belong together."""
         return [
-            Entry(name, file.stat().st_size, link=file.is_symlink()) for name, file in sorted(files.items())
+            Entry(name, file.stat().st_size, link=file.is_symlink())
+            for name, file in sorted(parts_of(self.path).items())
+            if not _NOT_DATA.fullmatch(name)
         ]
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """Yield one of them."""
-        return _stream(self.path.with_name(entry.name))
+        return _stream(parts_of(self.path)[entry.name])
 
 
 class OpenGeoPackage(Container):
@@ -126,25 +127,6 @@ class OpenGeoPackage(Container):
             with closing(sqlite3.connect(copy)) as database:
                 database.execute("PRAGMA journal_mode = DELETE")
             yield from _stream(copy)
-
-
-class FolderContainer(Container):
-    """An archive that was shipped unpacked."""
-
-    packed = False
-
-    def entries(self) -> list[Entry]:
-        """Return the files below the folder."""
-        files = {file.relative_to(self.path).as_posix(): file for file in self.path.rglob("*")}
-        return [
-            Entry(name, file.stat().st_size, link=file.is_symlink())
-            for name, file in sorted(files.items())
-            if file.is_file() and not _NOT_DATA.fullmatch(name)
-        ]
-
-    def chunks(self, entry: Entry) -> Iterator[bytes]:
-        """Yield one file."""
-        return _stream(self.path / entry.name)
 
 
 class Gzip(Container):
@@ -238,13 +220,13 @@ _PACKED: dict[str, type[Container]] = {"zip": Zip, "gzip": Gzip, "7z": SevenZip}
 def open_container(path: Path) -> Container:
     """Open a file or a folder; its kind is that of its first bytes."""
     if path.is_dir():
-        return FolderContainer(path)
+        return LooseFiles(path)
     with path.open("rb") as stream:
         kind = kind_of(stream.read(_START)).name
     if kind in _PACKED:
         return _PACKED[kind](path)
     if kind == "shp" and path.suffix.lower() == ".shp":
-        return Shapefile(path)
+        return LooseFiles(path)
     if kind == "sqlite" and len(parts_of(path)) > 1:
         return OpenGeoPackage(path)
     return Bare(path)

@@ -39,6 +39,9 @@ _KEPT = 2
 # A candidate may be in use by a run that is still checking it; after a day nobody is.
 _CANDIDATE_LIFE = timedelta(days=1)
 
+# What a copy remembers of the raw file that it is.
+_REMEMBERED = {"sha256", "size", "url", "resolved_url", "etag", "last_modified", "retrieved_at"}
+
 Shelf = Literal["live", "mirror"]
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -134,19 +137,8 @@ class Copies:
         if not same:
             _LOGGER.warning("%s does not have the sha256 that %s gives: it is left aside", path, _METADATA)
             return None
-        return RawFile(
-            source=self._source,
-            path=path,
-            sha256=metadata.sha256,
-            size=metadata.size,
-            url=metadata.url,
-            resolved_url=metadata.resolved_url,
-            etag=metadata.etag,
-            last_modified=metadata.last_modified,
-            retrieved_at=metadata.retrieved_at,
-            origin=self.shelf,
-            provenance=self.shelf,
-        )
+        remembered = metadata.model_dump(include=_REMEMBERED)
+        return RawFile(self._source, path, origin=self.shelf, provenance=self.shelf, **remembered)
 
     def lookup(self, url: str) -> Lookup | None:
         """Return what a page held when it was last read; None if that is unknown."""
@@ -270,18 +262,8 @@ def _folders(copies: Path) -> list[Path]:
 
 
 def _metadata(raw: RawFile) -> CopyMetadata:
-    return CopyMetadata(
-        source=raw.source.id,
-        vintage=raw.source.vintage,
-        file=raw.path.name,
-        sha256=raw.sha256,
-        size=raw.size,
-        url=raw.url,
-        resolved_url=raw.resolved_url,
-        etag=raw.etag,
-        last_modified=raw.last_modified,
-        retrieved_at=raw.retrieved_at,
-    )
+    remembered = {name: getattr(raw, name) for name in _REMEMBERED}
+    return CopyMetadata(source=raw.source.id, vintage=raw.source.vintage, file=raw.path.name, **remembered)
 
 
 def _read(path: Path, model: type[_Model]) -> _Model | None:

@@ -82,11 +82,6 @@ class Check:
         As text, in French.
     message
         One sentence in French.
-
-    Raises
-    ------
-    ValueError
-        If the code is not listed.
     """
 
     code: str

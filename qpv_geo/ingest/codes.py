@@ -8,16 +8,8 @@ from dataclasses import dataclass
 class CodeKind:
     """A kind of official code, always text.
 
-    Attributes
-    ----------
-    name
-        As error messages say it.
-    pattern
-        Regular expression, full match.
-    example
-        A real one.
-    several
-        Whether a value is a comma-separated list of such codes.
+    `name` is how error messages call it, `pattern` a regular expression for the whole code, and `several`
+    says that a value is a comma-separated list of such codes.
     """
 
     name: str

@@ -50,11 +50,6 @@ def read_communes(
         By CRS: ``insee_com``, ``nom_com``, ``siren_epci``, ``insee_dep``, ``insee_reg`` (text or None),
         ``population`` (Int64), ``ecart_reparation_m2`` (NaN where the contour was valid), MultiPolygons, in
         the file's order; ``attrs["remarques"]``, what was unusual in the file, in French.
-
-    Raises
-    ------
-    SourceContentError, ContractError
-        If the file is not whole, or breaks its contract; the message lists every problem.
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)

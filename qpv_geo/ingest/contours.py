@@ -75,11 +75,6 @@ def read_contours(
         Its expected numbers of QPV are checked; None for those of France alone.
     outside
         Receives the defective QPV outside the territory; without it, each stops the reading.
-
-    Raises
-    ------
-    SourceContentError, ContractError
-        If the file is not whole, or breaks its contract; the message lists every problem.
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)

@@ -102,16 +102,8 @@ class Problems:
     ) -> None:
         """Add the rows that break one rule; the message cuts long lists and gives their count.
 
-        Parameters
-        ----------
-        expected
-            What the rule asks for.
-        where, found
-            Name of each row, and what it has.
-        column
-            The column, or what the rule is about.
-        nature
-            The same fault in a few French words, for what is published of a tolerated feature.
+        `where` and `found` give the name of each row and what it has; `nature` is the same fault in a few
+        French words, for what is published of a tolerated feature.
         """
         for place, value in zip(where, found, strict=True):
             if place in self._tolerated:

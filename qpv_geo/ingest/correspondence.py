@@ -32,8 +32,6 @@ def read_correspondence(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     pairs : DataFrame
         ``code_qp``, ``lib_qp``, ``statut``, ``code_qp_2015``, ``lib_qp_2015``: one row per pair; the last two
         are None for a QPV that is new.
-    checks : tuple of Check
-        What was controlled.
 
     Raises
     ------

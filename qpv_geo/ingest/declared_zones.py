@@ -30,8 +30,6 @@ def read_declared_zones(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     declared : DataFrame
         One row per QPV: ``source``, ``code_qp``, ``insee_com``, ``siren_epci`` (lists with commas between;
         None where nothing is declared).
-    checks : tuple of Check
-        What was read.
 
     Raises
     ------

@@ -71,7 +71,7 @@ class Distribution:
         return int(self.counts.sum())
 
     def quantiles(self, parts: NDArray[np.int64], whole: int) -> Floats:
-        """Return the least published value that at least ``part / whole`` of the QPV do not exceed.
+        """Return the least published values that at least ``part / whole`` of the QPV do not exceed.
 
         This is the nearest rank: every quantile is the value of a QPV, none is interpolated.
         """

@@ -272,9 +272,9 @@ def _report_types(types: pd.DataFrame, seen: set[str], source_id: str) -> Check:
         if listed
         else "Tous les types d'équipement déclarés sont dans le fichier."
     )
+    counts = str(len(types)), str(len(types) - len(missing))
     outcome: Outcome = "avertissement" if listed else "conforme"
-    found = str(len(types) - len(missing))
-    return Check("types_equipement_reconnus", source_id, outcome, str(len(types)), found, message)
+    return Check("types_equipement_reconnus", source_id, outcome, *counts, message)
 
 
 def _report_random(count: int, source_id: str) -> Check:

@@ -121,19 +121,12 @@ def check_position(
 
     Parameters
     ----------
-    geometries
-        With finite coordinates.
-    epsg
-        Their CRS, x first.
+    geometries, epsg
+        With finite coordinates, and their CRS, x first.
     places
         Where each should be.
     declared
         What else each says of its place, for the message.
-
-    Returns
-    -------
-    ndarray of bool
-        Which of them are where they should be.
     """
     zones = [zone_of(place.prefix) for place in places]
     bounds = shapely.bounds(geometries).reshape(-1, 4)
@@ -249,19 +242,8 @@ def draw(
 ) -> gpd.GeoDataFrame:
     """Check all geometries of a layer, and project those of the parts of France that a CRS serves.
 
-    Parameters
-    ----------
-    layer
-        Attributes, geometries as read, and the file's CRS.
-    zones
-        Where each should be (see `zones.place_of`).
-    epsg
-        The projected CRS, in metres.
-
-    Returns
-    -------
-    GeoDataFrame
-        As `project` returns it; as it came if its CRS is not accepted.
+    `zones` says where each should be (see `zones.place_of`). A layer whose CRS is not accepted is returned as
+    it came.
     """
     geometries = layer.geometry.to_numpy()
     crs = check_crs(layer.crs, problems)

@@ -54,14 +54,6 @@ def read_iris(
     iris : GeoDataFrame
         ``code_iris``, ``nom_iris``, ``type_iris`` (or None), ``insee_com``, ``nom_com``, ``geographie`` (date
         of the geography, or None), ``ecart_reparation_m2``, MultiPolygons in `epsg`, sorted by code.
-    checks : tuple of Check
-        What was controlled.
-
-    Raises
-    ------
-    SourceContentError, ContractError
-        If a file is not whole or breaks its contract, or a commune has no IRIS; the message lists every
-        problem.
     """
     frames, checks = [], []
     there: set[str] = set()

@@ -44,8 +44,6 @@ def read_local_contours(
     ----------
     raw, file
         GeoPackage, GeoJSON or Shapefile, and how the territory declares it: field of the names, layer, CRS.
-    territory
-        Gives the CRS of the result, and where the contours should be.
     communes
         The territory's, in its CRS; None where they are not known, and then the contours may be anywhere in
         their part of France.
@@ -55,8 +53,6 @@ def read_local_contours(
     contours : GeoDataFrame
         ``nom`` (text or None, as in the file), ``ecart_reparation_m2``, MultiPolygons in the territory's CRS,
         in the file's order; ``attrs["fichier"]``, how errors name the file.
-    checks : tuple of Check
-        What was controlled.
 
     Raises
     ------
@@ -64,8 +60,7 @@ def read_local_contours(
         If the file is not a whole file of its format, or was saved meanwhile.
     ContractError
         If the field of the names is missing, a name cannot be published, the CRS is not declared, contradicts
-        the file or cannot be transformed exactly, or a geometry is not a polygon in or near the territory;
-        the message lists every problem.
+        the file or cannot be transformed exactly, or a geometry is not a polygon in or near the territory.
     """
     layer = read_layer(raw, settings, file.couche)
     if digest(raw.path) != (raw.sha256, raw.size):

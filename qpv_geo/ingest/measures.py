@@ -154,19 +154,8 @@ def add_intervals(
 ) -> list[str]:
     """Give each measure the bounds of its intervals, even where the estimate itself is withheld.
 
-    Parameters
-    ----------
-    table, estimates
-        The intervals, and the table of the estimates about the same kind of zone.
-    measures
-        Those of `estimates`; one whose interval cannot be read, or does not hold its estimate, leaves them.
-    faults
-        Receives what is wrong with such a measure, by column.
-
-    Returns
-    -------
-    list of str
-        Remarks in French.
+    A measure whose interval cannot be read, or does not hold its estimate, leaves `measures` for `faults`.
+    `estimates` is the table of the estimates, about the same kind of zone. Returns remarks in French.
     """
     rows = pd.Index(table.codes).get_indexer(pd.Index(estimates.codes))
     there = rows >= 0

@@ -24,12 +24,8 @@ class SetAside:
 
     Attributes
     ----------
-    label, source
-        Of the file.
-    features
-        Their attributes, indexed by name (``feature 17 (QN09101M)``).
-    places
-        `PLACES` of each, with the same index.
+    features, places
+        Their attributes and their `PLACES`, indexed by name (``feature 17 (QN09101M)``).
     code
         Column of `features` that holds their codes.
     defects

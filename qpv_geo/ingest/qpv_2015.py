@@ -45,13 +45,6 @@ def read_qpv_2015(
     qpv_2015 : GeoDataFrame
         ``code_qp``, ``nom_qp``, ``commune_qp`` (text or None), ``ecart_reparation_m2`` (NaN where the contour
         was valid), MultiPolygons in `epsg`, in the file's order.
-    checks : tuple of Check
-        What was controlled.
-
-    Raises
-    ------
-    SourceContentError, ContractError
-        If the file is not whole, or breaks its contract; the message lists every problem.
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)

@@ -29,28 +29,15 @@ class Mismatch(NamedTuple):
 def compare_scale(
     indicator: Indicator, vintage: str, values: Floats, of_qpv: NDArray[np.bool_], shipped: Distributions
 ) -> Mismatch | None:
-    """Compare a column of a table with the distribution of the national file.
+    """Compare a column of a table with the distribution of the national file; None if its scale is sound.
 
     A table that holds at least half as many QPV of metropolitan France as the national file is compared by
     its median. Of a smaller one, which may be of unusual quarters, a principal indicator (of layer ``qpv``)
     is refused if not one of its values lies between a tenth of the least and ten times the greatest of the
     distribution. A poverty rate below 1 % throughout is one published as a fraction, whatever the zones.
 
-    Parameters
-    ----------
-    vintage
-        Of the table; the distribution is that of the same vintage, else of the newest.
-    values
-        The column, NaN where a value is missing.
-    of_qpv
-        Which rows are of QPV of metropolitan France.
-    shipped
-        See `load_distributions`.
-
-    Returns
-    -------
-    Mismatch or None
-        None if the scale is sound, or if there is nothing to compare with.
+    The distribution is that of the table's vintage, else of the newest. `of_qpv` tells the rows of QPV of
+    metropolitan France; `values` are NaN where one is missing.
     """
     present = values[np.isfinite(values)]
     if indicator.additive or not len(present):

@@ -37,10 +37,8 @@ class TextTable:
 
     Attributes
     ----------
-    name
-        File, member of the archive, or workbook and sheet.
-    label
-        How errors name it.
+    name, label
+        File, member of the archive, or workbook and sheet; how errors name it.
     cells
         Stripped text, one column per column of the file, indexed from 0.
     where

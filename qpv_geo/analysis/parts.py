@@ -73,9 +73,7 @@ def _tables_of(tables: Tables, communes: gpd.GeoDataFrame, epsg: int, territory:
     """Return the tables of one part of France; some are of metropolitan France only."""
     contours = replace(tables.contours, by_epsg={epsg: tables.contours.by_epsg[epsg]})
     part = replace(tables, contours=contours, communes=communes, overseas={})
-    if epsg == territory.epsg:
-        return part
-    return replace(part, qpv_2015=None, iris=None, facilities=None)
+    return part if epsg == territory.epsg else part.without_metropole()
 
 
 def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:

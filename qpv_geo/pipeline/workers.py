@@ -68,7 +68,7 @@ class NationalFiles(WorkerPlugin):
 
 
 @dataclass(frozen=True)
-class Survey:
+class NationalSurvey:
     """What the national files hold.
 
     Attributes
@@ -97,7 +97,7 @@ def national_files(client: Client, job: Job, raws: Raws) -> Iterator[str]:
         client.unregister_worker_plugin(name)
 
 
-def survey(client: Client, files: str) -> Survey:
+def survey(client: Client, files: str) -> NationalSurvey:
     """Read the national files on every worker and say what they hold.
 
     Raises
@@ -111,7 +111,7 @@ def survey(client: Client, files: str) -> Survey:
     # The other workers read them meanwhile: those are lost if nobody holds their futures.
     reading = [client.submit(_read, files, pure=False) for _ in client.nthreads()][1:]
     try:
-        found: Survey = answer.result()
+        found: NationalSurvey = answer.result()
     except KilledWorker as error:
         raise QpvGeoError(f"the national files cannot be read: {_DEAD}") from error
     finally:
@@ -148,10 +148,10 @@ def _read(files: str) -> National:
         return _files(files).national
 
 
-def _survey(files: str) -> Survey:
+def _survey(files: str) -> NationalSurvey:
     national = _read(files)
     territories = territories_of(national)
-    return Survey(territories, qpv_left_out(national, territories), dict(national.tables.defects))
+    return NationalSurvey(territories, qpv_left_out(national, territories), dict(national.tables.defects))
 
 
 def _publish(files: str, territory: Territory) -> Result:

@@ -34,7 +34,7 @@ _STATES = {"published": "publiée", "unchanged": "inchangée", "held": "retenue"
 
 
 @flow(name="refresh-all", on_failure=[tell_failure], on_crashed=[tell_crash])
-def refresh_all(
+def refresh_all(  # noqa: PLR0913 - a flow's parameters are a form
     *,
     offline: Offline = False,
     mirror: Mirror = None,

@@ -152,7 +152,7 @@ PREFECT_API_URL = "{url}"
         ("ephemeral", {"PREFECT_API_URL": "{url}"}, True),
     ],
 )
-def test_a_server_is_configured_by_its_address_or_by_the_active_profile(  # noqa: PLR0917 - fixtures
+def test_a_server_is_configured_by_its_address_or_by_the_active_profile(
     active: str,
     environment: dict[str, str],
     found: bool,  # noqa: FBT001 - a case

@@ -246,7 +246,7 @@ def test_a_bad_source_ends_failed_says_why_and_somebody_is_told(
     assert HIDDEN not in (prefect.home / "worker.log").read_text(encoding="utf-8")
 
 
-def test_a_held_release_ends_failed_somebody_is_told_and_may_publish_it(  # noqa: PLR0917 - fixtures
+def test_a_held_release_ends_failed_somebody_is_told_and_may_publish_it(
     prefect: PrefectServer,
     territory: str,
     shared_data: Path,

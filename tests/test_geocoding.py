@@ -136,7 +136,7 @@ def test_a_passing_failure_is_asked_again(
 @pytest.mark.parametrize(
     ("faults", "error"), [([503] * 3, SourceUnavailableError), ([400], SourceContentError)]
 )
-def test_a_lasting_failure_tells_no_address(  # noqa: PLR0917 - fixtures
+def test_a_lasting_failure_tells_no_address(
     service: Service,
     reaching: Settings,
     catalogue: Catalogue,

@@ -184,7 +184,7 @@ def test_a_file_that_is_saved_while_it_is_read(
     ],
 )
 @pytest.mark.parametrize("suffix", ["shp", "zip"])
-def test_a_cpg_that_lies(  # noqa: PLR0917 - one case
+def test_a_cpg_that_lies(
     actual: str,
     declared: str,
     parts: tuple[str, ...],

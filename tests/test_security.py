@@ -181,7 +181,7 @@ def test_a_certificate_that_this_machine_trusts_is_accepted(
     ],
     ids=["unknown", "of another host", "expired"],
 )
-def test_any_other_certificate_is_refused_before_anything_is_asked(  # noqa: PLR0917 - fixtures and parameters
+def test_any_other_certificate_is_refused_before_anything_is_asked(
     name: str,
     expired: bool,  # noqa: FBT001 - a parameter of the test
     trusted: bool,  # noqa: FBT001 - a parameter of the test

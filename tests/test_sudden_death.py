@@ -29,7 +29,7 @@ from qpv_geo.releases.release import (
     held_releases,
     ledger_matching_latest,
     list_releases,
-    turn,
+    switch_to,
 )
 from qpv_geo.releases.retention import prune
 from qpv_geo.settings import Settings
@@ -56,7 +56,7 @@ def operations():
         aside = unfinished(folder)
         shutil.copytree(prepared / "besancon" / CURRENT, aside)
         (folder / CURRENT / "csv" / "qpv.csv").unlink(missing_ok=True)
-        turn(folder, folder / CURRENT, ledger_matching_latest(folder), "refresh", aside=aside)
+        switch_to(folder, folder / CURRENT, ledger_matching_latest(folder), "refresh", aside=aside)
     def holding():
         held = prepared / "besancon" / "held" / HELD
         aside = unfinished(folder)

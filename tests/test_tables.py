@@ -160,7 +160,7 @@ BAD_TABLES = {
 
 
 @pytest.mark.parametrize("name", BAD_TABLES)
-def test_an_optional_table_that_is_bad_is_left_out_alone(  # noqa: PLR0917 - fixtures
+def test_an_optional_table_that_is_bad_is_left_out_alone(
     name: str, tmp_path: Path, raws: Raws, besancon: Territory, catalogue: Catalogue, settings: Settings
 ) -> None:
     data, words = BAD_TABLES[name]
@@ -215,7 +215,7 @@ def test_other_optional_sources_that_are_bad_are_left_out(
         ("insee_filosofi", [["CODGEO", "DISP_TP60_A21"], ["QN02503M", "155"]], "found '155' at line 2"),
     ],
 )
-def test_a_required_indicator_that_is_bad_stops_the_run(  # noqa: PLR0917 - fixtures
+def test_a_required_indicator_that_is_bad_stops_the_run(
     source: str,
     rows: list[list[str]],
     words: str,

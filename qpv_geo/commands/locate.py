@@ -14,7 +14,7 @@ _COORDINATES = "Coordinates"
 _PRECISION = "Precision"
 
 
-def locate(  # noqa: PLR0917 - typer gives each option by its name
+def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="CSV, Parquet, GeoPackage, or a folder of Parquet files.")
     ],

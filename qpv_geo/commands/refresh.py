@@ -19,7 +19,7 @@ from qpv_geo.territory import load_territory
 _MANY = "With --all-territories"
 
 
-def refresh(
+def refresh(  # noqa: PLR0913 - a command is a form
     *,
     territory: OneTerritory = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the store and the snapshot only.")] = False,

@@ -25,23 +25,17 @@ from qpv_geo.releases.published import PublishedRelease, Table
 from qpv_geo.zones import department_of, zone_of
 
 _QPV, _STATISTICS, _DICTIONARY, _SOURCES = "qpv", "statistiques", "indicateurs", "sources"
-# They tell of a run: what was read and controlled. Part `sources` says what matters of them.
+# Tables about the run itself; `Changes.sources` has what matters of them.
 _OF_THE_RUN = {_SOURCES, "controles"}
-# Areas are told to a tenth of a square metre: what rounds to nothing is the noise of a reprojection.
+# Areas are given to a tenth of a square metre: what rounds to zero is reprojection noise.
 _DECIMALS = 1
 
 
 def compare_releases(before: PublishedRelease, after: PublishedRelease) -> Changes:
-    """Tell what changed from one release to another.
+    """Return what changed from one release to another.
 
-    Areas are measured in the CRS of `after` or, if that is in degrees, of the QPV's part of France. Whatever
-    only one of two versions of the project publishes shows as a layer, a field or an indicator that was added
-    or is gone.
-
-    Parameters
-    ----------
-    before, after
-        As `published.read_published` reads them.
+    Areas are measured in the CRS of `after` or, if that is in degrees, of the QPV's part of France. What only
+    one version of the project publishes shows as a layer, field or indicator that was added or removed.
     """
     earlier, later = before.tables, after.tables
     qpv = (earlier[_QPV], later[_QPV])
@@ -93,7 +87,7 @@ def _renamed(before: Table, after: Table) -> tuple[RenamedQpv, ...]:
 
 
 def _contours(before: Table, after: Table) -> tuple[ContourChange, ...]:
-    """Overlay the two contours of each QPV that has another one than before."""
+    """Overlay the old and new contours of each QPV whose contour changed."""
     shapes = after.shapes()
     later = dict(zip(after.rows["code_qp"], shapes, strict=True))
     earlier = dict(zip(before.rows["code_qp"], before.shapes().to_crs(shapes.crs), strict=True))
@@ -118,7 +112,7 @@ def _contours(before: Table, after: Table) -> tuple[ContourChange, ...]:
 
 
 def _measurable(code: str, pair: gpd.GeoSeries) -> gpd.GeoSeries:
-    """Project contours in degrees, which are those of all France, to the CRS of the QPV's part of it."""
+    """Project contours in degrees (a release of all France) to the CRS of the QPV's part of France."""
     if pair.crs.is_projected:
         return pair
     return pair.to_crs(zone_of(department_of(code)).epsg)
@@ -147,7 +141,7 @@ def _fields_only_in(here: Mapping[str, Table], there: Mapping[str, Table]) -> tu
 
 
 def _rows(name: str, before: Table, after: Table) -> RowsChange | None:
-    """Count the rows that came, went or changed; fields that only one release has do not count."""
+    """Count the rows that were added, removed or changed; fields that only one release has do not count."""
     common = [column for column in after.rows.columns if column in set(before.rows.columns)]
     layer = load_layers().get(name)
     key = list(layer.key) if layer and set(layer.key) <= set(common) else common

@@ -10,9 +10,9 @@ _MARKS = re.compile(r"([\\`*\[\]<>|#])")
 
 
 def changes_markdown(changes: Changes) -> str:
-    """Tell what changed: QPV, contours, statistics, layers, fields, rows, sources, what is beyond bounds.
+    """Describe all changes: QPV, contours, statistics, layers, fields, rows, sources, overruns.
 
-    Texts that come from a source are escaped: a QPV named ``<script>`` stays text.
+    Texts from a source are escaped: a QPV named ``<script>`` stays text.
     """
     if changes.none:
         return f"Aucune différence avec la publication {changes.precedente}."
@@ -128,7 +128,7 @@ def _sources(changes: Changes) -> list[str]:
 
 
 def _states(before: SourceState | None, after: SourceState | None) -> Iterator[str]:
-    def told(state: SourceState | None) -> tuple[str, ...]:
+    def columns(state: SourceState | None) -> tuple[str, ...]:
         if state is None:
             return ("non lue",) * 5
         day = french_date(state.date_source) if state.date_source else ""
@@ -140,7 +140,7 @@ def _states(before: SourceState | None, after: SourceState | None) -> Iterator[s
             (state.sha256 or "")[:10],
         )
 
-    for earlier, later in zip(told(before), told(after), strict=True):
+    for earlier, later in zip(columns(before), columns(after), strict=True):
         yield _from_to(earlier, later)
 
 

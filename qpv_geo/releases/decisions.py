@@ -1,6 +1,6 @@
-"""What somebody decides about releases: publish or drop a held one, go back to an earlier one.
+"""Decisions about releases: publish or drop a held one, go back to an earlier one.
 
-Whoever calls these holds the territory's lock.
+Callers must hold the territory lock.
 """
 
 import shlex
@@ -25,7 +25,7 @@ from qpv_geo.releases.release import (
     held_releases,
     ledger_matching_latest,
     load_release,
-    turn,
+    switch_to,
 )
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.territory import Territory, territory_names
@@ -34,7 +34,7 @@ _NAMED_AT_MOST = 20
 
 
 def held_error(release: Release, territory: Territory, settings: Settings) -> HeldError:
-    """Return the error that says why a release is held, what to look at, and how to decide."""
+    """Return the error that says why a release is held, what to look at and how to decide."""
     reasons = release.held_because
     more = [f"and {len(reasons) - _NAMED_AT_MOST} more"] if len(reasons) > _NAMED_AT_MOST else []
     listed = "\n".join(f"- {reason}" for reason in [*reasons[:_NAMED_AT_MOST], *more])
@@ -50,7 +50,7 @@ def held_error(release: Release, territory: Territory, settings: Settings) -> He
 
 
 def _options(territory: Territory, settings: Settings) -> str:
-    """Return the options that make a command concern the same territory and folder."""
+    """Return the options that point a command to the same territory and folder."""
     options = []
     generated = settings.territories_dir / f"{territory.id}.toml"
     if territory.id not in territory_names():
@@ -68,14 +68,14 @@ def publish_held(territory_id: str, release_id: str, settings: Settings) -> Rele
     Returns
     -------
     Release
-        The current one; `published` is False if it was current already.
+        `published` is False if it was current already.
 
     Raises
     ------
     ConfigurationError
         If there is no such release.
     PublicationError
-        If it is damaged, or was compared with a release that is no longer the current one.
+        If it is damaged, or the release it was compared with is no longer current.
     """
     folder = settings.out_dir / territory_id
     refuse_what_is_not_a_link(folder / LATEST)
@@ -93,11 +93,11 @@ def publish_held(territory_id: str, release_id: str, settings: Settings) -> Rele
     with reraise_move_errors(folder):
         sweep(folder)
         aside = release.path if release.held else None
-        return turn(folder, folder / release.id, ledger_matching_latest(folder), "publish", aside=aside)
+        return switch_to(folder, folder / release.id, ledger_matching_latest(folder), "publish", aside=aside)
 
 
 def drop_held(territory_id: str, release_id: str, settings: Settings) -> Release:
-    """Remove a held release; a run that would make it again publishes nothing.
+    """Remove a held release. A run that would make it again publishes nothing.
 
     Raises
     ------
@@ -111,25 +111,25 @@ def drop_held(territory_id: str, release_id: str, settings: Settings) -> Release
         raise ConfigurationError(f"no release {release_id!r} is held in {folder / HELD}; there are: {known}")
     release = held[release_id]
     with reraise_move_errors(folder):
-        write_ledger(folder, ledger_matching_latest(folder).refused(release.id, release.raw_files, "drop"))
+        write_ledger(
+            folder, ledger_matching_latest(folder).with_refused(release.id, release.raw_files, "drop")
+        )
         discard(release.path, folder)
     return release
 
 
 def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> Release:
-    """Make an earlier release current, in one step; a run that would publish the one left behind does not.
+    """Make an earlier release current. A run that would publish the one left behind publishes nothing.
 
     Parameters
     ----------
-    territory_id, settings
-        Which territory, where.
     release_id
-        The release to go back to; without, the one that was current before and that nobody took back.
+        None for the latest earlier release that nobody refused.
 
     Raises
     ------
     ConfigurationError
-        If there is no such release, or no current one to go back from.
+        If there is no such release, or none is current.
     PublicationError
         If the release to go back to is damaged.
     """
@@ -152,12 +152,12 @@ def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> 
     _refuse_damaged(target)
     with reraise_move_errors(folder):
         sweep(folder)
-        ledger = ledger.refused(current.id, current.raw_files, "rollback")
-        return turn(folder, target.path, ledger, "rollback")
+        ledger = ledger.with_refused(current.id, current.raw_files, "rollback")
+        return switch_to(folder, target.path, ledger, "rollback")
 
 
 def previous_release(territory_id: str, settings: Settings) -> Release | None:
-    """Return the release that was current before the current one, None if there is none (left)."""
+    """Return the release that was current before the current one, if it is still there."""
     folder = settings.out_dir / territory_id
     current = current_release(territory_id, settings)
     if current is None:
@@ -167,7 +167,7 @@ def previous_release(territory_id: str, settings: Settings) -> Release | None:
 
 
 def _refuse_damaged(release: Release) -> None:
-    """Verify a release by every quick rule before it becomes current."""
+    """Refuse a release that breaks a quick rule, before it becomes current."""
     findings = [] if is_intact(release.path) else ["its files are not those that were published"]
     findings += [str(finding) for finding in verify_release(release.path, quick=True)]
     if findings:

@@ -33,7 +33,13 @@ from qpv_geo.releases.placement import (
     seal,
 )
 from qpv_geo.releases.published import read_written
-from qpv_geo.releases.release import Release, comparable_release, ledger_matching_latest, load_release, turn
+from qpv_geo.releases.release import (
+    Release,
+    comparable_release,
+    ledger_matching_latest,
+    load_release,
+    switch_to,
+)
 
 
 @dataclass(frozen=True)
@@ -165,4 +171,4 @@ def publish_draft(draft: Draft, confirm: Callable[[], None]) -> Release:
         ledger = ledger_matching_latest(spec.folder)
         if draft.content.held_because and not ledger.was_current(spec.id):
             return replace(load_release(hold(draft.path, spec.folder, spec.id)), held=True)
-        return turn(spec.folder, spec.folder / spec.id, ledger, "refresh", aside=draft.path)
+        return switch_to(spec.folder, spec.folder / spec.id, ledger, "refresh", aside=draft.path)

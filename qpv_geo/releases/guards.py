@@ -1,17 +1,16 @@
-"""Guards: changes beyond the bounds that a territory declares hold a release until somebody has looked.
+"""Guards: a change beyond the bounds that a territory declares holds a release until somebody has looked.
 
-What a new version of the project adds does not hold a release: new layers, fields and indicators never do,
-and more rows only if a source that both releases read has other bytes. What is gone holds it, whatever the
-reason.
+New layers, fields and indicators, which a new version of the project may add, never hold a release; more rows
+do only if a source that both releases read has other bytes. Whatever is removed holds it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from qpv_geo.formats.changes_schema import Changes, Overrun, StatisticChange
 from qpv_geo.french import ZONE_WORDS, counted, number, percentage, short_number
 from qpv_geo.territory import Guard
 
-# Counted value by value, or not a matter of data: two producers who come to disagree take nothing away.
+# Their values are counted one by one, or say nothing of data: producers who disagree remove nothing.
 _NOT_COUNTED = {"statistiques", "repartition", "indicateurs", "concordances"}
 # A Gini index has three or four.
 _MEDIAN_DECIMALS = 4
@@ -19,33 +18,22 @@ _ORDER = 10
 
 
 def overruns(changes: Changes, guard: Guard) -> tuple[Overrun, ...]:
-    """Return what goes beyond the bounds, in French, the gravest kinds first.
-
-    Parameters
-    ----------
-    changes
-        As `changes.compare_releases` finds them.
-    guard
-        The territory's bounds.
-    """
-    return (
-        *(_qpv(changes) if guard.qpv_entre_ou_sorti else ()),
-        *(_gone(changes) if guard.retrait else ()),
-        *_contours(changes, guard.surface_qpv_pct),
-        *_counts(changes, guard.nombre_pct),
-        *_totals(changes, guard.total_pct),
-        *_medians(changes, guard.mediane_pct),
-    )
+    """Return the changes beyond the bounds, in French, the gravest kinds first."""
+    return tuple(overrun for find in _GUARDS for overrun in find(changes, guard))
 
 
-def _qpv(changes: Changes) -> Iterator[Overrun]:
+def _qpv(changes: Changes, guard: Guard) -> Iterator[Overrun]:
+    if not guard.qpv_entre_ou_sorti:
+        return
     for verb, quarters in (("entré", changes.qpv_entres), ("sorti", changes.qpv_sortis)):
         for qpv in quarters:
             name = f" ({qpv.lib_qp})" if qpv.lib_qp else ""
             yield Overrun(garde="qpv", objet=qpv.code_qp, message=f"QPV {qpv.code_qp}{name} {verb}.")
 
 
-def _gone(changes: Changes) -> Iterator[Overrun]:
+def _removed(changes: Changes, guard: Guard) -> Iterator[Overrun]:
+    if not guard.retrait:
+        return
     for layer in changes.couches_retirees:
         yield Overrun(
             garde="couche", objet=layer.couche, message=f"Couche {layer.couche} absente de cette publication."
@@ -59,8 +47,9 @@ def _gone(changes: Changes) -> Iterator[Overrun]:
             yield Overrun(garde="indicateur", objet=_where(change), message=message)
 
 
-def _contours(changes: Changes, bound: float) -> Iterator[Overrun]:
-    """Compare what a contour gained and what it lost, each: one that only moved has the same area."""
+def _contours(changes: Changes, guard: Guard) -> Iterator[Overrun]:
+    """Bound what a contour gained and what it lost apart: one that only moved keeps its area."""
+    bound = guard.surface_qpv_pct
     for contour in changes.contours:
         gained = _percentage(contour.entrant_m2, contour.surface_avant_m2)
         lost = _percentage(contour.sortant_m2, contour.surface_avant_m2)
@@ -74,7 +63,8 @@ def _contours(changes: Changes, bound: float) -> Iterator[Overrun]:
             yield Overrun(garde="surface_qpv", objet=contour.code_qp, message=message)
 
 
-def _counts(changes: Changes, bound: float) -> Iterator[Overrun]:
+def _counts(changes: Changes, guard: Guard) -> Iterator[Overrun]:
+    bound = guard.nombre_pct
     may_grow = not any(source.new_bytes for source in changes.sources)
     counts = [
         (rows.couche, f"Couche {rows.couche}", "ligne", rows.avant, rows.apres)
@@ -94,7 +84,8 @@ def _counts(changes: Changes, bound: float) -> Iterator[Overrun]:
             yield Overrun(garde="nombre", objet=where, message=message)
 
 
-def _totals(changes: Changes, bound: float) -> Iterator[Overrun]:
+def _totals(changes: Changes, guard: Guard) -> Iterator[Overrun]:
+    bound = guard.total_pct
     for change in changes.statistiques:
         before, after = change.total_avant, change.total_apres
         if before is None or not change.nombre_apres:
@@ -109,7 +100,8 @@ def _totals(changes: Changes, bound: float) -> Iterator[Overrun]:
             yield Overrun(garde="total", objet=_where(change), message=message)
 
 
-def _medians(changes: Changes, bound: float) -> Iterator[Overrun]:
+def _medians(changes: Changes, guard: Guard) -> Iterator[Overrun]:
+    bound = guard.mediane_pct
     for change in changes.statistiques:
         before, after = change.mediane_avant, change.mediane_apres
         if before is None or not change.nombre_apres:
@@ -124,8 +116,19 @@ def _medians(changes: Changes, bound: float) -> Iterator[Overrun]:
             yield Overrun(garde="mediane", objet=_where(change), message=message)
 
 
+# One guard each, the gravest first.
+_GUARDS: tuple[Callable[[Changes, Guard], Iterator[Overrun]], ...] = (
+    _qpv,
+    _removed,
+    _contours,
+    _counts,
+    _totals,
+    _medians,
+)
+
+
 def _is_rounding(before: float, after: float) -> bool:
-    """Tell whether two small medians are of one order: published to a tenth, 0.1 and 0.3 are close."""
+    """Return whether two small medians are of one order: 0.1 and 0.3, published to a tenth, are close."""
     small, large = sorted((abs(before), abs(after)))
     return large < 1 and (small == 0 or large < _ORDER * small)
 
@@ -139,10 +142,10 @@ def _called(change: StatisticChange) -> str:
 
 
 def _percentage(part: float, whole: float) -> float:
-    """Return a part in percent of a whole; of nothing, anything is infinitely much."""
+    """Return a part in percent of a whole; anything is infinitely much of zero."""
     return 100 * part / whole if whole else (float("inf") if part else 0.0)
 
 
 def _beyond(moved: float, bound: float) -> str:
-    told = f" ({percentage(moved)})" if moved != float("inf") else ""
-    return f"{told}, au-delà de {percentage(bound)}"
+    share = f" ({percentage(moved)})" if moved != float("inf") else ""
+    return f"{share}, au-delà de {percentage(bound)}"

@@ -1,8 +1,8 @@
 """What a territory's folder remembers of its releases: which were current, which were refused.
 
-``releases.json`` is replaced in one step, *before* the move that it tells of: a run that dies in between
-leaves a line about what did not happen, which `Ledger.settled` takes away, and never a release that this does
-not know. The link ``latest`` alone says which release is current.
+``releases.json`` is written *before* a release moves. A run that dies in between leaves an entry for a move
+that never happened, which `Ledger.matching` removes; no release is ever missing from it. Only the link
+``latest`` says which release is current.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.files import replace_file
 
 LEDGER = "releases.json"
-# A refusal matters until the source changes; the oldest of so many does not any more.
+# A refusal matters until its source changes: the oldest of this many no longer does.
 _REFUSALS = 50
 
 By = Literal["refresh", "publish", "rollback"]
@@ -34,14 +34,12 @@ class Turn(_Part):
 
 
 class Refusal(_Part):
-    """A release that somebody took back or dropped: a run that would make it again publishes nothing.
+    """A release that somebody rolled back or dropped: a run that would make it again publishes nothing.
 
     Attributes
     ----------
     raw_files
-        Checksums of the raw files, sorted: what other code makes of the same is held.
-    by
-        Which command.
+        Checksums of the raw files, sorted. What another version of the code makes of them is held.
     """
 
     release: str
@@ -51,26 +49,26 @@ class Refusal(_Part):
 
 
 class Ledger(_Part):
-    """All of it, the oldest first."""
+    """Turns and refusals, the oldest first."""
 
     ledger: Literal["qpv-geo/releases/1"] = "qpv-geo/releases/1"
     turns: tuple[Turn, ...] = ()
     refusals: tuple[Refusal, ...] = ()
 
     def before(self, release: str | None) -> list[str]:
-        """Return the releases that were current before one was, the latest first, each once.
+        """Return the releases that were current before a given one, the latest first, each once.
 
-        One that never was, as far as this knows, comes after all the others.
+        If the ledger does not know the release, it is taken to follow all others.
         """
         order = [turn.release for turn in self.turns]
         if release in order:
             order = order[: len(order) - 1 - order[::-1].index(release)]
         return [earlier for earlier in dict.fromkeys(reversed(order)) if earlier != release]
 
-    def settled(self, current: str, since: datetime) -> Self:
-        """Return a ledger that ends with the release that is really current.
+    def matching(self, current: str, since: datetime) -> Self:
+        """Return the ledger without turns that never happened, ending with the release that is current.
 
-        A run that died may have left turns that never came; a release may be older than the ledger.
+        A current release that is older than the ledger is added.
         """
         order = [turn.release for turn in self.turns]
         if current not in order:
@@ -78,41 +76,41 @@ class Ledger(_Part):
             return self.model_copy(update={"turns": (*self.turns, first)})
         return self.model_copy(update={"turns": self.turns[: len(order) - order[::-1].index(current)]})
 
-    def turned(self, release: str, by: By) -> Self:
+    def with_current(self, release: str, by: By) -> Self:
         """Return a ledger in which a release is current from now on, and no longer refused."""
         kept = tuple(refusal for refusal in self.refusals if refusal.release != release)
         stays = bool(self.turns) and self.turns[-1].release == release
         turns = self.turns if stays else (*self.turns, Turn(release=release, since=_now(), by=by))
         return self.model_copy(update={"turns": turns, "refusals": kept})
 
-    def refused(self, release: str, raw_files: tuple[str, ...], by: Literal["rollback", "drop"]) -> Self:
+    def with_refused(self, release: str, raw_files: tuple[str, ...], by: Literal["rollback", "drop"]) -> Self:
         """Return a ledger in which a release is refused."""
         others = [refusal for refusal in self.refusals if refusal.release != release]
         refusal = Refusal(release=release, raw_files=raw_files, at=_now(), by=by)
         return self.model_copy(update={"refusals": (*others, refusal)[-_REFUSALS:]})
 
     def refusal(self, release: str, raw_files: tuple[str, ...]) -> Refusal | None:
-        """Return the refusal of a release, else one of what was made from the same raw files."""
+        """Return the refusal of a release, or of another one made from the same raw files."""
         same = [refusal for refusal in self.refusals if refusal.release == release]
         alike = [refusal for refusal in self.refusals if refusal.raw_files == raw_files != ()]
         return next(iter(reversed(same or alike)), None)
 
     def was_current(self, release: str) -> bool:
-        """Return whether a release was published and nobody took it back since."""
+        """Return whether a release was published and not refused since."""
         refused = any(refusal.release == release for refusal in self.refusals)
         return not refused and any(turn.release == release for turn in self.turns)
 
     def without(self, releases: set[str]) -> Self:
-        """Return a ledger that has forgotten when releases were current."""
+        """Return a ledger without the turns of some releases."""
         kept = tuple(turn for turn in self.turns if turn.release not in releases)
         return self.model_copy(update={"turns": kept})
 
     def published_at(self, release: str) -> datetime | None:
-        """Return when a release last became current, None if this does not know."""
+        """Return when a release last became current, if known."""
         return next((turn.since for turn in reversed(self.turns) if turn.release == release), None)
 
     def superseded_at(self, release: str) -> datetime | None:
-        """Return when another release last took its place, None if this does not know or none did."""
+        """Return when another release last took its place, if one did."""
         for turn, following in reversed(list(zip(self.turns, self.turns[1:], strict=False))):
             if turn.release == release != following.release:
                 return following.since
@@ -134,8 +132,8 @@ def read_ledger(folder: Path) -> Ledger:
         return Ledger()
     except (OSError, ValidationError) as error:
         raise PublicationError(
-            f"{path}: cannot be read ({error}). Restore it from a backup, or move it away: what is lost then "
-            "is in which order releases were published, and which were refused"
+            f"{path}: cannot be read ({error}). Restore it from a backup, or move it away: then only "
+            "the order of publication and the refusals are lost"
         ) from error
 
 
@@ -151,7 +149,7 @@ def write_ledger(folder: Path, ledger: Ledger) -> None:
 
 
 def age(since: datetime) -> timedelta:
-    """Return how long ago something was; negative if the clock was set back."""
+    """Return the time since a moment; negative if the clock was set back."""
     return _now() - since
 
 

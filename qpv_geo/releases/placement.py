@@ -1,8 +1,8 @@
-"""Folders of releases and how they move: each move is one step, and whatever dies between two is made good.
+"""Folders of releases and how they move: in single steps, so that a run may die between any two.
 
-``out/<territory>/`` holds a folder per release, the link ``latest`` to the current one, in ``held/`` what
-waits for somebody's decision, and for the time of a run what begins with ``.tmp-``. Who moves anything holds
-the territory's lock.
+``out/<territory>/`` holds a folder per release, the link ``latest`` to the current one, ``held/`` with what
+waits for somebody's decision and, during a run, names that begin with ``.tmp-``. Callers must hold the
+territory lock.
 """
 
 import logging
@@ -25,7 +25,7 @@ _ID = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{10}")
 
 
 def release_folders(folder: Path) -> list[Path]:
-    """Return the folders that bear the name of a release, the oldest sources first."""
+    """Return the folders named like a release, the oldest sources first."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if _ID.fullmatch(path.name) and path.is_dir())
@@ -39,10 +39,10 @@ def is_intact(path: Path) -> bool:
 
 
 def seal(folder: Path) -> None:
-    """Make the files of a release read-only and see to it that they are on the disk, then their folders.
+    """Make the files of a release read-only, and wait until they and their folders are on the disk.
 
-    Read-only because QGIS turns a GeoPackage that it may write to WAL mode, which changes it. Folders stay
-    writable, so that releases can be removed.
+    QGIS would switch a writable GeoPackage to WAL mode, which changes it. Folders stay writable, so that
+    releases can be removed.
     """
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_file():
@@ -54,8 +54,8 @@ def seal(folder: Path) -> None:
 def place(aside: Path, target: Path) -> bool:
     """Give a finished release its name; return whether that changed anything.
 
-    A release that is there and is not the same is moved out of the way. In the meantime ``latest``, if it
-    points there, points to a copy of the new one: at no time does it lead nowhere.
+    A release of that name with other bytes is moved out of the way. If ``latest`` points to it, it points to
+    a copy of the new one meanwhile, so that it never leads nowhere.
     """
     if not target.exists():
         aside.rename(target)
@@ -86,7 +86,7 @@ def leads_to(latest: Path, target: Path) -> bool:
 
 
 def _point(latest: Path, target: Path) -> None:
-    """Swap the link in one step; it is relative, so that the folder can be moved."""
+    """Swap the link in one step. It is relative: the folder can be moved."""
     link = unfinished(latest.parent)
     link.symlink_to(target.name, target_is_directory=True)
     link.replace(latest)
@@ -94,7 +94,7 @@ def _point(latest: Path, target: Path) -> None:
 
 
 def hold(aside: Path, folder: Path, release_id: str) -> Path:
-    """Put a finished release into ``held/``, in the place of whatever is there, and return its path."""
+    """Move a finished release into ``held/``, in place of any other, and return its path."""
     held = folder / HELD
     held.mkdir(exist_ok=True)
     clear_held(folder)
@@ -105,18 +105,18 @@ def hold(aside: Path, folder: Path, release_id: str) -> Path:
 
 
 def clear_held(folder: Path) -> None:
-    """Remove what is held: a later release has been published or held."""
+    """Remove what is held: a later release replaces it."""
     for path in release_folders(folder / HELD):
         discard(path, folder)
 
 
 def discard(path: Path, folder: Path) -> None:
-    """Remove a release: it is gone in one step, its files a moment later, or when nobody has them open.
+    """Remove a release: its name in one step, its files afterwards.
 
     Raises
     ------
     OSError
-        If it cannot be moved out of the way, because of rights or, on Windows and SMB, of an open file.
+        If it cannot be moved, for lack of rights or (Windows, SMB) because a file is open.
     """
     aside = unfinished(folder)
     path.rename(aside)
@@ -124,7 +124,7 @@ def discard(path: Path, folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what runs that died left, but for what ``latest`` points to."""
+    """Remove what dead runs left, except what ``latest`` points to."""
     current = (folder / LATEST).resolve()
     for path in folder.glob(f"{UNFINISHED}*"):
         if path.is_symlink() or path.is_file():
@@ -134,10 +134,7 @@ def sweep(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a folder whose files, and perhaps folders, are read-only; what cannot go stays for `sweep`.
-
-    Whoever has a file of it open can go on reading it: NFS keeps the file under another name until then.
-    """
+    """Remove a folder with read-only files or folders; what cannot be removed stays for `sweep`."""
     try:
         for inside in (path, *path.rglob("*")):
             if not inside.is_symlink():
@@ -148,7 +145,7 @@ def _remove(path: Path) -> None:
 
 
 def refuse_what_is_not_a_link(latest: Path) -> None:
-    """Explain that ``latest`` is a folder or a file, which some copying tools make of a link."""
+    """Refuse a ``latest`` that is a folder or a file: some copying tools turn links into those."""
     if latest.exists() and not latest.is_symlink():
         raise PublicationError(
             f"{latest}: expected a link to the current release, found a "

@@ -51,16 +51,16 @@ class Release:
     raw_files
         Checksums of the raw files that it was made from, sorted.
     differences
-        What has changed since the release before: the one before it when it was made or, for one that is
-        made current again, the one whose place it takes. None for the first one.
+        What changed since the release before it, or since the one that it replaces if it is made current
+        again. None for the first one.
     published
-        Whether this run made it visible; False for a release that was there already.
+        Whether this run made it current.
     held
         Whether it waits in ``held/`` for somebody's decision.
     held_because
-        French sentences that say why it was held when it was made; none if it was not.
+        French sentences that say why it was held when it was made; empty if it was not.
     refused
-        Id of the release that this run would have made if nobody had taken it back or dropped it.
+        Id of the release that this run would have made if nobody had rolled it back or dropped it.
     """
 
     id: str
@@ -77,7 +77,7 @@ class Release:
 
 
 def current_release(territory_id: str, settings: Settings) -> Release | None:
-    """Return the release that ``latest`` points to, or None when there is none (or the link leads nowhere).
+    """Return the release that ``latest`` points to, None if it points to none.
 
     Raises
     ------
@@ -95,13 +95,13 @@ def list_releases(territory_id: str, settings: Settings) -> list[Release]:
 
 
 def held_releases(territory_id: str, settings: Settings) -> list[Release]:
-    """Return the releases of a territory that wait for somebody's decision; seldom more than one."""
+    """Return the releases of a territory that wait for somebody's decision."""
     folder = settings.out_dir / territory_id / HELD
     return [replace(load_release(path), held=True) for path in release_folders(folder)]
 
 
 def find_release(territory_id: str, release_id: str | None, settings: Settings) -> Release:
-    """Return a release by its id, published or held; the current one without.
+    """Return a release by its id, published or held; the current one if `release_id` is None.
 
     Raises
     ------
@@ -124,10 +124,10 @@ def find_release(territory_id: str, release_id: str | None, settings: Settings) 
 
 
 def comparable_release(folder: Path, release_id: str) -> PublishedRelease | None:
-    """Return the release that a release of a territory is compared with: the current one.
+    """Return the release that a new one is compared with.
 
-    If that is the release itself, which is made again, or if it is damaged, one that was current before; None
-    if there is none that can be read.
+    That is the current one or, if the new release is the current one made again, or if the current one is
+    damaged, the latest earlier one. None if no such release can be read.
     """
     latest = folder / LATEST
     current = load_release(latest.resolve()) if latest.is_dir() else None
@@ -148,9 +148,9 @@ def existing_release(spec: ReleaseSpec) -> Release | None:
     Returns
     -------
     Release
-        The current release if it was made from the same inputs and code (see `unchanged_release`); the held
-        one if that was, with the same release to compare with; the current one, with `refused`, if what these
-        inputs and code make was taken back or dropped.
+        The current release if it was made from the same inputs and code (`unchanged_release`); a held one if
+        it was made from them and compared with the same release; the current one, with `refused`, if somebody
+        refused what these inputs and code make.
     """
     if unchanged := unchanged_release(spec):
         return unchanged
@@ -172,8 +172,8 @@ def existing_release(spec: ReleaseSpec) -> Release | None:
 def unchanged_release(spec: ReleaseSpec) -> Release | None:
     """Return the current release if it was made from the same inputs and code, and is still intact.
 
-    A damaged one (a file changed, missing or added) is not returned, so that it is made again; nor is the
-    copy that ``latest`` points to where a run died while it replaced a release.
+    A damaged one (a file changed, missing or added) is made again, and so is the copy that ``latest`` points
+    to if a run died while it replaced a release.
     """
     current = current_release(spec.territory.id, spec.settings)
     if current is None or current.path.name != current.id or current.fingerprint != spec.fingerprint:
@@ -199,40 +199,40 @@ def restored_release(spec: ReleaseSpec) -> Release | None:
             return None
         before = comparable_release(spec.folder, spec.id)
         changes = compare_releases(before, read_published(target)) if before else None
-        return replace(turn(spec.folder, target, ledger, "refresh"), differences=changes)
+        return replace(switch_to(spec.folder, target, ledger, "refresh"), differences=changes)
 
 
 def ledger_matching_latest(folder: Path) -> Ledger:
-    """Return the ledger of a territory's folder, ending with the release that is really current."""
+    """Return the ledger of a territory's folder, corrected by what ``latest`` points to."""
     ledger, latest = read_ledger(folder), folder / LATEST
     if not latest.is_dir():
         return ledger
     since = datetime.fromtimestamp(latest.stat().st_mtime, UTC).replace(microsecond=0)
-    return ledger.settled(load_release(latest.resolve()).id, since)
+    return ledger.matching(load_release(latest.resolve()).id, since)
 
 
-def turn(folder: Path, target: Path, ledger: Ledger, by: By, *, aside: Path | None = None) -> Release:
-    """Make a release current, which supersedes whatever is held.
+def switch_to(folder: Path, target: Path, ledger: Ledger, by: By, *, aside: Path | None = None) -> Release:
+    """Make a release current, and remove whatever is held.
 
     Parameters
     ----------
     folder
         The territory's.
     target
-        Where the release is, or belongs.
+        Where the release is or will be.
     ledger
-        As `ledger_matching_latest` returns it; written before anything moves.
+        As `ledger_matching_latest` returns it.
     by
-        Which command does so.
+        The command that does so.
     aside
-        Where the release is, if not yet at its place.
+        Where the release is now, if not at its place.
 
     Raises
     ------
     OSError
         If something cannot be written or moved.
     """
-    turned = ledger.turned(target.name, by)
+    turned = ledger.with_current(target.name, by)
     if turned != read_ledger(folder):
         write_ledger(folder, turned)
     changed = place(aside, target) if aside else False
@@ -247,7 +247,7 @@ def turn(folder: Path, target: Path, ledger: Ledger, by: By, *, aside: Path | No
 
 
 def load_release(path: Path) -> Release:
-    """Return what a release's own files say of it; a damaged one says nothing but its folder."""
+    """Read a release from its own files; of a damaged one, only its folder is known."""
     try:
         descriptor = json.loads((path / DESCRIPTOR).read_text(encoding="utf-8"))
         report = json.loads((path / REPORT_JSON).read_text(encoding="utf-8"))

@@ -1,7 +1,4 @@
-"""Which old releases go: by number and by age, never the current one nor the one before.
-
-Whoever calls `prune` holds the territory's lock.
-"""
+"""Removing old releases, by number and by age; the current one and the one before always stay."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -19,20 +16,18 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def prunable(territory_id: str, retention: Retention, settings: Settings) -> list[Release]:
-    """Return the releases that neither their number nor their age keeps, the oldest first.
+    """Return the releases that may be removed, the oldest first.
 
     Parameters
     ----------
-    territory_id, settings
-        Which territory, where.
     retention
-        `nombre` keeps that many of the releases that were current last; `jours` those that were current
-        within so many days. What either keeps stays; with neither, everything does.
+        `nombre` keeps that many of the releases that were current last, `jours` those that were current
+        within that many days. A release stays if either keeps it; with neither, all stay.
 
     Raises
     ------
     ConfigurationError
-        If there are releases and none is current: then nobody knows which one users have.
+        If there are releases and none is current: users may have any of them.
     """
     releases = list_releases(territory_id, settings)
     if not releases or (retention.nombre is None and retention.jours is None):
@@ -45,7 +40,7 @@ def prunable(territory_id: str, retention: Retention, settings: Settings) -> lis
             "`qpv-geo releases publish ID`, before old ones are removed"
         )
     ledger = read_ledger(folder)
-    releases.sort(key=lambda release: (_left(release.path, ledger), release.path.name))
+    releases.sort(key=lambda release: (_last_current(release.path, ledger), release.path.name))
     kept = {current.path.resolve()} | ({previous.path.resolve()} if previous else set())
     others = [release for release in releases if release.path.resolve() not in kept]
     if retention.nombre is not None:
@@ -53,22 +48,22 @@ def prunable(territory_id: str, retention: Retention, settings: Settings) -> lis
         others = others[: max(len(others) - spare, 0)]
     if retention.jours is not None:
         limit = timedelta(days=retention.jours)
-        others = [release for release in others if age(_left(release.path, ledger)) > limit]
+        others = [release for release in others if age(_last_current(release.path, ledger)) > limit]
     return others
 
 
 def prune(territory_id: str, retention: Retention, settings: Settings) -> list[Release]:
-    """Remove what `prunable` returns; return what is gone.
+    """Remove the releases that `prunable` returns, and return those that are gone.
 
-    A file that somebody has open can be read to its end. Where that is not so (SMB, Windows), its release
-    stays until the next time.
+    Callers must hold the territory lock. Files that somebody has open stay readable; where the system refuses
+    to move them (SMB, Windows), the release stays until the next time.
 
     Raises
     ------
     ConfigurationError
-        As `prunable` does.
+        As `prunable`.
     PublicationError
-        If ``latest`` is not a link, or the ledger cannot be written.
+        If ``latest`` is not a link or the ledger cannot be written.
     """
     folder = settings.out_dir / territory_id
     gone = []
@@ -85,7 +80,7 @@ def prune(territory_id: str, retention: Retention, settings: Settings) -> list[R
     return gone
 
 
-def _left(path: Path, ledger: Ledger) -> datetime:
-    """Return when a release was last current; when its folder was made, if nothing else is known."""
+def _last_current(path: Path, ledger: Ledger) -> datetime:
+    """Return when a release was last current, or when its folder was made if the ledger does not know."""
     known = ledger.superseded_at(path.name) or ledger.published_at(path.name)
     return known or datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -98,7 +98,7 @@ def declarations(settings: Settings, territory: Territory | None = None) -> tupl
             additions = Additions.model_validate(entries)
             catalogue, registry = _complete(catalogue, registry, additions, Path(place).name)
         except ValidationError as error:
-            raise ConfigurationError(f"{place}: {_explained(error)}") from error
+            raise ConfigurationError(f"{place}: {_problems_of(error)}") from error
         except ConfigurationError as error:
             raise ConfigurationError(f"{place}: {error}") from error
     return catalogue, registry
@@ -177,7 +177,7 @@ def _host(address: _Address | None) -> str | None:
 _MODELS: Mapping[str, type[BaseModel]] = {"sources": SourceAddition, "indicators": IndicatorAddition}
 
 
-def _explained(error: ValidationError) -> str:
+def _problems_of(error: ValidationError) -> str:
     """Say what is wrong with each key; of an unknown one, list the known keys."""
     lines = []
     for problem in error.errors():

@@ -57,12 +57,12 @@ def sort_columns(
         if column is not None:
             known.setdefault(column, indicator)
     notes = [column for column in spelled if _NOTE.fullmatch(column.upper())]
-    described = {spelling.upper() for spellings in source.columns.values() for spelling in spellings}
-    described |= {key.upper() for key in KEYS} | {table.key.upper(), *classifying, *map(str.upper, notes)}
+    descriptive = {spelling.upper() for spellings in source.columns.values() for spelling in spellings}
+    descriptive |= {key.upper() for key in KEYS} | {table.key.upper(), *classifying, *map(str.upper, notes)}
     unknown = tuple(
         column
         for upper, column in by_upper.items()
-        if column not in known and upper not in described and not _DESCRIPTIVE.fullmatch(upper)
+        if column not in known and upper not in descriptive and not _DESCRIPTIVE.fullmatch(upper)
     )
     return Columns(known, unknown, _blocks(spelled, [*known, *unknown], notes))
 

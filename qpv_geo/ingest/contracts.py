@@ -245,7 +245,7 @@ def _resembling(available: Sequence[str], spellings: Sequence[str]) -> list[str]
 
 
 def describe_columns(available: Sequence[str], spellings: Sequence[str], *, everything: bool = True) -> str:
-    """Say that a column is missing, what resembles it, and (unless it was said already) what is there."""
+    """Say that a column is missing, what resembles it, and (unless an earlier problem did) what is there."""
     text = "no such column"
     if near := _resembling(available, spellings):
         text += f", perhaps renamed to {either(near)}"

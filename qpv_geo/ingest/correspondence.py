@@ -44,7 +44,7 @@ def read_correspondence(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     declared = raw.source.columns
     available = [str(column) for column in table.cells.columns]
     of_qpv = find_columns(available, {name: declared[name] for name in _OF_QPV}, problems)
-    # A spelling that somebody added may have no name beside it.
+    # A spelling that an administrator added may have no name beside it.
     declared_places = zip_longest(declared[_OLD_CODE], declared[_OLD_LABEL])
     places = [(code, label) for code, label in declared_places if code in available]
     if not places:

@@ -123,19 +123,21 @@ def read_facilities(
         problems = Problems(label, raw.source)
         stream = io.BufferedReader(_Stream(chunks), _BLOCK)
         columns = _columns(stream, label, problems)
-        reading = _Reading(communes, epsg, types, problems)
+        selection = _Selection(communes, epsg, types, problems)
         for batch in _batches(stream, columns, problems):
-            reading.add(batch)
-    points = reading.points()
+            selection.add(batch)
+    points = selection.points()
     own = points["insee_com"].isin(communes["insee_com"])
     if not own.any():
-        problems.add("facilities in the territory's communes", f"none among {reading.total}")
+        problems.add("facilities in the territory's communes", f"none among {selection.total}")
     problems.raise_if_any()
-    found = f"{reading.total} équipements, dont {len(points)} des types comptés dans le territoire et autour"
+    found = (
+        f"{selection.total} équipements, dont {len(points)} des types comptés dans le territoire et autour"
+    )
     checks = (
         report_reading((), found, raw.source.id),
-        _report_types(types, reading.seen, raw.source.id),
-        _report_random(reading.at_random, raw.source.id),
+        _report_types(types, selection.seen, raw.source.id),
+        _report_random(selection.at_random, raw.source.id),
     )
     return FacilityTable(points, types, raw.source.vintage, _QPV_OF_INSEE in columns), checks
 
@@ -203,7 +205,7 @@ def _batches(
         problems.raise_if_any()
 
 
-class _Reading:
+class _Selection:
     """What is kept of the batches, and what was seen in all of them."""
 
     def __init__(

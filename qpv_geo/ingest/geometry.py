@@ -93,7 +93,7 @@ def check_shapes(geometries: Geometries, where: Names, problems: Problems) -> Ma
 def _refuse_twins(geometries: Geometries, where: Names, problems: Problems) -> None:
     """Add a problem for each polygon that equals another one, whatever the order of its vertices.
 
-    Nobody knows which of them is in the wrong place, so both are named.
+    Nothing tells which of them is in the wrong place, so both are named.
     """
     # Equal polygons have equal bounds: few candidates are left to normalise.
     bounds = pd.DataFrame(shapely.bounds(geometries))

@@ -159,7 +159,7 @@ def _is_in_metres(layer: VectorLayer) -> bool:
 
 
 def _is_exact(crs: CRS, epsg: int, problems: Problems) -> bool:
-    """Tell whether coordinates can be transformed without an error that nobody would see."""
+    """Tell whether coordinates can be transformed without a silent error."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Best transformation is not available")
         best = TransformerGroup(crs, epsg, always_xy=True).transformers[0]

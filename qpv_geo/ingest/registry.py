@@ -19,7 +19,7 @@ Codes = dict[Zone, tuple[str, ...]]
 
 
 class Computation(BaseModel):
-    """How an indicator is computed for a set of zones, or for a zone of which nobody publishes it.
+    """How an indicator is computed for a set of zones, or for a zone of which no producer publishes it.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Indicator(Computation):
     codes
         The producers' spellings by kind of zone, each in order of preference; ``{yy}`` stands for the last
         two digits of the source's vintage. A kind of zone without spellings has those of the first. An
-        indicator without codes is published by nobody: it is computed.
+        indicator without codes is computed, as no producer publishes it.
     codes_by_vintage
         Spellings of one vintage that come before `codes`: a producer renamed a column for a while.
     intervals

@@ -93,7 +93,7 @@ def read_statistics(
     SourceContentError
         If a file is not what its format says.
     ContractError
-        If a key cannot be told, a code is wrong or there twice, a required indicator is missing or wrong, or
+        If no key is known, a code is wrong or there twice, a required indicator is missing or wrong, or
         two tables give one cell two values; the message lists every problem.
     """
     source = raw.source
@@ -199,7 +199,7 @@ def _require(parts: Sequence[_Part], raw: RawFile, registry: Registry) -> None:
 def _merge_repeated_columns(parts: Sequence[_Part], raw: RawFile) -> None:
     """Drop a measure that stands in an earlier table of the same zones with the same values.
 
-    If the two differ, or share some zones alone, nobody can tell which is right: that is a broken contract.
+    If the two differ, or share some zones alone, nothing tells which is right: that is a broken contract.
     """
     problems = Problems(raw.label, raw.source)
     seen: dict[tuple[Zone, str], tuple[ZoneTable, MeasureColumn]] = {}

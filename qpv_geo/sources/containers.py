@@ -119,7 +119,7 @@ class OpenGeoPackage(Container):
         return [Entry(self.path.name, None)]
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:
-        """Yield the database as whoever opened it sees it; SQLite works on a copy, elsewhere."""
+        """Yield the database as the program that has it open sees it; SQLite works on a copy."""
         with TemporaryDirectory() as folder, _damage(sqlite3.Error):
             for name, file in parts_of(self.path).items():
                 shutil.copyfile(file, Path(folder) / name)

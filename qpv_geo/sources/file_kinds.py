@@ -1,4 +1,4 @@
-"""Kinds of files, told by their first bytes: extensions are unreliable."""
+"""Detect the kind of a file from its first bytes: extensions are unreliable."""
 
 import re
 from typing import NamedTuple

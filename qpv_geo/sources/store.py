@@ -107,7 +107,7 @@ class Copies:
 
     def accepted(self) -> Iterator[RawFile]:
         """Yield the sound accepted copies of the declared vintage, the newest first."""
-        for folder, metadata in _described(self.folder):
+        for folder, metadata in _complete_copies(self.folder):
             if metadata.accepted_at is None or metadata.vintage != self._source.vintage:
                 continue
             if (raw := self._sound(folder, metadata)) is not None:
@@ -204,8 +204,8 @@ def mark_accepted(raw: RawFile, settings: Settings) -> None:
     folder = raw.path.parent
     copies = folder.parent
     with _writable(copies), _lock(copies, 2 * settings.download_deadline):
-        described = list(_described(copies))
-        current = next((metadata for _, metadata in described if metadata.accepted_at), None)
+        complete = list(_complete_copies(copies))
+        current = next((metadata for _, metadata in complete if metadata.accepted_at), None)
         if current and current.sha256 == raw.sha256:
             return
         metadata = _read(folder / _METADATA, CopyMetadata)
@@ -225,12 +225,12 @@ def _later(current: CopyMetadata | None) -> datetime:
 
 
 def _prune(copies: Path) -> None:
-    described = list(_described(copies))
-    kept = [folder for folder, metadata in described if metadata.accepted_at][:_KEPT]
+    complete = list(_complete_copies(copies))
+    kept = [folder for folder, metadata in complete if metadata.accepted_at][:_KEPT]
     horizon = datetime.now(UTC) - _CANDIDATE_LIFE
     kept += [
         folder
-        for folder, metadata in described
+        for folder, metadata in complete
         if not metadata.accepted_at and metadata.retrieved_at > horizon
     ]
     for folder in _folders(copies):
@@ -246,7 +246,7 @@ def _discard(folder: Path) -> None:
     shutil.rmtree(aside)
 
 
-def _described(copies: Path) -> Iterator[tuple[Path, CopyMetadata]]:
+def _complete_copies(copies: Path) -> Iterator[tuple[Path, CopyMetadata]]:
     """Yield the copies whose metadata can be read: accepted ones first, the newest of them first."""
     found = [
         (folder, metadata)

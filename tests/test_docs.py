@@ -81,3 +81,23 @@ def test_snapshot_readme_lists_every_file() -> None:
     whole = {name for name in listed if name.endswith("/")}
     named = {next((name for name in whole if file.startswith(name)), file) for file in files}
     assert listed == named - {"README.md"}
+
+
+def test_both_readmes_give_the_same_commands() -> None:
+    blocks, commands = [], []
+    for name in ("README.md", "README.fr.md"):
+        text = re.sub(r" +# .*", "", (ROOT / name).read_text(encoding="utf-8"))
+        blocks.append(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
+        commands.append(re.findall(r"^\| `(qpv-geo [a-z]+)", text, re.MULTILINE))
+    assert blocks[1] == [block for block in blocks[0] if "prefect" not in block]
+    assert len(blocks[1]) == 3
+    assert commands[1] == commands[0]
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:qpv_geo|flows|tests)/[\w/]+\.?\w*)", text))
+    stations = set(re.findall(r"`((?:sources|ingest|analysis|formats|audit|releases)/\w+\.\w+)`", text))
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert [path for path in stations if not (ROOT / "qpv_geo" / path).exists()] == []

@@ -22,7 +22,7 @@ from qpv_geo.locate.edges import BoolArray, Edges, FloatArray, GeometryArray, In
 from qpv_geo.locate.grid import PIECE, CellGrid, Projection
 from qpv_geo.territory import BAND_WIDTH, LARGEST_REACH
 
-_CELL = 32.0
+CELL = 32.0
 """Side of a cell in metres: finer cells take more memory and leave fewer points to an exact test."""
 
 _MOST_CELLS = 1 << 24
@@ -90,6 +90,7 @@ class LocateIndex:
         points_crs: object = None,
         reach: float = 1000.0,
         widths: float | FloatArray = BAND_WIDTH,
+        cell: float = CELL,
     ) -> Self:
         """Build the index.
 
@@ -102,6 +103,8 @@ class LocateIndex:
             longitude, then latitude.
         reach, widths
             See `LocateIndex`; one width serves all zones.
+        cell
+            Side of a cell in metres: answers do not depend on it.
 
         Raises
         ------
@@ -119,12 +122,12 @@ class LocateIndex:
         _prepare(polygons)
         edges = Edges.of(polygons)
         bounds = shapely.bounds(polygons) + reach * np.array([-1, -1, 1, 1])
-        cell = max(_CELL, float(np.sqrt(shapely.area(polygons).sum() / _MOST_CELLS)))
+        cell = max(cell, float(np.sqrt(shapely.area(polygons).sum() / _MOST_CELLS)))
         edge, x, y = edges.points_along(cell * PIECE)
         grid = CellGrid.build(polygons, (edges.polygon[edge], edge, x, y), bounds, cell)
         crs = pyproj.CRS.from_user_input(series.crs if points_crs is None else points_crs)
         wider = tuple(
-            (each, cls.build(series[width == each], points_crs=crs, reach=reach, widths=each))
+            (each, cls.build(series[width == each], points_crs=crs, reach=reach, widths=each, cell=cell))
             for each in np.unique(width)[1:].tolist()
         )
         if crs == series.crs:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from qpv_geo.portraits.evolution import tell_evolution
+from qpv_geo.portraits.evolution import evolution_of
 from qpv_geo.portraits.sections import Absence
 
 ABSENCES = {"evolution_2015_2024": Absence("Évolution du périmètre", "source non lue par cette version")}
@@ -31,10 +31,10 @@ TABLE = pd.DataFrame(
     ],
 )
 def test_the_correspondence_table_stands_in_for_the_contours(code: str, origin: str) -> None:
-    told = tell_evolution(pd.Series({"code_qp": code}), {"correspondance_2015": TABLE}, ABSENCES)
-    assert told.origin == origin
-    assert (told.pieces, told.why) == ((), "source non lue par cette version")
+    evolution = evolution_of(code, {"correspondance_2015": TABLE}, ABSENCES)
+    assert evolution.origin == origin
+    assert (evolution.pieces, evolution.why) == ((), "source non lue par cette version")
 
 
 def test_without_the_table_nothing_is_said() -> None:
-    assert tell_evolution(pd.Series({"code_qp": "QN02503M"}), {}, ABSENCES).origin == ""
+    assert evolution_of("QN02503M", {}, ABSENCES).origin == ""

@@ -1,1 +1,4 @@
-"""Pages that people open: one portrait per QPV and an index, each one HTML file that needs nothing else."""
+"""Pages that people open: a portrait of each QPV and an index, each one HTML file that needs nothing else.
+
+The face of the room is `pages.write_portraits`.
+"""

@@ -1,4 +1,4 @@
-"""Classes of a map: the cartography's for the indicator that it declares, else rounded quintiles."""
+"""Classes of the index's map: the cartography's for the indicator that it declares, else quintiles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,34 +15,21 @@ _SIGNIFICANT = 2
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of an indicator.
-
-    Attributes
-    ----------
-    bounds
-        Increasing; a value that equals one belongs above it.
-    colours, labels
-        One more than `bounds`.
-    """
+    """The classes of an indicator: increasing bounds, and one colour and label more than bounds."""
 
     bounds: tuple[float, ...]
     colours: tuple[str, ...]
     labels: tuple[str, ...]
 
     def colour(self, value: float) -> str:
-        """Return the colour of a value."""
+        """Return the colour of a value; one that equals a bound belongs above it."""
         return self.colours[int(np.searchsorted(self.bounds, value, side="right"))]
 
 
 def classes_of(indicator: Indicator, values: Sequence[float]) -> Classes:
-    """Return the classes of an indicator: one colour means the same here and in QGIS.
+    """Return the classes of an indicator for its values, of which there is at least one.
 
-    Parameters
-    ----------
-    indicator
-        What is shown.
-    values
-        At least one; none is NaN.
+    Those of the cartography come first: one colour means the same here and in QGIS.
     """
     declared = load_cartography().choropleth
     if indicator.id == declared.field:
@@ -58,19 +45,16 @@ def classes_of(indicator: Indicator, values: Sequence[float]) -> Classes:
 def quintiles(values: Sequence[float]) -> list[float]:
     """Return the bounds between classes that hold about as many values each.
 
-    Returns
-    -------
-    list of float
-        Increasing, at most four, rounded to two digits; none that would leave a class empty.
+    They increase, are four at most, rounded to two digits, and none leaves a class empty.
     """
     ordered = np.sort(np.asarray(values, dtype=float))
-    found = np.quantile(ordered, [0.2, 0.4, 0.6, 0.8], method="higher")
-    chosen: list[float] = []
-    for bound in sorted({float(f"{value:.{_SIGNIFICANT}g}") for value in found}):
-        below = chosen[-1] if chosen else -np.inf
+    exact = np.quantile(ordered, [0.2, 0.4, 0.6, 0.8], method="higher")
+    bounds: list[float] = []
+    for bound in sorted({float(f"{value:.{_SIGNIFICANT}g}") for value in exact}):
+        below = bounds[-1] if bounds else -np.inf
         if ((ordered >= below) & (ordered < bound)).any() and (ordered >= bound).any():
-            chosen.append(bound)
-    return chosen
+            bounds.append(bound)
+    return bounds
 
 
 def _spread(ramp: Sequence[str], count: int) -> tuple[str, ...]:

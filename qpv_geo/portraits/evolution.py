@@ -32,19 +32,19 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class EvolutionFigures:
+class Evolution:
     """The evolution of one perimeter.
 
     Attributes
     ----------
     letter
-        What the official code says, empty if nothing is known of its letter.
+        What the official code says, empty if its letter is unknown.
     pieces
-        By overlay; empty if the release has no contours of 2015.
+        Empty if the release has no contours of 2015.
     why
-        Why there is no overlay.
+        Why there are none.
     origin
-        What ANCT's correspondence table says of 2015, as a clause; empty if the release does not tell.
+        What ANCT's correspondence table says of 2015, as a clause; empty if the release has none.
     """
 
     letter: str
@@ -53,27 +53,16 @@ class EvolutionFigures:
     origin: str = ""
 
 
-def tell_evolution(row: pd.Series, frames: Frames, absences: Mapping[str, Absence]) -> EvolutionFigures:
-    """Tell how a perimeter changed.
-
-    Parameters
-    ----------
-    row
-        The QPV's row of layer ``qpv``.
-    frames
-        Conformed layers; ``evolution_2015_2024`` and ``correspondance_2015`` may be missing.
-    absences
-        By layer, why the release lacks it.
-    """
-    code = row["code_qp"]
+def evolution_of(code: str, frames: Frames, absences: Mapping[str, Absence]) -> Evolution:
+    """Return the evolution of a QPV's perimeter; `absences` says by layer why the release lacks it."""
     letter = _LETTERS.get(code[-1], "")
     if EVOLUTION not in frames:
-        return EvolutionFigures(letter, (), absences[EVOLUTION].why, _origin(code, frames))
+        return Evolution(letter, (), absences[EVOLUTION].why, _origin(code, frames))
     layer = frames[EVOLUTION]
     own = layer[layer["code_qp"] == code]
     left = layer[(layer["nature"] == "sortant") & layer["code_qp_2015"].isin(own["code_qp_2015"].dropna())]
     rows = pd.concat([own, left]).sort_values("surface_m2", ascending=False, kind="stable")
-    return EvolutionFigures(letter, tuple(_piece(piece) for piece in rows.to_dict("records")))
+    return Evolution(letter, tuple(_piece(piece) for piece in rows.to_dict("records")))
 
 
 def _origin(code: str, frames: Frames) -> str:
@@ -85,20 +74,18 @@ def _origin(code: str, frames: Frames) -> str:
     if own.empty:
         return ""
     old = own.dropna(subset="code_qp_2015")
-    named = [
+    names = [
         former if pd.isna(name) else f"{name} ({former})"
         for name, former in zip(old["lib_qp_2015"], old["code_qp_2015"], strict=True)
     ]
-    return f"issu de {listing(named)}" if named else "aucun prédécesseur parmi les QPV de 2015"
+    return f"issu de {listing(names)}" if names else "aucun prédécesseur parmi les QPV de 2015"
 
 
 def _piece(piece: dict[Any, Any]) -> Piece:
-    left = piece["nature"] == "sortant"
-    share = piece["part_2015"] if left else piece["part_2024"]
-    of = "du quartier 2015" if left else "du quartier 2024"
+    year = 2015 if piece["nature"] == "sortant" else 2024
     return Piece(
         _NATURES.get(piece["nature"], piece["nature"]),
         " ".join(piece[name] for name in ("nom_qp_2015", "code_qp_2015") if not pd.isna(piece[name])),
         f"{number(piece['surface_m2'] / _HECTARE, 1)} ha",
-        f"{measure(share, '%')} {of}",
+        f"{measure(piece[f'part_{year}'], '%')} du quartier {year}",
     )

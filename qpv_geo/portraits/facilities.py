@@ -8,14 +8,14 @@ import pandas as pd
 
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import number
-from qpv_geo.statuses import STATUSES
+from qpv_geo.statuses import NOT_AVAILABLE, STATUSES
 
 LAYER = "equipements"
 _INSIDE, _AROUND = "qpv", "500m"
 
 
 @dataclass(frozen=True)
-class Facility:
+class FacilityType:
     """A type of facility: its name, and both counts in words."""
 
     label: str
@@ -25,58 +25,46 @@ class Facility:
 
 @dataclass(frozen=True)
 class Facilities:
-    """All types, by domain.
+    """All types.
 
     Attributes
     ----------
     domains
-        Name of each domain and its types.
-    vintage
-        ``millesime``.
+        Name of each domain, and its types.
     unlocated
-        Facilities without coordinates in the communes around, of which nobody knows on which side they are.
+        Facilities of the communes around that have no coordinates.
     """
 
-    domains: tuple[tuple[str, tuple[Facility, ...]], ...]
+    domains: tuple[tuple[str, tuple[FacilityType, ...]], ...]
     vintage: str
     unlocated: int
 
 
-def tell_facilities(code: str, frames: Frames) -> Facilities | None:
-    """Return the facilities of a QPV, None if the release has not counted any.
-
-    Parameters
-    ----------
-    code
-        ``code_qp``.
-    frames
-        Conformed layers; ``equipements`` may be missing.
-    """
+def facilities_of(code: str, frames: Frames) -> Facilities | None:
+    """Return the facilities of a QPV, None if the release has not counted any."""
     if LAYER not in frames:
         return None
     own = frames[LAYER][frames[LAYER]["code_qp"] == code]
     keys = ["domaine", "libelle", "type_equipement"]
-    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    types: dict[tuple[str, ...], dict[str, str]] = {}
     for row in own.to_dict("records"):
-        cells.setdefault(tuple(row[key] or "" for key in keys), {})[row["perimetre"]] = _said(row)
-    missing = STATUSES["non_disponible"].words
-    domains = tuple(
-        (
-            domain,
-            tuple(
-                Facility(label, counts.get(_INSIDE, missing), counts.get(_AROUND, missing))
-                for (_, label, _), counts in types
-            ),
-        )
-        for domain, types in groupby(sorted(cells.items()), key=lambda item: item[0][0])
-    )
-    around = own[own["perimetre"] == _AROUND]
+        types.setdefault(tuple(row[key] or "" for key in keys), {})[row["perimetre"]] = _count(row)
+    missing = STATUSES[NOT_AVAILABLE].words
     return Facilities(
-        domains,
-        ", ".join(sorted(own["millesime"].dropna().unique())),
-        int(around["non_localises"].fillna(0).sum()),
+        domains=tuple(
+            (
+                domain,
+                tuple(
+                    FacilityType(label, counts.get(_INSIDE, missing), counts.get(_AROUND, missing))
+                    for (_, label, _), counts in members
+                ),
+            )
+            for domain, members in groupby(sorted(types.items()), key=lambda item: item[0][0])
+        ),
+        vintage=", ".join(sorted(own["millesime"].dropna().unique())),
+        unlocated=int(own.loc[own["perimetre"] == _AROUND, "non_localises"].fillna(0).sum()),
     )
 
 
-def _said(row: dict[Any, Any]) -> str:
+def _count(row: dict[Any, Any]) -> str:
     return STATUSES[row["statut"]].words if pd.isna(row["nombre"]) else number(row["nombre"])

@@ -1,17 +1,14 @@
-"""What the index says: its table, its downloads."""
+"""The table of the index, and its downloads."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.datapackage import DESCRIPTOR
-from qpv_geo.formats.frames import Frames
 from qpv_geo.french import file_size, number
-from qpv_geo.ingest.registry import Registry
-from qpv_geo.portraits.figures import Figures, zone_of_qpv
+from qpv_geo.portraits.figures import Figures, qpv_zones
 
 _HECTARE = 10_000
-# Folders and suffixes of a release, in the order in which people look for them.
 _PAGES = "Rapport et métadonnées"
 _DESCRIBED = {
     "rapport.html": "Contrôles, origines, différences",
@@ -67,19 +64,12 @@ class DownloadGroup:
     files: tuple[Download, ...]
 
 
-def table(frames: Frames, figures: Figures, registry: Registry) -> tuple[list[Column], list[QpvRow]]:
+def table_of(content: Content, figures: Figures) -> tuple[list[Column], list[QpvRow]]:
     """Return the columns and the rows of the table: the area, the indicators of layer ``qpv``."""
-    indicators = figures.leading(registry.indicators)
-    qpv = frames["qpv"]
-    zones = [
-        zone_of_qpv(code, name or code) for code, name in zip(qpv["code_qp"], qpv["lib_qp"], strict=True)
-    ]
-    columns = [Column("Quartier"), Column("Code"), Column("Commune")]
-    cells: list[list[Cell]] = [[] for _ in zones]
-    columns.append(Column("Surface"))
-    for row, area in zip(cells, qpv["surface_m2"], strict=True):
-        row.append(Cell(f"{number(area / _HECTARE, 1)} ha", repr(area)))
-    for indicator in indicators:
+    qpv, zones = content.frames["qpv"], qpv_zones(content.frames)
+    columns = [Column("Quartier"), Column("Code"), Column("Commune"), Column("Surface")]
+    cells = [[Cell(f"{number(area / _HECTARE, 1)} ha", repr(area))] for area in qpv["surface_m2"]]
+    for indicator in figures.leading:
         found = [figures.newest(zone, indicator.id) for zone in zones]
         vintages = sorted({figure.vintage for figure in found if figure.vintage})
         columns.append(Column(indicator.label, ", ".join(vintages)))
@@ -92,7 +82,7 @@ def table(frames: Frames, figures: Figures, registry: Registry) -> tuple[list[Co
     return columns, sorted(rows, key=lambda row: row.name)
 
 
-def downloads(folder: Path, content: Content) -> list[DownloadGroup]:
+def downloads_of(folder: Path, content: Content) -> list[DownloadGroup]:
     """Return the files of a release by format; the descriptor, which is written last, has no size."""
     formats = {written.suffix: written for written in content.spec.formats if written.suffix != ".html"}
     order = [*dict.fromkeys(written.title for written in formats.values()), _PAGES]
@@ -106,16 +96,7 @@ def downloads(folder: Path, content: Content) -> list[DownloadGroup]:
             detail = content.layers[file.stem].title
         path = folder / file
         size = file_size(path.stat().st_size) if path.is_file() else ""
-        groups[title].append(
-            Download(
-                file.name,
-                _href(file),
-                ", ".join(part for part in (detail, size) if part),
-                file.suffix not in _READ_IN_PLACE,
-            )
-        )
-    return [DownloadGroup(title, tuple(found)) for title, found in groups.items() if found]
-
-
-def _href(file: Path) -> str:
-    return str(PurePosixPath("..", file.as_posix()))
+        href = str(PurePosixPath("..", file.as_posix()))
+        detail = ", ".join(filter(None, (detail, size)))
+        groups[title].append(Download(file.name, href, detail, file.suffix not in _READ_IN_PLACE))
+    return [DownloadGroup(title, tuple(members)) for title, members in groups.items() if members]

@@ -5,21 +5,22 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import distribution
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from qpv_geo import templates
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.frames import Frames
-from qpv_geo.ingest.registry import Registry
 from qpv_geo.portraits.figures import Figures
-from qpv_geo.portraits.index_page import downloads, table
+from qpv_geo.portraits.index_page import downloads_of, table_of
 from qpv_geo.portraits.portrait import build_portrait
 from qpv_geo.portraits.sections import Absence, Sections
-from qpv_geo.portraits.territory_map import choices, map_data, outlines
+from qpv_geo.portraits.territory_map import map_choices, map_data, outlines
 from qpv_geo.portraits.typography import typeset
+from qpv_geo.qgis.cartography import Cartography, load_cartography
+from qpv_geo.statuses import SECRET
+from qpv_geo.templates import render
 
 FOLDER, INDEX = "portraits", "index.html"
 
@@ -42,126 +43,96 @@ _LEAFLET_FOLDER = "xstatic/pkg/leaflet/data"
 def write_portraits(folder: Path, content: Content) -> None:
     """Write a portrait for each QPV and the index that leads to them, into ``<folder>/portraits``.
 
-    Each page is one HTML file that needs no other and asks the network for nothing. Its bytes depend on the
-    arguments alone.
-
-    The index offers the files that are there by now, and the descriptor that is written last. A release in
-    degrees has no pages: it is that of France, whose QPV are too many, in several CRS.
-
-    Raises
-    ------
-    PublicationError
-        If a page cannot be written.
+    Each page is one HTML file that needs no other and asks the network for nothing. The index offers the
+    files that are there by now, and the descriptor that is written last. A release in degrees has no pages:
+    it is that of France, whose QPV are too many, in several CRS.
     """
-    frames, spec = content.frames, content.spec
     if not content.crs.is_projected:
         return
-    figures = Figures(frames, spec.registry.indicators)
-    sections = Sections(frames, figures, spec.registry, spec.catalogue)
+    spec, frames = content.spec, content.frames
+    figures = Figures(content)
+    sections = Sections(content, figures)
     absences = {
         layer: Absence(title, sections.why_absent(source) if source else _NOT_COMPUTED)
         for layer, (title, source) in _LAYERS.items()
         if layer not in frames
     }
-    portraits = [
-        build_portrait(
-            row,
-            frames,
-            figures,
-            sections,
-            registry=spec.registry,
-            territory=spec.territory,
-            absences=absences,
-        )
-        for _, row in frames["qpv"].iterrows()
-    ]
     common = {
         "release": spec,
         "territory": spec.territory,
         "contract": spec.territory.contrat,
-        "sources": _sources(frames["sources"]),
+        "sources": _sources(content.sources_read),
+        "colours": _colours(load_cartography()),
     }
-    pages = {
-        f"{portrait.zone.code}.html": _render("portrait.html", common | {"portrait": portrait})
-        for portrait in portraits
-    }
-    pages[INDEX] = _render(
-        "index.html",
-        common
-        | _table_and_map(frames, figures, spec.registry)
-        | {
-            "name": spec.territory.nom,
-            "downloads": downloads(folder, content),
-            "leaflet_js": leaflet_script(),
-            "leaflet_css": leaflet_style(),
-        },
-    )
-    _write(folder / FOLDER, pages)
+    pages = {}
+    for _, row in frames["qpv"].iterrows():
+        portrait = build_portrait(row, content, figures, sections, absences)
+        pages[f"{portrait.zone.code}.html"] = _render("portrait.html", common | {"portrait": portrait})
+    downloads = downloads_of(folder, content)
+    pages[INDEX] = _render("index.html", common | _index(content, figures) | {"downloads": downloads})
+    (folder / FOLDER).mkdir(exist_ok=True)
+    for name, page in pages.items():
+        (folder / FOLDER / name).write_text(page, encoding="utf-8", newline="\n")
 
 
-def _table_and_map(frames: Frames, figures: Figures, registry: Registry) -> dict[str, Any]:
-    found = choices(frames, figures, registry)
-    columns, rows = table(frames, figures, registry)
-    told = {choice.id for choice in found if not choice.circles}
-    leading = figures.leading(registry.indicators)
-    chosen = next((i.id for i in leading if i.id in told), found[0].id if found else "")
+def _index(content: Content, figures: Figures) -> dict[str, Any]:
+    """Return what the index shows beside what all pages show."""
+    choices = map_choices(content, figures)
+    columns, rows = table_of(content, figures)
+    coloured = {choice.id for choice in choices if not choice.circles}
+    first = next((i.id for i in figures.leading if i.id in coloured), choices[0].id if choices else "")
     return {
-        "choices": [(group, list(items)) for group, items in groupby(found, key=lambda choice: choice.group)],
-        "chosen": chosen,
+        "choices": [(group, list(items)) for group, items in groupby(choices, key=attrgetter("group"))],
+        "chosen": first,
         "columns": columns,
         "rows": rows,
         "printed_columns": _PRINTED_COLUMNS,
-        "absent": [i.label for i in registry.indicators if i.qpv_layer and i not in leading],
-        "data": map_data(frames, found),
-        "fragile_drawn": bool(outlines(frames, "quartiers_fragiles")),
+        "absent": [
+            i.label for i in content.spec.registry.indicators if i.qpv_layer and i not in figures.leading
+        ],
+        "data": map_data(content.frames, choices),
+        "fragile_drawn": bool(outlines(content.frames, "quartiers_fragiles")),
+        "leaflet_js": leaflet_script(),
+        "leaflet_css": leaflet_style(),
     }
 
 
-def _write(folder: Path, pages: Mapping[str, str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, page in pages.items():
-        (folder / name).write_text(page, encoding="utf-8", newline="\n")
+def _colours(look: Cartography) -> dict[str, str]:
+    """Return the colours of maps and charts for the style sheet: those of QGIS, by layer."""
+    colours = {f"classe-{rank}": color for rank, color in enumerate(look.choropleth.colors, 1)}
+    colours["contour"] = look.choropleth.outline.color
+    colours["hachure"] = look.choropleth.missing[SECRET][0].color
+    for name, layer in look.layers.items():
+        if len(layer.rules) == 1:
+            colours[name] = layer.rules[0].outlines[-1].color
+            colours[f"{name}-fond"] = layer.rules[0].fill or "none"
+    return colours
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:
-    return typeset(templates.render("qpv_geo.portraits", template, **values)) + "\n"
+    return typeset(render("qpv_geo.portraits", template, **values)) + "\n"
 
 
 @cache
 def leaflet_script() -> str:
-    """Return Leaflet's script as its package ships it, but for the address of its source map."""
+    """Return Leaflet's script without the address of its source map."""
     return re.sub(r"//# sourceMappingURL=.*", "", _leaflet("leaflet.js")).strip()
 
 
 @cache
 def leaflet_style() -> str:
-    """Return Leaflet's style sheet without the pictures of controls that the index has not."""
+    """Return Leaflet's style sheet without the pictures of controls that the index lacks."""
     return re.sub(r"url\([^)]*\)", "none", _leaflet("leaflet.css")).strip()
 
 
 def _leaflet(name: str) -> str:
-    return Path(str(distribution(_LEAFLET).locate_file(f"{_LEAFLET_FOLDER}/{name}"))).read_text(
-        encoding="utf-8"
-    )
+    path = distribution(_LEAFLET).locate_file(f"{_LEAFLET_FOLDER}/{name}")
+    return Path(str(path)).read_text(encoding="utf-8")
 
 
-def _sources(frame: pd.DataFrame) -> list[tuple[dict[str, Any], list[dict[Any, Any]]]]:
+def _sources(read: pd.DataFrame) -> list[tuple[dict[str, Any], list[dict[Any, Any]]]]:
     """Return the sources that were read, in groups of one origin, geography and licence."""
-    read = frame[frame["etat"] == "lue"]
-    plain = read.astype(object).where(read.notna(), None).to_dict("records")
     groups: dict[tuple[Any, ...], list[dict[Any, Any]]] = {}
-    for row in plain:
+    for row in read.astype(object).where(read.notna(), None).to_dict("records"):
         groups.setdefault(tuple(row[name] for name in _GROUPED), []).append(row)
-    return [
-        (
-            {
-                "origine": origin,
-                "motif": reason,
-                "geographie": geography,
-                "licence": licence,
-                "licence_url": url,
-            },
-            rows,
-        )
-        for (origin, reason, geography, licence, url), rows in groups.items()
-    ]
+    return [(dict(zip(_GROUPED, group, strict=True)), rows) for group, rows in groups.items()]

@@ -1,25 +1,25 @@
-"""What one portrait says: figures, sections, contract, evolution of the perimeter, sources."""
+"""What one portrait shows: figures, sections, contract, evolution of the perimeter, facilities."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import amount, gap, number
-from qpv_geo.ingest.registry import Registry
-from qpv_geo.portraits.evolution import EvolutionFigures, tell_evolution
+from qpv_geo.portraits.evolution import Evolution, evolution_of
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
-from qpv_geo.portraits.facilities import Facilities, tell_facilities
-from qpv_geo.portraits.figures import Figure, Figures, Zone, comparison_zones, zone_of_qpv
+from qpv_geo.portraits.facilities import Facilities, facilities_of
+from qpv_geo.portraits.figures import Figure, Figures, Zone, comparison_zones
 from qpv_geo.portraits.qpv_map import Drawing, draw_locator, draw_qpv
 from qpv_geo.portraits.sections import Absence, Section, Sections
 from qpv_geo.statuses import STATUSES, Status
-from qpv_geo.territory import Territory
 
 _HECTARE = 10_000
 # The registry's leading indicators of layer `qpv`, beside the area.
 _KEYS_AT_MOST = 5
+_MAPPED = ("bande_300m", "qpv_2015", "iris")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,6 @@ class Portrait:
     contract_name: str
     communes: str
     around: str
-    territory: str
     keys: tuple[Key, ...]
     map: Drawing
     locator: Drawing
@@ -61,7 +60,7 @@ class Portrait:
     map_absences: tuple[Absence, ...]
     sections: tuple[Section, ...]
     contract: tuple[ContractRow, ...]
-    evolution: EvolutionFigures
+    evolution: Evolution
     facilities: Facilities | None
     facilities_absence: str
     statuses: tuple[Status, ...]
@@ -80,64 +79,48 @@ class Portrait:
 
 
 def build_portrait(
-    row: pd.Series,
-    frames: Frames,
-    figures: Figures,
-    sections: Sections,
-    *,
-    registry: Registry,
-    territory: Territory,
-    absences: Mapping[str, Absence],
+    row: pd.Series, content: Content, figures: Figures, sections: Sections, absences: Mapping[str, Absence]
 ) -> Portrait:
-    """Gather what the portrait of a QPV says.
+    """Gather what the portrait of a QPV shows.
 
     Parameters
     ----------
     row
         Its row of layer ``qpv``.
-    frames
-        Conformed layers, with ``sources``.
     figures, sections
         Of the release.
-    registry, territory
-        Name indicators and zones.
     absences
-        By layer that a portrait would show and the release has not, why.
+        Why the release lacks a layer that portraits show, by layer.
     """
-    zone = zone_of_qpv(row["code_qp"], row["lib_qp"] or row["code_qp"])
-    facilities = tell_facilities(zone.code, frames)
-    keys = _keys(row, zone, figures, registry)
-    zones = comparison_zones(row, frames, territory)
-    told = sections.of(zone, zones)
-    printed = _remarks(_figures_of(told, folded=False))
-    contract = tuple(_contract_rows(zone.code, frames))
+    frames, territory = content.frames, content.spec.territory
+    zone = Zone("qpv", row["code_qp"], row["lib_qp"] or row["code_qp"])
+    zones = comparison_zones(row, content)
+    own = sections.of(zone, zones)
+    facilities = facilities_of(zone.code, frames)
     return Portrait(
         zone=zone,
         contract_name=row["nom_contrat"] or "",
         communes=row["lib_com_calcule"] or row["lib_com"] or "",
         around=next((z.name for z in zones if z.kind == "epci"), territory.nom),
-        territory=territory.nom,
-        keys=tuple(keys),
+        keys=tuple(_keys(row, zone, figures)),
         map=draw_qpv(zone.code, frames),
         locator=draw_locator(zone.code, frames, territory.nom),
         band=_band(zone.code, frames),
-        map_absences=tuple(
-            absences[layer] for layer in ("bande_300m", "qpv_2015", "iris") if layer in absences
-        ),
-        sections=tuple(told),
-        contract=contract,
-        evolution=tell_evolution(row, frames, absences),
+        map_absences=tuple(absences[layer] for layer in _MAPPED if layer in absences),
+        sections=tuple(own),
+        contract=tuple(_contract_rows(zone.code, frames)),
+        evolution=evolution_of(zone.code, frames, absences),
         facilities=facilities,
         facilities_absence="" if facilities else absences[FACILITIES].why,
-        statuses=_statuses(told, frames, zone),
-        remarks=_remarks(_figures_of(told)),
-        remarks_printed=len(printed),
+        statuses=_statuses(own, frames, zone),
+        remarks=_remarks(_figures_of(own)),
+        remarks_printed=len(_remarks(_figures_of(own, folded=False))),
     )
 
 
-def _keys(row: pd.Series, zone: Zone, figures: Figures, registry: Registry) -> list[Key]:
+def _keys(row: pd.Series, zone: Zone, figures: Figures) -> list[Key]:
     keys = []
-    for indicator in figures.leading(registry.indicators)[:_KEYS_AT_MOST]:
+    for indicator in figures.leading[:_KEYS_AT_MOST]:
         figure = figures.newest(zone, indicator.id)
         unit = indicator.unit if figure.present and figure.short != figure.text else ""
         rank = f"{figure.ranked} QPV" if figure.ranked else ""
@@ -161,16 +144,15 @@ def _contract_rows(code: str, frames: Frames) -> list[ContractRow]:
         return []
     rows, apart = [], _disagreements(frames)
     for row in figures[figures["code_qp"] == code].to_dict("records"):
-        known = not pd.isna(row["valeur_insee"])
+        unit, insee = row["unite"] or "", row["valeur_insee"]
+        known = not pd.isna(insee)
         rows.append(
             ContractRow(
                 label=row["libelle"],
-                contract=_stated(row["valeur_contrat"], row["unite"] or ""),
-                insee=amount(row["valeur_insee"], row["unite"] or "")
-                if known
-                else STATUSES[row["statut_insee"]].words,
+                contract=_stated(row["valeur_contrat"], unit),
+                insee=amount(insee, unit) if known else STATUSES[row["statut_insee"]].words,
                 vintage="" if pd.isna(row["millesime_insee"]) else row["millesime_insee"],
-                gap=gap(row["ecart"], "%" if row["unite"] == "%" else "") if known else "",
+                gap=gap(row["ecart"], "%" if unit == "%" else "") if known else "",
                 differs=(code, row["libelle"]) in apart,
             )
         )
@@ -192,7 +174,7 @@ def _stated(value: float, unit: str) -> str:
 
 
 def _figures_of(sections: Sequence[Section], *, folded: bool = True) -> list[Figure]:
-    """Return the figures of the tables, those of the rows at first sight first."""
+    """Return the figures of the tables, those of the rows seen at first before the folded ones."""
     rows = [row for section in sections for row in section.shown.rows]
     rows += [row for section in sections for row in section.folded.rows if folded]
     return [figure for row in rows for figure in (row.figure, *row.others) if figure]
@@ -204,11 +186,11 @@ def _remarks(figures: Iterable[Figure]) -> tuple[str, ...]:
 
 
 def _statuses(sections: Sequence[Section], frames: Frames, zone: Zone) -> tuple[Status, ...]:
-    """Return the words of each status that stands on the page, and what they mean."""
-    shown = _figures_of(sections)
-    shown += [figure for section in sections for chart in section.charts for _, figure in chart.figures]
-    found = {figure.status for figure in shown if not figure.present}
+    """Return the words and the meaning of each status that stands on the page in place of a value."""
+    figures = _figures_of(sections)
+    figures += [figure for section in sections for chart in section.charts for _, figure in chart.figures]
+    statuses = {figure.status for figure in figures if not figure.present}
     if (contract := frames.get("contrat_de_ville")) is not None:
         own = contract[(contract["code_qp"] == zone.code) & contract["valeur_insee"].isna()]
-        found |= set(own["statut_insee"])
-    return tuple(STATUSES[status] for status in sorted(found))
+        statuses |= set(own["statut_insee"])
+    return tuple(STATUSES[status] for status in sorted(statuses))

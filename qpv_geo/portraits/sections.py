@@ -1,6 +1,5 @@
 """The sections of a portrait: the registry's indicators by theme, compared; why something is missing."""
 
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,24 +9,24 @@ from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.formats.frames import Frames
+from qpv_geo.formats.base import Content
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.portraits.charts import Bar, bar_chart
-from qpv_geo.portraits.figures import Figure, Figures, Zone
-from qpv_geo.sources.catalogue import Catalogue
+from qpv_geo.portraits.figures import Figure, Figures, Zone, qpv_zones
+from qpv_geo.toml_file import read_toml
 
 _SECTIONS = Path(__file__).with_name("sections.toml")
 _READ = "lue"
 _NOT_READ = "source non lue par cette version"
 _CONTOURS = "qpv_2024"
-# A portrait shows the first indicators of a theme as charts; the table has them all.
+# The first indicators of a theme are drawn as well; the table has them all.
 _CHARTS_AT_MOST = 4
-# Columns of comparison on paper; those left out first, if there are more.
+# Columns of comparison on paper, and which kinds are left out first if there are more.
 _ZONES_ON_PAPER = 5
-_DROPPED_FIRST = ("ensemble_qpv_region", "ensemble_qpv_departement", "departement", "epci")
+_LEFT_OUT_FIRST = ("ensemble_qpv_region", "ensemble_qpv_departement", "departement", "epci")
 # QPV in one chart.
 _BARS_AT_MOST = 8
-# Rows shown at first sight where no indicator leads.
+# Rows seen at once where no indicator leads.
 _LEADING = 8
 
 
@@ -50,10 +49,10 @@ def section_plans(path: Path = _SECTIONS) -> tuple[SectionPlan, ...]:
     ConfigurationError
         If the file is not TOML or an entry is not valid.
     """
+    entries = read_toml(path)
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
         return tuple(SectionPlan(id=key, **entry) for key, entry in entries.items())
-    except (OSError, tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
+    except (ValidationError, TypeError) as error:
         raise ConfigurationError(f"{path}: the sections of portraits are not valid: {error}") from error
 
 
@@ -88,10 +87,10 @@ class FigureTable:
     @property
     def zones_printed(self) -> frozenset[Zone]:
         """Columns of comparison that go on paper: as many as fit."""
-        spare = len(self.zones) - _ZONES_ON_PAPER
+        spare = max(len(self.zones) - _ZONES_ON_PAPER, 0)
         kinds = [zone.kind for zone in self.zones]
-        dropped = [kind for kind in _DROPPED_FIRST if kind in kinds][: max(spare, 0)]
-        return frozenset(zone for zone in self.zones if zone.kind not in dropped)
+        left_out = [kind for kind in _LEFT_OUT_FIRST if kind in kinds][:spare]
+        return frozenset(zone for zone in self.zones if zone.kind not in left_out)
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,6 @@ class Section:
         A row per indicator: the leading ones, and the others.
     lacking
         Labels of the indicators that the files of the theme lack, though they were read.
-    charts
-        Of the first indicators.
     absences
         Sources of the theme that were not read.
     """
@@ -140,23 +137,15 @@ class Section:
 
 
 class Sections:
-    """Builds the sections of each portrait of a release.
+    """Builds the sections of each portrait of a release."""
 
-    Parameters
-    ----------
-    frames
-        Conformed layers, with ``sources``.
-    figures
-        Their figures.
-    registry, catalogue
-        Indicators and sources by theme.
-    """
-
-    def __init__(self, frames: Frames, figures: Figures, registry: Registry, catalogue: Catalogue) -> None:
+    def __init__(self, content: Content, figures: Figures) -> None:
         self._figures = figures
-        self._registry = registry
-        self._catalogue = catalogue
-        sources = frames["sources"]
+        self._indicators = content.spec.registry.indicators
+        self._plans = plans_for(content.spec.registry)
+        self._catalogue = content.spec.catalogue
+        self._every_qpv = qpv_zones(content.frames)
+        sources = content.frames["sources"]
         # The sentence that says why begins with the source's title, which stands beside it here.
         self._states: dict[str, tuple[str, str]] = {
             source: (state, (reason or "").rstrip(".").removeprefix(f"{title} : "))
@@ -164,17 +153,13 @@ class Sections:
                 sources["source"], sources["titre"], sources["etat"], sources["motif"], strict=True
             )
         }
-        self._every_qpv = [
-            Zone("qpv", code, name)
-            for code, name in zip(frames["qpv"]["code_qp"], frames["qpv"]["lib_qp"], strict=True)
-        ]
 
     def of(self, zone: Zone, others: Sequence[Zone]) -> list[Section]:
         """Return the sections of a QPV, compared with other zones."""
-        return [self._section(plan, zone, others) for plan in plans_for(self._registry)]
+        return [self._section(plan, zone, others) for plan in self._plans]
 
     def _section(self, plan: SectionPlan, zone: Zone, others: Sequence[Zone]) -> Section:
-        indicators = [i for i in self._registry.indicators if i.theme in plan.themes and "qpv" in i.zones]
+        indicators = [i for i in self._indicators if i.theme in plan.themes and "qpv" in i.zones]
         rows = [self._row(indicator, zone, others) for indicator in indicators if self._is_held(indicator)]
         leading = leading_rows(rows)
         shown = _table(leading, others)
@@ -184,7 +169,7 @@ class Sections:
             shown,
             _table([row for row in rows if row not in leading], others),
             tuple(i.label for i in indicators if not self._is_held(i) and self._was_read(i.source)),
-            tuple(self._charts(shown.rows, zone, shown.zones)),
+            tuple(self._charts(shown, zone)),
             tuple(self._absences(plan.themes)),
         )
 
@@ -201,7 +186,7 @@ class Sections:
         return Row(indicator, figure, compared)
 
     def _absences(self, themes: Iterable[str]) -> Iterator[Absence]:
-        """Yield the sources that were not read, but those of another geography: they are never joined."""
+        """Yield the sources that were not read, except those of another geography: they are never joined."""
         geography = self._catalogue[_CONTOURS].geography
         for source in self._catalogue.sources:
             if source.theme in themes and source.geography == geography and not self._was_read(source.id):
@@ -209,52 +194,42 @@ class Sections:
 
     def why_absent(self, source: str) -> str:
         """Return why a source was not read, as a clause in French."""
-        found = (
-            reason
-            for name, (_, reason) in self._states.items()
-            if name.partition("-")[0] == source and reason
-        )
-        return next(found, _NOT_READ)
+        reasons = (why for name, (_, why) in self._states.items() if name.partition("-")[0] == source)
+        return next(filter(None, reasons), _NOT_READ)
 
-    def _charts(self, rows: Sequence[Row], zone: Zone, zones: Sequence[Zone]) -> Iterator[Chart]:
+    def _charts(self, table: FigureTable, zone: Zone) -> Iterator[Chart]:
         """Draw rates and amounts beside other zones; if there are none, the first beside the other QPV."""
         compared = [
             row
-            for row in rows
+            for row in table.rows
             if row.indicator.kind != "count"
             and row.figure.present
             and any(f and f.present for f in row.others)
         ]
         compared.sort(key=lambda row: not row.indicator.qpv_layer)
         for row in compared[:_CHARTS_AT_MOST]:
-            beside = [(o.name, f) for o, f in zip(zones, row.others, strict=True) if f is not None]
+            beside = [(o.name, f) for o, f in zip(table.zones, row.others, strict=True) if f is not None]
             yield _chart(row, "", [(zone.name, row.figure), *beside], strong=0)
-        if compared:
-            return
-        drawn = [row for row in rows if row.figure.present] or list(rows)
-        drawn.sort(key=lambda row: row.indicator.kind == "count")
-        for row in drawn[:1]:
-            yield self._beside_the_others(row, zone)
+        if table.rows and not compared:
+            drawn = [row for row in table.rows if row.figure.present] or table.rows
+            yield self._beside_other_qpv(min(drawn, key=lambda row: row.indicator.kind == "count"), zone)
 
-    def _beside_the_others(self, row: Row, zone: Zone) -> Chart:
+    def _beside_other_qpv(self, row: Row, zone: Zone) -> Chart:
         """Draw the territory's QPV, the highest first, those without value last; of many, an extract."""
-        found = [(other, self._figures.newest(other, row.indicator.id)) for other in self._every_qpv]
-        if len(found) <= _BARS_AT_MOST:
-            named = [(other.name, figure, other.code) for other, figure in _by_height(found)]
-            detail = "Quartiers du territoire"
-        else:
-            ordered = _by_height(pair for pair in found if pair[1].present or pair[0].code == zone.code)
-            own = [other.code for other, _ in ordered].index(zone.code)
-            extract = [ordered[place] for place in around(own, len(ordered), _BARS_AT_MOST)]
-            values = [figure.value for _, figure in ordered]
-            named = [(_ranked(other.name, figure, values), figure, other.code) for other, figure in extract]
-            detail = f"{len(extract)} des {len(found)} quartiers du territoire, par rang"
-        strong = [code for *_, code in named].index(zone.code)
-        return _chart(row, detail, [(name, figure) for name, figure, _ in named], strong=strong)
-
-
-def _by_height(found: Iterable[tuple[Zone, Figure]]) -> list[tuple[Zone, Figure]]:
-    return sorted(found, key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
+        figures = [(other, self._figures.newest(other, row.indicator.id)) for other in self._every_qpv]
+        figures.sort(key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
+        detail = "Quartiers du territoire"
+        names = {other.code: other.name for other, _ in figures}
+        if len(figures) > _BARS_AT_MOST:
+            count = len(figures)
+            figures = [pair for pair in figures if pair[1].present or pair[0].code == zone.code]
+            values = [figure.value for _, figure in figures]
+            own = [other.code for other, _ in figures].index(zone.code)
+            figures = [figures[rank] for rank in around(own, len(figures), _BARS_AT_MOST)]
+            names |= {other.code: _ranked(other.name, figure, values) for other, figure in figures}
+            detail = f"{len(figures)} des {count} quartiers du territoire, par rang"
+        strong = [other.code for other, _ in figures].index(zone.code)
+        return _chart(row, detail, [(names[other.code], figure) for other, figure in figures], strong=strong)
 
 
 def _ranked(name: str, figure: Figure, values: Sequence[float]) -> str:
@@ -265,16 +240,9 @@ def _ranked(name: str, figure: Figure, values: Sequence[float]) -> str:
 
 
 def around(own: int, count: int, most: int) -> list[int]:
-    """Return which ranks are shown: all, or the first, the last and those nearest to one's own.
+    """Return which ranks are shown, from zero: the first, the last, one's own and those nearest to it.
 
-    Parameters
-    ----------
-    own
-        Rank that is always shown, from zero.
-    count
-        How many ranks there are.
-    most
-        How many are shown at most, three at least.
+    `most` is three at least.
     """
     if count <= most:
         return list(range(count))
@@ -283,9 +251,9 @@ def around(own: int, count: int, most: int) -> list[int]:
 
 
 def leading_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that a section shows at first sight: those of the indicators of layer ``qpv``.
+    """Return the rows that a section shows at first: those of the indicators of layer ``qpv``.
 
-    A section that has none of these shows its first ones, one of few rows shows all.
+    A section without any of these shows its first ones, one of few rows shows all.
     """
     if len(rows) <= _LEADING:
         return list(rows)
@@ -293,7 +261,7 @@ def leading_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 def _table(rows: Sequence[Row], others: Sequence[Zone]) -> FigureTable:
-    """Return rows, whose figures are those of all compared zones, without the columns that are empty."""
+    """Return rows without the compared zones of which none has a figure."""
     used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
     kept = (replace(row, others=tuple(row.others[column] for column in used)) for row in rows)
     return FigureTable(tuple(others[column] for column in used), tuple(kept))
@@ -302,10 +270,10 @@ def _table(rows: Sequence[Row], others: Sequence[Zone]) -> FigureTable:
 def _chart(row: Row, detail: str, figures: Sequence[tuple[str, Figure]], *, strong: int) -> Chart:
     """Draw figures by name; one of them stands out."""
     title = row.indicator.label
-    words = [word for word in (detail, row.figure.vintage) if word]
+    detail = ", ".join(filter(None, (detail, row.figure.vintage)))
     bars = [
-        Bar(name, figure.value if figure.present else None, figure.short, strong=number == strong)
-        for number, (name, figure) in enumerate(figures)
+        Bar(name, figure.value if figure.present else None, figure.short, strong=rank == strong)
+        for rank, (name, figure) in enumerate(figures)
     ]
-    drawing = bar_chart(f"{title} ({', '.join(words)})" if words else title, bars)
-    return Chart(title, ", ".join(words), tuple(figures), drawing)
+    drawing = bar_chart(f"{title} ({detail})" if detail else title, bars)
+    return Chart(title, detail, tuple(figures), drawing)

@@ -10,11 +10,12 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.analysis.overlay import dissolve
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import measure
-from qpv_geo.ingest.registry import Indicator, Registry
+from qpv_geo.ingest.registry import Indicator
 from qpv_geo.portraits.classes import classes_of
-from qpv_geo.portraits.figures import Figure, Figures, zone_of_qpv
+from qpv_geo.portraits.figures import Figure, Figures, qpv_zones
 from qpv_geo.portraits.sections import plans_for
 
 # Metres by which outlines may move when vertices are left out.
@@ -43,9 +44,11 @@ class Choice:
     id, label, group
         Its name, and that of its section.
     circles
-        Whether circles show it: a count is no property of each part of an area.
+        Whether circles show it: a count does not hold for each part of an area, as a colour would say.
     legend
         Entries: colour or radius in pixels, and words.
+    figures
+        By QPV: words, value, colour or radius.
     """
 
     id: str
@@ -56,39 +59,35 @@ class Choice:
     figures: dict[str, dict[str, Any]]
 
 
-def choices(frames: Frames, figures: Figures, registry: Registry) -> list[Choice]:
+def map_choices(content: Content, figures: Figures) -> list[Choice]:
     """Return the indicators of which at least one QPV has a value, by section."""
-    zones = [
-        zone_of_qpv(code, name)
-        for code, name in zip(frames["qpv"]["code_qp"], frames["qpv"]["lib_qp"], strict=True)
-    ]
-    found = []
+    registry, zones = content.spec.registry, qpv_zones(content.frames)
+    choices = []
     for plan in plans_for(registry):
         for indicator in registry.indicators:
             if indicator.theme in plan.themes and indicator.id in figures.indicators:
                 of_zones = {zone.code: figures.newest(zone, indicator.id) for zone in zones}
                 if any(figure.present for figure in of_zones.values()):
-                    found.append(_choice(indicator, plan.title, of_zones))
-    return found
+                    choices.append(_choice(indicator, plan.title, of_zones))
+    return choices
 
 
 def _choice(indicator: Indicator, group: str, figures: dict[str, Figure]) -> Choice:
     vintages = sorted({figure.vintage for figure in figures.values() if figure.vintage})
     label = f"{indicator.label} ({', '.join(vintages)})" if vintages else indicator.label
     values = [figure.value for figure in figures.values() if figure.present]
-    draw = _circles if indicator.kind == "count" else _classes
-    legend, drawn = draw(indicator, values)
-    told = {
+    legend, style_of = (_circles if indicator.kind == "count" else _classes)(indicator, values)
+    styled = {
         code: {
             "texte": f"{figure.text} {figure.interval}".rstrip(),
             "valeur": figure.value if figure.present else None,
         }
-        | (drawn(figure.value) if figure.present else {"classe": "absent"})
+        | (style_of(figure.value) if figure.present else {"classe": "absent"})
         for code, figure in figures.items()
     }
-    missing = sorted({figure.text for figure in figures.values() if not figure.present})
-    absent = [{"classe": "absent", "texte": f"Sans valeur : {', '.join(missing)}"}] if missing else []
-    return Choice(indicator.id, label, group, indicator.kind == "count", (*legend, *absent), told)
+    reasons = sorted({figure.text for figure in figures.values() if not figure.present})
+    absent = [{"classe": "absent", "texte": f"Sans valeur : {', '.join(reasons)}"}] if reasons else []
+    return Choice(indicator.id, label, group, indicator.kind == "count", (*legend, *absent), styled)
 
 
 def _classes(indicator: Indicator, values: Sequence[float]) -> _Legend:

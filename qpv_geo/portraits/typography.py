@@ -2,12 +2,11 @@
 
 import re
 
-from qpv_geo.french import THIN
+from qpv_geo.french import NO_BREAK, THIN
 
 _TO_SET = re.compile(r"[:;?!«»']")
 # As it is, or as HTML escapes it.
 _APOSTROPHE = re.compile(r"(?<=\w)(?:'|&#39;)(?=\w)")
-_NO_BREAK = "\u00a0"
 # What is not text: scripts, styles, tags.
 _MARKUP = re.compile(r"(<script\b.*?</script>|<style\b.*?</style>|<[^>]*>)", re.DOTALL)
 
@@ -25,4 +24,4 @@ def typeset(html: str) -> str:
 def _typeset(text: str) -> str:
     text = _APOSTROPHE.sub("\u2019", text)
     text = re.sub(r" (?=[;?!])", THIN, text)
-    return re.sub(r" (?=[:»])|(?<=«) ", _NO_BREAK, text)
+    return re.sub(r" (?=[:»])|(?<=«) ", NO_BREAK, text)

@@ -70,7 +70,7 @@ def write_portraits(folder: Path, content: Content) -> None:
         pages[f"{portrait.zone.code}.html"] = _render("portrait.html", common | {"portrait": portrait})
     downloads = downloads_of(folder, content)
     pages[INDEX] = _render("index.html", common | _index(content, figures) | {"downloads": downloads})
-    (folder / FOLDER).mkdir(exist_ok=True)
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     for name, page in pages.items():
         (folder / FOLDER / name).write_text(page, encoding="utf-8", newline="\n")
 

@@ -1,5 +1,5 @@
 """What QGIS shows: default styles and metadata inside the GeoPackage, and a project beside it.
 
-QGIS itself is not needed to write them: templates follow the format of QGIS 3.22, which later versions read,
-and the tests open, render and print what they give in a real QGIS.
+The face of the room is `project.write_qgis`. QGIS is not needed to write them: templates follow the format of
+QGIS 3.22, which later versions read, and the tests open, render and print the result in a real QGIS.
 """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.french import french_date
-from qpv_geo.qgis.cartography import Cartography
+from qpv_geo.qgis.cartography import Atlas, Cartography
 from qpv_geo.qgis.expressions import interval_of, quoted, text_of
 from qpv_geo.qgis.styles import SymbolLayer
 from qpv_geo.qgis.templating import key, rgba
@@ -14,8 +14,6 @@ from qpv_geo.territory import Territory
 # Qt's alignment flags.
 _LEFT, _RIGHT = 1, 2
 _TOP, _MIDDLE = 32, 128
-
-_INK, _GREY, _PANEL, _PAPER = "#1a1a1a", "#595959", "#f1efea", "#ffffff"
 
 # Millimetres on the page: the map on the left, a column on the right of it.
 _MAP_X, _MAP_Y, _MAP_WIDTH, _MAP_HEIGHT = 10.0, 32.0, 286.0, 236.0
@@ -55,13 +53,13 @@ class Box:
 
 @dataclass(frozen=True)
 class Text:
-    """A text of the page; ``[% %]`` holds expressions."""
+    """A text of the page; ``[% %]`` holds expressions. Colours are those of the cartography, by name."""
 
     name: str
     text: str
     box: Box
     size: float
-    color: str = _INK
+    color: str = "ink"
     bold: bool = False
     background: str = ""
     horizontal: int = _LEFT
@@ -71,10 +69,6 @@ class Text:
 
 def _plain(color: str) -> tuple[SymbolLayer, ...]:
     return (SymbolLayer("SimpleFill", {"color": rgba(color), "style": "solid", "outline_style": "no"}),)
-
-
-_RULER = {"line_color": rgba(_INK), "line_width": "0.3", "line_width_unit": "MM"}
-_FRAME = {"outline_color": rgba("#0072b2"), "outline_width": "0.6", "outline_width_unit": "MM"}
 
 
 @dataclass(frozen=True)
@@ -101,6 +95,11 @@ class AtlasPages:
     texts: tuple[Text, ...]
     scale: str
     legend_box: Box
+    colors: Atlas
+    paper: tuple[SymbolLayer, ...]
+    ink: tuple[SymbolLayer, ...]
+    ruler: tuple[SymbolLayer, ...]
+    overview: tuple[SymbolLayer, ...]
     title: str = "Portrait cartographique des QPV (A3)"
     map_key: str = key("item", "carte")
     page: Box = Box(0, 0, 420, 297, 0)
@@ -108,27 +107,16 @@ class AtlasPages:
     situation_box: Box = Box(_COLUMN_X, _BOTTOM - _SITUATION_HEIGHT, _COLUMN_WIDTH, _SITUATION_HEIGHT, 2)
     scale_bar: Box = Box(_MAP_X + 3, _BOTTOM - 14, 80, 11, 5)
     north: Box = Box(_MAP_X + _MAP_WIDTH - 16, _MAP_Y + 4, 12, 14, 6)
-    paper: tuple[SymbolLayer, ...] = _plain(_PAPER)
-    ink: tuple[SymbolLayer, ...] = _plain(_INK)
-    ruler: tuple[SymbolLayer, ...] = (SymbolLayer("SimpleLine", _RULER),)
-    overview: tuple[SymbolLayer, ...] = (SymbolLayer("SimpleFill", _FRAME | {"color": rgba("#0072b2", 0.1)}),)
 
 
 def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartography) -> AtlasPages:
-    """Lay out the atlas.
-
-    Parameters
-    ----------
-    refs
-        Layers of the project, by name.
-    content
-        What is published; ``sources`` gives the mentions.
-    look
-        Which figures and layers the page shows.
-    """
+    """Lay out the atlas; `refs` are the layers of the project, by name."""
     known = content.frames["qpv"].notna().any()
     figures = [name for name in look.atlas.figures if known.get(name, default=False)][:_TILES_AT_MOST]
     rows = -(-len(figures) // 2)
+    colors = look.atlas
+    ruler = {"line_color": rgba(colors.ink), "line_width": "0.3", "line_width_unit": "MM"}
+    frame = {"outline_color": rgba(colors.frame), "outline_width": "0.6", "outline_width_unit": "MM"}
     return AtlasPages(
         coverage=refs["qpv"],
         legend=_chosen(refs, look.atlas.legend, content),
@@ -142,6 +130,11 @@ def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartograph
         ),
         scale=_scale(refs),
         legend_box=Box(_COLUMN_X - 2, _TILES_Y + rows * (_TILE_HEIGHT + _GAP), _COLUMN_WIDTH, 70, 7),
+        colors=colors,
+        paper=_plain(colors.paper),
+        ink=_plain(colors.ink),
+        ruler=(SymbolLayer("SimpleLine", ruler),),
+        overview=(SymbolLayer("SimpleFill", frame | {"color": rgba(colors.frame, 0.1)}),),
     )
 
 
@@ -183,8 +176,8 @@ def _headings(territory: Territory) -> tuple[Text, ...]:
     situation = Box(_COLUMN_X, _BOTTOM - _SITUATION_HEIGHT - 8, _COLUMN_WIDTH, 7, 10)
     return (
         Text("titre", '[% "lib_qp" %]', title, 30, bold=True, vertical=_MIDDLE),
-        Text("sous_titre", subtitle, below, 12, _GREY, vertical=_MIDDLE),
-        Text("contrat", contract, aside, 10, _GREY, horizontal=_RIGHT),
+        Text("sous_titre", subtitle, below, 12, "soft", vertical=_MIDDLE),
+        Text("contrat", contract, aside, 10, "soft", horizontal=_RIGHT),
         Text("chiffres", "Chiffres clés", figures, 12, bold=True),
         Text("situation_titre", "Situation dans le territoire", situation, 12, bold=True),
     )
@@ -203,8 +196,8 @@ def _tiles(figures: Sequence[str], content: Content, look: Cartography) -> tuple
         caption = f"{layer.fields[name].alias}[% {vintage} || {interval_of(layer, name)} %]"
         upper = Box(x, y, _TILE_WIDTH, _TILE_HEIGHT, 8)
         lower = Box(x, y + 7.5, _TILE_WIDTH, _TILE_HEIGHT - 7.5, 9)
-        texts.append(Text(f"valeur_{name}", value, upper, 16, bold=True, background=_PANEL, margin=2))
-        texts.append(Text(f"libelle_{name}", caption, lower, 8, _GREY, margin=2))
+        texts.append(Text(f"valeur_{name}", value, upper, 16, bold=True, background="panel", margin=2))
+        texts.append(Text(f"libelle_{name}", caption, lower, 8, "soft", margin=2))
     return tuple(texts)
 
 
@@ -229,8 +222,8 @@ def _notes(indicators: Collection[str], content: Content) -> tuple[Text, ...]:
     first = Box(_COLUMN_X, _BOTTOM + 2, _COLUMN_WIDTH, 5, 10)
     second = Box(_COLUMN_X, _BOTTOM + 7, _COLUMN_WIDTH, 5, 10)
     return (
-        Text("echelle_chiffres", scale, panel, 9, background=_PAPER, margin=1.5),
-        Text("sources", sources, below, 7, _GREY),
-        Text("date", day, first, 8, _GREY, horizontal=_RIGHT),
-        Text("page", page, second, 8, _GREY, horizontal=_RIGHT),
+        Text("echelle_chiffres", scale, panel, 9, background="paper", margin=1.5),
+        Text("sources", sources, below, 7, "soft"),
+        Text("date", day, first, 8, "soft", horizontal=_RIGHT),
+        Text("page", page, second, 8, "soft", horizontal=_RIGHT),
     )

@@ -1,6 +1,5 @@
 """How layers are drawn, declared as data: groups, symbols, classes, labels, words for coded values."""
 
-import tomllib
 from fnmatch import fnmatchcase
 from functools import cache
 from itertools import pairwise
@@ -12,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.french import AGREEMENT_WORDS, CHECK_WORDS, ORIGIN_WORDS, STATUS_WORDS, ZONE_WORDS
 from qpv_geo.statuses import ABSENCES
+from qpv_geo.toml_file import read_toml
 
 _CARTOGRAPHY = Path(__file__).with_name("cartography.toml")
-
 
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 
@@ -203,9 +202,16 @@ class Atlas(_Frozen):
         Indicators of layer ``qpv``, the preferred first; shown are those that have a value, as many as fit.
     legend, situation
         Layers in the legend, and on the small map of the whole territory, top first.
+    ink, soft, panel, paper, frame
+        Colours of texts, of lesser ones, behind figures, of the page, and of the frame on the small map.
     """
 
     figures: tuple[str, ...]
+    ink: Color
+    soft: Color
+    panel: Color
+    paper: Color
+    frame: Color
     legend: tuple[str, ...]
     situation: tuple[str, ...]
 
@@ -270,7 +276,8 @@ def load_cartography(path: Path = _CARTOGRAPHY) -> Cartography:
     ConfigurationError
         If the file is not TOML or a declaration is not valid.
     """
+    entries = read_toml(path)
     try:
-        return Cartography.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        return Cartography.model_validate(entries)
+    except ValidationError as error:
         raise ConfigurationError(f"{path}: the cartography is not valid: {error}") from error

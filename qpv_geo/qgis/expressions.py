@@ -1,34 +1,23 @@
 """QGIS expressions that write values as French readers do, a missing one with its reason."""
 
 from qpv_geo.formats.fields import Layer, LayerField
+from qpv_geo.french import NO_BREAK
 
 # A share and an index have one decimal; counts, areas and amounts are whole.
 _ONE_DECIMAL = {"%", ""}
 
-_NO_BREAK = "\u00a0"
-
 
 def text_of(layer: Layer, field: str, words: dict[str, str]) -> str:
-    """Return the expression of a field's value as text.
+    """Return the expression of a field's value: ``46,0 %``, ``15 603 habitants``, ``secret statistique``.
 
-    Parameters
-    ----------
-    layer, field
-        The field; if the layer has ``<field>_statut``, that says why a value is missing.
-    words
-        French words for the statuses.
-
-    Returns
-    -------
-    str
-        An expression whose value is ``46,0 %``, ``15 603 habitants``, ``secret statistique``, never NULL.
+    It is never NULL: ``<field>_statut`` says why a value is missing, in `words`, if the layer has it.
     """
     declared = layer.fields[field]
     name = _column(field)
     if declared.type in {"integer", "real"}:
         text = _number(name, declared)
         if declared.unit:
-            text = f"{text} || {quoted(_NO_BREAK + declared.unit)}"
+            text = f"{text} || {quoted(NO_BREAK + declared.unit)}"
     else:
         text = f"to_string({name})"
     return f"CASE WHEN {name} IS NOT NULL THEN {text} ELSE {_reason(layer, field, words)} END"
@@ -40,7 +29,7 @@ def interval_of(layer: Layer, field: str) -> str:
     if not layer.fields.keys() >= set(bounds):
         return "''"
     low, high = (_number(_column(bound), layer.fields[field]) for bound in bounds)
-    between = quoted(f"{_NO_BREAK};{_NO_BREAK}")
+    between = quoted(f"{NO_BREAK};{NO_BREAK}")
     return f"coalesce(' [' || {low} || {between} || {high} || ']', '')"
 
 

@@ -1,7 +1,5 @@
 """Entries of the legend for a classified indicator: one per class, one per reason for a missing value."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 
 from qpv_geo.french import NO_BREAK, class_labels, short_number
@@ -20,14 +18,6 @@ def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[LegendRule, .
 
     Every class is listed, whether the territory has values in it or not: the legend is then the same from
     one release and one territory to the next.
-
-    Parameters
-    ----------
-    choropleth
-        Field, classes and colours.
-    frame
-        The layer; its ``<field>_statut`` says why values are missing, its ``<field>_millesime`` of which
-        year they are.
     """
     field = choropleth.field
     classes = tuple(
@@ -39,7 +29,7 @@ def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[LegendRule, .
         )
         for rank, (label, color) in enumerate(zip(labels_of(choropleth), choropleth.colors, strict=True))
     )
-    years = _joined(frame[f"{field}_millesime"].dropna())
+    years = " et ".join(sorted(set(frame[f"{field}_millesime"].dropna())))
     heading = LegendRule(
         label=f"{choropleth.heading}, {years}" if years else choropleth.heading, children=classes
     )
@@ -75,9 +65,5 @@ def _condition(field: str, breaks: tuple[float, ...], rank: int) -> str:
 def _missing_condition(choropleth: Choropleth, status: str) -> str:
     """Select the missing values of one status; a value without any is not available."""
     field = choropleth.field
-    said = f"coalesce(\"{field}_statut\", '{NOT_AVAILABLE}')"
-    return f"\"{field}\" IS NULL AND {said} = '{status}'"
-
-
-def _joined(years: Iterable[str]) -> str:
-    return " et ".join(sorted(set(years)))
+    status_or_default = f"coalesce(\"{field}_statut\", '{NOT_AVAILABLE}')"
+    return f"\"{field}\" IS NULL AND {status_or_default} = '{status}'"

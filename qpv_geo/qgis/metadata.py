@@ -56,13 +56,7 @@ _STATEMENT = (
 
 
 def iso_record(content: Content) -> str:
-    """Return the ISO 19139 record of a release: what, where, who, licences, lineage with each source.
-
-    Parameters
-    ----------
-    content
-        The layers; ``sources`` is the lineage.
-    """
+    """Return the ISO 19139 record of a release: what, where, who, licences, lineage with each source."""
     read = content.sources_read
     titles = [content.layers[name].title for name in content.frames]
     abstract = f"{content.spec.title}. Couches et tables : {' ; '.join(titles)}."
@@ -112,13 +106,6 @@ def add_metadata(path: Path, content: Content) -> None:
     """Write the ISO record of the whole, and QGIS's record of each layer below it, into a GeoPackage.
 
     QGIS shows its own records where a layer is added without the project; other software reads the ISO one.
-
-    Parameters
-    ----------
-    path
-        GeoPackage that holds the content, without metadata.
-    content
-        What the records say.
     """
     records = [(_WHOLE, _ISO, iso_record(content))]
     references: list[tuple[str, str | None, str, int, int | None]] = [

@@ -78,12 +78,6 @@ class Project:
         CRS that the map is drawn in, and ellipsoid that lengths and areas are measured on.
     view
         What the map shows at first, in that CRS.
-    scales
-        Denominators that the scale box offers.
-    groups, layers
-        Layers in their groups, and all of them.
-    base_title, base
-        Group of base maps.
     atlas
         None where layers are in degrees: pages need metres.
     """
@@ -117,24 +111,10 @@ def write_qgis(folder: Path, content: Content) -> None:
 def write_project(folder: Path, content: Content) -> Path:
     """Write the project of a release beside its GeoPackage, which it names by a relative path.
 
-    Parameters
-    ----------
-    folder
-        The release.
-    content
-        What its GeoPackage holds.
-
-    Returns
-    -------
-    Path
-        The project, a zip (``.qgz``) whose bytes depend on nothing but the arguments.
-
     Raises
     ------
     PublicationError
-        If a spatial layer has no declared look.
-    OSError
-        If the file cannot be written.
+        If the cartography says nothing of a spatial layer.
     """
     path = folder / project_name(content.spec.territory.id)
     entry = zipfile.ZipInfo(f"{path.stem}.qgs", _EPOCH)

@@ -248,13 +248,6 @@ def add_styles(path: Path, content: Content) -> None:
     With plain SQLite, so that the bytes depend on the arguments alone. Tables have a style as well: it holds
     French aliases and words, and QGIS reads those of ``gpkg_data_columns`` only with GDAL 3.7 or newer.
 
-    Parameters
-    ----------
-    path
-        GeoPackage that holds the content, without styles.
-    content
-        The layers.
-
     Raises
     ------
     PublicationError

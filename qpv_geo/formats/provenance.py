@@ -17,6 +17,10 @@ Raws = Mapping[str, RawFile | None]
 
 # The snapshot's contours of communes are generalised; its other files are the official ones, cut out.
 _GENERALISED = "communes_epci"
+_READ_COLUMNS = (
+    *("etat", "origine", "motif", "date_source", "telecharge_le", "fichier"),
+    *("url", "url_resolue", "sha256", "taille_octets", "mention"),
+)
 _ABSENT = "Source facultative qui n'a pu être lue : ni site officiel, ni copie gardée, ni instantané."
 
 
@@ -87,18 +91,18 @@ def sources_table(raws: Raws, catalogue: Catalogue, checks: Iterable[Check] = ()
         for key in keys:
             raw = raws[key]
             if raw is not None:
-                said = _read(raw) if usable(raw) else _left_out(raw)
-                rows.append(_described(raw.source) | {"source": key} | said)
+                state = _read(raw) if usable(raw) else _left_out(raw)
+                rows.append(_declaration(raw.source) | {"source": key} | state)
             else:
-                absent = {"etat": "absente", "motif": reasons.get(key, _ABSENT)}
-                rows.append(_described(source) | {"source": key} | absent)
+                state = {"etat": "absente", "motif": reasons.get(key, _ABSENT)}
+                rows.append(_declaration(source) | {"source": key} | state)
         if source.used and not keys:
-            rows.append(_described(source) | {"etat": "sans objet"})
-    columns = [*_described(catalogue.sources[0]), *_read_columns()]
+            rows.append(_declaration(source) | {"etat": "sans objet"})
+    columns = [*_declaration(catalogue.sources[0]), *_READ_COLUMNS]
     return pd.DataFrame(rows, columns=columns).astype({"taille_octets": "Int64"})
 
 
-def _described(source: Source) -> dict[str, object]:
+def _declaration(source: Source) -> dict[str, object]:
     return {
         "source": source.id,
         "theme": source.theme,
@@ -131,20 +135,13 @@ def _read(raw: RawFile) -> dict[str, object]:
 
 def _left_out(raw: RawFile) -> dict[str, object]:
     """Say why nothing of a source is used, and which file that was, if there is one."""
-    said: dict[str, object] = {
+    state: dict[str, object] = {
         "etat": "écartée",
         "motif": f"Le fichier n'est pas conforme, rien n'en est repris : {raw.defect}",
     }
     if not raw.sha256:
-        return said
-    return _read(raw) | said | {"mention": None}
-
-
-def _read_columns() -> list[str]:
-    return [
-        *("etat", "origine", "motif", "date_source", "telecharge_le", "fichier"),
-        *("url", "url_resolue", "sha256", "taille_octets", "mention"),
-    ]
+        return state
+    return _read(raw) | state | {"mention": None}
 
 
 def attribution(raw: RawFile) -> str:

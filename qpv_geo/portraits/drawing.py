@@ -40,16 +40,9 @@ class View:
 
     @classmethod
     def around(cls, bounds: Iterable[float], width: float, height: float, *, least: float = 0.0) -> "View":
-        """Return the view of a drawing's size that shows bounds, centred, and at least so many metres across.
+        """Return the view that shows bounds (west, south, east, north in metres), centred, in so many units.
 
-        Parameters
-        ----------
-        bounds
-            West, south, east, north in metres.
-        width, height
-            Units.
-        least
-            Metres that the width of the view shows at least.
+        It is `least` metres across at least.
         """
         west, south, east, north = bounds
         metres = max(east - west, (north - south) * width / height, least)

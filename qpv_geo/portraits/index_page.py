@@ -70,10 +70,10 @@ def table_of(content: Content, figures: Figures) -> tuple[list[Column], list[Qpv
     columns = [Column("Quartier"), Column("Code"), Column("Commune"), Column("Surface")]
     cells = [[Cell(f"{number(area / _HECTARE, 1)} ha", repr(area))] for area in qpv["surface_m2"]]
     for indicator in figures.leading:
-        found = [figures.newest(zone, indicator.id) for zone in zones]
-        vintages = sorted({figure.vintage for figure in found if figure.vintage})
+        column = [figures.newest(zone, indicator.id) for zone in zones]
+        vintages = sorted({figure.vintage for figure in column if figure.vintage})
         columns.append(Column(indicator.label, ", ".join(vintages)))
-        for row, figure in zip(cells, found, strict=True):
+        for row, figure in zip(cells, column, strict=True):
             row.append(Cell(figure.short, repr(figure.value) if figure.present else "", not figure.present))
     rows = [
         QpvRow(zone.name, zone.code, f"{zone.code}.html", communes or "", tuple(row))

@@ -69,15 +69,7 @@ class Drawing:
 
 
 def draw_qpv(code: str, frames: Frames) -> Drawing:
-    """Draw a QPV and what surrounds it; layers that the release leaves out are not drawn.
-
-    Parameters
-    ----------
-    code
-        ``code_qp``.
-    frames
-        Conformed layers in one projected CRS.
-    """
+    """Draw a QPV and what surrounds it, as far as the release has it, in one projected CRS."""
     qpv = frames["qpv"]
     own = qpv[qpv["code_qp"] == code]
     shown = own.geometry.iloc[0]

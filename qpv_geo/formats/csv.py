@@ -43,8 +43,12 @@ def write_csv(folder: Path, content: Content) -> None:
 
 def format_cells(column: pd.Series, kind: FieldType) -> list[str]:
     """Return a column of a conformed layer as the texts of its cells; a missing value is an empty one."""
-    say = _SAY[kind]
-    return ["" if value is None else say(value) for value in plain_values(column)]
+    values = plain_values(column)
+    if kind == "real":
+        return ["" if value is None else _decimal(value) for value in values]
+    # Other columns of long tables repeat few values.
+    texts = {value: _TEXTS[kind](value) for value in set(values) - {None}} | {None: ""}
+    return [texts[value] for value in values]
 
 
 def neutralised(text: str) -> str:
@@ -58,8 +62,11 @@ def restored(text: str) -> str:
 
 
 def _decimal(value: float) -> str:
-    """Shortest text that reads back as the same number, without exponent nor useless zeros."""
-    return np.format_float_positional(value, trim="-").replace(".", DECIMAL)
+    """Return the shortest text that reads back as the same number, without exponent or trailing zeros."""
+    text = repr(value)
+    if "e" in text:
+        text = np.format_float_positional(value, trim="-")
+    return text.removesuffix(".0").replace(".", DECIMAL)
 
 
 def _day(value: pd.Timestamp) -> str:
@@ -74,10 +81,9 @@ def _word(value: object) -> str:
     return TRUE if value else FALSE
 
 
-_SAY: dict[FieldType, Callable[[Any], str]] = {
+_TEXTS: dict[FieldType, Callable[[Any], str]] = {
     "text": neutralised,
     "integer": str,
-    "real": _decimal,
     "boolean": _word,
     "date": _day,
     "datetime": _instant,

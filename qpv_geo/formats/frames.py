@@ -139,7 +139,7 @@ def _conform_column(column: pd.Series, kind: FieldType, where: str, problems: li
 
 def _text(column: pd.Series, where: str, problems: list[str]) -> pd.Series:
     values = [value if isinstance(value, str) and value else None for value in column.tolist()]
-    if any(value and "\0" in value for value in values):
+    if "\0" in "".join(filter(None, values)):
         problems.append(f"{where}: a text holds a NUL character, which no GIS file can hold")
     return pd.Series(values, index=column.index, dtype=object)
 

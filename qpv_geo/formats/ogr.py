@@ -1,4 +1,4 @@
-"""Writing conformed layers with GDAL: one way to hand over columns, one way to fix GDAL's clock."""
+"""Writing conformed layers with GDAL, and fixing its clock."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,10 +20,7 @@ _UTC = 100
 
 @contextmanager
 def gdal_options(**options: str) -> Iterator[None]:
-    """Set GDAL's configuration options for a while.
-
-    They belong to the process: nothing else may write with GDAL in the meantime.
-    """
+    """Set GDAL's configuration options, which belong to the process: nothing else may write meanwhile."""
     before = {name: pyogrio.get_gdal_config_option(name) for name in options}
     pyogrio.set_gdal_config_options(options)
     try:
@@ -45,23 +42,15 @@ def write_layer(
 ) -> None:
     """Write one conformed layer, typed as declared even where it is empty or a column holds nothing.
 
-    The plain path of pyogrio is the one taken: with masks it keeps integers and booleans nullable and, given
-    ``datetime64[D]``, dates as dates. (Its Arrow path gives other bytes: never mix the two.)
+    By pyogrio's plain path: with masks it keeps integers and booleans nullable and, given ``datetime64[D]``,
+    dates as dates. Its Arrow path gives other bytes: never mix the two.
 
     Parameters
     ----------
-    path
-        File to create, or to append to.
-    frame
-        As `frames.conform` returns it.
-    layer
-        Its declaration.
-    driver, layer_options, dataset_options
-        GDAL's.
     crs
-        CRS of the geometries, for a spatial layer; None to write none.
+        Of the geometries; None to write none.
     append
-        Whether the file exists and the layer is one more of it.
+        Whether the file exists and the layer is added to it.
     """
     spatial = isinstance(frame, gpd.GeoDataFrame)
     instants = [name for name, field in layer.fields.items() if field.type == "datetime"]
@@ -69,7 +58,7 @@ def write_layer(
     table = pd.DataFrame(frame)
     columns = {name: _as_array(table[name], layer.fields[name].type) for name in layer.fields}
     with warnings.catch_warnings():
-        # Who gives no CRS wants none written.
+        # No CRS was passed on purpose.
         warnings.filterwarnings("ignore", message="'crs' was not provided", category=UserWarning)
         pyogrio.raw.write(
             path,

@@ -1,7 +1,8 @@
 """Select the QPV of a territory, and compare their declared communes with the computed ones."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -127,44 +128,54 @@ def compare_communes(
     real = is_sizeable(outside, territory.sliver_share, territory.sliver_area)
     in_none = set(outside.loc[real, "code_qp"])
     whole = {department_of_commune(code) for code in drawn if territory.genre == "france"}
-    by_qpv = dict(iter(pieces.dropna(subset=["insee_com"]).groupby("code_qp")))
+    columns = ("insee_com", "membre", "part_qpv", "surface_m2")
+    overlaps: dict[str, list[_Overlap]] = defaultdict(list)
+    inside = pieces[pieces["insee_com"].notna()]
+    for code, *row in zip(inside["code_qp"], *(inside[name] for name in columns), strict=True):
+        overlaps[code].append(_Overlap(*row))
     checks = []
-    for row in qpv.itertuples():
-        overlaps = by_qpv.get(row.code_qp, pieces.iloc[:0])
-        declared = set(codes_of(row.insee_com))
-        computed = set(overlaps.loc[overlaps["membre"], "insee_com"])
+    for code, name, insee_com in zip(qpv["code_qp"], qpv["lib_qp"], qpv["insee_com"], strict=True):
+        declared = set(codes_of(insee_com))
+        computed = {overlap.commune for overlap in overlaps[code] if overlap.is_member}
         outcome: Outcome = "conforme"
         if declared != computed:
             missing = declared - computed
-            known = computed - declared or missing & set(drawn) or row.code_qp not in in_none
-            lapsed = {code for code in missing if department_of_commune(code) in whole}
+            known = computed - declared or missing & set(drawn) or code not in in_none
+            lapsed = {commune for commune in missing if department_of_commune(commune) in whole}
             outcome = "avertissement" if known or lapsed else "non_verifiable"
         checks.append(
             Check(
                 "commune_declaree_ou_calculee",
-                row.code_qp,
+                code,
                 outcome,
                 ", ".join(sorted(declared)) or "aucune",
                 ", ".join(sorted(computed)) or "aucune",
-                f"{row.lib_qp} : " + _explain(declared, overlaps, drawn),
+                f"{name} : " + _explain(declared, overlaps[code], drawn),
             )
         )
     return checks
 
 
-def _explain(declared: set[str], overlaps: pd.DataFrame, drawn: Collection[str]) -> str:
+class _Overlap(NamedTuple):
+    """A piece of a QPV: the commune that it lies in, its share of the QPV (%) and its area (m²)."""
+
+    commune: str
+    is_member: bool
+    share: float
+    area: float
+
+
+def _explain(declared: set[str], overlaps: list[_Overlap], drawn: Collection[str]) -> str:
     """Explain how the declared communes of a QPV differ from those that it overlaps."""
-    computed = set(overlaps.loc[overlaps["membre"], "insee_com"])
+    computed = {overlap.commune for overlap in overlaps if overlap.is_member}
     if declared == computed:
         return "les communes déclarées sont celles que donnent les contours."
-    slivers = overlaps[overlaps["insee_com"].isin(declared - computed)].sort_values("insee_com")
+    slivers = sorted(overlap for overlap in overlaps if overlap.commune in declared - computed)
     thin = [
-        f"{code} ({significant(part, 2)} % du QPV, {significant(area, 3)} m²)"
-        for code, part, area in zip(
-            slivers["insee_com"], slivers["part_qpv"], slivers["surface_m2"], strict=True
-        )
+        f"{sliver.commune} ({significant(sliver.share, 2)} % du QPV, {significant(sliver.area, 3)} m²)"
+        for sliver in slivers
     ]
-    missing = declared - computed - set(slivers["insee_com"])
+    missing = declared - computed - {sliver.commune for sliver in slivers}
     reasons = {
         "déclarée sans recouvrement": sorted(missing & set(drawn)),
         "déclarée, dont aucun contour n'a été lu": sorted(missing - set(drawn)),

@@ -32,7 +32,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Evolution:
+class EvolutionSection:
     """The evolution of one perimeter.
 
     Attributes
@@ -53,16 +53,16 @@ class Evolution:
     origin: str = ""
 
 
-def evolution_of(code: str, frames: Frames, absences: Mapping[str, Absence]) -> Evolution:
+def evolution_of(code: str, frames: Frames, absences: Mapping[str, Absence]) -> EvolutionSection:
     """Return the evolution of a QPV's perimeter; `absences` says by layer why the release lacks it."""
     letter = _LETTERS.get(code[-1], "")
     if EVOLUTION not in frames:
-        return Evolution(letter, (), absences[EVOLUTION].why, _origin(code, frames))
+        return EvolutionSection(letter, (), absences[EVOLUTION].why, _origin(code, frames))
     layer = frames[EVOLUTION]
     own = layer[layer["code_qp"] == code]
     left = layer[(layer["nature"] == "sortant") & layer["code_qp_2015"].isin(own["code_qp_2015"].dropna())]
     rows = pd.concat([own, left]).sort_values("surface_m2", ascending=False, kind="stable")
-    return Evolution(letter, tuple(_piece(piece) for piece in rows.to_dict("records")))
+    return EvolutionSection(letter, tuple(_piece(piece) for piece in rows.to_dict("records")))
 
 
 def _origin(code: str, frames: Frames) -> str:

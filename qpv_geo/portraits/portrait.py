@@ -8,7 +8,7 @@ import pandas as pd
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import amount, gap, number
-from qpv_geo.portraits.evolution import Evolution, evolution_of
+from qpv_geo.portraits.evolution import EvolutionSection, evolution_of
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.portraits.facilities import Facilities, facilities_of
 from qpv_geo.portraits.figures import Figure, Figures, Zone, comparison_zones
@@ -60,7 +60,7 @@ class Portrait:
     map_absences: tuple[Absence, ...]
     sections: tuple[Section, ...]
     contract: tuple[ContractRow, ...]
-    evolution: Evolution
+    evolution: EvolutionSection
     facilities: Facilities | None
     facilities_absence: str
     statuses: tuple[Status, ...]

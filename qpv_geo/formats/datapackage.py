@@ -69,7 +69,7 @@ def write_datapackage(folder: Path, content: Content) -> None:
 
 
 def _licences(raws: list[RawFile]) -> list[dict[str, str]]:
-    """Return the distinct licences of the sources; a licence without a known name is ``other-open``."""
+    """Return the distinct licences of the sources; one without a known name is ``other-open``."""
     found = {raw.source.licence: raw.source.licence_url for raw in raws}
     return [
         {"name": _LICENCE_NAMES.get(title, "other-open"), "path": url, "title": title}
@@ -137,11 +137,11 @@ def _schema(layer: Layer) -> dict[str, Any]:
 
 
 def _field(name: str, field: LayerField) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": name, "type": _TYPES[field.type], "title": field.alias}
+    entry: dict[str, Any] = {"name": name, "type": _TYPES[field.type], "title": field.alias}
     if field.comment:
-        described["description"] = field.comment
+        entry["description"] = field.comment
     if field.type == "real":
-        described |= {"decimalChar": DECIMAL, "bareNumber": True}
+        entry |= {"decimalChar": DECIMAL, "bareNumber": True}
     if field.type == "boolean":
-        described |= {"trueValues": [TRUE], "falseValues": [FALSE]}
-    return described
+        entry |= {"trueValues": [TRUE], "falseValues": [FALSE]}
+    return entry

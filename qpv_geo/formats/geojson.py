@@ -81,15 +81,15 @@ def _repair(degrees: BaseGeometry) -> BaseGeometry | None:
 
 
 def _report(layer: str, repaired: list[str], lost: list[str]) -> Check:
-    said = []
+    remarks = []
     if repaired:
-        said.append(f"contours repris pour rester valides : {', '.join(repaired)}")
+        remarks.append(f"contours repris pour rester valides : {', '.join(repaired)}")
     if lost:
-        said.append(f"sans géométrie, plus minces que l'arrondi : {', '.join(lost)}")
+        remarks.append(f"sans géométrie, plus minces que l'arrondi : {', '.join(lost)}")
     message = f"GeoJSON arrondi à {DECIMALS} décimales de degré (1 cm) : " + (
-        " ; ".join(said) or "tous les contours restent valides"
+        " ; ".join(remarks) or "tous les contours restent valides"
     )
-    outcome: Outcome = "avertissement" if said else "conforme"
+    outcome: Outcome = "avertissement" if remarks else "conforme"
     return Check("arrondi_geojson", layer, outcome, "0", str(len(repaired) + len(lost)), message + ".")
 
 

@@ -125,7 +125,7 @@ class Repair(_Part):
 
 
 class Report(_Part):
-    """The whole of ``rapport.json``. Whoever changes a name here changes the number after ``rapport``.
+    """The content of ``rapport.json``. Renaming a field here means a new number after ``rapport``.
 
     ``differences`` tells what changed since the release before; None for the first one. ``retenue`` says why
     the release was held when it was made.

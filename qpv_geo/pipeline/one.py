@@ -55,7 +55,7 @@ def run(job: Job, fetch: Callable[[Job], Raws] = fetch_in_threads) -> Outcome:
     Raises
     ------
     QpvGeoError
-        Whatever went wrong, explained; the last published release is untouched.
+        Whatever went wrong; the last published release is untouched.
     """
     with locked_folder(job) as lock:
         raws = fetch(job)

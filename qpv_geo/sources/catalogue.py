@@ -166,7 +166,7 @@ class Source(_Frozen):
     blank
         Status of an empty cell in its tables.
     required
-        Whether there is no release without it.
+        Whether a release needs it.
     seen, seen_as
         When a genuine file of it was seen, and which; None and empty if it was declared from documentation.
     """

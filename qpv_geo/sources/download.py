@@ -161,7 +161,7 @@ class Downloader:
         MissingError
             If the server says that there is no such file.
         SourceContentError
-            If an answer came that is no file: another status, a body cut short each time or beyond
+            If the answer is not a file: another status, a body cut short each time or beyond
             `max_bytes`, a redirect to a host that the catalogue does not declare.
         """
         deadline = self._deadline()

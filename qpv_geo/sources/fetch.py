@@ -233,7 +233,7 @@ def fall_back(
             f"Run again when {source.page} answers, or give --mirror",
             reason=reason,
         )
-    # Whoever asks for no network, or gives a mirror, knows that it does not hold everything.
+    # With --offline or a mirror, missing files are expected.
     level = logging.INFO if policy.offline or policy.mirror else logging.WARNING
     _LOGGER.log(level, "source %s is left out: %s", source.id, reason)
     return None
@@ -259,7 +259,7 @@ def snapshot_epci(settings: Settings) -> str | None:
 def accept(raws: Iterable[RawFile], settings: Settings) -> None:
     """Make what was downloaded the store's current copies, once all contracts passed.
 
-    Files that were not downloaded by this run (mirror on disk, store, snapshot) are none of its business.
+    Files that this run did not download (mirror on disk, store, snapshot) are left alone.
 
     Raises
     ------

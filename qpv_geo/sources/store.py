@@ -7,7 +7,7 @@ it never stands in for the official sites.
 A copy is a *candidate* until `accept` says that it passed every contract. Only accepted copies are offered as
 a fallback or asked about in a conditional request; the last two of them are kept.
 
-Whoever holds the lock of a key may assume that a dead run left any unfinished folder in it.
+Under the lock of a key, an unfinished folder is what a dead run left.
 """
 
 import logging

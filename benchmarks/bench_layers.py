@@ -79,14 +79,14 @@ def _values(zone: "Zone", codes: list[str], registry: "Registry") -> "pd.DataFra
 
 def _tables(folder: str) -> "Tables":
     from qpv_geo.ingest.tables import read_tables
-    from qpv_geo.pipeline.fetching import fetch_in_threads
+    from qpv_geo.pipeline.fetching import fetch
     from qpv_geo.pipeline.job import Job
     from qpv_geo.settings import Settings
     from qpv_geo.sources.fetch import Policy
     from qpv_geo.territory import load_territory
 
     job = Job(load_territory("besancon"), Settings(data_dir=Path(folder)), Policy(mirror=str(MIRROR)))
-    raws = fetch_in_threads(job)
+    raws = fetch(job)
     return read_tables(raws, job.territory, job.catalogue, job.registry, job.settings)
 
 

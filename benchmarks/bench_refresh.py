@@ -34,7 +34,7 @@ def stages(watch: Stopwatch, *, mirror: Path | None) -> None:
     """Publish Besançon, stage by stage."""
     from qpv_geo.analysis.layers import build_layers
     from qpv_geo.ingest.tables import read_tables
-    from qpv_geo.pipeline.fetching import fetch_in_threads
+    from qpv_geo.pipeline.fetching import fetch
     from qpv_geo.pipeline.job import Job
     from qpv_geo.releases.release import publish_release
     from qpv_geo.settings import Settings
@@ -45,7 +45,7 @@ def stages(watch: Stopwatch, *, mirror: Path | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         job = Job(load_territory("besancon"), Settings(data_dir=Path(folder)), policy)
         with watch.timed("fetch"):
-            raws = fetch_in_threads(job)
+            raws = fetch(job)
         inputs = (raws, job.territory, job.catalogue, job.registry)
         with watch.timed("read and check"):
             tables = read_tables(*inputs, job.settings)

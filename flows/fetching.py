@@ -16,12 +16,12 @@ from qpv_geo.sources.raw import RawFile
 
 
 def fetch_as_tasks(job: Job) -> Raws:
-    """Fetch every source as a Prefect task of its own; raises as `fetching.fetch_in_threads` does."""
+    """Fetch every source as a Prefect task of its own; raises as `pipeline.fetching.fetch` does."""
     return fetch_all(job, in_threads if job.policy.offline else _as_tasks)
 
 
 def _as_tasks(choices: list[Wanted], job: Job) -> Raws:
-    futures = [fetch.submit(wanted, job) for wanted in choices]
+    futures = [fetch_source.submit(wanted, job) for wanted in choices]
     raws: Raws = {}
     for wanted, future in zip(choices, futures, strict=True):
         future.wait()
@@ -35,13 +35,14 @@ def _is_worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any
 
 
 @task(
+    name="fetch-source",
     task_run_name="fetch-{wanted.key}",
     retries=1,
     retry_delay_seconds=5,
     retry_condition_fn=_is_worth_another_try,
     cache_policy=NO_CACHE,
 )
-def fetch(wanted: Wanted, job: Job) -> RawFile:
+def fetch_source(wanted: Wanted, job: Job) -> RawFile:
     """Ask one official address."""
     progress = ProgressArtifact(wanted.key, progress_listener.get())
     raw = ask(wanted, job, progress)

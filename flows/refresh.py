@@ -1,10 +1,13 @@
 """The whole job: official files in, a verified release out. Read it from top to bottom."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import flow
+from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import Task
 
 from flows.artifacts import create_artifacts
 from flows.fetching import fetch_as_tasks
@@ -21,14 +24,32 @@ from flows.parameters import (
     TerritoryName,
     Wait,
 )
+from qpv_geo.parallel import collector_held_off
+from qpv_geo.pipeline import steps
 from qpv_geo.pipeline.job import job_for
-from qpv_geo.pipeline.one import run
+from qpv_geo.pipeline.one import conclude, find_existing, locked_folder
 from qpv_geo.pipeline.summary import summarise
 from qpv_geo.releases.decisions import held_error
 from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import load_territory
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
+
+def _step(name: str, function: Callable[_Given, _Result]) -> Task[_Given, _Result]:
+    """Return a step as a task whose result stays in memory."""
+    return Task(function, name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)
+
+
+fetch = _step("fetch", fetch_as_tasks)
+read = _step("read", steps.read)
+join = _step("join", steps.join)
+write = _step("write", steps.write)
+verify = _step("verify", steps.verify)
+publish = _step("publish", steps.publish)
 
 
 @flow(
@@ -92,7 +113,18 @@ def refresh(
         force=force,
         wait=wait,
     )
-    outcome = run(job, fetch_as_tasks)
+    with locked_folder(job) as lock:
+        raws = fetch(job)
+        spec = job.spec(raws)
+        release = find_existing(job, spec, lock)
+        if release is None:
+            with collector_held_off():
+                tables = read(spec)
+                joined = join(tables, spec)
+                draft = write(joined)
+                verify(draft)
+                release = publish(draft, lock)
+        outcome = conclude(job, raws, release)
     if not offline:
         tell_fallbacks(job.territory, outcome.raws)
     summary = summarise(outcome)

@@ -26,7 +26,7 @@ from qpv_geo.errors import ConfigurationError, TerritoriesError
 from qpv_geo.formats.provenance import Raws
 from qpv_geo.pipeline import cluster
 from qpv_geo.pipeline.cluster import DASK, dask_client
-from qpv_geo.pipeline.fetching import fetch_in_threads
+from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.many import (
     checked_codes,
@@ -67,7 +67,7 @@ def job(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 @pytest.fixture(scope="module")
 def raws(job: Job) -> Raws:
-    return fetch_in_threads(job)
+    return fetch(job)
 
 
 @pytest.fixture(scope="module")

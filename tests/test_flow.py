@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import Artifact
+from prefect.client.schemas.objects import Artifact, State, TaskRun
 from prefect.testing.utilities import prefect_test_harness
 from publishing import change, snapshot_copy
 
+from flows.all_territories import refresh_all
 from flows.refresh import refresh
+from qpv_geo.errors import TerritoriesError
 from tests.country import publish_country
 from tests.server import OfficialSites
 
@@ -36,9 +39,29 @@ def rows(artifact: Artifact) -> list[dict[str, Any]]:
     return table
 
 
+def task_runs(state: State[Any]) -> dict[str, TaskRun]:
+    """Return the tasks of a run by name, in the order in which they began."""
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs()
+    mine = [run for run in runs if run.flow_run_id == state.state_details.flow_run_id]
+    return {run.name: run for run in sorted(mine, key=attrgetter("start_time"))}
+
+
 def test_a_run_publishes_and_leaves_its_artifacts(tmp_path: Path) -> None:
-    summary = refresh(offline=True, data=str(tmp_path))
+    state = refresh(offline=True, data=str(tmp_path), return_state=True)
+    summary = state.result()
     assert summary["layers"]["qpv"] == 6
+    steps = task_runs(state)
+    assert list(steps) == ["fetch", "read", "join", "write", "verify", "publish"]
+    for before, step in zip(steps.values(), list(steps.values())[1:], strict=False):
+        assert step.state_name == "Completed"
+        assert step.total_run_time > timedelta()
+        inputs = [str(one.id) for given in step.task_inputs.values() for one in given]
+        assert inputs, f"{step.name} follows {before.name} in the graph"
+    assert not list((tmp_path / "out").rglob(".tmp-*"))
+    again = refresh(offline=True, data=str(tmp_path), return_state=True)
+    assert again.result()["state"] == "unchanged"
+    assert list(task_runs(again)) == ["fetch"]
     found = artifacts()
     report = found["rapport"].data
     assert isinstance(report, str)
@@ -70,11 +93,9 @@ def test_a_source_out_of_reach_fails_its_task_and_not_the_run(
     origins = {row["source"]: row["origine"] for row in state.result()["sources"]}
     assert origins["communes_epci"] == "snapshot"
     assert origins["qpv_2024"] == "live"
-    with get_client(sync_client=True) as client:
-        runs = client.read_task_runs()
-    states = {run.name: run.state_name for run in runs if run.flow_run_id == state.state_details.flow_run_id}
-    assert states["fetch-communes_epci"] == "Failed"
-    assert states["fetch-qpv_2024"] == "Completed"
+    runs = task_runs(state)
+    assert runs["fetch-communes_epci"].state_name == "Failed"
+    assert runs["fetch-qpv_2024"].state_name == runs["fetch"].state_name == "Completed"
 
 
 def test_a_held_release_fails_the_run_and_leaves_its_differences(
@@ -97,3 +118,22 @@ def test_a_held_release_fails_the_run_and_leaves_its_differences(
     ((subject, body),) = told
     assert "version retenue" in subject
     assert message in body
+
+
+def test_some_territories_are_published_and_listed_in_an_artifact(mirror: Path, tmp_path: Path) -> None:
+    def run() -> list[dict[str, Any]]:
+        return refresh_all(
+            mirror=str(mirror), data=str(tmp_path), pages=False, only=("242500338", "2A"), workers=1
+        )
+
+    results = run()
+    assert {result["state"] for result in results} == {"published"}
+    listed = rows(artifacts()["territoires"])
+    assert [row["territoire"] for row in listed] == [result["territory"] for result in results]
+    assert {row["etat"] for row in listed} == {"publiée"}
+    spoiled = tmp_path / "out" / results[0]["territory"] / "latest"
+    spoiled.unlink()
+    spoiled.write_text("a file where a link goes", encoding="utf-8")
+    with pytest.raises(TerritoriesError, match=f"1 of {len(results)} territories were not published"):
+        run()
+    assert {row["etat"] for row in rows(artifacts()["territoires"])} == {"échec", "inchangée"}

@@ -29,8 +29,8 @@ from qpv_geo.formats.fields import as_held, published_layers
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.geoparquet import write_geoparquet
 from qpv_geo.formats.xlsx import FIELDS, READ_ME
+from qpv_geo.releases.existing import unchanged_release
 from qpv_geo.releases.formats import FORMATS, chosen_formats
-from qpv_geo.releases.release import unchanged_release
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames
 from tests.publishing import REGISTRY, content_of, inputs, publish, spec_of

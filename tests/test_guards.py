@@ -25,17 +25,18 @@ from qpv_geo.formats.changes_schema import (
     SourceState,
     StatisticChange,
 )
-from qpv_geo.releases.decisions import drop_held, held_error, previous_release, publish_held, roll_back
+from qpv_geo.releases.decisions import drop_held, held_error, publish_held, roll_back
+from qpv_geo.releases.existing import existing_release
 from qpv_geo.releases.guards import overruns
 from qpv_geo.releases.ledger import read_ledger
 from qpv_geo.releases.placement import is_intact
 from qpv_geo.releases.release import (
     Release,
     current_release,
-    existing_release,
     find_release,
     held_releases,
     list_releases,
+    previous_release,
 )
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Guard

@@ -16,15 +16,15 @@ from qpv_geo.audit.compare import compare_release
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.formats.report import write_report
 from qpv_geo.ingest.tables import read_tables
-from qpv_geo.pipeline import one as making
+from qpv_geo.pipeline import one, steps
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import Outcome, run
 from qpv_geo.releases import draft as drafting
 from qpv_geo.releases import release as releasing
 from qpv_geo.releases.draft import publish_draft, verify_draft, write_draft
+from qpv_geo.releases.existing import existing_release
 from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.releases.placement import is_intact, make_current, place, seal
-from qpv_geo.releases.release import existing_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import accept
 from qpv_geo.sources.raw import digest
@@ -42,13 +42,13 @@ from tests.server import OfficialSites
 
 # What separates two stages of a run: a function, and the module that calls it.
 STAGES: tuple[tuple[str, Callable[..., object]], ...] = (
-    (making.__name__, existing_release),
-    (making.__name__, read_tables),
-    (making.__name__, build_layers),
-    (making.__name__, write_draft),
-    (making.__name__, verify_draft),
-    (making.__name__, publish_draft),
-    (making.__name__, accept),
+    (one.__name__, existing_release),
+    (steps.__name__, read_tables),
+    (steps.__name__, build_layers),
+    (steps.__name__, write_draft),
+    (steps.__name__, verify_draft),
+    (steps.__name__, publish_draft),
+    (one.__name__, accept),
     (drafting.__name__, write_report),
     (drafting.__name__, compare_release),
     (drafting.__name__, verify_release),

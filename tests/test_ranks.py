@@ -22,7 +22,7 @@ from qpv_geo.ingest.distribution import SHIPPED, CountedFile, load_distributions
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables, read_tables
-from qpv_geo.pipeline.fetching import fetch_in_threads
+from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
@@ -213,7 +213,7 @@ def test_no_distribution_leaves_the_layer_out() -> None:
 def release(settings: Settings, policy: Policy) -> dict[str, pd.DataFrame]:
     """Read and join all files of Besançon, without writing anything."""
     job = Job(BESANCON, settings, policy)
-    raws = fetch_in_threads(job)
+    raws = fetch(job)
     read = read_tables(raws, BESANCON, job.catalogue, REGISTRY, settings)
     return build_layers(read, BESANCON, REGISTRY)[0]
 

@@ -17,14 +17,9 @@ from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats import fingerprint as fingerprints
 from qpv_geo.formats.fingerprint import fingerprint
-from qpv_geo.releases.release import (
-    Release,
-    current_release,
-    find_release,
-    is_intact,
-    list_releases,
-    unchanged_release,
-)
+from qpv_geo.releases.existing import unchanged_release
+from qpv_geo.releases.placement import is_intact
+from qpv_geo.releases.release import Release, current_release, find_release, list_releases
 from qpv_geo.settings import Settings
 
 TESTS = Path(__file__).parent

@@ -18,7 +18,7 @@ from qpv_geo.audit.rules import files, geojson, geopackage, geopackage_geometry
 from qpv_geo.audit.rules.base import Finding, Rule
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import PublicationError
-from qpv_geo.formats.datapackage import checksum
+from qpv_geo.formats.descriptions import checksum
 from qpv_geo.releases.placement import is_intact
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 
 from flows.watch import ask_sources
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
-from qpv_geo.pipeline.fetching import fetch_in_threads
+from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
@@ -139,7 +139,7 @@ def test_a_page_that_no_longer_links_the_file_is_for_the_refresh_to_judge(
     assert answers["insee_population"].state == "changée"
     assert "no link matches" in answers["insee_population"].reason
     with pytest.raises(SourceContentError, match="no link matches"):
-        fetch_in_threads(job)
+        fetch(job)
 
 
 def test_no_source_at_all_is_a_failure_of_the_watch(settings: Settings, besancon: Territory) -> None:

@@ -14,10 +14,15 @@ from qpv_geo.commands.options import (
     settings_of,
 )
 from qpv_geo.releases.changes_text import changes_markdown
-from qpv_geo.releases.decisions import previous_release
 from qpv_geo.releases.ledger import read_ledger
 from qpv_geo.releases.placement import LATEST
-from qpv_geo.releases.release import current_release, find_release, held_releases, list_releases
+from qpv_geo.releases.release import (
+    current_release,
+    find_release,
+    held_releases,
+    list_releases,
+    previous_release,
+)
 from qpv_geo.settings import Settings
 from qpv_geo.territory import load_territory
 

@@ -5,7 +5,6 @@ dialect and schema, the other files plain ones. The package's own profile is ``d
 ``tabular-data-package`` wants every resource to be tabular.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from typing import Any
 from qpv_geo import __version__
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.csv import DECIMAL, FALSE, LINE_END, SEPARATOR, TRUE
+from qpv_geo.formats.descriptions import DESCRIPTOR, checksum
 from qpv_geo.formats.fields import Layer, LayerField
 from qpv_geo.formats.provenance import attribution, present
 from qpv_geo.sources.raw import RawFile
 
-DESCRIPTOR = "datapackage.json"
 SOFTWARE = f"qpv-geo {__version__}"
 # The report's files, which are of no format that anybody chooses.
 _REPORT = {".html": ("html", "text/html"), ".json": ("json", "application/json")}
@@ -34,12 +33,6 @@ _FORMULAS = (
     "Un texte qui commence par =, +, -, @, une tabulation ou un retour à la ligne est précédé d'une "
     "apostrophe, pour qu'un tableur ne l'exécute pas."
 )
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, as the descriptor writes it."""
-    with path.open("rb") as stream:
-        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
 def write_datapackage(folder: Path, content: Content) -> None:

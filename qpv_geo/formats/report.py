@@ -11,6 +11,7 @@ import pandas as pd
 from qpv_geo.checks import CHECKS
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.datapackage import SOFTWARE
+from qpv_geo.formats.descriptions import REPORT_HTML, REPORT_JSON
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.formats.fingerprint import environment
 from qpv_geo.formats.frames import Frames, plain_values
@@ -31,8 +32,6 @@ from qpv_geo.formats.report_schema import (
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.sources.raw import RawFile, usable
 from qpv_geo.templates import render
-
-REPORT_JSON, REPORT_HTML = "rapport.json", "rapport.html"
 
 
 def build_report(content: Content) -> Report:

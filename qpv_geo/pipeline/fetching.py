@@ -21,7 +21,7 @@ Raws = dict[str, RawFile | None]
 progress_listener: ContextVar[Progress | None] = ContextVar("progress_listener", default=None)
 
 
-def fetch_in_threads(job: Job) -> Raws:
+def fetch(job: Job) -> Raws:
     """Fetch every source that the pipeline reads, in plain threads.
 
     Returns

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 from qpv_geo.errors import ConfigurationError, TerritoriesError
 from qpv_geo.pipeline.cluster import dask_client
-from qpv_geo.pipeline.fetching import fetch_in_threads
+from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.new_territory import to_toml
 from qpv_geo.pipeline.workers import Result, national_files, publish_all, survey
@@ -50,7 +50,7 @@ def refresh_all(job: Job, *, only: Iterable[str] = (), workers: int = 0) -> list
         If the national files cannot be had or read: then nothing was published.
     """
     codes = checked_codes(only)
-    raws = fetch_in_threads(job)
+    raws = fetch(job)
     with dask_client(workers) as client, national_files(client, job, raws) as files:
         found = survey(client, files)
         accept((raw for key, raw in raws.items() if raw and key not in found.defects), job.settings)

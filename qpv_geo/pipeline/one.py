@@ -2,33 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from qpv_geo.analysis.layers import build_layers
-from qpv_geo.checks import Check
 from qpv_geo.formats.base import ReleaseSpec
 from qpv_geo.formats.provenance import Raws
-from qpv_geo.ingest.tables import Tables, read_tables
 from qpv_geo.lock import Hold, territory_lock
 from qpv_geo.parallel import collector_held_off
-from qpv_geo.pipeline.fetching import fetch_in_threads
+from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
-from qpv_geo.releases.draft import Draft, publish_draft, verify_draft, write_draft
+from qpv_geo.releases.existing import existing_release, restored_release
 from qpv_geo.releases.placement import reraise_move_errors, sweep
-from qpv_geo.releases.release import Release, existing_release, restored_release
+from qpv_geo.releases.release import Release
 from qpv_geo.releases.retention import prune
 from qpv_geo.sources.fetch import accept
 
-
-@dataclass(frozen=True)
-class JoinedLayers:
-    """The layers of a release, what was checked on the way, and what they were made from."""
-
-    layers: dict[str, pd.DataFrame]
-    checks: tuple[Check, ...]
-    spec: ReleaseSpec
+if TYPE_CHECKING:
+    from qpv_geo.ingest.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -39,18 +29,11 @@ class Outcome:
     raws: Raws
 
 
-def run(job: Job, fetch: Callable[[Job], Raws] = fetch_in_threads) -> Outcome:
-    """Do the whole job, in order, holding the territory's lock.
+def run(job: Job) -> Outcome:
+    """Do the whole job, in order, holding the territory's lock; `flows.refresh` does the same as tasks.
 
     A release that changed beyond the declared bounds comes out held, and its raw files count as good: they
     kept every contract.
-
-    Parameters
-    ----------
-    job
-        Territory, folders, policy.
-    fetch
-        How the sources are fetched: in plain threads, or as Prefect tasks.
 
     Raises
     ------
@@ -59,10 +42,7 @@ def run(job: Job, fetch: Callable[[Job], Raws] = fetch_in_threads) -> Outcome:
     """
     with locked_folder(job) as lock:
         raws = fetch(job)
-        release = make_release(job, raws, read, lock)
-        # Only now: a file that breaks a contract never becomes the last good copy.
-        accept((raw for raw in raws.values() if raw and raw.sha256 in release.raw_files), job.settings)
-    return Outcome(release, raws)
+        return conclude(job, raws, make_release(job, raws, lock))
 
 
 @contextmanager
@@ -79,17 +59,19 @@ def locked_folder(job: Job) -> Iterator[Hold]:
                 sweep(folder)
 
 
-def make_release(job: Job, raws: Raws, read: Callable[[ReleaseSpec], Tables], lock: Hold) -> Release:
+def make_release(
+    job: Job, raws: Raws, lock: Hold, read: Callable[[ReleaseSpec], "Tables"] | None = None
+) -> Release:
     """Return the existing release of some raw files, or make it and publish or hold it.
 
     Parameters
     ----------
     job, raws
         What the release is made from.
-    read
-        Reads the tables; not called where nothing needs to be made.
     lock
         Of the territory.
+    read
+        Gives the tables; without, they are read from the raw files.
 
     Raises
     ------
@@ -98,42 +80,31 @@ def make_release(job: Job, raws: Raws, read: Callable[[ReleaseSpec], Tables], lo
     """
     spec = job.spec(raws)
     with collector_held_off():
-        lock.confirm()
-        release = None if job.force else existing_release(spec) or restored_release(spec)
-        if release is None:
-            draft = write(join(read(spec), spec))
-            verify(draft)
-            release = publish(draft, lock)
+        if existing := find_existing(job, spec, lock):
+            return existing
+        # imported lazily: unchanged runs skip it
+        from qpv_geo.pipeline import steps  # noqa: PLC0415
+
+        draft = steps.write(steps.join((read or steps.read)(spec), spec))
+        steps.verify(draft)
+        return steps.publish(draft, lock)
+
+
+def find_existing(job: Job, spec: ReleaseSpec, lock: Hold) -> Release | None:
+    """Return the release if nothing needs to be made, else None."""
+    lock.confirm()
+    return None if job.force else existing_release(spec) or restored_release(spec)
+
+
+def conclude(job: Job, raws: Raws, release: Release) -> Outcome:
+    """Keep the raw files of a release as good copies, and remove releases that are too old."""
+    # Only now: a file that breaks a contract never becomes the last good copy.
+    accept((raw for raw in raws.values() if raw and raw.sha256 in release.raw_files), job.settings)
+    prune_if_published(job, release)
+    return Outcome(release, raws)
+
+
+def prune_if_published(job: Job, release: Release) -> None:
+    """Remove releases that the territory no longer keeps, now that it has a new one."""
     if release.published:
         prune(job.territory.id, job.territory.conservation, job.settings)
-    return release
-
-
-def read(spec: ReleaseSpec) -> Tables:
-    """Read and check the raw files."""
-    return read_tables(spec.raws, spec.territory, spec.catalogue, spec.registry, spec.settings)
-
-
-def join(tables: Tables, spec: ReleaseSpec) -> JoinedLayers:
-    """Join tables into layers; a raw file that turned out bad carries its defect from here on."""
-    layers, checks = build_layers(tables, spec.territory, spec.registry)
-    raws = {
-        key: replace(raw, defect=tables.defects.get(key, "")) if raw else None
-        for key, raw in spec.raws.items()
-    }
-    return JoinedLayers(layers, (*tables.checks, *checks), replace(spec, raws=raws))
-
-
-def write(joined: JoinedLayers) -> Draft:
-    """Write a release aside."""
-    return write_draft(joined.layers, joined.checks, joined.spec)
-
-
-def verify(draft: Draft) -> None:
-    """Compare what was written with what was read, and apply the rules of every file."""
-    verify_draft(draft)
-
-
-def publish(draft: Draft, lock: Hold) -> Release:
-    """Make a verified draft current, or hold it."""
-    return publish_draft(draft, lock.confirm)

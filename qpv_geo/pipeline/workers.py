@@ -17,7 +17,7 @@ from qpv_geo.errors import QpvGeoError
 from qpv_geo.formats.provenance import Raws
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.national import National, qpv_left_out, read_national, territories_of
-from qpv_geo.pipeline.one import locked_folder, make_release
+from qpv_geo.pipeline.one import locked_folder, make_release, prune_if_published
 from qpv_geo.releases.decisions import held_error
 from qpv_geo.territory import Territory
 
@@ -166,7 +166,8 @@ def publish_one(job: Job, raws: Raws, national: National) -> Result:
     territory = job.territory
     try:
         with locked_folder(job) as lock:
-            release = make_release(job, raws, lambda _: national.of(territory), lock)
+            release = make_release(job, raws, lock, lambda _: national.of(territory))
+            prune_if_published(job, release)
     except QpvGeoError as error:
         return failed(territory, error.exit_code, str(error), time.monotonic() - start)
     except Exception as error:  # noqa: BLE001 - one territory's surprise must not stop four hundred others

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.datapackage import DESCRIPTOR
+from qpv_geo.formats.descriptions import DESCRIPTOR
 from qpv_geo.french import file_size, number
 from qpv_geo.portraits.figures import Figures, qpv_zones
 

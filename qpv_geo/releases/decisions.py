@@ -7,7 +7,8 @@ import shlex
 
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, HeldError, PublicationError
-from qpv_geo.releases.ledger import read_ledger, write_ledger
+from qpv_geo.releases.existing import comparable_release
+from qpv_geo.releases.ledger import write_ledger
 from qpv_geo.releases.placement import (
     HELD,
     LATEST,
@@ -19,12 +20,10 @@ from qpv_geo.releases.placement import (
 )
 from qpv_geo.releases.release import (
     Release,
-    comparable_release,
     current_release,
     find_release,
     held_releases,
     ledger_matching_latest,
-    load_release,
     switch_to,
 )
 from qpv_geo.settings import Settings, default_data_dir
@@ -154,16 +153,6 @@ def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> 
         sweep(folder)
         ledger = ledger.with_refused(current.id, current.raw_files, "rollback")
         return switch_to(folder, target.path, ledger, "rollback")
-
-
-def previous_release(territory_id: str, settings: Settings) -> Release | None:
-    """Return the release that was current before the current one, if it is still there."""
-    folder = settings.out_dir / territory_id
-    current = current_release(territory_id, settings)
-    if current is None:
-        return None
-    names = (name for name in read_ledger(folder).before(current.id) if (folder / name).is_dir())
-    return next((load_release(folder / name) for name in names), None)
 
 
 def _refuse_damaged(release: Release) -> None:

@@ -23,6 +23,7 @@ from qpv_geo.formats.provenance import checks_table, sources_table
 from qpv_geo.formats.report import write_report
 from qpv_geo.french import french_date
 from qpv_geo.releases.changes import compare_releases
+from qpv_geo.releases.existing import comparable_release
 from qpv_geo.releases.guards import overruns
 from qpv_geo.releases.ledger import read_ledger
 from qpv_geo.releases.placement import (
@@ -35,7 +36,6 @@ from qpv_geo.releases.placement import (
 from qpv_geo.releases.published import read_written
 from qpv_geo.releases.release import (
     Release,
-    comparable_release,
     ledger_matching_latest,
     load_release,
     switch_to,

@@ -14,7 +14,7 @@ import shapely
 
 from qpv_geo.audit.readers import parse_blob
 from qpv_geo.errors import PublicationError
-from qpv_geo.formats.datapackage import DESCRIPTOR
+from qpv_geo.formats.descriptions import DESCRIPTOR
 from qpv_geo.formats.fields import FID_COLUMN, GEOMETRY_COLUMN
 
 # What a comparison cannot do without.

@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.releases.decisions import previous_release
 from qpv_geo.releases.ledger import Ledger, age, read_ledger, write_ledger
 from qpv_geo.releases.placement import LATEST, discard, reraise_move_errors
-from qpv_geo.releases.release import Release, current_release, list_releases
+from qpv_geo.releases.release import Release, current_release, list_releases, previous_release
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Retention
 

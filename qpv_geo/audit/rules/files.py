@@ -11,8 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from qpv_geo.audit.rules.base import Rule
-from qpv_geo.formats.datapackage import DESCRIPTOR, checksum
-from qpv_geo.formats.report import REPORT_JSON
+from qpv_geo.formats.descriptions import DESCRIPTOR, REPORT_JSON, checksum
 from qpv_geo.formats.report_schema import Report
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, ValidationError)

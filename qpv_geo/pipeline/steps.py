@@ -1,0 +1,52 @@
+"""The steps that make a release of raw files: read, join, write, verify, publish."""
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from qpv_geo.analysis.layers import build_layers
+from qpv_geo.checks import Check
+from qpv_geo.formats.base import ReleaseSpec
+from qpv_geo.ingest.tables import Tables, read_tables
+from qpv_geo.lock import Hold
+from qpv_geo.releases.draft import Draft, publish_draft, verify_draft, write_draft
+from qpv_geo.releases.release import Release
+
+
+@dataclass(frozen=True)
+class JoinedLayers:
+    """The layers of a release, what was checked on the way, and what they were made from."""
+
+    layers: dict[str, pd.DataFrame]
+    checks: tuple[Check, ...]
+    spec: ReleaseSpec
+
+
+def read(spec: ReleaseSpec) -> Tables:
+    """Read and check the raw files."""
+    return read_tables(spec.raws, spec.territory, spec.catalogue, spec.registry, spec.settings)
+
+
+def join(tables: Tables, spec: ReleaseSpec) -> JoinedLayers:
+    """Join tables into layers; a raw file that turned out bad carries its defect from here on."""
+    layers, checks = build_layers(tables, spec.territory, spec.registry)
+    raws = {
+        key: replace(raw, defect=tables.defects.get(key, "")) if raw else None
+        for key, raw in spec.raws.items()
+    }
+    return JoinedLayers(layers, (*tables.checks, *checks), replace(spec, raws=raws))
+
+
+def write(joined: JoinedLayers) -> Draft:
+    """Write a release aside."""
+    return write_draft(joined.layers, joined.checks, joined.spec)
+
+
+def verify(draft: Draft) -> None:
+    """Compare what was written with what was read, and apply the rules of every file."""
+    verify_draft(draft)
+
+
+def publish(draft: Draft, lock: Hold) -> Release:
+    """Make a verified draft current, or hold it."""
+    return publish_draft(draft, lock.confirm)

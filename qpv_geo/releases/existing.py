@@ -1,0 +1,101 @@
+"""The releases that a new one is compared with, and those that need not be made because they are there."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.formats.base import ReleaseSpec
+from qpv_geo.releases.changes import compare_releases
+from qpv_geo.releases.ledger import read_ledger
+from qpv_geo.releases.placement import LATEST, is_intact, refuse_what_is_not_a_link, reraise_move_errors
+from qpv_geo.releases.published import PublishedRelease, read_published
+from qpv_geo.releases.release import (
+    Release,
+    current_release,
+    held_releases,
+    ledger_matching_latest,
+    load_release,
+    switch_to,
+)
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def comparable_release(folder: Path, release_id: str) -> PublishedRelease | None:
+    """Return the release that a new one is compared with.
+
+    That is the current one or, if the new release is the current one made again, or if the current one is
+    damaged, the latest earlier one. None if no such release can be read.
+    """
+    latest = folder / LATEST
+    current = load_release(latest.resolve()) if latest.is_dir() else None
+    start = release_id if current is None else current.id
+    earlier = (folder / name for name in read_ledger(folder).before(start))
+    for release in (current, *(load_release(path) for path in earlier if path.is_dir())):
+        if release and release.id != release_id and is_intact(release.path):
+            try:
+                return read_published(release.path)
+            except PublicationError as error:
+                _LOGGER.warning("no comparison with release %s: %s", release.id, error)
+    return None
+
+
+def existing_release(spec: ReleaseSpec) -> Release | None:
+    """Return the existing release if nothing needs to be made, else None.
+
+    Returns
+    -------
+    Release
+        The current release if it was made from the same inputs and code (`unchanged_release`); a held one if
+        it was made from them and compared with the same release; the current one, with `refused`, if somebody
+        refused what these inputs and code make.
+    """
+    if unchanged := unchanged_release(spec):
+        return unchanged
+    territory_id, settings = spec.territory.id, spec.settings
+    current, waiting = current_release(territory_id, settings), held_releases(territory_id, settings)
+    if current is None and not waiting:
+        return None
+    refusal = read_ledger(spec.folder).refusal(spec.id, spec.raw_files)
+    if current and refusal and refusal.release == spec.id:
+        return replace(current, refused=spec.id)
+    before = comparable_release(spec.folder, spec.id)
+    for held in waiting:
+        compared = held.differences and held.differences.empreinte_precedente
+        if held.id == spec.id and before and compared == before.fingerprint and is_intact(held.path):
+            return held
+    return None
+
+
+def unchanged_release(spec: ReleaseSpec) -> Release | None:
+    """Return the current release if it was made from the same inputs and code, and is still intact.
+
+    A damaged one (a file changed, missing or added) is made again, and so is the copy that ``latest`` points
+    to if a run died while it replaced a release.
+    """
+    current = current_release(spec.territory.id, spec.settings)
+    if current is None or current.path.name != current.id or current.fingerprint != spec.fingerprint:
+        return None
+    return current if is_intact(current.path) else None
+
+
+def restored_release(spec: ReleaseSpec) -> Release | None:
+    """Make an earlier, intact release of the same inputs and code current again; None if there is none.
+
+    Callers must hold the territory lock.
+
+    Raises
+    ------
+    PublicationError
+        If something cannot be moved.
+    """
+    with reraise_move_errors(spec.folder):
+        spec.folder.mkdir(parents=True, exist_ok=True)
+        refuse_what_is_not_a_link(spec.folder / LATEST)
+        ledger, target = ledger_matching_latest(spec.folder), spec.folder / spec.id
+        if not (ledger.was_current(spec.id) and is_intact(target)):
+            return None
+        before = comparable_release(spec.folder, spec.id)
+        changes = compare_releases(before, read_published(target)) if before else None
+        return replace(switch_to(spec.folder, target, ledger, "refresh"), differences=changes)

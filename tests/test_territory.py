@@ -144,6 +144,16 @@ def test_a_number_to_expect_is_one(tmp_path: Path, expected: str, key: str) -> N
     assert f"'{key}'" in refusal(write(tmp_path, expected=expected))
 
 
+def test_what_lies_on_a_bound_is_allowed(tmp_path: Path) -> None:
+    declared = (
+        "sliver_share = 0\nsliver_area = 0\nconservation = { nombre = 2, jours = 0 }\n"
+        "garde = { nombre_pct = 0, surface_qpv_pct = 0, total_pct = 0, mediane_pct = 0 }\n"
+        f'{CONTRACT}total = {{code = "C", population = 0, source = "S"}}'
+    )
+    territory = load_territory(write(tmp_path, declared, expected="qpv = 0"))
+    assert (territory.expected.qpv, territory.sliver_share, territory.conservation.nombre) == (0, 0, 2)
+
+
 def test_the_listed_communes_are_as_many_as_expected(tmp_path: Path) -> None:
     two = 'communes = ["25056", "25429"]'
     message = refusal(write(tmp_path, two, expected="qpv = 6, communes = 3"))

@@ -11,6 +11,7 @@ from qpv_geo.analysis.concordances import (
     report_concordances,
 )
 from qpv_geo.analysis.contract import check_contract, contract_figures
+from qpv_geo.analysis.findings import check_expected
 from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.perimeters import Layers
 from qpv_geo.analysis.ranks import add_ranks, distribution_table, peers_of
@@ -114,10 +115,7 @@ def _check_communes(tables: Tables, territory: Territory) -> list[Check]:
         )
     checks = []
     if expected is not None:
-        message = f"{len(codes)} communes dans {territory.nom}, comme attendu."
-        checks.append(
-            Check("communes_du_territoire", territory.id, "conforme", str(expected), str(len(codes)), message)
-        )
+        checks.append(check_expected("communes_du_territoire", len(codes), "communes", territory))
     if tables.epci_members is None:
         message = "Code officiel géographique non lu : la composition du territoire n'a pas été recoupée."
         return [*checks, Check("communes_du_cog", territory.id, "non_verifiable", "", "", message)]

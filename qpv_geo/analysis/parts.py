@@ -8,7 +8,7 @@ import shapely
 
 from qpv_geo.analysis.concordances import Concordance
 from qpv_geo.analysis.declared_zones import compare_zones
-from qpv_geo.analysis.findings import check_none
+from qpv_geo.analysis.findings import check_expected, check_none
 from qpv_geo.analysis.misplaced import refuse_misplaced
 from qpv_geo.analysis.neighbours import undrawn_near
 from qpv_geo.analysis.overlay import as_multipolygon, dissolve
@@ -137,14 +137,13 @@ def _together(parts: list[Joined], territory: Territory) -> Joined:
     around.layers = _published([part.around.layers for part in parts], territory)
     checks = [check for part in parts for check in part.checks if check.code != "qpv_du_territoire"]
     qpv = sum(len(part.layers["qpv"]) for part in parts)
-    message = f"{qpv} QPV dans {territory.nom}, comme attendu."
     expected = territory.expected.qpv
     if qpv != expected:
         raise ContractError(
             f"territory {territory.id!r}: expected {expected} QPV in {territory.nom}, found {qpv}. If the "
             f"official list has changed, change 'expected.qpv' in the territory file"
         )
-    checks.append(Check("qpv_du_territoire", territory.id, "conforme", str(expected), str(qpv), message))
+    checks.append(check_expected("qpv_du_territoire", qpv, "QPV", territory))
     concordances = [row for part in parts for row in part.concordances]
     return Joined(_published([part.layers for part in parts], territory), around, checks, concordances)
 

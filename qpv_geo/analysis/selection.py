@@ -8,6 +8,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from qpv_geo.analysis.findings import check_expected
 from qpv_geo.analysis.overlay import cut_by_zones, is_member, is_sizeable
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
@@ -80,16 +81,7 @@ def select(
             f"({territory.code}), found {len(selected)}: {found}. If the official list has changed, "
             f"change 'expected.qpv' in the territory file; if not, the contours are not complete"
         )
-    checks = [
-        Check(
-            "qpv_du_territoire",
-            territory.id,
-            "conforme",
-            str(territory.expected.qpv),
-            str(len(selected)),
-            f"{len(selected)} QPV dans {territory.nom}, comme attendu.",
-        )
-    ]
+    checks = [check_expected("qpv_du_territoire", len(selected), "QPV", territory)]
     # France has no outside, and overseas collectivities no contours of communes.
     disagree = (declared ^ (computed > 0)) & (territory.genre != "france")
     doubtful = qpv.assign(part=computed, choisi=chosen)[disagree]

@@ -11,9 +11,8 @@ import csv
 import io
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import httpx
 import numpy as np
@@ -72,7 +71,7 @@ class _RetryableError(Exception):
         self.pause = pause
 
 
-class Geocoder:
+class Geocoder(AbstractContextManager["Geocoder"]):
     """A client of the service; its entry in the catalogue, ``geocodage``, allows the host.
 
     Raises
@@ -91,13 +90,7 @@ class Geocoder:
         self._settings = settings
         self._client = official_client(settings)
 
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close the connections."""
         self._client.close()
 

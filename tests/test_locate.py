@@ -451,3 +451,17 @@ def test_arguments_that_do_not_fit() -> None:
         locate(index, x, y)
     with pytest.raises(ConfigurationError, match="expected a reach of 300 m or more"):
         locate(_index(_box(0, 0, 100), reach=200), x, y, max_distance=100)
+
+
+@pytest.mark.parametrize(
+    ("crs", "far"),
+    [
+        (32631, 1e7),
+        (32631, 2e7),
+        ("+proj=gnom +lat_0=47 +lon_0=6", 2e7),
+        ("+proj=gnom +lat_0=47 +lon_0=6", 1e8),
+    ],
+)
+def test_a_zone_without_a_place_in_the_space_of_the_points_is_refused(crs: object, far: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"Some zones have no place in .*, the CRS of the points"):
+        _index(_box(0, 0, 1000), _box(far, 0, 1000), points_crs=crs)

@@ -133,10 +133,8 @@ class LocateIndex:
         if crs == series.crs:
             return cls(series, crs, reach, width, polygons, edges, grid, None, None, wider)
         to_polygons, to_points = _projections(crs, series.crs)
-        along = (edges.polygon[edge], edge, *to_points(x, y))
-        rectangles, unit = _in_space_of_points(bounds, to_points)
-        if not all(np.isfinite(values).all() for values in (along[2], along[3], rectangles)):
-            raise ConfigurationError(f"Some zones have no place in {crs.name}, the CRS of the points")
+        along = (edges.polygon[edge], edge, *_placed(to_points(x, y), crs))
+        rectangles, unit = _in_space_of_points(bounds, to_points, crs)
         points_grid = CellGrid.build(polygons, along, rectangles, cell * unit, to_polygons)
         return cls(series, crs, reach, width, polygons, edges, grid, points_grid, to_polygons, wider)
 
@@ -287,7 +285,16 @@ def _projections(points: pyproj.CRS, polygons: pyproj.CRS) -> tuple[Projection, 
     return transformer.transform, partial(transformer.transform, direction=TransformDirection.INVERSE)
 
 
-def _in_space_of_points(bounds: FloatArray, to_points: Projection) -> tuple[FloatArray, float]:
+def _placed(points: tuple[FloatArray, FloatArray], crs: pyproj.CRS) -> tuple[FloatArray, FloatArray]:
+    """Return projected points, all of which must have a place in the CRS."""
+    if not np.isfinite(points).all():
+        raise ConfigurationError(f"Some zones have no place in {crs.name}, the CRS of the points")
+    return points
+
+
+def _in_space_of_points(
+    bounds: FloatArray, to_points: Projection, crs: pyproj.CRS
+) -> tuple[FloatArray, float]:
     """Return the rectangles of `bounds` as rectangles in the space of points, and the length of a metre.
 
     A rectangle is sampled on a grid, and widened by a fiftieth for what bulges between the samples.
@@ -296,10 +303,11 @@ def _in_space_of_points(bounds: FloatArray, to_points: Projection) -> tuple[Floa
     along, across = np.meshgrid(steps, steps)
     west, south, east, north = bounds.T[:, :, None]
     x, y = to_points(west + (east - west) * along.ravel(), south + (north - south) * across.ravel())
+    x, y = _placed((x, y), crs)
     low = np.column_stack([x.min(axis=1), y.min(axis=1)])
     high = np.column_stack([x.max(axis=1), y.max(axis=1)])
     margin = (high - low) / 50
     cx, cy = bounds[:, ::2].mean(), bounds[:, 1::2].mean()
-    x, y = to_points(np.array([cx, cx + 1, cx]), np.array([cy, cy, cy + 1]))
+    x, y = _placed(to_points(np.array([cx, cx + 1, cx]), np.array([cy, cy, cy + 1])), crs)
     area = abs((x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]))
     return np.hstack([low - margin, high + margin]), float(np.sqrt(area))

@@ -25,10 +25,10 @@ from tests.publishing import BESANCON, CATALOGUE, REGISTRY, spec_of, whole_snaps
 MISSING = {"QN02502M": "secret", "QN02505M": "non_disponible", "QN02515N": "non_significatif"}
 
 
-def snapshot_content(settings: Settings) -> Content:
+def snapshot_content(settings: Settings, territory: Territory = BESANCON) -> Content:
     """Return what a refresh without network publishes."""
     raws = whole_snapshot()
-    return _content(read_tables(raws, BESANCON, CATALOGUE, REGISTRY, settings), BESANCON)
+    return _content(read_tables(raws, territory, CATALOGUE, REGISTRY, settings), territory)
 
 
 def full_content(settings: Settings) -> Content:

@@ -25,6 +25,7 @@ from qpv_geo.qgis.legend import missing_label
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES
 from tests.mapping import MISSING, full_content, snapshot_content, write
+from tests.publishing import BESANCON
 
 LOOK = load_cartography()
 # Debian's own interpreter: QGIS's bindings are for it alone.
@@ -46,6 +47,11 @@ class Seen:
     pictures: Path
 
     @property
+    def prefix(self) -> str:
+        """What the ids of the project's layers begin with."""
+        return f"qpv_geo_{self.content.spec.territory.id}_"
+
+    @property
     def layers(self) -> dict[str, Any]:
         """Layers of the GeoPackage, added by themselves."""
         layers: dict[str, Any] = self.said["geopackage"]
@@ -54,7 +60,7 @@ class Seen:
     @property
     def project(self) -> dict[str, Any]:
         """The project's layers by name of their table."""
-        return {layer["id"].removeprefix("besancon_"): layer for layer in self.said["project"]["layers"]}
+        return {layer["id"].removeprefix(self.prefix): layer for layer in self.said["project"]["layers"]}
 
     @property
     def pages(self) -> dict[str, Any]:
@@ -84,6 +90,13 @@ def snapshot_seen(_qgis: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="session")
 def full_seen(_qgis: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     yield from look_at(full_content(Settings(data_dir=tmp_path_factory.mktemp("data"))))
+
+
+@pytest.fixture(scope="session")
+def short_seen(_qgis: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    """QGIS drops ids of ten characters or fewer, as a territory of four letters could give."""
+    territory = BESANCON.model_copy(update={"id": "lens"})
+    yield from look_at(snapshot_content(Settings(data_dir=tmp_path_factory.mktemp("data")), territory))
 
 
 @pytest.fixture(params=["snapshot_seen", "full_seen"])
@@ -316,6 +329,19 @@ def test_relations_lead_from_a_qpv_to_its_rows(snapshot_seen: Seen) -> None:
     first = snapshot_seen.content.frames["qpv"]["code_qp"].iloc[0]
     statistics = snapshot_seen.content.frames["statistiques"]
     assert project["related"]["Statistiques"] == (statistics["code"] == first).sum() > 0
+
+
+def test_a_short_name_of_the_territory_costs_no_layer(short_seen: Seen) -> None:
+    project, qpv = short_seen.said["project"], short_seen.content.frames["qpv"]
+    assert set(short_seen.project) == {*short_seen.content.frames, "fond_1", "fond_2"}
+    assert all(layer["valid"] for layer in project["layers"])
+    assert project["relations"]
+    assert all(project["relations"].values())
+    assert set(short_seen.pages) == set(qpv["code_qp"])
+    for code, rate in zip(qpv["code_qp"], qpv["taux_pauvrete_60"], strict=True):
+        color = LOOK.choropleth.colors[sum(rate >= bound for bound in LOOK.choropleth.breaks)]
+        assert most_seen(short_seen.said["map"]["colors"][code]) == color, code
+        assert most_seen(short_seen.pages[code]["colors"][code]) == color, code
 
 
 # ---------------------------------------------------------------- pictures

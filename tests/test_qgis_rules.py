@@ -35,7 +35,7 @@ def findings(folder: Path) -> list[Finding]:
             for rule in qgis.PACKAGE_RULES
             for finding in rule.findings(package, GPKG, geopackage.UNREADABLE)
         ]
-    project = qgis.Project(folder / QGZ)
+    project = qgis.ProjectFile(folder / QGZ)
     return found + [
         finding for rule in qgis.PROJECT_RULES for finding in rule.findings(project, QGZ, qgis.UNREADABLE)
     ]
@@ -118,19 +118,20 @@ CASES: list[tuple[str, Callable[[Path], None], str]] = [
     ("QGIS03", no_archive, "cannot be checked: BadZipFile"),
     (
         "QGIS04",
-        project('layer-tree-layer id="besancon_epci"', 'layer-tree-layer id="besancon_epcj"'),
-        "the layer tree names besancon_epcj",
+        project('layer-tree-layer id="qpv_geo_besancon_epci"', 'layer-tree-layer id="qpv_geo_besancon_epcj"'),
+        "the layer tree names qpv_geo_besancon_epcj",
     ),
     (
         "QGIS04",
-        project('referencedLayer="besancon_qpv"', 'referencedLayer="besancon_qpw"'),
-        "a relation names besancon_qpw",
+        project('referencedLayer="qpv_geo_besancon_qpv"', 'referencedLayer="qpv_geo_besancon_qpw"'),
+        "a relation names qpv_geo_besancon_qpw",
     ),
     (
         "QGIS04",
-        project('coverageLayer="besancon_qpv"', 'coverageLayer="besancon_qpw"'),
-        "the atlas names besancon_qpw",
+        project('coverageLayer="qpv_geo_besancon_qpv"', 'coverageLayer="qpv_geo_besancon_qpw"'),
+        "the atlas names qpv_geo_besancon_qpw",
     ),
+    ("QGIS05", project("qpv_geo_besancon_qpv<", "france_qpv<"), "10 characters or fewer: france_qpv"),
 ]
 
 

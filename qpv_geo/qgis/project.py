@@ -161,7 +161,8 @@ def _member(name: str, style: Style, content: Content, look: Cartography) -> Pro
 
 
 def _id(territory: Territory, name: str) -> str:
-    return f"{territory.id.replace('-', '_')}_{name}"
+    # QGIS 3.22 drops ids of ten characters or fewer: the prefix alone has eight.
+    return f"qpv_geo_{territory.id.replace('-', '_')}_{name}"
 
 
 def _view(content: Content) -> Bounds:

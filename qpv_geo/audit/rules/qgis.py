@@ -17,6 +17,8 @@ UNREADABLE = (*geopackage.UNREADABLE, zipfile.BadZipFile, ParseError, DefusedXml
 _ISO = "http://www.isotc211.org/2005/gmd"
 _STYLES = "layer_styles"
 _MARK = "|layername="
+# Length up to which QGIS 3.22 ignores the id of a layer and makes up another.
+_ID_DROPPED = 10
 
 
 def _is_xml(text: object) -> bool:
@@ -150,5 +152,16 @@ class ProjectTree(ProjectRule):
                 yield f"{what} names {named(strangers)}"
 
 
+class ProjectIds(ProjectRule):
+    """Each layer of the project has an id of more than ten characters: QGIS drops a shorter one."""
+
+    code = "QGIS05"
+
+    def _problems(self, project: ProjectFile) -> Iterator[str]:
+        ids = [layer.findtext("id", "") for layer in project.root.iter("maplayer")]
+        if short := [name for name in ids if len(name) <= _ID_DROPPED]:
+            yield f"ids of {_ID_DROPPED} characters or fewer: {named(short)}"
+
+
 PACKAGE_RULES: tuple[GeoPackageRule, ...] = (DefaultStyles(), Metadata())
-PROJECT_RULES: tuple[ProjectRule, ...] = (ProjectSources(), ProjectTree())
+PROJECT_RULES: tuple[ProjectRule, ...] = (ProjectSources(), ProjectTree(), ProjectIds())

@@ -19,7 +19,7 @@ from qpv_geo.analysis.layers import build_layers
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import published_layers
 from qpv_geo.formats.frames import Frames, conform
-from qpv_geo.formats.provenance import checks_table, sources_table
+from qpv_geo.formats.provenance import Raws, checks_table, sources_table
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import read_tables
 from qpv_geo.portraits.pages import FOLDER, INDEX, write_portraits
@@ -240,12 +240,13 @@ def portray(
     registry: Registry = REGISTRY,
     territory: Territory = BESANCON,
     files: tuple[str, ...] = (),
+    raws: Raws | None = None,
 ) -> list[Path]:
     """Write the pages of a release beside some files; return the portraits, then the index."""
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).touch()
-    spec = replace(spec_of(whole_snapshot(), territory=territory, formats=FORMATS), registry=registry)
+    spec = replace(spec_of(raws or whole_snapshot(), territory=territory, formats=FORMATS), registry=registry)
     write_portraits(folder, Content(spec, frames, {}, published_layers(REGISTRY)))
     pages = [f"{code}.html" for code in frames["qpv"]["code_qp"]] + [INDEX]
     return [folder / FOLDER / page for page in pages]

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 from html.parser import HTMLParser
@@ -31,7 +32,7 @@ from qpv_geo.portraits.sections import around, plans_for, section_plans
 from qpv_geo.portraits.typography import typeset
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames, portray, snapshot_frames, without_comparisons
-from tests.publishing import BESANCON, REGISTRY
+from tests.publishing import BESANCON, REGISTRY, whole_snapshot
 
 THIN, NBSP = "\u202f", "\u00a0"
 ROOT = Path(__file__).parents[1]
@@ -307,6 +308,23 @@ def test_every_page_says_where_it_comes_from(snapshot_pages: dict[str, Page]) ->
         assert "qui ne l'ont ni approuvée ni cautionnée" in page.text
         assert "site injoignable : délai dépassé" in page.text
         assert page.attributes("html", "lang") == ["fr"]
+
+
+def test_files_of_the_territory_are_said_in_one_sentence_with_the_details_folded(
+    frames: Frames, tmp_path: Path
+) -> None:
+    snapshot = whole_snapshot()
+    own = snapshot["insee_population"]
+    assert own
+    raws = snapshot | {"insee_population": replace(own, origin="local")}
+    for path in portray(tmp_path, frames, raws=raws):
+        page = Page(path)
+        (sentence,) = re.findall(r'<p class="origine">(.*?)</p>', page.html)
+        assert unescape(sentence).startswith("Données de plusieurs origines")
+        assert sentence.count(own.source.title) == 0
+        (folded,) = re.findall(r'<details class="origines">(.*?)</details>', page.html, re.DOTALL)
+        assert folded.count("<li>") == len({raw.origin for raw in raws.values() if raw})
+        assert all(raw.source.title in unescape(folded).translate(PLAIN) for raw in raws.values() if raw)
 
 
 def test_objectives_and_principles_of_the_contract(snapshot_pages: dict[str, Page]) -> None:

@@ -13,6 +13,7 @@ from qpv_geo.formats.provenance import (
     newest_date,
     origin_sentence,
     sources_table,
+    titles_by_origin,
 )
 from qpv_geo.sources.raw import RawFile
 
@@ -43,7 +44,7 @@ def test_one_origin_is_said_in_one_sentence(origin: str, beginning: str) -> None
     assert origin_sentence(raws).startswith(beginning)
 
 
-def test_mixed_origins_name_their_sources() -> None:
+def test_mixed_origins_are_said_in_one_sentence_and_name_their_sources() -> None:
     raws = {
         "qpv_2024": raw("qpv_2024", **LIVE, last_modified=MODIFIED),
         "insee_population": raw("insee_population"),
@@ -51,11 +52,13 @@ def test_mixed_origins_name_their_sources() -> None:
         "cog_epci": None,
     }
     assert origin_sentence(raws) == (
-        "Origines différentes selon les sources : sites officiels, du 1er février 2026 pour Quartiers "
-        "prioritaires de la politique de la ville (QPV 2024) ; instantané livré avec le logiciel, du 1er "
-        "janvier 2026, contours de communes généralisés pour Population municipale des QPV (recensement "
-        "2020), Contours des communes de l'EPCI."
+        "Données de plusieurs origines : sites officiels, du 1er février 2026 ; instantané livré avec le "
+        "logiciel, du 1er janvier 2026, contours de communes généralisés."
     )
+    assert list(titles_by_origin(raws).values()) == [
+        ["Quartiers prioritaires de la politique de la ville (QPV 2024)"],
+        ["Population municipale des QPV (recensement 2020)", "Contours des communes de l'EPCI"],
+    ]
 
 
 def test_the_newest_date_is_the_servers_where_there_is_one() -> None:

@@ -45,18 +45,25 @@ def newest_date(raws: Raws) -> date:
 
 def origin_sentence(raws: Raws) -> str:
     """Say in French whether the data are live, mirrored, kept or the snapshot, and of which date."""
-    groups: dict[str, list[RawFile]] = {}
-    for raw in present(raws):
-        groups.setdefault(raw.origin, []).append(raw)
+    groups = _by_origin(raws)
     if len(groups) == 1:
         ((origin, files),) = groups.items()
         return f"{ORIGINS[origin].sentence}{_ending(files)}."
-    parts = []
-    for origin, words in ORIGINS.items():
-        if origin in groups:
-            titles = ", ".join(raw.source.title for raw in groups[origin])
-            parts.append(f"{words.several}{_ending(groups[origin])} pour {titles}")
-    return f"Origines différentes selon les sources : {' ; '.join(parts)}."
+    return f"Données de plusieurs origines : {' ; '.join(titles_by_origin(raws))}."
+
+
+def titles_by_origin(raws: Raws) -> dict[str, list[str]]:
+    """Return the titles of the sources read, by origin and date in French."""
+    return {
+        f"{ORIGINS[origin].several}{_ending(files)}": list(dict.fromkeys(raw.source.title for raw in files))
+        for origin, files in _by_origin(raws).items()
+    }
+
+
+def _by_origin(raws: Raws) -> dict[str, list[RawFile]]:
+    files = present(raws)
+    groups = {origin: [raw for raw in files if raw.origin == origin] for origin in ORIGINS}
+    return {origin: group for origin, group in groups.items() if group}
 
 
 def _ending(files: list[RawFile]) -> str:

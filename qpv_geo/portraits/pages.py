@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from qpv_geo.formats.base import Content
+from qpv_geo.formats.provenance import titles_by_origin
 from qpv_geo.portraits.figures import Figures
 from qpv_geo.portraits.index_page import downloads_of, table_of
 from qpv_geo.portraits.portrait import build_portrait
@@ -62,6 +63,7 @@ def write_portraits(folder: Path, content: Content) -> None:
         "territory": spec.territory,
         "contract": spec.territory.contrat,
         "sources": _sources(content.sources_read),
+        "origins": titles_by_origin(spec.raws),
         "colours": _colours(load_cartography()),
     }
     pages = {}

@@ -464,6 +464,22 @@ def test_facilities_are_counted_in_and_around(full_pages: dict[str, Page], full:
     assert f"Pharmacie {inside} {around}" in full_pages["QN02503M"].text
 
 
+def test_types_that_a_qpv_lacks_are_said_once(full: Frames, tmp_path: Path) -> None:
+    counts = full["equipements"].copy()
+    own = counts["code_qp"] == "QN02503M"
+    counts.loc[own & (counts["libelle"] == "Pharmacie"), "nombre"] = 0
+    counts.loc[
+        own & (counts["libelle"] == "Chirurgien-dentiste") & (counts["perimetre"] == "qpv"), "nombre"
+    ] = 0
+    unknown = own & (counts["libelle"] == "Collège")
+    counts.loc[unknown, ["nombre", "statut"]] = [pd.NA, "non_disponible"]
+    page = one_page(tmp_path, full | {"equipements": counts}, "QN02503M")
+    assert "Ni dans le quartier ni à 500 m : Pharmacie." in page.text
+    assert {"Chirurgien-dentiste", "Collège"} <= page.row_headings
+    assert "Pharmacie" not in page.row_headings
+    assert re.search(r"Chirurgien-dentiste 0 [1-9]", page.text)
+
+
 def test_only_values_of_one_vintage_are_compared(full: Frames, tmp_path: Path) -> None:
     statistics = full["statistiques"].copy()
     rows = (statistics["zone"] == "commune") & (statistics["indicateur"] == "taux_pauvrete_60")

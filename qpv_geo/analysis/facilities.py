@@ -11,6 +11,7 @@ from qpv_geo.analysis.concordances import COMPUTED, FACILITIES, INSEE, Concordan
 from qpv_geo.analysis.overlay import overlay
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
+from qpv_geo.french import counted
 from qpv_geo.territory import Territory
 
 # Perimeters by name: how far a facility may be from the QPV, in metres; 0 inside.
@@ -110,7 +111,7 @@ def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDa
         ]
         kinds = ", ".join(sorted(set(points["type_equipement"].iloc[apart])))
         comment = (
-            f"l'INSEE et la superposition placent {len(apart)} équipements différemment ({kinds})"
+            f"l'INSEE et la superposition placent {counted(len(apart), 'équipement')} différemment ({kinds})"
             if apart
             else "l'INSEE et la superposition placent les mêmes équipements"
         )

@@ -12,6 +12,7 @@ from qpv_geo.statuses import NOT_AVAILABLE, STATUSES
 
 LAYER = "equipements"
 _INSIDE, _AROUND = "qpv", "500m"
+_ZERO = number(0)
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,19 @@ class FacilityType:
 
 
 @dataclass(frozen=True)
+class FacilityDomain:
+    """Types of one domain: those with a facility or an unknown count, and the names of those without any."""
+
+    name: str
+    types: tuple[FacilityType, ...]
+    none_near: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Facilities:
-    """All types.
+    """All domains; `unlocated` facilities of the communes around have no coordinates."""
 
-    Attributes
-    ----------
-    domains
-        Name of each domain, and its types.
-    unlocated
-        Facilities of the communes around that have no coordinates.
-    """
-
-    domains: tuple[tuple[str, tuple[FacilityType, ...]], ...]
+    domains: tuple[FacilityDomain, ...]
     vintage: str
     unlocated: int
 
@@ -52,18 +54,24 @@ def facilities_of(code: str, frames: Frames) -> Facilities | None:
     missing = STATUSES[NOT_AVAILABLE].words
     return Facilities(
         domains=tuple(
-            (
+            _domain(
                 domain,
-                tuple(
+                [
                     FacilityType(label, counts.get(_INSIDE, missing), counts.get(_AROUND, missing))
                     for (_, label, _), counts in members
-                ),
+                ],
             )
             for domain, members in groupby(sorted(types.items()), key=lambda item: item[0][0])
         ),
         vintage=", ".join(sorted(own["millesime"].dropna().unique())),
         unlocated=int(own.loc[own["perimetre"] == _AROUND, "non_localises"].fillna(0).sum()),
     )
+
+
+def _domain(name: str, types: list[FacilityType]) -> FacilityDomain:
+    """Set apart the types of which there is none, neither in the QPV nor around it."""
+    none_near = tuple(one.label for one in types if one.inside == one.around == _ZERO)
+    return FacilityDomain(name, tuple(one for one in types if one.label not in none_near), none_near)
 
 
 def _count(row: dict[Any, Any]) -> str:

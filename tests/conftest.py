@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings, project_root
 from qpv_geo.sources.catalogue import Catalogue, load_catalogue
 from qpv_geo.territory import Territory, load_territory
+from tests.publishing import inputs, publish
 from tests.server import OfficialSites
 
 _ROOT = Path(__file__).parents[1]
@@ -93,6 +96,20 @@ def settings(tmp_path: Path) -> Settings:
     """Settings of a run whose data folder is empty, whose retries do not wait, and that reaches no site."""
     assert project_root() == _ROOT, "tests run on the checkout, not on an installed copy"
     return Settings(data_dir=tmp_path / "data", backoff=0.001)
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """Return the six QPV of the snapshot, published once for all tests that only read them."""
+    return publish(Settings(data_dir=tmp_path_factory.mktemp("data")), inputs())
+
+
+@pytest.fixture
+def first(release: Release, settings: Settings) -> Release:
+    """Return the same release as the only one in the data folder of a test."""
+    data = release.path.parents[2]
+    shutil.copytree(data, settings.data_dir, symlinks=True, dirs_exist_ok=True)
+    return replace(release, path=settings.data_dir / release.path.relative_to(data))
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The command line as users run it: a process, its output, its exit code."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,19 +12,9 @@ from qpv_geo.commands import prefect_server
 from qpv_geo.commands.prefect_server import configured_server
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.lock import territory_lock
+from tests.command_line import qpv_geo
 from tests.country import publish_country
 from tests.server import OfficialSites
-
-
-def qpv_geo(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "qpv_geo", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=os.environ | environment,
-    )
 
 
 def test_refresh_offline_tells_what_it_did_and_releases_can_be_verified(tmp_path: Path) -> None:

@@ -52,11 +52,6 @@ def compare(folder: Path, made: Inputs, settings: Settings) -> None:
     compare_release(folder, meant(made, settings))
 
 
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    return publish(Settings(data_dir=tmp_path_factory.mktemp("data")), inputs())
-
-
 @pytest.fixture
 def folder(release: Release, tmp_path: Path) -> Path:
     return writable_copy(release.path, tmp_path / "release")

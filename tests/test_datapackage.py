@@ -14,11 +14,6 @@ from qpv_geo.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    return publish(Settings(data_dir=tmp_path_factory.mktemp("data")), inputs())
-
-
-@pytest.fixture(scope="module")
 def descriptor(release: Release) -> dict[str, Any]:
     return dict(json.loads((release.path / "datapackage.json").read_text(encoding="utf-8")))
 

@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from publishing import content_of, declared, frames_of, inputs
 
@@ -162,16 +162,19 @@ def test_whatever_the_polygon_the_published_one_is_valid_and_rounded(
     drawn = shapely.Polygon([(900_000 + x, 6_600_000 + y) for x, y in points])
     shape = shapely.make_valid(drawn, method="structure")
     parts = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
-    if not parts or not shapely.MultiPolygon(parts).is_valid:
-        return
-    rounded, (check,) = to_wgs84(layer_of(shapely.MultiPolygon(parts)), {"couche": LAYER})
+    whole = shapely.MultiPolygon(parts)
+    assume(parts and whole.is_valid)
+    rounded, (check,) = to_wgs84(layer_of(whole), {"couche": LAYER})
     (published,) = rounded["couche"].geometry
     if published is None:
         assert check.outcome == "avertissement"
+        assert whole.buffer(-0.02).is_empty, "it is thinner than the rounding"
         return
     assert published.is_valid
     assert not published.is_empty
+    back = gpd.GeoSeries([published], crs=4326).to_crs(2154).iloc[0]
+    assert back.symmetric_difference(whole).area <= 0.02 * whole.length
     points_found = shapely.get_coordinates(published)
     assert np.array_equal(points_found, np.round(points_found, DECIMALS))
     if check.outcome == "conforme":
-        assert len(points_found) == len(shapely.get_coordinates(shapely.MultiPolygon(parts)))
+        assert len(points_found) == len(shapely.get_coordinates(whole))

@@ -231,17 +231,23 @@ def names(settings: Settings) -> set[str]:
     return {path.name for path in (settings.out_dir / BESANCON.id).iterdir()}
 
 
-@pytest.fixture
-def first(settings: Settings) -> Release:
-    return publish(settings, inputs())
+@pytest.fixture(scope="module")
+def with_held(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of releases of which one is held: a tenth more inhabitants than in the first one, and some."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("held"))
+    shutil.copytree(release.path.parents[1], settings.out_dir, symlinks=True)
+    assert publish(settings, inhabitants(snapshot_copy(settings.data_dir / "originals"), 18_603)).held
+    return settings.out_dir
 
 
 @pytest.fixture
-def held(settings: Settings, first: Release, originals: Path) -> Release:
-    """Return a release that is held: a tenth more inhabitants than in the first one, and some."""
+def held(settings: Settings, first: Release, with_held: Path, originals: Path) -> Release:
+    """Return the held release, beside the first one; `originals` are what it was made from."""
     assert first.published
-    release = publish(settings, inhabitants(originals, 18_603))
-    assert release.held
+    inhabitants(originals, 18_603)
+    shutil.rmtree(settings.out_dir)
+    shutil.copytree(with_held, settings.out_dir, symlinks=True)
+    (release,) = held_releases(BESANCON.id, settings)
     return release
 
 
@@ -447,8 +453,9 @@ def test_bounds_of_the_territory_count(settings: Settings, first: Release, origi
     assert current(settings).id != first.id
 
 
-def test_a_current_release_that_is_damaged_is_no_reference(settings: Settings, originals: Path) -> None:
-    first = publish(settings, inputs())
+def test_a_current_release_that_is_damaged_is_no_reference(
+    settings: Settings, originals: Path, first: Release
+) -> None:
     second = publish(settings, inhabitants(originals, 15_700))
     path = second.path / "csv" / "qpv.csv"
     path.chmod(0o644)

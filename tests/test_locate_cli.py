@@ -1,39 +1,27 @@
 """``qpv-geo locate`` as users run it: a process, its output, its exit code."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from qpv_geo.settings import Settings
-from tests.publishing import inputs, publish
+from qpv_geo.releases.release import Release
+from tests.command_line import Finished, qpv_geo, qpv_geo_here
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    publish(Settings(data_dir=folder), inputs())
-    return folder
+def data(release: Release) -> Path:
+    return release.path.parents[2]
 
 
-def locate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "qpv_geo", "locate", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=os.environ,
-    )
+def locate(*arguments: str | Path) -> Finished:
+    return qpv_geo_here("locate", *arguments)
 
 
 def test_a_file_is_located_and_counted(tmp_path: Path, data: Path) -> None:
     path = tmp_path / "adresses.csv"
     path.write_text("nom;e;n\nDupont;927000,5;6687000,1\nDurand;;\nParis;652000;6862000\n")
     options = ("--x", "e", "--y", "n", "--crs", "2154", "--data", data)
-    done = locate(path, *options)
+    done = qpv_geo("locate", path, *options)
     assert done.returncode == 0, done.stderr
     assert "3 rows" in done.stdout
     assert "illisible" in done.stdout

@@ -24,10 +24,9 @@ from qpv_geo.locate.files import LocateSummary, locate_file
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.partitions import PartitionLocator
 from qpv_geo.locate.points import Points
-from qpv_geo.releases.release import current_release
+from qpv_geo.releases.release import Release, current_release
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
-from tests.publishing import inputs, publish
 
 ADDED = ["en_qpv", "code_qp", "lib_qp", "distance_m", "code_qp_proche"]
 ADDED += ["bande_tva", "largeur_bande_m", "bande_300m"]
@@ -35,10 +34,8 @@ DEGREES = Points(x="lon", y="lat", crs=4326)
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("data"))
-    publish(settings, inputs())
-    return settings
+def released(release: Release) -> Settings:
+    return Settings(data_dir=release.path.parents[2])
 
 
 @pytest.fixture(scope="module")

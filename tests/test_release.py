@@ -5,9 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -60,19 +60,18 @@ def damage(release: Release, name: str = "csv/qpv.csv") -> None:
     path.write_bytes(path.read_bytes() + b"\n")
 
 
-def test_a_release_holds_what_it_should_and_latest_points_to_it(settings: Settings) -> None:
-    release = publish(settings, inputs())
-    assert release.published
-    assert release.path == folder_of(settings) / release.id
-    assert release.id == f"2026-01-15-{release.fingerprint[:10]}"
-    assert release.layers["qpv"] == 6
-    assert release.layers["communes"] == 67
-    assert release.origin.startswith("Instantané livré avec le logiciel")
+def test_a_release_holds_what_it_should_and_latest_points_to_it(settings: Settings, first: Release) -> None:
+    assert first.published
+    assert first.path == folder_of(settings) / first.id
+    assert first.id == f"2026-01-15-{first.fingerprint[:10]}"
+    assert first.layers["qpv"] == 6
+    assert first.layers["communes"] == 67
+    assert first.origin.startswith("Instantané livré avec le logiciel")
     latest = folder_of(settings) / "latest"
     assert latest.is_symlink()
-    assert latest.readlink() == Path(release.id), "relative, so that the folder can be moved"
-    assert names(settings) == {"latest", release.id}
-    there = set(bytes_of(release.path))
+    assert latest.readlink() == Path(first.id), "relative, so that the folder can be moved"
+    assert names(settings) == {"latest", first.id}
+    there = set(bytes_of(first.path))
     assert {
         "qpv_besancon.gpkg",
         "datapackage.json",
@@ -83,20 +82,19 @@ def test_a_release_holds_what_it_should_and_latest_points_to_it(settings: Settin
         "geojson/epci.geojson",
         "geojson/qpv_commune.geojson",
     } <= there
-    assert {f"csv/{name}.csv" for name in release.layers} <= there
-    assert verify_release(release.path) == []
-    assert current_release(BESANCON.id, settings) == replace(release, published=False)
+    assert {f"csv/{name}.csv" for name in first.layers} <= there
+    assert verify_release(first.path) == []
+    assert current_release(BESANCON.id, settings) == replace(first, published=False)
 
 
-def test_published_files_are_read_only_and_can_be_removed(settings: Settings) -> None:
-    release = publish(settings, inputs())
-    for path in release.path.rglob("*"):
+def test_published_files_are_read_only_and_can_be_removed(first: Release) -> None:
+    for path in first.path.rglob("*"):
         if path.is_file():
             assert path.stat().st_mode & 0o777 == 0o444, path.name
         else:
             assert path.stat().st_mode & 0o700 == 0o700
-    shutil.rmtree(release.path)
-    assert not release.path.exists()
+    shutil.rmtree(first.path)
+    assert not first.path.exists()
 
 
 CHILD = """
@@ -110,9 +108,8 @@ print(publish(Settings(data_dir=Path(sys.argv[2])), inputs()).path)
 
 
 def test_the_same_inputs_give_the_same_bytes_in_another_folder_and_process(
-    settings: Settings, tmp_path: Path
+    tmp_path: Path, first: Release
 ) -> None:
-    first = publish(settings, inputs())
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(TESTS), str(tmp_path / "ailleurs" / "très loin")],
         capture_output=True,
@@ -126,9 +123,8 @@ def test_the_same_inputs_give_the_same_bytes_in_another_folder_and_process(
     assert bytes_of(second) == bytes_of(first.path)
 
 
-def test_nothing_is_published_when_nothing_changed(settings: Settings) -> None:
+def test_nothing_is_published_when_nothing_changed(settings: Settings, first: Release) -> None:
     made = inputs()
-    first = publish(settings, made)
     found = unchanged_release(spec_of(made.raws, settings))
     assert found == replace(first, published=False)
     before = first.path.stat().st_ino
@@ -137,9 +133,9 @@ def test_nothing_is_published_when_nothing_changed(settings: Settings) -> None:
     assert again.path.stat().st_ino == before
 
 
+@pytest.mark.usefixtures("first")
 def test_where_the_bytes_were_taken_from_changes_nothing(settings: Settings) -> None:
     made = inputs()
-    publish(settings, made)
     made.raws = {
         source: raw and replace(raw, origin="store", reason="exécution hors ligne")
         for source, raw in made.raws.items()
@@ -147,8 +143,7 @@ def test_where_the_bytes_were_taken_from_changes_nothing(settings: Settings) -> 
     assert unchanged_release(spec_of(made.raws, settings)) is not None
 
 
-def test_force_keeps_a_release_that_comes_out_the_same(settings: Settings) -> None:
-    first = publish(settings, inputs())
+def test_force_keeps_a_release_that_comes_out_the_same(settings: Settings, first: Release) -> None:
     inode = first.path.stat().st_ino
     again = publish(settings, inputs(), force=True)
     assert not again.published
@@ -156,8 +151,7 @@ def test_force_keeps_a_release_that_comes_out_the_same(settings: Settings) -> No
     assert names(settings) == {"latest", first.id}
 
 
-def test_force_publishes_again_what_comes_out_otherwise(settings: Settings) -> None:
-    first = publish(settings, inputs())
+def test_force_publishes_again_what_comes_out_otherwise(settings: Settings, first: Release) -> None:
     made = inputs()
     raw = made.raws["qpv_2024"]
     assert raw is not None
@@ -170,9 +164,8 @@ def test_force_publishes_again_what_comes_out_otherwise(settings: Settings) -> N
 
 
 @pytest.mark.parametrize("name", ["csv/qpv.csv", "qpv_besancon.gpkg", "datapackage.json"])
-def test_a_damaged_release_is_made_again(settings: Settings, name: str) -> None:
+def test_a_damaged_release_is_made_again(settings: Settings, name: str, first: Release) -> None:
     made = inputs()
-    first = publish(settings, made)
     before = bytes_of(first.path)
     if name == "datapackage.json":
         (first.path / name).unlink()
@@ -188,18 +181,16 @@ def test_a_damaged_release_is_made_again(settings: Settings, name: str) -> None:
     assert names(settings) == {"latest", first.id}
 
 
-def test_a_file_that_was_added_makes_a_release_damaged(settings: Settings) -> None:
-    release = publish(settings, inputs())
-    (release.path / "qpv_besancon.gpkg-wal").write_bytes(b"")
-    assert not is_intact(release.path)
+def test_a_file_that_was_added_makes_a_release_damaged(settings: Settings, first: Release) -> None:
+    (first.path / "qpv_besancon.gpkg-wal").write_bytes(b"")
+    assert not is_intact(first.path)
     assert publish(settings, inputs()).published
-    assert not (release.path / "qpv_besancon.gpkg-wal").exists()
+    assert not (first.path / "qpv_besancon.gpkg-wal").exists()
 
 
 def test_an_older_release_stays_and_is_current_again_when_its_inputs_come_back(
-    settings: Settings,
+    settings: Settings, first: Release
 ) -> None:
-    first = publish(settings, inputs())
     second = publish(settings, newer(inputs()))
     assert second.id.startswith("2026-03-01-")
     assert [release.id for release in list_releases(BESANCON.id, settings)] == [first.id, second.id]
@@ -224,12 +215,9 @@ def test_what_a_run_that_died_left_is_swept(settings: Settings) -> None:
     assert names(settings) == {"latest", release.id, ".lock"}
 
 
-def test_a_replacement_that_died_half_way_is_finished(
-    settings: Settings,
-) -> None:
-    release = publish(settings, inputs())
+def test_a_replacement_that_died_half_way_is_finished(settings: Settings, first: Release) -> None:
     bridge = folder_of(settings) / ".tmp-bridge"
-    release.path.rename(bridge)
+    first.path.rename(bridge)
     latest = folder_of(settings) / "latest"
     latest.unlink()
     latest.symlink_to(bridge.name)
@@ -238,12 +226,11 @@ def test_a_replacement_that_died_half_way_is_finished(
     assert current.layers["qpv"] == 6
     again = publish(settings, inputs())
     assert again.published
-    assert names(settings) == {"latest", release.id}
+    assert names(settings) == {"latest", first.id}
 
 
-def test_a_link_that_leads_nowhere_is_repaired(settings: Settings) -> None:
-    release = publish(settings, inputs())
-    shutil.rmtree(release.path)
+def test_a_link_that_leads_nowhere_is_repaired(settings: Settings, first: Release) -> None:
+    shutil.rmtree(first.path)
     assert current_release(BESANCON.id, settings) is None
     assert publish(settings, inputs()).published
     assert (folder_of(settings) / "latest").is_dir()
@@ -261,9 +248,8 @@ def test_latest_must_be_a_link(settings: Settings, kind: str) -> None:
     assert names(settings) == {"latest"}
 
 
-def test_a_failure_leaves_the_last_release_as_it_was(settings: Settings) -> None:
-    release = publish(settings, inputs())
-    before = bytes_of(release.path)
+def test_a_failure_leaves_the_last_release_as_it_was(settings: Settings, first: Release) -> None:
+    before = bytes_of(first.path)
     made = newer(inputs())
     made.layers["statistiques"].loc[0, "valeur"] += 1
     with pytest.raises(PublicationError, match="what was written is not what was read"):
@@ -272,9 +258,9 @@ def test_a_failure_leaves_the_last_release_as_it_was(settings: Settings) -> None
     made.layers["qpv"] = made.layers["qpv"].drop(columns="lib_qp")
     with pytest.raises(PublicationError, match="columns missing: lib_qp"):
         publish(settings, made)
-    assert bytes_of(release.path) == before
-    assert names(settings) == {"latest", release.id}
-    assert (folder_of(settings) / "latest").readlink() == Path(release.id)
+    assert bytes_of(first.path) == before
+    assert names(settings) == {"latest", first.id}
+    assert (folder_of(settings) / "latest").readlink() == Path(first.id)
 
 
 def test_a_folder_that_cannot_be_written_is_explained(settings: Settings) -> None:
@@ -300,10 +286,11 @@ except PublicationError as error:
 """
 
 
-def test_a_disk_that_is_full_is_explained_and_nothing_is_left_behind(settings: Settings) -> None:
+def test_a_disk_that_is_full_is_explained_and_nothing_is_left_behind(
+    settings: Settings, first: Release
+) -> None:
     """The limit on the size of a file stands for the disk: the GeoPackage does not fit."""
-    release = publish(settings, inputs())
-    before = bytes_of(release.path)
+    before = bytes_of(first.path)
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(TESTS), str(settings.data_dir)],
         capture_output=True,
@@ -312,8 +299,8 @@ def test_a_disk_that_is_full_is_explained_and_nothing_is_left_behind(settings: S
     )
     assert "cannot be written" in done.stdout
     assert "check the free space" in done.stdout
-    assert names(settings) == {"latest", release.id}
-    assert bytes_of(release.path) == before
+    assert names(settings) == {"latest", first.id}
+    assert bytes_of(first.path) == before
 
 
 def test_releases_are_listed_and_found(settings: Settings) -> None:
@@ -365,32 +352,42 @@ def test_the_fingerprint_depends_on_configuration() -> None:
     assert fingerprint(made.raws, BESANCON, CATALOGUE, registry) != base
 
 
-@pytest.fixture
-def other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a copy of the package that the fingerprint looks at in place of the real one."""
-    package = tmp_path / "qpv_geo"
-    shutil.copytree(
-        Path(fingerprints.__file__).parents[1], package, ignore=shutil.ignore_patterns("__pycache__")
-    )
-    monkeypatch.setattr(fingerprints, "_CODE", (package, tmp_path / "flows"))
-    fingerprints.code_digest.cache_clear()
-    yield package
-    fingerprints.code_digest.cache_clear()
+def copied_code(folder: Path) -> Path:
+    """Copy the packages whose code makes a release."""
+    for name in ("qpv_geo", "flows"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(TESTS.parent / name, folder / name, ignore=ignored)
+    return folder
 
 
-def test_the_fingerprint_depends_on_the_code_and_its_templates(other_code: Path) -> None:
-    before = of(inputs())
-    for name in ("formats/csv.py", "formats/fields.toml", "formats/templates/rapport.html"):
-        fingerprints.code_digest.cache_clear()
-        path = other_code / name
-        path.write_bytes(path.read_bytes() + b"\n")
-        after = of(inputs())
-        assert after != before
+def fingerprint_by(code: Path) -> str:
+    """Return the fingerprint as the module of a copy of the code computes it."""
+    path = code / Path(fingerprints.__file__).relative_to(TESTS.parent)
+    spec = spec_from_file_location("copied_fingerprint", path)
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return str(module.fingerprint(inputs().raws, BESANCON, CATALOGUE, REGISTRY))
+
+
+def test_the_fingerprint_depends_on_the_code_and_its_templates(tmp_path: Path) -> None:
+    code = copied_code(tmp_path)
+    before = fingerprint_by(code)
+    assert before == of(inputs())
+    for name in (
+        "qpv_geo/formats/csv.py",
+        "qpv_geo/formats/fields.toml",
+        "qpv_geo/formats/templates/rapport.html",
+        "flows/refresh.py",
+    ):
+        (code / name).write_bytes((code / name).read_bytes() + b"\n")
+        after = fingerprint_by(code)
+        assert after != before, name
         before = after
-    fingerprints.code_digest.cache_clear()
-    (other_code / "__pycache__").mkdir()
-    (other_code / "__pycache__" / "tabular.pyc").write_bytes(b"x")
-    assert of(inputs()) == before, "compiled code is not code"
+    (code / "qpv_geo" / "__pycache__").mkdir(exist_ok=True)
+    (code / "qpv_geo" / "__pycache__" / "tabular.pyc").write_bytes(b"x")
+    assert fingerprint_by(code) == before, "compiled code is not code"
 
 
 def test_the_fingerprint_depends_on_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,17 +14,7 @@ from publishing import BESANCON, inhabitants, inputs, publish, snapshot_copy
 from qpv_geo.lock import territory_lock
 from qpv_geo.releases.release import Release, current_release, held_releases
 from qpv_geo.settings import Settings
-
-
-def qpv_geo(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "qpv_geo", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        env=os.environ | environment,
-    )
+from tests.command_line import qpv_geo_here as qpv_geo
 
 
 def succeeds(*arguments: str | Path) -> str:

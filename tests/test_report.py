@@ -32,11 +32,6 @@ def report_of(made: Inputs) -> Report:
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    return publish(Settings(data_dir=tmp_path_factory.mktemp("data")), inputs())
-
-
-@pytest.fixture(scope="module")
 def page(release: Release) -> str:
     return (release.path / "rapport.html").read_text(encoding="utf-8")
 

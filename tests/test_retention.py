@@ -43,11 +43,6 @@ from qpv_geo.territory import Retention
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    return publish(Settings(data_dir=tmp_path_factory.mktemp("data")), inputs())
-
-
 @pytest.fixture
 def folder(settings: Settings) -> Path:
     path = settings.out_dir / BESANCON.id
@@ -64,10 +59,10 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledgers, "_now", lambda: NOW)
 
 
-def stock(folder: Path, template: Release, turns: list[tuple[int, float]]) -> None:
+def stock(folder: Path, release: Release, turns: list[tuple[int, float]]) -> None:
     """Fill a territory's folder: which release became current how many days ago; the last one still is."""
     for number in dict.fromkeys(number for number, _ in turns):
-        target = writable_copy(template.path, folder / name(number))
+        target = writable_copy(release.path, folder / name(number))
         path = target / "datapackage.json"
         descriptor = json.loads(path.read_text(encoding="utf-8")) | {"version": name(number)}
         path.write_text(json.dumps(descriptor), encoding="utf-8")
@@ -108,9 +103,9 @@ FIVE = [(5, 400.0), (2, 300.0), (9, 200.0), (1, 100.0), (7, 10.0)]
     ],
 )
 def test_what_neither_number_nor_age_keeps_goes(
-    settings: Settings, folder: Path, template: Release, retention: Retention, kept: tuple[int, ...]
+    settings: Settings, folder: Path, release: Release, retention: Retention, kept: tuple[int, ...]
 ) -> None:
-    stock(folder, template, FIVE)
+    stock(folder, release, FIVE)
     expected = numbers(5, 2, 9, 1, 7) - numbers(*kept)
     assert {release.id for release in prunable(BESANCON.id, retention, settings)} == expected
     assert left(settings) == numbers(5, 2, 9, 1, 7), "looking removes nothing"
@@ -124,18 +119,18 @@ def test_what_neither_number_nor_age_keeps_goes(
 
 
 def test_after_going_back_the_one_before_is_what_users_had(
-    settings: Settings, folder: Path, template: Release
+    settings: Settings, folder: Path, release: Release
 ) -> None:
-    stock(folder, template, [(1, 30.0), (2, 20.0), (3, 10.0), (1, 1.0)])
+    stock(folder, release, [(1, 30.0), (2, 20.0), (3, 10.0), (1, 1.0)])
     prune(BESANCON.id, Retention(nombre=2), settings)
     assert left(settings) == numbers(1, 3)
 
 
 def test_releases_older_than_the_ledger_go_by_the_age_of_their_folder(
-    settings: Settings, folder: Path, template: Release
+    settings: Settings, folder: Path, release: Release
 ) -> None:
-    stock(folder, template, FIVE)
-    stranger = writable_copy(template.path, folder / name(99))
+    stock(folder, release, FIVE)
+    stranger = writable_copy(release.path, folder / name(99))
     recent = NOW.timestamp() - 86_400
     os.utime(stranger, (recent, recent))
     prune(BESANCON.id, Retention(jours=5), settings)
@@ -147,15 +142,15 @@ def test_releases_older_than_the_ledger_go_by_the_age_of_their_folder(
 
 
 def test_a_clock_that_was_set_back_removes_nothing(
-    settings: Settings, folder: Path, template: Release, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, folder: Path, release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stock(folder, template, FIVE)
+    stock(folder, release, FIVE)
     monkeypatch.setattr(ledgers, "_now", lambda: NOW - timedelta(days=5000))
     assert prune(BESANCON.id, Retention(jours=0), settings) == []
 
 
-def test_read_only_folders_go_as_well(settings: Settings, folder: Path, template: Release) -> None:
-    stock(folder, template, FIVE)
+def test_read_only_folders_go_as_well(settings: Settings, folder: Path, release: Release) -> None:
+    stock(folder, release, FIVE)
     for path in (folder / name(5)).rglob("*"):
         path.chmod(stat.S_IRUSR | (stat.S_IXUSR if path.is_dir() else 0))
     (folder / name(5)).chmod(0o555)
@@ -164,8 +159,8 @@ def test_read_only_folders_go_as_well(settings: Settings, folder: Path, template
     assert {path.name for path in folder.iterdir()} == {name(1), name(7), "latest", LEDGER}
 
 
-def test_what_is_not_a_release_stays(settings: Settings, folder: Path, template: Release) -> None:
-    stock(folder, template, FIVE)
+def test_what_is_not_a_release_stays(settings: Settings, folder: Path, release: Release) -> None:
+    stock(folder, release, FIVE)
     (folder / "notes").mkdir()
     (folder / "2026-notes.txt").write_text("à garder", encoding="utf-8")
     prune(BESANCON.id, Retention(nombre=2), settings)
@@ -173,8 +168,8 @@ def test_what_is_not_a_release_stays(settings: Settings, folder: Path, template:
     assert (folder / "2026-notes.txt").is_file()
 
 
-def test_without_a_current_release_nothing_goes(settings: Settings, folder: Path, template: Release) -> None:
-    stock(folder, template, FIVE)
+def test_without_a_current_release_nothing_goes(settings: Settings, folder: Path, release: Release) -> None:
+    stock(folder, release, FIVE)
     (folder / "latest").unlink()
     with pytest.raises(ConfigurationError, match="latest leads to no release"):
         prune(BESANCON.id, Retention(nombre=2), settings)
@@ -197,13 +192,13 @@ def test_nothing_to_remove_where_there_is_nothing(settings: Settings) -> None:
     days=st.none() | st.floats(0, 40),
 )
 def test_the_current_release_and_the_one_before_always_stay(
-    settings: Settings, template: Release, order: list[int], keep: int | None, days: float | None
+    settings: Settings, release: Release, order: list[int], keep: int | None, days: float | None
 ) -> None:
     shutil.rmtree(settings.out_dir, ignore_errors=True)
     folder = settings.out_dir / BESANCON.id
     folder.mkdir(parents=True)
     turns = [(number, 7.0 * (len(order) - index)) for index, number in enumerate(order)]
-    stock(folder, template, turns)
+    stock(folder, release, turns)
     prune(BESANCON.id, Retention(nombre=keep, jours=days), settings)
     previous = [number for number in order if number != order[-1]][-1:]
     assert left(settings) >= numbers(order[-1], *previous)
@@ -221,8 +216,9 @@ def newer(made: Inputs, value: int) -> Inputs:
     return made
 
 
-def test_a_release_that_is_open_stays_readable_whatever_is_published_and_removed(settings: Settings) -> None:
-    first = publish(settings, inputs())
+def test_a_release_that_is_open_stays_readable_whatever_is_published_and_removed(
+    settings: Settings, first: Release
+) -> None:
     latest = settings.out_dir / BESANCON.id / "latest" / "qpv_besancon.gpkg"
     with closing(sqlite3.connect(f"{latest.as_uri()}?mode=ro", uri=True)) as opened:
         cursor = opened.execute("SELECT code_qp, geom FROM qpv ORDER BY code_qp")

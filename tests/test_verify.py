@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import shapely
-from publishing import edit, inputs, publish, writable_copy
+from publishing import edit, writable_copy
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.audit.readers import parse_blob
@@ -21,7 +21,6 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.formats.descriptions import checksum
 from qpv_geo.releases.placement import is_intact
 from qpv_geo.releases.release import Release
-from qpv_geo.settings import Settings
 
 GPKG, GEOJSON = "qpv_besancon.gpkg", "geojson/qpv.geojson"
 RULES: tuple[Rule[Any], ...] = (
@@ -32,11 +31,6 @@ RULES: tuple[Rule[Any], ...] = (
 )
 Damage = Callable[[Path], object]
 Case = tuple[str, Damage, str]
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    return publish(Settings(data_dir=tmp_path_factory.mktemp("data")), inputs())
 
 
 @pytest.fixture

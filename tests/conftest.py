@@ -9,9 +9,12 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import Outcome, run
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings, project_root
 from qpv_geo.sources.catalogue import Catalogue, load_catalogue
+from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Territory, load_territory
 from tests.publishing import inputs, publish
 from tests.server import OfficialSites
@@ -107,6 +110,23 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
 @pytest.fixture
 def first(release: Release, settings: Settings) -> Release:
     """Return the same release as the only one in the data folder of a test."""
+    return moved(release, settings)
+
+
+@pytest.fixture(scope="session")
+def refreshed(tmp_path_factory: pytest.TempPathFactory, besancon: Territory) -> Outcome:
+    """Return what a refresh of Besançon without network did, run once for all tests that only read it."""
+    return run(Job(besancon, Settings(data_dir=tmp_path_factory.mktemp("data")), Policy(offline=True)))
+
+
+@pytest.fixture
+def offline(refreshed: Outcome, settings: Settings) -> Release:
+    """Return the release of the same refresh as the only one in the data folder of a test."""
+    return moved(refreshed.release, settings)
+
+
+def moved(release: Release, settings: Settings) -> Release:
+    """Copy the data folder of a release into that of a test."""
     data = release.path.parents[2]
     shutil.copytree(data, settings.data_dir, symlinks=True, dirs_exist_ok=True)
     return replace(release, path=settings.data_dir / release.path.relative_to(data))

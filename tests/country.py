@@ -50,10 +50,11 @@ def _square(code: str, index: int) -> dict[str, Any]:
 
 
 def zipped(collection: dict[str, Any], member: str = MEMBER) -> bytes:
-    """Pack contours as the site ships them."""
+    """Pack contours as the site ships them, the same bytes each time."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(member, json.dumps(collection, ensure_ascii=False))
+    with zipfile.ZipFile(buffer, "w") as archive:
+        data = json.dumps(collection, ensure_ascii=False)
+        archive.writestr(zipfile.ZipInfo(member), data, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 

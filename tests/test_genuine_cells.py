@@ -186,9 +186,9 @@ class Database:
 @pytest.fixture(scope="module", params=["snapshot", "mirror"])
 def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Database:
     """Besançon from what is shipped, and from the national files."""
-    policy = Policy(offline=True)
-    if request.param == "mirror":
-        policy = Policy(mirror=str(request.getfixturevalue("mirror")))
+    if request.param == "snapshot":
+        return Database(request.getfixturevalue("refreshed"))
+    policy = Policy(mirror=str(request.getfixturevalue("mirror")))
     settings = Settings(data_dir=tmp_path_factory.mktemp(request.param))
     return Database(run(Job(load_territory("besancon"), settings, policy)))
 

@@ -15,7 +15,7 @@ from qpv_geo.analysis.bands import widen
 from qpv_geo.locate.answers import Answer
 from qpv_geo.locate.locator import Locator
 from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.one import run
+from qpv_geo.pipeline.one import Outcome, run
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
@@ -67,9 +67,8 @@ def villeneuve(published: Publishing) -> tuple[Release, Territory]:
 
 
 @pytest.fixture(scope="module")
-def besancon_release(tmp_path_factory: pytest.TempPathFactory, besancon: Territory) -> Release:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("data"))
-    return run(Job(besancon, settings, Policy(offline=True))).release
+def besancon_release(refreshed: Outcome) -> Release:
+    return refreshed.release
 
 
 def test_around_planoise_the_band_is_500_m_wide(besancon_release: Release, besancon: Territory) -> None:

@@ -6,15 +6,11 @@ import pytest
 from geojson_pydantic import FeatureCollection
 from pydantic import ValidationError
 
-from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.one import run
-from qpv_geo.settings import Settings
-from qpv_geo.sources.fetch import Policy
-from qpv_geo.territory import Territory
+from qpv_geo.pipeline.one import Outcome
 
 
-def test_each_geojson_of_a_release_obeys_rfc_7946(settings: Settings, besancon: Territory) -> None:
-    release = run(Job(besancon, settings, Policy(offline=True))).release
+def test_each_geojson_of_a_release_obeys_rfc_7946(refreshed: Outcome) -> None:
+    release = refreshed.release
     files = sorted((release.path / "geojson").glob("*.geojson"))
     assert {file.stem for file in files} >= {"qpv", "communes", "epci", "qpv_commune", "bande_300m"}
     for file in files:

@@ -16,7 +16,9 @@ from publishing import change, snapshot_copy
 from flows.all_territories import refresh_all
 from flows.refresh import refresh
 from qpv_geo.errors import TerritoriesError
+from qpv_geo.settings import Settings
 from tests.country import publish_country
+from tests.faults.gates import GATES, Damage, assert_nothing_published, damage_drafts
 from tests.server import OfficialSites
 
 
@@ -69,6 +71,17 @@ def test_a_run_publishes_and_leaves_its_artifacts(tmp_path: Path) -> None:
     assert "Instantané" in report
     assert {row["source"] for row in rows(found["sources"])} >= {"qpv_2024", "insee_population"}
     assert all(row["resultat"] for row in rows(found["controles"]))
+
+
+@GATES
+def test_the_flow_passes_every_gate(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, damage: Damage, words: str
+) -> None:
+    damage_drafts(monkeypatch, damage)
+    state = refresh(offline=True, data=str(settings.data_dir), return_state=True)
+    assert state.is_failed()
+    assert words in (state.message or "")
+    assert_nothing_published(settings)
 
 
 def test_a_broken_contract_fails_the_run(

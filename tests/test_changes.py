@@ -18,7 +18,7 @@ from publishing import SNAPSHOT, Inputs, change, edit, inputs, publish, snapshot
 from shapely.affinity import scale, translate
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.audit.readers import parse_blob
+from qpv_geo.audit.geopackage import StoredTable, parse_blob
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.changes_schema import (
     CellChange,
@@ -32,7 +32,7 @@ from qpv_geo.formats.changes_schema import (
 from qpv_geo.formats.report_schema import Report
 from qpv_geo.releases.changes import compare_releases
 from qpv_geo.releases.changes_text import changes_markdown
-from qpv_geo.releases.published import PublishedRelease, Table, read_published
+from qpv_geo.releases.published import PublishedRelease, read_published
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 
@@ -140,9 +140,9 @@ def test_what_a_contour_gains_and_loses_adds_up(
     before: PublishedRelease, dx: float, dy: float, factor: float
 ) -> None:
     table = before.tables["qpv"]
-    shapes = [translate(scale(shape, factor, factor), dx, dy) for shape in table.shapes()]
+    shapes = [translate(scale(shape, factor, factor), dx, dy) for shape in table.shapes]
     rows = table.rows.assign(geom=[blob_of(shape) for shape in shapes])
-    later = replace(before, tables={**before.tables, "qpv": Table(table.title, rows, 2154)})
+    later = replace(before, tables={**before.tables, "qpv": StoredTable(table.title, rows, 2154)})
     contours = compare_releases(before, later).contours
     assert [found.code_qp for found in contours] == sorted(table.rows["code_qp"])
     for found in contours:
@@ -166,9 +166,9 @@ def test_the_noise_of_a_reprojection_is_no_change_of_contour(
 
 def test_a_territory_that_changes_its_projection_keeps_its_contours(before: PublishedRelease) -> None:
     table = before.tables["qpv"]
-    elsewhere = table.shapes().to_crs(3857)
+    elsewhere = table.shapes.to_crs(3857)
     rows = table.rows.assign(geom=[blob_of(shape, 3857) for shape in elsewhere])
-    earlier = replace(before, tables={**before.tables, "qpv": Table(table.title, rows, 3857)})
+    earlier = replace(before, tables={**before.tables, "qpv": StoredTable(table.title, rows, 3857)})
     assert compare_releases(earlier, before).contours == ()
 
 
@@ -405,20 +405,20 @@ def test_the_same_inputs_after_the_same_release_give_the_same_bytes(
 def test_contours_in_degrees_are_measured_in_metres(release: Release, before: PublishedRelease) -> None:
     table = before.tables["qpv"]
     shape = contour(release, PLANOISE)
-    moved = table.shapes().where(table.rows["code_qp"] != PLANOISE, translate(shape, xoff=30))
+    moved = table.shapes.where(table.rows["code_qp"] != PLANOISE, translate(shape, xoff=30))
     earlier, later = (
         replace(
             before,
             tables={
                 **before.tables,
-                "qpv": Table(
+                "qpv": StoredTable(
                     table.title,
                     table.rows.assign(geom=[blob_of(form, 4326) for form in shapes.to_crs(4326)]),
                     4326,
                 ),
             },
         )
-        for shapes in (table.shapes(), moved)
+        for shapes in (table.shapes, moved)
     )
     (found,) = compare_releases(earlier, later).contours
     assert found.surface_avant_m2 == pytest.approx(shape.area, rel=1e-6)

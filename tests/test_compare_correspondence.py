@@ -8,7 +8,7 @@ from raw_files import raw_file, shipped
 
 from qpv_geo.audit.compare_correspondence import compare_correspondence
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import Reading
+from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.ingest.correspondence import read_correspondence
 from qpv_geo.settings import Settings
 
@@ -22,18 +22,21 @@ def published(settings: Settings) -> pd.DataFrame:
     return pairs
 
 
-def differences(table: pd.DataFrame, qpv: set[str], settings: Settings) -> list[str]:
+def mismatches(table: pd.DataFrame, qpv: set[str], settings: Settings) -> list[str]:
     originals = Originals({SOURCE: raw_file(SOURCE, shipped(FILE))}, qpv, settings)
-    found = compare_correspondence(Reading(Path("x.csv"), table), originals, qpv)
-    return [f"{difference.row} {difference.field}" for difference in found]
+    release = {
+        "correspondance_2015": WrittenLayer(Path("x.csv"), table),
+        "qpv": WrittenLayer(Path("y.csv"), pd.DataFrame({"code_qp": sorted(qpv)})),
+    }
+    return [f"{mismatch.row} {mismatch.field}" for mismatch in compare_correspondence(release, originals)]
 
 
 def test_what_was_read_is_what_is_there(published: pd.DataFrame, settings: Settings) -> None:
     codes = set(published["code_qp"])
-    assert not differences(published, codes, settings)
+    assert not mismatches(published, codes, settings)
     # Another territory's QPV are not missed.
     few = {"QN02503M", "QN02517N"}
-    assert not differences(published[published["code_qp"].isin(few)], few, settings)
+    assert not mismatches(published[published["code_qp"].isin(few)], few, settings)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +56,9 @@ def test_each_wrong_value_is_found(
     published: pd.DataFrame, column: str, value: str | None, expected: list[str], settings: Settings
 ) -> None:
     published.loc[published["code_qp"] == "QN02503M", column] = value
-    assert differences(published, set(published["code_qp"]), settings) == expected
+    assert mismatches(published, set(published["code_qp"]), settings) == expected
 
 
 def test_a_pair_that_was_dropped_is_missed(published: pd.DataFrame, settings: Settings) -> None:
-    found = differences(published[published["code_qp"] != "QN02517N"], set(published["code_qp"]), settings)
+    found = mismatches(published[published["code_qp"] != "QN02517N"], set(published["code_qp"]), settings)
     assert found == [f"QN02517N / aucun {name}" for name in ("lib_qp", "statut", "lib_qp_2015")]

@@ -17,7 +17,7 @@ import pytest
 
 from qpv_geo.audit.compare_figures import compare_statistics
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import Reading
+from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.formats.fields import published_layers
 from qpv_geo.ingest.registry import load_registry
@@ -485,13 +485,13 @@ def test_each_published_cell_is_held_to_the_producer_s(
     table = full.statistics.copy()
     key = pd.MultiIndex.from_frame(table[["zone", "code", "indicateur", "millesime"]])
     (row,) = np.flatnonzero(key == place)
-    qpv = Reading(full.geopackage, full.layer("qpv"))
+    qpv = WrittenLayer(full.geopackage, full.layer("qpv"))
     originals = Originals(raws, set(table["code"]), Settings())
-    published = {"statistiques": Reading(full.geopackage, table), "qpv": qpv}
+    published = {"statistiques": WrittenLayer(full.geopackage, table), "qpv": qpv}
     assert compare_statistics(published, originals, load_registry()) == []
     table.loc[row, field] = wrong
-    (difference,) = compare_statistics(published, originals, load_registry())
-    assert (difference.row, difference.field) == (" / ".join(place), field)
+    (mismatch,) = compare_statistics(published, originals, load_registry())
+    assert (mismatch.row, mismatch.field) == (" / ".join(place), field)
 
 
 def test_one_census_at_a_time(full: Published) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from publishing import edit
 
-from qpv_geo.audit.rules import geopackage, qgis
 from qpv_geo.audit.rules.base import Finding
+from qpv_geo.audit.verify import KINDS, verify_release
 from qpv_geo.settings import Settings
 from tests.mapping import snapshot_content, write
 
@@ -29,16 +29,7 @@ def folder(sound: Path, tmp_path: Path) -> Path:
 
 
 def findings(folder: Path) -> list[Finding]:
-    with geopackage.opened(folder / GPKG) as package:
-        found = [
-            finding
-            for rule in qgis.PACKAGE_RULES
-            for finding in rule.findings(package, GPKG, geopackage.UNREADABLE)
-        ]
-    project = qgis.ProjectFile(folder / QGZ)
-    return found + [
-        finding for rule in qgis.PROJECT_RULES for finding in rule.findings(project, QGZ, qgis.UNREADABLE)
-    ]
+    return [finding for finding in verify_release(folder) if finding.code.startswith("QGIS")]
 
 
 def sql(statement: str) -> Callable[[Path], None]:
@@ -151,4 +142,5 @@ def test_each_rule_finds_what_breaks_it(
 
 
 def test_each_rule_has_a_case() -> None:
-    assert {rule.code for rule in (*qgis.PACKAGE_RULES, *qgis.PROJECT_RULES)} == {code for code, *_ in CASES}
+    codes = {rule.code for kind in KINDS for rule in kind.rules}
+    assert {code for code in codes if code.startswith("QGIS")} == {code for code, *_ in CASES}

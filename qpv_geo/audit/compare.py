@@ -1,34 +1,29 @@
 """What was written against what was meant and against the raw files, value by value."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.audit.compare_contours import (
-    compare_communes,
-    compare_measures,
-    compare_neighbours,
-    compare_qpv,
-)
-from qpv_geo.audit.compare_correspondence import LAYER as CORRESPONDENCE
+from qpv_geo.audit.compare_contours import compare_attributes, compare_shapes
 from qpv_geo.audit.compare_correspondence import compare_correspondence
 from qpv_geo.audit.compare_figures import (
     compare_contract,
+    compare_indicator_columns,
     compare_sources,
     compare_statistics,
     compare_statuses,
-    compare_wide,
-    latest_figures,
+    newest_figures,
 )
-from qpv_geo.audit.differences import Difference
+from qpv_geo.audit.geopackage import StoredTable
+from qpv_geo.audit.mismatches import Mismatch, compare_columns
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import Reading, read_csv, read_geojson, read_geopackage
+from qpv_geo.audit.readers import WrittenLayer, read_csv, read_geojson, written_layer
 from qpv_geo.errors import PublicationError
-from qpv_geo.formats.base import Content, ReleaseSpec
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import Frames, row_names
 from qpv_geo.formats.geopackage import geopackage_name
@@ -37,126 +32,103 @@ _NAMED_AT_MOST = 20
 _ROWS, _GEOMETRY = "number of rows", "geometry"
 
 
-def compare_release(folder: Path, content: Content) -> None:
-    """Read every file of a release back, without what wrote it, and compare each value.
+def compare_release(folder: Path, content: Content, tables: Mapping[str, StoredTable]) -> None:
+    """Compare each value of a release, read back from every file without what wrote it.
 
-    Twice: with the layers in memory, so that no writer changed anything; and with the raw files, read again
-    by other means than ingestion, so that nothing got lost between the official file and the published one.
-    Official vertices must be the published ones, reprojected (a micrometre; in GeoJSON a ten-millionth of a
-    degree); repaired contours must follow the official lines and differ in area by what is recorded; each
-    statistic must be what its raw cell says, and each absence must have its status.
+    Twice: with the layers in memory, so that no writer changed anything; and, for all that a producer
+    published, with the raw files, read again by other means than ingestion, so that nothing got lost between
+    the official file and the release. Official vertices must be the published ones, reprojected (a
+    micrometre; in GeoJSON a ten-millionth of a degree); repaired contours must follow the official lines and
+    differ in area by what is recorded; each statistic must be what its raw cell says, and each absence must
+    have its status. What is derived here is proven by tests.
+
+    Parameters
+    ----------
+    tables
+        What the GeoPackage holds.
 
     Raises
     ------
     PublicationError
-        With file, layer, row, field, published and expected value of each difference.
+        With file, layer, row, field, published and expected value of each mismatch.
     """
-    files = read_back(folder, content)
-    unlike = [
-        difference
-        for readings, meant in files
-        for name, reading in readings.items()
-        for difference in _compare_written(reading, meant[name], content.layers[name])
-    ]
-    differences = {difference.place: difference for difference in unlike}
-    if not any(difference.field == _ROWS for difference in unlike):
-        formats = [readings for readings, _ in files]
-        codes = set(content.frames["statistiques"]["code"]) | set(content.frames["qpv"]["code_qp"])
+    mismatches: dict[object, Mismatch] = {}
+    formats = []
+    for written, meant in _formats(folder, content, tables):
+        formats.append(written)
+        for name, layer in written.items():
+            unlike = _compare_written(layer, meant[name], content.layers[name])
+            mismatches |= {mismatch.place: mismatch for mismatch in unlike}
+    if all(mismatch.field != _ROWS for mismatch in mismatches.values()):
         # What holds the very values of the layers in memory need not be compared with the raw files thrice.
-        alike = not any(difference.field != _GEOMETRY for difference in unlike)
-        spec = content.spec
-        originals = Originals(spec.raws, codes, spec.settings)
-        against_raw = _compare_raw(formats, originals, spec, alike=alike)
-        differences |= {
-            difference.place: difference for difference in compare_sources(spec.raws) + against_raw
-        }
-    if differences:
-        raise PublicationError(_message(folder, list(differences.values())))
+        alike = all(mismatch.field == _GEOMETRY for mismatch in mismatches.values())
+        unlike = _compare_raw(formats, content, alike=alike)
+        mismatches |= {mismatch.place: mismatch for mismatch in unlike}
+    if mismatches:
+        raise PublicationError(_message(folder, list(mismatches.values())))
 
 
-def read_back(folder: Path, content: Content) -> list[tuple[dict[str, Reading], Frames]]:
-    """Return what each format holds, by layer, and what it should hold: GeoPackage, GeoJSON, CSV."""
+def _formats(
+    folder: Path, content: Content, tables: Mapping[str, StoredTable]
+) -> Iterator[tuple[dict[str, WrittenLayer], Frames]]:
+    """Yield what the GeoPackage, GeoJSON and CSV hold, by layer, and what they should hold."""
     layers, frames, rounded = content.layers, content.frames, content.rounded
-    geopackage = read_geopackage(
-        folder / geopackage_name(content.spec.territory.id), [layers[name] for name in frames]
+    package = folder / geopackage_name(content.spec.territory.id)
+    yield {name: written_layer(package, tables, layers[name]) for name in frames}, frames
+    yield (
+        {name: read_geojson(folder / "geojson" / f"{name}.geojson", layers[name]) for name in rounded},
+        rounded,
     )
-    geojson = {name: read_geojson(folder / "geojson" / f"{name}.geojson", layers[name]) for name in rounded}
-    tables = {name: read_csv(folder / "csv" / f"{name}.csv", layers[name]) for name in frames}
-    return [(geopackage, frames), (geojson, rounded), (tables, frames)]
+    yield {name: read_csv(folder / "csv" / f"{name}.csv", layers[name]) for name in frames}, frames
 
 
-def _compare_raw(
-    formats: list[dict[str, Reading]],
-    originals: Originals,
-    spec: ReleaseSpec,
-    *,
-    alike: bool,
-) -> list[Difference]:
+def _compare_raw(formats: list[dict[str, WrittenLayer]], content: Content, *, alike: bool) -> list[Mismatch]:
     """Compare with the raw files; of formats with attributes alike, others only if the first differs."""
-    territory, registry = spec.territory, spec.registry
-    figures = latest_figures(formats[0]["statistiques"].attributes)
-    differences = [
-        *compare_qpv(formats, originals, territory),
-        *compare_communes(formats, originals, territory),
-        *compare_neighbours(formats, originals, territory),
-    ]
-    for readings in formats:
-        found = compare_measures(readings, territory)
-        found += compare_statistics(readings, originals, registry)
-        found += compare_statuses(readings)
-        found += compare_wide(readings["qpv"], figures, registry)
-        if "contrat_de_ville" in readings:
-            found += compare_contract(readings["contrat_de_ville"], figures, territory)
-        if CORRESPONDENCE in readings:
-            codes = set(readings["qpv"].attributes["code_qp"])
-            found += compare_correspondence(readings[CORRESPONDENCE], originals, codes)
-        differences += found
-        if alike and not found:
+    spec = content.spec
+    codes = set(content.frames["statistiques"]["code"]) | set(content.frames["qpv"]["code_qp"])
+    originals = Originals(spec.raws, codes, spec.settings)
+    figures = newest_figures(formats[0]["statistiques"].attributes)
+    mismatches = compare_sources(spec.raws) + compare_shapes(formats, originals)
+    for written in formats:
+        unlike = compare_attributes(written, originals, spec.territory)
+        unlike += compare_statistics(written, originals, spec.registry)
+        unlike += compare_statuses(written)
+        unlike += compare_indicator_columns(written, figures, spec.registry)
+        unlike += compare_contract(written, figures, spec.territory)
+        unlike += compare_correspondence(written, originals)
+        mismatches += unlike
+        if alike and not unlike:
             break
-    return differences
+    return mismatches
 
 
-def _compare_written(reading: Reading, meant: pd.DataFrame, layer: Layer) -> list[Difference]:
+def _compare_written(written: WrittenLayer, meant: pd.DataFrame, layer: Layer) -> list[Mismatch]:
     """Compare one layer of one file with the frame that it was written from, exactly."""
-    file = reading.path.name
-    if len(reading.attributes) != len(meant):
-        return [Difference(file, layer.name, "", _ROWS, len(reading.attributes), len(meant))]
-    differences = []
+    file = written.path.name
+    if len(written.attributes) != len(meant):
+        return [Mismatch(file, layer.name, "", _ROWS, len(written.attributes), len(meant))]
     # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
     table = pd.DataFrame(meant)
-    for field in layer.fields:
-        published, expected = reading.attributes[field], table[field]
-        if published.equals(expected):
-            continue
-        equal = (published.isna() & expected.isna()) | (published == expected).fillna(value=False)
-        rows = np.flatnonzero(~equal)
-        differences += [
-            Difference(file, layer.name, name, field, published.iloc[row], expected.iloc[row])
-            for row, name in zip(rows, row_names(meant.iloc[rows], layer.key), strict=True)
+    keys = table[list(layer.key)]
+    mismatches = compare_columns(written, layer.name, keys, {field: table[field] for field in layer.fields})
+    if isinstance(meant, gpd.GeoDataFrame) and written.geometry is not None:
+        shapes, wanted = written.geometry, meant.geometry.to_numpy()
+        missing = shapely.is_missing(shapes) & shapely.is_missing(wanted)
+        rows = np.flatnonzero(~(shapely.equals_identical(shapes, wanted) | missing))
+        texts = (shapely.to_wkt(found[rows], rounding_precision=7) for found in (shapes, wanted))
+        mismatches += [
+            Mismatch(file, layer.name, name, _GEOMETRY, (one or "none")[:80], (other or "none")[:80])
+            for name, one, other in zip(row_names(keys.iloc[rows], layer.key), *texts, strict=True)
         ]
-    if isinstance(meant, gpd.GeoDataFrame) and reading.geometry is not None:
-        shapes, wanted = reading.geometry, meant.geometry.to_numpy()
-        same = shapely.equals_identical(shapes, wanted) | (
-            shapely.is_missing(shapes) & shapely.is_missing(wanted)
-        )
-        rows = np.flatnonzero(~same)
-        differences += [
-            Difference(file, layer.name, name, _GEOMETRY, _shown(shapes[row]), _shown(wanted[row]))
-            for row, name in zip(rows, row_names(meant.iloc[rows], layer.key), strict=True)
-        ]
-    return differences
+    return mismatches
 
 
-def _shown(geometry: BaseGeometry | None) -> str:
-    return "none" if geometry is None else str(shapely.to_wkt(geometry, rounding_precision=7))[:80]
-
-
-def _message(folder: Path, differences: list[Difference]) -> str:
-    lines = [f"- {difference}" for difference in differences[:_NAMED_AT_MOST]]
-    if len(differences) > _NAMED_AT_MOST:
-        lines.append(f"- and {len(differences) - _NAMED_AT_MOST} more")
+def _message(folder: Path, mismatches: list[Mismatch]) -> str:
+    lines = [f"- {mismatch}" for mismatch in mismatches[:_NAMED_AT_MOST]]
+    if len(mismatches) > _NAMED_AT_MOST:
+        lines.append(f"- and {len(mismatches) - _NAMED_AT_MOST} more")
     return (
-        f"{folder.name}: nothing is published, what was written is not what was read ({len(differences)} "
-        "differences). Run again; if it stays so, this is an error of qpv-geo to report with this message:\n"
+        f"{folder.name}: nothing is published, what was written is not what was read ({len(mismatches)} "
+        "mismatches). Run again; if it stays so, this is an error of qpv-geo to report with this message:\n"
         + "\n".join(lines)
     )

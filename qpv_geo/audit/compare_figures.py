@@ -1,145 +1,152 @@
-"""Published figures against the raw cells they come from, and against what is derived from them."""
+"""Published figures against the raw cells they come from."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from qpv_geo.analysis.aggregate import COMPUTED_ZONES
-from qpv_geo.audit.differences import Difference
+from qpv_geo.audit.mismatches import Mismatch, compare_columns, differing_rows
+from qpv_geo.audit.original_cells import NO_INTERVAL
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import Reading
-from qpv_geo.formats.frames import plain_values, row_names
+from qpv_geo.audit.readers import WrittenLayer
+from qpv_geo.formats.frames import row_names
 from qpv_geo.formats.provenance import Raws, present
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.sources.raw import digest
 from qpv_geo.statuses import VALUED
-from qpv_geo.territory import ContractQpv, Territory
+from qpv_geo.territory import Territory
 
-_KEY = ("zone", "code", "indicateur", "millesime")
+_LAYER = "statistiques"
+_KEY = ["zone", "code", "indicateur", "millesime"]
 _CELL = ["source", "fichier", "code_producteur"]
-# What a row says of its raw cell and of that of its interval.
-_SAID = ("valeur", "statut", "remarque", "borne_basse", "borne_haute")
+# What a row says of its raw cell and of the cell of its interval.
+_MEANING = {"valeur": float, "statut": object, "remarque": object, "borne_basse": float, "borne_haute": float}
+# What layer `qpv` repeats of the newest rows of `statistiques`: suffix of the field, and column.
+_REPEATED = {
+    "": "valeur",
+    "_statut": "statut",
+    "_millesime": "millesime",
+    "_rang": "rang",
+    "_rang_sur": "rang_sur",
+}
+_BOUNDS = {"_borne_basse": "borne_basse", "_borne_haute": "borne_haute"}
 # Between the producer's codes of what an indicator is computed from; no column's name holds them.
 _OPERATORS = r" [/+] "
-# Value, status, vintage, rank and interval by code and indicator; and those of what no source holds.
-Figures = dict[tuple[str, str], list[Any]]
-_ABSENT: list[Any] = [math.nan, "non_disponible", None, None, None, math.nan, math.nan]
-# Which figure of the contract is compared with which indicator.
-_CONTRACT = {
+_CONTRACT_FIGURES = {
     "population_municipale": "population",
     "taux_pauvrete_60": "taux_pauvrete",
     "part_familles_monoparentales": "part_familles_monoparentales",
 }
 
 
-def compare_sources(raws: Raws) -> list[Difference]:
+def compare_sources(raws: Raws) -> list[Mismatch]:
     """Check that each raw file is still the one whose checksum is published."""
-    differences = []
-    for raw in present(raws):
-        sha256, size = digest(raw.path)
-        for field, published, found in (("sha256", raw.sha256, sha256), ("taille_octets", raw.size, size)):
-            if published != found:
-                row = raw.source.id
-                differences.append(Difference("sources", "sources", row, field, published, found, raw.label))
-    return differences
+    return [
+        Mismatch("sources", "sources", raw.source.id, field, published, now, raw.label)
+        for raw in present(raws)
+        for field, published, now in zip(
+            ("sha256", "taille_octets"), (raw.sha256, raw.size), digest(raw.path), strict=True
+        )
+        if published != now
+    ]
 
 
 def compare_statistics(
-    readings: Mapping[str, Reading], originals: Originals, registry: Registry
-) -> list[Difference]:
+    release: Mapping[str, WrittenLayer], originals: Originals, registry: Registry
+) -> list[Mismatch]:
     """Compare each row of ``statistiques`` with its raw cell, and find cells that have no row.
 
     A cell is found by source, file and the producer's column, on the row of the zone's code. For each file,
     every published code must have every published column, and every published QPV that the file holds must
-    have its rows. What is computed here, for a zone or for a set of zones, stands in no file: the tests of
-    `analysis` prove it.
+    have its rows. What is computed here, for a zone or for a set of zones, stands in no file.
     """
-    if "statistiques" not in readings:
+    if _LAYER not in release:
         return []
-    whole = readings["statistiques"].attributes
+    whole = release[_LAYER].attributes
     of_files = ~whole["zone"].isin(COMPUTED_ZONES) & ~is_computed(whole, registry)
-    reading = replace(readings["statistiques"], attributes=whole[of_files].reset_index(drop=True))
-    table = reading.attributes
-    differences = _without_origin(reading)
-    meant = _read_again(table, originals)
-    differences += _cells_that_differ(reading, originals, meant)
-    return differences + _cells_without_row(reading, readings["qpv"], originals)
-
-
-def _read_again(table: pd.DataFrame, originals: Originals) -> pd.DataFrame:
-    """Return what the raw cells of the rows say; the rows without an origin are left empty."""
-    columns = [plain_values(table[name]) for name in ("code", *_CELL, "fichier_intervalle")]
-    rows = list(zip(*columns, strict=True))
-    # Where the intervals of a column stand: also for the rows that say to have none.
-    files = {row[1:4]: row[4] for row in rows if row[4]}
-    said = [_cell_again(row, files.get(row[1:4]), originals) for row in rows]
-    return pd.DataFrame(said, index=table.index, columns=list(_SAID))
-
-
-def _cell_again(row: tuple[Any, ...], intervals: str | None, originals: Originals) -> tuple[Any, ...]:
-    """Return value, status, remark and bounds of the raw cell of a row: code, source, file, column."""
-    code, source, member, column, *_ = row
-    if None in {source, member, column}:
-        return math.nan, None, None, math.nan, math.nan
-    bounds = originals.cells(source, intervals).interval(code, column) if intervals else (math.nan, math.nan)
-    return *originals.cells(source, member).meaning(code, column), *bounds
-
-
-def _by(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
-    """Yield the positions of the rows that share texts; rows without one of the texts are left out."""
-    for key, rows in table.groupby(columns, sort=False).indices.items():
-        yield tuple(str(part) for part in np.array(key, dtype=object)), np.asarray(rows)
-
-
-def _without_origin(reading: Reading) -> list[Difference]:
-    table = reading.attributes
-    rows = np.flatnonzero(table[_CELL].isna().any(axis=1))
+    statistics = replace(release[_LAYER], attributes=whole[of_files].reset_index(drop=True))
     return [
-        Difference(reading.path.name, "statistiques", name, ", ".join(_CELL), None, "the place of a raw cell")
-        for name in row_names(table.iloc[rows], _KEY)
+        *_rows_without_origin(statistics),
+        *_rows_unlike_their_cell(statistics, originals),
+        *_cells_without_row(statistics, set(release["qpv"].attributes["code_qp"]), originals),
     ]
 
 
-def _cells_that_differ(reading: Reading, originals: Originals, meant: pd.DataFrame) -> list[Difference]:
-    table = reading.attributes
-    traced = table[_CELL].notna().all(axis=1).to_numpy()
-    differences = []
-    for field in _SAID:
-        published, wanted = table[field], meant[field]
-        same = (published.isna() & wanted.isna()) | (published == wanted).fillna(value=False)
-        rows = np.flatnonzero(~same.to_numpy(dtype=bool) & traced)
-        for row, name in zip(rows, row_names(table.iloc[rows], _KEY), strict=True):
-            source, member, column = table[_CELL].iloc[row]
+def is_computed(table: pd.DataFrame, registry: Registry) -> "pd.Series[bool]":
+    """Tell which rows of ``statistiques`` are ratios or sums of several columns of the producers' files."""
+    computed = [indicator.id for indicator in registry.indicators if indicator.is_computed]
+    several = table["code_producteur"].str.contains(_OPERATORS, na=False).astype(bool)
+    return several & table["indicateur"].isin(computed)
+
+
+def _rows_without_origin(statistics: WrittenLayer) -> list[Mismatch]:
+    table = statistics.attributes
+    rows = table[table[_CELL].isna().any(axis=1)]
+    return [
+        Mismatch(statistics.path.name, _LAYER, name, ", ".join(_CELL), None, "the place of a raw cell")
+        for name in row_names(rows, _KEY)
+    ]
+
+
+def _rows_unlike_their_cell(statistics: WrittenLayer, originals: Originals) -> list[Mismatch]:
+    table = statistics.attributes
+    meant = _meaning_of_cells(table, originals)
+    mismatches = []
+    for field, wanted in meant.items():
+        rows = differing_rows(table[field], wanted)
+        names = row_names(table.iloc[rows], _KEY) if len(rows) else []
+        for row, name in zip(rows, names, strict=True):
+            code, source, member, column = table[["code", *_CELL]].iloc[row]
             cells = originals.cells(source, member)
-            cell = cells.cell(table["code"].iloc[row], column)
-            found = f"{published.iloc[row]} ({table['statut'].iloc[row]})"
-            expected = f"{wanted.iloc[row]} (cell {cell!r})"
+            published = f"{table[field].iloc[row]} ({table['statut'].iloc[row]})"
+            expected = f"{wanted.iloc[row]} (cell {cells.cell(code, column)!r})"
             origin = f"{cells.raw.label}, {member}, column {column}"
-            differences.append(
-                Difference(reading.path.name, "statistiques", name, field, found, expected, origin)
+            mismatches.append(
+                Mismatch(statistics.path.name, _LAYER, name, field, published, expected, origin)
             )
-    return differences
+    return mismatches
 
 
-def _cells_without_row(reading: Reading, qpv: Reading, originals: Originals) -> list[Difference]:
-    table = reading.attributes
-    differences = []
-    for (zone, source, member), positions in _by(table, ["zone", "source", "fichier"]):
+def _meaning_of_cells(table: pd.DataFrame, originals: Originals) -> dict[str, pd.Series]:
+    """Read the raw cells again, column by column of the files; rows without an origin stay as they are."""
+    meant = {field: table[field].to_numpy(dtype=kind).copy() for field, kind in _MEANING.items()}
+    codes, intervals = (table[name].to_numpy(dtype=object) for name in ("code", "fichier_intervalle"))
+    for (source, member, column), rows in _groups(table, _CELL):
+        cells = originals.cells(source, member)
+        # Where the intervals of the column stand: also for the rows that have none.
+        file = next((name for name in intervals[rows] if isinstance(name, str)), None)
+        bounds = originals.cells(source, file) if file else None
+        meanings = [
+            (*cells.meaning(code, column), *(bounds.interval(code, column) if bounds else NO_INTERVAL))
+            for code in codes[rows]
+        ]
+        for field, values in zip(_MEANING, zip(*meanings, strict=True), strict=True):
+            meant[field][rows] = values
+    return {field: pd.Series(values, index=table.index) for field, values in meant.items()}
+
+
+def _groups(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], NDArray[np.intp]]]:
+    """Yield the positions of the rows that share texts; rows without one of the texts are left out."""
+    for texts, rows in table.groupby(columns, sort=False).indices.items():
+        yield tuple(map(str, np.array(texts, dtype=object))), np.asarray(rows)
+
+
+def _cells_without_row(statistics: WrittenLayer, qpv: set[str], originals: Originals) -> list[Mismatch]:
+    table = statistics.attributes
+    mismatches = []
+    for (zone, source, member), positions in _groups(table, ["zone", "source", "fichier"]):
         rows = table.iloc[positions]
         cells = originals.cells(source, member)
-        columns = rows["code_producteur"].unique()
-        wanted = set(rows["code"])
-        if zone == "qpv":
-            wanted |= cells.rows.keys() & set(qpv.attributes["code_qp"])
+        wanted = set(rows["code"]) | (cells.rows.keys() & qpv if zone == "qpv" else set())
         there = set(zip(rows["code"], rows["code_producteur"], strict=True))
-        differences += [
-            Difference(
-                reading.path.name,
-                "statistiques",
+        columns = rows["code_producteur"].unique().tolist()
+        mismatches += [
+            Mismatch(
+                statistics.path.name,
+                _LAYER,
                 f"{zone} / {code}",
                 column,
                 "no row",
@@ -150,96 +157,67 @@ def _cells_without_row(reading: Reading, qpv: Reading, originals: Originals) -> 
             for column in columns
             if (code, column) not in there
         ]
-    return differences
+    return mismatches
 
 
-def is_computed(table: pd.DataFrame, registry: Registry) -> "pd.Series[bool]":
-    """Tell which rows of ``statistiques`` are ratios or sums of several columns of the producers' files."""
-    computed = [indicator.id for indicator in registry.indicators if indicator.is_computed]
-    several = table["code_producteur"].str.contains(_OPERATORS, na=False).astype(bool)
-    return several & table["indicateur"].isin(computed)
-
-
-def compare_statuses(readings: Mapping[str, Reading]) -> list[Difference]:
+def compare_statuses(release: Mapping[str, WrittenLayer]) -> list[Mismatch]:
     """Check that each row of ``statistiques`` has a value if and only if its status says so."""
-    if "statistiques" not in readings:
+    if _LAYER not in release:
         return []
-    reading = readings["statistiques"]
-    table = reading.attributes
-    incoherent = table[table["valeur"].notna() != table["statut"].isin(VALUED)]
+    table = release[_LAYER].attributes
+    wrong = table[table["valeur"].notna() != table["statut"].isin(VALUED)]
+    file, expected = release[_LAYER].path.name, "a status that fits the value"
     return [
-        Difference(reading.path.name, "statistiques", name, "statut", status, "a status that fits the value")
-        for name, status in zip(row_names(incoherent, _KEY), incoherent["statut"], strict=True)
+        Mismatch(file, _LAYER, name, "statut", status, expected)
+        for name, status in zip(row_names(wrong, _KEY), wrong["statut"], strict=True)
     ]
 
 
-def latest_figures(figures: pd.DataFrame) -> Figures:
-    """Return value, status, vintage, rank and interval of each QPV and indicator, of its newest vintage.
-
-    Parameters
-    ----------
-    figures
-        Layer ``statistiques``, already compared with the raw files.
-    """
-    of_qpv = figures[figures["zone"] == "qpv"]
-    newest = {indicator: max(rows) for indicator, rows in of_qpv.groupby("indicateur")["millesime"]}
-    names = ["code", "indicateur", "valeur", "statut", "millesime"]
-    names += ["rang", "rang_sur", "borne_basse", "borne_haute"]
-    columns = (of_qpv[name].tolist() for name in names)
-    return {
-        (code, indicator): figure
-        for code, indicator, *figure in zip(*columns, strict=True)
-        if figure[2] == newest[indicator]
-    }
+def newest_figures(statistics: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of QPV of the newest vintage of each indicator, by indicator and code."""
+    of_qpv = statistics[statistics["zone"] == "qpv"]
+    newest = of_qpv["millesime"] == of_qpv.groupby("indicateur")["millesime"].transform("max")
+    figures = of_qpv[newest].set_index(["indicateur", "code"])[[*_REPEATED.values(), *_BOUNDS.values()]]
+    return figures[~figures.index.duplicated()]
 
 
-def compare_wide(reading: Reading, figures: Figures, registry: Registry) -> list[Difference]:
+def _figures(figures: pd.DataFrame, indicators: object, codes: pd.Series) -> pd.DataFrame:
+    """Return the figure of each code; one that no source holds is ``non_disponible``."""
+    pairs = pd.DataFrame({"indicateur": indicators, "code": codes}, dtype=object)
+    chosen = figures.reindex(pd.MultiIndex.from_frame(pairs)).set_index(codes.index)
+    return chosen.assign(statut=chosen["statut"].fillna("non_disponible"))
+
+
+def compare_indicator_columns(
+    release: Mapping[str, WrittenLayer], figures: pd.DataFrame, registry: Registry
+) -> list[Mismatch]:
     """Compare the indicator columns of layer ``qpv`` with the newest rows of ``statistiques``."""
-    codes = reading.attributes["code_qp"].tolist()
-    differences = []
+    codes = release["qpv"].attributes["code_qp"]
+    mismatches = []
     for indicator in registry.indicators:
         if indicator.qpv_layer:
-            suffixes = ["", "_statut", "_millesime", "_rang", "_rang_sur"]
-            suffixes += ["_borne_basse", "_borne_haute"] if indicator.intervals else []
-            fields = [f"{indicator.id}{suffix}" for suffix in suffixes]
-            wanted = [figures.get((code, indicator.id), _ABSENT)[: len(fields)] for code in codes]
-            differences += _compare_columns(reading, "qpv", codes, fields, wanted)
-    return differences
+            wanted = _figures(figures, indicator.id, codes)
+            columns = _REPEATED | (_BOUNDS if indicator.intervals else {})
+            expected = {f"{indicator.id}{suffix}": wanted[name] for suffix, name in columns.items()}
+            mismatches += compare_columns(release["qpv"], "qpv", codes.to_frame(), expected)
+    return mismatches
 
 
-def compare_contract(reading: Reading, figures: Figures, territory: Territory) -> list[Difference]:
-    """Compare layer ``contrat_de_ville`` with the territory's contract and with ``statistiques``."""
-    entries = {entry.code_qp: entry for entry in territory.contrat.qpv} if territory.contrat else {}
-    keys = list(zip(reading.attributes["code_qp"], reading.attributes["indicateur"], strict=True))
-    wanted = []
-    for code, indicator in keys:
-        value, status, vintage, *_ = figures.get((code, indicator), _ABSENT)
-        stated = _stated(entries.get(code), indicator)
-        wanted.append([value, status, vintage, stated, round(value - stated, 6)])
-    fields = ("valeur_insee", "statut_insee", "millesime_insee", "valeur_contrat", "ecart")
-    names = [" / ".join(key) for key in keys]
-    return _compare_columns(reading, "contrat_de_ville", names, fields, wanted)
-
-
-def _stated(entry: ContractQpv | None, indicator: str) -> float:
-    figure = getattr(entry, _CONTRACT[indicator]) if entry and indicator in _CONTRACT else None
-    return math.nan if figure is None else float(figure)
-
-
-def _compare_columns(
-    reading: Reading, layer: str, names: list[str], fields: Sequence[str], wanted: Sequence[list[Any]]
-) -> list[Difference]:
-    """Compare some fields of a layer with what they should be, row by row."""
-    published = zip(*(reading.attributes[field].tolist() for field in fields), strict=True)
-    return [
-        Difference(reading.path.name, layer, name, field, value, expected)
-        for name, values, row in zip(names, published, wanted, strict=True)
-        for field, value, expected in zip(fields, values, row, strict=True)
-        if not _same(value, expected)
+def compare_contract(
+    release: Mapping[str, WrittenLayer], figures: pd.DataFrame, territory: Territory
+) -> list[Mismatch]:
+    """Compare ``contrat_de_ville`` with the territory's contract and with ``statistiques``."""
+    if "contrat_de_ville" not in release or territory.contrat is None:
+        return []
+    table = release["contrat_de_ville"].attributes
+    entries = {entry.code_qp: entry for entry in territory.contrat.qpv}
+    stated = [
+        getattr(entries.get(code), _CONTRACT_FIGURES.get(indicator, ""), None)
+        for code, indicator in zip(table["code_qp"], table["indicateur"], strict=True)
     ]
-
-
-def _same(value: Any, expected: Any) -> bool:  # noqa: ANN401 - cells of any column
-    if pd.isna(value) or pd.isna(expected):
-        return bool(pd.isna(value) and pd.isna(expected))
-    return bool(value == expected)
+    insee = _figures(figures, table["indicateur"], table["code_qp"])
+    expected = {f"{name}_insee": insee[name] for name in ("valeur", "statut", "millesime")}
+    expected["valeur_contrat"] = pd.Series(stated, dtype="float64")
+    return compare_columns(
+        release["contrat_de_ville"], "contrat_de_ville", table[["code_qp", "indicateur"]], expected
+    )

@@ -9,7 +9,7 @@ import io
 import math
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import python_calamine
@@ -33,20 +33,13 @@ _SHEET = ", feuille "
 _TOGETHER = re.compile(r"_QPV(24)?$", re.IGNORECASE)
 _NOTE = re.compile(r"(?:\w+_)?NOTE(?:_\w+|\d\d)?", re.IGNORECASE)
 _TITLE_ROWS = 30
+NO_INTERVAL = (math.nan, math.nan)
 
 _Grid = list[list[str]]
 
 
 class RawTables:
-    """The tables of one raw file, as grids of text.
-
-    Parameters
-    ----------
-    raw
-        The file.
-    settings
-        Limits of archives.
-    """
+    """The tables of one raw file, as grids of text."""
 
     def __init__(self, raw: RawFile, settings: Settings) -> None:
         self.raw = raw
@@ -59,7 +52,7 @@ class RawTables:
     @cached_property
     def _sheets(self) -> dict[str, _Grid]:
         """Rows of each sheet from its row of codes on; sheets without one are left out."""
-        found: dict[str, _Grid] = {}
+        sheets: dict[str, _Grid] = {}
         for file, member in self._members.items():
             if kind_of(member.data).name != "zip":
                 continue
@@ -69,8 +62,8 @@ class RawTables:
                 rows = [[_text(cell) for cell in row] for row in cells]
                 start = next((n for n, row in enumerate(rows[:_TITLE_ROWS]) if _is_header(row)), None)
                 if start is not None:
-                    found[f"{file}{_SHEET}{sheet}"] = rows[start:]
-        return found
+                    sheets[f"{file}{_SHEET}{sheet}"] = rows[start:]
+        return sheets
 
     def rows(self, name: str) -> Iterator[list[str]]:
         """Yield the rows of a table by the name that layer ``statistiques`` gives it, header first.
@@ -125,8 +118,6 @@ class OriginalCells:
 
     Attributes
     ----------
-    raw
-        The file.
     columns
         Position of each column.
     rows
@@ -139,6 +130,8 @@ class OriginalCells:
     columns: Mapping[str, int]
     rows: Mapping[str, list[str]]
     words: Mapping[tuple[str, str], str]
+    _notes: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
+    _intervals: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def cell(self, code: str, column: str) -> str | None:
         """Return a cell, or None if the file has no such row or column."""
@@ -163,36 +156,43 @@ class OriginalCells:
         if text.lower() in _MARKS:
             return math.nan, _MARKS[text.lower()], remark
         try:
-            return float(re.sub(r"\s", "", text).replace(",", ".")), "ok", remark
+            return float("".join(text.split()).replace(",", ".")), "ok", remark
         except ValueError as error:
             raise PublicationError(f"raw cell {text!r} is neither a number nor a known mark") from error
 
     def interval(self, code: str, column: str) -> tuple[float, float]:
         """Return the bounds that a cell gives, NaN for none; the last word of a column may be the name."""
-        name = column if column in self.columns else self._ending_with(column)
-        low, _, high = (self.cell(code, name) or "").strip("[]").partition("/")
+        if column not in self._intervals:
+            self._intervals[column] = column if column in self.columns else self._ending_with(column)
+        low, _, high = (self.cell(code, self._intervals[column]) or "").strip("[]").partition("/")
         if not high or "Inf" in low:
-            return math.nan, math.nan
+            return NO_INTERVAL
         return float(low.replace(",", ".")), float(high.replace(",", "."))
 
     def _ending_with(self, column: str) -> str:
         wanted = column.upper()
-        found = (name for name in self.columns if re.split(r"\W", name)[-1].upper() == wanted)
-        return next(found, column)
+        names = (name for name in self.columns if re.split(r"\W", name)[-1].upper() == wanted)
+        return next(names, column)
 
     def _remark(self, code: str, column: str) -> str | None:
-        """Return what the note of a column says of a row: the only note, or the next one to the right."""
-        notes = [name for name in self.columns if _NOTE.fullmatch(name)]
-        place = self.columns.get(column, -1)
-        following = [name for name in notes if len(notes) == 1 or self.columns[name] > place]
-        said = (self.cell(code, following[0]) if following else None) or ""
-        if said.lower() in {"", "0", *_MARKS}:
+        """Return what the note of a column says of a row."""
+        if column not in self._notes:
+            self._notes[column] = self._note_of(column)
+        note = self._notes[column]
+        value = (self.cell(code, note) if note else None) or ""
+        if note is None or value.lower() in {"", "0", *_MARKS}:
             return None
         variables = {variable for variable, _ in self.words if _NOTE.match(variable)}
-        if following[0].upper() in variables:
-            variables = {following[0].upper()}
-        words = self.words.get((min(variables), said)) if len(variables) == 1 else None
-        return f"{following[0]} = {said} : {words or 'motif que le dictionnaire du producteur ne donne pas'}"
+        if note.upper() in variables:
+            variables = {note.upper()}
+        words = self.words.get((min(variables), value)) if len(variables) == 1 else None
+        return f"{note} = {value} : {words or 'motif que le dictionnaire du producteur ne donne pas'}"
+
+    def _note_of(self, column: str) -> str | None:
+        """Return the column of notes about a column: the only one, or the next one to the right."""
+        notes = [name for name in self.columns if _NOTE.fullmatch(name)]
+        place = self.columns.get(column, -1)
+        return next((name for name in notes if len(notes) == 1 or self.columns[name] > place), None)
 
 
 def read_cells(tables: RawTables, member: str, codes: Container[str]) -> OriginalCells:
@@ -200,8 +200,6 @@ def read_cells(tables: RawTables, member: str, codes: Container[str]) -> Origina
 
     Parameters
     ----------
-    tables
-        Those of its raw file.
     member
         Name of the table as layer ``statistiques`` gives it.
     codes
@@ -219,13 +217,13 @@ def read_cells(tables: RawTables, member: str, codes: Container[str]) -> Origina
         seen: dict[int, set[str]] = {key: set() for key in kept}
         repeated: set[int] = set()
         for row in rows:
-            for key, found in kept.items():
+            for key, rows_by_code in kept.items():
                 code = _TOGETHER.sub("", row[key].strip())
                 if code in seen[key]:
                     repeated.add(key)
                 seen[key].add(code)
                 if code in codes:
-                    found[code] = _stripped(row)
+                    rows_by_code[code] = _stripped(row)
         # Other columns name zones as well: 03 is the region of some QPV and the department of others.
         order = list(KEYS)
         best = min(kept, key=lambda key: (key in repeated, not kept[key], order.index(header[key].lower())))
@@ -268,8 +266,8 @@ def _widened(grid: _Grid, kind: str, vintage: str) -> _Grid:
             cells.setdefault(row[places["GEO"]], {})[row[measure]] = (
                 "c" if hidden else row[places["OBS_VALUE"]]
             )
-    columns = sorted({column for found in cells.values() for column in found})
+    columns = sorted({column for of_zone in cells.values() for column in of_zone})
     return [
         ["GEO", *columns],
-        *([code, *(found.get(c, "") for c in columns)] for code, found in cells.items()),
+        *([code, *(of_zone.get(c, "") for c in columns)] for code, of_zone in cells.items()),
     ]

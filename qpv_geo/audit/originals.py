@@ -2,10 +2,8 @@
 
 import gc
 import json
-import sqlite3
 import tempfile
 from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,8 +14,8 @@ import shapely
 from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
+from qpv_geo.audit.geopackage import read_geopackage
 from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells
-from qpv_geo.audit.readers import parse_blob
 from qpv_geo.audit.shapes import Geometries, parse_geojson, polygons_of
 from qpv_geo.errors import PublicationError
 from qpv_geo.ingest.text import decode
@@ -38,8 +36,6 @@ class Features:
 
     Attributes
     ----------
-    raw
-        The file.
     rows
         By code, its properties under their declared names, as text or None.
     shapes
@@ -53,35 +49,23 @@ class Features:
     shapes: dict[str, BaseGeometry]
     crs: CRS
     _codes_by: dict[str, dict[str | None, set[str]]] = field(default_factory=dict, repr=False, compare=False)
-    _drawn: dict[int, tuple[list[str], Geometries]] = field(default_factory=dict, repr=False, compare=False)
 
     def codes_by(self, column: str) -> dict[str | None, set[str]]:
         """Return the codes of the features that have each value in a column."""
         if column not in self._codes_by:
-            found = self._codes_by[column] = {}
+            codes = self._codes_by[column] = {}
             for code, row in self.rows.items():
-                found.setdefault(row[column], set()).add(code)
+                codes.setdefault(row[column], set()).add(code)
         return self._codes_by[column]
 
     def geometries(self, codes: Sequence[str], epsgs: Sequence[int]) -> Geometries:
         """Return the official geometries of features, each in a CRS of its own; None for an unknown code."""
-        found = np.array([self.shapes.get(code) for code in codes], dtype=object)
+        shapes = np.array([self.shapes.get(code) for code in codes], dtype=object)
         targets = np.array(epsgs)
-        for epsg in np.unique(targets).tolist():
+        for epsg in set(epsgs) - {self.crs.to_epsg()}:
             rows = targets == epsg
-            found[rows] = shapely.transform(found[rows], self.projector(epsg))
-        return found
-
-    def drawn_in(self, epsg: int, place_of: Callable[[str], int]) -> tuple[list[str], Geometries]:
-        """Return codes and geometries of the features of a CRS, in it; `place_of` tells it of a code."""
-        if epsg not in self._drawn:
-            codes = [code for code in self.rows if place_of(code) == epsg]
-            self._drawn[epsg] = codes, self.geometries(codes, [epsg] * len(codes))
-        return self._drawn[epsg]
-
-    def projector(self, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
-        """Return what reprojects an array of the file's points to a CRS."""
-        return projector(self.crs.to_wkt(), epsg)
+            shapes[rows] = shapely.transform(shapes[rows], projector(self.crs.to_wkt(), epsg))
+        return shapes
 
 
 @cache
@@ -91,33 +75,36 @@ def projector(crs: str | int, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
     return lambda points: np.column_stack(project(points[:, 0], points[:, 1]))
 
 
-class _Kept:
-    """Files that were read again, kept for the releases that are compared with them after."""
+class _KeptFeatures:
+    """Vector files that were read again, by source, for the releases that are compared with them next."""
 
     def __init__(self) -> None:
         self.wanted = False
-        self.of_source: dict[str, tuple[str, Path, Features]] = {}
+        self.by_source: dict[str, tuple[tuple[str, Path], Features]] = {}
 
     def get(self, raw: RawFile) -> Features | None:
-        sha256, path, features = self.of_source.get(raw.source.id, ("", None, None))
-        return features if (sha256, path) == (raw.sha256, raw.path) else None
+        file, features = self.by_source.get(raw.source.id, (None, None))
+        return features if file == (raw.sha256, raw.path) else None
 
     def put(self, raw: RawFile, features: Features) -> None:
         if self.wanted:
-            self.of_source[raw.source.id] = (raw.sha256, raw.path, features)
+            self.by_source[raw.source.id] = (raw.sha256, raw.path), features
             gc.freeze()
 
 
-_KEPT = _Kept()
+_KEPT = _KeptFeatures()
 
 
 def keep_originals() -> None:
-    """Keep what `read_features` reads in this process, for it compares many releases with the same files."""
+    """Keep what `read_features` reads: this process compares many releases with the same files."""
     _KEPT.wanted = True
 
 
 def read_features(raw: RawFile, settings: Settings) -> Features:
-    """Read a vector file again, unless it was and is kept (see `keep_originals`).
+    """Read a vector file again: GeoJSON with json, a GeoPackage with sqlite3.
+
+    A Shapefile is read with GDAL, as ingestion does, for want of another reader: the comparison then proves
+    what was done after reading.
 
     Raises
     ------
@@ -132,16 +119,6 @@ def read_features(raw: RawFile, settings: Settings) -> Features:
 
 
 def _read_features(raw: RawFile, settings: Settings) -> Features:
-    """Read a vector file again.
-
-    GeoJSON is read with json, a GeoPackage with sqlite3. A Shapefile is read with GDAL, as ingestion does,
-    for want of another reader: the comparison then proves what was done after reading.
-
-    Raises
-    ------
-    PublicationError
-        If the file cannot be read any more, or a declared column is not there.
-    """
     raw = as_shipped(raw, settings)
     read = {"geojson": _read_geojson, "gpkg": _read_geopackage, "shp": _read_shapefile}.get(raw.source.format)
     if read is None:
@@ -149,9 +126,9 @@ def _read_features(raw: RawFile, settings: Settings) -> Features:
     try:
         properties, shapes, crs = read(raw, settings)
         names = _declared_names(raw, list(properties[0]))
-        rows = [{name: _as_text(row[found]) for name, found in names.items()} for row in properties]
+        rows = [{name: _as_text(row[column]) for name, column in names.items()} for row in properties]
         codes = [row[raw.source.key[0]] for row in rows]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, sqlite3.Error) as error:
+    except (OSError, ValueError, LookupError, TypeError, PublicationError) as error:
         raise PublicationError(
             f"{raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
         ) from error
@@ -163,10 +140,10 @@ def _read_features(raw: RawFile, settings: Settings) -> Features:
     )
 
 
-_Found = tuple[list[dict[str, Any]], Geometries, CRS]
+_Contents = tuple[list[dict[str, Any]], Geometries, CRS]
 
 
-def _read_geojson(raw: RawFile, settings: Settings) -> _Found:
+def _read_geojson(raw: RawFile, settings: Settings) -> _Contents:
     member = read_member(raw, raw.source.member, settings)
     try:
         document = parse_geojson(member.data)
@@ -178,40 +155,33 @@ def _read_geojson(raw: RawFile, settings: Settings) -> _Found:
     return [feature["properties"] for feature in features], shapes, CRS.from_user_input(name)
 
 
-def _read_geopackage(raw: RawFile, settings: Settings) -> _Found:
+def _read_geopackage(raw: RawFile, settings: Settings) -> _Contents:
     member = read_member(raw, raw.source.member, settings)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "original.gpkg"
         path.write_bytes(member.data)
-        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as database:
-            table, column, epsg = database.execute(
-                "SELECT table_name, column_name, organization_coordsys_id "
-                "FROM gpkg_geometry_columns JOIN gpkg_spatial_ref_sys USING (srs_id)"
-            ).fetchone()
-            cursor = database.execute(f'SELECT * FROM "{table}" ORDER BY rowid')  # noqa: S608 - the only layer
-            names = [description[0] for description in cursor.description]
-            properties = [dict(zip(names, cells, strict=True)) for cells in cursor]
-    blobs = [row.pop(column) for row in properties]
-    shapes = shapely.from_wkb(np.array([parse_blob(blob).wkb for blob in blobs], dtype=object))
-    return properties, shapes, CRS.from_epsg(epsg)
+        (table,) = (table for table in read_geopackage(path).values() if table.epsg)
+    cells = table.rows[table.fields].itertuples(index=False, name=None)
+    rows = [dict(zip(table.fields, row, strict=True)) for row in cells]
+    return rows, table.shapes.to_numpy(), table.shapes.crs
 
 
-def _read_shapefile(raw: RawFile, settings: Settings) -> _Found:
+def _read_shapefile(raw: RawFile, settings: Settings) -> _Contents:
     frame = read_layer(raw, settings).frame
     records = frame.drop(columns=frame.geometry.name).to_dict("records")
     return records, frame.geometry.to_numpy(), frame.crs
 
 
-def _declared_names(raw: RawFile, found: list[str]) -> dict[str, str]:
+def _declared_names(raw: RawFile, columns: list[str]) -> dict[str, str]:
     """Return the file's spelling of each declared column."""
-    there = {column.strip(): column for column in found}
+    there = {column.strip(): column for column in columns}
     folded = {spelling.casefold(): column for spelling, column in there.items()}
     names = {}
     for name, spellings in raw.source.columns.items():
         known = [there[spelling] for spelling in spellings if spelling in there]
         known += [folded[spelling.casefold()] for spelling in spellings if spelling.casefold() in folded]
         if not known:
-            raise KeyError(f"no column {' or '.join(spellings)} in {', '.join(found)}")
+            raise KeyError(f"no column {' or '.join(spellings)} in {', '.join(columns)}")
         names[name] = known[0]
     return names
 
@@ -233,8 +203,6 @@ class Originals:
         By source; None for a source that could not be had.
     codes
         Zones whose statistics are looked up.
-    settings
-        Limits of archives.
     """
 
     def __init__(self, raws: Mapping[str, RawFile | None], codes: Container[str], settings: Settings) -> None:

@@ -1,11 +1,93 @@
-"""Verification of a release: every rule of `rules`, on every file."""
+"""Verification of a release: every rule, on every file of its kind."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic
 
 from qpv_geo.audit.rules import files, geojson, geopackage, geopackage_geometry, qgis
-from qpv_geo.audit.rules.base import Finding, Rule, Subject
+from qpv_geo.audit.rules.base import File, Finding, Rule
 from qpv_geo.errors import PublicationError
+
+
+@dataclass(frozen=True)
+class FileKind(Generic[File]):
+    """A kind of file of a release: the pattern of its paths, how it is opened, and its rules."""
+
+    pattern: str
+    opener: Callable[[Path], File]
+    rules: tuple[Rule[File], ...]
+
+    def findings(self, release: Path, *, quick: bool) -> list[Finding]:
+        """Apply the rules to each file of this kind."""
+        findings = []
+        for path in sorted(release.glob(self.pattern)) if self.pattern != "." else [release]:
+            name = path.relative_to(release).as_posix()
+            with closing(self.opener(path)) as file:
+                for rule in self.rules:
+                    if not (quick and rule.slow):
+                        findings += rule.findings(file, name)
+        return findings
+
+
+KINDS: tuple[FileKind[Any], ...] = (
+    FileKind(
+        ".",
+        files.Folder,
+        (
+            files.checksums,
+            files.nothing_else,
+            files.report_schema,
+            files.same_rows,
+            files.spreadsheet,
+            files.data_package,
+        ),
+    ),
+    FileKind(
+        "geojson/*.geojson",
+        geojson.Collection,
+        (
+            geojson.is_collection,
+            geojson.no_crs,
+            geojson.feature_members,
+            geojson.longitudes_and_latitudes,
+            geojson.rings,
+            geojson.right_hand,
+            geojson.bounding_box,
+            geojson.valid_polygons,
+            geojson.precision,
+        ),
+    ),
+    FileKind(
+        "*.gpkg",
+        geopackage.GeoPackage,
+        (
+            geopackage.application_id,
+            geopackage.version,
+            geopackage.integrity,
+            geopackage.foreign_keys,
+            geopackage.no_journal,
+            geopackage.required_tables,
+            geopackage.contents,
+            geopackage.described,
+            geopackage.reference_systems,
+            geopackage.primary_keys,
+            geopackage.column_types,
+            geopackage.names,
+            geopackage.extensions,
+            geopackage.data_columns,
+            geopackage_geometry.geometry_columns,
+            geopackage_geometry.geometry_blobs,
+            geopackage_geometry.valid,
+            geopackage_geometry.extent,
+            geopackage_geometry.spatial_index,
+            qgis.default_styles,
+            qgis.metadata,
+        ),
+    ),
+    FileKind("*.qgz", qgis.ProjectFile, (qgis.project_sources, qgis.project_tree, qgis.project_ids)),
+)
 
 
 def verify_release(path: Path, *, quick: bool = False) -> list[Finding]:
@@ -13,16 +95,8 @@ def verify_release(path: Path, *, quick: bool = False) -> list[Finding]:
 
     Parameters
     ----------
-    path
-        Its folder.
     quick
-        Leave out the slow rules: frictionless takes 0.4 s for the six QPV of Besançon, the others together a
-        tenth of it. A refresh is quick, having compared every value just before; ``releases verify`` is not.
-
-    Returns
-    -------
-    list of Finding
-        Empty for a sound release.
+        Leave out the slow rules: a refresh has just compared every value, ``releases verify`` has not.
 
     Raises
     ------
@@ -31,33 +105,4 @@ def verify_release(path: Path, *, quick: bool = False) -> list[Finding]:
     """
     if not path.is_dir():
         raise PublicationError(f"{path}: no release is there; `qpv-geo releases list` shows those that are")
-    findings = _apply(files.RULES, files.Folder(path), ".", files.UNREADABLE, quick=quick)
-    for file in sorted(path.glob("geojson/*.geojson")):
-        name = file.relative_to(path).as_posix()
-        collection = geojson.Collection(file)
-        findings += _apply(geojson.RULES, collection, name, geojson.UNREADABLE, quick=quick)
-    for file in sorted(path.glob("*.gpkg")):
-        rules = (*geopackage.RULES, *geopackage_geometry.RULES, *qgis.PACKAGE_RULES)
-        with geopackage.opened(file) as package:
-            findings += _apply(rules, package, file.name, geopackage.UNREADABLE, quick=quick)
-    for file in sorted(path.glob("*.qgz")):
-        findings += _apply(
-            qgis.PROJECT_RULES, qgis.ProjectFile(file), file.name, qgis.UNREADABLE, quick=quick
-        )
-    return findings
-
-
-def _apply(
-    rules: Iterable[Rule[Subject]],
-    subject: Subject,
-    file: str,
-    unreadable: tuple[type[Exception], ...],
-    *,
-    quick: bool,
-) -> list[Finding]:
-    return [
-        finding
-        for rule in rules
-        if not (quick and rule.slow)
-        for finding in rule.findings(subject, file, unreadable)
-    ]
+    return [finding for kind in KINDS for finding in kind.findings(path, quick=quick)]

@@ -13,14 +13,14 @@ from qpv_geo import __version__
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.csv import DECIMAL, FALSE, LINE_END, SEPARATOR, TRUE
 from qpv_geo.formats.descriptions import DESCRIPTOR, checksum
-from qpv_geo.formats.fields import Layer, LayerField
+from qpv_geo.formats.fields import FieldType, Layer, LayerField
 from qpv_geo.formats.provenance import attribution, present
 from qpv_geo.sources.raw import RawFile
 
 SOFTWARE = f"qpv-geo {__version__}"
 # The report's files, which are of no format that anybody chooses.
 _REPORT = {".html": ("html", "text/html"), ".json": ("json", "application/json")}
-_TYPES = {
+TYPES: dict[FieldType, str] = {
     "text": "string",
     "integer": "integer",
     "real": "number",
@@ -130,7 +130,7 @@ def _schema(layer: Layer) -> dict[str, Any]:
 
 
 def _field(name: str, field: LayerField) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": name, "type": _TYPES[field.type], "title": field.alias}
+    entry: dict[str, Any] = {"name": name, "type": TYPES[field.type], "title": field.alias}
     if field.comment:
         entry["description"] = field.comment
     if field.type == "real":

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from qpv_geo.audit.readers import parse_blob
+from qpv_geo.audit.geopackage import parse_blob
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.coordinates import wkb_points
 from qpv_geo.locate.edges import FloatArray

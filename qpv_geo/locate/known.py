@@ -1,7 +1,5 @@
 """The QPV that a release knows: its own, its neighbours, the widths of their bands, and up to where."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +8,9 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from qpv_geo.audit.readers import Reading, read_geopackage
+from qpv_geo.audit.geopackage import StoredTable, read_geopackage
 from qpv_geo.errors import ConfigurationError, PublicationError
-from qpv_geo.formats.fields import load_layers
+from qpv_geo.formats.fields import GEOMETRY_COLUMN
 from qpv_geo.territory import BAND_WIDTH, LARGEST_REACH, Territory
 
 _NEIGHBOURS, _BANDS = "qpv_voisins", "bande_300m"
@@ -64,17 +62,17 @@ def read_known_qpv(folder: Path, territory: Territory) -> KnownQpv:
         raise PublicationError(
             f"{folder}: expected one GeoPackage, found {len(paths)}; refresh the territory"
         )
-    readings = _read(paths[0])
-    if not len(readings["qpv"].attributes):
+    tables = _read(paths[0])
+    if not len(tables["qpv"].rows):
         raise ConfigurationError(f"{paths[0]} has no QPV: nothing to locate points in")
-    qpv = _frame(readings["qpv"]).assign(largeur_bande_m=BAND_WIDTH)
-    if bands := readings.get(_BANDS):
-        qpv["largeur_bande_m"] = qpv["code_qp"].map(bands.attributes.set_index("code_qp")["distance_m"])
+    qpv = _frame(tables["qpv"], "qpv").assign(largeur_bande_m=BAND_WIDTH)
+    if bands := tables.get(_BANDS):
+        qpv["largeur_bande_m"] = qpv["code_qp"].map(bands.rows.set_index("code_qp")["distance_m"])
     around = 0.0
-    if neighbours := readings.get(_NEIGHBOURS):
-        qpv = pd.concat([qpv, _frame(neighbours)], ignore_index=True)
+    if neighbours := tables.get(_NEIGHBOURS):
+        qpv = pd.concat([qpv, _frame(neighbours, _NEIGHBOURS)], ignore_index=True)
         around = _SURELY * LARGEST_REACH
-    communes = _frame(readings["communes"]).geometry
+    communes = tables["communes"].shapes
     ground = None
     if territory.genre != "france" and len(communes):
         union = projected(communes, territory.epsg).union_all()
@@ -82,28 +80,28 @@ def read_known_qpv(folder: Path, territory: Territory) -> KnownQpv:
     return KnownQpv(qpv, ground, around, bands is not None)
 
 
-def _read(path: Path) -> dict[str, Reading]:
+def _read(path: Path) -> dict[str, StoredTable]:
     """Read the layers needed; optional ones only if they exist."""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            existing = {name for (name,) in database.execute("SELECT table_name FROM gpkg_contents")}
-    except sqlite3.Error as error:
-        raise PublicationError(f"{path}: cannot be read ({error}); refresh the territory") from error
-    declared = load_layers()
-    return read_geopackage(
-        path,
-        [
-            declared[name].model_copy(
-                update={"fields": {field: declared[name].fields[field] for field in fields}}
-            )
-            for name, fields in _WANTED.items()
-            if name in existing or name not in {_NEIGHBOURS, _BANDS}
-        ],
+        tables = read_geopackage(path, _WANTED)
+    except PublicationError as error:
+        raise PublicationError(f"{error}; refresh the territory") from error
+    missing = [name for name in ("qpv", "communes") if name not in tables]
+    missing += [
+        f"{name}.{field}"
+        for name, table in tables.items()
+        for field in (*_WANTED[name], GEOMETRY_COLUMN)
+        if field not in table.rows
+    ]
+    if missing:
+        raise PublicationError(f"{path}: lacks {', '.join(missing)}; refresh the territory")
+    return tables
+
+
+def _frame(table: StoredTable, name: str) -> gpd.GeoDataFrame:
+    return gpd.GeoDataFrame(
+        {field: table.rows[field].tolist() for field in _WANTED[name]}, geometry=table.shapes
     )
-
-
-def _frame(reading: Reading) -> gpd.GeoDataFrame:
-    return gpd.GeoDataFrame(reading.attributes, geometry=reading.geometry, crs=reading.epsg)
 
 
 def projected(shapes: gpd.GeoSeries, epsg: int) -> gpd.GeoSeries:

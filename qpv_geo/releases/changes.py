@@ -8,6 +8,7 @@ import pandas as pd
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.analysis.overlay import overlay
+from qpv_geo.audit.geopackage import StoredTable
 from qpv_geo.formats.changes_schema import (
     Changes,
     ContourChange,
@@ -21,7 +22,7 @@ from qpv_geo.formats.changes_schema import (
 )
 from qpv_geo.formats.fields import load_layers
 from qpv_geo.releases.changes_statistics import statistic_changes
-from qpv_geo.releases.published import PublishedRelease, Table
+from qpv_geo.releases.published import PublishedRelease
 from qpv_geo.zones import department_of, zone_of
 
 _QPV, _STATISTICS, _DICTIONARY, _SOURCES = "qpv", "statistiques", "indicateurs", "sources"
@@ -65,19 +66,19 @@ def compare_releases(before: PublishedRelease, after: PublishedRelease) -> Chang
     )
 
 
-def _names(table: Table) -> dict[str, str | None]:
+def _names(table: StoredTable) -> dict[str, str | None]:
     """Return the names of the QPV by code."""
     return dict(zip(table.rows["code_qp"], table.rows["lib_qp"], strict=True))
 
 
-def _qpv_only_in(here: Table, there: Table) -> tuple[NamedQpv, ...]:
+def _qpv_only_in(here: StoredTable, there: StoredTable) -> tuple[NamedQpv, ...]:
     names, others = _names(here), _names(there)
     return tuple(
         NamedQpv(code_qp=code, lib_qp=name) for code, name in sorted(names.items()) if code not in others
     )
 
 
-def _renamed(before: Table, after: Table) -> tuple[RenamedQpv, ...]:
+def _renamed(before: StoredTable, after: StoredTable) -> tuple[RenamedQpv, ...]:
     names, later = _names(before), _names(after)
     return tuple(
         RenamedQpv(code_qp=code, avant=name, apres=later[code])
@@ -86,11 +87,11 @@ def _renamed(before: Table, after: Table) -> tuple[RenamedQpv, ...]:
     )
 
 
-def _contours(before: Table, after: Table) -> tuple[ContourChange, ...]:
+def _contours(before: StoredTable, after: StoredTable) -> tuple[ContourChange, ...]:
     """Overlay the old and new contours of each QPV whose contour changed."""
-    shapes = after.shapes()
+    shapes = after.shapes
     later = dict(zip(after.rows["code_qp"], shapes, strict=True))
-    earlier = dict(zip(before.rows["code_qp"], before.shapes().to_crs(shapes.crs), strict=True))
+    earlier = dict(zip(before.rows["code_qp"], before.shapes.to_crs(shapes.crs), strict=True))
     names = _names(after)
     changes = []
     for code in sorted(earlier.keys() & later.keys()):
@@ -124,13 +125,17 @@ def _rest(polygon: BaseGeometry, other: BaseGeometry) -> float:
     return round(float(pieces.area[pieces.zone < 0].sum()), _DECIMALS)
 
 
-def _layers_only_in(here: Mapping[str, Table], there: Mapping[str, Table]) -> tuple[NamedLayer, ...]:
+def _layers_only_in(
+    here: Mapping[str, StoredTable], there: Mapping[str, StoredTable]
+) -> tuple[NamedLayer, ...]:
     return tuple(
         NamedLayer(couche=name, titre=table.title) for name, table in here.items() if name not in there
     )
 
 
-def _fields_only_in(here: Mapping[str, Table], there: Mapping[str, Table]) -> tuple[NamedField, ...]:
+def _fields_only_in(
+    here: Mapping[str, StoredTable], there: Mapping[str, StoredTable]
+) -> tuple[NamedField, ...]:
     return tuple(
         NamedField(couche=name, champ=field)
         for name, table in here.items()
@@ -140,7 +145,7 @@ def _fields_only_in(here: Mapping[str, Table], there: Mapping[str, Table]) -> tu
     )
 
 
-def _rows(name: str, before: Table, after: Table) -> RowsChange | None:
+def _rows(name: str, before: StoredTable, after: StoredTable) -> RowsChange | None:
     """Count the rows that were added, removed or changed; fields that only one release has do not count."""
     common = [column for column in after.rows.columns if column in set(before.rows.columns)]
     layer = load_layers().get(name)

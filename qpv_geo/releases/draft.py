@@ -8,6 +8,7 @@ import geopandas as gpd
 import pandas as pd
 
 from qpv_geo.audit.compare import compare_release
+from qpv_geo.audit.geopackage import StoredTable, read_geopackage
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.checks import Check
 from qpv_geo.errors import PublicationError
@@ -33,7 +34,7 @@ from qpv_geo.releases.placement import (
     reraise_move_errors,
     seal,
 )
-from qpv_geo.releases.published import read_written
+from qpv_geo.releases.published import PublishedRelease
 from qpv_geo.releases.release import (
     Release,
     ledger_matching_latest,
@@ -44,10 +45,11 @@ from qpv_geo.releases.release import (
 
 @dataclass(frozen=True)
 class Draft:
-    """A release that nobody sees yet: its folder, beside those that are published, and what it holds."""
+    """A release that nobody sees yet: its folder, what it should hold, and what its GeoPackage holds."""
 
     path: Path
     content: Content
+    tables: Mapping[str, StoredTable]
 
 
 def write_draft(layers: Mapping[str, pd.DataFrame], checks: Iterable[Check], spec: ReleaseSpec) -> Draft:
@@ -75,13 +77,14 @@ def write_draft(layers: Mapping[str, pd.DataFrame], checks: Iterable[Check], spe
         folder.mkdir()
         for data in (each for each in spec.formats if each.written != "with_pages"):
             data.write(folder, content)
-        changes = _changes(folder, spec)
+        tables = read_geopackage(folder / geopackage_name(spec.territory.id))
+        changes = _changes(tables, spec)
         content = replace(content, changes=changes, held_because=_reasons_to_hold(changes, spec))
         write_report(folder, content)
         for pages in (each for each in spec.formats if each.written == "with_pages"):
             pages.write(folder, content)
         write_datapackage(folder, content)
-    return Draft(folder, content)
+    return Draft(folder, content, tables)
 
 
 def build_content(layers: Mapping[str, pd.DataFrame], checks: Iterable[Check], spec: ReleaseSpec) -> Content:
@@ -106,12 +109,11 @@ def build_content(layers: Mapping[str, pd.DataFrame], checks: Iterable[Check], s
     return Content(spec, {name: conformed[name] for name in held if name in conformed}, rounded, held)
 
 
-def _changes(folder: Path, spec: ReleaseSpec) -> Changes | None:
+def _changes(tables: Mapping[str, StoredTable], spec: ReleaseSpec) -> Changes | None:
     before = comparable_release(spec.folder, spec.id)
     if before is None:
         return None
-    package = folder / geopackage_name(spec.territory.id)
-    changes = compare_releases(before, read_written(package, spec.id, spec.fingerprint))
+    changes = compare_releases(before, PublishedRelease(spec.id, spec.fingerprint, tables))
     return changes.model_copy(update={"depassements": overruns(changes, spec.territory.garde)})
 
 
@@ -136,7 +138,7 @@ def verify_draft(draft: Draft) -> None:
         If what was written is not what was read; the message says which value. If a rule is broken.
     """
     with reraise_move_errors(draft.content.spec.folder):
-        compare_release(draft.path, draft.content)
+        compare_release(draft.path, draft.content, draft.tables)
         if findings := verify_release(draft.path, quick=True):
             raise PublicationError(
                 "nothing is published, the release breaks its own rules: report this error of qpv-geo\n- "

@@ -36,8 +36,8 @@ def is_intact(path: Path) -> bool:
     from qpv_geo.audit.rules import files  # noqa: PLC0415
 
     folder = files.Folder(path)
-    rules = (files.Checksums(), files.NothingElse())
-    return not any(rule.findings(folder, ".", files.UNREADABLE) for rule in rules)
+    rules = (files.checksums, files.nothing_else)
+    return not any(rule.findings(folder, ".") for rule in rules)
 
 
 def seal(folder: Path) -> None:

@@ -14,6 +14,14 @@ Damage = Callable[[Draft], object]
 
 
 def _a_digit(draft: Draft) -> None:
+    path = draft.path / "csv" / "qpv.csv"
+    data = path.read_bytes()
+    assert b";15603;" in data
+    path.write_bytes(data.replace(b";15603;", b";15604;", 1))
+
+
+def _a_digit_of_the_geopackage(draft: Draft) -> None:
+    # It was read for the comparison before: its checksum tells.
     with edit(draft.path / "qpv_besancon.gpkg") as database:
         database.execute("UPDATE statistiques SET valeur = valeur + 1 WHERE fid = 1")
 
@@ -31,6 +39,7 @@ GATES = pytest.mark.parametrize(
     ("damage", "words"),
     [
         pytest.param(_a_digit, "what was written is not what was read", id="comparison"),
+        pytest.param(_a_digit_of_the_geopackage, "FILE01", id="checksums"),
         pytest.param(_a_stray_file, "FILE02", id="rules"),
         pytest.param(_the_lease, "another one took the lock", id="lock"),
     ],

@@ -1,30 +1,51 @@
 """What rules have in common."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+import sqlite3
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from pathlib import Path
+from typing import Generic, TypeVar
+from xml.etree.ElementTree import ParseError
 
 import numpy as np
-
-Subject = TypeVar("Subject")
+import shapely
 
 _NAMED_AT_MOST = 5
+# What a damaged file raises when it is read.
+_UNREADABLE = (
+    AttributeError,
+    LookupError,
+    OSError,
+    ParseError,
+    TypeError,
+    ValueError,
+    shapely.errors.ShapelyError,
+    sqlite3.Error,
+    zipfile.BadZipFile,
+)
+
+
+class CheckedFile:
+    """A file, or the folder of a release, read as far as the rules ask for it.
+
+    Do not assume that it is valid: each rule checks its own part.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def close(self) -> None:
+        """Close what was opened."""
+
+
+File = TypeVar("File", bound=CheckedFile)
+_Problems = Callable[[File], Iterator[str]]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule that a release breaks.
-
-    Attributes
-    ----------
-    code
-        The rule's.
-    file
-        Path inside the release.
-    message
-        What is wrong.
-    """
+    """A rule that a release breaks, in which file of it, and what is wrong."""
 
     code: str
     file: str
@@ -35,38 +56,36 @@ class Finding:
         return f"{self.code} {self.file}: {self.message}"
 
 
-class Rule(ABC, Generic[Subject]):
-    """One rule about one kind of subject.
+@dataclass(frozen=True)
+class Rule(Generic[File]):
+    """One rule about one kind of file.
 
     Attributes
     ----------
-    code
-        Stable; findings carry it.
+    text
+        What it asks for.
+    problems
+        Yields a sentence for each way in which a file breaks it.
     slow
         Whether it takes longer than a refresh can afford; `releases verify` applies it all the same.
     """
 
-    code: ClassVar[str]
-    slow: ClassVar[bool] = False
+    code: str
+    text: str
+    problems: _Problems[File]
+    slow: bool
 
-    def findings(self, subject: Subject, file: str, unreadable: tuple[type[Exception], ...]) -> list[Finding]:
-        """Apply the rule; a subject that cannot even be read for it breaks it.
-
-        Parameters
-        ----------
-        subject, file
-            What the rule is applied to, and how findings name it.
-        unreadable
-            What a damaged subject raises.
-        """
+    def findings(self, subject: File, name: str) -> list[Finding]:
+        """Apply the rule; a file that cannot even be read for it breaks it. Findings call the file `name`."""
         try:
-            return [Finding(self.code, file, problem) for problem in self._problems(subject)]
-        except unreadable as error:
-            return [Finding(self.code, file, f"cannot be checked: {type(error).__name__}: {error}")]
+            return [Finding(self.code, name, problem) for problem in self.problems(subject)]
+        except _UNREADABLE as error:
+            return [Finding(self.code, name, f"cannot be checked: {type(error).__name__}: {error}")]
 
-    @abstractmethod
-    def _problems(self, subject: Subject) -> Iterator[str]:
-        """Yield a sentence for each way in which the subject breaks the rule."""
+
+def rule(code: str, *, slow: bool = False) -> Callable[[_Problems[File]], Rule[File]]:
+    """Make a rule of the function that yields its problems."""
+    return lambda problems: Rule(code, problems.__doc__ or "", problems, slow)
 
 
 def named(rows: Iterable[object]) -> str:

@@ -1,29 +1,30 @@
 """Rules about a release as a whole: its files, their checksums, what describes them."""
 
-import csv
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
-from pydantic import ValidationError
+import numpy as np
+import pandas as pd
 
-from qpv_geo.audit.rules.base import Rule
+from qpv_geo.audit.readers import Cells, converted, read_cells
+from qpv_geo.audit.rules.base import CheckedFile, named, rule
+from qpv_geo.formats.csv import LINE_END, SEPARATOR
+from qpv_geo.formats.datapackage import TYPES
 from qpv_geo.formats.descriptions import DESCRIPTOR, REPORT_JSON, checksum
+from qpv_geo.formats.fields import FieldType
 from qpv_geo.formats.report_schema import Report
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, ValidationError)
-
 _BOM = "\ufeff"
+_KINDS = {name: kind for kind, name in TYPES.items()}
+
+_Resource = Mapping[str, Any]
 
 
-class Folder:
+class Folder(CheckedFile):
     """The folder of a release."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
     @cached_property
     def descriptor(self) -> dict[str, Any]:
@@ -38,114 +39,121 @@ class Folder:
             path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if not path.is_dir()
         )
 
-    def tables(self) -> Iterator[tuple[dict[str, Any], str]]:
-        """Yield the resource and the text of each CSV file."""
+    @cached_property
+    def report(self) -> Report:
+        """Content of ``rapport.json``."""
+        return Report.model_validate_json((self.path / REPORT_JSON).read_bytes())
+
+    def tables(self, first: int | None = None) -> Iterator[tuple[_Resource, dict[str, Cells]]]:
+        """Yield the resource and the columns, or only the first of them, of each CSV file."""
         for resource in self.descriptor["resources"]:
-            if resource["format"] == "csv":
-                yield resource, (self.path / resource["path"]).read_bytes().decode("utf-8")
+            if resource.get("format") == "csv":
+                yield resource, read_cells(self.path / resource["path"], first)
 
 
-FolderRule = Rule[Folder]
-
-
-class Checksums(FolderRule):
+@rule("FILE01")
+def checksums(folder: Folder) -> Iterator[str]:
     """Each file that the descriptor lists is there, with the stated size and SHA-256."""
-
-    code = "FILE01"
-
-    def _problems(self, folder: Folder) -> Iterator[str]:
-        for resource in folder.descriptor["resources"]:
-            path = folder.path / resource["path"]
-            if not path.is_file():
-                yield f"{resource['path']} is missing"
-            elif path.stat().st_size != resource["bytes"] or checksum(path) != resource["hash"]:
-                yield f"{resource['path']} is not the file that was published (size or SHA-256 differ)"
+    for resource in folder.descriptor["resources"]:
+        path = folder.path / resource["path"]
+        if not path.is_file():
+            yield f"{resource['path']} is missing"
+        elif path.stat().st_size != resource["bytes"] or checksum(path) != resource["hash"]:
+            yield f"{resource['path']} is not the file that was published (size or SHA-256 differ)"
 
 
-class NothingElse(FolderRule):
+@rule("FILE02")
+def nothing_else(folder: Folder) -> Iterator[str]:
     """There is no file that the descriptor does not list."""
-
-    code = "FILE02"
-
-    def _problems(self, folder: Folder) -> Iterator[str]:
-        listed = {resource["path"] for resource in folder.descriptor["resources"]}
-        for path in folder.files:
-            if path != DESCRIPTOR and path not in listed:
-                yield f"{path} is not part of the release"
+    listed = {resource["path"] for resource in folder.descriptor["resources"]}
+    for path in folder.files:
+        if path != DESCRIPTOR and path not in listed:
+            yield f"{path} is not part of the release"
 
 
-class ReportSchema(FolderRule):
+@rule("FILE03")
+def report_schema(folder: Folder) -> Iterator[str]:
     """The report has its declared schema and speaks of this release."""
-
-    code = "FILE03"
-
-    def _problems(self, folder: Folder) -> Iterator[str]:
-        report = Report.model_validate_json((folder.path / REPORT_JSON).read_bytes())
-        if report.publication.id != folder.descriptor["version"]:
-            yield f"the report is that of {report.publication.id}, not of {folder.descriptor['version']}"
+    if folder.report.publication.id != folder.descriptor["version"]:
+        yield f"the report is that of {folder.report.publication.id}, not of {folder.descriptor['version']}"
 
 
-class SameRows(FolderRule):
+@rule("FILE04")
+def same_rows(folder: Folder) -> Iterator[str]:
     """Each CSV file has the rows that the report counts in its layer, and each layer its CSV file."""
-
-    code = "FILE04"
-
-    def _problems(self, folder: Folder) -> Iterator[str]:
-        report = Report.model_validate_json((folder.path / REPORT_JSON).read_bytes())
-        counted = {layer.nom: layer.lignes for layer in report.couches}
-        found = {
-            resource["name"]: sum(1 for _ in csv.reader(io.StringIO(text, newline=""), delimiter=";")) - 1
-            for resource, text in folder.tables()
-        }
-        for name in sorted(counted.keys() | found.keys()):
-            if counted.get(name) != found.get(name):
-                yield f"{name}: {counted.get(name)} rows in the report, {found.get(name)} in the CSV file"
+    counted = {layer.nom: layer.lignes for layer in folder.report.couches}
+    there = {
+        resource["name"]: len(key.places)
+        for resource, columns in folder.tables(1)
+        for key in columns.values()
+    }
+    for name in sorted(counted.keys() | there.keys()):
+        if counted.get(name) != there.get(name):
+            yield f"{name}: {counted.get(name)} rows in the report, {there.get(name)} in the CSV file"
 
 
-class Spreadsheet(FolderRule):
+@rule("FILE05")
+def spreadsheet(folder: Folder) -> Iterator[str]:
     """Each CSV file begins with a byte order mark and has the columns of its schema, separated by ``;``."""
-
-    code = "FILE05"
-
-    def _problems(self, folder: Folder) -> Iterator[str]:
-        for resource, text in folder.tables():
-            header = next(csv.reader(io.StringIO(text.removeprefix(_BOM), newline=""), delimiter=";"), [])
+    for resource in folder.descriptor["resources"]:
+        if resource["format"] == "csv":
+            with (folder.path / resource["path"]).open(encoding="utf-8", newline="") as stream:
+                line = stream.readline().removesuffix(LINE_END)
+            header = line.removeprefix(_BOM).split(SEPARATOR)
             fields = [field["name"] for field in resource["schema"]["fields"]]
-            if not text.startswith(_BOM):
+            if not line.startswith(_BOM):
                 yield f"{resource['path']}: no byte order mark, Excel reads its accents wrong"
             if header != fields:
                 yield f"{resource['path']}: columns {header}, schema {fields}"
 
 
-class DataPackage(FolderRule):
-    """Frictionless finds the descriptor and every row of every table valid (Data Package, Table Schema)."""
+@rule("FILE06", slow=True)
+def data_package(folder: Folder) -> Iterator[str]:
+    """The descriptor is a Data Package, and each CSV file holds what its schema says (Table Schema).
 
-    code = "FILE06"
-    slow = True
-
-    def _problems(self, folder: Folder) -> Iterator[str]:
-        import frictionless  # noqa: PLC0415 - a third of a second, and only this rule needs it
-
-        if any(Path(resource["path"]).name == DESCRIPTOR for resource in folder.descriptor["resources"]):
-            # Frictionless would read it as a package inside the package, without end.
-            yield "the descriptor lists itself"
-            return
-        try:
-            report = frictionless.validate(str(folder.path / DESCRIPTOR))
-        except frictionless.FrictionlessException as error:
-            yield f"frictionless cannot read the descriptor: {error}"
-            return
-        for fault in report.errors:
-            yield fault.message
-        for task in report.tasks:
-            yield from (f"{task.place}: {fault.message}" for fault in task.errors)
+    Every cell is of the type of its field; each row has the primary key, and no two rows the same.
+    """
+    profile, resources = folder.descriptor["profile"], folder.descriptor["resources"]
+    if profile != "data-package":
+        yield f"its profile is {profile!r}, not 'data-package'"
+    for key in ("name", "path"):
+        values = [resource[key] for resource in resources]
+        if repeated := sorted({value for value in values if values.count(value) > 1}):
+            yield f"several resources have {key} {named(repeated)}"
+    for path in (PurePosixPath(resource["path"]) for resource in resources):
+        if path.is_absolute() or ".." in path.parts:
+            yield f"{path} leads out of the release"
+    if DESCRIPTOR in {resource["path"] for resource in resources}:
+        yield "the descriptor lists itself"
+    for resource, columns in folder.tables():
+        for problem in _schema_problems(resource["schema"], columns):
+            yield f"{resource['path']}: {problem}"
 
 
-RULES: tuple[FolderRule, ...] = (
-    Checksums(),
-    NothingElse(),
-    ReportSchema(),
-    SameRows(),
-    Spreadsheet(),
-    DataPackage(),
-)
+def _schema_problems(schema: Mapping[str, Any], columns: Mapping[str, Cells]) -> Iterator[str]:
+    names = [field["name"] for field in schema["fields"]]
+    if list(columns) != names:
+        yield f"columns {list(columns)}, schema {names}"
+        return
+    for field in schema["fields"]:
+        cells, kind = columns[field["name"]], _KINDS[field["type"]]
+        strangers = [place for place, text in enumerate(cells.texts) if not _is_of_type(text, kind)]
+        if strangers:
+            # The header is row 1.
+            rows = np.flatnonzero(np.isin(cells.places, strangers))
+            listed = named(f"{cells.texts[cells.places[row]]!r} in row {row + 2}" for row in rows)
+            yield f"field {field['name']}: expected {field['type']}, found {listed}"
+    if key := [columns[name] for name in schema.get("primaryKey", ())]:
+        places = pd.DataFrame({n: cells.places for n, cells in enumerate(key)})
+        lacking = np.logical_or.reduce([cells.places == len(cells.texts) - 1 for cells in key])
+        for problem, mask in (("lack", lacking), ("repeat", places.duplicated().to_numpy())):
+            if mask.any():
+                yield f"rows {named(np.flatnonzero(mask) + 2)} {problem} the key {schema['primaryKey']}"
+
+
+def _is_of_type(text: str | None, kind: FieldType) -> bool:
+    try:
+        converted([text], kind)
+    except ValueError:
+        return False
+    return True

@@ -5,18 +5,15 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
 
-from qpv_geo.audit.rules.base import Rule, chosen, named
+from qpv_geo.audit.rules.base import CheckedFile, chosen, named, rule
 from qpv_geo.audit.shapes import RING_MINIMUM, parse_geojson, polygons_of, positions
 from qpv_geo.formats.geojson import DECIMALS
 from qpv_geo.parallel import in_threads
-
-UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, shapely.errors.ShapelyError)
 
 _POLYGONS = {"Polygon", "MultiPolygon"}
 # Nearly all of a file, and no object in it.
@@ -26,11 +23,8 @@ _GRID = 10.0**DECIMALS
 _NOT_ON_GRID = 1e-4
 
 
-class Collection:
-    """A GeoJSON file, parsed when it is first asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
+class Collection(CheckedFile):
+    """A GeoJSON file."""
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -51,7 +45,7 @@ class Collection:
     @cached_property
     def polygons(self) -> list[tuple[int, list[list[list[float]]]]]:
         """Polygons (lists of rings), each with the number of its feature, from 1."""
-        found = []
+        polygons = []
         for number, feature in enumerate(self.features, start=1):
             geometry = feature["geometry"]
             if geometry is None:
@@ -59,8 +53,8 @@ class Collection:
             parts = (
                 geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
             )
-            found += [(number, part) for part in parts]
-        return found
+            polygons += [(number, part) for part in parts]
+        return polygons
 
     @cached_property
     def positions(self) -> np.ndarray:
@@ -75,142 +69,99 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-GeoJsonRule = Rule[Collection]
-
-
-class IsCollection(GeoJsonRule):
+@rule("GEOJSON01")
+def is_collection(collection: Collection) -> Iterator[str]:
     """The file is UTF-8 JSON without byte order mark: a FeatureCollection (sections 3.3 and 11; RFC 8259)."""
-
-    code = "GEOJSON01"
-
-    def _problems(self, collection: Collection) -> Iterator[str]:
-        if collection.document.get("type") != "FeatureCollection" or not isinstance(
-            collection.document.get("features"), list
-        ):
-            yield "it is not a FeatureCollection with a list of features"
+    if collection.document.get("type") != "FeatureCollection" or not isinstance(
+        collection.document.get("features"), list
+    ):
+        yield "it is not a FeatureCollection with a list of features"
 
 
-class NoCrs(GeoJsonRule):
+@rule("GEOJSON02")
+def no_crs(collection: Collection) -> Iterator[str]:
     """There is no ``crs`` member: coordinates are WGS 84, longitude first (section 4)."""
-
-    code = "GEOJSON02"
-
-    def _problems(self, collection: Collection) -> Iterator[str]:
-        if "crs" in collection.document:
-            yield f"it has a crs member: {collection.document['crs']}"
+    if "crs" in collection.document:
+        yield f"it has a crs member: {collection.document['crs']}"
 
 
-class FeatureMembers(GeoJsonRule):
+@rule("GEOJSON03")
+def feature_members(collection: Collection) -> Iterator[str]:
     """Each feature has its type, properties and a geometry, which is a polygon or null (section 3.2)."""
-
-    code = "GEOJSON03"
-
-    def _problems(self, collection: Collection) -> Iterator[str]:
-        bad = [
-            number
-            for number, feature in enumerate(collection.features, start=1)
-            if feature.get("type") != "Feature"
-            or not isinstance(feature.get("properties"), dict)
-            or "geometry" not in feature
-            or (feature["geometry"] is not None and feature["geometry"].get("type") not in _POLYGONS)
-        ]
-        if bad:
-            yield f"features {named(bad)}"
+    bad = [
+        number
+        for number, feature in enumerate(collection.features, start=1)
+        if feature.get("type") != "Feature"
+        or not isinstance(feature.get("properties"), dict)
+        or "geometry" not in feature
+        or (feature["geometry"] is not None and feature["geometry"].get("type") not in _POLYGONS)
+    ]
+    if bad:
+        yield f"features {named(bad)}"
 
 
-class Positions(GeoJsonRule):
+@rule("GEOJSON04")
+def longitudes_and_latitudes(collection: Collection) -> Iterator[str]:
     """Positions are longitude and latitude, inside their ranges (sections 3.1.1 and 4)."""
-
-    code = "GEOJSON04"
-
-    def _problems(self, collection: Collection) -> Iterator[str]:
-        points = collection.positions
-        if points.size and (points.ndim != 2 or points.shape[1] != 2):  # noqa: PLR2004 - pairs
-            yield "positions are not pairs"
-        elif points.size and not (np.abs(points) <= [180, 90]).all():
-            yield "positions leave the ranges of longitude and latitude"
+    points = collection.positions
+    if points.size and (points.ndim != 2 or points.shape[1] != 2):  # noqa: PLR2004 - pairs
+        yield "positions are not pairs"
+    elif points.size and not (np.abs(points) <= [180, 90]).all():
+        yield "positions leave the ranges of longitude and latitude"
 
 
-class Rings(GeoJsonRule):
+@rule("GEOJSON05")
+def rings(collection: Collection) -> Iterator[str]:
     """Each ring is closed and has four positions or more (section 3.1.6)."""
-
-    code = "GEOJSON05"
-
-    def _problems(self, collection: Collection) -> Iterator[str]:
-        bad = [
-            number
-            for number, rings in collection.polygons
-            for ring in rings
-            if len(ring) < RING_MINIMUM or ring[0] != ring[-1]
-        ]
-        if bad:
-            yield f"features {named(bad)}"
+    bad = [
+        number
+        for number, rings in collection.polygons
+        for ring in rings
+        if len(ring) < RING_MINIMUM or ring[0] != ring[-1]
+    ]
+    if bad:
+        yield f"features {named(bad)}"
 
 
-class RightHand(GeoJsonRule):
+@rule("GEOJSON06")
+def right_hand(collection: Collection) -> Iterator[str]:
     """Exterior rings are counterclockwise and holes clockwise (section 3.1.6)."""
-
-    code = "GEOJSON06"
-
-    def _problems(self, collection: Collection) -> Iterator[str]:
-        owners = [
-            (number, position == 0) for number, rings in collection.polygons for position in range(len(rings))
-        ]
-        if not owners:
-            return
-        sizes = [len(ring) for _, rings in collection.polygons for ring in rings]
-        rings = shapely.linearrings(collection.positions, indices=np.repeat(np.arange(len(sizes)), sizes))
-        numbers, exterior = np.array(owners).T
-        bad = shapely.is_ccw(rings) != exterior.astype(bool)
-        if bad.any():
-            yield f"features {named(numbers[bad].tolist())}"
+    owners = [
+        (number, position == 0) for number, rings in collection.polygons for position in range(len(rings))
+    ]
+    if not owners:
+        return
+    sizes = [len(ring) for _, rings in collection.polygons for ring in rings]
+    rings = shapely.linearrings(collection.positions, indices=np.repeat(np.arange(len(sizes)), sizes))
+    numbers, exterior = np.array(owners).T
+    bad = shapely.is_ccw(rings) != exterior.astype(bool)
+    if bad.any():
+        yield f"features {named(numbers[bad].tolist())}"
 
 
-class BoundingBox(GeoJsonRule):
+@rule("GEOJSON07")
+def bounding_box(collection: Collection) -> Iterator[str]:
     """The ``bbox`` is west, south, east, north of all positions (section 5)."""
-
-    code = "GEOJSON07"
-
-    def _problems(self, collection: Collection) -> Iterator[str]:
-        points = collection.positions
-        if not points.size:
-            return
-        found = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
-        if collection.document.get("bbox") != found:
-            yield f"{collection.document.get('bbox')} stated, {found} found"
+    points = collection.positions
+    if not points.size:
+        return
+    corners = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+    if collection.document.get("bbox") != corners:
+        yield f"{collection.document.get('bbox')} stated, {corners} found"
 
 
-class ValidPolygons(GeoJsonRule):
+@rule("GEOJSON08")
+def valid_polygons(collection: Collection) -> Iterator[str]:
     """Polygons are valid in the sense of OGC Simple Features, as in the GeoPackage."""
-
-    code = "GEOJSON08"
-
-    def _problems(self, collection: Collection) -> Iterator[str]:
-        shapes = polygons_of([feature["geometry"] for feature in collection.features])
-        bad = ~(in_threads(shapely.is_valid, shapes) | shapely.is_missing(shapes))
-        if bad.any():
-            yield f"features {named(chosen(range(1, len(shapes) + 1), bad))}"
+    shapes = polygons_of([feature["geometry"] for feature in collection.features])
+    bad = ~(in_threads(shapely.is_valid, shapes) | shapely.is_missing(shapes))
+    if bad.any():
+        yield f"features {named(chosen(range(1, len(shapes) + 1), bad))}"
 
 
-class Precision(GeoJsonRule):
+@rule("GEOJSON09")
+def precision(collection: Collection) -> Iterator[str]:
     """Coordinates have seven decimals at most: a centimetre (section 11.2 warns of more)."""
-
-    code = "GEOJSON09"
-
-    def _problems(self, collection: Collection) -> Iterator[str]:
-        scaled = collection.positions * _GRID
-        if scaled.size and np.abs(scaled - np.round(scaled)).max() > _NOT_ON_GRID:
-            yield f"a coordinate has more than {DECIMALS} decimals"
-
-
-RULES: tuple[GeoJsonRule, ...] = (
-    IsCollection(),
-    NoCrs(),
-    FeatureMembers(),
-    Positions(),
-    Rings(),
-    RightHand(),
-    BoundingBox(),
-    ValidPolygons(),
-    Precision(),
-)
+    scaled = collection.positions * _GRID
+    if scaled.size and np.abs(scaled - np.round(scaled)).max() > _NOT_ON_GRID:
+        yield f"a coordinate has more than {DECIMALS} decimals"

@@ -1,13 +1,10 @@
-"""Rules of OGC GeoPackage 1.3 (OGC 12-128r17) that apply to ours, and what QGIS on a network drive asks for.
+"""Rules of OGC GeoPackage 1.3 (OGC 12-128r17), and what QGIS on a network drive asks for.
 
-The file is read with sqlite3 and shapely, not with GDAL, which wrote it. Numbers are those of the standard's
-requirements.
+Numbers are those of the standard's requirements.
 """
 
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,19 +12,9 @@ from typing import Any
 import numpy as np
 import shapely
 
-from qpv_geo.audit.readers import Blob, parse_blob
-from qpv_geo.audit.rules.base import Rule, named
+from qpv_geo.audit.geopackage import STYLES, Blob, connect, parse_blob
+from qpv_geo.audit.rules.base import CheckedFile, named, rule
 from qpv_geo.sources.file_kinds import kind_of
-
-UNREADABLE = (
-    sqlite3.Error,
-    OSError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    shapely.errors.ShapelyError,
-)
 
 _SNAKE = re.compile(r"[a-z][a-z0-9_]*")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -35,19 +22,20 @@ _COLUMN_TYPES = re.compile(
     r"BOOLEAN|TINYINT|SMALLINT|MEDIUMINT|INT|INTEGER|FLOAT|DOUBLE|REAL|TEXT(\(\d+\))?|BLOB(\(\d+\))?|DATE|DATETIME"
 )
 _EXTENSIONS = {"gpkg_rtree_index", "gpkg_schema", "gpkg_metadata", "gpkg_crs_wkt"}
-# QGIS's table of default styles, whose name and columns QGIS dictates.
-_STYLES = "layer_styles"
 # SQLite's and GeoPackage's own tables, the R-trees' shadows, and GDAL's count of features.
 _SYSTEM = re.compile(r"(gpkg_|sqlite_|rtree_|layer_styles$)")
 
 
-class GeoPackage:
-    """A GeoPackage opened for checking; nothing about it is trusted before its rule was applied."""
+class GeoPackage(CheckedFile):
+    """A GeoPackage opened for checking."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        # Immutable: no lock, and no journal of anybody's is rolled back or created.
-        self.database = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+        super().__init__(path)
+        self.database = connect(path)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
 
     def rows(self, query: str, *parameters: str) -> list[dict[str, Any]]:
         """Return the rows of a query as dictionaries."""
@@ -83,13 +71,13 @@ class GeoPackage:
     @cached_property
     def geometries(self) -> dict[str, tuple[list[int], list[Blob]]]:
         """Row ids and geometries by spatial table, where there is a geometry."""
-        found = {}
+        geometries = {}
         for row in self.spatial:
             table, column = row["table_name"], row["column_name"]
             query = f'SELECT rowid, "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL ORDER BY rowid'  # noqa: S608 - a table of the file
             pairs = self.database.execute(query).fetchall()
-            found[table] = ([rowid for rowid, _ in pairs], [parse_blob(blob) for _, blob in pairs])
-        return found
+            geometries[table] = ([rowid for rowid, _ in pairs], [parse_blob(blob) for _, blob in pairs])
+        return geometries
 
     @cached_property
     def shapes(self) -> dict[str, np.ndarray]:
@@ -100,238 +88,165 @@ class GeoPackage:
         }
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[GeoPackage]:
-    """Open a GeoPackage for checking, and close it."""
-    package = GeoPackage(path)
-    try:
-        yield package
-    finally:
-        package.database.close()
-
-
-GeoPackageRule = Rule[GeoPackage]
-
-
-class ApplicationId(GeoPackageRule):
+@rule("GPKG01")
+def application_id(package: GeoPackage) -> Iterator[str]:
     """The file is a SQLite 3 database whose application_id is "GPKG" (requirements 1 and 2)."""
-
-    code = "GPKG01"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        with package.path.open("rb") as stream:
-            header = stream.read(100)
-        if kind_of(header).name != "sqlite":
-            yield "it does not begin as a SQLite 3 database"
-        elif header[68:72] != b"GPKG":
-            yield f"its application_id is {header[68:72]!r}, not b'GPKG'"
+    with package.path.open("rb") as stream:
+        header = stream.read(100)
+    if kind_of(header).name != "sqlite":
+        yield "it does not begin as a SQLite 3 database"
+    elif header[68:72] != b"GPKG":
+        yield f"its application_id is {header[68:72]!r}, not b'GPKG'"
 
 
-class Version(GeoPackageRule):
+@rule("GPKG02")
+def version(package: GeoPackage) -> Iterator[str]:
     """The user_version is 10300: GeoPackage 1.3, the newest that QGIS 3.22 opens without a warning."""
-
-    code = "GPKG02"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        (version,) = package.database.execute("PRAGMA user_version").fetchone()
-        if version != 10300:  # noqa: PLR2004 - the rule's own number
-            yield f"its user_version is {version}"
+    (version,) = package.database.execute("PRAGMA user_version").fetchone()
+    if version != 10300:  # noqa: PLR2004 - the rule's own number
+        yield f"its user_version is {version}"
 
 
-class Integrity(GeoPackageRule):
+@rule("GPKG03")
+def integrity(package: GeoPackage) -> Iterator[str]:
     """SQLite's integrity_check finds nothing (requirement 6)."""
-
-    code = "GPKG03"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        for (message,) in package.database.execute("PRAGMA integrity_check"):
-            if message != "ok":
-                yield message
+    for (message,) in package.database.execute("PRAGMA integrity_check"):
+        if message != "ok":
+            yield message
 
 
-class ForeignKeys(GeoPackageRule):
+@rule("GPKG04")
+def foreign_keys(package: GeoPackage) -> Iterator[str]:
     """SQLite's foreign_key_check finds nothing (requirement 7)."""
-
-    code = "GPKG04"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        for table, rowid, parent, _ in package.database.execute("PRAGMA foreign_key_check"):
-            yield f"row {rowid} of {table} refers to a row of {parent} that is not there"
+    for table, rowid, parent, _ in package.database.execute("PRAGMA foreign_key_check"):
+        yield f"row {rowid} of {table} refers to a row of {parent} that is not there"
 
 
-class NoJournal(GeoPackageRule):
+@rule("GPKG05")
+def no_journal(package: GeoPackage) -> Iterator[str]:
     """The journal mode is not WAL and no -wal, -shm or -journal lies beside the file.
 
     WAL freezes QGIS on network drives, and a file with a journal beside it is not the whole database.
     """
-
-    code = "GPKG05"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        with package.path.open("rb") as stream:
-            header = stream.read(20)
-        if header[18:20] != b"\x01\x01":
-            yield "its journal mode is WAL"
-        for suffix in ("-wal", "-shm", "-journal"):
-            if package.path.with_name(package.path.name + suffix).exists():
-                yield f"{package.path.name}{suffix} lies beside it"
+    with package.path.open("rb") as stream:
+        header = stream.read(20)
+    if header[18:20] != b"\x01\x01":
+        yield "its journal mode is WAL"
+    for suffix in ("-wal", "-shm", "-journal"):
+        if package.path.with_name(package.path.name + suffix).exists():
+            yield f"{package.path.name}{suffix} lies beside it"
 
 
-class RequiredTables(GeoPackageRule):
+@rule("GPKG06")
+def required_tables(package: GeoPackage) -> Iterator[str]:
     """The tables that GeoPackage requires are there, and that of extensions."""
-
-    code = "GPKG06"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        required = {"gpkg_spatial_ref_sys", "gpkg_contents", "gpkg_geometry_columns", "gpkg_extensions"}
-        if missing := sorted(required - package.tables):
-            yield f"missing: {', '.join(missing)}"
+    required = {"gpkg_spatial_ref_sys", "gpkg_contents", "gpkg_geometry_columns", "gpkg_extensions"}
+    if missing := sorted(required - package.tables):
+        yield f"missing: {', '.join(missing)}"
 
 
-class Contents(GeoPackageRule):
+@rule("GPKG07")
+def contents(package: GeoPackage) -> Iterator[str]:
     """Each table of data is registered in gpkg_contents, and each registered one exists (requirement 14)."""
-
-    code = "GPKG07"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        registered = {row["table_name"] for row in package.contents}
-        data = {table for table in package.tables if not _SYSTEM.match(table)}
-        if unknown := sorted(data - registered):
-            yield f"tables not registered: {', '.join(unknown)}"
-        if missing := sorted(registered - package.tables):
-            yield f"registered without a table: {', '.join(missing)}"
+    registered = {row["table_name"] for row in package.contents}
+    data = {table for table in package.tables if not _SYSTEM.match(table)}
+    if unknown := sorted(data - registered):
+        yield f"tables not registered: {', '.join(unknown)}"
+    if missing := sorted(registered - package.tables):
+        yield f"registered without a table: {', '.join(missing)}"
 
 
-class Described(GeoPackageRule):
+@rule("GPKG08")
+def described(package: GeoPackage) -> Iterator[str]:
     """Each registered table is ``features`` or ``attributes``, with a title, a description and an instant.
 
     Data types: requirement 17; last_change in ISO 8601 with milliseconds and Z: requirement 15.
     """
-
-    code = "GPKG08"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        for row in package.contents:
-            table = row["table_name"]
-            if row["data_type"] not in {"features", "attributes"}:
-                yield f"{table}: data_type {row['data_type']!r}"
-            if not row["identifier"] or not row["description"]:
-                yield f"{table}: no title or no description"
-            if not _INSTANT.fullmatch(str(row["last_change"])):
-                yield f"{table}: last_change {row['last_change']!r}"
+    for row in package.contents:
+        table = row["table_name"]
+        if row["data_type"] not in {"features", "attributes"}:
+            yield f"{table}: data_type {row['data_type']!r}"
+        if not row["identifier"] or not row["description"]:
+            yield f"{table}: no title or no description"
+        if not _INSTANT.fullmatch(str(row["last_change"])):
+            yield f"{table}: last_change {row['last_change']!r}"
 
 
-class ReferenceSystems(GeoPackageRule):
+@rule("GPKG09")
+def reference_systems(package: GeoPackage) -> Iterator[str]:
     """The required reference systems (-1, 0, 4326) are defined, and the layers' (requirements 11, 12)."""
-
-    code = "GPKG09"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        defined = {row["srs_id"] for row in package.rows("SELECT srs_id FROM gpkg_spatial_ref_sys")}
-        used = {row["srs_id"] for row in package.rows("SELECT srs_id FROM gpkg_geometry_columns")}
-        if missing := sorted({-1, 0, 4326} - defined):
-            yield f"not defined, though required: {', '.join(map(str, missing))}"
-        if missing := sorted(used - defined):
-            yield f"not defined, though used: {', '.join(map(str, missing))}"
+    defined = {row["srs_id"] for row in package.rows("SELECT srs_id FROM gpkg_spatial_ref_sys")}
+    used = {row["srs_id"] for row in package.rows("SELECT srs_id FROM gpkg_geometry_columns")}
+    if missing := sorted({-1, 0, 4326} - defined):
+        yield f"not defined, though required: {', '.join(map(str, missing))}"
+    if missing := sorted(used - defined):
+        yield f"not defined, though used: {', '.join(map(str, missing))}"
 
 
-class PrimaryKeys(GeoPackageRule):
+@rule("GPKG11")
+def primary_keys(package: GeoPackage) -> Iterator[str]:
     """Each table has an integer primary key (requirement 29, and for attributes)."""
-
-    code = "GPKG11"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        for row in package.contents:
-            keys = [column for column in package.columns(row["table_name"]) if column["pk"]]
-            if [column["type"] for column in keys] != ["INTEGER"]:
-                yield f"{row['table_name']}: primary key {[column['name'] for column in keys]}"
+    for row in package.contents:
+        keys = [column for column in package.columns(row["table_name"]) if column["pk"]]
+        if [column["type"] for column in keys] != ["INTEGER"]:
+            yield f"{row['table_name']}: primary key {[column['name'] for column in keys]}"
 
 
-class ColumnTypes(GeoPackageRule):
+@rule("GPKG12")
+def column_types(package: GeoPackage) -> Iterator[str]:
     """Each column has a type that GeoPackage defines (requirement 5)."""
-
-    code = "GPKG12"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        geometry = {(row["table_name"], row["column_name"]) for row in package.spatial}
-        for row in package.contents:
-            for column in package.columns(row["table_name"]):
-                known = _COLUMN_TYPES.fullmatch(column["type"])
-                if not known and (row["table_name"], column["name"]) not in geometry:
-                    yield f"{row['table_name']}.{column['name']}: type {column['type']!r}"
+    geometry = {(row["table_name"], row["column_name"]) for row in package.spatial}
+    for row in package.contents:
+        for column in package.columns(row["table_name"]):
+            known = _COLUMN_TYPES.fullmatch(column["type"])
+            if not known and (row["table_name"], column["name"]) not in geometry:
+                yield f"{row['table_name']}.{column['name']}: type {column['type']!r}"
 
 
-class Names(GeoPackageRule):
+@rule("GPKG13")
+def names(package: GeoPackage) -> Iterator[str]:
     """Tables and columns have names in lower snake case, which every system takes without quotes.
 
     But those of QGIS's own table of styles.
     """
-
-    code = "GPKG13"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        for row in package.contents:
-            if row["table_name"] == _STYLES:
-                continue
-            names = [row["table_name"], *(column["name"] for column in package.columns(row["table_name"]))]
-            if bad := [name for name in names if not _SNAKE.fullmatch(name)]:
-                yield f"{row['table_name']}: {named(bad)}"
+    for row in package.contents:
+        if row["table_name"] == STYLES:
+            continue
+        names = [row["table_name"], *(column["name"] for column in package.columns(row["table_name"]))]
+        if bad := [name for name in names if not _SNAKE.fullmatch(name)]:
+            yield f"{row['table_name']}: {named(bad)}"
 
 
-class Extensions(GeoPackageRule):
+@rule("GPKG18")
+def extensions(package: GeoPackage) -> Iterator[str]:
     """Registered extensions are the standard's, on tables and columns that exist."""
-
-    code = "GPKG18"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        for row in package.rows("SELECT * FROM gpkg_extensions"):
-            table, column = row["table_name"], row["column_name"]
-            if row["extension_name"] not in _EXTENSIONS:
-                yield f"extension {row['extension_name']!r} is not one of {', '.join(sorted(_EXTENSIONS))}"
-            if table is not None and table not in package.tables:
-                yield f"{row['extension_name']}: table {table} is not there"
-            elif column is not None and column not in {entry["name"] for entry in package.columns(table)}:
-                yield f"{row['extension_name']}: column {table}.{column} is not there"
+    for row in package.rows("SELECT * FROM gpkg_extensions"):
+        table, column = row["table_name"], row["column_name"]
+        if row["extension_name"] not in _EXTENSIONS:
+            yield f"extension {row['extension_name']!r} is not one of {', '.join(sorted(_EXTENSIONS))}"
+        if table is not None and table not in package.tables:
+            yield f"{row['extension_name']}: table {table} is not there"
+        elif column is not None and column not in {entry["name"] for entry in package.columns(table)}:
+            yield f"{row['extension_name']}: column {table}.{column} is not there"
 
 
-class DataColumns(GeoPackageRule):
+@rule("GPKG19")
+def data_columns(package: GeoPackage) -> Iterator[str]:
     """Each field has an alias in gpkg_data_columns, and no other column has one (Schema extension)."""
-
-    code = "GPKG19"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        if "gpkg_data_columns" not in package.tables:
-            yield "no table gpkg_data_columns: QGIS shows no alias"
-            return
-        geometry = {(row["table_name"], row["column_name"]) for row in package.spatial}
-        fields = {
-            (row["table_name"], column["name"])
-            for row in package.contents
-            if row["table_name"] != _STYLES
-            for column in package.columns(row["table_name"])
-            if not column["pk"]
-        } - geometry
-        rows = package.rows("SELECT table_name, column_name, name FROM gpkg_data_columns")
-        described = {(row["table_name"], row["column_name"]) for row in rows if row["name"]}
-        if missing := sorted(fields - described):
-            yield f"no alias for {named('.'.join(field) for field in missing)}"
-        if strangers := sorted(described - fields):
-            yield f"alias for what is not a field: {named('.'.join(field) for field in strangers)}"
-
-
-RULES: tuple[GeoPackageRule, ...] = (
-    ApplicationId(),
-    Version(),
-    Integrity(),
-    ForeignKeys(),
-    NoJournal(),
-    RequiredTables(),
-    Contents(),
-    Described(),
-    ReferenceSystems(),
-    PrimaryKeys(),
-    ColumnTypes(),
-    Names(),
-    Extensions(),
-    DataColumns(),
-)
+    if "gpkg_data_columns" not in package.tables:
+        yield "no table gpkg_data_columns: QGIS shows no alias"
+        return
+    geometry = {(row["table_name"], row["column_name"]) for row in package.spatial}
+    fields = {
+        (row["table_name"], column["name"])
+        for row in package.contents
+        if row["table_name"] != STYLES
+        for column in package.columns(row["table_name"])
+        if not column["pk"]
+    } - geometry
+    rows = package.rows("SELECT table_name, column_name, name FROM gpkg_data_columns")
+    described = {(row["table_name"], row["column_name"]) for row in rows if row["name"]}
+    if missing := sorted(fields - described):
+        yield f"no alias for {named('.'.join(field) for field in missing)}"
+    if strangers := sorted(described - fields):
+        yield f"alias for what is not a field: {named('.'.join(field) for field in strangers)}"

@@ -2,20 +2,17 @@
 
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cached_property
-from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException, ElementTree
 
-from qpv_geo.audit.rules import geopackage
-from qpv_geo.audit.rules.base import Rule, named
-from qpv_geo.audit.rules.geopackage import GeoPackage, GeoPackageRule
-
-UNREADABLE = (*geopackage.UNREADABLE, zipfile.BadZipFile, ParseError, DefusedXmlException)
+from qpv_geo.audit.geopackage import STYLES, connect
+from qpv_geo.audit.rules.base import CheckedFile, named, rule
+from qpv_geo.audit.rules.geopackage import GeoPackage
 
 _ISO = "http://www.isotc211.org/2005/gmd"
-_STYLES = "layer_styles"
 _MARK = "|layername="
 # Length up to which QGIS 3.22 ignores the id of a layer and makes up another.
 _ID_DROPPED = 10
@@ -29,67 +26,56 @@ def _is_xml(text: object) -> bool:
     return True
 
 
-class DefaultStyles(GeoPackageRule):
+@rule("QGIS01")
+def default_styles(package: GeoPackage) -> Iterator[str]:
     """Each layer and table has one default style for QGIS, in well-formed XML."""
-
-    code = "QGIS01"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        if _STYLES not in package.tables:
-            yield f"no table {_STYLES}: QGIS draws layers at random"
-            return
-        geometry = {row["table_name"]: row["column_name"] for row in package.spatial}
-        for content in package.contents:
-            table = content["table_name"]
-            if table == _STYLES:
-                continue
-            rows = package.rows(
-                f"SELECT * FROM {_STYLES} WHERE f_table_name = ? AND useAsDefault = 1",  # noqa: S608 - a constant
-                table,
-            )
-            if len(rows) != 1:
-                yield f"{table}: {len(rows)} default styles"
-            for row in rows:
-                # QGIS looks for empty texts, not for NULL.
-                if row["f_geometry_column"] != geometry.get(table, "") or row["f_table_schema"] != "":
-                    yield f"{table}: QGIS does not find its style by schema and geometry column"
-                if not _is_xml(row["styleQML"]):
-                    yield f"{table}: its style is not well-formed XML"
-
-
-class Metadata(GeoPackageRule):
-    """One ISO 19139 record describes the whole, in well-formed XML; every record belongs to what exists."""
-
-    code = "QGIS02"
-
-    def _problems(self, package: GeoPackage) -> Iterator[str]:
-        if not {"gpkg_metadata", "gpkg_metadata_reference"} <= package.tables:
-            yield "no metadata tables"
-            return
-        whole = package.rows(
-            "SELECT m.id FROM gpkg_metadata m JOIN gpkg_metadata_reference r ON r.md_file_id = m.id "
-            "WHERE m.md_standard_uri = ? AND r.reference_scope = 'geopackage'",
-            _ISO,
+    if STYLES not in package.tables:
+        yield f"no table {STYLES}: QGIS draws layers at random"
+        return
+    geometry = {row["table_name"]: row["column_name"] for row in package.spatial}
+    for content in package.contents:
+        table = content["table_name"]
+        if table == STYLES:
+            continue
+        rows = package.rows(
+            f"SELECT * FROM {STYLES} WHERE f_table_name = ? AND useAsDefault = 1",  # noqa: S608 - a constant
+            table,
         )
-        if len(whole) != 1:
-            yield f"{len(whole)} ISO records of the whole"
-        broken = [
-            row["id"] for row in package.rows("SELECT * FROM gpkg_metadata") if not _is_xml(row["metadata"])
-        ]
-        if broken:
-            yield f"records that are not well-formed XML: {named(broken)}"
-        described = {
-            row["table_name"] for row in package.rows("SELECT table_name FROM gpkg_metadata_reference")
-        }
-        if strangers := sorted(described - {None} - package.tables):
-            yield f"records of tables that are not there: {named(strangers)}"
+        if len(rows) != 1:
+            yield f"{table}: {len(rows)} default styles"
+        for row in rows:
+            # QGIS looks for empty texts, not for NULL.
+            if row["f_geometry_column"] != geometry.get(table, "") or row["f_table_schema"] != "":
+                yield f"{table}: QGIS does not find its style by schema and geometry column"
+            if not _is_xml(row["styleQML"]):
+                yield f"{table}: its style is not well-formed XML"
 
 
-class ProjectFile:
-    """A QGIS project and the folder that it lies in."""
+@rule("QGIS02")
+def metadata(package: GeoPackage) -> Iterator[str]:
+    """One ISO 19139 record describes the whole, in well-formed XML; every record belongs to what exists."""
+    if not {"gpkg_metadata", "gpkg_metadata_reference"} <= package.tables:
+        yield "no metadata tables"
+        return
+    whole = package.rows(
+        "SELECT m.id FROM gpkg_metadata m JOIN gpkg_metadata_reference r ON r.md_file_id = m.id "
+        "WHERE m.md_standard_uri = ? AND r.reference_scope = 'geopackage'",
+        _ISO,
+    )
+    if len(whole) != 1:
+        yield f"{len(whole)} ISO records of the whole"
+    broken = [
+        row["id"] for row in package.rows("SELECT * FROM gpkg_metadata") if not _is_xml(row["metadata"])
+    ]
+    if broken:
+        yield f"records that are not well-formed XML: {named(broken)}"
+    described = {row["table_name"] for row in package.rows("SELECT table_name FROM gpkg_metadata_reference")}
+    if strangers := sorted(described - {None} - package.tables):
+        yield f"records of tables that are not there: {named(strangers)}"
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+
+class ProjectFile(CheckedFile):
+    """A QGIS project."""
 
     @cached_property
     def root(self) -> Element:
@@ -106,62 +92,46 @@ class ProjectFile:
         return [layer.findtext("datasource", "") for layer in layers if layer.get("type") == "vector"]
 
 
-ProjectRule = Rule[ProjectFile]
-
-
-class ProjectSources(ProjectRule):
+@rule("QGIS03")
+def project_sources(project: ProjectFile) -> Iterator[str]:
     """Each vector layer of the project is one of a GeoPackage beside it, named by a relative path."""
-
-    code = "QGIS03"
-
-    def _problems(self, project: ProjectFile) -> Iterator[str]:
-        if not project.sources:
-            yield "it has no layer"
-        tables: dict[str, set[str]] = {}
-        for source in project.sources:
-            file, _, table = source.partition(_MARK)
-            path = project.path.parent / file
-            if not file.startswith("./") or not path.is_file():
-                yield f"{source}: no GeoPackage is there"
-                continue
-            if file not in tables:
-                with geopackage.opened(path) as package:
-                    tables[file] = {row["table_name"] for row in package.contents}
-            if table not in tables[file]:
-                yield f"{source}: no such layer"
+    if not project.sources:
+        yield "it has no layer"
+    tables: dict[str, set[str]] = {}
+    for source in project.sources:
+        file, _, table = source.partition(_MARK)
+        path = project.path.parent / file
+        if not file.startswith("./") or not path.is_file():
+            yield f"{source}: no GeoPackage is there"
+            continue
+        if file not in tables:
+            with closing(connect(path)) as database:
+                tables[file] = {name for (name,) in database.execute("SELECT table_name FROM gpkg_contents")}
+        if table not in tables[file]:
+            yield f"{source}: no such layer"
 
 
-class ProjectTree(ProjectRule):
+@rule("QGIS04")
+def project_tree(project: ProjectFile) -> Iterator[str]:
     """The layer tree, the relations and the atlas name layers that the project has."""
-
-    code = "QGIS04"
-
-    def _problems(self, project: ProjectFile) -> Iterator[str]:
-        known = {layer.findtext("id") for layer in project.root.iter("maplayer")}
-        named_by = {
-            "the layer tree": [node.get("id") for node in project.root.iter("layer-tree-layer")],
-            "a relation": [
-                relation.get(end)
-                for relation in project.root.iter("relation")
-                for end in ("referencedLayer", "referencingLayer")
-            ],
-            "the atlas": [atlas.get("coverageLayer") for atlas in project.root.iter("Atlas")],
-        }
-        for what, ids in named_by.items():
-            if strangers := sorted({str(name) for name in ids if name not in known}):
-                yield f"{what} names {named(strangers)}"
+    known = {layer.findtext("id") for layer in project.root.iter("maplayer")}
+    named_by = {
+        "the layer tree": [node.get("id") for node in project.root.iter("layer-tree-layer")],
+        "a relation": [
+            relation.get(end)
+            for relation in project.root.iter("relation")
+            for end in ("referencedLayer", "referencingLayer")
+        ],
+        "the atlas": [atlas.get("coverageLayer") for atlas in project.root.iter("Atlas")],
+    }
+    for what, ids in named_by.items():
+        if strangers := sorted({str(name) for name in ids if name not in known}):
+            yield f"{what} names {named(strangers)}"
 
 
-class ProjectIds(ProjectRule):
+@rule("QGIS05")
+def project_ids(project: ProjectFile) -> Iterator[str]:
     """Each layer of the project has an id of more than ten characters: QGIS drops a shorter one."""
-
-    code = "QGIS05"
-
-    def _problems(self, project: ProjectFile) -> Iterator[str]:
-        ids = [layer.findtext("id", "") for layer in project.root.iter("maplayer")]
-        if short := [name for name in ids if len(name) <= _ID_DROPPED]:
-            yield f"ids of {_ID_DROPPED} characters or fewer: {named(short)}"
-
-
-PACKAGE_RULES: tuple[GeoPackageRule, ...] = (DefaultStyles(), Metadata())
-PROJECT_RULES: tuple[ProjectRule, ...] = (ProjectSources(), ProjectTree(), ProjectIds())
+    ids = [layer.findtext("id", "") for layer in project.root.iter("maplayer")]
+    if short := [name for name in ids if len(name) <= _ID_DROPPED]:
+        yield f"ids of {_ID_DROPPED} characters or fewer: {named(short)}"

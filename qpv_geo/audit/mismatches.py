@@ -1,0 +1,73 @@
+"""A mismatch: a value that was written and is not the one that was meant."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qpv_geo.audit.readers import WrittenLayer
+from qpv_geo.formats.frames import row_names
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One value that is not what it should be.
+
+    Attributes
+    ----------
+    row
+        Its key; empty for the whole layer.
+    origin
+        The raw file that says what is expected, empty for the layer in memory.
+    """
+
+    file: str
+    layer: str
+    row: str
+    field: str
+    published: object
+    expected: object
+    origin: str = ""
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """Where it is: a value is reported once, whatever it was compared with."""
+        return self.file, self.layer, self.row, self.field
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        row = f", row {self.row}" if self.row else ""
+        expected = _shown(self.expected)
+        meant = f"raw {expected} ({self.origin})" if self.origin else f"expected {expected}"
+        where = f"{self.file}, layer {self.layer}{row}, field {self.field}"
+        return f"{where}: published {_shown(self.published)}, {meant}"
+
+
+def compare_columns(
+    written: WrittenLayer, layer: str, keys: pd.DataFrame, expected: Mapping[str, pd.Series], origin: str = ""
+) -> list[Mismatch]:
+    """Compare columns of a layer with what they should be, row by row; `keys` names the rows."""
+    mismatches = []
+    for field, wanted in expected.items():
+        published = written.attributes[field]
+        if len(rows := differing_rows(published, wanted)):
+            mismatches += [
+                Mismatch(written.path.name, layer, name, field, published.iloc[row], wanted.iloc[row], origin)
+                for row, name in zip(rows, row_names(keys.iloc[rows], keys.columns), strict=True)
+            ]
+    return mismatches
+
+
+def differing_rows(one: pd.Series, other: pd.Series) -> NDArray[np.intp]:
+    """Return the positions at which two columns differ; a value missing in both does not."""
+    if one.equals(other):
+        return np.array([], dtype=np.intp)
+    other = other.set_axis(one.index)
+    equal = (one.isna() & other.isna()) | (one == other).fillna(value=False)
+    return np.flatnonzero(~equal.to_numpy(dtype=bool))
+
+
+def _shown(value: object) -> str:
+    return repr(value.item() if isinstance(value, np.generic) else value)

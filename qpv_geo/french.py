@@ -3,7 +3,7 @@
 Numbers are rounded in one way everywhere, halves away from zero: 2.5 is 3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
@@ -184,6 +184,11 @@ def class_labels(bounds: Sequence[str]) -> tuple[str, ...]:
     """Return the labels of the classes that bounds part: ``Moins de 35 %``, ``55 % et plus``."""
     between = [f"{low} à moins de {high}" for low, high in pairwise(bounds)]
     return (f"Moins de {bounds[0]}", *between, f"{bounds[-1]} et plus")
+
+
+def band_name(widths: Iterable[float]) -> str:
+    """Name the band around QPV by its widths: ``Bande de 300 ou 500 m (TVA réduite)``."""
+    return f"Bande de {' ou '.join(number(width) for width in sorted(set(widths)))} m (TVA réduite)"
 
 
 def listing(words: Sequence[str]) -> str:

@@ -346,7 +346,11 @@ def test_small_qpv_are_shown_as_points(tab: Tab) -> None:
 
 def test_layers_can_be_shown_and_hidden(tab: Tab) -> None:
     page = tab.open("index")
-    for name, kind in (("Bandes de TVA réduite", "bande"), ("QPV 2015", "ancien"), ("IRIS", "iris")):
+    for name, kind in (
+        ("Bande de 300 ou 500 m (TVA réduite)", "bande"),
+        ("QPV 2015", "ancien"),
+        ("IRIS", "iris"),
+    ):
         box = page.get_by_label(name)
         box.check()
         assert page.locator(f"#carte-territoire path.{kind}").count() > 3

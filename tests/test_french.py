@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from qpv_geo.french import (
     amount,
+    band_name,
     class_labels,
     counted,
     file_size,
@@ -58,6 +59,11 @@ def test_a_number_reads_back_as_its_rounding(value: float, decimals: int) -> Non
     for text in (number(value, decimals), short_number(value, decimals)):
         back = float(text.replace(THIN, "").replace(",", ".").replace(MINUS, "-"))
         assert abs(back - value) <= 0.5 * 10**-decimals * (1 + 1e-6) + 1e-9
+
+
+def test_a_band_is_named_by_its_widths() -> None:
+    assert band_name([500.0]) == "Bande de 500 m (TVA réduite)"
+    assert band_name([500.0, 300.0, 300.0]) == "Bande de 300 ou 500 m (TVA réduite)"
 
 
 def test_units_follow_values() -> None:

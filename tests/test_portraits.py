@@ -436,8 +436,8 @@ def test_the_map_draws_what_the_release_has(full_pages: dict[str, Page], full: F
     assert kinds["dehors"] == 2
     assert "QPV hors du territoire" in page.text
     assert "QPV hors du territoire" not in full_pages["QN02502M"].text, "too far to be seen"
-    assert "Bande de 500 m (TVA à taux réduit)" in page.text
-    assert "Bande de 300 m (TVA à taux réduit)" in full_pages["QN02517N"].text
+    assert "Bande de 500 m (TVA réduite)" in page.text
+    assert "Bande de 300 m (TVA réduite)" in full_pages["QN02517N"].text
     alternative = page.attributes("svg", "aria-label")[0]
     assert alternative.startswith("Carte du quartier Planoise, au nord en haut, sur les communes ")
     assert alternative.endswith(

@@ -17,6 +17,7 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.project import project_name, write_project
+from qpv_geo.qgis.styles import build_styles
 from qpv_geo.settings import Settings
 from tests.mapping import full_content, snapshot_content, write
 from tests.publishing import whole_snapshot
@@ -95,13 +96,33 @@ def test_no_path_or_user_of_this_machine_is_in_it(release: Path) -> None:
 
 
 def test_layers_are_in_their_groups_top_first(project: Element, content: Content) -> None:
-    titles = {name: layer.title for name, layer in content.layers.items()}
+    titles = {name: style.title for name, style in build_styles(content).items()}
     look = load_cartography()
     expected = {group.title: [titles[name] for name in group.layers] for group in look.groups}
     tables = [titles[name] for name in content.frames if content.spatial(name) is None]
     expected |= {"Tables": tables, look.base_map.title: [tiles.title for tiles in look.base_map.tiles]}
     assert groups(project) == expected
     assert list(groups(project)) == list(expected)
+
+
+def test_the_band_is_named_by_its_widths(content: Content) -> None:
+    assert build_styles(content)["bande_300m"].title == "Bande de 300 ou 500 m (TVA réduite)"
+    bands = content.frames["bande_300m"]
+    narrow = content.frames | {"bande_300m": bands[bands["distance_m"] == 300]}
+    title = build_styles(replace(content, frames=narrow))["bande_300m"].title
+    assert title == "Bande de 300 m (TVA réduite)"
+
+
+@pytest.mark.parametrize("provenance", ["snapshot", "live"])
+def test_only_generalised_limits_are_dashed_and_named_so(content: Content, provenance: str) -> None:
+    raws = {key: raw and replace(raw, provenance=provenance) for key, raw in content.spec.raws.items()}
+    styles = build_styles(replace(content, spec=replace(content.spec, raws=raws)))
+    for name in ("communes", "epci"):
+        (symbol,) = styles[name].symbols
+        assert (symbol[-1].properties["use_custom_dash"] == "1") == (provenance == "snapshot"), name
+        assert ("généralisé" in styles[name].title) == (provenance == "snapshot"), name
+    near = [placed.label for placed in styles["communes"].labels if placed.label.farthest == 25000]
+    assert [label.perimeter for label in near] == ([True] if provenance == "snapshot" else [])
 
 
 def test_the_base_map_is_off_and_opens_without_asking(project: Element) -> None:

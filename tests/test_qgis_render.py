@@ -416,6 +416,14 @@ def test_pages_give_the_key_figures_in_french(full_seen: Seen) -> None:
     assert "INSEE, Revenus et pauvreté" in planoise["sources"]
 
 
+def test_the_legend_of_a_page_names_the_band_by_the_width_of_its_qpv(full_seen: Seen) -> None:
+    bands = full_seen.content.frames["bande_300m"]
+    assert set(bands["distance_m"]) == {300, 500}
+    for code, width in zip(bands["code_qp"], bands["distance_m"], strict=True):
+        named = [title for title in full_seen.pages[code]["legend"] if title.startswith("Bande")]
+        assert named == [f"Bande de {width:.0f} m (TVA réduite)"], code
+
+
 def test_no_text_of_a_page_is_cut_or_left_as_an_expression(seen: Seen) -> None:
     for code, page in seen.pages.items():
         assert page["overflowing"] == [], code

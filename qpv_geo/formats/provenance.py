@@ -15,8 +15,7 @@ from qpv_geo.sources.raw import RawFile, usable
 
 Raws = Mapping[str, RawFile | None]
 
-# The snapshot's contours of communes are generalised; its other files are the official ones, cut out.
-_GENERALISED = "communes_epci"
+_COMMUNES = "communes_epci"
 _READ_COLUMNS = (
     *("etat", "origine", "motif", "date_source", "telecharge_le", "fichier"),
     *("url", "url_resolue", "sha256", "taille_octets", "mention"),
@@ -69,9 +68,14 @@ def _by_origin(raws: Raws) -> dict[str, list[RawFile]]:
 def _ending(files: list[RawFile]) -> str:
     """Return the date of the newest of the files, and what is known of their precision."""
     ending = f", du {french_date(max(raw.date for raw in files))}"
-    if any(raw.provenance == "snapshot" and raw.source.id == _GENERALISED for raw in files):
+    if are_communes_generalised(files):
         ending += ", contours de communes généralisés"
     return ending
+
+
+def are_communes_generalised(files: Iterable[RawFile]) -> bool:
+    """Tell whether contours of communes are the snapshot's; its other files are official ones, cut out."""
+    return any(raw.provenance == "snapshot" and raw.source.id == _COMMUNES for raw in files)
 
 
 def sources_table(raws: Raws, catalogue: Catalogue, checks: Iterable[Check] = ()) -> pd.DataFrame:

@@ -27,7 +27,7 @@ FOLDER, INDEX = "portraits", "index.html"
 
 # Layers that a portrait shows where the release has them, and the source that each needs.
 _LAYERS = {
-    "bande_300m": ("Bande autour du QPV", None),
+    "bande_300m": ("Bande de 300 ou 500 m (TVA réduite)", None),
     "qpv_2015": ("Contours de 2015", "qpv_2015"),
     "evolution_2015_2024": ("Évolution du périmètre", "qpv_2015"),
     "iris": ("IRIS", "iris"),

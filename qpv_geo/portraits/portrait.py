@@ -12,7 +12,7 @@ from qpv_geo.portraits.evolution import EvolutionSection, evolution_of
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.portraits.facilities import Facilities, facilities_of
 from qpv_geo.portraits.figures import Figure, Figures, Zone, comparison_zones
-from qpv_geo.portraits.qpv_map import Drawing, draw_locator, draw_qpv
+from qpv_geo.portraits.qpv_map import Drawing, band_of, draw_locator, draw_qpv
 from qpv_geo.portraits.sections import Absence, Section, Sections
 from qpv_geo.statuses import STATUSES, Status
 
@@ -105,7 +105,7 @@ def build_portrait(
         keys=tuple(_keys(row, zone, figures)),
         map=draw_qpv(zone.code, frames),
         locator=draw_locator(zone.code, frames, territory.nom),
-        band=_band(zone.code, frames),
+        band=band_of(zone.code, frames),
         map_absences=tuple(absences[layer] for layer in _MAPPED if layer in absences),
         sections=tuple(own),
         contract=tuple(_contract_rows(zone.code, frames)),
@@ -128,14 +128,6 @@ def _keys(row: pd.Series, zone: Zone, figures: Figures) -> list[Key]:
         keys.append(Key(indicator.label, figure.short, unit, details, present=figure.present))
     area = Key("Surface", number(row["surface_m2"] / _HECTARE, 1), "ha", ("mesurée sur le contour",))
     return [*keys, area]
-
-
-def _band(code: str, frames: Frames) -> str:
-    """Name the band around a QPV by its width."""
-    bands = frames.get("bande_300m")
-    if bands is None:
-        return ""
-    return f"Bande de {number(bands.loc[bands['code_qp'] == code, 'distance_m'].max())} m (TVA à taux réduit)"
 
 
 def _contract_rows(code: str, frames: Frames) -> list[ContractRow]:

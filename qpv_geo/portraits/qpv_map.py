@@ -7,7 +7,7 @@ import geopandas as gpd
 import shapely
 
 from qpv_geo.formats.frames import Frames
-from qpv_geo.french import number
+from qpv_geo.french import band_name, number
 from qpv_geo.portraits.drawing import Labels, View
 
 # Units of the drawing.
@@ -87,7 +87,7 @@ def draw_qpv(code: str, frames: Frames) -> Drawing:
         _HEIGHT,
         shapes,
         tuple(_labels(code, frames, view)),
-        _alternative(own["lib_qp"].iloc[0], shapes),
+        _alternative(own["lib_qp"].iloc[0], shapes, band_of(code, frames)),
         units,
         length,
     )
@@ -140,13 +140,19 @@ def _labels(code: str, frames: Frames, view: View) -> Iterator[MapLabel]:
                 yield MapLabel(kind, text, *place)
 
 
-def _alternative(name: str, shapes: tuple[Shape, ...]) -> str:
+def band_of(code: str, frames: Frames) -> str:
+    """Name the band around a QPV, empty if the release has none."""
+    bands = frames.get("bande_300m")
+    return "" if bands is None else band_name(bands.loc[bands["code_qp"] == code, "distance_m"])
+
+
+def _alternative(name: str, shapes: tuple[Shape, ...], band: str) -> str:
     kinds = {shape.kind for shape in shapes}
     communes = [shape.name for shape in shapes if shape.kind == "commune"]
     neighbours = [shape.name for shape in shapes if shape.kind in {"voisin", "dehors"}]
     parts = [f"Carte du quartier {name}, au nord en haut, sur les communes {', '.join(communes)}"]
     if "bande" in kinds:
-        parts.append("avec la bande qui l'entoure")
+        parts.append(f"avec la {band[0].lower()}{band[1:]} qui l'entoure")
     if "ancien" in kinds:
         parts.append("les contours de 2015")
     if "iris" in kinds:

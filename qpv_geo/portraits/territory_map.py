@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from qpv_geo.analysis.overlay import dissolve
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames
-from qpv_geo.french import measure
+from qpv_geo.french import band_name, measure
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.portraits.classes import classes_of
 from qpv_geo.portraits.figures import Figure, Figures, qpv_zones
@@ -25,8 +25,9 @@ _LARGEST = 36
 _LEAST_RADIUS = 5
 # Entries of a legend, and what a value adds to what is drawn.
 _Legend = tuple[list[dict[str, Any]], Callable[[float], dict[str, Any]]]
+# Layer, what it is called (the band by its widths), class.
 _OVERLAYS = (
-    ("bande_300m", "Bandes de TVA réduite", "bande"),
+    ("bande_300m", "", "bande"),
     ("qpv_voisins", "QPV hors du territoire", "dehors"),
     ("qpv_2015", "QPV 2015", "ancien"),
     ("iris", "IRIS", "iris"),
@@ -138,7 +139,7 @@ def map_data(frames: Frames, chosen: Sequence[Choice]) -> dict[str, Any]:
         ],
         "surcouches": [
             {
-                "titre": title,
+                "titre": title or band_name(frames[layer]["distance_m"]),
                 "classe": kind,
                 "formes": [_rings(shapely.simplify(shape, _FINE), origin) for shape in shapes],
             }

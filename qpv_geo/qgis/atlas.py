@@ -21,6 +21,7 @@ _COLUMN_X, _COLUMN_WIDTH = 302.0, 108.0
 _BOTTOM = _MAP_Y + _MAP_HEIGHT
 _TILES_Y, _TILE_WIDTH, _TILE_HEIGHT, _GAP = 40.0, 52.75, 21.0, 2.5
 _SITUATION_HEIGHT = 54.0
+_BAND = "bande_300m"
 # More would push the legend onto the small map.
 _TILES_AT_MOST = 6
 
@@ -81,6 +82,8 @@ class AtlasPages:
         Layer of which each feature is a page.
     legend, situation
         Layers of the legend, and of the small map of the whole territory.
+    band, band_title
+        Layer of the bands, and its name in the legend, which has the width of the page's.
     map_view, situation_view
         What both maps show, of the same proportions as their boxes; the atlas moves the first.
     scale
@@ -92,6 +95,8 @@ class AtlasPages:
     situation: tuple[LayerRef, ...]
     map_view: Bounds
     situation_view: Bounds
+    band: LayerRef | None
+    band_title: str
     texts: tuple[Text, ...]
     scale: str
     legend_box: Box
@@ -123,6 +128,8 @@ def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartograph
         situation=_chosen(refs, look.atlas.situation, content),
         map_view=_fitted(content.bounds("qpv"), _MAP_WIDTH / _MAP_HEIGHT),
         situation_view=_fitted(content.bounds("epci"), _COLUMN_WIDTH / _SITUATION_HEIGHT),
+        band=refs.get(_BAND),
+        band_title=f"Bande de [% format_number({_band_width(refs)}, 0, 'fr') %] m (TVA réduite)",
         texts=(
             *_headings(content.spec.territory),
             *_tiles(figures, content, look),
@@ -144,16 +151,21 @@ def _chosen(refs: Mapping[str, LayerRef], names: Sequence[str], content: Content
 
 def _scale(refs: Mapping[str, LayerRef]) -> str:
     """Return the expression of the map's scale: the QPV and its band fit, the denominator is round."""
-    around = str(_SURROUNDINGS)
-    if "bande_300m" in refs:
-        band = quoted(refs["bande_300m"].id)
-        here = "attribute(@atlas_feature, 'code_qp')"
-        around = f"coalesce(attribute(get_feature({band}, 'code_qp', {here}), 'distance_m'), {around})"
+    around = _band_width(refs)
     return (
         f"with_variable('autour', buffer(@atlas_geometry, 1.1 * {around}), {_SCALE_STEP} * ceil(max("
         f"bounds_width(@autour) / {_MAP_WIDTH / 1000:g}, bounds_height(@autour) / {_MAP_HEIGHT / 1000:g}"
         f") / {_SCALE_STEP}))"
     )
+
+
+def _band_width(refs: Mapping[str, LayerRef]) -> str:
+    """Return the expression of how wide the band of a page's QPV is, and what is shown around one without."""
+    if _BAND not in refs:
+        return str(_SURROUNDINGS)
+    here = "attribute(@atlas_feature, 'code_qp')"
+    band = f"get_feature({quoted(refs[_BAND].id)}, 'code_qp', {here})"
+    return f"coalesce(attribute({band}, 'distance_m'), {_SURROUNDINGS})"
 
 
 def _fitted(bounds: Bounds, ratio: float) -> Bounds:

@@ -25,13 +25,15 @@ class _Frozen(BaseModel):
 class Outline(_Frozen):
     """A line along the border: colour, width in millimetres, lengths of dashes and gaps in millimetres.
 
-    `thin` is the width at scales smaller than 1:50 000, where small polygons would be all border.
+    `thin` is the width at scales smaller than 1:50 000, where small polygons would be all border;
+    `solid_beyond` the denominator of the scale up to which there are dashes, 0 for all scales.
     """
 
     color: Color
     width: float = Field(gt=0)
     thin: float | None = Field(default=None, gt=0)
     dash: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?(;\d+(\.\d+)?)+$")
+    solid_beyond: int = Field(default=0, ge=0)
 
 
 class Hatch(_Frozen):
@@ -103,6 +105,14 @@ class Label(_Frozen):
     always: bool = False
 
 
+class GeneralisedLook(_Frozen):
+    """What differs where contours are generalised: title and rules, and labels that are added."""
+
+    title: str
+    rules: tuple[LegendRule, ...]
+    labels: tuple[Label, ...] = ()
+
+
 class LayerLook(_Frozen):
     """One spatial layer.
 
@@ -127,6 +137,7 @@ class LayerLook(_Frozen):
     obstacle: bool = False
     rules: tuple[LegendRule, ...] = ()
     labels: tuple[Label, ...] = ()
+    generalised: GeneralisedLook | None = None
 
 
 class Choropleth(_Frozen):

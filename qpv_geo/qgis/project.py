@@ -150,7 +150,7 @@ def _member(name: str, style: Style, content: Content, look: Cartography) -> Pro
     return ProjectLayer(
         id=_id(content.spec.territory, name),
         name=name,
-        title=content.layers[name].title,
+        title=style.title,
         source=f"./{geopackage_name(content.spec.territory.id)}|layername={name}",
         abstract=content.layers[name].abstract,
         style=style,

@@ -10,6 +10,8 @@ from pathlib import Path
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
+from qpv_geo.formats.provenance import are_communes_generalised, present
+from qpv_geo.french import band_name
 from qpv_geo.qgis.cartography import (
     Cartography,
     Label,
@@ -45,6 +47,8 @@ _STYLE_NAME = "Style par défaut"
 # Denominator beyond which outlines take their thin width.
 _SMALL_SCALE = 50000
 
+_BAND = "bande_300m"
+
 # Labels of the layer on top come first when there is not room for all (QGIS: 0 to 10).
 _HIGHEST_PRIORITY = 10
 
@@ -53,11 +57,11 @@ Properties = dict[str, str]
 
 @dataclass(frozen=True)
 class SymbolLayer:
-    """One layer of a symbol: QGIS's class, its properties, its width by scale, the line symbol of a hatch."""
+    """One layer of a symbol: QGIS's class, its properties, some by expression, the line symbol of a hatch."""
 
     kind: str
     properties: Properties
-    width: str = ""
+    expressions: Properties = field(default_factory=dict)
     line: tuple["SymbolLayer", ...] = ()
 
 
@@ -97,6 +101,8 @@ class Style:
 
     Attributes
     ----------
+    title
+        Of the layer in the project; that of the band has its widths.
     key, label_key
         Of the roots of both trees of rules.
     symbols
@@ -107,6 +113,7 @@ class Style:
         Denominator of the smallest scale at which the layer is drawn; 0 for no limit.
     """
 
+    title: str
     key: str
     label_key: str
     fields: tuple[StyleField, ...]
@@ -147,11 +154,19 @@ def _style(layer: Layer, content: Content, look: Cartography) -> Style:
         )
         for name, declared in layer.fields.items()
     )
-    style = Style(key(layer.name, "rules"), key(layer.name, "labels"), fields, preview="", tip="")
+    style = Style(
+        layer.title, key(layer.name, "rules"), key(layer.name, "labels"), fields, preview="", tip=""
+    )
     frame = content.spatial(layer.name)
     if frame is None:
         return style
+    if layer.name == _BAND:
+        style.title = band_name(frame["distance_m"])
     drawn = look.layers[layer.name]
+    if drawn.generalised and are_communes_generalised(present(content.spec.raws)):
+        style.title = drawn.generalised.title
+        labels = (*drawn.labels, *drawn.generalised.labels)
+        drawn = drawn.model_copy(update={"rules": drawn.generalised.rules, "labels": labels})
     style.farthest = drawn.farthest
     style.preview = f'"{drawn.name}"'
     style.tip = _tip(layer, drawn, look)
@@ -225,10 +240,15 @@ def _line(outline: Outline) -> SymbolLayer:
         "draw_inside_polygon": "0",
         "offset": "0",
     }
-    width = ""
+    expressions = {}
     if outline.thin:
-        width = f"CASE WHEN @map_scale > {_SMALL_SCALE} THEN {outline.thin:g} ELSE {outline.width:g} END"
-    return SymbolLayer("SimpleLine", properties, width)
+        expressions["outlineWidth"] = (
+            f"CASE WHEN @map_scale > {_SMALL_SCALE} THEN {outline.thin:g} ELSE {outline.width:g} END"
+        )
+    if outline.solid_beyond:
+        # Without a value, the line keeps its dashes.
+        expressions["outlineStyle"] = f"CASE WHEN @map_scale > {outline.solid_beyond} THEN 'solid' END"
+    return SymbolLayer("SimpleLine", properties, expressions)
 
 
 def _tip(layer: Layer, drawn: LayerLook, look: Cartography) -> str:

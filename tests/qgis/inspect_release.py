@@ -21,6 +21,7 @@ from qgis.core import (
     QgsLayoutExporter,
     QgsLayoutItem,
     QgsLayoutItemLabel,
+    QgsLayoutItemLegend,
     QgsMapLayer,
     QgsMapRendererSequentialJob,
     QgsMapSettings,
@@ -207,6 +208,10 @@ def draw(project: QgsProject, path: Path, points: Points) -> Answer:
     settings.setExtent(project.viewSettings().defaultViewExtent())
     settings.setBackgroundColor(QColor("white"))
     settings.setLabelingEngineSettings(project.labelingEngineSettings())
+    # As the map canvas has them.
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(None))
+    context.appendScope(QgsExpressionContextUtils.mapSettingsScope(settings))
+    settings.setExpressionContext(context)
     job = QgsMapRendererSequentialJob(settings)
     job.start()
     job.waitForFinished()
@@ -249,6 +254,7 @@ def print_pages(project: QgsProject, pictures: Path, points: Points) -> list[Ans
                 "texts": {item.id(): item.currentText() for item in texts(layout)},
                 "overflowing": [item.id() for item in texts(layout) if overflows(item)],
                 "colors": page_colors(layout, image, points),
+                "legend": legend(layout.itemById("legende")),
                 "legend_bottom": bottom(layout.itemById("legende")),
                 "situation_top": layout.itemById("situation_titre").pos().y(),
             }
@@ -268,6 +274,16 @@ def overflows(item: QgsLayoutItemLabel) -> bool:
     needed, across, down = item.sizeForText(), 2 * item.marginX(), 2 * item.marginY()
     lines = -(-(needed.width() - across) // (item.rect().width() - across))
     return lines * (needed.height() - down) + down > item.rect().height() + 1
+
+
+def legend(item: QgsLayoutItemLegend) -> list[str]:
+    """Return the titles of the layers in a legend as they were printed."""
+    context = item.createExpressionContext()
+    titles = [
+        node.customProperty("legend/title-label") or node.name()
+        for node in item.model().rootGroup().findLayers()
+    ]
+    return [QgsExpression.replaceExpressionText(title, context) for title in titles]
 
 
 def bottom(item: QgsLayoutItem) -> float:

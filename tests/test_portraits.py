@@ -441,7 +441,8 @@ def test_the_map_draws_what_the_release_has(full_pages: dict[str, Page], full: F
     alternative = page.attributes("svg", "aria-label")[0]
     assert alternative.startswith("Carte du quartier Planoise, au nord en haut, sur les communes ")
     assert alternative.endswith(
-        "avec la bande qui l'entoure, les contours de 2015, les IRIS, les quartiers voisins Le Voisin."
+        "avec la bande de 500 m (TVA réduite) qui l'entoure, les contours de 2015, les IRIS, "
+        "les quartiers voisins Le Voisin."
     )
     assert len(full["qpv_2015"]) == 4
 

@@ -1,7 +1,11 @@
 """The Contrat de ville's figures beside INSEE's, never in their place."""
 
+from decimal import Decimal
+
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qpv_geo.analysis.contract import check_contract, contract_figures
 from qpv_geo.errors import ConfigurationError
@@ -36,6 +40,14 @@ def test_a_figure_that_insee_does_not_give_says_so() -> None:
     assert pd.isna(row["valeur_insee"])
     assert pd.isna(row["ecart"])
     assert row["statut_insee"] == "non_disponible"
+
+
+@given(st.integers(0, 10**6).map(lambda tenths: tenths / 10))
+def test_the_gap_is_exact_and_makes_insee_s_value_of_the_contract_s(value: float) -> None:
+    figures = contract_figures(BESANCON, QPV, STATISTICS.assign(valeur=value))
+    (row,) = figures[figures["statut_insee"] == "ok"].to_dict("records")
+    assert row["valeur_insee"] == value
+    assert Decimal(str(row["valeur_contrat"])) + Decimal(str(row["ecart"])) == Decimal(str(value))
 
 
 def test_the_contract_states_three_figures_for_each_of_the_six() -> None:

@@ -157,6 +157,17 @@ def test_pieces_add_up_to_each_qpv(full: Published, pieces: str) -> None:
         assert total[list(QPV)].tolist() == pytest.approx(whole[list(QPV)].tolist(), rel=CONSERVED)
 
 
+def test_measures_are_those_of_the_published_geometries(full: Published) -> None:
+    measured = 0
+    for name in ("qpv", "communes", "epci", "qpv_commune", "qpv_iris", "evolution_2015_2024"):
+        layer = full.layer(name)
+        for field, measure in (("surface_m2", layer.area), ("perimetre_m", layer.length)):
+            if field in layer:
+                measured += 1
+                assert layer[field].tolist() == pytest.approx(measure.tolist(), rel=1e-9), (name, field)
+    assert measured >= len(("qpv", "qpv", "communes", "epci", "qpv_commune", "qpv_iris"))
+
+
 def test_what_was_kept_came_and_left_adds_up(full: Published) -> None:
     pieces = full.layer("evolution_2015_2024")
     pieces["measured"] = pieces.area

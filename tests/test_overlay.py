@@ -122,6 +122,21 @@ def test_shares_and_membership() -> None:
     assert is_member(pieces, sliver_share=0.005, sliver_area=100).tolist() == [True, False]
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(polygons(), min_size=1, max_size=3), st.lists(polygons(), max_size=4))
+def test_shares_are_those_of_the_areas(cut: list[Polygon], zones: list[Polygon]) -> None:
+    qpv, communes = (gpd.GeoDataFrame(geometry=array(*shapes), crs=2154) for shapes in (cut, zones))
+    pieces = cut_by_zones(qpv, communes, "commune")
+    np.testing.assert_allclose(pieces["surface_m2"], pieces.area)
+    np.testing.assert_allclose(pieces.groupby("polygon")["part_qpv"].sum(), 100, rtol=1e-6)
+    outside = pieces["zone"] < 0
+    assert pieces["part_commune"].isna().equals(outside)
+    for row in pieces[~outside].to_dict("records"):
+        assert row["part_qpv"] == pytest.approx(100 * row["surface_m2"] / cut[row["polygon"]].area)
+        assert row["part_commune"] == pytest.approx(100 * row["surface_m2"] / zones[row["zone"]].area)
+        assert 0 <= row["part_commune"] <= 100 * (1 + 1e-6)
+
+
 def test_degrees_are_refused() -> None:
     frame = gpd.GeoDataFrame(geometry=[box(6, 47, 6.1, 47.1)], crs=4326)
     with pytest.raises(ValueError, match="projected CRS"):

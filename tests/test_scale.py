@@ -12,7 +12,7 @@ from raw_files import raw_file, shipped, write_zip
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.distribution import CountedFile, Distribution, Distributions
 from qpv_geo.ingest.registry import Indicator, load_registry
-from qpv_geo.ingest.scale import Mismatch, compare_scale
+from qpv_geo.ingest.scale import ScaleProblem, compare_scale
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile
@@ -55,7 +55,7 @@ SHIPPED: Distributions = {
 
 def compare(
     name: str, values: list[float], vintage: str = "2020", *, of_qpv: bool = True, shipped: bool = True
-) -> Mismatch | None:
+) -> ScaleProblem | None:
     inside = np.full(len(values), of_qpv)
     return compare_scale(INDICATORS[name], vintage, np.array(values), inside, SHIPPED if shipped else {})
 

@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from qpv_geo.audit.geopackage import parse_blob
 from qpv_geo.audit.rules import files
 from qpv_geo.audit.rules.base import Finding
-from qpv_geo.audit.verify import KINDS, verify_release
+from qpv_geo.audit.verify import RULE_SETS, verify_release
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.descriptions import checksum
 from qpv_geo.releases.placement import is_intact
@@ -24,7 +24,9 @@ from qpv_geo.releases.release import Release
 
 GPKG, GEOJSON = "qpv_besancon.gpkg", "geojson/qpv.geojson"
 # Those of styles, metadata and the project have broken releases of their own (`test_qgis_rules.py`).
-RULES = {rule.code: (kind, rule) for kind in KINDS for rule in kind.rules if not rule.code.startswith("QGIS")}
+RULES = {
+    rule.code: (kind, rule) for kind in RULE_SETS for rule in kind.rules if not rule.code.startswith("QGIS")
+}
 Damage = Callable[[Path], object]
 Case = tuple[str, Damage, str]
 
@@ -94,7 +96,7 @@ def test_a_sound_release_keeps_every_rule(release: Release) -> None:
 
 
 def test_every_rule_has_a_code_of_its_own_and_a_public_text() -> None:
-    rules = [rule for kind in KINDS for rule in kind.rules]
+    rules = [rule for kind in RULE_SETS for rule in kind.rules]
     assert len({rule.code for rule in rules}) == len(rules)
     assert all(rule.text for rule in rules)
 

@@ -60,7 +60,7 @@ class WrittenLayer:
 
 
 @dataclass(frozen=True)
-class Cells:
+class TextColumn:
     """A column of a CSV file: its distinct texts, None last, and which of them each row has."""
 
     texts: list[str | None]
@@ -99,7 +99,7 @@ def read_csv(path: Path, layer: Layer) -> WrittenLayer:
         return WrittenLayer(path, _table(columns))
 
 
-def read_cells(path: Path, first: int | None = None) -> dict[str, Cells]:
+def read_cells(path: Path, first: int | None = None) -> dict[str, TextColumn]:
     """Return the columns of a CSV file of a release, or only the first of them.
 
     Raises
@@ -123,7 +123,7 @@ def read_cells(path: Path, first: int | None = None) -> dict[str, Cells]:
     for name, chunks in zip(table.column_names, table.columns, strict=True):
         column = chunks.combine_chunks()
         texts = column.dictionary.to_pylist()
-        columns[name] = Cells([*texts, None], column.indices.fill_null(len(texts)).to_numpy())
+        columns[name] = TextColumn([*texts, None], column.indices.fill_null(len(texts)).to_numpy())
     return columns
 
 

@@ -12,15 +12,15 @@ from qpv_geo.errors import PublicationError
 
 
 @dataclass(frozen=True)
-class FileKind(Generic[File]):
-    """A kind of file of a release: the pattern of its paths, how it is opened, and its rules."""
+class RuleSet(Generic[File]):
+    """The rules of a kind of file, by the pattern of its paths, and how one is opened."""
 
     pattern: str
     opener: Callable[[Path], File]
     rules: tuple[Rule[File], ...]
 
     def findings(self, release: Path, *, quick: bool) -> list[Finding]:
-        """Apply the rules to each file of this kind."""
+        """Apply the rules to each file of a release that matches."""
         findings = []
         for path in sorted(release.glob(self.pattern)) if self.pattern != "." else [release]:
             name = path.relative_to(release).as_posix()
@@ -31,8 +31,8 @@ class FileKind(Generic[File]):
         return findings
 
 
-KINDS: tuple[FileKind[Any], ...] = (
-    FileKind(
+RULE_SETS: tuple[RuleSet[Any], ...] = (
+    RuleSet(
         ".",
         files.Folder,
         (
@@ -44,7 +44,7 @@ KINDS: tuple[FileKind[Any], ...] = (
             files.data_package,
         ),
     ),
-    FileKind(
+    RuleSet(
         "geojson/*.geojson",
         geojson.Collection,
         (
@@ -59,7 +59,7 @@ KINDS: tuple[FileKind[Any], ...] = (
             geojson.precision,
         ),
     ),
-    FileKind(
+    RuleSet(
         "*.gpkg",
         geopackage.GeoPackage,
         (
@@ -86,7 +86,7 @@ KINDS: tuple[FileKind[Any], ...] = (
             qgis.metadata,
         ),
     ),
-    FileKind("*.qgz", qgis.ProjectFile, (qgis.project_sources, qgis.project_tree, qgis.project_ids)),
+    RuleSet("*.qgz", qgis.ProjectFile, (qgis.project_sources, qgis.project_tree, qgis.project_ids)),
 )
 
 
@@ -105,4 +105,4 @@ def verify_release(path: Path, *, quick: bool = False) -> list[Finding]:
     """
     if not path.is_dir():
         raise PublicationError(f"{path}: no release is there; `qpv-geo releases list` shows those that are")
-    return [finding for kind in KINDS for finding in kind.findings(path, quick=quick)]
+    return [finding for rules in RULE_SETS for finding in rules.findings(path, quick=quick)]

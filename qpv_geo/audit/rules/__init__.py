@@ -1,4 +1,4 @@
 """Rules that a published release keeps: one function per rule, its docstring is the public text.
 
-Codes are never renumbered; a rule that goes takes its code with it. `verify.KINDS` lists all rules.
+Codes are never renumbered; a rule that goes takes its code with it. `verify.RULE_SETS` lists all rules.
 """

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qpv_geo.audit.readers import Cells, converted, read_cells
+from qpv_geo.audit.readers import TextColumn, converted, read_cells
 from qpv_geo.audit.rules.base import CheckedFile, named, rule
 from qpv_geo.formats.csv import LINE_END, SEPARATOR
 from qpv_geo.formats.datapackage import TYPES
@@ -44,7 +44,7 @@ class Folder(CheckedFile):
         """Content of ``rapport.json``."""
         return Report.model_validate_json((self.path / REPORT_JSON).read_bytes())
 
-    def tables(self, first: int | None = None) -> Iterator[tuple[_Resource, dict[str, Cells]]]:
+    def tables(self, first: int | None = None) -> Iterator[tuple[_Resource, dict[str, TextColumn]]]:
         """Yield the resource and the columns, or only the first of them, of each CSV file."""
         for resource in self.descriptor["resources"]:
             if resource.get("format") == "csv":
@@ -130,7 +130,7 @@ def data_package(folder: Folder) -> Iterator[str]:
             yield f"{resource['path']}: {problem}"
 
 
-def _schema_problems(schema: Mapping[str, Any], columns: Mapping[str, Cells]) -> Iterator[str]:
+def _schema_problems(schema: Mapping[str, Any], columns: Mapping[str, TextColumn]) -> Iterator[str]:
     names = [field["name"] for field in schema["fields"]]
     if list(columns) != names:
         yield f"columns {list(columns)}, schema {names}"

@@ -14,7 +14,7 @@ import pytest
 import shapely
 from publishing import BESANCON, content_of, declared, frames_of, inputs
 
-from qpv_geo.audit.geopackage import parse_blob, read_geopackage
+from qpv_geo.audit.geopackage import StoredTable, parse_blob, read_geopackage
 from qpv_geo.audit.readers import written_layer
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.fields import Layer
@@ -204,6 +204,13 @@ def test_a_value_of_another_type_in_the_file_is_found_when_it_is_read_back(
 def test_a_blob_that_is_not_a_geopackage_geometry_is_refused(blob: bytes, what: str) -> None:
     with pytest.raises(ValueError, match=what):
         parse_blob(blob)
+
+
+@pytest.mark.parametrize("blob", [b"GP", b"GP\0\1" + bytes(4) + b"\1\3", "texte"])
+def test_a_geometry_that_cannot_be_read_is_explained(blob: object) -> None:
+    table = StoredTable("QPV", pd.DataFrame({"geom": [None, blob]}, dtype=object), 2154)
+    with pytest.raises(PublicationError, match="layer 'QPV': a geometry cannot be read"):
+        _ = table.shapes
 
 
 def test_a_big_endian_blob_with_envelope_is_read() -> None:

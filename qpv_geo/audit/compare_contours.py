@@ -69,8 +69,8 @@ class _OfficialLayer:
         return next(iter(self.fields))
 
 
-_NEIGHBOUR_FIELDS = ("code_qp", "lib_qp", "insee_com", "lib_com", "siren_epci")
-_QPV_FIELDS = (*_NEIGHBOUR_FIELDS, "insee_reg", "lib_reg", "insee_dep", "lib_dep")
+_NEIGHBOUR_FIELDS = {name: name for name in ("code_qp", "lib_qp", "insee_com", "lib_com", "siren_epci")}
+_QPV_FIELDS = _NEIGHBOUR_FIELDS | {name: name for name in ("insee_reg", "lib_reg", "insee_dep", "lib_dep")}
 _COMMUNE_FIELDS = {
     "insee_com": "code",
     "nom_com": "nom",
@@ -80,16 +80,10 @@ _COMMUNE_FIELDS = {
     "population": "population",
 }
 _LAYERS = (
-    _OfficialLayer("qpv", "contours", {name: name for name in _QPV_FIELDS}, _qpv_of, department_of),
+    _OfficialLayer("qpv", "contours", _QPV_FIELDS, _qpv_of, department_of),
     _OfficialLayer("communes", "communes", _COMMUNE_FIELDS, _communes_of, str),
     # Which QPV are neighbours is computed here.
-    _OfficialLayer(
-        "qpv_voisins",
-        "contours",
-        {name: name for name in _NEIGHBOUR_FIELDS},
-        lambda _, __: set(),
-        department_of,
-    ),
+    _OfficialLayer("qpv_voisins", "contours", _NEIGHBOUR_FIELDS, lambda _, __: set(), department_of),
 )
 
 
@@ -175,10 +169,7 @@ def _official_shapes(codes: list[str], features: Features, place_of: Callable[[s
 def _compare_shapes(
     written: WrittenLayer, shapes: Geometries, layer: str, official: _OfficialShapes, features: Features
 ) -> list[Mismatch]:
-    """Compare all contours at once, vertex by vertex, and look at those that differ one by one.
-
-    Rules ask whether they are valid; here it counts for those alone that have other vertices.
-    """
+    """Compare all contours at once, vertex by vertex, and look at those that differ one by one."""
     changes = written.attributes["ecart_reparation_m2"]
     if written.epsg == _WGS84:
         same = same_vertices(shapes, official.degrees, _DEGREES)

@@ -2,8 +2,8 @@
 
 import sqlite3
 import struct
-from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,10 +71,13 @@ class StoredTable:
 
     @cached_property
     def shapes(self) -> gpd.GeoSeries:
-        """Geometries by row, None where there is none."""
+        """Geometries by row, None where there is none; a PublicationError if one cannot be read."""
         blobs = self.rows[GEOMETRY_COLUMN]
-        wkb = np.array([None if blob is None else parse_blob(blob).wkb for blob in blobs], dtype=object)
-        return gpd.GeoSeries(shapely.from_wkb(wkb), index=self.rows.index, crs=self.epsg)
+        try:
+            wkb = np.array([None if blob is None else parse_blob(blob).wkb for blob in blobs], dtype=object)
+            return gpd.GeoSeries(shapely.from_wkb(wkb), index=self.rows.index, crs=self.epsg)
+        except (TypeError, ValueError, shapely.errors.ShapelyError) as error:
+            raise PublicationError(f"layer {self.title!r}: a geometry cannot be read ({error})") from error
 
 
 class _Texts(dict[bytes, str]):
@@ -86,13 +89,7 @@ class _Texts(dict[bytes, str]):
 
 
 def parse_blob(blob: bytes) -> Blob:
-    """Take a GeoPackage geometry apart.
-
-    Raises
-    ------
-    ValueError
-        If it is shorter than its header or the code of its envelope is not defined.
-    """
+    """Take a GeoPackage geometry apart; raises ValueError if its header is not one."""
     if len(blob) < _HEADER_SIZE:
         raise ValueError("shorter than its header")
     flags = blob[3]
@@ -110,15 +107,6 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
 
 
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Explain why a GeoPackage cannot be read."""
-    try:
-        yield
-    except (OSError, ValueError, LookupError, TypeError, sqlite3.Error, shapely.errors.ShapelyError) as error:
-        raise PublicationError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
-
-
 def read_geopackage(path: Path, names: Collection[str] | None = None) -> dict[str, StoredTable]:
     """Read the tables that ``gpkg_contents`` lists, in its order.
 
@@ -132,19 +120,22 @@ def read_geopackage(path: Path, names: Collection[str] | None = None) -> dict[st
     PublicationError
         If the file cannot be read.
     """
-    with explained(path), closing(connect(path)) as database:
-        listed = database.execute(
-            "SELECT table_name, identifier, column_name, organization_coordsys_id FROM gpkg_contents "
-            "LEFT JOIN gpkg_geometry_columns USING (table_name) "
-            "LEFT JOIN gpkg_spatial_ref_sys ON gpkg_spatial_ref_sys.srs_id = gpkg_geometry_columns.srs_id "
-            "ORDER BY gpkg_contents.rowid"
-        ).fetchall()
-        database.text_factory = _Texts().__getitem__
-        return {
-            name: StoredTable(title, _rows(database, name, geometry), epsg)
-            for name, title, geometry, epsg in listed
-            if (name != STYLES if names is None else name in names)
-        }
+    try:
+        with closing(connect(path)) as database:
+            listed = database.execute(
+                "SELECT table_name, identifier, column_name, organization_coordsys_id FROM gpkg_contents "
+                "LEFT JOIN gpkg_geometry_columns USING (table_name) "
+                "LEFT JOIN gpkg_spatial_ref_sys AS crs ON crs.srs_id = gpkg_geometry_columns.srs_id "
+                "ORDER BY gpkg_contents.rowid"
+            ).fetchall()
+            database.text_factory = _Texts().__getitem__
+            return {
+                name: StoredTable(title, _rows(database, name, geometry), epsg)
+                for name, title, geometry, epsg in listed
+                if (name != STYLES if names is None else name in names)
+            }
+    except (OSError, ValueError, TypeError, sqlite3.Error) as error:
+        raise PublicationError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
 
 
 def _rows(database: sqlite3.Connection, name: str, geometry: str | None) -> pd.DataFrame:

@@ -77,17 +77,12 @@ class RawTables:
         file, _, kind = name.rpartition(", ")
         return iter(_widened([_stripped(row) for row in self.rows(file)], kind, self.raw.source.vintage))
 
-    def only_grid(self) -> _Grid:
-        """Return the rows of a source that is one CSV file.
-
-        Raises
-        ------
-        PublicationError
-            If it holds another number of files.
-        """
+    def only_table(self) -> list[dict[str, str]]:
+        """Return the rows of a source that is one CSV file, by its own column names."""
         if len(self._members) != 1:
             raise PublicationError(f"{self.raw.label}: {len(self._members)} tables to compare with, not one")
-        return [_stripped(row) for row in self._rows(next(iter(self._members)))]
+        header, *rows = map(_stripped, self._rows(next(iter(self._members))))
+        return [dict(zip(header, row, strict=False)) for row in rows]
 
     @cached_property
     def words(self) -> Mapping[tuple[str, str], str]:
@@ -139,13 +134,7 @@ class OriginalCells:
         return None if row is None or position is None else row[position]
 
     def meaning(self, code: str, column: str) -> tuple[float, str, str | None]:
-        """Return what a cell says: value (NaN without), status, and the producer's remark or None.
-
-        Raises
-        ------
-        PublicationError
-            If it is neither a number nor a known mark.
-        """
+        """Return what a cell says: value (NaN without), status, and the producer's remark or None."""
         text = self.cell(code, column) or ""
         remark = self._remark(code, column)
         if not text:

@@ -230,17 +230,10 @@ class Originals:
 
     def rows(self, source_id: str) -> list[dict[str, str]]:
         """Return the rows of a source that is one small table, by its own column names."""
-        header, *rows = RawTables(self._raw(source_id), self._settings).only_grid()
-        return [dict(zip(header, row, strict=False)) for row in rows]
+        return RawTables(self._raw(source_id), self._settings).only_table()
 
     def filling(self, table: TableName) -> str:
-        """Return the source that was read into a table.
-
-        Raises
-        ------
-        PublicationError
-            If none was.
-        """
+        """Return the source that was read into a table."""
         sources = (raw.source for raw in self._raws.values() if raw and usable(raw))
         source = next((source for source in sources if table in source.fills), None)
         if source is None:

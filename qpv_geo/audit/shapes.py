@@ -18,14 +18,9 @@ RING_MINIMUM = 4
 
 
 def parse_geojson(data: bytes | str) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Return what a JSON text says, as `json.loads` does.
+    """Return what a JSON text says; raises ValueError if it is not JSON.
 
     Every position is a list, and all live until the end: the garbage collector is held off meanwhile.
-
-    Raises
-    ------
-    ValueError
-        If it is not JSON.
     """
     with collector_held_off():
         return orjson.loads(data)
@@ -36,13 +31,11 @@ def polygons_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:
 
     Raises
     ------
-    ValueError
-        If one is no polygon, a ring is not closed or has fewer than four positions.
-    KeyError, TypeError
-        If one is no GeoJSON geometry.
+    ValueError, KeyError, TypeError
+        If one is not a polygon whose rings are closed and have four positions or more.
     """
     there = np.array([geometry is not None for geometry in geometries], dtype=bool)
-    found = np.full(len(geometries), None, dtype=object)
+    polygons_or_none = np.full(len(geometries), None, dtype=object)
     drawn = [geometry for geometry in geometries if geometry is not None]
     single = np.array([_is_single(geometry) for geometry in drawn], dtype=bool)
     multiple = [
@@ -65,8 +58,8 @@ def polygons_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:
     empty = np.array([not part for part in multiple], dtype=bool)
     shapes[single] = shapely.get_geometry(shapes[single], 0)
     shapes[single & empty] = shapely.Polygon()
-    found[there] = shapes
-    return found
+    polygons_or_none[there] = shapes
+    return polygons_or_none
 
 
 def _is_single(geometry: dict[str, Any]) -> bool:
@@ -76,13 +69,7 @@ def _is_single(geometry: dict[str, Any]) -> bool:
 
 
 def positions(points: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """Return positions as an array, a row for each.
-
-    Raises
-    ------
-    ValueError
-        If they have different lengths.
-    """
+    """Return positions as an array, a row for each; raises ValueError if their lengths differ."""
     sizes = set(map(len, points)) or {2}
     if len(sizes) > 1:
         raise ValueError(f"positions of {sorted(sizes)} numbers")
@@ -92,16 +79,10 @@ def positions(points: Sequence[Sequence[float]]) -> NDArray[np.float64]:
 
 
 def same_vertices(one: Geometries, other: Geometries, tolerance: float) -> Mask:
-    """Tell which polygons have the same vertices as others, in the same order, up to a tolerance.
+    """Tell which pairs of (multi)polygons have the same vertices in the same order, up to a tolerance.
 
-    The direction of rings is not compared. A pair with a missing geometry is not the same.
-
-    Parameters
-    ----------
-    one, other
-        (Multi)Polygons, one pair per row.
-    tolerance
-        Largest difference of a coordinate, in their unit.
+    The direction of rings is not compared. A pair with a missing geometry is not the same. The tolerance is
+    the largest difference of a coordinate, in their unit.
     """
     same = ~(shapely.is_missing(one) | shapely.is_missing(other))
     first, first_of = _rings(one, same)

@@ -93,15 +93,7 @@ RULE_SETS: tuple[RuleSet[Any], ...] = (
 def verify_release(path: Path, *, quick: bool = False) -> list[Finding]:
     """Check a release and return every rule that it breaks.
 
-    Parameters
-    ----------
-    quick
-        Leave out the slow rules: a refresh has just compared every value, ``releases verify`` has not.
-
-    Raises
-    ------
-    PublicationError
-        If there is no such folder.
+    `quick` leaves out the slow rules: a refresh has just compared every value, ``releases verify`` has not.
     """
     if not path.is_dir():
         raise PublicationError(f"{path}: no release is there; `qpv-geo releases list` shows those that are")

@@ -48,12 +48,10 @@ class Collection(CheckedFile):
         polygons = []
         for number, feature in enumerate(self.features, start=1):
             geometry = feature["geometry"]
-            if geometry is None:
-                continue
-            parts = (
-                geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
-            )
-            polygons += [(number, part) for part in parts]
+            if geometry is not None:
+                coordinates = geometry["coordinates"]
+                parts = coordinates if geometry["type"] == "MultiPolygon" else [coordinates]
+                polygons += [(number, part) for part in parts]
         return polygons
 
     @cached_property

@@ -430,6 +430,23 @@ def test_a_phone_scrolls_in_one_direction(phone: Tab, stem: str) -> None:
     assert phone.console == []
 
 
+def test_a_phone_shows_figures_beside_the_names(browser: Browser, rich: Path) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844}, locale="fr-FR")
+    Tab(page, rich).open("index")
+    row = page.locator("#quartiers tbody tr", has_text="Planoise")
+    assert "QN02503M" in row.locator("th").inner_text()
+    box = page.locator("#quartiers").locator("..").bounding_box()
+    assert box
+    cells = [cell.bounding_box() for cell in row.locator("td:visible").all()]
+    seen = [cell for cell in cells if cell and cell["x"] + cell["width"] <= box["x"] + box["width"] + 8]
+    assert len(seen) >= 2
+    page.locator("#quartiers").locator("..").evaluate("element => { element.scrollLeft = 400 }")
+    name = row.locator("th").bounding_box()
+    assert name
+    assert name["x"] == pytest.approx(box["x"], abs=1), "names stay"
+    page.close()
+
+
 def test_without_javascript_the_table_remains(browser: Browser, poor: Path) -> None:
     page = browser.new_context(java_script_enabled=False).new_page()
     page.goto((poor / "portraits" / "index.html").as_uri())
@@ -515,11 +532,25 @@ def test_more_than_two_sheets_lose_nothing(tab: Tab, tmp_path: Path) -> None:
 
 
 def test_the_index_prints_its_map_and_its_table(tab: Tab, tmp_path: Path) -> None:
-    sheets = printed(tab.open("index"), tmp_path).pages
+    page = tab.open("index")
+    titles = page.eval_on_selector_all(
+        "#quartiers thead button", "buttons => buttons.map(button => button.firstChild.data.trim())"
+    )
+    sheets = printed(page, tmp_path).pages
     assert len(sheets) == 2
     text = " ".join(sheets[0].extract_text().split())
     assert "45 % à moins de 50 %" in text
-    assert "QN02503M" in text
+    assert all(code in text for code in CODES)
+    assert len(titles) > 20
+    assert [title for title in titles[3:] if " ".join(title.split()) not in text] == []
+    page.emulate_media(media="print")
+    assert page.locator("button:visible, select:visible, input:visible").count() == 0
+    small, figures = page.evaluate(
+        "['.fichiers a', '.comparaison td'].map("
+        "name => parseFloat(getComputedStyle(document.querySelector(name)).fontSize))"
+    )
+    assert small < figures, "names of files are smaller than figures"
+    page.emulate_media(media="screen")
     assert tab.page.evaluate("document.body.className") == "index", "the screen has its map again"
 
 

@@ -34,8 +34,8 @@ _LAYERS = {
     "equipements": ("Équipements", "bpe"),
 }
 _GROUPED = ("origine", "motif", "geographie", "licence", "licence_url")
-# Columns of the index's table that a sheet of A4 holds.
-_PRINTED_COLUMNS = 9
+# On paper, an indicator is a row: the QPV that a sheet of A4 holds side by side.
+_PRINTED_QPV = 8
 _NOT_COMPUTED = "couche que cette version ne calcule pas"
 _LEAFLET = "xstatic-leaflet"
 _LEAFLET_FOLDER = "xstatic/pkg/leaflet/data"
@@ -88,7 +88,7 @@ def _index(content: Content, figures: Figures) -> dict[str, Any]:
         "chosen": first,
         "columns": columns,
         "rows": rows,
-        "printed_columns": _PRINTED_COLUMNS,
+        "printed_qpv": _PRINTED_QPV,
         "absent": [
             i.label for i in content.spec.registry.indicators if i.qpv_layer and i not in figures.leading
         ],

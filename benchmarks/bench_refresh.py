@@ -31,12 +31,11 @@ def refresh(watch: Stopwatch, *, mirror: Path | None, territory: str = "besancon
 
 
 def stages(watch: Stopwatch, *, mirror: Path | None) -> None:
-    """Publish Besançon, stage by stage."""
-    from qpv_geo.analysis.layers import build_layers
-    from qpv_geo.ingest.tables import read_tables
+    """Publish Besançon, step by step."""
     from qpv_geo.pipeline.fetching import fetch
     from qpv_geo.pipeline.job import Job
-    from qpv_geo.releases.release import publish_release
+    from qpv_geo.pipeline.one import locked_folder
+    from qpv_geo.pipeline.steps import join, publish, read, verify, write
     from qpv_geo.settings import Settings
     from qpv_geo.sources.fetch import Policy
     from qpv_geo.territory import load_territory
@@ -44,15 +43,19 @@ def stages(watch: Stopwatch, *, mirror: Path | None) -> None:
     policy = Policy(mirror=str(mirror)) if mirror else Policy(offline=True)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(load_territory("besancon"), Settings(data_dir=Path(folder)), policy)
-        with watch.timed("fetch"):
-            raws = fetch(job)
-        inputs = (raws, job.territory, job.catalogue, job.registry)
-        with watch.timed("read and check"):
-            tables = read_tables(*inputs, job.settings)
-        with watch.timed("join"):
-            layers, checks = build_layers(tables, job.territory, job.registry)
-        with watch.timed("write, compare with the raw files, verify"):
-            publish_release(layers, [*tables.checks, *checks], *inputs, job.settings)
+        with locked_folder(job) as lock:
+            with watch.timed("fetch"):
+                spec = job.spec(fetch(job))
+            with watch.timed("read"):
+                tables = read(spec)
+            with watch.timed("join"):
+                joined = join(tables, spec)
+            with watch.timed("write"):
+                draft = write(joined)
+            with watch.timed("verify"):
+                verify(draft)
+            with watch.timed("publish"):
+                publish(draft, lock)
 
 
 def national(watch: Stopwatch) -> None:

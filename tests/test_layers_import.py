@@ -1,6 +1,7 @@
 """Imports go one way, Prefect stays in the flows, and flow modules keep their annotations evaluated."""
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -205,3 +206,16 @@ def test_a_command_loads_what_it_needs(tmp_path: Path, arguments: list[str], unl
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_benchmarks_import_what_exists() -> None:
+    """They import where they measure: nothing else notices a name that is gone."""
+    missing = []
+    for path in sorted(ROOT.glob("benchmarks/*.py")):
+        for line, target in imported(path, ROOT):
+            module, _, name = target.rpartition(".")
+            if room_of(target) and module:
+                found = importlib.import_module(module)
+                if not hasattr(found, name) and importlib.util.find_spec(target) is None:
+                    missing.append(f"{path.name}:{line}: {target}")
+    assert missing == []

@@ -125,8 +125,8 @@ def test_iris_of_one_geography_conform() -> None:
             "01/01/2024 / 01/01/2024 : "
             "Statistiques et contours sont dans la même géographie : 1 IRIS rapprochés."
         ),
-        ("iris_sans_contour", "iris_population"): "0 / 0 : 0 IRIS de la source n'ont pas de contour.",
-        ("iris_sans_statistique", "iris_population"): "0 / 0 : 0 IRIS n'ont pas de ligne dans la source.",
+        ("iris_sans_contour", "iris_population"): "0 / 0 : 0 IRIS de la source sans contour.",
+        ("iris_sans_statistique", "iris_population"): "0 / 0 : 0 IRIS sans ligne dans la source.",
     }
     _, unknown = match_geographies([], None, [], None, "iris_population")
     assert unknown[0].outcome == "non_verifiable", "two unknown dates are not the same"

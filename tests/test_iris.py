@@ -146,8 +146,8 @@ def test_one_geography_matches_and_names_orphans_of_both_sides() -> None:
         "iris_sans_contour": "avertissement",
         "iris_sans_statistique": "avertissement",
     }
-    assert checks[1].message == "1 IRIS de la source n'ont pas de contour : 1."
-    assert checks[2].message == "1 IRIS n'ont pas de ligne dans la source : 3."
+    assert checks[1].message == "1 IRIS de la source sans contour : 1."
+    assert checks[2].message == "1 IRIS sans ligne dans la source : 3."
     assert {check.subject for check in checks} == {"iris_population"}
 
 
@@ -203,7 +203,7 @@ def test_statistics_of_the_territory_are_kept_and_completed() -> None:
     assert found.rows.columns.tolist() == VALUES.columns.tolist()
     assert found.joined["code"].tolist() == ["250560101", "250560102", "250560103"]
     messages = {check.code: check.message for check in found.checks}
-    assert messages["iris_sans_contour"] == "1 IRIS de la source n'ont pas de contour : 250560199."
+    assert messages["iris_sans_contour"] == "1 IRIS de la source sans contour : 250560199."
     assert messages["iris_sans_statistique"] == "1 IRIS n'ont pas de ligne dans la source : 250560103."
 
 

@@ -106,8 +106,8 @@ def match_geographies(
     stats, contours = set(codes_stats), set(codes_contours)
     return frozenset(stats & contours), [
         _compare_dates(geo_stats, geo_contours, len(stats & contours), source),
-        _orphans("iris_sans_contour", source, stats - contours, "IRIS de la source n'ont pas de contour"),
-        _orphans("iris_sans_statistique", source, contours - stats, "IRIS n'ont pas de ligne dans la source"),
+        _orphans("iris_sans_contour", source, stats - contours, "IRIS de la source sans contour"),
+        _orphans("iris_sans_statistique", source, contours - stats, "IRIS sans ligne dans la source"),
     ]
 
 

@@ -204,7 +204,7 @@ def test_statistics_of_the_territory_are_kept_and_completed() -> None:
     assert found.joined["code"].tolist() == ["250560101", "250560102", "250560103"]
     messages = {check.code: check.message for check in found.checks}
     assert messages["iris_sans_contour"] == "1 IRIS de la source sans contour : 250560199."
-    assert messages["iris_sans_statistique"] == "1 IRIS n'ont pas de ligne dans la source : 250560103."
+    assert messages["iris_sans_statistique"] == "1 IRIS sans ligne dans la source : 250560103."
 
 
 def test_each_source_is_matched_by_its_own_geography() -> None:

@@ -177,10 +177,13 @@ class OriginalCells:
         words = self.words.get((min(variables), value)) if len(variables) == 1 else None
         return f"{note} = {value} : {words or 'motif que le dictionnaire du producteur ne donne pas'}"
 
+    @cached_property
+    def _note_columns(self) -> list[str]:
+        return [name for name in self.columns if _NOTE.fullmatch(name)]
+
     def _note_of(self, column: str) -> str | None:
         """Return the column of notes about a column: the only one, or the next one to the right."""
-        notes = [name for name in self.columns if _NOTE.fullmatch(name)]
-        place = self.columns.get(column, -1)
+        notes, place = self._note_columns, self.columns.get(column, -1)
         return next((name for name in notes if len(notes) == 1 or self.columns[name] > place), None)
 
 

@@ -5,7 +5,7 @@ import json
 import tempfile
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,15 @@ class Features:
                 codes.setdefault(row[column], set()).add(code)
         return self._codes_by[column]
 
+    @cached_property
+    def _epsg(self) -> int | None:
+        return self.crs.to_epsg()
+
     def geometries(self, codes: Sequence[str], epsgs: Sequence[int]) -> Geometries:
         """Return the official geometries of features, each in a CRS of its own; None for an unknown code."""
         shapes = np.array([self.shapes.get(code) for code in codes], dtype=object)
         targets = np.array(epsgs)
-        for epsg in set(epsgs) - {self.crs.to_epsg()}:
+        for epsg in set(epsgs) - {self._epsg}:
             rows = targets == epsg
             shapes[rows] = shapely.transform(shapes[rows], projector(self.crs.to_wkt(), epsg))
         return shapes

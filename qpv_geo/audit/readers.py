@@ -111,6 +111,8 @@ def read_cells(path: Path, first: int | None = None) -> dict[str, TextColumn]:
         header = next(csv.reader(stream, delimiter=SEPARATOR, strict=True), [])
     table = pyarrow.csv.read_csv(
         path,
+        # Threads take longer to start than most files to be read.
+        read_options=pyarrow.csv.ReadOptions(use_threads=False),
         parse_options=pyarrow.csv.ParseOptions(delimiter=SEPARATOR, newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(header, pa.dictionary(pa.int32(), pa.string())),

@@ -1,7 +1,6 @@
 """Fixtures that every test may use."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from qpv_geo.settings import Settings, project_root
 from qpv_geo.sources.catalogue import Catalogue, load_catalogue
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Territory, load_territory
-from tests.publishing import inputs, publish
+from tests.publishing import inputs, moved, publish
 from tests.server import OfficialSites
 
 _ROOT = Path(__file__).parents[1]
@@ -42,9 +41,13 @@ SLOW = {
     "test_wheel",
 }
 
-# Examples have no deadline: a busy machine is not a defect. HYPOTHESIS_PROFILE=long tries many more.
-hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.register_profile("long", deadline=None, max_examples=5_000)
+# Examples have no deadline: a busy machine is not a defect. HYPOTHESIS_PROFILE=long tries many more of them.
+_common = hypothesis.settings(
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.register_profile("default", _common, max_examples=60)
+hypothesis.settings.register_profile("long", _common, max_examples=3_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
@@ -123,13 +126,6 @@ def refreshed(tmp_path_factory: pytest.TempPathFactory, besancon: Territory) -> 
 def offline(refreshed: Outcome, settings: Settings) -> Release:
     """Return the release of the same refresh as the only one in the data folder of a test."""
     return moved(refreshed.release, settings)
-
-
-def moved(release: Release, settings: Settings) -> Release:
-    """Copy the data folder of a release into that of a test."""
-    data = release.path.parents[2]
-    shutil.copytree(data, settings.data_dir, symlinks=True, dirs_exist_ok=True)
-    return replace(release, path=settings.data_dir / release.path.relative_to(data))
 
 
 @pytest.fixture

@@ -375,6 +375,13 @@ def conformed(layers: dict[str, pd.DataFrame]) -> Frames:
     return conform(layers, published_layers(REGISTRY), BESANCON.epsg)
 
 
+def moved(release: Release, settings: Settings) -> Release:
+    """Copy the data folder of a release into that of a test."""
+    data = release.path.parents[2]
+    shutil.copytree(data, settings.data_dir, symlinks=True, dirs_exist_ok=True)
+    return replace(release, path=settings.data_dir / release.path.relative_to(data))
+
+
 def writable_copy(release: Path, target: Path) -> Path:
     """Copy a release so that a test may damage it."""
     shutil.copytree(release, target)

@@ -5,7 +5,7 @@ import math
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qpv_geo.analysis.aggregate import aggregate, estimate_by_area
@@ -200,7 +200,6 @@ def population(cells: dict[str, tuple[float, str]]) -> pd.DataFrame:
     return values(*((code, "population", value, status) for code, (value, status) in cells.items()))
 
 
-@settings(max_examples=60, deadline=None)
 @given(zones)
 def test_there_is_a_value_exactly_if_every_part_has_one(cells: dict[str, tuple[float, str]]) -> None:
     value, found = cell(aggregate(population(cells), {"T": list(cells)}, RULES, "q"), "T", "population")
@@ -213,7 +212,6 @@ def test_there_is_a_value_exactly_if_every_part_has_one(cells: dict[str, tuple[f
         assert found == ("estimation" if any(s == "estimation" for _, s in cells.values()) else "ok")
 
 
-@settings(max_examples=60, deadline=None)
 @given(zones, st.randoms(use_true_random=False))
 def test_the_order_of_parts_does_not_matter(cells: dict[str, tuple[float, str]], random: object) -> None:
     codes = list(cells)
@@ -223,7 +221,6 @@ def test_the_order_of_parts_does_not_matter(cells: dict[str, tuple[float, str]],
     pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(st.from_regex(r"[0-9]{9}", fullmatch=True), st.integers(0, 10**6), min_size=1), st.data()
 )
@@ -237,7 +234,6 @@ def test_a_partition_adds_up_to_the_whole(cells: dict[str, int], data: st.DataOb
     assert parts["valeur"].sum() == whole["valeur"].iloc[0] == sum(cells.values())
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 1000)), min_size=1, max_size=9))
 def test_a_ratio_lies_between_those_of_its_parts(terms: list[tuple[int, int]]) -> None:
     rows = [(f"{i:09}", "chomeurs", min(n, d), "ok") for i, (n, d) in enumerate(terms)]
@@ -250,7 +246,6 @@ def test_a_ratio_lies_between_those_of_its_parts(terms: list[tuple[int, int]]) -
     assert 0 <= rates["T"] <= 100
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=6), st.integers(0, 10**6))
 def test_contours_that_share_an_iris_out_add_up_to_it(weights: list[float], people: int) -> None:
     total = sum(weights)

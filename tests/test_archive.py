@@ -10,8 +10,7 @@ from pathlib import Path
 
 import py7zr
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as trials
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qpv_geo.errors import SourceContentError
@@ -345,7 +344,6 @@ def test_a_changed_byte_is_found_by_the_checksum_of_the_archive(
     assert read_member(raw_of(path), "meta_.*", settings).data == b"COD_VAR"
 
 
-@trials(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_brings_another_error_than_ours(
     tmp_path: Path, raw_of: RawOf, settings: Settings, data: st.DataObject

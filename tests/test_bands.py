@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
@@ -52,7 +52,6 @@ def array(*shapes: BaseGeometry) -> np.ndarray:
     return np.array(shapes, dtype=object)
 
 
-@settings(max_examples=150, deadline=None)
 @given(polygons(), distance)
 def test_the_outline_is_at_the_distance_and_not_beyond(polygon: MultiPolygon, metres: float) -> None:
     widened = widen(polygon, metres)
@@ -63,7 +62,6 @@ def test_the_outline_is_at_the_distance_and_not_beyond(polygon: MultiPolygon, me
     assert found.min() >= metres - ARC_TOLERANCE - GRID
 
 
-@settings(max_examples=100, deadline=None)
 @given(polygons(), distance, st.lists(st.tuples(*[st.floats(-950, 950)] * 2), min_size=20, max_size=20))
 def test_a_point_is_in_if_it_is_near_enough(
     polygon: MultiPolygon, metres: float, places: list[tuple[float, float]]
@@ -75,7 +73,6 @@ def test_a_point_is_in_if_it_is_near_enough(
     assert not inside[away > metres + GRID].any()
 
 
-@settings(max_examples=100, deadline=None)
 @given(polygons(), distance)
 def test_the_band_and_the_polygon_share_out_the_widened_one(polygon: MultiPolygon, metres: float) -> None:
     (band,) = draw_bands(array(polygon), np.array([metres]), ["QN02503M"], None)
@@ -86,7 +83,6 @@ def test_the_band_and_the_polygon_share_out_the_widened_one(polygon: MultiPolygo
     assert shapely.distance(inner, polygon).max() <= metres + GRID
 
 
-@settings(max_examples=100, deadline=None)
 @given(convex_polygons(), distance)
 def test_a_convex_polygon_obeys_steiner(polygon: Polygon, metres: float) -> None:
     exact = polygon.area + polygon.length * metres + math.pi * metres**2

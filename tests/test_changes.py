@@ -12,7 +12,6 @@ import geopandas as gpd
 import pytest
 import shapely
 from hypothesis import given
-from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from publishing import SNAPSHOT, Inputs, change, edit, inputs, publish, snapshot_copy, writable_copy
 from shapely.affinity import scale, translate
@@ -35,6 +34,7 @@ from qpv_geo.releases.changes_text import changes_markdown
 from qpv_geo.releases.published import PublishedRelease, read_published
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
+from tests.examples import examples
 
 GPKG = "qpv_besancon.gpkg"
 PLANOISE, PALENTE = "QN02503M", "QN02502M"
@@ -134,7 +134,7 @@ def test_a_contour_that_grew_loses_nothing(
     assert found.entrant_m2 == pytest.approx(found.surface_apres_m2 - found.surface_avant_m2, abs=0.2)
 
 
-@settings_of_hypothesis(max_examples=25)
+@examples(25)
 @given(dx=st.floats(-2000, -1) | st.floats(1, 2000), dy=st.floats(-2000, 2000), factor=st.floats(0.2, 3))
 def test_what_a_contour_gains_and_loses_adds_up(
     before: PublishedRelease, dx: float, dy: float, factor: float
@@ -385,14 +385,16 @@ def test_a_name_that_is_markup_stays_text_in_the_report(settings: Settings) -> N
 
 
 def test_the_same_inputs_after_the_same_release_give_the_same_bytes(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, release: Release
 ) -> None:
-    made = [inputs(), rising(snapshot_copy(tmp_path / "originals"), "15703")]
+    made = rising(snapshot_copy(tmp_path / "originals"), "15703")
     elsewhere = Settings(data_dir=tmp_path / "ailleurs")
-    here, there = ([publish(where, entry) for entry in made][-1] for where in (settings, elsewhere))
+    moved(release, settings)
+    moved(release, elsewhere)
+    here, there = publish(settings, made), publish(elsewhere, made)
     files = sorted(path.relative_to(here.path) for path in here.path.rglob("*") if path.is_file())
     assert all((here.path / name).read_bytes() == (there.path / name).read_bytes() for name in files)
-    alone = publish(Settings(data_dir=tmp_path / "seul"), made[1])
+    alone = publish(Settings(data_dir=tmp_path / "seul"), made)
     assert alone.id == here.id
     other = [name for name in files if (alone.path / name).read_bytes() != (here.path / name).read_bytes()]
     assert {name.name for name in other} == {

@@ -4,14 +4,14 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from raw_files import raw_file, shipped, write_csv, write_zip
 
 from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.correspondence import read_correspondence
 from qpv_geo.settings import Settings
+from tests.examples import examples
 
 SOURCE = "correspondance_2024_2015"
 HEADER = [
@@ -76,7 +76,7 @@ def test_the_genuine_rows(mirror: Path, settings: Settings) -> None:
     assert sum(old == "QP013032" for *_, old, _ in pairs) == 3
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@examples(25)
 @given(seed=st.integers(0, 10**6))
 def test_the_order_of_columns_and_rows_says_nothing(seed: int, tmp_path: Path, settings: Settings) -> None:
     shuffled = random.Random(seed)  # noqa: S311 - not for secrets

@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, box
 from shapely.geometry.base import BaseGeometry
@@ -208,7 +208,6 @@ def test_contours_that_overlap_are_reported() -> None:
     assert "Battant et Grette" in check.message
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.sampled_from(["Nord", "Sud", "Est"]), min_size=3, max_size=3),
     st.lists(st.integers(0, 10**6), min_size=3, max_size=3),

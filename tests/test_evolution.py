@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
@@ -261,7 +261,6 @@ def disjoint_polygons(draw: st.DrawFn) -> list[MultiPolygon]:
     return shapes
 
 
-@settings(max_examples=200, deadline=None)
 @given(disjoint_polygons(), disjoint_polygons())
 def test_areas_are_conserved_both_ways(new: list[MultiPolygon], old: list[MultiPolygon]) -> None:
     qpv = current(*((f"QN0250{index}M", shape) for index, shape in enumerate(new)))
@@ -278,7 +277,6 @@ def test_areas_are_conserved_both_ways(new: list[MultiPolygon], old: list[MultiP
     assert ((evolution.of_qpv["part_conservee_2015"] - 100) <= 1e-4).all()
 
 
-@settings(max_examples=100, deadline=None)
 @given(disjoint_polygons(), st.permutations(range(3)))
 def test_the_same_contours_are_kept_whole_whatever_their_order(
     shapes: list[MultiPolygon], order: list[int]

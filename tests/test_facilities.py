@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shapely.geometry import Point, Polygon, box
 
@@ -197,7 +197,6 @@ place = st.tuples(st.sampled_from(["D265", "D307", "C108"]), st.integers(0, 3000
 ring = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3000)), min_size=3, max_size=7, unique=True)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(place, max_size=30), st.lists(ring, min_size=1, max_size=3))
 def test_counts_are_those_of_distances_one_by_one(
     places: list[tuple[str, int, int]], rings: list[list[tuple[int, int]]]

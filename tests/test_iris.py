@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
@@ -123,7 +123,6 @@ def test_shares_tell_slivers_from_small_iris_that_lie_whole_inside() -> None:
     assert bare.loc[bare["code_iris"].isna(), "significatif"].tolist() == [False]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 3000), min_size=4, max_size=4, unique=True), st.integers(1, 1500))
 def test_pieces_of_a_qpv_add_up_to_it(cuts: list[int], height: int) -> None:
     west, *_, east = sorted(cuts)

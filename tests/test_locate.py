@@ -13,7 +13,6 @@ import pyproj
 import pytest
 import shapely
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
@@ -23,6 +22,7 @@ from qpv_geo.locate.answers import Answer, Located, contains, locate
 from qpv_geo.locate.index import LocateIndex
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
+from tests.examples import examples
 from tests.raw_files import raw_file
 
 Floats = npt.NDArray[np.float64]
@@ -116,10 +116,8 @@ def _awkward_points(zones: list[BaseGeometry], seed: int) -> tuple[Floats, Float
 
 
 _seeds = st.integers(0, 2**32 - 1)
-_thorough = hypothesis_settings(max_examples=80, deadline=None)
 
 
-@_thorough
 @given(zones=_zones(), seed=_seeds)
 def test_contains_is_exact(zones: list[BaseGeometry], seed: int) -> None:
     x, y = _awkward_points(zones, seed)
@@ -128,7 +126,6 @@ def test_contains_is_exact(zones: list[BaseGeometry], seed: int) -> None:
     assert found.en_qpv.tolist() == [Answer.OUI if k >= 0 else Answer.NON for k in found.qpv]
 
 
-@_thorough
 @given(zones=_zones(), seed=_seeds, reach=st.sampled_from([300.0, 1000.0, 4000.0]))
 def test_distance_and_nearest_are_those_of_the_boundaries(
     zones: list[BaseGeometry], seed: int, reach: float
@@ -157,7 +154,7 @@ def test_distance_and_nearest_are_those_of_the_boundaries(
     np.testing.assert_array_equal(located.bande_tva[clear], (held | (expected < 300))[clear])
 
 
-@hypothesis_settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     zones=_zones(), seed=_seeds, crs=st.sampled_from(["EPSG:4326", "EPSG:3857", "EPSG:3035", "EPSG:32631"])
 )
@@ -183,7 +180,6 @@ def _signed(zones: list[BaseGeometry], x: Floats, y: Floats) -> Floats:
 _widths = st.lists(st.sampled_from([300.0, 500.0, 40.0, 900.0]), min_size=5, max_size=5)
 
 
-@_thorough
 @given(zones=_zones(), seed=_seeds, widths=_widths)
 def test_each_band_has_its_own_width(zones: list[BaseGeometry], seed: int, widths: list[float]) -> None:
     x, y = _awkward_points(zones, seed)
@@ -208,7 +204,6 @@ def test_each_band_has_its_own_width(zones: list[BaseGeometry], seed: int, width
     np.testing.assert_array_equal(np.isnan(located.largeur_bande_m), unknown)
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
 @given(
     zones=_zones(),
     seed=_seeds,

@@ -8,7 +8,6 @@ import numpy.typing as npt
 import pytest
 import shapely
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from qpv_geo.analysis.bands import widen
@@ -91,7 +90,6 @@ def test_around_planoise_the_band_is_500_m_wide(besancon_release: Release, besan
     assert (locator.locate(x, y, 15.0).bande_tva == Answer.OUI).all()
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_answer_is_that_of_the_layer(villeneuve: tuple[Release, Territory], seed: int) -> None:
     release, territory = villeneuve

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import shapely
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from qpv_geo.analysis.bands import qpv_bands
@@ -80,7 +79,6 @@ def test_no_neighbour_is_an_empty_layer_with_its_columns() -> None:
     assert found.crs == 2154
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(*[st.integers(-13_000, 13_000)] * 2, st.integers(1, 4000)), min_size=1, max_size=12)
 )

@@ -4,7 +4,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Polygon, box
 
@@ -28,7 +28,6 @@ def array(*shapes: object) -> np.ndarray:
     return np.array(shapes, dtype=object)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(polygons(), min_size=1, max_size=4), st.lists(polygons(), max_size=5))
 def test_pieces_add_up_to_the_polygon_whatever_the_zones(cut: list[Polygon], zones: list[Polygon]) -> None:
     pieces = overlay(array(*cut), array(*zones))
@@ -40,7 +39,6 @@ def test_pieces_add_up_to_the_polygon_whatever_the_zones(cut: list[Polygon], zon
 GRID = 1e-8
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(polygons(), min_size=1, max_size=3), st.lists(polygons(), min_size=1, max_size=4))
 def test_pieces_lie_in_their_polygon_and_zone_and_do_not_overlap(
     cut: list[Polygon], zones: list[Polygon]
@@ -84,7 +82,6 @@ def test_touching_borders_make_no_piece() -> None:
     assert pieces.zone.tolist() == [0]
 
 
-@settings(deadline=None)
 @given(
     st.floats(926_000, 927_000),
     st.floats(6_688_000, 6_689_000),

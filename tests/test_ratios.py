@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qpv_geo.analysis.aggregate import aggregate
@@ -140,7 +140,6 @@ published = st.tuples(st.integers(0, 1000), st.sampled_from(STATUSES)).map(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(published, published), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_a_sum_is_exact_whatever_the_order_of_rows_and_terms(cells: list[tuple], random: object) -> None:
     rows: list[Row] = []
@@ -171,7 +170,6 @@ term = st.tuples(st.integers(0, 10_000), st.sampled_from(STATUSES)).map(
 zones = st.lists(st.tuples(term, term, st.none() | term), min_size=1, max_size=6)
 
 
-@settings(deadline=None)
 @given(zones)
 def test_a_computed_ratio_is_the_quotient_and_a_published_one_stays(cells: list[tuple]) -> None:
     rows: list[Row] = []

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from raw_files import raw_file, write_csv, write_zip
 
@@ -283,7 +282,6 @@ def rows_of(members: dict[str, bytes]) -> set[tuple[object, ...]]:
 
 
 @given(archives())
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_recognition_does_not_depend_on_the_dress(members: dict[str, bytes]) -> None:
     plain = {f"x_{name}.csv": ("\r\n".join(map(";".join, rows))).encode() for name, rows in MEMBERS.items()}
     found = rows_of(members)

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as settings_of_hypothesis
+from hypothesis import given
 from hypothesis import strategies as st
 from publishing import (
     BESANCON,
@@ -39,6 +38,7 @@ from qpv_geo.releases.retention import prunable, prune
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Retention
+from tests.examples import examples
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -183,9 +183,7 @@ def test_nothing_to_remove_where_there_is_nothing(settings: Settings) -> None:
     assert prune(BESANCON.id, Retention(nombre=2), settings) == []
 
 
-@settings_of_hypothesis(
-    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(15)
 @given(
     order=st.lists(st.integers(1, 4), min_size=1, max_size=6),
     keep=st.none() | st.integers(2, 5),

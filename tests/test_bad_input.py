@@ -9,7 +9,16 @@ import geopandas as gpd
 import pyogrio
 import pytest
 import shapely
-from raw_files import (
+
+from qpv_geo.errors import ContractError, QpvGeoError, SourceContentError
+from qpv_geo.ingest.cog import read_epci_members
+from qpv_geo.ingest.communes import read_communes
+from qpv_geo.ingest.contours import Contours, read_contours
+from qpv_geo.ingest.registry import load_registry
+from qpv_geo.ingest.statistics import Statistics, read_statistics
+from qpv_geo.settings import Settings
+from qpv_geo.territory import Territory
+from tests.raw_files import (
     Json,
     raw_file,
     set_property,
@@ -20,15 +29,6 @@ from raw_files import (
     write_json,
     write_zip,
 )
-
-from qpv_geo.errors import ContractError, QpvGeoError, SourceContentError
-from qpv_geo.ingest.cog import read_epci_members
-from qpv_geo.ingest.communes import read_communes
-from qpv_geo.ingest.contours import Contours, read_contours
-from qpv_geo.ingest.registry import load_registry
-from qpv_geo.ingest.statistics import Statistics, read_statistics
-from qpv_geo.settings import Settings
-from qpv_geo.territory import Territory
 
 HTML = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body>Site indisponible</body></html>"
 

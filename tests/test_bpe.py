@@ -7,13 +7,13 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
-from raw_files import raw_file, write_csv, write_zip
 from shapely import box
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError
 from qpv_geo.ingest.facilities import FacilityTable, load_facility_types, read_facilities
 from qpv_geo.settings import Settings
+from tests.raw_files import raw_file, write_csv, write_zip
 
 HEADER = [
     "AN", "NOMRS", "TYPEQU", "DEPCOM", "LAMBERT_X", "LAMBERT_Y", "EPSG", "QUALITE_XY", "QUALITE_GEOLOC",

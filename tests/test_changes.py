@@ -13,7 +13,6 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from publishing import SNAPSHOT, Inputs, change, edit, inputs, publish, snapshot_copy, writable_copy
 from shapely.affinity import scale, translate
 from shapely.geometry.base import BaseGeometry
 
@@ -35,6 +34,17 @@ from qpv_geo.releases.published import PublishedRelease, read_published
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 from tests.examples import examples
+from tests.publishing import (
+    SNAPSHOT,
+    Inputs,
+    change,
+    edit,
+    inputs,
+    moved,
+    publish,
+    snapshot_copy,
+    writable_copy,
+)
 
 GPKG = "qpv_besancon.gpkg"
 PLANOISE, PALENTE = "QN02503M", "QN02502M"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_files import raw_file, write_json
 
 from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.settings import Settings
+from tests.raw_files import raw_file, write_json
 
 EPCI: list[dict[str, Any]] = [
     {

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from raw_files import shipped
 
 from qpv_geo.ingest.columns import Columns, sort_columns
 from qpv_geo.ingest.contracts import Problems
@@ -11,6 +10,7 @@ from qpv_geo.ingest.recognition import OfficialCodes, recognise
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.text_table import TextTable
 from qpv_geo.sources.catalogue import load_catalogue
+from tests.raw_files import shipped
 
 
 def columns(

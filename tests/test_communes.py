@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from raw_files import raw_file, set_property, shipped, some_communes, write_json
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.communes import read_communes, report_communes
 from qpv_geo.settings import Settings
+from tests.raw_files import raw_file, set_property, shipped, some_communes, write_json
 
 EPCI_FILE = "geo-api/epcis/242500361/communes.geojson"
 COLUMNS = {"insee_com", "nom_com", "siren_epci", "insee_dep", "insee_reg", "population"}

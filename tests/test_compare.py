@@ -13,7 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from publishing import (
+
+from qpv_geo.audit.compare import compare_release
+from qpv_geo.audit.compare_figures import compare_statistics
+from qpv_geo.audit.geopackage import parse_blob, read_geopackage
+from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells
+from qpv_geo.audit.originals import Originals, read_features
+from qpv_geo.audit.readers import WrittenLayer
+from qpv_geo.errors import PublicationError
+from qpv_geo.formats.base import Content
+from qpv_geo.releases.draft import build_content
+from qpv_geo.releases.release import Release
+from qpv_geo.settings import Settings
+from tests.publishing import (
     BESANCON,
     FILES,
     REGISTRY,
@@ -29,19 +41,7 @@ from publishing import (
     spec_of,
     writable_copy,
 )
-from raw_files import write_zip
-
-from qpv_geo.audit.compare import compare_release
-from qpv_geo.audit.compare_figures import compare_statistics
-from qpv_geo.audit.geopackage import parse_blob, read_geopackage
-from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells
-from qpv_geo.audit.originals import Originals, read_features
-from qpv_geo.audit.readers import WrittenLayer
-from qpv_geo.errors import PublicationError
-from qpv_geo.formats.base import Content
-from qpv_geo.releases.draft import build_content
-from qpv_geo.releases.release import Release
-from qpv_geo.settings import Settings
+from tests.raw_files import write_zip
 
 
 def meant(made: Inputs, settings: Settings) -> Content:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from raw_files import raw_file, shipped
 
 from qpv_geo.audit.compare_correspondence import compare_correspondence
 from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.ingest.correspondence import read_correspondence
 from qpv_geo.settings import Settings
+from tests.raw_files import raw_file, shipped
 
 SOURCE = "correspondance_2024_2015"
 FILE = "anct/liste-correspondance-qp2024-qp2015.csv"

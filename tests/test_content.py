@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_files import write_workbook, write_zip
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue, Format
 from qpv_geo.sources.content import _is_complete, check_content
 from qpv_geo.sources.raw import RawFile, digest
+from tests.raw_files import write_workbook, write_zip
 from tests.server import MAINTENANCE, zipped
 
 TABLE = b"codeQPV;popMuniQPV\nQN02503M;15603\n"

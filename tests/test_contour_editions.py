@@ -9,7 +9,6 @@ import pandas as pd
 import pyogrio
 import pytest
 import shapely
-from raw_files import raw_file, shipped, six_qpv, write_zip
 
 from qpv_geo.audit.originals import read_features
 from qpv_geo.errors import ContractError, SourceContentError
@@ -19,6 +18,7 @@ from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.fetch import Policy, fetch
 from qpv_geo.territory import Territory
+from tests.raw_files import raw_file, shipped, six_qpv, write_zip
 
 UPPER, MIXED = str.upper, str.title
 

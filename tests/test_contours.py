@@ -12,13 +12,13 @@ import pytest
 import shapely
 from geopandas.testing import assert_geodataframe_equal
 from pyproj import Transformer
-from raw_files import raw_file, set_property, shipped, six_qpv, write_json, write_zip
 
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.cell_text import clean_text
 from qpv_geo.ingest.contours import Contours, read_contours
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
+from tests.raw_files import raw_file, set_property, shipped, six_qpv, write_json, write_zip
 
 OFFICIAL = [
     "code_qp",

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_files import raw_file, shipped, write_csv, write_zip
 
 from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.correspondence import read_correspondence
 from qpv_geo.settings import Settings
 from tests.examples import examples
+from tests.raw_files import raw_file, shipped, write_csv, write_zip
 
 SOURCE = "correspondance_2024_2015"
 HEADER = [

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import shapely
-from raw_files import raw_file
 
 from qpv_geo.analysis.parts import Joined, join_parts
 from qpv_geo.errors import ContractError
@@ -24,6 +23,7 @@ from qpv_geo.ingest.territory_communes import read_territory_communes
 from qpv_geo.pipeline.national import National, territories_of
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory, load_territory
+from tests.raw_files import raw_file
 
 PLANOISE, ESSONNE = "QN02503M", "QN09101M"
 ARCHIVE = "anct/qpv-2024-geojson.zip"

@@ -7,10 +7,10 @@ from typing import Any
 
 import frictionless
 import pytest
-from publishing import CATALOGUE, SNAPSHOT, declared, inputs, publish, raw_file
 
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
+from tests.publishing import CATALOGUE, SNAPSHOT, declared, inputs, publish, raw_file
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 import pytest
-from raw_files import raw_file, shipped, write_csv
 from shapely import box
 
 from qpv_geo.analysis.concordances import Concordance
@@ -22,6 +21,7 @@ from qpv_geo.ingest.tables import Tables
 from qpv_geo.ingest.territory_communes import read_territory_communes
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory, load_territory
+from tests.raw_files import raw_file, shipped, write_csv
 
 # The tables
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from publishing import REGISTRY
 from pydantic import ValidationError
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.fields import Layer, LayerField, load_layers, published_layers
 from qpv_geo.ingest.registry import Registry
+from tests.publishing import REGISTRY
 
 TEXT = {"type": "text", "alias": "Texte"}
 

@@ -11,7 +11,6 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import Artifact, State, TaskRun
 from prefect.testing.utilities import prefect_test_harness
-from publishing import change, snapshot_copy
 
 from flows.all_territories import refresh_all
 from flows.refresh import refresh
@@ -19,6 +18,7 @@ from qpv_geo.errors import TerritoriesError
 from qpv_geo.settings import Settings
 from tests.country import publish_country
 from tests.faults.gates import GATES, Damage, assert_nothing_published, damage_drafts
+from tests.publishing import change, snapshot_copy
 from tests.server import OfficialSites
 
 

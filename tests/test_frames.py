@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from publishing import conformed, declared, frames_of, inputs
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import conform
+from tests.publishing import conformed, declared, frames_of, inputs
 
 SQUARE = shapely.box(900_000, 6_600_000, 900_100, 6_600_100)
 KINDS = ("text", "integer", "real", "boolean", "date", "datetime")

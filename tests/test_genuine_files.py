@@ -7,7 +7,6 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 import shapely
-from raw_files import raw_file
 
 from qpv_geo.errors import ContractError, QpvGeoError, SourceContentError
 from qpv_geo.ingest.cog import read_epci_members
@@ -21,6 +20,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import Territory
+from tests.raw_files import raw_file
 
 OLD, IRIS_2019, FILOSOFI = "insee_caf", "iris_filosofi", "filosofi_communes"
 # Tables of statistics of `formats`: the source that has such columns, the kind of zone, zones, measures.

@@ -9,12 +9,12 @@ import pytest
 import shapely
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from publishing import content_of, declared, frames_of, inputs
 
 from qpv_geo.audit.readers import read_geojson
 from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import Frames, conform
 from qpv_geo.formats.geojson import DECIMALS, to_wgs84, write_geojson
+from tests.publishing import content_of, declared, frames_of, inputs
 
 ORIGIN = content_of({}).spec.origin
 LAYER = Layer.model_validate(

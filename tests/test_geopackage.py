@@ -12,7 +12,6 @@ import pandas as pd
 import pyogrio
 import pytest
 import shapely
-from publishing import BESANCON, content_of, declared, frames_of, inputs
 
 from qpv_geo.audit.geopackage import StoredTable, parse_blob, read_geopackage
 from qpv_geo.audit.readers import written_layer
@@ -21,6 +20,7 @@ from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import Frames, conform
 from qpv_geo.formats.geopackage import geopackage_name, write_geopackage
 from qpv_geo.formats.ogr import gdal_options
+from tests.publishing import BESANCON, content_of, declared, frames_of, inputs
 
 ORIGIN = content_of({}).spec.origin
 

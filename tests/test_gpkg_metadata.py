@@ -10,13 +10,13 @@ from xml.etree.ElementTree import Element
 import geopandas as gpd
 import pytest
 from defusedxml import ElementTree
-from publishing import snapshot_raws
 
 from qpv_geo.formats.base import Content
 from qpv_geo.qgis.metadata import iso_record
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Contact
 from tests.mapping import snapshot_content, write
+from tests.publishing import snapshot_raws
 
 SPACES = {"gmd": "http://www.isotc211.org/2005/gmd", "gco": "http://www.isotc211.org/2005/gco"}
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import shapely
-from publishing import BESANCON, Inputs, inhabitants, inputs, publish, snapshot_copy, spec_of
 from shapely.affinity import translate
 
 from qpv_geo.audit.verify import verify_release
@@ -40,6 +39,7 @@ from qpv_geo.releases.release import (
 )
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Guard
+from tests.publishing import BESANCON, Inputs, inhabitants, inputs, publish, snapshot_copy, spec_of
 
 GUARD = Guard()
 PLANOISE = "QN02503M"

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_files import raw_file, write_csv, write_workbook, write_zip
 
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.ingest.text_table import parse_intervals
 from qpv_geo.settings import Settings
+from tests.raw_files import raw_file, write_csv, write_workbook, write_zip
 
 Rows = list[list[str]]
 

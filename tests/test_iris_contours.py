@@ -7,7 +7,6 @@ from typing import Any
 import geopandas as gpd
 import py7zr
 import pytest
-from raw_files import raw_file
 from shapely import box
 
 from qpv_geo.checks import Check
@@ -15,6 +14,7 @@ from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.iris import read_iris
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile
+from tests.raw_files import raw_file
 
 COLUMNS = {
     "code_iris",

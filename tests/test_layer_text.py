@@ -14,7 +14,6 @@ import pytest
 import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_files import Json, raw_file, set_property, six_qpv, some_communes, write_json, write_zip
 
 from qpv_geo.characters import forbidden_character
 from qpv_geo.errors import ContractError
@@ -29,6 +28,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.territory import Territory
+from tests.raw_files import Json, raw_file, set_property, six_qpv, some_communes, write_json, write_zip
 
 HOSTILE = ["\x00", "\x07", "\x1b", "\ufffe", "\uffff", "\ud800", "\udc00"]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import geopandas as gpd
 import pytest
-from raw_files import write_csv, write_zip, zip_shapefile
 from shapely import Point, box
 from shapely.geometry.base import BaseGeometry
 
@@ -18,6 +17,7 @@ from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy, fetch
 from qpv_geo.sources.raw import RawFile, digest
 from qpv_geo.territory import Contact, ContourFile, Territory
+from tests.raw_files import write_csv, write_zip, zip_shapefile
 
 KEY = "quartiers_fichier"
 UPDATED = date(2025, 1, 31)

@@ -10,7 +10,6 @@ from pathlib import Path
 import geopandas as gpd
 import pyogrio
 import pytest
-from raw_files import raw_file, six_qpv, write_zip
 from shapely import box
 from test_local_contours import KEY, declaring, districts, raw_of, written
 
@@ -24,7 +23,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.raw import digest
 from qpv_geo.territory import Territory
-from tests.raw_files import shipped
+from tests.raw_files import raw_file, shipped, six_qpv, write_zip
 
 OF_A_PUBLISHER = ("publisher", "catalogue", "official", "http", "download")
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from raw_files import raw_file, write_zip
 
 from qpv_geo.audit.original_cells import RawTables, read_cells
 from qpv_geo.errors import ContractError
@@ -11,6 +10,7 @@ from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_tables import Scope
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.settings import Settings
+from tests.raw_files import raw_file, write_zip
 
 Row = list[str]
 

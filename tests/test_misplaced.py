@@ -6,7 +6,6 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 import shapely
-from raw_files import Json, raw_file, six_qpv, write_json
 from shapely.geometry import box
 
 from qpv_geo.analysis.misplaced import refuse_misplaced
@@ -14,6 +13,7 @@ from qpv_geo.errors import ContractError
 from qpv_geo.ingest.contours import read_contours
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
+from tests.raw_files import Json, raw_file, six_qpv, write_json
 
 PLANOISE = 1
 LYON, DOLE, PONTARLIER = (4.85, 45.75), (5.49, 47.09), (6.35, 46.90)

@@ -5,11 +5,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from raw_files import raw_file, write_csv, write_zip
 
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.settings import Settings
+from tests.raw_files import raw_file, write_csv, write_zip
 
 Rows = list[list[str]]
 Cell = tuple[float | None, str, str | None]

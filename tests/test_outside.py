@@ -7,8 +7,6 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 import pytest
-from country import country
-from raw_files import Json, raw_file, set_property, some_communes, write_json
 from test_iris_contours import geojson, service
 
 from qpv_geo.checks import Check
@@ -21,6 +19,8 @@ from qpv_geo.ingest.qpv_2015 import read_qpv_2015
 from qpv_geo.ingest.territory_communes import read_territory_communes
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Expected, Territory, load_territory
+from tests.country import country
+from tests.raw_files import Json, raw_file, set_property, some_communes, write_json
 
 PLANOISE, ELSEWHERE = 1, 800
 

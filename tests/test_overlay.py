@@ -119,7 +119,6 @@ def test_shares_and_membership() -> None:
     assert is_member(pieces, sliver_share=0.005, sliver_area=100).tolist() == [True, False]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(polygons(), min_size=1, max_size=3), st.lists(polygons(), max_size=4))
 def test_shares_are_those_of_the_areas(cut: list[Polygon], zones: list[Polygon]) -> None:
     qpv, communes = (gpd.GeoDataFrame(geometry=array(*shapes), crs=2154) for shapes in (cut, zones))

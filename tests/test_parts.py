@@ -8,9 +8,9 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from publishing import BESANCON
 
 from qpv_geo.analysis import parts
+from tests.publishing import BESANCON
 
 SIRENS = ("200000001", "200000002", "200000003")
 commune = st.tuples(

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import pytest
-from raw_files import raw_file, shipped
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.sources.catalogue import Catalogue
@@ -17,6 +16,7 @@ from qpv_geo.sources.plan import (
 )
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import ContourFile, Territory
+from tests.raw_files import raw_file, shipped
 
 
 def keys(wanted: Iterable[Wanted]) -> list[str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import geopandas as gpd
 import pytest
-from raw_files import write_csv, write_workbook
 from shapely import box
 
 from qpv_geo.ingest.registry import load_registry
@@ -18,6 +17,7 @@ from qpv_geo.sources.fetch import Policy
 from qpv_geo.sources.probe import Probe, probe
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import Territory
+from tests.raw_files import write_csv, write_workbook
 from tests.server import OfficialSites, zipped
 
 Probed = Callable[[str], Probe]

@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime
 
 import pytest
-from publishing import CATALOGUE, CHECKS, FILES, SNAPSHOT, raw_file, snapshot_raws
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import PublicationError
@@ -16,6 +15,7 @@ from qpv_geo.formats.provenance import (
     titles_by_origin,
 )
 from qpv_geo.sources.raw import RawFile
+from tests.publishing import CATALOGUE, CHECKS, FILES, SNAPSHOT, raw_file, snapshot_raws
 
 LIVE = {"origin": "live", "provenance": "live", "reason": ""}
 MODIFIED = datetime(2026, 2, 1, 8, 0, tzinfo=UTC)

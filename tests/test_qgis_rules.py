@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from publishing import edit
 
 from qpv_geo.audit.rules.base import Finding
 from qpv_geo.audit.verify import RULE_SETS, verify_release
 from qpv_geo.settings import Settings
 from tests.mapping import snapshot_content, write
+from tests.publishing import edit
 
 GPKG, QGZ = "qpv_besancon.gpkg", "qpv_besancon.qgz"
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import geopandas as gpd
 import pytest
-from raw_files import raw_file, write_json, zip_shapefile
 from shapely import box
 
 from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.qpv_2015 import read_qpv_2015
 from qpv_geo.settings import Settings
+from tests.raw_files import raw_file, write_json, zip_shapefile
 
 NAME = "QP_METROPOLE_LB93"
 COLUMNS = ["code_qp", "nom_qp", "commune_qp", "geometry", "ecart_reparation_m2"]

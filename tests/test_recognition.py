@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_files import raw_file, write_csv, write_zip
 
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.contracts import Problems
@@ -21,6 +20,7 @@ from qpv_geo.ingest.statistics import read_statistics
 from qpv_geo.ingest.text_table import TextTable
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
+from tests.raw_files import raw_file, write_csv, write_zip
 
 SOURCE = load_catalogue()["insee_filosofi"]
 BESANCON = OfficialCodes(epci=frozenset({"242500361"}))

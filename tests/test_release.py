@@ -11,7 +11,6 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
-from publishing import BESANCON, CATALOGUE, REGISTRY, Inputs, inputs, publish, snapshot_copy, spec_of
 
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, PublicationError
@@ -21,8 +20,9 @@ from qpv_geo.releases.existing import unchanged_release
 from qpv_geo.releases.placement import is_intact
 from qpv_geo.releases.release import Release, current_release, find_release, list_releases
 from qpv_geo.settings import Settings
+from tests.publishing import BESANCON, CATALOGUE, REGISTRY, Inputs, inputs, publish, snapshot_copy, spec_of
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 
 
 def bytes_of(folder: Path) -> dict[str, str]:
@@ -101,7 +101,7 @@ CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from publishing import inputs, publish
+from tests.publishing import inputs, publish
 from qpv_geo.settings import Settings
 print(publish(Settings(data_dir=Path(sys.argv[2])), inputs()).path)
 """
@@ -111,7 +111,7 @@ def test_the_same_inputs_give_the_same_bytes_in_another_folder_and_process(
     tmp_path: Path, first: Release
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(TESTS), str(tmp_path / "ailleurs" / "très loin")],
+        [sys.executable, "-c", CHILD, str(ROOT), str(tmp_path / "ailleurs" / "très loin")],
         capture_output=True,
         text=True,
         check=True,
@@ -274,7 +274,7 @@ FULL_DISK = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from publishing import inputs, publish
+from tests.publishing import inputs, publish
 from qpv_geo.errors import PublicationError
 from qpv_geo.settings import Settings
 made = inputs()
@@ -292,7 +292,7 @@ def test_a_disk_that_is_full_is_explained_and_nothing_is_left_behind(
     """The limit on the size of a file stands for the disk: the GeoPackage does not fit."""
     before = bytes_of(first.path)
     done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(TESTS), str(settings.data_dir)],
+        [sys.executable, "-c", FULL_DISK, str(ROOT), str(settings.data_dir)],
         capture_output=True,
         text=True,
         check=True,
@@ -356,13 +356,13 @@ def copied_code(folder: Path) -> Path:
     """Copy the packages whose code makes a release."""
     for name in ("qpv_geo", "flows"):
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(TESTS.parent / name, folder / name, ignore=ignored)
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     return folder
 
 
 def fingerprint_by(code: Path) -> str:
     """Return the fingerprint as the module of a copy of the code computes it."""
-    path = code / Path(fingerprints.__file__).relative_to(TESTS.parent)
+    path = code / Path(fingerprints.__file__).relative_to(ROOT)
     spec = spec_from_file_location("copied_fingerprint", path)
     assert spec
     assert spec.loader

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from publishing import BESANCON, inhabitants, inputs, publish, snapshot_copy
 
 from qpv_geo.lock import territory_lock
 from qpv_geo.releases.release import Release, current_release, held_releases
 from qpv_geo.settings import Settings
 from tests.command_line import qpv_geo_here as qpv_geo
+from tests.publishing import BESANCON, inhabitants, inputs, publish, snapshot_copy
 
 
 def succeeds(*arguments: str | Path) -> str:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from publishing import (
+
+from qpv_geo.analysis.concordances import Concordance, Statement, concordances_table
+from qpv_geo.checks import Check
+from qpv_geo.formats.report import build_report
+from qpv_geo.formats.report_schema import Report
+from qpv_geo.releases.draft import build_content
+from qpv_geo.releases.release import Release
+from qpv_geo.settings import Settings
+from tests.publishing import (
     BESANCON,
     FILES,
     Inputs,
@@ -17,14 +25,6 @@ from publishing import (
     snapshot_copy,
     spec_of,
 )
-
-from qpv_geo.analysis.concordances import Concordance, Statement, concordances_table
-from qpv_geo.checks import Check
-from qpv_geo.formats.report import build_report
-from qpv_geo.formats.report_schema import Report
-from qpv_geo.releases.draft import build_content
-from qpv_geo.releases.release import Release
-from qpv_geo.settings import Settings
 
 
 def report_of(made: Inputs) -> Report:

@@ -13,17 +13,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from publishing import (
-    BESANCON,
-    CATALOGUE,
-    REGISTRY,
-    Inputs,
-    inhabitants,
-    inputs,
-    publish,
-    snapshot_copy,
-    writable_copy,
-)
 
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, PublicationError
@@ -39,6 +28,17 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Retention
 from tests.examples import examples
+from tests.publishing import (
+    BESANCON,
+    CATALOGUE,
+    REGISTRY,
+    Inputs,
+    inhabitants,
+    inputs,
+    publish,
+    snapshot_copy,
+    writable_copy,
+)
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 

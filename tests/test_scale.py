@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_files import raw_file, shipped, write_zip
 
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.distribution import CountedFile, Distribution, Distributions
@@ -16,6 +15,7 @@ from qpv_geo.ingest.scale import ScaleProblem, compare_scale
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile
+from tests.raw_files import raw_file, shipped, write_zip
 
 POVERTY, EMPTY, INHABITANTS, INDEX = (
     "taux_pauvrete_60",

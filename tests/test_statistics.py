@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_files import raw_file, shipped, write_csv, write_zip
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
@@ -20,6 +19,7 @@ from qpv_geo.ingest.text import decode
 from qpv_geo.ingest.text_table import MARKS, parse_values
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
+from tests.raw_files import raw_file, shipped, write_csv, write_zip
 
 COLUMNS = [
     "zone",

@@ -6,7 +6,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from raw_files import raw_file, write_csv, write_zip
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
@@ -14,6 +13,7 @@ from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_tables import Scope
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.settings import Settings
+from tests.raw_files import raw_file, write_csv, write_zip
 
 Rows = list[list[str]]
 

@@ -8,18 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from publishing import BESANCON, inhabitants, inputs, publish, snapshot_copy
 
 from qpv_geo.releases.release import held_releases
 from qpv_geo.settings import Settings
+from tests.publishing import BESANCON, inhabitants, inputs, publish, snapshot_copy
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 
 CHILD = """
 import os, shutil, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from publishing import BESANCON
+from tests.publishing import BESANCON
 from qpv_geo.releases.decisions import drop_held, publish_held, roll_back
 from qpv_geo.releases.ledger import read_ledger
 from qpv_geo.files import unfinished
@@ -155,7 +155,7 @@ def test_a_kill_before_any_move_leaves_a_release_and_the_next_try_finishes(
     prepared: Path, tmp_path: Path, operation: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(TESTS), str(prepared), str(tmp_path / "scratch"), operation],
+        [sys.executable, "-c", CHILD, str(ROOT), str(prepared), str(tmp_path / "scratch"), operation],
         capture_output=True,
         text=True,
         check=False,

@@ -3,7 +3,15 @@
 from pathlib import Path
 
 import pytest
-from raw_files import (
+
+from qpv_geo.errors import ContractError, SourceContentError, SourceUnavailableError
+from qpv_geo.ingest.registry import load_registry
+from qpv_geo.ingest.tables import Tables, read_tables
+from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import Catalogue
+from qpv_geo.sources.raw import RawFile
+from qpv_geo.territory import Territory
+from tests.raw_files import (
     raw_file,
     set_property,
     shipped,
@@ -13,14 +21,6 @@ from raw_files import (
     write_json,
     write_zip,
 )
-
-from qpv_geo.errors import ContractError, SourceContentError, SourceUnavailableError
-from qpv_geo.ingest.registry import load_registry
-from qpv_geo.ingest.tables import Tables, read_tables
-from qpv_geo.settings import Settings
-from qpv_geo.sources.catalogue import Catalogue
-from qpv_geo.sources.raw import RawFile
-from qpv_geo.territory import Territory
 
 Raws = dict[str, RawFile | None]
 

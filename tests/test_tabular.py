@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from publishing import content_of, declared, frames_of, inputs
 
 from qpv_geo.audit.readers import read_csv
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.csv import format_cells, neutralised, restored, write_csv
 from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import conform
+from tests.publishing import content_of, declared, frames_of, inputs
 
 LAYER = Layer.model_validate(
     {

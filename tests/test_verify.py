@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import shapely
-from publishing import edit, writable_copy
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.audit.geopackage import parse_blob
@@ -21,6 +20,7 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.formats.descriptions import checksum
 from qpv_geo.releases.placement import is_intact
 from qpv_geo.releases.release import Release
+from tests.publishing import edit, writable_copy
 
 GPKG, GEOJSON = "qpv_besancon.gpkg", "geojson/qpv.geojson"
 # Those of styles, metadata and the project have broken releases of their own (`test_qgis_rules.py`).

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from raw_files import raw_file, write_workbook, write_zip
 
 from qpv_geo.errors import ContractError, QpvGeoError, SourceContentError
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.settings import Settings
+from tests.raw_files import raw_file, write_workbook, write_zip
 
 Rows = list[list[str | float | None]]
 

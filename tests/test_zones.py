@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from raw_files import raw_file
 
 from qpv_geo.ingest.communes import read_communes
 from qpv_geo.settings import Settings
 from qpv_geo.zones import METROPOLE, department_of_commune, departments_at, place_of, zone_of
+from tests.raw_files import raw_file
 
 _MARGIN, _ROUNDED = 0.03, 0.01
 

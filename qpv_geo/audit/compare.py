@@ -128,7 +128,7 @@ def _message(folder: Path, mismatches: list[Mismatch]) -> str:
     if len(mismatches) > _NAMED_AT_MOST:
         lines.append(f"- and {len(mismatches) - _NAMED_AT_MOST} more")
     return (
-        f"{folder.name}: nothing is published, what was written is not what was read ({len(mismatches)} "
-        "mismatches). Run again; if it stays so, this is an error of qpv-geo to report with this message:\n"
+        f"{folder.name}: nothing is published, what was written is not what was read; values that differ: "
+        f"{len(mismatches)}. Run again; if it stays so, report this error of qpv-geo with this message:\n"
         + "\n".join(lines)
     )

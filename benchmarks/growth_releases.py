@@ -23,7 +23,7 @@ TERRITORIES = {
 
 def release(watch: Stopwatch, code: str) -> None:
     """Publish a territory, described from the COG and the contours."""
-    from qpv_geo.commands.territory import read_country
+    from qpv_geo.pipeline.country import read_country
     from qpv_geo.pipeline.job import Job
     from qpv_geo.pipeline.new_territory import describe_territory
     from qpv_geo.pipeline.one import run

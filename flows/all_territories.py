@@ -8,7 +8,7 @@ import httpx
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 
-from flows.hooks import tell_crash, tell_failure
+from flows.hooks import notify_crash, notify_failure
 from flows.logs import set_up_log
 from flows.parameters import (
     DataFolder,
@@ -33,7 +33,7 @@ from qpv_geo.territory import load_territory
 _STATES = {"published": "publiée", "unchanged": "inchangée", "held": "retenue", "failed": "échec"}
 
 
-@flow(name="refresh-all", on_failure=[tell_failure], on_crashed=[tell_crash])
+@flow(name="refresh-all", on_failure=[notify_failure], on_crashed=[notify_crash])
 def refresh_all(  # noqa: PLR0913 - a flow's parameters are a form
     *,
     offline: Offline = False,

@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect: the report, the differences, the checks and the sources."""
+"""The artifacts of a run in Prefect: report, differences, checks and sources."""
 
 from typing import Any
 

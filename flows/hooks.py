@@ -1,4 +1,4 @@
-"""What happens when a run ends otherwise than well: people are told, and leftovers are swept away."""
+"""What happens when a run does not end well: people are notified, and leftovers are removed."""
 
 import logging
 from pathlib import Path
@@ -18,15 +18,15 @@ from qpv_geo.territory import load_territory
 _LOGGER = logging.getLogger(__name__)
 
 
-def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Say that a run failed, and why; or that a release waits for somebody's decision."""
+def notify_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Notify people that a run failed, and why; or that a release waits for a decision."""
     held = HeldError.__name__ in (state.message or "")
-    _tell("version retenue" if held else "échec", flow, flow_run, state)
+    _notify("version retenue" if held else "échec", flow, flow_run, state)
 
 
-def tell_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Say that a run was interrupted: its process was killed, its machine stopped."""
-    _tell("interruption", flow, flow_run, state)
+def notify_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Notify people that a run was interrupted: its process was killed, or its machine stopped."""
+    _notify("interruption", flow, flow_run, state)
 
 
 def sweep_leftovers(
@@ -34,7 +34,7 @@ def sweep_leftovers(
     flow_run: FlowRun,
     state: State[Any],  # noqa: ARG001 - Prefect gives it by name
 ) -> None:
-    """Remove what an interrupted run was writing; while another run is at work, that one does it."""
+    """Remove what an interrupted run was writing, unless another run is at work, which does so itself."""
     chosen = _parameter("data", flow, flow_run)
     settings = Settings(data_dir=Path(chosen) if chosen else default_data_dir())
     try:
@@ -49,14 +49,14 @@ def sweep_leftovers(
 
 
 def _parameter(name: str, flow: Flow[..., Any], run: FlowRun) -> str | None:
-    """Return a parameter of a run; what was left to its default is not among those that Prefect remembers."""
+    """Return a parameter of a run, or its default: Prefect does not remember defaults."""
     default = flow.parameters.properties.get(name, {}).get("default")
     value: str | None = run.parameters.get(name, default)
     return value
 
 
-def _tell(what: str, flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
-    # A run that another one started ends with it: one message is enough.
+def _notify(what: str, flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
+    # A run that another one started fails with it: one message is enough.
     if run.parent_task_run_id is not None:
         return
     territory = Path(_parameter("territory", flow, run) or "").stem

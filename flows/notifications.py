@@ -1,4 +1,4 @@
-"""Telling people: through Prefect's notification blocks, those that a variable names, none by default.
+"""Notifications, through those of Prefect's notification blocks that a variable names; none by default.
 
 A notification that cannot be sent is logged and nothing else: it never changes how a run ends. What a block
 holds (addresses, passwords, tokens) never reaches a log.
@@ -52,10 +52,10 @@ def notify(subject: str, body: str) -> None:
             _LOGGER.info("notified through %s: %s", name, subject)
 
 
-def tell_fallbacks(territory: Territory, raws: Mapping[str, RawFile | None]) -> None:
-    """Say which sources an older copy stands in for, if any.
+def notify_fallbacks(territory: Territory, raws: Mapping[str, RawFile | None]) -> None:
+    """Notify people of the sources that an older copy stands in for, if any.
 
-    Of a source without an official address a copy is all there ever is: that is no news.
+    A source without an official address is not news: a copy is all there ever is.
     """
     fallen = [
         raw for raw in raws.values() if raw and raw.reason and not isinstance(raw.source.address, NoAddress)

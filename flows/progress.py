@@ -1,4 +1,4 @@
-"""How far each download is, as an artifact that Prefect shows while it goes."""
+"""The progress of each download, as an artifact that Prefect shows meanwhile."""
 
 import time
 from typing import cast
@@ -15,34 +15,26 @@ _PAUSE = 2.0
 
 
 class ProgressArtifact:
-    """Shows the download of one raw file; passes on what it is told.
-
-    Parameters
-    ----------
-    key
-        Names the raw file.
-    other
-        Who else is told.
-    """
+    """Shows the download of one raw file, and passes its progress on to another listener."""
 
     def __init__(self, key: str, other: Progress | None = None) -> None:
         self._key = key
         self._other = other
         self._artifact: UUID | None = None
-        self._told = 0.0
+        self._updated = 0.0
         self._complete = False
         self._lost = False
 
     def __call__(self, source_id: str, done: int, total: int | None) -> None:
-        """Take note of bytes that came."""
+        """Show the bytes so far."""
         if self._other:
             self._other(source_id, done, total)
-        if not self._lost and (done == total or time.monotonic() - self._told >= _PAUSE):
-            self._told = time.monotonic()
+        if not self._lost and (done == total or time.monotonic() - self._updated >= _PAUSE):
+            self._updated = time.monotonic()
             self._show(done, total)
 
     def finish(self, size: int) -> None:
-        """Take note that all bytes are there, also where the server had not said how many there would be."""
+        """Show that all bytes are there, also if the server did not say how many there would be."""
         if self._artifact and not self._complete and not self._lost:
             self._show(size, size)
 
@@ -53,7 +45,7 @@ class ProgressArtifact:
         size = f"{done / 1e6:.1f} Mo" + (f" sur {total / 1e6:.1f} Mo" if total else "")
         description = f"{self._key} : {size}".replace(".", ",")
         try:
-            # The download waits meanwhile: a server that is gone is not asked twice.
+            # The download waits meanwhile: do not ask a server twice that is gone.
             with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
                 self._send(percent, description)
         except Exception as error:  # noqa: BLE001 - a download does not need the server that shows it
@@ -63,8 +55,8 @@ class ProgressArtifact:
     def _send(self, percent: float, description: str) -> None:
         if self._artifact is None:
             key = f"telechargement-{self._key.replace('_', '-').lower()}"
-            made = create_progress_artifact(percent, key=key, description=description)
             # Declared as a coroutine as well, it only is one where it is called from one.
-            self._artifact = cast("UUID", made)
+            artifact = create_progress_artifact(percent, key=key, description=description)
+            self._artifact = cast("UUID", artifact)
         else:
             update_progress_artifact(self._artifact, percent, description=description)

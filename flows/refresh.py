@@ -11,9 +11,9 @@ from prefect.tasks import Task
 
 from flows.artifacts import create_artifacts
 from flows.fetching import fetch_as_tasks
-from flows.hooks import sweep_leftovers, tell_crash, tell_failure
+from flows.hooks import notify_crash, notify_failure, sweep_leftovers
 from flows.logs import set_up_log
-from flows.notifications import tell_fallbacks
+from flows.notifications import notify_fallbacks
 from flows.parameters import (
     DataFolder,
     Force,
@@ -56,8 +56,8 @@ publish = _step("publish", steps.publish)
     name="refresh",
     # Prefect's own runner does not match the invariant type that its decorator declares.
     task_runner=ThreadPoolTaskRunner(max_workers=8),  # type: ignore[arg-type]
-    on_failure=[tell_failure],
-    on_crashed=[tell_crash, sweep_leftovers],
+    on_failure=[notify_failure],
+    on_crashed=[notify_crash, sweep_leftovers],
     on_cancellation=[sweep_leftovers],
 )
 def refresh(
@@ -126,7 +126,7 @@ def refresh(
                 release = publish(draft, lock)
         outcome = conclude(job, raws, release)
     if not offline:
-        tell_fallbacks(job.territory, outcome.raws)
+        notify_fallbacks(job.territory, outcome.raws)
     summary = summarise(outcome)
     create_artifacts(summary)
     if outcome.release.held:

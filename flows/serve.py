@@ -40,8 +40,8 @@ def deployments(territory: str, data: Path) -> list[RunnerDeployment]:
     """
     parameters = {"territory": territory, "data": str(data.absolute())}
     return [
-        cast("RunnerDeployment", made)
-        for made in (
+        cast("RunnerDeployment", deployment)
+        for deployment in (
             refresh.to_deployment(
                 "refresh-hebdomadaire",
                 description="Met à jour la version publiée chaque lundi à 5 h.",

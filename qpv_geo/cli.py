@@ -60,11 +60,11 @@ territories = _group(
     "The territories that releases are about.",
     list=("commands.territory:list_territories", "List the shipped territories."),
     show=(
-        "commands.territory:show",
+        "commands.territory_files:show",
         "Check a territory file and the files that it declares, and say what it is about.",
     ),
     init=(
-        "commands.territory:init",
+        "commands.territory_files:init",
         "Write the file of a territory from the official geographic code and the contours.",
     ),
 )

@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -207,6 +209,24 @@ def test_a_manual_run_publishes_and_leaves_its_artifacts(
     assert {a["data"] for a in downloads.values()} == {100.0}
     assert re.search(r"qpv_2024: qpv-2024-geojson\.zip, \d+ bytes, live, \d+\.\d s", prefect.log(run_id))
     assert webhook.messages == []
+
+
+def test_the_command_runs_as_a_flow_where_a_server_is_configured(prefect: PrefectServer, data: Path) -> None:
+    def refresh(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "qpv_geo", "refresh", "--prefect", "--data", str(data), *options]
+        return subprocess.run(
+            command, env=prefect.environment, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+    runs = prefect.count_runs()
+    done = refresh("--offline")
+    assert done.returncode == 0, done.stderr
+    assert f"(published): {latest(data)}" in done.stdout
+    failed = refresh("--mirror", str(data))
+    assert (failed.returncode, failed.stdout) == (3, "")
+    assert "qpv-geo: source qpv_2024" in failed.stderr
+    assert "Traceback" not in done.stderr + failed.stderr
+    assert prefect.count_runs() == runs + 2
 
 
 def test_a_contradiction_ends_failed_at_once(prefect: PrefectServer, data: Path, webhook: Webhook) -> None:

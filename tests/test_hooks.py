@@ -13,8 +13,8 @@ from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 from prefect.variables import Variable
 
-from flows.hooks import sweep_leftovers, tell_failure
-from flows.notifications import VARIABLE, Courriel, notify, tell_fallbacks
+from flows.hooks import notify_failure, sweep_leftovers
+from flows.notifications import VARIABLE, Courriel, notify, notify_fallbacks
 from flows.refresh import refresh
 from qpv_geo.errors import SourceUnavailableError
 from qpv_geo.lock import territory_lock
@@ -83,12 +83,12 @@ class _Smtp(socketserver.StreamRequestHandler):
         self.wfile.write(f"{line}\r\n".encode())
 
 
-@flow(name="essai", on_failure=[tell_failure])
+@flow(name="essai", on_failure=[notify_failure])
 def failing(*, territory: str = "besancon") -> None:
     raise SourceUnavailableError(f"source x of {territory}: does not answer")
 
 
-@flow(name="dehors", on_failure=[tell_failure])
+@flow(name="dehors", on_failure=[notify_failure])
 def around() -> None:
     failing()
 
@@ -174,11 +174,11 @@ def test_a_fallback_is_told_and_no_fallback_is_not(
     webhook: Webhook, besancon: Territory, catalogue: Catalogue, settings: Settings
 ) -> None:
     kept = fall_back(catalogue["qpv_2024"], besancon, settings, Policy(), "site injoignable")
-    tell_fallbacks(besancon, {"qpv_2024": kept, "cog_epci": None})
+    notify_fallbacks(besancon, {"qpv_2024": kept, "cog_epci": None})
     (message,) = webhook.messages
     assert "copie" in message["subject"]
     assert "qpv_2024 (snapshot, 2026-01-15) : site injoignable" in message["body"]
-    tell_fallbacks(besancon, {"cog_epci": None})
+    notify_fallbacks(besancon, {"cog_epci": None})
     assert len(webhook.messages) == 1
 
 

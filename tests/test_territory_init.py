@@ -8,11 +8,11 @@ import pytest
 import shapely
 
 from qpv_geo.audit.verify import verify_release
-from qpv_geo.commands.territory import read_country
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.locator import Locator
+from qpv_geo.pipeline.country import Country, read_country
 from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.new_territory import Country, describe_territory, to_toml
+from qpv_geo.pipeline.new_territory import describe_territory, to_toml
 from qpv_geo.pipeline.one import run
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy

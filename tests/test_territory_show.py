@@ -10,7 +10,7 @@ from shapely import box
 from test_cli import qpv_geo
 from test_local_contours import districts
 
-from qpv_geo.commands.territory import show as show_territory
+from qpv_geo.commands.territory_files import show as show_territory
 from qpv_geo.errors import QpvGeoError
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import run

@@ -7,10 +7,10 @@ from threading import Thread
 
 import pytest
 
-from flows.watch import ask_sources
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
 from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.watching import ask_sources
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.fetch import Policy, accept, fetch_primary, has_changed
@@ -124,10 +124,10 @@ def test_the_answers_say_which_source_is_what(
 ) -> None:
     sites.misbehave("fichier/8210600", 503)
     answers = {answer.key: answer for answer in ask_sources(Job(besancon, known))}
-    assert answers["qpv_2024"].state == "inchangée"
-    assert answers["insee_population"].state == "injoignable"
+    assert answers["qpv_2024"].state == "unchanged"
+    assert answers["insee_population"].state == "unreachable"
     assert "503" in answers["insee_population"].reason
-    assert answers["insee_filosofi"].state == "changée"
+    assert answers["insee_filosofi"].state == "changed"
 
 
 def test_a_page_that_no_longer_links_the_file_is_for_the_refresh_to_judge(
@@ -136,7 +136,7 @@ def test_a_page_that_no_longer_links_the_file_is_for_the_refresh_to_judge(
     sites.withdraw("insee_population")
     job = Job(besancon, known)
     answers = {answer.key: answer for answer in ask_sources(job)}
-    assert answers["insee_population"].state == "changée"
+    assert answers["insee_population"].state == "changed"
     assert "no link matches" in answers["insee_population"].reason
     with pytest.raises(SourceContentError, match="no link matches"):
         fetch(job)

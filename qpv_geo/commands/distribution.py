@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 
+from qpv_geo.analysis.ranks import with_computed
 from qpv_geo.commands.options import DataDir, settings_of
+from qpv_geo.ingest.distribution import SHIPPED, CountedFile, count_values, write_distributions
 from qpv_geo.ingest.registry import Registry, load_registry
+from qpv_geo.ingest.statistics import read_statistics
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source, load_catalogue
 from qpv_geo.sources.fetch import Policy, fetch_primary
@@ -24,17 +28,6 @@ def distribution(
     data: DataDir = None,
 ) -> None:
     """Count the values of the national files again that the program ships, for the files of the snapshot."""
-    import pandas as pd  # noqa: PLC0415 - pandas takes a second
-
-    from qpv_geo.analysis.ranks import with_computed  # noqa: PLC0415
-    from qpv_geo.ingest.distribution import (  # noqa: PLC0415
-        SHIPPED,
-        CountedFile,
-        count_values,
-        write_distributions,
-    )
-    from qpv_geo.ingest.statistics import read_statistics  # noqa: PLC0415
-
     settings, registry = settings_of(data), load_registry()
     parts, origins = [], {}
     for source in _shipped_sources(registry, settings):

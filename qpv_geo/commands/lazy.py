@@ -25,12 +25,12 @@ class Lazy(NamedTuple):
     def load(self, name: str) -> Any:  # noqa: ANN401 - Typer brings the classes of its own Click
         """Import the command."""
         module, _, attribute = self.target.partition(":")
-        found: typer.Typer | Callable[..., None] = getattr(import_module(module), attribute)
-        if isinstance(found, typer.Typer):
-            return typer.main.get_group(found)
-        alone = typer.Typer(add_completion=False)
-        alone.command(name)(found)
-        return typer.main.get_command(alone)
+        command: typer.Typer | Callable[..., None] = getattr(import_module(module), attribute)
+        if isinstance(command, typer.Typer):
+            return typer.main.get_group(command)
+        app = typer.Typer(add_completion=False)
+        app.command(name)(command)
+        return typer.main.get_command(app)
 
 
 def lazy_group(commands: Mapping[str, Lazy]) -> type[TyperGroup]:

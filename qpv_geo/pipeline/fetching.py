@@ -17,7 +17,7 @@ _LOGGER = logging.getLogger(__name__)
 
 Raws = dict[str, RawFile | None]
 
-# Who is told how far a download is. A flow's parameters are plain data, so it cannot be one of them.
+# Called with the bytes of each download. A flow's parameters are plain data, so it cannot be one of them.
 progress_listener: ContextVar[Progress | None] = ContextVar("progress_listener", default=None)
 
 

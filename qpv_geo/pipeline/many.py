@@ -9,7 +9,7 @@ from qpv_geo.errors import ConfigurationError, TerritoriesError
 from qpv_geo.pipeline.cluster import dask_client
 from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.new_territory import to_toml
+from qpv_geo.pipeline.new_territory import CODE_FORMS, to_toml
 from qpv_geo.pipeline.workers import Result, national_files, publish_all, survey
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import accept
@@ -20,7 +20,7 @@ _LOGGER = logging.getLogger(__name__)
 
 # Exit codes: what nobody foresaw, broken contracts, failed publications, sources, usage, locks.
 _WORST_FIRST = (1, 4, 5, 3, 2, 6)
-_SIREN_OR_DEPARTMENT = re.compile(r"\d{9}|\d{2}|2[AB]|9[78]\d")
+_SIREN_OR_DEPARTMENT = re.compile(f"{CODE_FORMS['epci']}|{CODE_FORMS['departement']}")
 _REWRITTEN = "# `qpv-geo refresh --all-territories` writes this file at each run: change a copy of it.\n"
 # QPV of a department that are named one by one.
 _NAMED_AT_MOST = 5
@@ -52,11 +52,11 @@ def refresh_all(job: Job, *, only: Iterable[str] = (), workers: int = 0) -> list
     codes = checked_codes(only)
     raws = fetch(job)
     with dask_client(workers) as client, national_files(client, job, raws) as files:
-        found = survey(client, files)
-        accept((raw for key, raw in raws.items() if raw and key not in found.defects), job.settings)
-        if found.left_out and not codes:
-            _LOGGER.warning(left_out_message(found.left_out))
-        territories = chosen_territories(found.territories, codes)
+        national = survey(client, files)
+        accept((raw for key, raw in raws.items() if raw and key not in national.defects), job.settings)
+        if national.left_out and not codes:
+            _LOGGER.warning(left_out_message(national.left_out))
+        territories = chosen_territories(national.territories, codes)
         write_territory_files(territories, job.settings)
         results = _reported(publish_all(client, files, territories), len(territories))
         return sorted(results, key=lambda result: result.territory)

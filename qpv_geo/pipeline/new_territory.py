@@ -7,97 +7,24 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
 
 import pandas as pd
 
 from qpv_geo.analysis.selection import declares
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.pipeline.country import Country
 from qpv_geo.territory import Expected, Kind, Territory, codes_of
-from qpv_geo.zones import department_of, zone_of
+from qpv_geo.zones import zone_of
 
+CODE_FORMS: dict[Kind, str] = {
+    "france": "(?i)france",
+    "epci": r"\d{9}",
+    "commune": r"\d[\dAB]\d{3}",
+    "departement": r"\d{2}|2[AB]|9[78]\d",
+}
 _FRANCE = "france"
 _NEAR = 5
 _WIDTH = 100
-
-
-@dataclass(frozen=True)
-class Country:
-    """The official files that describe territories.
-
-    Attributes
-    ----------
-    communes
-        Attributes of the communes of France that have a contour.
-    members
-        Communes of each EPCI.
-    qpv
-        Attributes of all QPV.
-    """
-
-    communes: pd.DataFrame
-    members: pd.DataFrame
-    qpv: pd.DataFrame
-
-    @cached_property
-    def _rows_by_code(self) -> dict[str, list[int]]:
-        """Rows of `qpv` by the codes of EPCI, communes and departments that they declare."""
-        rows: dict[str, list[int]] = {}
-        columns = (self.qpv[name] for name in ("code_qp", "insee_com", "siren_epci"))
-        for row, (qp, communes, epci) in enumerate(zip(*columns, strict=True)):
-            for code in (department_of(qp), *codes_of(communes), *codes_of(epci)):
-                rows.setdefault(code, []).append(row)
-        return rows
-
-    @cached_property
-    def _members(self) -> "_Rows":
-        return _Rows(self.members)
-
-    @cached_property
-    def _communes(self) -> "_Rows":
-        return _Rows(self.communes)
-
-    def members_of(self, siren: str) -> pd.DataFrame:
-        """Return the communes of an EPCI, rows of `members`."""
-        return self._members.with_any("siren_epci", [siren])
-
-    def communes_with(self, column: str, codes: Iterable[str]) -> pd.DataFrame:
-        """Return the rows of `communes` that hold one of some codes in a column."""
-        return self._communes.with_any(column, codes)
-
-    def qpv_near(self, territory: Territory) -> pd.DataFrame:
-        """Return the QPV that declare one of the codes of a territory."""
-        codes = {territory.code, *territory.communes}
-        return self.qpv.iloc[sorted({row for code in codes for row in self._rows_by_code.get(code, [])})]
-
-    def qpv_in_department(self, code: str | None) -> int:
-        """Return the number of QPV of a department."""
-        return len(self._rows_by_code.get(code or "", []))
-
-
-class _Rows:
-    """Rows of a table indexed by the codes of its columns."""
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        self._table = table
-        self._by: dict[str, dict[str, list[int]]] = {}
-
-    def with_any(self, column: str, codes: Iterable[str]) -> pd.DataFrame:
-        """Return the rows that hold one of some codes, in their order."""
-        if column not in self._by:
-            rows: dict[str, list[int]] = {}
-            for row, code in enumerate(self._table[column].tolist()):
-                rows.setdefault(code, []).append(row)
-            self._by[column] = rows
-        return self._table.iloc[sorted(chain.from_iterable(self._by[column].get(code, ()) for code in codes))]
-
-
-def attributes_of(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Return the rows of several frames as one table without contours."""
-    bare = [frame.drop(columns="geometry", errors="ignore") for frame in frames]
-    together: pd.DataFrame = pd.concat(bare, ignore_index=True)
-    return together
 
 
 @dataclass(frozen=True)
@@ -110,13 +37,7 @@ class NewTerritory:
 
 def kind_of(code: str) -> Kind:
     """Return the kind of territory that a code stands for, by its form."""
-    forms: dict[Kind, str] = {
-        "france": "(?i)france",
-        "epci": r"\d{9}",
-        "commune": r"\d[\dAB]\d{3}",
-        "departement": r"\d{2}|2[AB]|9[78]\d",
-    }
-    for kind, form in forms.items():
+    for kind, form in CODE_FORMS.items():
         if re.fullmatch(form, code):
             return kind
     raise ConfigurationError(

@@ -111,13 +111,13 @@ def survey(client: Client, files: str) -> NationalSurvey:
     # The other workers read them meanwhile: those are lost if nobody holds their futures.
     reading = [client.submit(_read, files, pure=False) for _ in client.nthreads()][1:]
     try:
-        found: NationalSurvey = answer.result()
+        result: NationalSurvey = answer.result()
     except KilledWorker as error:
         raise QpvGeoError(f"the national files cannot be read: {_DEAD}") from error
     finally:
         for future in reading:
             future.release()
-    return found
+    return result
 
 
 def publish_all(client: Client, files: str, territories: Iterable[Territory]) -> Iterator[Result]:

@@ -1,7 +1,6 @@
 """A release for each EPCI that has a QPV: the pipeline does it, on the workers of Dask."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,9 +25,7 @@ from qpv_geo.pipeline import many
 from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.workers import Result
 from qpv_geo.releases.formats import chosen_formats
-from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy
-from qpv_geo.territory import load_territory
 
 _STATES = {"published": "publiée", "unchanged": "inchangée", "held": "retenue", "failed": "échec"}
 
@@ -72,8 +69,8 @@ def refresh_all(  # noqa: PLR0913 - a flow's parameters are a form
     """
     set_up_log()
     job = job_for(
-        load_territory("france"),
-        Settings(data_dir=Path(data) if data else default_data_dir()),
+        "france",
+        data,
         Policy(offline=offline, mirror=mirror, require_live=require_live),
         formats=chosen_formats(formats, pages=pages),
         force=force,

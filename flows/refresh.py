@@ -1,7 +1,6 @@
 """The whole job: official files in, a verified release out. Read it from top to bottom."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import flow
@@ -31,9 +30,7 @@ from qpv_geo.pipeline.one import conclude, find_existing, locked_folder
 from qpv_geo.pipeline.summary import summarise
 from qpv_geo.releases.decisions import held_error
 from qpv_geo.releases.formats import chosen_formats
-from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy
-from qpv_geo.territory import load_territory
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -106,8 +103,8 @@ def refresh(
     """
     set_up_log()
     job = job_for(
-        load_territory(territory),
-        Settings(data_dir=Path(data) if data else default_data_dir()),
+        territory,
+        data,
         Policy(offline=offline, mirror=mirror, require_live=require_live),
         formats=chosen_formats(formats),
         force=force,

@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import httpx
 from prefect import serve
 from prefect.deployments.runner import RunnerDeployment
+from prefect.flows import Flow
 from prefect.logging import get_logger
 from prefect.schedules import Cron
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -26,6 +27,16 @@ from qpv_geo.errors import ConfigurationError
 _LOGGER = get_logger("qpv_geo.serve")
 _TIMEZONE = "Europe/Paris"
 _STARTUP = 120.0
+_DEPLOYMENTS: tuple[tuple[Flow[..., Any], str, str, str], ...] = (
+    (refresh, "refresh-hebdomadaire", "Met à jour la version publiée chaque lundi à 5 h.", "0 5 * * 1"),
+    (
+        watch,
+        "veille-quotidienne",
+        "Demande chaque jour à 6 h aux sources si elles ont changé ; met à jour si oui.",
+        "0 6 * * *",
+    ),
+    (refresh, "refresh-manuel", "Met à jour à la demande, avec les paramètres choisis.", ""),
+)
 
 
 def deployments(territory: str, data: Path) -> list[RunnerDeployment]:
@@ -39,31 +50,17 @@ def deployments(territory: str, data: Path) -> list[RunnerDeployment]:
         Folder that holds ``raw/`` and ``out/``.
     """
     parameters = {"territory": territory, "data": str(data.absolute())}
-    return [
-        cast("RunnerDeployment", deployment)
-        for deployment in (
-            refresh.to_deployment(
-                "refresh-hebdomadaire",
-                description="Met à jour la version publiée chaque lundi à 5 h.",
-                schedules=[Cron("0 5 * * 1", timezone=_TIMEZONE)],
-                parameters=parameters,
-                tags=["qpv-geo"],
-            ),
-            watch.to_deployment(
-                "veille-quotidienne",
-                description="Demande chaque jour à 6 h aux sources si elles ont changé ; met à jour si oui.",
-                schedules=[Cron("0 6 * * *", timezone=_TIMEZONE)],
-                parameters=parameters,
-                tags=["qpv-geo"],
-            ),
-            refresh.to_deployment(
-                "refresh-manuel",
-                description="Met à jour à la demande, avec les paramètres choisis.",
-                parameters=parameters,
-                tags=["qpv-geo"],
-            ),
+    served = (
+        flow.to_deployment(
+            name,
+            description=description,
+            schedules=[Cron(schedule, timezone=_TIMEZONE)] if schedule else None,
+            parameters=parameters,
+            tags=["qpv-geo"],
         )
-    ]
+        for flow, name, description, schedule in _DEPLOYMENTS
+    )
+    return [cast("RunnerDeployment", deployment) for deployment in served]
 
 
 def serve_deployments(territory: str, data: Path, port: int) -> None:

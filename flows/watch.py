@@ -1,6 +1,5 @@
 """The daily watch: ask each source whether it has changed, and refresh only then."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -13,9 +12,7 @@ from flows.refresh import refresh
 from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.watching import ask_sources
 from qpv_geo.releases.formats import chosen_formats
-from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.fetch import Policy
-from qpv_geo.territory import load_territory
 
 _STATES = {"unchanged": "inchangée", "changed": "changée", "unreachable": "injoignable"}
 
@@ -55,8 +52,8 @@ def watch(
     """
     set_up_log()
     job = job_for(
-        load_territory(territory),
-        Settings(data_dir=Path(data) if data else default_data_dir()),
+        territory,
+        data,
         Policy(mirror=mirror),
         formats=chosen_formats(formats),
     )

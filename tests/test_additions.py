@@ -165,15 +165,17 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         declarations(Settings(data_dir=tmp_path, sources_file=tmp_path / "absent.toml"))
 
 
-def test_a_renamed_column_is_mended_by_the_lines_that_the_message_prints(tmp_path: Path) -> None:
-    territory = load_territory(str(write_territory(tmp_path, files=False)))
+def test_a_renamed_column_is_mended_by_the_lines_that_the_message_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    territory = str(write_territory(tmp_path, files=False))
     mirror = write_mirror(tmp_path / "mirror", only=REQUIRED)
     population = mirror / "insee/pop_QPV24.csv"
     renamed = population.read_text(encoding="utf-8-sig").replace("popMuniQPV", "popMun2025")
     population.write_text(renamed, encoding="utf-8")
     policy = Policy(mirror=str(mirror))
     with pytest.raises(ContractError) as caught:
-        run(job_for(territory, Settings(data_dir=tmp_path / "data"), policy))
+        run(job_for(territory, tmp_path / "data", policy))
     message = str(caught.value)
     assert "add to the file that QPV_GEO_SOURCES names" in message
     lines = [line.strip() for line in message.splitlines()]
@@ -181,7 +183,8 @@ def test_a_renamed_column_is_mended_by_the_lines_that_the_message_prints(tmp_pat
     assert lines[start + 1] == 'codes = ["popMun2025"]'
 
     settings = settings_with(tmp_path, "\n".join(lines[start : start + 2]))
-    release = run(job_for(territory, settings, policy)).release
+    monkeypatch.setenv("QPV_GEO_SOURCES", str(settings.sources_file))
+    release = run(job_for(territory, settings.data_dir, policy)).release
     noted = pd.read_csv(release.path / "csv" / "sources.csv", sep=";").set_index("source")["note"]
     assert "ajouts.toml" in noted["insee_population"]
     assert "population_municipale = popMun2025" in noted["insee_population"]

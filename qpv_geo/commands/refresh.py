@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from qpv_geo.commands.console import downloads_shown, start_log, summary_tables
-from qpv_geo.commands.options import DataDir, OneTerritory, Wait, console, settings_of
+from qpv_geo.commands.options import DataDir, OneTerritory, Wait, console
 from qpv_geo.commands.prefect_server import configured_server
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.pipeline.job import Job, job_for
@@ -14,7 +14,6 @@ from qpv_geo.pipeline.summary import summarise
 from qpv_geo.releases.decisions import held_error
 from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.sources.fetch import Policy
-from qpv_geo.territory import load_territory
 
 _MANY = "With --all-territories"
 
@@ -74,8 +73,8 @@ def refresh(  # noqa: PLR0913 - a command is a form
     names = _split(formats)
     # Wrong usage is reported at once, before Prefect is imported or anything is asked.
     job = job_for(
-        load_territory(name),
-        settings_of(data),
+        name,
+        data,
         Policy(**policy),
         formats=chosen_formats(names, pages=pages),
         **options,

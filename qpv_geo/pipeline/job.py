@@ -1,6 +1,7 @@
 """What one run is asked to do."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from qpv_geo.formats.base import Format, ReleaseSpec
@@ -8,10 +9,10 @@ from qpv_geo.formats.provenance import Raws
 from qpv_geo.ingest.additions import declarations
 from qpv_geo.ingest.registry import Registry, load_registry
 from qpv_geo.releases.formats import chosen_formats
-from qpv_geo.settings import Settings
+from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.sources.catalogue import Catalogue, load_catalogue
 from qpv_geo.sources.fetch import Policy
-from qpv_geo.territory import Territory
+from qpv_geo.territory import Territory, load_territory
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,24 @@ class Job:
         return ReleaseSpec(raws, self.territory, self.catalogue, self.registry, self.settings, self.formats)
 
 
-def job_for(territory: Territory, settings: Settings, policy: Policy, **options: Any) -> Job:  # noqa: ANN401
-    """Return a job whose declarations are completed by the administrator's file and by the territory's.
+def job_for(name: str, data: str | Path | None, policy: Policy, **options: Any) -> Job:  # noqa: ANN401
+    """Return the job of a territory, with what the administrator's file and the territory's declare.
+
+    Parameters
+    ----------
+    name
+        Of a shipped territory, or path of a TOML file.
+    data
+        Folder that holds ``raw/`` and ``out/``; without, the default one.
+    policy, options
+        As `Job` takes them.
 
     Raises
     ------
     ConfigurationError
-        If these additions are not valid.
+        If there is no such territory, or a declaration is not valid.
     """
+    territory = load_territory(name)
+    settings = Settings(data_dir=Path(data) if data else default_data_dir())
     catalogue, registry = declarations(settings, territory)
     return Job(territory, settings, policy, **options, catalogue=catalogue, registry=registry)

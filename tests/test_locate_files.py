@@ -453,7 +453,7 @@ def test_partitions_on_dask_workers_of_which_one_is_killed(
     located = PartitionLocator(Locator.of_release(release, besancon), "lon", "lat")
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=tmp_path
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", local_directory=tmp_path
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -20,11 +20,11 @@ from qpv_geo.ingest.registry import Computation
 from qpv_geo.territory import (
     Bands,
     Contract,
-    Expected,
     FragileDistrict,
     LocalDistrict,
     Territory,
 )
+from tests.essai import essai
 
 A, B, C = "250560101", "250560102", "250560103"
 # Side by side: 1000, 500 and 2000 m wide, 1000 m high.
@@ -86,13 +86,8 @@ def territory(*quartiers: LocalDistrict, bandes: Bands | None = None) -> Territo
         else FragileDistrict(nom=name, insee_com="25056", lib_com="Besançon")
         for name in SIX
     )
-    return Territory(
-        id="essai",
-        nom="Essai",
-        epci="242500361",
-        departement="25",
-        region="27",
-        expected=Expected(qpv=6),
+    return essai(
+        qpv=6,
         contrat=Contract(
             titre="Contrat",
             periode="2024-2030",

@@ -13,19 +13,10 @@ from shapely.geometry.base import BaseGeometry
 from qpv_geo.analysis.evolution import Evolution, compare_geographies, select_2015
 from qpv_geo.analysis.overlay import as_multipolygon
 from qpv_geo.checks import Check
-from qpv_geo.territory import Expected, Territory
+from tests.essai import essai
 
 ORIGIN = np.array([926_000.0, 6_685_000.0])
-TERRITORY = Territory(
-    id="essai",
-    nom="Essai",
-    epci="242500361",
-    departement="25",
-    region="27",
-    expected=Expected(qpv=1),
-    sliver_share=0.02,
-    sliver_area=100,
-)
+TERRITORY = essai(sliver_share=0.02, sliver_area=100)
 COMMUNES = gpd.GeoDataFrame({"insee_com": ["25056"]}, geometry=[box(-9e3, -9e3, 9e3, 9e3)], crs=2154)
 
 

@@ -15,17 +15,9 @@ from shapely.geometry import Point, Polygon, box
 from qpv_geo.analysis.facilities import compare_placements, count_facilities
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
-from qpv_geo.territory import Expected, Territory
+from tests.essai import essai
 
-TERRITORY = Territory(
-    id="essai",
-    nom="Essai",
-    epci="242500361",
-    departement="25",
-    region="27",
-    expected=Expected(qpv=2),
-    sliver_area=100,
-)
+TERRITORY = essai(qpv=2, sliver_area=100)
 TYPES = pd.DataFrame(
     {
         "type_equipement": ["D265", "D307", "C108"],

@@ -20,18 +20,9 @@ from qpv_geo.analysis.iris import (
     match_geographies,
     shares_of_iris,
 )
-from qpv_geo.territory import Expected, Territory
+from tests.essai import essai
 
-TERRITORY = Territory(
-    id="essai",
-    nom="Essai",
-    epci="242500361",
-    departement="25",
-    region="27",
-    expected=Expected(qpv=1),
-    sliver_share=0.02,
-    sliver_area=100,
-)
+TERRITORY = essai(sliver_share=0.02, sliver_area=100)
 IN_2022, IN_2024 = dt.date(2022, 1, 1), dt.date(2024, 1, 1)
 
 

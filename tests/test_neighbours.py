@@ -25,12 +25,13 @@ from qpv_geo.pipeline.one import run
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
-from qpv_geo.territory import LARGEST_REACH, Bands, Expected, Territory, load_territory
+from qpv_geo.territory import LARGEST_REACH, Bands, Territory, load_territory
+from tests.essai import essai
 from tests.publishing import REGISTRY
 from tests.villeneuve import CARRES, NEIGHBOUR, write_mirror, write_territory
 
 EPCI = "242500361"
-ESSAI = Territory(id="essai", nom="Essai", epci=EPCI, departement="25", region="27", expected=Expected(qpv=1))
+ESSAI = essai()
 
 
 def communes() -> gpd.GeoDataFrame:

@@ -13,15 +13,10 @@ from qpv_geo.analysis.selection import (
 )
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
-from qpv_geo.territory import Expected, Territory, codes_of
+from qpv_geo.territory import codes_of
+from tests.essai import essai
 
 EPCI = "242500361"
-
-
-def territory(qpv: int) -> Territory:
-    return Territory(
-        id="essai", nom="Essai", epci=EPCI, departement="25", region="27", expected=Expected(qpv=qpv)
-    )
 
 
 def communes() -> gpd.GeoDataFrame:
@@ -59,7 +54,7 @@ def test_lists_of_codes() -> None:
 
 
 def test_sliver_is_no_membership_but_keeps_its_area() -> None:
-    pieces = cut_by_communes(qpv(ON_THE_BORDER), communes(), territory(1))
+    pieces = cut_by_communes(qpv(ON_THE_BORDER), communes(), essai())
     assert pieces["insee_com"].tolist() == ["25056", "25112"]
     assert pieces["membre"].tolist() == [True, False]
     assert pieces["declare"].tolist() == [True, False]
@@ -68,7 +63,7 @@ def test_sliver_is_no_membership_but_keeps_its_area() -> None:
 
 def test_a_qpv_across_two_communes_belongs_to_both() -> None:
     layer = qpv(ACROSS)
-    pieces = cut_by_communes(layer, communes(), territory(1))
+    pieces = cut_by_communes(layer, communes(), essai())
     lists = computed_lists(layer, pieces)
     assert lists["insee_com_calcule"].tolist() == ["25056, 25112"]
     assert lists["lib_com_calcule"].tolist() == ["Besançon, Chalezeule"]
@@ -77,7 +72,7 @@ def test_a_qpv_across_two_communes_belongs_to_both() -> None:
 
 def test_the_part_outside_the_communes_has_no_commune() -> None:
     layer = qpv(("QN02505M", "25056", EPCI, (-100, 0, 100, 100)))
-    pieces = cut_by_communes(layer, communes(), territory(1))
+    pieces = cut_by_communes(layer, communes(), essai())
     assert pieces["insee_com"].isna().tolist() == [False, True]
     assert pieces["part_qpv"].tolist() == [50, 50]
     assert pieces["membre"].tolist() == [True, False]
@@ -86,8 +81,8 @@ def test_the_part_outside_the_communes_has_no_commune() -> None:
 def test_selection_keeps_what_declares_the_epci_or_lies_mostly_in_it() -> None:
     undeclared = ("QN02509N", None, None, (300, 300, 400, 400))
     layer = qpv(undeclared, INSIDE, ELSEWHERE)
-    pieces = cut_by_communes(layer, communes(), territory(2))
-    selected, checks = select(layer, pieces, territory(2))
+    pieces = cut_by_communes(layer, communes(), essai(qpv=2))
+    selected, checks = select(layer, pieces, essai(qpv=2))
     assert selected["code_qp"].tolist() == ["QN02501M", "QN02509N"]
     assert [(c.subject, c.outcome) for c in checks if c.code == "epci_declare_ou_calcule"] == [
         ("QN02509N", "avertissement")
@@ -96,16 +91,16 @@ def test_selection_keeps_what_declares_the_epci_or_lies_mostly_in_it() -> None:
 
 def test_an_epci_declared_and_computed_alike_raises_no_doubt() -> None:
     layer = qpv(INSIDE, ACROSS, ELSEWHERE)
-    pieces = cut_by_communes(layer, communes(), territory(2))
-    _, checks = select(layer, pieces, territory(2))
+    pieces = cut_by_communes(layer, communes(), essai(qpv=2))
+    _, checks = select(layer, pieces, essai(qpv=2))
     assert [check.code for check in checks] == ["qpv_du_territoire"]
 
 
 def test_a_wrong_number_of_qpv_names_what_was_found() -> None:
     layer = qpv(INSIDE, ACROSS)
-    pieces = cut_by_communes(layer, communes(), territory(6))
+    pieces = cut_by_communes(layer, communes(), essai(qpv=6))
     with pytest.raises(ContractError, match=r"expected 6 QPV.*found 2: QN02501M, QN02503M"):
-        select(layer, pieces, territory(6))
+        select(layer, pieces, essai(qpv=6))
 
 
 def compared(
@@ -113,8 +108,8 @@ def compared(
     drawn: tuple[str, ...] = ("25056", "25112"),
 ) -> list[Check]:
     layer = qpv(*rows)
-    pieces = cut_by_communes(layer, communes()[communes()["insee_com"].isin(drawn)], territory(1))
-    return compare_communes(layer, pieces, drawn, territory(1))
+    pieces = cut_by_communes(layer, communes()[communes()["insee_com"].isin(drawn)], essai())
+    return compare_communes(layer, pieces, drawn, essai())
 
 
 def test_declared_and_computed_communes_are_compared() -> None:
@@ -160,6 +155,6 @@ def test_qpv_of_an_epci_are_those_that_declare_it_or_a_commune_of_it() -> None:
         ("QN02505M", None, None, (1500, 200, 1600, 300)),
         ("QN02506M", "25112", "200000001", (100, 100, 200, 200)),  # overhangs, and is no member
     )
-    pieces = cut_by_communes(layer, other, territory(1))
+    pieces = cut_by_communes(layer, other, essai())
     counts = count_by_epci(layer, other, pieces)
     assert counts[[EPCI, "200000001"]].tolist() == [3, 4]

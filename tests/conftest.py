@@ -20,25 +20,45 @@ from tests.server import OfficialSites
 
 _ROOT = Path(__file__).parents[1]
 
-# What the quick tier leaves out: servers, browsers, QGIS, the kills, the matrix of faults, all of France.
+# What the quick tier leaves out: servers, browsers, QGIS, kills, faults, all of France, whole runs.
 SLOW = {
     "test_all_territories",
     "test_browser",
     "test_cli",
+    "test_communes",
     "test_country",
+    "test_declared_zones",
     "test_deployments",
+    "test_evolution",
     "test_faults",
     "test_flow",
+    "test_formats",
     "test_full_territory",
     "test_fuzz",
     "test_genuine_cells",
+    "test_genuine_files",
     "test_gpkg_standards",
+    "test_guards",
+    "test_hooks",
     "test_kill",
+    "test_locate",
+    "test_locate_bands",
+    "test_locate_files",
+    "test_lock",
+    "test_outside",
     "test_qgis_render",
+    "test_ranks",
+    "test_refresh",
+    "test_releases_cli",
+    "test_retention",
+    "test_scale",
     "test_security",
     "test_serve",
     "test_sudden_death",
+    "test_territory_init",
+    "test_territory_show",
     "test_wheel",
+    "test_zones",
 }
 
 # Examples have no deadline: a busy machine is not a defect. HYPOTHESIS_PROFILE=long tries many more of them.
@@ -49,6 +69,11 @@ _common = hypothesis.settings(
 hypothesis.settings.register_profile("default", _common, max_examples=60)
 hypothesis.settings.register_profile("long", _common, max_examples=3_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the slow files for ``pytest -m quick``."""
+    return True if config.option.markexpr == "quick" and collection_path.stem in SLOW else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -114,6 +139,15 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
 def first(release: Release, settings: Settings) -> Release:
     """Return the same release as the only one in the data folder of a test."""
     return moved(release, settings)
+
+
+@pytest.fixture(scope="session")
+def bandless(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Return settings of a data folder whose release has no bands, as where a territory asks for none."""
+    settings, made = Settings(data_dir=tmp_path_factory.mktemp("data")), inputs()
+    del made.layers["bande_300m"]
+    publish(settings, made)
+    return settings
 
 
 @pytest.fixture(scope="session")

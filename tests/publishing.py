@@ -1,30 +1,25 @@
-"""What the tests of publication publish: the six QPV of the snapshot, joined by hand, small and complete."""
+"""What the tests of publication publish: the six QPV of the snapshot, without the optional sources."""
 
-import csv
-import json
 import re
 import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import date
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-import geopandas as gpd
-import numpy as np
 import pandas as pd
-import shapely
 
-from qpv_geo.analysis.concordances import compare_contract, concordances_table
+from qpv_geo.analysis.layers import build_layers
 from qpv_geo.checks import Check
 from qpv_geo.formats.base import Content, Format, ReleaseSpec
 from qpv_geo.formats.fields import Layer, as_held, published_layers
 from qpv_geo.formats.frames import Frames, conform
 from qpv_geo.formats.provenance import checks_table, sources_table
 from qpv_geo.ingest.registry import load_registry
+from qpv_geo.ingest.tables import read_tables
 from qpv_geo.releases.draft import publish_draft, verify_draft, write_draft
 from qpv_geo.releases.existing import restored_release
 from qpv_geo.releases.formats import chosen_formats
@@ -47,11 +42,6 @@ FILES = {
     "insee_filosofi": "insee/revenus_pauvrete_2021_qp24_v2_csv",
     "communes_epci": "geo-api/epcis/242500361/communes.geojson",
 }
-MARKS = {"s": "secret", "nd": "non_disponible", "ns": "non_significatif", "": "non_disponible"}
-CHECKS = (
-    Check("qpv_du_territoire", "besancon", "conforme", "6", "6", "6 QPV, comme attendu."),
-    Check("communes_du_cog", "besancon", "non_verifiable", "", "", "Code officiel géographique non lu."),
-)
 
 
 def declared() -> dict[str, Layer]:
@@ -117,45 +107,21 @@ class Inputs:
 
     layers: dict[str, pd.DataFrame]
     raws: dict[str, RawFile | None]
-    checks: list[Check] = field(default_factory=lambda: list(CHECKS))
+    checks: list[Check]
 
 
 def inputs(folder: Path = SNAPSHOT) -> Inputs:
-    """Read the snapshot with means of the tests' own and join it."""
-    qpv = _qpv(folder)
-    communes = _communes(folder)
-    statistics = _statistics(folder)
-    qpv["population_municipale"] = pd.array(_values(statistics, "population_municipale"), dtype="Int64")
-    qpv["population_municipale_statut"] = _values(statistics, "population_municipale", "statut")
-    qpv["population_municipale_millesime"] = "2020"
-    qpv["taux_pauvrete_60"] = _values(statistics, "taux_pauvrete_60")
-    qpv["taux_pauvrete_60_statut"] = _values(statistics, "taux_pauvrete_60", "statut")
-    qpv["taux_pauvrete_60_millesime"] = "2021"
-    layers = {
-        "qpv": qpv,
-        "communes": communes,
-        "epci": _epci(communes),
-        "qpv_commune": _pieces(qpv, communes),
-        "statistiques": statistics,
-        "indicateurs": _dictionary(),
-        "contrat_de_ville": _contract(qpv),
-        "quartiers_fragiles": _fragile(),
-    }
-    compared = compare_contract(BESANCON, layers["contrat_de_ville"], statistics)
-    layers["concordances"] = concordances_table(compared, BESANCON)
-    return Inputs(completed(layers), snapshot_raws(folder))
+    """Read and join the four files without which there is no release."""
+    raws = snapshot_raws(folder)
+    layers, checks = _joined(folder, tuple(raw.sha256 for raw in raws.values() if raw))
+    return Inputs({name: frame.copy() for name, frame in layers.items()}, raws, list(checks))
 
 
-def completed(layers: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Add the declared fields that these tests have no use for, without values."""
-    for name, layer in layers.items():
-        added = {
-            field_name: "non_disponible" if field_name.endswith("_statut") else None
-            for field_name in declared()[name].fields
-            if field_name not in layer
-        }
-        layers[name] = pd.concat([layer, pd.DataFrame(added, index=layer.index)], axis=1)
-    return layers
+@cache
+def _joined(folder: Path, _sha256: tuple[str, ...]) -> tuple[dict[str, pd.DataFrame], tuple[Check, ...]]:
+    tables = read_tables(snapshot_raws(folder), BESANCON, CATALOGUE, REGISTRY, Settings())
+    layers, checks = build_layers(tables, BESANCON, REGISTRY)
+    return layers, (*tables.checks, *checks)
 
 
 def inhabitants(originals: Path, figure: int) -> Inputs:
@@ -165,164 +131,6 @@ def inhabitants(originals: Path, figure: int) -> Inputs:
     path.write_text(re.sub(r"(?m)^(QN02503M.*;)\d+", rf"\g<1>{figure}", text), encoding="utf-8")
     assert str(figure) in path.read_text(encoding="utf-8")
     return inputs(originals)
-
-
-def _qpv(folder: Path) -> gpd.GeoDataFrame:
-    qpv = gpd.read_file(folder / FILES["qpv_2024"]).drop(columns="fid").to_crs(2154)
-    qpv = qpv.sort_values("code_qp", ignore_index=True)
-    qpv["geometry"] = [shapely.MultiPolygon(shapely.get_parts(shape).tolist()) for shape in qpv.geometry]
-    return qpv.assign(
-        nom_contrat=[None, "Planoise", None, None, None, None],
-        insee_com_calcule="25056",
-        lib_com_calcule="Besançon",
-        siren_epci_calcule="242500361",
-        surface_m2=qpv.area,
-        perimetre_m=qpv.length,
-        ecart_reparation_m2=np.nan,
-    )
-
-
-def _communes(folder: Path) -> gpd.GeoDataFrame:
-    raw = json.loads((folder / FILES["communes_epci"]).read_text(encoding="utf-8"))
-    shapes = [shapely.geometry.shape(feature["geometry"]) for feature in raw["features"]]
-    properties = pd.DataFrame([feature["properties"] for feature in raw["features"]])
-    communes = gpd.GeoDataFrame(
-        {
-            "insee_com": properties["code"],
-            "nom_com": properties["nom"],
-            "siren_epci": properties["codeEpci"],
-            "insee_dep": properties["codeDepartement"],
-            "insee_reg": properties["codeRegion"],
-            "population": properties["population"].astype("Int64"),
-        },
-        geometry=[shapely.MultiPolygon(shapely.get_parts(shape).tolist()) for shape in shapes],
-        crs=4326,
-    ).to_crs(2154)
-    communes = communes.sort_values("insee_com", ignore_index=True)
-    return communes.assign(
-        surface_m2=communes.area,
-        ecart_reparation_m2=np.nan,
-        nb_qpv=(communes["insee_com"] == "25056").astype("Int64") * 6,
-    )
-
-
-def _epci(communes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    union = shapely.union_all(communes.geometry.to_numpy())
-    return gpd.GeoDataFrame(
-        {
-            "siren_epci": ["242500361"],
-            "nom_epci": ["Grand Besançon Métropole"],
-            "nb_communes": [len(communes)],
-            "population": [communes["population"].sum()],
-            "surface_m2": [union.area],
-            "nb_qpv": [6],
-        },
-        geometry=[union],
-        crs=2154,
-    )
-
-
-def _pieces(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    besancon = communes.loc[communes["insee_com"] == "25056"].geometry.iloc[0]
-    return gpd.GeoDataFrame(
-        {
-            "code_qp": qpv["code_qp"],
-            "lib_qp": qpv["lib_qp"],
-            "insee_com": "25056",
-            "nom_com": "Besançon",
-            "surface_m2": qpv.area,
-            "part_qpv": 100.0,
-            "part_commune": 100 * qpv.area / besancon.area,
-            "membre": True,
-            "declare": True,
-        },
-        geometry=qpv.geometry,
-        crs=2154,
-    )
-
-
-def _statistics(folder: Path) -> pd.DataFrame:
-    population = folder / FILES["insee_population"]
-    poverty = next((folder / FILES["insee_filosofi"]).glob("indic*.csv"))
-    tables = (
-        (population, "codeQPV", "insee_population", "population_municipale", "popMuniQPV", "2020"),
-        (poverty, "CODGEO", "insee_filosofi", "taux_pauvrete_60", "DISP_TP60_A21", "2021"),
-    )
-    rows = [
-        {
-            "zone": "qpv",
-            "code": cells[key],
-            "indicateur": indicator,
-            "millesime": vintage,
-            "valeur": float("nan") if cells[column] in MARKS else float(cells[column].replace(",", ".")),
-            "statut": MARKS.get(cells[column], "ok"),
-            "source": source,
-            "fichier": path.name,
-            "code_producteur": column,
-            "geographie": date(2024, 1, 1),
-        }
-        for path, key, source, indicator, column, vintage in tables
-        for cells in csv.DictReader(path.read_text("utf-8-sig").splitlines(), delimiter=";")
-    ]
-    frame = pd.DataFrame(rows)
-    return frame.sort_values(["zone", "code", "indicateur"], ignore_index=True)
-
-
-def _values(statistics: pd.DataFrame, indicator: str, column: str = "valeur") -> list[Any]:
-    rows = statistics[statistics["indicateur"] == indicator].sort_values("code")
-    return list(rows[column])
-
-
-def _dictionary() -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "indicateur": indicator.id,
-                "theme": indicator.theme,
-                "libelle": indicator.label,
-                "unite": indicator.unit,
-                "nature": "effectif" if indicator.kind == "count" else "taux",
-                "additif": indicator.additive,
-                "source": indicator.source,
-                "codes_producteur": ", ".join(indicator.codes["qpv"]),
-            }
-            for indicator in REGISTRY.indicators
-            if indicator.qpv_layer
-        ]
-    )
-
-
-def _contract(qpv: gpd.GeoDataFrame) -> pd.DataFrame:
-    assert BESANCON.contrat is not None
-    names = dict(zip(qpv["code_qp"], qpv["lib_qp"], strict=True))
-    rates = dict(zip(qpv["code_qp"], qpv["taux_pauvrete_60"], strict=True))
-    statuses = dict(zip(qpv["code_qp"], qpv["taux_pauvrete_60_statut"], strict=True))
-    return pd.DataFrame(
-        [
-            {
-                "code_qp": entry.code_qp,
-                "lib_qp": names[entry.code_qp],
-                "nom_contrat": entry.nom,
-                "indicateur": "taux_pauvrete_60",
-                "libelle": "Taux de pauvreté",
-                "unite": "%",
-                "valeur_contrat": entry.taux_pauvrete,
-                "valeur_insee": rates[entry.code_qp],
-                "statut_insee": statuses[entry.code_qp],
-                "millesime_insee": "2021",
-                "ecart": rates[entry.code_qp] - (entry.taux_pauvrete or 0),
-                "source_contrat": BESANCON.contrat.source,
-            }
-            for entry in sorted(BESANCON.contrat.qpv, key=lambda entry: entry.code_qp)
-        ]
-    )
-
-
-def _fragile() -> gpd.GeoDataFrame:
-    assert BESANCON.contrat is not None
-    districts = [district.model_dump() for district in BESANCON.contrat.quartiers_fragiles]
-    frame = pd.DataFrame(districts).sort_values("nom", ignore_index=True)
-    return gpd.GeoDataFrame(frame.assign(contour=False), geometry=[None] * len(frame), crs=2154)
 
 
 def spec_of(

@@ -23,6 +23,7 @@ from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.releases.draft import build_content
+from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 from tests.publishing import (
@@ -241,7 +242,7 @@ def test_many_mismatches_are_counted_and_some_named(folder: Path, settings: Sett
 
 def refuse(made: Inputs, settings: Settings) -> str:
     with pytest.raises(PublicationError) as caught:
-        publish(settings, made)
+        publish(settings, made, formats=chosen_formats(pages=False))
     assert not list((settings.out_dir / BESANCON.id).iterdir()), "nothing is left behind"
     return str(caught.value)
 
@@ -290,13 +291,9 @@ def test_a_qpv_without_row_in_its_source_is_not_available(settings: Settings, tm
     change(folder / FILES["insee_population"], "QN02517N;Battant;27;25;25056;Besançon;242500361;2481\n", "")
     made.raws["insee_population"] = raw_file("insee_population", folder / FILES["insee_population"])
     assert "published '2481.0 (ok)', raw 'nan (cell None)'" in refuse(made, settings)
-    statistics = made.layers["statistiques"]
-    rows = (statistics["code"] == "QN02517N") & (statistics["indicateur"] == "population_municipale")
-    statistics.loc[rows, ["valeur", "statut"]] = [np.nan, "non_disponible"]
-    qpv = made.layers["qpv"]
-    qpv["population_municipale"] = qpv["population_municipale"].astype("Float64")
-    qpv.loc[5, ["population_municipale", "population_municipale_statut"]] = [pd.NA, "non_disponible"]
-    assert publish(settings, made).published
+    release = publish(settings, inputs(folder))
+    qpv = pd.read_csv(release.path / "csv" / "qpv.csv", sep=";").set_index("code_qp")
+    assert qpv.loc["QN02517N", "population_municipale_statut"] == "non_disponible"
 
 
 def test_a_qpv_that_was_dropped_is_missed(settings: Settings) -> None:
@@ -362,8 +359,9 @@ def test_figures_of_the_contract_and_of_insee_are_theirs(settings: Settings) -> 
     made = inputs()
     contract = made.layers["contrat_de_ville"]
     contract["valeur_contrat"] = contract["valeur_contrat"].astype(float)
-    contract.loc[0, "valeur_contrat"] = 50.0
-    contract.loc[1, "valeur_insee"] = 54.0
+    rates = contract.index[contract["indicateur"] == "taux_pauvrete_60"]
+    contract.loc[rates[0], "valeur_contrat"] = 50.0
+    contract.loc[rates[1], "valeur_insee"] = 54.0
     message = refuse(made, settings)
     for field in ("valeur_contrat", "valeur_insee"):
         assert f"/ taux_pauvrete_60, field {field}: published" in message
@@ -375,23 +373,6 @@ def test_a_raw_file_that_changed_since_it_was_read_is_found(settings: Settings, 
     path = folder / FILES["insee_population"]
     path.write_bytes(path.read_bytes() + b"\n")
     assert "row insee_population, field sha256" in refuse(made, settings)
-
-
-def together(indicator: str, vintage: str, value: float, status: str) -> pd.DataFrame:
-    """Return a row of the territory's QPV taken together."""
-    row = {
-        "zone": "qpv_epci",
-        "code": BESANCON.epci,
-        "indicateur": indicator,
-        "millesime": vintage,
-        "valeur": value,
-        "statut": status,
-        "source": "insee_population",
-        "fichier": "pop_QPV24.csv",
-        "code_producteur": "popMuniQPV",
-        "geographie": date(2024, 1, 1),
-    }
-    return pd.DataFrame([row])
 
 
 @pytest.mark.parametrize(
@@ -408,8 +389,10 @@ def test_there_is_a_value_if_and_only_if_the_status_says_so(
     settings: Settings, value: float, status: str, problem: str
 ) -> None:
     made = inputs()
-    rows = [made.layers["statistiques"], together("population_municipale", "2020", value, status)]
-    made.layers["statistiques"] = pd.concat(rows, ignore_index=True)
+    rows = made.layers["statistiques"]
+    total = (rows["zone"] == "qpv_epci") & (rows["indicateur"] == "population_municipale")
+    assert total.sum() == 1
+    rows.loc[total, ["valeur", "statut"]] = [value, status]
     if not problem:
         assert publish(settings, made).published
         return
@@ -475,43 +458,26 @@ def test_an_empty_cell_means_what_its_source_says(settings: Settings, tmp_path: 
 # ------------------------------------------------------------------ repaired contours
 
 
-def bow(settings: Settings, tmp_path: Path) -> Inputs:
-    """Battant with a small bow tie in its official ring, repaired as ingestion repairs."""
-    folder = snapshot_copy(tmp_path / "originals")
+def bow(folder: Path) -> Inputs:
+    """Battant with a small bow tie in its official ring, which ingestion repairs."""
+    snapshot_copy(folder)
     path = folder / FILES["qpv_2024"]
     document = json.loads(path.read_text(encoding="utf-8"))
     feature = next(f for f in document["features"] if f["properties"]["code_qp"] == "QN02517N")
     ring = feature["geometry"]["coordinates"][0][0]
     ring[5], ring[6] = ring[6], ring[5]
     path.write_text(json.dumps(document), encoding="utf-8")
-    raw = raw_file("qpv_2024", path)
-    official = read_features(raw, settings).geometries(["QN02517N"], [2154])[0]
-    assert not official.is_valid
-    made = inputs()
-    made.raws["qpv_2024"] = raw
-    repaired = shapely.make_valid(official, method="structure", keep_collapsed=False)
-    qpv = made.layers["qpv"]
-    shapes = qpv.geometry.to_numpy().copy()
-    shapes[5] = shapely.MultiPolygon(shapely.get_parts(repaired).tolist())
-    made.layers["qpv"] = qpv.set_geometry(gpd.GeoSeries(shapes, crs=2154)).assign(
-        surface_m2=shapely.area(shapes),
-        perimetre_m=shapely.length(shapes),
-        ecart_reparation_m2=[np.nan] * 5 + [shapes[5].area - official.area],
-    )
-    pieces = made.layers["qpv_commune"]
-    whole = made.layers["communes"].set_index("insee_com").loc["25056", "surface_m2"]
-    made.layers["qpv_commune"] = pieces.set_geometry(gpd.GeoSeries(shapes, crs=2154)).assign(
-        surface_m2=shapely.area(shapes), part_commune=100 * shapely.area(shapes) / whole
-    )
+    made = inputs(folder)
+    assert made.layers["qpv"]["ecart_reparation_m2"].notna().tolist() == [False] * 5 + [True]
     return made
 
 
 def test_a_repaired_contour_follows_the_official_lines(settings: Settings, tmp_path: Path) -> None:
-    assert publish(settings, bow(settings, tmp_path)).published
+    assert publish(settings, bow(tmp_path / "originals")).published
 
 
 def test_a_repair_must_be_recorded_with_its_area(settings: Settings, tmp_path: Path) -> None:
-    made = bow(settings, tmp_path)
+    made = bow(tmp_path / "originals")
     recorded = made.layers["qpv"].loc[5, "ecart_reparation_m2"]
     made.layers["qpv"].loc[5, "ecart_reparation_m2"] = recorded + 1
     assert "m² in place of" in refuse(made, settings)
@@ -520,7 +486,7 @@ def test_a_repair_must_be_recorded_with_its_area(settings: Settings, tmp_path: P
 
 
 def test_a_repair_that_leaves_the_official_lines_is_found(settings: Settings, tmp_path: Path) -> None:
-    made = bow(settings, tmp_path)
+    made = bow(tmp_path / "originals")
     qpv = made.layers["qpv"]
     shapes = qpv.geometry.to_numpy().copy()
     shapes[5] = shapely.MultiPolygon([shapely.convex_hull(shapes[5]).buffer(1)])

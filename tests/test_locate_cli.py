@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from qpv_geo.releases.release import Release
+from qpv_geo.settings import Settings
 from tests.command_line import Finished, qpv_geo, qpv_geo_here
 
 
@@ -17,7 +18,8 @@ def locate(*arguments: str | Path) -> Finished:
     return qpv_geo_here("locate", *arguments)
 
 
-def test_a_file_is_located_and_counted(tmp_path: Path, data: Path) -> None:
+def test_a_file_is_located_and_counted(tmp_path: Path, bandless: Settings) -> None:
+    data = bandless.data_dir
     path = tmp_path / "adresses.csv"
     path.write_text("nom;e;n\nDupont;927000,5;6687000,1\nDurand;;\nParis;652000;6862000\n")
     options = ("--x", "e", "--y", "n", "--crs", "2154", "--data", data)

@@ -24,7 +24,7 @@ from qpv_geo.locate.files import LocateSummary, locate_file
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.partitions import PartitionLocator
 from qpv_geo.locate.points import Points
-from qpv_geo.releases.release import Release, current_release
+from qpv_geo.releases.release import current_release
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
 
@@ -34,13 +34,8 @@ DEGREES = Points(x="lon", y="lat", crs=4326)
 
 
 @pytest.fixture(scope="module")
-def released(release: Release) -> Settings:
-    return Settings(data_dir=release.path.parents[2])
-
-
-@pytest.fixture(scope="module")
-def qpv(released: Settings) -> gpd.GeoDataFrame:
-    path = next((released.out_dir / "besancon" / "latest").glob("*.gpkg"))
+def qpv(bandless: Settings) -> gpd.GeoDataFrame:
+    path = next((bandless.out_dir / "besancon" / "latest").glob("*.gpkg"))
     return gpd.read_file(path, layer="qpv")[["code_qp", "lib_qp", "geometry"]]
 
 
@@ -79,9 +74,9 @@ def truth(qpv: gpd.GeoDataFrame) -> pd.DataFrame:
 
 
 def run(
-    path: Path, released: Settings, besancon: Territory, points: Points = DEGREES, **options: object
+    path: Path, bandless: Settings, besancon: Territory, points: Points = DEGREES, **options: object
 ) -> LocateSummary:
-    return locate_file(path, points, besancon, released, **options)
+    return locate_file(path, points, besancon, bandless, **options)
 
 
 def check(found: pd.DataFrame, truth: pd.DataFrame) -> None:
@@ -114,13 +109,13 @@ def test_csv_keeps_its_lines_and_gets_the_answers(
     tmp_path: Path,
     *,
     truth: pd.DataFrame,
-    released: Settings,
+    bandless: Settings,
     besancon: Territory,
     separator: str,
     decimal: str,
 ) -> None:
     path = write_csv(tmp_path / "adresses.csv", truth, separator, decimal)
-    outcome = run(path, released, besancon)
+    outcome = run(path, bandless, besancon)
     assert outcome.path == tmp_path / "adresses_qpv.csv"
     assert outcome.answers["oui"] == (truth["en_qpv"] == "oui").sum()
     assert sum(outcome.answers.values()) == outcome.rows == len(truth)
@@ -137,7 +132,7 @@ def test_csv_keeps_its_encoding_and_quotes(
     tmp_path: Path,
     *,
     qpv: gpd.GeoDataFrame,
-    released: Settings,
+    bandless: Settings,
     besancon: Territory,
     encoding: str,
     beginning: bytes,
@@ -146,7 +141,7 @@ def test_csv_keeps_its_encoding_and_quotes(
     path = tmp_path / "é.csv"
     text = f'rue;lon;lat\n"allée ""A""; ou\nB";{inside.x};{inside.y}\n\nœuf;;\n"q";abc;47,2'
     path.write_bytes(text.encode(encoding))
-    outcome = run(path, released, besancon)
+    outcome = run(path, bandless, besancon)
     written = outcome.path.read_bytes()
     assert written.startswith(beginning)
     rows = list(csv.reader(written.decode(encoding).splitlines(keepends=True), delimiter=";"))
@@ -160,11 +155,11 @@ def test_csv_keeps_its_encoding_and_quotes(
 
 
 def test_csv_with_quotes_everywhere_gets_more_of_them(
-    tmp_path: Path, released: Settings, besancon: Territory
+    tmp_path: Path, bandless: Settings, besancon: Territory
 ) -> None:
     path = tmp_path / "p.csv"
     path.write_text('"lon","lat"\n"6,02","47,24"\n')
-    lines = run(path, released, besancon).path.read_text().splitlines()
+    lines = run(path, bandless, besancon).path.read_text().splitlines()
     assert lines[0] == '"lon","lat",' + ",".join(f'"{name}"' for name in ADDED)
     assert lines[1] == '"6,02","47,24","oui","QN02517N","Battant","-2,93","QN02517N","oui","300,0","oui"'
     assert lines[1].count('"') == 20
@@ -172,14 +167,14 @@ def test_csv_with_quotes_everywhere_gets_more_of_them(
 
 @pytest.mark.parametrize("points", [DEGREES, Points(x="x", y="y", crs=2154)])
 def test_parquet(
-    tmp_path: Path, truth: pd.DataFrame, released: Settings, besancon: Territory, points: Points
+    tmp_path: Path, truth: pd.DataFrame, bandless: Settings, besancon: Territory, points: Points
 ) -> None:
     table = pa.table(
         {"lon": truth["lon"], "lat": truth["lat"], "x": truth["x"], "y": truth["y"], "n": [[1]] * len(truth)}
     )
     path = tmp_path / "p.parquet"
     pq.write_table(table, path, compression="zstd", row_group_size=700)
-    outcome = run(path, released, besancon, points)
+    outcome = run(path, bandless, besancon, points)
     written = pq.read_table(outcome.path)
     assert written.select(table.column_names).equals(table)
     assert pq.ParquetFile(outcome.path).metadata.row_group(0).column(0).compression == "ZSTD"
@@ -189,36 +184,36 @@ def test_parquet(
 @pytest.mark.parametrize("encoding", ["WKB", "geoarrow"])
 @pytest.mark.parametrize("epsg", [2154, 4326, 3857])
 def test_geoparquet(
-    tmp_path: Path, *, truth: pd.DataFrame, released: Settings, besancon: Territory, encoding: str, epsg: int
+    tmp_path: Path, *, truth: pd.DataFrame, bandless: Settings, besancon: Territory, encoding: str, epsg: int
 ) -> None:
     path = tmp_path / "p.parquet"
     points = gpd.GeoDataFrame(
         {"id": range(len(truth))}, geometry=gpd.points_from_xy(truth["x"], truth["y"]), crs=2154
     )
     points.to_crs(epsg).to_parquet(path, geometry_encoding=encoding)
-    written = gpd.read_parquet(run(path, released, besancon, Points()).path)
+    written = gpd.read_parquet(run(path, bandless, besancon, Points()).path)
     assert written.crs.to_epsg() == epsg
     assert written["id"].tolist() == list(range(len(truth)))
     check(written, truth)
 
 
 def test_geoparquet_with_points_missing_and_multiple(
-    tmp_path: Path, truth: pd.DataFrame, released: Settings, besancon: Territory
+    tmp_path: Path, truth: pd.DataFrame, bandless: Settings, besancon: Territory
 ) -> None:
     inside = truth[truth["en_qpv"] == "oui"].iloc[0]
     point = shapely.Point(inside["x"], inside["y"])
     shapes = [None, shapely.Point(), shapely.MultiPoint([point]), shapely.Point(point.x, point.y, 300)]
     path = tmp_path / "p.parquet"
     gpd.GeoDataFrame(geometry=shapes, crs=2154).to_parquet(path)
-    written = gpd.read_parquet(run(path, released, besancon, Points()).path)
+    written = gpd.read_parquet(run(path, bandless, besancon, Points()).path)
     assert written["en_qpv"].tolist() == ["illisible", "illisible", "oui", "oui"]
     gpd.GeoDataFrame(geometry=[point, point.buffer(5)], crs=2154).to_parquet(path)
     with pytest.raises(ContractError, match=r"p\.parquet: row 2: expected a point, found a Polygon"):
-        run(path, released, besancon, Points(), force=True)
+        run(path, bandless, besancon, Points(), force=True)
 
 
 def test_geopackage_is_copied_with_columns_added(
-    tmp_path: Path, truth: pd.DataFrame, qpv: gpd.GeoDataFrame, released: Settings, besancon: Territory
+    tmp_path: Path, truth: pd.DataFrame, qpv: gpd.GeoDataFrame, bandless: Settings, besancon: Territory
 ) -> None:
     path = tmp_path / "p.gpkg"
     points = gpd.GeoDataFrame(
@@ -227,8 +222,8 @@ def test_geopackage_is_copied_with_columns_added(
     points.to_file(path, layer="adresses")
     qpv.to_file(path, layer="zones")
     with pytest.raises(ConfigurationError, match="--layer; it has: adresses, zones"):
-        run(path, released, besancon, Points())
-    outcome = run(path, released, besancon, Points(layer="adresses"))
+        run(path, bandless, besancon, Points())
+    outcome = run(path, bandless, besancon, Points(layer="adresses"))
     written = gpd.read_file(outcome.path, layer="adresses")
     assert written["id"].tolist() == list(range(len(truth)))
     assert written.geometry.geom_equals(points.geometry).all()
@@ -241,13 +236,13 @@ def test_geopackage_is_copied_with_columns_added(
 
 
 def test_folder_of_parquet_files(
-    tmp_path: Path, truth: pd.DataFrame, released: Settings, besancon: Territory
+    tmp_path: Path, truth: pd.DataFrame, bandless: Settings, besancon: Territory
 ) -> None:
     folder = tmp_path / "ban"
     for number, part in enumerate(np.array_split(np.arange(len(truth)), 3)):
         (folder / f"dep={number}").mkdir(parents=True)
         truth.iloc[part][["lon", "lat"]].to_parquet(folder / f"dep={number}" / "part-0.parquet")
-    outcome = run(folder, released, besancon)
+    outcome = run(folder, bandless, besancon)
     assert outcome.path == tmp_path / "ban_qpv"
     files = sorted(outcome.path.rglob("*.parquet"))
     assert [file.parent.name for file in files] == ["dep=0", "dep=1", "dep=2"]
@@ -255,14 +250,14 @@ def test_folder_of_parquet_files(
         pd.concat([pd.read_parquet(file, partitioning=None) for file in files]), truth.reset_index(drop=True)
     )
     assert outcome.rows == len(truth)
-    assert run(folder, released, besancon, force=True).rows == len(truth)
+    assert run(folder, bandless, besancon, force=True).rows == len(truth)
     (outcome.path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigurationError, match=r"notes\.txt"):
-        run(folder, released, besancon, force=True)
+        run(folder, bandless, besancon, force=True)
 
 
 def test_precision_makes_points_uncertain(
-    tmp_path: Path, truth: pd.DataFrame, released: Settings, besancon: Territory
+    tmp_path: Path, truth: pd.DataFrame, bandless: Settings, besancon: Territory
 ) -> None:
     path = tmp_path / "p.parquet"
     kinds = np.array(["housenumber", "street", "municipality", "planet"])[np.arange(len(truth)) % 4]
@@ -272,11 +267,11 @@ def test_precision_makes_points_uncertain(
     near = truth["distance_m"].abs() < 50
     for precision in (50.0, "m"):
         points = Points(x="lon", y="lat", crs=4326, precision=precision)
-        found = pd.read_parquet(run(path, released, besancon, points, force=True).path)
+        found = pd.read_parquet(run(path, bandless, besancon, points, force=True).path)
         assert ((found["en_qpv"] == "incertain") == near).all()
         assert found.loc[near, "code_qp"].isna().all()
     points = Points(x="lon", y="lat", crs=4326, type_column="type", score_column="score")
-    found = pd.read_parquet(run(path, released, besancon, points, force=True).path)
+    found = pd.read_parquet(run(path, bandless, besancon, points, force=True).path)
     sure = (scores >= 0.8) & (kinds == "housenumber")
     assert (found.loc[sure & (truth["distance_m"] < -20), "en_qpv"] == "oui").all()
     assert (
@@ -284,13 +279,13 @@ def test_precision_makes_points_uncertain(
     ).all()
     table.assign(m=-1.0).to_parquet(path)
     with pytest.raises(ContractError, match=r"p\.parquet: column 'm', row 1: -1"):
-        run(path, released, besancon, Points(x="lon", y="lat", crs=4326, precision="m"), force=True)
+        run(path, bandless, besancon, Points(x="lon", y="lat", crs=4326, precision="m"), force=True)
 
 
 def test_many_rows_come_out_in_order(
     tmp_path: Path,
     truth: pd.DataFrame,
-    released: Settings,
+    bandless: Settings,
     besancon: Territory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -299,21 +294,21 @@ def test_many_rows_come_out_in_order(
     monkeypatch.setattr("qpv_geo.locate.geopackage_table._ROWS", 7)
     some = truth.iloc[:100]
     path = write_csv(tmp_path / "p.csv", some)
-    check(read_csv(run(path, released, besancon).path), some)
+    check(read_csv(run(path, bandless, besancon).path), some)
     path = tmp_path / "p.parquet"
     some[["lon", "lat"]].to_parquet(path)
-    check(pd.read_parquet(run(path, released, besancon).path), some)
+    check(pd.read_parquet(run(path, bandless, besancon).path), some)
     path = tmp_path / "p.gpkg"
     gpd.GeoDataFrame(geometry=gpd.points_from_xy(some["x"], some["y"]), crs=2154).to_file(path)
-    check(gpd.read_file(run(path, released, besancon, Points()).path), some)
+    check(gpd.read_file(run(path, bandless, besancon, Points()).path), some)
 
 
 def test_points_beyond_the_territory_are_uncertain_and_counted(
-    tmp_path: Path, released: Settings, besancon: Territory
+    tmp_path: Path, bandless: Settings, besancon: Territory
 ) -> None:
     path = tmp_path / "p.csv"
     path.write_text("lon,lat\n6.02,47.24\n2.35,48.85\n0,0\n47.24,6.02\n")
-    outcome = run(path, released, besancon)
+    outcome = run(path, bandless, besancon)
     assert (outcome.outside_territory, outcome.outside_france, outcome.swapped) == (3, 2, 1)
     found = pd.read_csv(outcome.path)
     assert found["en_qpv"].tolist() == ["oui"] + ["incertain"] * 3, "elsewhere there may be QPV of others"
@@ -338,18 +333,18 @@ def test_points_beyond_the_territory_are_uncertain_and_counted(
     ],
 )
 def test_files_that_cannot_be_right(
-    tmp_path: Path, *, released: Settings, besancon: Territory, text: str, points: Points, message: str
+    tmp_path: Path, *, bandless: Settings, besancon: Territory, text: str, points: Points, message: str
 ) -> None:
     path = tmp_path / "p.csv"
     path.write_text(text)
     with pytest.raises(ContractError, match=message):
-        run(path, released, besancon, points)
+        run(path, bandless, besancon, points)
     assert [file.name for file in tmp_path.iterdir()] == ["p.csv"]
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".parquet"])
 def test_a_file_that_declares_a_wrong_crs(
-    tmp_path: Path, released: Settings, besancon: Territory, suffix: str
+    tmp_path: Path, bandless: Settings, besancon: Territory, suffix: str
 ) -> None:
     path = tmp_path / f"p{suffix}"
     points = gpd.GeoDataFrame(geometry=gpd.points_from_xy([927_000.0], [6_687_000.0]), crs=4326)
@@ -358,42 +353,42 @@ def test_a_file_that_declares_a_wrong_crs(
     else:
         points.to_parquet(path)
     with pytest.raises(ContractError, match="look like EPSG:2154: correct the CRS that the file declares"):
-        run(path, released, besancon, Points())
+        run(path, bandless, besancon, Points())
 
 
-def test_columns_that_do_not_fit(tmp_path: Path, released: Settings, besancon: Territory) -> None:
+def test_columns_that_do_not_fit(tmp_path: Path, bandless: Settings, besancon: Territory) -> None:
     path = tmp_path / "p.csv"
     path.write_text("lon,lat,Code_QP\n6.02,47.24,\n")
     with pytest.raises(ConfigurationError, match="no column 'longitude'; it has: lon, lat, Code_QP"):
-        run(path, released, besancon, Points(x="longitude", y="lat", crs=4326))
+        run(path, bandless, besancon, Points(x="longitude", y="lat", crs=4326))
     with pytest.raises(ConfigurationError, match=r"already has 'code_qp'.*--prefix"):
-        run(path, released, besancon)
+        run(path, bandless, besancon)
     points = Points(x="lon", y="lat", crs=4326, prefix="qpv_")
-    written = run(path, released, besancon, points).path.read_text()
+    written = run(path, bandless, besancon, points).path.read_text()
     assert written.startswith("lon,lat,Code_QP,qpv_en_qpv,qpv_code_qp")
     with pytest.raises(ConfigurationError, match="no geometry"):
-        run(path, released, besancon, Points(prefix="qpv_"), force=True)
+        run(path, bandless, besancon, Points(prefix="qpv_"), force=True)
 
 
 def test_output_that_exists_stays_without_force(
-    tmp_path: Path, released: Settings, besancon: Territory
+    tmp_path: Path, bandless: Settings, besancon: Territory
 ) -> None:
     path, output = tmp_path / "p.csv", tmp_path / "p_qpv.csv"
     path.write_text("lon,lat\n6.02,47.24\n")
     output.write_text("mine")
     with pytest.raises(ConfigurationError, match="exists: give --force"):
-        run(path, released, besancon)
+        run(path, bandless, besancon)
     assert output.read_text() == "mine"
     with pytest.raises(ConfigurationError, match="is the input"):
-        run(path, released, besancon, output=path, force=True)
+        run(path, bandless, besancon, output=path, force=True)
     with pytest.raises(ConfigurationError, match="keeps the format"):
-        run(path, released, besancon, output=tmp_path / "p.parquet")
-    run(path, released, besancon, force=True)
+        run(path, bandless, besancon, output=tmp_path / "p.parquet")
+    run(path, bandless, besancon, force=True)
     assert output.read_text().startswith("lon,lat,en_qpv")
 
 
 @pytest.mark.parametrize("name", ["p.csv", "p.parquet", "p.gpkg"])
-def test_no_row_gives_no_row(tmp_path: Path, released: Settings, besancon: Territory, name: str) -> None:
+def test_no_row_gives_no_row(tmp_path: Path, bandless: Settings, besancon: Territory, name: str) -> None:
     path = tmp_path / name
     points = DEGREES
     if name == "p.csv":
@@ -403,7 +398,7 @@ def test_no_row_gives_no_row(tmp_path: Path, released: Settings, besancon: Terri
     else:
         gpd.GeoDataFrame({"id": []}, geometry=[], crs=2154).to_file(path, geometry_type="Point")
         points = Points()
-    outcome = run(path, released, besancon, points)
+    outcome = run(path, bandless, besancon, points)
     assert outcome.rows == 0
     written = {"p.csv": pd.read_csv, "p.parquet": pd.read_parquet, "p.gpkg": gpd.read_file}[name](
         outcome.path
@@ -412,17 +407,17 @@ def test_no_row_gives_no_row(tmp_path: Path, released: Settings, besancon: Terri
 
 
 def test_files_that_are_not_what_their_name_says(
-    tmp_path: Path, released: Settings, besancon: Territory
+    tmp_path: Path, bandless: Settings, besancon: Territory
 ) -> None:
     for name in ("p.parquet", "p.gpkg", "p.csv"):
         path = tmp_path / name
         path.write_bytes(b"\x00\x01\x02 not this")
         with pytest.raises(ContractError, match=name):
-            run(path, released, besancon)
+            run(path, bandless, besancon)
     path = tmp_path / "p.xlsx"
     path.write_bytes(b"PK")
     with pytest.raises(ConfigurationError, match=r"\.xlsx is not a format"):
-        run(path, released, besancon)
+        run(path, bandless, besancon)
 
 
 def test_without_a_release(tmp_path: Path, besancon: Territory) -> None:
@@ -432,8 +427,8 @@ def test_without_a_release(tmp_path: Path, besancon: Territory) -> None:
         run(path, Settings(data_dir=tmp_path / "data"), besancon)
 
 
-def test_partitions_in_another_process(released: Settings, besancon: Territory, truth: pd.DataFrame) -> None:
-    release = current_release("besancon", released)
+def test_partitions_in_another_process(bandless: Settings, besancon: Territory, truth: pd.DataFrame) -> None:
+    release = current_release("besancon", bandless)
     assert release is not None
     sent = pickle.dumps(PartitionLocator(Locator.of_release(release, besancon), "lon", "lat"))
     located = pickle.loads(sent)  # noqa: S301 - made just now
@@ -444,9 +439,9 @@ def test_partitions_in_another_process(released: Settings, besancon: Territory, 
 
 
 def test_partitions_on_dask_workers_of_which_one_is_killed(
-    tmp_path: Path, released: Settings, besancon: Territory, truth: pd.DataFrame
+    tmp_path: Path, bandless: Settings, besancon: Territory, truth: pd.DataFrame
 ) -> None:
-    release = current_release("besancon", released)
+    release = current_release("besancon", bandless)
     assert release is not None
     copies = 12
     many = pd.concat([truth[["lon", "lat"]]] * copies, ignore_index=True)
@@ -467,11 +462,11 @@ def test_partitions_on_dask_workers_of_which_one_is_killed(
 
 
 def test_geo_metadata_are_kept(
-    tmp_path: Path, truth: pd.DataFrame, released: Settings, besancon: Territory
+    tmp_path: Path, truth: pd.DataFrame, bandless: Settings, besancon: Territory
 ) -> None:
     path = tmp_path / "p.parquet"
     points = gpd.GeoDataFrame(geometry=gpd.points_from_xy(truth["lon"], truth["lat"]), crs=4326)
     points.to_parquet(path)
-    written = run(path, released, besancon, Points()).path
+    written = run(path, bandless, besancon, Points()).path
     before, after = (json.loads(pq.read_schema(file).metadata[b"geo"]) for file in (path, written))
     assert before == after

@@ -15,7 +15,12 @@ from qpv_geo.formats.provenance import (
     titles_by_origin,
 )
 from qpv_geo.sources.raw import RawFile
-from tests.publishing import CATALOGUE, CHECKS, FILES, SNAPSHOT, raw_file, snapshot_raws
+from tests.publishing import CATALOGUE, FILES, SNAPSHOT, raw_file, snapshot_raws
+
+CHECKS = (
+    Check("qpv_du_territoire", "besancon", "conforme", "6", "6", "6 QPV, comme attendu."),
+    Check("communes_du_cog", "besancon", "non_verifiable", "", "", "Code officiel géographique non lu."),
+)
 
 LIVE = {"origin": "live", "provenance": "live", "reason": ""}
 MODIFIED = datetime(2026, 2, 1, 8, 0, tzinfo=UTC)

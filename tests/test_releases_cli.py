@@ -109,7 +109,7 @@ def test_a_release_is_shown(data: Path, second: Release, held: Release) -> None:
         assert words in text
     text = succeeds("releases", "show", held.id, "--data", data)
     assert f"Release {held.id} (held)" in text
-    assert "Au-delà des bornes déclarées (1)" in text
+    assert "Au-delà des bornes déclarées (2)" in text
 
 
 def test_two_releases_are_compared(data: Path, first: str, second: Release, held: Release) -> None:

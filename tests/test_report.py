@@ -76,7 +76,8 @@ def test_the_file_says_which_release_from_what(release: Release) -> None:
     states = {source.source: source.etat for source in report.sources_absentes}
     assert states.pop("cog_epci") == "absente"
     assert set(states.values()) <= {"sans objet"}
-    assert json.loads(text)["controles"][0]["controle"] == "qpv_du_territoire"
+    controls = {control["controle"]: control for control in json.loads(text)["controles"]}
+    assert controls["qpv_du_territoire"]["trouve"] == "6"
 
 
 def test_a_layer_that_is_left_out_is_said() -> None:

@@ -231,7 +231,7 @@ def test_a_release_that_is_open_stays_readable_whatever_is_published_and_removed
         rows += cursor.fetchall()
         assert len(rows) == 6
         assert all(blob[:2] == b"GP" for _, blob in rows)
-        assert opened.execute("SELECT count(*) FROM statistiques").fetchone() == (12,)
+        assert opened.execute("SELECT count(*) FROM statistiques").fetchone() == (14,)
         assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

@@ -266,7 +266,7 @@ GEOPACKAGES: list[Case] = [
     (
         "GPKG19",
         sql("DELETE FROM gpkg_data_columns WHERE column_name = 'lib_qp'"),
-        "no alias for contrat_de_ville.lib_qp",
+        "no alias for bande_300m.lib_qp, contrat_de_ville.lib_qp",
     ),
     (
         "GPKG19",

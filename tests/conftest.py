@@ -26,6 +26,7 @@ SLOW = {
     "test_browser",
     "test_cli",
     "test_communes",
+    "test_compare",
     "test_country",
     "test_declared_zones",
     "test_deployments",

@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from prefect.deployments.runner import RunnerDeployment
 
-from flows.serve import deployments
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.lock import territory_lock
 from qpv_geo.sources.catalogue import load_catalogue
@@ -133,20 +130,6 @@ def is_over(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
-
-
-def test_the_served_deployments_are_those_of_the_worker(tmp_path: Path) -> None:
-    declared = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    served = deployments("besancon", tmp_path)
-
-    def served_schedules(entry: RunnerDeployment) -> list[dict[str, Any]]:
-        plans = [json.loads(plan.schedule.model_dump_json()) for plan in entry.schedules or []]
-        return [{"cron": plan["cron"], "timezone": plan["timezone"]} for plan in plans]
-
-    assert [(d["name"], d["description"], d["tags"], d["schedules"]) for d in declared] == [
-        (d.name, d.description, d.tags, served_schedules(d)) for d in served
-    ]
-    assert [d["entrypoint"].rpartition(":")[2] for d in declared] == [d.flow_name for d in served]
 
 
 def test_the_schedules_are_listed(prefect: PrefectServer) -> None:

@@ -36,10 +36,7 @@ class _Frozen(BaseModel):
 
 
 class SourceAddition(_Frozen):
-    """Additions to one source: `mirror` goes before the catalogue's paths, spellings after.
-
-    The rest replaces what the catalogue says.
-    """
+    """Additions to a source: `mirror` goes before the catalogue's paths, spellings after; others replace."""
 
     address: _Address | None = None
     hosts: tuple[str, ...] = ()
@@ -79,10 +76,7 @@ class Additions(_Frozen):
 def declarations(settings: Settings, territory: Territory | None = None) -> tuple[Catalogue, Registry]:
     """Return the catalogue and the registry, with what the administrator and the territory add.
 
-    Raises
-    ------
-    ConfigurationError
-        If an addition is not valid; the message names its file and the key.
+    Raises `ConfigurationError` for an addition that is not valid, naming its file and the key.
     """
     catalogue, registry = load_catalogue(), load_registry()
     places: dict[str, Mapping[str, Any]] = {}

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CodeKind:
-    """A kind of official code, always text.
+    """A kind of official code, always text; if `several`, a value lists such codes with commas between.
 
-    `name` is how error messages call it, `pattern` a regular expression for the whole code, and `several`
-    says that a value is a comma-separated list of such codes.
+    `name` is how error messages call it, `pattern` a regular expression for the whole code.
     """
 
     name: str

@@ -34,12 +34,9 @@ _MEMBERS = pa.DataFrameSchema(
 
 
 def read_epci_members(raw: RawFile, settings: Settings) -> pd.DataFrame:
-    """Read which communes each EPCI has.
+    """Read which communes each EPCI has, one row per commune.
 
-    Returns
-    -------
-    DataFrame
-        ``siren_epci``, ``nom_epci``, ``type_epci``, ``insee_com``, ``nom_com``; one row per commune.
+    Columns: ``siren_epci``, ``nom_epci``, ``type_epci``, ``insee_com``, ``nom_com``.
     """
     entries = _read(raw, settings)
     problems = Problems(raw.label, raw.source)

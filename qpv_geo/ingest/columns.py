@@ -21,14 +21,8 @@ _NOTE = re.compile(r"(\w+_)?NOTE(_\w+|\d{2})?")
 class Columns:
     """The columns of one table, as they are spelled there.
 
-    Attributes
-    ----------
-    known
-        Indicator of each column that the registry knows.
-    unknown
-        Columns that seem to measure something else.
-    notes
-        By column, the column that says why its cells are blank.
+    `known` gives the indicator of each that the registry knows, `unknown` those that seem to measure
+    something else, and `notes`, by column, the one that says why its cells are blank.
     """
 
     known: dict[str, Indicator]
@@ -41,11 +35,8 @@ def sort_columns(
 ) -> Columns:
     """Find out what each column is, whatever its case.
 
-    Parameters
-    ----------
-    classifying
-        Variables, in upper case, whose values the producer's dictionary lists: they classify, they do not
-        measure.
+    `classifying` are variables, in upper case, whose values the producer's dictionary lists: they do not
+    measure.
     """
     spelled = [str(column) for column in table.text.cells.columns]
     by_upper = {column.upper(): column for column in spelled}
@@ -87,10 +78,9 @@ def require_columns(
 
 
 def _blocks(spelled: Sequence[str], measures: Collection[str], notes: Sequence[str]) -> dict[str, str]:
-    """Return the note of each measuring column.
+    """Return the note of each measuring column: a single one is about the whole table.
 
-    A single note is about the whole table. Of several, each closes its block of columns, as in INSEE's tables
-    of several producers.
+    Of several, each closes its block of columns, as in INSEE's tables of several producers.
     """
     if len(notes) == 1:
         return dict.fromkeys(measures, notes[0])

@@ -32,12 +32,10 @@ _NAMES = {
 def read_communes(
     raw: RawFile, settings: Settings, epsg: int | None = None, outside: Outside | None = None
 ) -> dict[int, gpd.GeoDataFrame]:
-    """Read communes and hold them to their contract.
+    """Read communes, GeoJSON of geo.api.gouv.fr or of Etalab, and hold them to their contract.
 
     Parameters
     ----------
-    raw
-        GeoJSON of geo.api.gouv.fr or of Etalab, bare or compressed.
     epsg
         Projected CRS, of which the communes that it serves are returned; None for each part of France in its
         own.

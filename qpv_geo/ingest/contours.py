@@ -65,16 +65,10 @@ class Contours:
 def read_contours(
     raw: RawFile, territory: Territory | None, settings: Settings, outside: Outside | None = None
 ) -> Contours:
-    """Read the QPV contours and hold them to their contract.
+    """Read the QPV contours, in any CRS of `geometry.ACCEPTED_CRS`, and hold them to their contract.
 
-    Parameters
-    ----------
-    raw
-        GeoJSON (bare or zipped), GeoPackage or Shapefile, in any CRS of `geometry.ACCEPTED_CRS`.
-    territory
-        Its expected numbers of QPV are checked; None for those of France alone.
-    outside
-        Receives the defective QPV outside the territory; without it, each stops the reading.
+    The numbers of QPV that `territory` expects are checked; without it, those of France alone. `outside`
+    receives the defective QPV outside the territory; without it, each stops the reading.
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)

@@ -176,12 +176,7 @@ def validate(
 ) -> None:
     """Check a table against a schema and add every failure to `problems`.
 
-    Parameters
-    ----------
-    frame
-        Indexed from 0; it has every column of the schema.
-    as_published
-        The cells as the file has them, for the message; `frame` itself if not given.
+    `frame` is indexed from 0. Messages quote the cells as the file has them, `as_published`.
     """
     try:
         # An environment variable switches pandera off; a contract is not something to switch off.

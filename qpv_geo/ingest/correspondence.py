@@ -27,17 +27,9 @@ def read_correspondence(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     A row of the file is a QPV of 2024 with its predecessors side by side (``QP2015_1``, ``QP2015_2``, …). A
     QPV of 2015 may have several successors.
 
-    Returns
-    -------
-    pairs : DataFrame
-        ``code_qp``, ``lib_qp``, ``statut``, ``code_qp_2015``, ``lib_qp_2015``: one row per pair; the last two
-        are None for a QPV that is new.
-
-    Raises
-    ------
-    SourceContentError, ContractError
-        If the file is not text or breaks its contract: codes of their year, a QPV 2024 once, a QPV 2015 once
-        in a row, no predecessor's name without its code. The message lists every problem.
+    Returns one row per pair: ``code_qp``, ``lib_qp``, ``statut``, ``code_qp_2015``, ``lib_qp_2015``; the last
+    two are None for a QPV that is new. The contract: codes of their year, a QPV 2024 once, a QPV 2015 once in
+    a row, no predecessor's name without its code.
     """
     table = read_delimited(raw, read_member(raw, raw.source.member, settings))
     problems = Problems(table.label, raw.source)

@@ -25,16 +25,8 @@ def read_declared_zones(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     Only disagreements are published: a missing column, or a cell without codes, is a remark and not an error.
     A cell lists codes with semicolons or commas between.
 
-    Returns
-    -------
-    declared : DataFrame
-        One row per QPV: ``source``, ``code_qp``, ``insee_com``, ``siren_epci`` (lists with commas between;
-        None where nothing is declared).
-
-    Raises
-    ------
-    SourceContentError, ContractError
-        If the file is not a table of text.
+    Returns one row per QPV: ``source``, ``code_qp``, ``insee_com``, ``siren_epci`` (lists with commas
+    between; None where nothing is declared).
     """
     table = read_delimited(raw, read_member(raw, raw.source.member, settings))
     by_folded = {str(column).casefold(): column for column in table.cells.columns}

@@ -28,17 +28,10 @@ Keeps = Callable[[str], bool]
 def read_delimited(
     raw: RawFile, member: Member, keeps: Keeps | None = None, extra_keys: Collection[str] = ()
 ) -> TextTable:
-    """Read a CSV file as text.
+    """Read a CSV file as text; the result has no row if `keeps` wants none of them.
 
-    Parameters
-    ----------
-    raw, member
-        The file, and where it comes from.
-    keeps
-        Which rows of a national file are kept, by their code in its key column; None for all. The result has
-        no row if none is kept.
-    extra_keys
-        Further spellings of the key column (see `recognition.KEYS`).
+    `keeps` judges the rows of a national file by their code in its key column. `extra_keys` are further
+    spellings of that column (see `recognition.KEYS`).
 
     Raises
     ------

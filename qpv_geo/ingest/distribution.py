@@ -28,16 +28,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CountedFile:
-    """The file in which a distribution was counted.
+    """The file in which a distribution was counted, or those of both terms of a computed indicator, in order.
 
-    Attributes
-    ----------
-    source
-        Id in the catalogue; those of both terms of a computed indicator, joined by a comma.
-    file, sha256
-        Name and checksum of the raw file, or of several, in the order of `source`.
-    shipped
-        Whether the distribution came with the program, because the file that was read is not national.
+    Their source ids, names and checksums are then joined by commas. A distribution that is `shipped` came
+    with the program, because the file that was read is not national.
     """
 
     source: str
@@ -50,14 +44,8 @@ class CountedFile:
 class Distribution:
     """The values of one indicator and vintage over the QPV of metropolitan France.
 
-    Attributes
-    ----------
-    levels, counts
-        The published values, each once, ascending, and the number of QPV that have each.
-    absences
-        Number of QPV without a value, by status.
-    origin
-        Where it was counted.
+    `levels` are the published values, each once, ascending, and `counts` the number of QPV that have each;
+    `absences` counts the QPV without a value, by status.
     """
 
     levels: Floats
@@ -108,17 +96,9 @@ def count_values(
 ) -> dict[tuple[str, str], Distribution]:
     """Count the values of each indicator and vintage over the QPV of metropolitan France.
 
-    Parameters
-    ----------
-    rows
-        Columns of `Statistics.rows`; only zones ``qpv`` and sources with an origin are counted.
-    origins
-        The national files, by source. What is computed from two sources is counted if both are there.
-
-    Returns
-    -------
-    dict
-        Without what has no value at all. A QPV that the file does not name is not counted.
+    `rows` have the columns of `Statistics.rows`. Only zones ``qpv`` are counted, and sources among `origins`,
+    the national files by source; what is computed from two sources if both are there. An indicator without
+    any value is left out, and a QPV that the file does not name is not counted.
     """
     of_qpv = rows[rows["zone"] == "qpv"]
     counted = _origins_of(of_qpv["source"].unique(), origins)

@@ -50,13 +50,7 @@ class _Domain(BaseModel):
 
 @cache
 def load_facility_types(path: Path = _TYPES) -> pd.DataFrame:
-    """Read the types, in the order of the file.
-
-    Returns
-    -------
-    DataFrame
-        ``type_equipement`` (INSEE's code, each once), ``libelle``, ``domaine``.
-    """
+    """Read the types in the order of the file: ``type_equipement`` (each once), ``libelle``, ``domaine``."""
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
         domains = TypeAdapter(dict[str, _Domain]).validate_python(entries)
@@ -75,19 +69,12 @@ def load_facility_types(path: Path = _TYPES) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class FacilityTable:
-    """Facilities of the territory.
+    """Facilities of the territory, of the counted `types` (``type_equipement``, ``libelle``, ``domaine``).
 
-    Attributes
-    ----------
-    points
-        One row per facility of the counted types, in the territory's communes or within 1 km of their
-        bounding box: ``type_equipement``, ``insee_com``, ``x``, ``y`` in the territory's CRS, and
-        ``code_qp_insee``, the QPV in which INSEE places it (None: in none). Coordinates are NaN where INSEE
-        has not located the facility, or drew its position at random in the commune.
-    types
-        The counted types: ``type_equipement``, ``libelle``, ``domaine``.
-    placed_by_insee
-        Whether the file says in which QPV each facility is.
+    `points` has one row per facility in the territory's communes or within 1 km of their bounding box:
+    ``type_equipement``, ``insee_com``, ``x``, ``y`` in the territory's CRS, and ``code_qp_insee``, the QPV in
+    which INSEE places it (None: in none; unknown for all unless `placed_by_insee`). Coordinates are NaN where
+    INSEE has not located the facility, or drew its position at random in the commune.
     """
 
     points: pd.DataFrame
@@ -99,14 +86,9 @@ class FacilityTable:
 def read_facilities(
     raw: RawFile, communes: gpd.GeoDataFrame, settings: Settings
 ) -> tuple[FacilityTable, tuple[Check, ...]]:
-    """Read the facilities of the territory and around it.
+    """Read the facilities of the territory and around it, from INSEE's file of one row per facility.
 
-    Parameters
-    ----------
-    raw
-        INSEE's file of one row per facility, bare or in its archive.
-    communes
-        The territory's (``insee_com``), in its projected CRS.
+    `communes` are the territory's (``insee_com``), in its projected CRS.
 
     Raises
     ------

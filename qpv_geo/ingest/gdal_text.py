@@ -43,10 +43,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, strict=False)
 def read_properties(text: str, count: int, problems: Problems) -> Sequence[dict[str, Any]]:
     """Return the properties of each feature as they are written; keys that are there twice are problems.
 
-    Raises
-    ------
-    SourceContentError
-        If the text is not JSON, or does not hold `count` features, which is what GDAL found.
+    Raises `SourceContentError` for what is not JSON, or does not hold the `count` features that GDAL found.
     """
     try:
         properties = _scan(text, count, problems)
@@ -115,10 +112,7 @@ def _quoted(name: str) -> str:
 
 
 def encoding_of(dbf: bytes) -> str:
-    """Tell the encoding of a ``.dbf`` from its records, which follow a header of stated length.
-
-    It is ``ASCII`` where nothing tells one encoding from another.
-    """
+    """Tell the encoding of a ``.dbf`` by its records, which follow a header of stated length."""
     records = dbf[int.from_bytes(dbf[8:10], "little") :]
     if records.isascii():
         return "ASCII"

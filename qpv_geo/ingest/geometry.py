@@ -36,15 +36,10 @@ _POLYGON, _MULTIPOLYGON = 3, 6
 
 @dataclass(frozen=True)
 class Repaired:
-    """Polygons after repair.
+    """Polygons after repair: valid MultiPolygons; those that were valid keep their vertices and their order.
 
-    Attributes
-    ----------
-    geometries
-        MultiPolygons, all valid; those that were valid keep their vertices and their order.
-    change
-        Repaired area minus the area of the original rings, in square units of the CRS; NaN where nothing was
-        repaired.
+    `change` is the repaired area minus that of the original rings, in square units of the CRS; NaN where
+    nothing was repaired.
     """
 
     geometries: Geometries
@@ -65,10 +60,7 @@ def check_crs(crs: CRS | None, problems: Problems) -> int | None:
 
 
 def check_shapes(geometries: Geometries, where: Names, problems: Problems) -> Mask:
-    """Check that each geometry is a polygon with finite coordinates and that no two are the same.
-
-    Returns which of them are polygons that may be measured.
-    """
+    """Tell which geometries are polygons with finite coordinates; others, and twins, are problems."""
     missing = shapely.is_missing(geometries) | shapely.is_empty(geometries)
     other = ~missing & ~np.isin(shapely.get_type_id(geometries), (_POLYGON, _MULTIPOLYGON))
     coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
@@ -91,10 +83,7 @@ def check_shapes(geometries: Geometries, where: Names, problems: Problems) -> Ma
 
 
 def _refuse_twins(geometries: Geometries, where: Names, problems: Problems) -> None:
-    """Add a problem for each polygon that equals another one, whatever the order of its vertices.
-
-    Nothing tells which of them is in the wrong place, so both are named.
-    """
+    """Add a problem for each polygon that equals another one, whatever the order of its vertices."""
     # Equal polygons have equal bounds: few candidates are left to normalise.
     bounds = pd.DataFrame(shapely.bounds(geometries))
     rows = np.flatnonzero(bounds.duplicated(keep=False))
@@ -117,16 +106,8 @@ def check_position(
 ) -> Mask:
     """Check that each geometry lies in its part of France, and in its place there (see `zones.place_of`).
 
-    A wrong CRS or swapped axes displace all of them, a slip of the producer one.
-
-    Parameters
-    ----------
-    geometries, epsg
-        With finite coordinates, and their CRS, x first.
-    places
-        Where each should be.
-    declared
-        What else each says of its place, for the message.
+    A wrong CRS or swapped axes displace all of them, a slip of the producer one. Coordinates are finite, x
+    first. `declared` is what else each says of its place, for the message.
     """
     zones = [zone_of(place.prefix) for place in places]
     bounds = shapely.bounds(geometries).reshape(-1, 4)
@@ -189,17 +170,11 @@ def _within(bounds: NDArray[np.float64], limits: NDArray[np.float64]) -> Mask:
 
 
 def repair(geometries: Geometries, where: Names, problems: Problems, limit: float = REPAIR_LIMIT) -> Repaired:
-    """Make invalid polygons valid, and refuse repairs that change too much.
+    """Make invalid polygons of a projected CRS valid, and refuse repairs that change too much.
 
     The area of the original rings is the shoelace formula's, shells minus holes. A ring that crosses itself
     counts its lobes with opposite signs there, so that the repair of a bow tie shows as the change it is.
-
-    Parameters
-    ----------
-    geometries
-        Polygons and MultiPolygons in a projected CRS, with finite coordinates.
-    limit
-        Largest share of the repaired area that may be added or removed.
+    `limit` is the largest share of the repaired area that may be added or removed.
     """
     bad = np.flatnonzero(~shapely.is_valid(geometries))
     repaired = geometries.copy()
@@ -242,8 +217,7 @@ def draw(
 ) -> gpd.GeoDataFrame:
     """Check all geometries of a layer, and project those of the parts of France that a CRS serves.
 
-    `zones` says where each should be (see `zones.place_of`). A layer whose CRS is not accepted is returned as
-    it came.
+    `zones` says where each should be. A layer whose CRS is not accepted is returned as it came.
     """
     geometries = layer.geometry.to_numpy()
     crs = check_crs(layer.crs, problems)

@@ -36,18 +36,9 @@ def read_iris(
     epsg: int,
     outside: Outside | None = None,
 ) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
-    """Read the IRIS of communes and hold them to their contract.
+    """Read the IRIS of communes, from a file for each or one for the country; hold them to their contract.
 
-    Parameters
-    ----------
-    raws
-        By key: one file for each commune, or one that covers the country.
-    communes
-        INSEE codes; the IRIS of other communes are left out.
-    epsg
-        Projected CRS of the result.
-    outside
-        Receives the defective IRIS outside the territory; without it, each stops the reading.
+    `outside` receives the defective IRIS outside the territory; without it, each stops the reading.
 
     Returns
     -------

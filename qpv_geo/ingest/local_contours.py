@@ -40,13 +40,7 @@ def read_local_contours(
 ) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
     """Read a contour file that the territory declares.
 
-    Parameters
-    ----------
-    raw, file
-        GeoPackage, GeoJSON or Shapefile, and how the territory declares it: field of the names, layer, CRS.
-    communes
-        The territory's, in its CRS; None where they are not known, and then the contours may be anywhere in
-        their part of France.
+    Without `communes`, the territory's in its CRS, contours may be anywhere in their part of France.
 
     Returns
     -------

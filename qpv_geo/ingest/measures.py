@@ -36,8 +36,6 @@ class MeasureColumn:
         None if the registry does not know the column.
     texts
         The cells, stripped.
-    value, status
-        See `text_table.Values`.
     remark
         What the producer says of the cell, or None.
     low, high

@@ -20,16 +20,10 @@ PLACES = ["insee_com", "siren_epci", "insee_dep"]
 
 @dataclass(frozen=True)
 class SetAside:
-    """Features of a file that are not used, because something is wrong with them.
+    """Features of a file that are not used, because something is wrong with them: `defects` has one of each.
 
-    Attributes
-    ----------
-    features, places
-        Their attributes and their `PLACES`, indexed by name (``feature 17 (QN09101M)``).
-    code
-        Column of `features` that holds their codes.
-    defects
-        At least one of each.
+    `features` and `places` are their attributes and their `PLACES`, indexed by name (``feature 17
+    (QN09101M)``); column `code` of the former holds their codes.
     """
 
     label: str
@@ -67,11 +61,8 @@ class SetAside:
 class Outside:
     """Tells what lies outside a territory, and keeps the features that are left out for their defects.
 
-    Parameters
-    ----------
-    territory
-        Whose release is made. None where several are made from one reading: then no defect of a feature stops
-        it, and each territory refuses its own (`SetAside.refuse`).
+    Without a territory, several are made from one reading: then no defect of a feature stops it, and each
+    territory refuses its own (`SetAside.refuse`).
     """
 
     def __init__(self, territory: Territory | None) -> None:
@@ -79,16 +70,10 @@ class Outside:
         self.set_aside: list[SetAside] = []
 
     def tolerate(self, problems: Problems, places: pd.DataFrame, where: Names, placed: pd.Series) -> None:
-        """Let the reading go on whatever is wrong with features outside the territory.
+        """Let the reading of a file go on whatever is wrong with features outside the territory.
 
-        Parameters
-        ----------
-        problems
-            Of the file, before anything is checked.
-        places
-            `PLACES` of each feature; `where` names them.
-        placed
-            Which of them have a readable code of their own: no other can be counted or named.
+        `places` are their `PLACES`, and `placed` those with a readable code of their own: no other can be
+        counted or named.
         """
         outside = placed.to_numpy(dtype=bool)
         if self._territory:

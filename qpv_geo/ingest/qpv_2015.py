@@ -28,23 +28,12 @@ _SCHEMA = pa.DataFrameSchema(
 def read_qpv_2015(
     raw: RawFile, settings: Settings, epsg: int, outside: Outside | None = None
 ) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
-    """Read the QPV of 2015 and hold them to their contract.
+    """Read the QPV of 2015, Shapefile or GeoJSON of the WFS, and hold them to their contract.
 
-    Parameters
-    ----------
-    raw
-        Shapefile in its archive, or GeoJSON of the WFS.
-    epsg
-        Projected CRS of the result; the QPV of the parts of France that it serves are returned.
-    outside
-        Receives the defective QPV outside the territory, placed by the department of their code; without it,
-        each stops the reading.
-
-    Returns
-    -------
-    qpv_2015 : GeoDataFrame
-        ``code_qp``, ``nom_qp``, ``commune_qp`` (text or None), ``ecart_reparation_m2`` (NaN where the contour
-        was valid), MultiPolygons in `epsg`, in the file's order.
+    The QPV of the parts of France that `epsg` serves are returned, in the file's order: ``code_qp``,
+    ``nom_qp``, ``commune_qp`` (text or None), ``ecart_reparation_m2`` (NaN where the contour was valid),
+    MultiPolygons. `outside` receives the defective QPV outside the territory, placed by the department of
+    their code; without it, each stops the reading.
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)

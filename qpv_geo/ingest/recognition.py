@@ -78,18 +78,9 @@ _HALF = 0.5
 class ZoneTable:
     """Rows of a table that are about one kind of zone.
 
-    Attributes
-    ----------
-    text
-        The rows, as their producer wrote them.
-    zone, kind
-        Kind of zone, and what its codes look like.
-    key
-        Column of the codes.
-    codes
-        Code of each row: that of the EPCI, department or region for its QPV taken together.
-    intervals
-        Whether its cells are confidence intervals of the estimates in another table.
+    `key` is the column of the codes, `kind` what they look like. A row's code is that of the EPCI, department
+    or region for its QPV taken together. If `intervals`, cells are confidence intervals of the estimates in
+    another table.
     """
 
     text: TextTable
@@ -110,26 +101,11 @@ class OfficialCodes:
 def recognise(
     table: TextTable, official: OfficialCodes, problems: Problems, extra_keys: Collection[str] = ()
 ) -> list[ZoneTable]:
-    """Tell which zones a table is about.
+    """Tell which zones a table is about; the row of all QPV of France, below others, is a table of its own.
 
-    Parameters
-    ----------
-    table
-        A table of text.
-    official
-        Decides between two kinds of zones with codes of one form.
-    extra_keys
-        Further spellings of the key column, for any kind of zone.
-
-    Returns
-    -------
-    list of ZoneTable
-        One for the table; a second one for the row of all QPV of France, where it stands below others.
-
-    Raises
-    ------
-    ContractError
-        If no column is a known key, or its codes leave the kind of zone open; the message says what decides.
+    `official` decides between two kinds of zones with codes of one form; `extra_keys` are further spellings
+    of the key column. Raises `ContractError`, which says what decides, if no column is a known key or its
+    codes leave the kind of zone open.
     """
     key = find_key(table, extra_keys)
     if key is None:

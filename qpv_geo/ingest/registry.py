@@ -21,17 +21,9 @@ Codes = dict[Zone, tuple[str, ...]]
 class Computation(BaseModel):
     """How an indicator is computed for a set of zones, or for a zone of which no producer publishes it.
 
-    Attributes
-    ----------
-    kind
-        ``count``, ``rate`` (a percentage), ``median``, ``index`` or ``amount``.
-    additive
-        Whether values of disjoint zones may be added.
-    numerator, denominator
-        Ids of the two additive indicators whose ratio it is; None if it is no such ratio.
-    sum_of
-        Ids of the shares of one whole whose sum it is: they are added within a zone, never over a set of
-        zones.
+    An `additive` one is added over disjoint zones. `numerator` and `denominator` are the ids of the two
+    additive indicators whose ratio it is. `sum_of` are those of the shares of one whole whose sum it is: they
+    are added within a zone, never over a set of zones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,8 +83,8 @@ class Indicator(Computation):
         In French.
     unit
         French unit (``habitants``, ``%``, ``€``), empty for an index; that of a rate is ``%`` if not given.
-    kind, additive, numerator, denominator, sum_of
-        See `Computation`; a count is additive unless it is declared otherwise.
+    additive
+        A count is, unless it is declared otherwise.
     source, sources
         Id in the catalogue; by kind of zone, those of zones that have a source of their own.
     zones
@@ -106,9 +98,7 @@ class Indicator(Computation):
     intervals
         Whether the producer gives the confidence interval of its values.
     minimum, maximum
-        Bounds of a sound value; 0 and none if not given.
-    whole
-        Whether only whole numbers are sound values.
+        Bounds of a sound value; only whole numbers are sound if `whole`.
     required
         Whether the source is wrong without it; the others are listed when a file lacks them.
     past

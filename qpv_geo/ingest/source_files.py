@@ -19,14 +19,7 @@ class SourceFiles:
     """Reads raw files; keeps the checks of those that are sound and what is wrong with the others.
 
     A bad file is an error if its source is required or its table indispensable, or if it is the territory's
-    own; any other is left out.
-
-    Parameters
-    ----------
-    raws
-        By key (see `plan.Wanted`); None for a source that is absent.
-    catalogue
-        Says which sources fill which table.
+    own; any other is left out. `raws` are by key (see `plan.Wanted`), None for a source that is absent.
     """
 
     def __init__(self, raws: Mapping[str, RawFile | None], catalogue: Catalogue) -> None:
@@ -48,13 +41,7 @@ class SourceFiles:
         }
 
     def require(self) -> None:
-        """Raise if a table without which there is no release cannot be filled.
-
-        Raises
-        ------
-        SourceUnavailableError
-            Naming the sources that could.
-        """
+        """Raise `SourceUnavailableError` if a table without which there is no release cannot be filled."""
         for table in ("contours", "communes"):
             if not self.of(table):
                 named = " or ".join(source.id for source in self._catalogue.filling(table))
@@ -95,13 +82,7 @@ class SourceFiles:
         return result[0]
 
     def raise_errors(self) -> None:
-        """Raise the errors of all files as one; a broken contract outweighs a bad file.
-
-        Raises
-        ------
-        ContractError, SourceContentError
-            If there is any.
-        """
+        """Raise the errors of all files as one; a broken contract outweighs a bad file."""
         if not self._errors:
             return
         worst = next((error for error in self._errors if isinstance(error, ContractError)), self._errors[0])

@@ -11,14 +11,9 @@ from qpv_geo.ingest.distribution import CountedFile
 
 
 class StatisticRows:
-    """Statistics of every zone of the files that were read.
+    """Statistics of every zone of the files that were read, columns of `Statistics.rows`.
 
-    Parameters
-    ----------
-    frame
-        Columns of `Statistics.rows`.
-    national
-        The files that cover the country, by source.
+    `national` are the files that cover the country, by source.
     """
 
     def __init__(self, frame: pd.DataFrame, national: Mapping[str, CountedFile] | None = None) -> None:

@@ -36,13 +36,7 @@ def widen(table: TextTable, source: Source) -> list[TextTable]:
     """Return one table per kind of zone, named ``<table>, <kind>``: a row per zone, a column per measure.
 
     Only the ``TIME_PERIOD`` of the source's vintage is read. A value that ``CONF_STATUS`` says is
-    confidential (``C``) becomes INSEE's mark ``c``.
-
-    Raises
-    ------
-    ContractError
-        If the column of measures is missing, values are scaled by a power of ten, or a zone has a measure
-        twice.
+    confidential (``C``) becomes INSEE's mark ``c``. Values scaled by a power of ten are refused.
     """
     problems = Problems(table.label, source)
     cells = table.cells.rename(columns=str.upper)
@@ -79,17 +73,11 @@ def _wide(table: TextTable, kind: str, rows: pd.DataFrame, measure: str) -> Text
 
 @dataclass(frozen=True)
 class Scope:
-    """Which rows of national files are read.
+    """Which rows of national files are read; None for all.
 
-    Attributes
-    ----------
-    communes
-        INSEE codes: of tables by commune and by IRIS, only theirs are read; None for all.
-    qpv
-        The territory's: of other QPV, no intervals are read and only what these are ranked among. None for
-        all alike.
-    official
-        Official lists, for tables whose codes may be of two kinds of zones.
+    Of tables by commune and by IRIS, those of `communes`. Of QPV other than `qpv`, the territory's, no
+    intervals and only what these are ranked among. `official` lists decide where codes may be of two kinds of
+    zones.
     """
 
     communes: frozenset[str] | None = None

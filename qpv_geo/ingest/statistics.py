@@ -81,12 +81,7 @@ def read_statistics(
 ) -> Statistics:
     """Read every table of a source and hold it to its contract; columns that break theirs are left out.
 
-    Parameters
-    ----------
-    raw
-        CSV files or XLSX workbooks, bare or in an archive, with or without dictionaries.
-    scope
-        Which rows are read; all of them if not given.
+    All rows are read without a `scope`.
 
     Raises
     ------

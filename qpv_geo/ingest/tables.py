@@ -47,8 +47,6 @@ class Tables:
 
     Attributes
     ----------
-    contours
-        The QPV of the file.
     communes
         The territory's, in its CRS (see `read_communes`).
     rows
@@ -60,8 +58,6 @@ class Tables:
         name in `statistics`), ``libelle`` (the producer's, may be empty).
     checks
         What was controlled, and which sources are absent.
-    qpv_2015, correspondence, declared_zones, iris, facilities
-        See `read_qpv_2015`, `read_correspondence`, `read_declared_zones`, `read_iris`, `read_facilities`.
     district_contours, fragile_contours
         Contours that the territory declares (see `read_local_contours`).
     set_aside
@@ -207,8 +203,6 @@ def read_tables(
     ----------
     raws
         By key (see `plan.Wanted`); None (or nothing) for an optional source that is absent.
-    territory, catalogue, registry, settings
-        What the release is about, and how its sources are declared.
     several
         Whether the releases of many territories are made from these tables. Then the statistics of every
         commune of the EPCI that have a QPV are read, not only those of the communes that hold one, and a

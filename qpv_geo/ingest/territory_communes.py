@@ -18,16 +18,10 @@ _NAMED_AT_MOST = 30
 
 @dataclass(frozen=True)
 class TerritoryCommunes:
-    """The communes that a release is about.
+    """The communes that a release is about, in the territory's CRS (see `read_communes`).
 
-    Attributes
-    ----------
-    of_territory
-        Its own, in its CRS (see `read_communes`).
-    around
-        The other communes of the EPCI that it holds parts of; None for an EPCI, which is whole.
-    overseas
-        Of the territory France, the communes of the parts with another CRS, by CRS.
+    `around` are the other communes of the EPCI that it holds parts of, None for an EPCI, which is whole;
+    `overseas`, of the territory France, those of the parts with another CRS, by CRS.
     """
 
     of_territory: gpd.GeoDataFrame

@@ -33,14 +33,12 @@ _UNBOUNDED = re.compile(r"|\[[+-]?Inf/[+-]?Inf\]|non estim[ée]", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table as its producer wrote it.
+    """A table as its producer wrote it: stripped text, one column per column of the file, indexed from 0.
 
     Attributes
     ----------
     name, label
         File, member of the archive, or workbook and sheet; how errors name it.
-    cells
-        Stripped text, one column per column of the file, indexed from 0.
     where
         Name of each row (``line 12``).
     labels
@@ -120,14 +118,10 @@ def parse_values(cells: NDArray[np.object_], blank: str = NOT_AVAILABLE) -> Valu
 def parse_intervals(
     cells: NDArray[np.object_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Turn stripped cells ``[24,0/28,4]``, of any shape, into lower and upper bounds.
+    """Turn stripped cells ``[24,0/28,4]``, of any shape, into lower and upper bounds; tell which are wrong.
 
-    Returns
-    -------
-    low, high : ndarray of float
-        NaN where the cell gives no bound: it is empty, infinite, or says ``non estimé``.
-    wrong : ndarray of bool
-        Cells that are not an interval, or whose bounds stand in the wrong order.
+    A bound is NaN where the cell gives none: it is empty, infinite, or says ``non estimé``. Wrong is what is
+    not an interval, or has its bounds in the wrong order.
     """
     codes, texts = _distinct(cells)
     low, high = np.full(len(texts), np.nan), np.full(len(texts), np.nan)

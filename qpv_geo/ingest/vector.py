@@ -41,8 +41,6 @@ class VectorLayer:
     frame
         Every feature, in the file's order, indexed from 0, heights dropped. ``crs`` is None when the file
         declares none; a geometry that cannot be built (a ring that is not closed) is None.
-    label
-        How errors name the file.
     remarks
         In French: what was unusual, and what GDAL warned about.
     assumed_crs
@@ -73,12 +71,7 @@ class VectorLayer:
         """Return the columns that the catalogue declares, as clean text and under their declared names.
 
         The first of them names the features. `labels` are those that hold nothing but text; codes may be
-        stored as numbers.
-
-        Raises
-        ------
-        ContractError
-            If the layer is empty or a column is missing, together with what was collected before.
+        stored as numbers. An empty layer or a missing column is raised with what was collected before.
         """
         if self.frame.empty:
             problems.add("at least one feature", "an empty layer")
@@ -98,10 +91,7 @@ class VectorLayer:
 def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> VectorLayer:
     """Read the vector file of a source, bare or in its archive, in any format in which it is published.
 
-    Parameters
-    ----------
-    layer
-        Layer of a GeoPackage that holds several; None for its only one.
+    `layer` names one of a GeoPackage that holds several.
 
     Raises
     ------

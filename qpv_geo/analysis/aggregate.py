@@ -88,14 +88,9 @@ def estimate_by_area(
 ) -> pd.DataFrame:
     """Estimate the values of contours by sharing out each count of an IRIS in proportion to areas.
 
-    Parameters and errors are those of `aggregate`, but for `shares`; the status is ``estimation`` in place of
-    ``ok``.
-
-    Parameters
-    ----------
-    shares
-        As `iris.shares_of_iris` returns them. A sliver counts where its value is known, and does not make the
-        whole unknown where it is not.
+    As `aggregate`, but for the status, ``estimation`` in place of ``ok``, and `shares`, which are those of
+    `iris.shares_of_iris`. A sliver counts where its value is known, and does not make the whole unknown where
+    it is not.
     """
     parts = {
         str(code): [

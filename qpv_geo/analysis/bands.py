@@ -42,16 +42,8 @@ def qpv_bands(
 ) -> gpd.GeoDataFrame:
     """Return layer ``bande_300m``: the band around each QPV, wider where the QPV is in the NPNRU.
 
-    Bands may overlap one another, and one may cover another QPV.
-
-    Parameters
-    ----------
-    qpv
-        The territory's QPV, in its projected CRS.
-    epci
-        The EPCI's contour in the same CRS.
-    neighbours
-        Codes of the QPV around the territory, which `bands` may also name.
+    Bands may overlap one another, and one may cover another QPV. `epci` is the EPCI's contour in the CRS of
+    `qpv`, and `neighbours` the codes of the QPV around the territory, which `bands` may also name.
 
     Raises
     ------
@@ -87,23 +79,10 @@ def qpv_bands(
 def draw_bands(
     polygons: Geometries, distances: NDArray[np.float64], names: list[str], within: BaseGeometry | None
 ) -> Geometries:
-    """Return what lies within a distance of each polygon and not in it.
+    """Return what lies within a distance, in metres, of each polygon and not in it.
 
-    Parameters
-    ----------
-    polygons
-        Valid (Multi)Polygons in a projected CRS.
-    distances
-        One for each, in metres.
-    names
-        Names of the polygons, for the error message.
-    within
-        Area to which bands are cut; None if they are not.
-
-    Raises
-    ------
-    ContractError
-        If a band lies wholly outside `within`.
+    Polygons are valid, in a projected CRS. Bands are cut to `within`, and one that lies wholly outside is a
+    `ContractError`, which calls it by the name of its polygon.
     """
     drawn = np.empty(len(polygons), dtype=object)
     outside = []
@@ -143,12 +122,7 @@ def widen(polygon: BaseGeometry, distance: float) -> shapely.MultiPolygon:
     Rectangles and sectors overlap too much to be united. Their outer sides, which hold the outline of the
     union, cut the plane into faces instead, and the faces near enough are kept.
 
-    Parameters
-    ----------
-    polygon
-        Valid Polygon or MultiPolygon in a projected CRS.
-    distance
-        Positive, in the CRS's unit.
+    The polygon is valid, in a projected CRS; the distance is positive, in the CRS's unit.
     """
     parts = shapely.orient_polygons(shapely.get_parts([polygon]))
     sides: list[Geometries] = []

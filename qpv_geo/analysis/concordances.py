@@ -50,22 +50,11 @@ class Statement:
 
 @dataclass(frozen=True)
 class Concordance:
-    """Two statements about one object.
+    """Two statements about one object, on a subject in French (`theme`).
 
-    Attributes
-    ----------
-    theme
-        The subject, in French.
-    code, name
-        Of a QPV, a contract or a territory.
-    tolerance
-        The difference that still agrees, in words.
-    result
-        ``non_verifiable`` if one statement has no value.
-    message
-        One sentence in French.
-    gap
-        The second value minus the first; NaN if they are not numbers.
+    `code` and `name` are those of a QPV, a contract or a territory. `tolerance` is the difference that still
+    agrees, in words; `result` is ``non_verifiable`` if one statement has no value. `gap` is the second value
+    minus the first, NaN if they are not numbers.
     """
 
     theme: str

@@ -63,9 +63,9 @@ def compare_zones(
     pieces
         These QPV cut by `communes` (see `selection.cut_by_communes`).
     declared
-        The codes that other tables declare (see `read_declared_zones`); None if none was read.
+        The codes that other tables declare (see `read_declared_zones`).
     members
-        Communes of every EPCI; None if they were not read.
+        Communes of every EPCI.
     """
     columns = ["source", "code_qp", *_THEMES]
     declarations = pd.DataFrame(qpv.assign(source=_CONTOURS)[columns])

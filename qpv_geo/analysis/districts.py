@@ -28,17 +28,11 @@ _GRID = 1e-8
 
 @dataclass(frozen=True)
 class Districts:
-    """The city's districts.
+    """The city's districts: layer ``quartiers``, and what their statistics are made from.
 
-    Attributes
-    ----------
-    layer
-        Layer ``quartiers``; ``mode`` is ``iris`` or ``contour``, ``nb_iris`` counts the IRIS of the set, or
-        those that the contour overlaps by more than a sliver.
-    members
-        For each district declared as a set, its IRIS.
-    shares
-        For those with a contour, see `iris.shares_of_iris`; empty without IRIS contours.
+    In the layer, ``mode`` is ``iris`` or ``contour``; ``nb_iris`` counts the IRIS of the set, or those that
+    the contour overlaps by more than a sliver. `members` are the IRIS of each set; `shares`, for contours,
+    are those of `iris.shares_of_iris`, empty without IRIS contours.
     """
 
     layer: gpd.GeoDataFrame
@@ -55,16 +49,8 @@ def local_districts(
 ) -> Districts:
     """Draw the city's districts, declared as sets of IRIS or given by a contour file.
 
-    Parameters
-    ----------
-    territory
-        Declares the sets.
-    iris
-        IRIS contours in the territory's CRS; None if they were not read.
-    contours
-        Districts of the contour file in the same CRS; None without such a file.
-    label
-        Name of the contour file, for errors.
+    `iris` and `contours` are in the territory's CRS, None if there are none; `label` is the contour file's,
+    for errors.
 
     Raises
     ------

@@ -29,19 +29,10 @@ _COLUMNS = [
 
 @dataclass(frozen=True)
 class Evolution:
-    """The two geographies of a territory compared.
+    """The two geographies of a territory compared: layers ``evolution_2015_2024`` and ``qpv_2015``.
 
-    Attributes
-    ----------
-    pieces
-        Layer ``evolution_2015_2024``; ``code_qp`` is None for an area that left, ``code_qp_2015`` for one
-        that entered.
-    qpv_2015
-        Layer ``qpv_2015``.
-    of_qpv
-        Columns to join to layer ``qpv`` by ``code_qp``: ``part_conservee_2015``, ``predecesseurs_2015``.
-    checks
-        The overlay against areas, the letters of the codes and the correspondence table.
+    Of `pieces`, ``code_qp`` is None for an area that left, ``code_qp_2015`` for one that entered. `of_qpv`
+    are columns to join to layer ``qpv`` by ``code_qp``: ``part_conservee_2015``, ``predecesseurs_2015``.
     """
 
     pieces: gpd.GeoDataFrame
@@ -59,22 +50,14 @@ def compare_geographies(
     others: gpd.GeoDataFrame | None = None,
     correspondence: pd.DataFrame | None = None,
 ) -> Evolution:
-    """Overlay the QPV of 2024 and of 2015.
+    """Overlay the QPV of 2024 and of 2015, all frames in one projected CRS, or `ValueError` is raised.
 
     An overlap makes one QPV the successor of the other if it exceeds the territory's sliver area and its
     sliver share of either QPV (a small QPV absorbed by a large one is its predecessor). A smaller overlap is
     published without that.
 
-    Parameters
-    ----------
-    qpv, communes
-        The territory's QPV 2024 and communes; all frames in one projected CRS, or `ValueError` is raised.
-    qpv_2015
-        QPV 2015 of the whole file.
-    others
-        QPV 2024 of other territories (the territory's own are ignored): an area that they cover has not left.
-    correspondence
-        The official table, None if it was not read.
+    `qpv` and `communes` are the territory's, `qpv_2015` those of the whole file. An area that `others` cover,
+    QPV 2024 of other territories, has not left. `correspondence` is the official table.
     """
     current = _with_others(qpv, others)
     old = select_2015(qpv_2015, communes)

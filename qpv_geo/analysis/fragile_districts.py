@@ -26,16 +26,9 @@ _MOSTLY_INSIDE = 50.0
 
 @dataclass(frozen=True)
 class FragileDistricts:
-    """The contract's fragile districts.
+    """The contract's fragile districts: layers ``quartiers_fragiles`` and ``bande_quartiers_fragiles``.
 
-    Attributes
-    ----------
-    layer
-        Layer ``quartiers_fragiles``; ``contour`` tells whether a district has one.
-    bands
-        Layer ``bande_quartiers_fragiles``.
-    checks
-        Districts without a contour, and the share of each contour in its district's commune.
+    Checks name districts without a contour, and the share of each contour in its district's commune.
     """
 
     layer: gpd.GeoDataFrame
@@ -51,16 +44,8 @@ def fragile_districts(
 ) -> FragileDistricts:
     """Give the contract's fragile districts the contours of the metropolis's own file, by name.
 
-    Accents, case, apostrophes and hyphens of names do not matter.
-
-    Parameters
-    ----------
-    contours
-        ``nom`` and geometry in the territory's CRS; None without such a file.
-    communes
-        The territory's: a contour must lie in its district's commune.
-    label
-        Name of the contour file, for errors.
+    Accents, case, apostrophes and hyphens of names do not matter. `contours` (``nom``) are in the territory's
+    CRS, None without such a file; `label` is the file's, for errors.
 
     Raises
     ------

@@ -64,18 +64,11 @@ def _is_significant(
 def shares_of_iris(
     zones: gpd.GeoDataFrame, name: str, iris: gpd.GeoDataFrame, territory: Territory
 ) -> pd.DataFrame:
-    """Return how much of each IRIS lies in contours, for `aggregate.estimate_by_area`.
+    """Return how much of each IRIS lies in contours, for `aggregate.estimate_by_area`: a row per overlap.
 
-    Parameters
-    ----------
-    zones
-        Any contours in the projected CRS of `iris`; column `name` holds their unique names.
-
-    Returns
-    -------
-    DataFrame
-        One row per overlap: ``code`` (the name), ``code_iris`` (missing outside every IRIS), ``part_zone``,
-        ``part_iris`` (percent), ``significatif`` (False for a sliver).
+    `zones` are in the projected CRS of `iris`, with unique names in column `name`. ``code`` is the name,
+    ``code_iris`` is missing outside every IRIS, ``part_zone`` and ``part_iris`` are percentages, and
+    ``significatif`` is False for a sliver.
     """
     pieces = cut_by_zones(zones, iris, "iris")
     significant = _is_significant(pieces["part_qpv"], pieces["part_iris"], pieces["surface_m2"], territory)
@@ -136,17 +129,10 @@ def _orphans(code: str, source: str, codes: set[str], what: str) -> Check:
 
 @dataclass(frozen=True)
 class IrisStatistics:
-    """Statistics by IRIS of a territory.
+    """Statistics by IRIS of a territory, columns of layer ``statistiques``.
 
-    Attributes
-    ----------
-    rows
-        Columns of layer ``statistiques``: every row of the territory's communes, and a row ``non_disponible``
-        for each IRIS with a contour that a source lacks.
-    joined
-        Those of `rows` whose IRIS has a contour, for sums and estimates.
-    checks
-        Per source: the geographies, and codes without a partner.
+    `rows` are all those of the territory's communes, and a row ``non_disponible`` for each IRIS with a
+    contour that a source lacks; `joined` those whose IRIS has a contour, for sums and estimates.
     """
 
     rows: pd.DataFrame

@@ -33,17 +33,10 @@ from qpv_geo.zones import department_of_commune
 
 
 def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tuple[Layers, list[Check]]:
-    """Join everything and return the layers of a release, each sorted by its key.
+    """Join everything and return the layers of a release, each sorted by its key, and what was checked.
 
     Areas and distances are measured in the territory's `epsg`; for France, in that of each part. Spatial
-    layers are returned in its `published_epsg`.
-
-    Returns
-    -------
-    layers : dict
-        By name, without ``sources`` and ``controles``.
-    checks : list of Check
-        Findings of the joins.
+    layers are returned in its `published_epsg`. Layers ``sources`` and ``controles`` are added later.
 
     Raises
     ------

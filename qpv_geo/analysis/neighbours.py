@@ -34,20 +34,10 @@ def undrawn_near(contours: Contours, communes: gpd.GeoDataFrame, territory: Terr
 def neighbours(
     qpv: gpd.GeoDataFrame, members: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, bands: Bands
 ) -> gpd.GeoDataFrame:
-    """Return the QPV of other territories within `LARGEST_REACH` of a commune.
+    """Return the QPV of other territories within `LARGEST_REACH` of a commune, sorted by ``code_qp``.
 
-    Parameters
-    ----------
-    qpv
-        All QPV of the country in the territory's CRS.
-    members, communes
-        The territory's own QPV and communes.
-
-    Returns
-    -------
-    GeoDataFrame
-        Sorted by ``code_qp``, with official columns, ``largeur_bande_m`` and ``distance_territoire_m`` (0 for
-        a QPV that meets a commune).
+    `qpv` are all those of the country in the territory's CRS; `members` and `communes` are the territory's.
+    Added are ``largeur_bande_m`` and ``distance_territoire_m`` (0 for a QPV that meets a commune).
     """
     others = qpv[~qpv["code_qp"].isin(members["code_qp"])]
     tree = shapely.STRtree(communes.geometry.to_numpy())

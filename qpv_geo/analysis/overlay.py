@@ -26,18 +26,10 @@ GRIDS = (1e-8, 1e-7, 1e-6)
 
 @dataclass(frozen=True)
 class Pieces:
-    """The overlay of polygons with zones.
+    """The overlay of polygons with zones, one row per piece; areas are in square units of the CRS.
 
-    Attributes
-    ----------
-    polygon, zone
-        Positions in the two inputs, one pair per piece; `zone` is -1 outside every zone.
-    geometry
-        MultiPolygon of each piece.
-    area
-        Square units of the CRS.
-    overlapping
-        Positions of the polygons under which zones overlap; the first zone got the common part.
+    `polygon` and `zone` are positions in the two inputs; `zone` is -1 outside every zone. `overlapping` are
+    those of the polygons under which zones overlap; the first zone got the common part.
     """
 
     polygon: NDArray[np.intp]
@@ -138,10 +130,7 @@ def _outside(cut: Geometries, zones: Geometries) -> float:
 
 
 def _astray(cut: Geometries, zones: Geometries) -> NDArray[np.bool_]:
-    """Tell which pieces are outside their zone.
-
-    Where a polygon nearly touches itself, GEOS may return the part outside instead of the part inside.
-    """
+    """Tell which pieces are outside their zone: GEOS errs so where a polygon nearly touches itself."""
     inner = shapely.point_on_surface(cut)
     return ~(shapely.is_empty(inner) | shapely.dwithin(zones, inner, _NEAR))
 
@@ -188,18 +177,10 @@ def dissolve(zones: Geometries) -> BaseGeometry:
 
 
 def cut_by_zones(polygons: gpd.GeoDataFrame, zones: gpd.GeoDataFrame, suffix: str) -> gpd.GeoDataFrame:
-    """Cut one layer by another, with areas and both shares.
+    """Cut one layer by another in the same projected CRS (else ValueError), one row per piece.
 
-    Returns
-    -------
-    GeoDataFrame
-        One row per piece: ``polygon`` and ``zone`` (positions, zone -1 outside), ``surface_m2``, ``part_qpv``
-        and ``part_<suffix>`` in percent, geometry. ``attrs["overlapping"]``: see `Pieces`.
-
-    Raises
-    ------
-    ValueError
-        If the two layers are not in one projected CRS.
+    Columns: ``polygon`` and ``zone`` (positions, zone -1 outside), ``surface_m2``, ``part_qpv`` and
+    ``part_<suffix>`` in percent, geometry. ``attrs["overlapping"]``: see `Pieces`.
     """
     if polygons.crs != zones.crs or not polygons.crs.is_projected:
         raise ValueError(f"overlay needs one projected CRS, got {polygons.crs} and {zones.crs}")

@@ -31,16 +31,10 @@ from qpv_geo.territory import Territory
 
 @dataclass(frozen=True)
 class Joined:
-    """The layers made from contours alone.
+    """The layers made from contours alone, each sorted by its key, and those around the QPV.
 
-    Attributes
-    ----------
-    layers
-        ``qpv`` (without indicators), ``communes``, ``epci`` and ``qpv_commune``, each sorted by its key.
-    around
-        The layers around the QPV.
-    concordances
-        Declared communes and EPCI of each QPV against its contour.
+    `layers` are ``qpv`` (without indicators), ``communes``, ``epci`` and ``qpv_commune``. `concordances`
+    compare the declared communes and EPCI of each QPV with its contour.
     """
 
     layers: dict[str, gpd.GeoDataFrame]

@@ -31,14 +31,8 @@ Layers = dict[str, pd.DataFrame | gpd.GeoDataFrame]
 class Perimeters:
     """What the optional sources add to a release.
 
-    Attributes
-    ----------
-    statistics
-        Rows of ``statistiques`` for zones other than QPV.
-    of_qpv
-        Columns to join to layer ``qpv`` by ``code_qp``.
-    concordances
-        INSEE's values beside those computed here.
+    `statistics` are rows of ``statistiques`` for zones other than QPV, `of_qpv` columns to join to layer
+    ``qpv`` by ``code_qp``, `concordances` INSEE's values beside those computed here.
     """
 
     layers: Layers = field(default_factory=dict)

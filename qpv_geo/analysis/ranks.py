@@ -46,16 +46,10 @@ class Peers:
 
 
 def peers_of(codes: Iterable[str], tables: Tables, territory: Territory, registry: Registry) -> Peers:
-    """Return the QPV among which those of a territory are ranked.
+    """Return the QPV among which those of a territory (`codes`) are ranked.
 
     A QPV is ranked in the territory's EPCI, or if it has none in the first EPCI that the QPV declares.
-
-    Parameters
-    ----------
-    codes
-        ``code_qp`` of the territory.
-    tables
-        With every row of the files, not only the territory's.
+    `tables` hold every row of the files, not only the territory's.
     """
     pairs = [
         (code, siren)
@@ -110,15 +104,11 @@ def _distributions(rows: StatisticRows, indicators: _Indicators) -> Distribution
 def add_ranks(statistics: pd.DataFrame, peers: Peers, registry: Registry) -> pd.DataFrame:
     """Add the ranks of a territory's QPV to their statistics.
 
-    Only the indicators of layer ``qpv`` are ranked, in the vintage that it shows.
-
-    Returns
-    -------
-    DataFrame
-        With ``rang`` (1 is the highest value, ties share the better rank) among the ``rang_sur`` QPV of
-        metropolitan France that have a value, ``decile`` (10 if fewer than a tenth of these have a higher
-        value, down to 1), and ``rang_epci`` among the ``rang_epci_sur`` QPV of the EPCI. All are empty if the
-        value is missing; ``rang``, ``rang_sur`` and ``decile`` also overseas, or without a distribution.
+    Only the indicators of layer ``qpv`` are ranked, in the vintage that it shows. ``rang`` (1 is the highest
+    value, ties share the better rank) is among the ``rang_sur`` QPV of metropolitan France that have a value,
+    ``decile`` is 10 if fewer than a tenth of these have a higher value, down to 1, and ``rang_epci`` is among
+    the ``rang_epci_sur`` QPV of the EPCI. All are empty if the value is missing; ``rang``, ``rang_sur`` and
+    ``decile`` also overseas, or without a distribution.
     """
     shown = newest_of_qpv(statistics[statistics["indicateur"].isin([i.id for i in _of_layer(registry)])])
     ranked = shown[shown["valeur"].notna()]

@@ -32,21 +32,11 @@ def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Computation]) -> 
     An indicator is computed for a zone and vintage if all its terms have a row there, in the same geography,
     and it has none itself: a producer's value, or reason for a missing one, is never replaced.
 
-    Parameters
-    ----------
-    statistics
-        Columns of layer ``statistiques``, zones of the producers' files.
-    rules
-        By indicator; only ratios and sums of shares count.
-
-    Returns
-    -------
-    DataFrame
-        The rows given, then those computed. If all terms are ``ok``, ``valeur`` is scale times numerator over
-        denominator, or the decimal sum of the shares. Otherwise it is missing, and ``statut`` is the first of
-        the terms' in the order of `ABSENCES`, or ``non_disponible`` for a denominator of 0. There is no
-        interval: it does not follow from those of the terms. ``code_producteur`` is ``numerator /
-        denominator``, as for sets of zones, or ``share + share``.
+    Of the rows added, if all terms are ``ok``, ``valeur`` is scale times numerator over denominator, or the
+    decimal sum of the shares. Otherwise it is missing, and ``statut`` is the first of the terms' in the order
+    of `ABSENCES`, or ``non_disponible`` for a denominator of 0. There is no interval: it does not follow from
+    those of the terms. ``code_producteur`` is ``numerator / denominator``, as for sets of zones, or ``share +
+    share``.
     """
     involved = {name for indicator, rule in rules.items() if rule.terms for name in (indicator, *rule.terms)}
     table = statistics[statistics["indicateur"].isin(involved)].reset_index(drop=True)

@@ -47,26 +47,9 @@ def select(
 ) -> tuple[gpd.GeoDataFrame, list[Check]]:
     """Keep the QPV of a territory: those that declare it, or declare nothing but mostly lie there.
 
-    Parameters
-    ----------
-    qpv
-        All QPV of the file in the territory's CRS.
-    pieces
-        These QPV cut by the territory's communes (see `cut_by_communes`).
-    with_neighbours
-        Whether QPV left out are published as neighbours.
-
-    Returns
-    -------
-    qpv : GeoDataFrame
-        Sorted by ``code_qp``.
-    checks : list of Check
-        QPV whose declaration and contour disagree.
-
-    Raises
-    ------
-    ContractError
-        If the territory does not have the expected number.
+    `qpv` are all those of the file in the territory's CRS, `pieces` these cut by the territory's communes. A
+    check names each QPV whose declaration and contour disagree, and says if it is published
+    `with_neighbours`. Raises `ContractError` if the territory does not have the expected number.
     """
     share = pieces[pieces["membre"]].groupby("code_qp")["part_qpv"].sum()
     computed = qpv["code_qp"].map(share).fillna(0.0)

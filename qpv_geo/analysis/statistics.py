@@ -30,20 +30,8 @@ def join_by_code(
 ) -> tuple[pd.DataFrame, list[Check]]:
     """Keep the statistics of the selected QPV, and check for codes without a partner.
 
-    Parameters
-    ----------
-    selected
-        ``code_qp`` of the territory.
-    national
-        ``code_qp`` of the whole contours file; None if it holds only the territory, when a code without a
-        contour proves nothing.
-
-    Returns
-    -------
-    statistics : DataFrame
-        One row per selected QPV, indicator and vintage, ``non_disponible`` if a source lacks the QPV.
-    checks : list of Check
-        Per source: QPV without statistics, and statistics without a contour.
+    A QPV that a source lacks gets its rows, ``non_disponible``. `national` are the ``code_qp`` of the whole
+    contours file; None if it holds only the territory, when a code without a contour proves nothing.
     """
     wanted = sorted(selected)
     checks: list[Check] = []

@@ -33,15 +33,10 @@ class Member:
 
 
 def read_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member:
-    """Return the one member whose path matches `pattern` in full.
+    """Return the one member whose path matches `pattern` in full; the only one if that is None.
 
-    Parameters
-    ----------
-    raw
-        A zip, a 7z, a gzip, a folder or a bare file. A bare file is the member whatever the pattern, and so
-        is the content of a gzip: publishers zip and unzip the same file from one edition to the next.
-    pattern
-        Regular expression; None when the archive must hold a single file.
+    `raw` is a zip, a 7z, a gzip, a folder or a bare file. A bare file is the member whatever the pattern, and
+    so is the content of a gzip: publishers zip and unzip the same file from one edition to the next.
 
     Raises
     ------

@@ -71,10 +71,9 @@ class _Frozen(BaseModel):
 
 
 class DataGouvAddress(_Frozen):
-    """A resource of a data.gouv.fr dataset.
+    """A resource of a data.gouv.fr dataset, named by its id, and then the stable redirect is the address.
 
-    It is named by its id, and then the stable redirect is the address; or it is found by a pattern on the
-    titles and addresses of the dataset's description.
+    Or it is found by a pattern on the titles and addresses of the dataset's description.
     """
 
     kind: Literal["data_gouv"]
@@ -165,8 +164,6 @@ class Source(_Frozen):
         Id of the source of which this is another edition, with the same indicators.
     blank
         Status of an empty cell in its tables.
-    required
-        Whether a release needs it.
     seen, seen_as
         When a genuine file of it was seen, and which; None and empty if it was declared from documentation.
     """
@@ -279,13 +276,7 @@ class Catalogue(_Frozen):
 
 @cache
 def load_catalogue(path: Path = _CATALOGUE) -> Catalogue:
-    """Read and validate a catalogue.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file is not TOML or an entry is not valid; the message names the entry and the field.
-    """
+    """Read and validate a catalogue; a `ConfigurationError` names the entry and the field at fault."""
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
         return Catalogue(sources=tuple(Source(id=key, **entry) for key, entry in entries.items()))

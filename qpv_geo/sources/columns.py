@@ -16,13 +16,7 @@ from qpv_geo.sources.raw import RawFile, unreadable
 
 
 def columns_of(raw: RawFile, settings: Settings) -> list[str]:
-    """Return the names of the columns (of the properties, for GeoJSON) in the order of the file.
-
-    Raises
-    ------
-    SourceContentError
-        If they cannot be read.
-    """
+    """Return the names of the columns (of the properties, for GeoJSON) in the order of the file."""
     pattern = raw.source.member
     if raw.source.format == "csv":
         with stream_member(raw, pattern, settings) as (_, chunks):

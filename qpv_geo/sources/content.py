@@ -50,15 +50,10 @@ def as_shipped(raw: RawFile, settings: Settings) -> RawFile:
 
 
 def check_content(raw: RawFile, settings: Settings) -> None:
-    """Check that a file, bare or packed, is what its source declares.
+    """Check that a file, bare or packed, is what its source declares; raise `SourceContentError` if not.
 
     An archive is read to its end, its declared member must be there exactly once and have the right format;
     JSON must be complete. Of tables of statistics, every CSV file must be text.
-
-    Raises
-    ------
-    SourceContentError
-        If it is not; the message says what was expected, what was found and what to do.
     """
     raw = as_shipped(raw, settings)
     if raw.path.is_file():

@@ -104,15 +104,9 @@ class Downloader:
 
     Parameters
     ----------
-    source
-        What is downloaded: its id names it in messages.
-    settings
-        Timeouts, deadline, retries.
     origins
         The ``scheme://host[:port]`` that requests may go to, redirects included. None: the official ones,
         ``https://`` and each of the source's hosts.
-    progress
-        Told of the bytes as they arrive.
     unreachable
         The hosts that took no connection during this run, with the reason in French; the downloads of a run
         share it and add to it.

@@ -42,11 +42,6 @@ class Policy:
         A source that is not had at first hand fails, whatever was kept of it.
     unreachable
         The hosts that took no connection during this run, with the reason in French; not asked again.
-
-    Raises
-    ------
-    ConfigurationError
-        If these contradict each other, or the mirror is not there; the message lists every problem.
     """
 
     offline: bool = False
@@ -55,7 +50,7 @@ class Policy:
     unreachable: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Refuse what contradicts itself, or a mirror that is not there, in one `ConfigurationError`."""
         problems = []
         if self.offline and self.require_live:
             problems.append("--offline and --require-live contradict each other")
@@ -90,17 +85,9 @@ def fetch(
     policy: Policy,
     progress: Progress | None = None,
 ) -> RawFile | None:
-    """Get a source at first hand, else from what was kept of it.
+    """Get a source at first hand, else from what was kept of it; None if it is optional and not to be had.
 
-    Returns
-    -------
-    RawFile or None
-        None when the source is not required and cannot be had at all.
-
-    Raises
-    ------
-    SourceUnavailableError, SourceContentError
-        As `fetch_primary` and `fall_back`.
+    Raises as `fetch_primary` and `fall_back`.
     """
     try:
         return fetch_primary(source, territory, settings, policy, progress)
@@ -152,12 +139,7 @@ def has_changed(source: Source, territory: Territory, settings: Settings, policy
     """Tell whether the official site, or the mirror at an address, has another file than the accepted copy.
 
     Nothing is kept of the file. It costs headers, but for sites that give nothing else to go by. Without an
-    accepted copy, any file counts as changed.
-
-    Raises
-    ------
-    SourceUnavailableError, SourceContentError, LockedError
-        As `fetch_primary`.
+    accepted copy, any file counts as changed. Raises as `fetch_primary`.
     """
     _refuse_without_address(source, policy)
     from qpv_geo.sources.live import live_source  # noqa: PLC0415 - imported lazily, as above
@@ -181,22 +163,8 @@ def fall_back(
 ) -> RawFile | None:
     """Get what was kept of a source: its last accepted copy, else the shipped snapshot.
 
-    Parameters
-    ----------
-    source, territory, settings, policy
-        As `fetch`.
-    reason
-        French sentence that says why the first choice is not used; it is published.
-
-    Returns
-    -------
-    RawFile or None
-        None when nothing was kept and the source is not required.
-
-    Raises
-    ------
-    SourceUnavailableError
-        If the source is required, and nothing was kept or the policy forbids a fallback.
+    `reason` says in French why the first choice is not used; it is published. None if the source is optional
+    and nothing was kept, or the policy forbids a fallback; for a required one, `SourceUnavailableError`.
     """
     if policy.require_live and source.required:
         raise SourceUnavailableError(
@@ -240,13 +208,7 @@ def fall_back(
 
 
 def snapshot_epci(settings: Settings) -> str | None:
-    """Return the SIREN of the EPCI that the shipped snapshot is of; None if there is no snapshot.
-
-    Raises
-    ------
-    ConfigurationError
-        If the snapshot's own declaration cannot be read.
-    """
+    """Return the SIREN of the EPCI that the shipped snapshot is of; None if there is no snapshot."""
     path = settings.snapshot_dir / _SNAPSHOT_OF
     if not path.exists():
         return None
@@ -259,12 +221,8 @@ def snapshot_epci(settings: Settings) -> str | None:
 def accept(raws: Iterable[RawFile], settings: Settings) -> None:
     """Make what was downloaded the store's current copies, once all contracts passed.
 
-    Files that this run did not download (mirror on disk, store, snapshot) are left alone.
-
-    Raises
-    ------
-    ConfigurationError
-        If the store cannot be written.
+    Files that this run did not download (mirror on disk, store, snapshot) are left alone. Raises
+    `ConfigurationError` if the store cannot be written.
     """
     for raw in raws:
         if raw.origin in {"live", "mirror"} and settings.store_dir in raw.path.parents:

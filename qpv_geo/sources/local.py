@@ -26,14 +26,9 @@ def territory_file(
 ) -> RawFile:
     """Return a file that the territory's configuration declares, read where it lies.
 
-    What the territory knows better (format, producer, date) replaces the catalogue's entry, `source`.
-
-    Raises
-    ------
-    ConfigurationError
-        If the territory declares no such file, it is not there, or its name does not say its format.
-    SourceContentError
-        If it is not of its format, or an archive that does not hold the layer.
+    What the territory knows better (format, producer, date) replaces the catalogue's entry, `source`. Raises
+    `ConfigurationError` if the territory declares no such file, it is not there, or its name does not say its
+    format; `SourceContentError` if its content is not of that format.
     """
     declared = territory.files.get(address.key)
     if declared is None:

@@ -14,16 +14,10 @@ from qpv_geo.territory import Territory
 
 @dataclass(frozen=True)
 class Wanted:
-    """One raw file to get.
+    """One raw file to get: the source's, or one for each main commune if it is a source by commune.
 
-    Attributes
-    ----------
-    key
-        The source's id, followed by the commune's code for a source by commune (``iris-25056``).
-    source
-        Its entry in the catalogue.
-    territory
-        The territory, narrowed to that commune.
+    `key` is the source's id, followed by the commune's code (``iris-25056``), and `territory` is narrowed to
+    that commune.
     """
 
     key: str
@@ -39,10 +33,7 @@ def source_id_of(key: str) -> str:
 def ignored(catalogue: Catalogue, territory: Territory) -> tuple[str, ...]:
     """Return the sources that the territory does without.
 
-    Raises
-    ------
-    ConfigurationError
-        If one of them does not exist, or there is no release without it.
+    Raises `ConfigurationError` if one of them does not exist, or there is no release without it.
     """
     for source_id in territory.sources_ignorees:
         if catalogue[source_id].required:
@@ -67,15 +58,9 @@ def first_choices(catalogue: Catalogue, territory: Territory) -> list[Wanted]:
 def second_choices(
     catalogue: Catalogue, territory: Territory, raws: Mapping[str, RawFile | None]
 ) -> list[Wanted]:
-    """Return the second choices of the sources of which a raw file could not be had.
+    """Return the second choices of the sources of which a raw file is bad or could not be had.
 
-    Parameters
-    ----------
-    catalogue, territory
-        As configured.
-    raws
-        What the first choices gave, by key; None for one that could not be had or is ignored. A bad one is
-        replaced as well.
+    `raws` are what the first choices gave, by key; None for one that could not be had or is ignored.
     """
     left_out = ignored(catalogue, territory)
     missing = {source_id_of(key) for key, raw in raws.items() if not usable(raw)}
@@ -100,10 +85,7 @@ def one_of_each_host_first(choices: list[Wanted]) -> list[Wanted]:
 
 
 def _is_in_parts(source: Source, territory: Territory) -> bool:
-    """Tell whether a source comes in parts that do not suit a territory: too small, or another's.
-
-    Then its second choice, one file for the country, is the only one.
-    """
+    """Tell whether a source comes in parts that do not suit a territory: too small, or another's."""
     match source.address:
         case PlainAddress(url=url):
             by_epci = "{epci}" in url and territory.genre != "epci"

@@ -17,17 +17,10 @@ from qpv_geo.territory import Territory
 
 @dataclass(frozen=True)
 class Probe:
-    """What a source's official address gave.
+    """What a source's official address gave: what is not as declared, nothing if all is well.
 
-    Attributes
-    ----------
-    reachable
-        Whether the publisher's site answered with something.
-    differences
-        What is not as declared, empty if all is well.
-    resolved_url, last_modified
-        Address of the file after look-up and redirects, and the server's date; None if what is there is not
-        the file.
+    `resolved_url` and `last_modified` are the address of the file after look-up and redirects, and the
+    server's date; None if what is there is not the file.
     """
 
     source_id: str
@@ -44,10 +37,7 @@ Inspect = Callable[[RawFile, Settings], list[str]]
 def probe(
     source: Source, territory: Territory, settings: Settings, policy: Policy, inspect: Inspect
 ) -> Probe:
-    """Download a source to a place of its own and compare it with its declaration.
-
-    The store is neither read nor written. The bounds of any download apply.
-    """
+    """Download a source to a place of its own, within the usual bounds, and compare it as declared."""
     # One commune tells as much as all of them about an address by commune.
     narrowed = territory.model_copy(update={"communes_principales": territory.communes_principales[:1]})
     with TemporaryDirectory() as folder:

@@ -30,8 +30,6 @@ class RawFile:
 
     Attributes
     ----------
-    source
-        Its entry in the catalogue.
     path
         A file, a folder where an archive was shipped unpacked, or the ``.shp`` of a Shapefile (`parts_of`).
     sha256, size

@@ -49,12 +49,8 @@ class Link:
 def expand(template: str, territory: Territory) -> str:
     """Fill ``{epci}``, ``{departement}`` and ``{commune}`` with the territory's codes.
 
-    A source by commune is one raw file for each commune (see `variants`).
-
-    Raises
-    ------
-    ConfigurationError
-        If the template has another field, or asks for *the* commune of a territory that has not exactly one.
+    A source by commune is one raw file for each commune (see `variants`). Raises `ConfigurationError` for
+    another field, or for *the* commune of a territory that has not exactly one.
     """
     known = {"epci": territory.epci, "departement": territory.departement}
     codes = {name: code for name, code in known.items() if code is not None}
@@ -116,10 +112,7 @@ def lookup_url(source: Source) -> str | None:
 
 
 def known_url(source: Source, territory: Territory) -> str:
-    """Return the address of a file that needs no look-up.
-
-    A resource of data.gouv.fr has a stable address, which redirects to that of its current edition.
-    """
+    """Return the address of a file that needs no look-up; that of a resource of data.gouv.fr redirects."""
     match source.address:
         case PlainAddress(url=url):
             return expand(url, territory)
@@ -130,13 +123,7 @@ def known_url(source: Source, territory: Territory) -> str:
 
 
 def links_of(source: Source, page: bytes) -> list[Link]:
-    """Return the links to files that a page of insee.fr or a dataset's description holds.
-
-    Raises
-    ------
-    SourceContentError
-        If a dataset's description is not the JSON that data.gouv.fr documents.
-    """
+    """Return the links to files that a page of insee.fr or a dataset's description holds."""
     if isinstance(source.address, InseePageAddress):
         return _insee_links(page.decode("utf-8", errors="replace"), f"{lookup_url(source)}")
     return _data_gouv_links(source, page)

@@ -76,15 +76,7 @@ class Lookup(BaseModel):
 
 
 class Copies:
-    """The copies of one raw file.
-
-    Parameters
-    ----------
-    source, key
-        What is kept; `key` names its folder.
-    shelf
-        ``live`` or ``mirror``: where it comes from.
-    """
+    """The copies of one raw file, in a folder named by its key; the shelf is where they come from."""
 
     def __init__(self, source: Source, key: str, shelf: Shelf, settings: Settings) -> None:
         self._source = source
@@ -96,10 +88,8 @@ class Copies:
     def locked(self) -> Iterator[None]:
         """Hold the key's lock, and remove what a dead run left.
 
-        Raises
-        ------
-        LockedError, ConfigurationError
-            If another run does not let go of it, or the store cannot be written.
+        Raises `LockedError` if another run does not let go of it, `ConfigurationError` if the store cannot be
+        written.
         """
         with _writable(self.folder), _lock(self.folder, self._patience):
             shutil.rmtree(self.folder / _UNFINISHED, ignore_errors=True)
@@ -162,8 +152,7 @@ class Copies:
     def keep(self, raw: RawFile) -> RawFile:
         """Make a downloaded and checked file of `unfinished` a candidate, in one step. Needs the lock.
 
-        The same bytes as a copy that is already there leave that copy as it is, but for what the server now
-        says of them.
+        Of bytes that are there already, only what the server now says of them is written.
         """
         final = self.folder / raw.sha256[:16]
         metadata = _metadata(raw)
@@ -194,13 +183,7 @@ def file_name(source: Source, url: str) -> str:
 
 
 def mark_accepted(raw: RawFile, settings: Settings) -> None:
-    """Make a file of the store its key's current copy, and drop the copies that are no longer kept.
-
-    Raises
-    ------
-    SourceContentError
-        If the copy is no longer there.
-    """
+    """Make a file of the store its key's current copy, and drop the copies that are no longer kept."""
     folder = raw.path.parent
     copies = folder.parent
     with _writable(copies), _lock(copies, 2 * settings.download_deadline):

@@ -20,16 +20,8 @@ _CONNECT = "10s"
 def dask_client(workers: int = 0) -> Iterator[Client]:
     """Connect to the scheduler that ``QPV_GEO_DASK`` names, or start a cluster of processes on this machine.
 
-    Parameters
-    ----------
-    workers
-        Number of processes on this machine; 0 for the number that ``QPV_GEO_DASK`` gives (``local:4``), else
-        one per core. Without effect on a scheduler elsewhere.
-
-    Raises
-    ------
-    ConfigurationError
-        If ``QPV_GEO_DASK`` is neither, or the scheduler does not answer.
+    The cluster has `workers` processes; if 0, as many as the variable says (``local:4``), else one per core.
+    Raises `ConfigurationError` if the variable is not understood, or the scheduler does not answer.
     """
     where = os.environ.get(DASK, "")
     number = where.removeprefix("local:")

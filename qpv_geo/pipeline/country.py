@@ -24,16 +24,9 @@ _SOURCES = ("qpv_2024", "communes_france", "cog_epci")
 
 @dataclass(frozen=True)
 class Country:
-    """The official files that describe territories.
+    """The official files that describe territories, without contours.
 
-    Attributes
-    ----------
-    communes
-        Attributes of the communes of France that have a contour.
-    members
-        Communes of each EPCI.
-    qpv
-        Attributes of all QPV.
+    `communes` are those of France that have a contour, `members` the communes of each EPCI.
     """
 
     communes: pd.DataFrame
@@ -103,12 +96,8 @@ def attributes_of(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
 def read_country(settings: Settings, policy: Policy) -> Country:
     """Get and read the official files that territories are made from.
 
-    Raises
-    ------
-    SourceUnavailableError
-        If one of them can be had from nowhere.
-    SourceContentError, ContractError
-        If one is not what it should be.
+    Raises `SourceUnavailableError` if one of them can be had from nowhere, `SourceContentError` or
+    `ContractError` if one is not what it should be.
     """
     contours, communes, members = _fetch_all(load_territory("france"), settings, policy)
     # Nothing is drawn here: the territory that has a defective contour is described, and then not published.

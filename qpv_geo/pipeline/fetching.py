@@ -24,10 +24,7 @@ progress_listener: ContextVar[Progress | None] = ContextVar("progress_listener",
 def fetch(job: Job) -> Raws:
     """Fetch every source that the pipeline reads, in plain threads.
 
-    Returns
-    -------
-    dict
-        By key (see `plan.Wanted`); None for an optional source that could not be had, or is ignored.
+    By key (see `plan.Wanted`); None for an optional source that could not be had, or is ignored.
 
     Raises
     ------

@@ -19,12 +19,8 @@ from qpv_geo.territory import Territory, load_territory
 class Job:
     """Territory, folders, where bytes may come from, formats; declared sources and indicators.
 
-    Attributes
-    ----------
-    force
-        Make the release again even if nothing changed.
-    wait
-        Seconds to wait for another run to finish.
+    `force` makes the release again even if nothing changed; `wait` is how many seconds to wait for another
+    run to finish.
     """
 
     territory: Territory
@@ -44,19 +40,8 @@ class Job:
 def job_for(name: str, data: str | Path | None, policy: Policy, **options: Any) -> Job:  # noqa: ANN401
     """Return the job of a territory, with what the administrator's file and the territory's declare.
 
-    Parameters
-    ----------
-    name
-        Of a shipped territory, or path of a TOML file.
-    data
-        Folder that holds ``raw/`` and ``out/``; without, the default one.
-    policy, options
-        As `Job` takes them.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no such territory, or a declaration is not valid.
+    `name` is that of a shipped territory, or the path of a TOML file; `data` the folder that holds ``raw/``
+    and ``out/``. Raises `ConfigurationError` if there is no such territory, or a declaration is not valid.
     """
     territory = load_territory(name)
     settings = Settings(data_dir=Path(data) if data else default_data_dir())

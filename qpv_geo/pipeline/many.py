@@ -35,19 +35,8 @@ results_listener: ContextVar[Callable[[Result, int], None] | None] = ContextVar(
 def refresh_all(job: Job, *, only: Iterable[str] = (), workers: int = 0) -> list[Result]:
     """Publish a release of each EPCI that has a QPV; the failure of one does not stop the others.
 
-    Parameters
-    ----------
-    job
-        Of the territory France.
-    only
-        SIREN and departments of the EPCI to publish; empty for all.
-    workers
-        As `dask_client`.
-
-    Raises
-    ------
-    QpvGeoError
-        If the national files cannot be had or read: then nothing was published.
+    `job` is of the territory France. `only` are SIREN and departments of the EPCI to publish; empty for all.
+    If the national files cannot be had or read, their error is raised and nothing was published.
     """
     codes = checked_codes(only)
     raws = fetch(job)
@@ -63,13 +52,7 @@ def refresh_all(job: Job, *, only: Iterable[str] = (), workers: int = 0) -> list
 
 
 def checked_codes(only: Iterable[str]) -> frozenset[str]:
-    """Return the SIREN and departments that a run is to keep to.
-
-    Raises
-    ------
-    ConfigurationError
-        If one has the form of neither.
-    """
+    """Return the SIREN and departments that a run is to keep to; refuse what has the form of neither."""
     codes = frozenset(only)
     if wrong := sorted(code for code in codes if not _SIREN_OR_DEPARTMENT.fullmatch(code)):
         raise ConfigurationError(
@@ -79,13 +62,7 @@ def checked_codes(only: Iterable[str]) -> frozenset[str]:
 
 
 def chosen_territories(territories: Iterable[Territory], codes: frozenset[str]) -> list[Territory]:
-    """Return the territories that have one of some SIREN, or lie in one of some departments; all without.
-
-    Raises
-    ------
-    ConfigurationError
-        If a code is that of no territory.
-    """
+    """Return the territories that have one of some SIREN, or lie in one of some departments; all without."""
     territories = list(territories)
     known = {code for territory in territories for code in (territory.code, territory.departement)}
     if unknown := sorted(codes - known):
@@ -114,11 +91,6 @@ def write_territory_files(territories: Iterable[Territory], settings: Settings) 
     """Write the file of each territory into ``<data>/territories``, for the commands that ask for one.
 
     The numbers that they expect are those of the sources: each run writes them again, and each file says so.
-
-    Raises
-    ------
-    ConfigurationError
-        If they cannot be written.
     """
     folder = settings.territories_dir
     try:
@@ -131,13 +103,7 @@ def write_territory_files(territories: Iterable[Territory], settings: Settings) 
 
 
 def raise_if_any_failed(results: list[Result]) -> None:
-    """Raise an error with the exit code of the worst result, unless all went well.
-
-    Raises
-    ------
-    TerritoriesError
-        If some territories failed or are held; the others are published.
-    """
+    """Raise `TerritoriesError`, with the exit code of the worst result, if some failed or are held."""
     codes = {result.exit_code for result in results}
     if worst := next((code for code in _WORST_FIRST if code in codes), 0):
         bad = [f"{result.territory} ({result.state})" for result in results if result.exit_code]

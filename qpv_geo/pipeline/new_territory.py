@@ -49,15 +49,9 @@ def kind_of(code: str) -> Kind:
 def describe_territory(code: str, country: Country) -> NewTerritory:
     """Describe a territory: its communes, its QPV, its CRS and the zones that it is compared with.
 
-    Parameters
-    ----------
-    code
-        SIREN of an EPCI, INSEE code of a commune or of a department, or ``france``.
-
-    Raises
-    ------
-    ConfigurationError
-        If the code is unknown (similar ones are named), or has no contour of its communes, or no QPV.
+    `code` is the SIREN of an EPCI, the INSEE code of a commune or of a department, or ``france``. Raises
+    `ConfigurationError` if it is unknown (similar ones are named), or has no contour of its communes, or no
+    QPV.
     """
     kind = kind_of(code)
     communes, qpv = country.communes, country.qpv

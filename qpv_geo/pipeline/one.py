@@ -33,12 +33,7 @@ def run(job: Job) -> Outcome:
     """Do the whole job, in order, holding the territory's lock; `flows.refresh` does the same as tasks.
 
     A release that changed beyond the declared bounds comes out held, and its raw files count as good: they
-    kept every contract.
-
-    Raises
-    ------
-    QpvGeoError
-        Whatever went wrong; the last published release is untouched.
+    kept every contract. Whatever goes wrong, the last published release is untouched.
     """
     with locked_folder(job) as lock:
         raws = fetch(job)
@@ -64,19 +59,8 @@ def make_release(
 ) -> Release:
     """Return the existing release of some raw files, or make it and publish or hold it.
 
-    Parameters
-    ----------
-    job, raws
-        What the release is made from.
-    lock
-        Of the territory.
-    read
-        Gives the tables; without, they are read from the raw files.
-
-    Raises
-    ------
-    QpvGeoError
-        Whatever went wrong; the last published release is untouched.
+    `lock` is that of the territory; `read` gives the tables in place of the raw files. Whatever goes wrong,
+    the last published release is untouched.
     """
     spec = job.spec(raws)
     with collector_held_off():

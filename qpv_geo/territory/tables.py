@@ -91,21 +91,11 @@ class Contract(TerritoryTable):
 
 
 class Bands(TerritoryTable):
-    """The bands around QPV where home ownership is taxed at a reduced VAT.
+    """The bands around QPV where home ownership is taxed at a reduced VAT, drawn if `publiees`.
 
-    300 m around a QPV; 500 m where it has an urban renewal agreement, for a building that is also partly
-    within 300 m.
-
-    Attributes
-    ----------
-    distance_m, distance_npnru_m
-        Metres.
-    npnru
-        QPV of the territory that are in the NPNRU.
-    decoupe_epci
-        Whether bands stop at the EPCI's limit.
-    publiees
-        Whether they are drawn at all: exact bands around all QPV of France cost a minute.
+    300 m around a QPV; 500 m where it has an urban renewal agreement (`npnru`), for a building that is also
+    partly within 300 m. Exact bands around all QPV of France cost a minute. `decoupe_epci` stops them at the
+    EPCI's limit.
     """
 
     distance_m: float = Field(default=BAND_WIDTH, gt=0)
@@ -126,10 +116,8 @@ class Guard(TerritoryTable):
         Area that a QPV's contour gains or loses, in percent.
     total_pct, mediane_pct
         Percent change of the total of an additive indicator, and of the median of another one.
-    qpv_entre_ou_sorti
-        Whether a QPV that enters or leaves holds the release.
-    retrait
-        Whether a removed layer, field or indicator does.
+    qpv_entre_ou_sorti, retrait
+        Whether the release is held for a QPV that enters or leaves; for a removed layer, field or indicator.
     """
 
     nombre_pct: float = Field(default=10.0, ge=0)
@@ -143,14 +131,8 @@ class Guard(TerritoryTable):
 class Retention(TerritoryTable):
     """Which old releases a refresh removes after publishing: none, unless declared.
 
-    A release goes when neither `nombre` nor `jours` keeps it; the current one and the one before always stay.
-
-    Attributes
-    ----------
-    nombre
-        How many of the newest releases stay.
-    jours
-        For how many days a release stays after it was last the current one.
+    What stays: the `nombre` newest, what was the current one less than `jours` days ago, and always the
+    current one and the one before.
     """
 
     nombre: int | None = Field(default=None, ge=2)
@@ -172,8 +154,6 @@ class ContourFile(TerritoryTable):
         Who made it, if not the publisher of the territory's release.
     crs
         CRS of its coordinates (``EPSG:2154``), needed only if the file does not declare it.
-    champ_nom
-        Field that holds the names.
     couche
         Layer of a GeoPackage or Shapefile of an archive, needed only if there are several.
     """

@@ -46,16 +46,8 @@ def _communes_of(features: Features, territory: Territory) -> set[str]:
 class _OfficialLayer:
     """A layer that holds official features.
 
-    Attributes
-    ----------
-    table
-        What its source fills.
-    fields
-        Which published field is which official property; the first is the key.
-    members
-        The features that must be there.
-    place_of
-        What part of France the feature of a code is in.
+    `fields` are the official properties by published field, the first being the key; `members` gives the
+    features that must be there, `place_of` what part of France the feature of a code is in.
     """
 
     name: str
@@ -146,12 +138,7 @@ def compare_shapes(formats: Sequence[Mapping[str, WrittenLayer]], originals: Ori
 class _OfficialShapes:
     """Official contours of a layer's rows, None for unknown codes and where the file has none.
 
-    Attributes
-    ----------
-    epsg
-        The projected CRS in which each is measured and repaired.
-    projected, degrees
-        In that CRS, and in longitude and latitude.
+    `epsg` is the projected CRS in which each is measured and repaired.
     """
 
     codes: list[str]

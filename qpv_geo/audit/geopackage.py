@@ -25,16 +25,9 @@ _HEADER_SIZE = 8
 
 @dataclass(frozen=True)
 class Blob:
-    """A GeoPackage geometry taken apart (OGC 12-128r17, 2.1.3).
+    """A GeoPackage geometry taken apart (OGC 12-128r17, 2.1.3), with the flag that says whether it is empty.
 
-    Attributes
-    ----------
-    magic, version
-        ``GP`` and 0.
-    empty
-        Whether the flags say that the geometry is empty.
-    envelope
-        minx, maxx, miny, maxy; empty if there is none.
+    `magic` and `version` are ``GP`` and 0; `envelope` is minx, maxx, miny, maxy, or empty if there is none.
     """
 
     magic: bytes
@@ -47,17 +40,10 @@ class Blob:
 
 @dataclass(frozen=True)
 class StoredTable:
-    """A table of a GeoPackage, as SQLite holds it.
+    """A table of a GeoPackage, as SQLite holds it, with its title in French and the CRS of its geometries.
 
-    Attributes
-    ----------
-    title
-        In French.
-    rows
-        Cells as objects (None where there is nothing), without the primary key. The bytes of geometries are
-        in `GEOMETRY_COLUMN`, whatever the file calls it.
-    epsg
-        CRS of its geometries; None for a table without.
+    In `rows`, cells are objects (None where there is nothing), without the primary key. The bytes of
+    geometries are in `GEOMETRY_COLUMN`, whatever the file calls it.
     """
 
     title: str
@@ -108,17 +94,9 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def read_geopackage(path: Path, names: Collection[str] | None = None) -> dict[str, StoredTable]:
-    """Read the tables that ``gpkg_contents`` lists, in its order.
+    """Read the tables that ``gpkg_contents`` lists, in its order; without `names`, all but QGIS's styles.
 
-    Parameters
-    ----------
-    names
-        Of the tables wanted, those that are not there being left out; all but QGIS's styles without.
-
-    Raises
-    ------
-    PublicationError
-        If the file cannot be read.
+    Of the names, those that are not there are left out. Raises `PublicationError` if the file cannot be read.
     """
     try:
         with closing(connect(path)) as database:

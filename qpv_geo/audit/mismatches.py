@@ -13,14 +13,9 @@ from qpv_geo.formats.frames import row_names
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One value that is not what it should be.
+    """One value that is not what it should be; `row` is the key, empty for the whole layer.
 
-    Attributes
-    ----------
-    row
-        Its key; empty for the whole layer.
-    origin
-        The raw file that says what is expected, empty for the layer in memory.
+    `origin` is the raw file that says what is expected, empty for the layer in memory.
     """
 
     file: str

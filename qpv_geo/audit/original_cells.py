@@ -109,16 +109,9 @@ class RawTables:
 
 @dataclass(frozen=True)
 class OriginalCells:
-    """The cells of an official table, as text.
+    """The cells of an official table, as text, by code; `columns` are their positions.
 
-    Attributes
-    ----------
-    columns
-        Position of each column.
-    rows
-        Cells by code.
-    words
-        Of the producer's dictionaries (see `RawTables.words`).
+    `words` are those of the producer's dictionaries (see `RawTables.words`).
     """
 
     raw: RawFile
@@ -188,19 +181,10 @@ class OriginalCells:
 
 
 def read_cells(tables: RawTables, member: str, codes: Container[str]) -> OriginalCells:
-    """Read a table again.
+    """Read a table again, by the name that layer ``statistiques`` gives it.
 
-    Parameters
-    ----------
-    member
-        Name of the table as layer ``statistiques`` gives it.
-    codes
-        Zones whose rows are kept: a national file by IRIS has fifty thousand others.
-
-    Raises
-    ------
-    PublicationError
-        If the file cannot be read any more, or none of its columns holds these codes.
+    Only the rows of `codes` are kept: a national file by IRIS has fifty thousand others. Raises
+    `PublicationError` if the file cannot be read any more, or none of its columns holds these codes.
     """
     try:
         rows = tables.rows(member)

@@ -32,16 +32,9 @@ _NOTHING = {"", "NA"}
 
 @dataclass(frozen=True)
 class Features:
-    """The features of an official vector file.
+    """The features of an official vector file by code: declared properties as text or None, and shapes.
 
-    Attributes
-    ----------
-    rows
-        By code, its properties under their declared names, as text or None.
-    shapes
-        By code, its geometry as the file holds it, in two dimensions.
-    crs
-        As the file declares it; WGS84 if a GeoJSON declares none.
+    Shapes are as the file holds them, in two dimensions. A GeoJSON that declares no CRS is in WGS84.
     """
 
     raw: RawFile
@@ -108,12 +101,8 @@ def read_features(raw: RawFile, settings: Settings) -> Features:
     """Read a vector file again: GeoJSON with json, a GeoPackage with sqlite3.
 
     A Shapefile is read with GDAL, as ingestion does, for want of another reader: the comparison then proves
-    what was done after reading.
-
-    Raises
-    ------
-    PublicationError
-        If the file cannot be read any more, or a declared column is not there.
+    what was done after reading. Raises `PublicationError` if the file cannot be read any more, or a declared
+    column is not there.
     """
     features = _KEPT.get(raw)
     if features is None:
@@ -201,12 +190,7 @@ def _as_text(value: object) -> str | None:
 class Originals:
     """The raw files of a release, each read again once, when it is first asked for.
 
-    Parameters
-    ----------
-    raws
-        By source; None for a source that could not be had.
-    codes
-        Zones whose statistics are looked up.
+    `codes` are the zones whose statistics are looked up.
     """
 
     def __init__(self, raws: Mapping[str, RawFile | None], codes: Container[str], settings: Settings) -> None:

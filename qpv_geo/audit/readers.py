@@ -43,14 +43,9 @@ _Array = NDArray[Any] | pd.api.extensions.ExtensionArray
 
 @dataclass(frozen=True)
 class WrittenLayer:
-    """A layer as one file of a release holds it.
+    """A layer as one file of a release holds it; attributes have the pandas types of `frames.conform`.
 
-    Attributes
-    ----------
-    attributes
-        Declared fields, with the pandas types of `frames.conform`.
-    geometry
-        None where a row has no geometry, and for a table or a CSV.
+    `geometry` is None for a table or a CSV, and has None where a row has no geometry.
     """
 
     path: Path
@@ -102,10 +97,7 @@ def read_csv(path: Path, layer: Layer) -> WrittenLayer:
 def read_cells(path: Path, first: int | None = None) -> dict[str, TextColumn]:
     """Return the columns of a CSV file of a release, or only the first of them.
 
-    Raises
-    ------
-    ValueError
-        If a row has more or fewer cells than the header, or the file is not UTF-8.
+    Raises `ValueError` if a row has more or fewer cells than the header, or the file is not UTF-8.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         header = next(csv.reader(stream, delimiter=SEPARATOR, strict=True), [])

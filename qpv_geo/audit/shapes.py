@@ -29,10 +29,8 @@ def parse_geojson(data: bytes | str) -> Any:  # noqa: ANN401 - whatever the file
 def polygons_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:
     """Return GeoJSON geometries as shapely ones, without their third dimension; None stays None.
 
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        If one is not a polygon whose rings are closed and have four positions or more.
+    Raises `ValueError`, `KeyError` or `TypeError` if one is not a polygon whose rings are closed and have
+    four positions or more.
     """
     there = np.array([geometry is not None for geometry in geometries], dtype=bool)
     polygons_or_none = np.full(len(geometries), None, dtype=object)

@@ -58,16 +58,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rule(Generic[File]):
-    """One rule about one kind of file.
+    """One rule about one kind of file: what it asks for, and what yields a sentence for each way to break it.
 
-    Attributes
-    ----------
-    text
-        What it asks for.
-    problems
-        Yields a sentence for each way in which a file breaks it.
-    slow
-        Whether it takes longer than a refresh can afford; `releases verify` applies it all the same.
+    A `slow` one takes longer than a refresh can afford; ``releases verify`` applies it all the same.
     """
 
     code: str

@@ -71,8 +71,6 @@ class Check:
 
     Attributes
     ----------
-    code
-        One of `CHECKS`.
     subject
         What was looked at: a source id, a layer, a QPV code.
     outcome

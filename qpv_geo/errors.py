@@ -16,12 +16,8 @@ class ConfigurationError(QpvGeoError, ValueError):
 class SourceUnavailableError(QpvGeoError, ConnectionError):
     """A source could not be reached, and no copy of it may be used instead.
 
-    Attributes
-    ----------
-    reason
-        Short French sentence for a release that had to use another copy.
-    transient
-        Whether a later attempt may succeed: the site was busy or the network failed.
+    `reason` is a short French sentence for a release that had to use another copy. A `transient` failure may
+    not last: the site was busy or the network failed.
     """
 
     exit_code = 3

@@ -44,13 +44,7 @@ def synchronise(path: Path) -> None:
 
 @contextmanager
 def reraise_write_errors(path: Path, advice: str = "check the free space and the rights") -> Iterator[None]:
-    """Turn what the system, SQLite or GDAL refuses to write into an error that says what to do.
-
-    Raises
-    ------
-    PublicationError
-        In place of the error.
-    """
+    """Turn what the system, SQLite or GDAL refuses to write into an error that says what to do."""
     try:
         yield
     except QpvGeoError:

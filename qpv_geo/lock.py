@@ -115,23 +115,16 @@ class Hold:
 
 @contextmanager
 def territory_lock(folder: Path, *, wait: float = 0.0, lease: float = LEASE) -> Iterator[Hold]:
-    """Hold the lock of the territory whose releases are in a folder.
+    """Hold the lock of the territory whose releases are in a folder, which is created if missing.
 
     Parameters
     ----------
-    folder
-        The territory's folder of releases; created if missing.
     wait
         Seconds to wait for another run to finish. It may take up to `lease` seconds more to see whether a
         holder on another machine is alive.
     lease
         Seconds without a sign of life after which a holder on another machine counts as dead; the same for
         all runs that share the folder.
-
-    Yields
-    ------
-    Hold
-        Call its `confirm` before publishing.
 
     Raises
     ------

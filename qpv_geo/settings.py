@@ -37,10 +37,8 @@ class Settings:
     ----------
     data_dir
         Holds ``raw/`` (originals) and ``out/`` (releases).
-    connect_timeout, read_timeout
-        Seconds.
-    download_deadline
-        Seconds that one download may take in all.
+    connect_timeout, read_timeout, download_deadline
+        Seconds; the last is for one download in all.
     attempts
         Number of requests before an address counts as unreachable.
     backoff
@@ -55,12 +53,7 @@ class Settings:
     official_sites
         Loopback address of a server that stands in for all official sites, each below a folder named after
         its host (``http://127.0.0.1:8000/www.insee.fr/…``), to try the live path without them.
-        ``QPV_GEO_OFFICIAL_SITES`` sets it.
-
-    Raises
-    ------
-    ConfigurationError
-        If `official_sites` is not on this machine.
+        ``QPV_GEO_OFFICIAL_SITES`` sets it; another machine is a `ConfigurationError`.
     """
 
     data_dir: Path = field(default_factory=default_data_dir)

@@ -4,15 +4,7 @@ from typing import NamedTuple
 
 
 class Status(NamedTuple):
-    """One status of a published value.
-
-    Attributes
-    ----------
-    words
-        Shown in place of a missing value.
-    sentence
-        Its meaning, as a clause in French.
-    """
+    """One status of a published value: words shown in its place, and its meaning as a French clause."""
 
     words: str
     sentence: str

@@ -16,13 +16,9 @@ _LINE = re.compile(r"\(at line ([0-9]+)")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    r"""Read a TOML file.
+    """Read a TOML file in UTF-8.
 
-    Raises
-    ------
-    ConfigurationError
-        If it is not TOML in UTF-8; the message names the file and the line, and explains Windows paths if the
-        line holds a backslash.
+    A `ConfigurationError` names the file and the line, and explains Windows paths if it holds a backslash.
     """
     try:
         # Notepad and PowerShell write a byte order mark, which TOML does not allow.

@@ -14,18 +14,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class FrenchZone:
-    """A part of France.
+    """A part of France, with its French name, its projected CRS in metres, and its bounds.
 
-    Attributes
-    ----------
-    prefix
-        Beginning of the INSEE department or commune codes; empty for metropolitan France.
-    name
-        French name.
-    epsg
-        Projected CRS in metres.
-    bounds
-        West, south, east, north in degrees (EPSG:4326, longitude first).
+    `prefix` begins the INSEE department or commune codes; it is empty for metropolitan France. `bounds` are
+    west, south, east, north in degrees (EPSG:4326, longitude first).
     """
 
     prefix: str

@@ -13,7 +13,7 @@ from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_ret
 
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
 from qpv_geo.settings import Settings
-from qpv_geo.sources import download
+from qpv_geo.sources import http_client
 from qpv_geo.sources.catalogue import Catalogue, Source
 from qpv_geo.sources.download import Downloader, MissingError, Received, Validators
 from tests.server import OfficialSites
@@ -230,11 +230,24 @@ def test_bytes_that_trickle_in_do_not_outlast_the_deadline(
 
 
 def test_nothing_is_asked_once_the_deadline_has_passed(
-    source: Source, live: Settings, sites: OfficialSites
+    source: Source,
+    live: Settings,
+    sites: OfficialSites,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(SourceUnavailableError, match="not complete after 1e-09 s"):
+    # Prefect, once it has run in this process, keeps what the project logs from other listeners.
+    logger = logging.getLogger("qpv_geo.sources.download")
+    monkeypatch.setattr(logger, "disabled", False)
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    with (
+        caplog.at_level(logging.INFO, logger=logger.name),
+        pytest.raises(SourceUnavailableError, match="not complete after 1e-09 s"),
+    ):
         get(source, replace(live, download_deadline=1e-9))
     assert not sites.requests
+    # An error without a message is named: an attempt never fails for nothing.
+    assert "attempt failed: _DeadlineError" in caplog.text
 
 
 def test_a_body_without_end_stops_at_the_limit(source: Source, live: Settings, sites: OfficialSites) -> None:
@@ -388,8 +401,8 @@ def test_playing_the_official_sites_is_said_aloud(
     source: Source, live: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Prefect, once it has run in this process, keeps what the project logs from other listeners.
-    logger = logging.getLogger("qpv_geo.sources.download")
-    download._announce.cache_clear()  # an address is told of once, and a port may serve twice
+    logger = logging.getLogger("qpv_geo.sources.http_client")
+    http_client._announce.cache_clear()  # an address is told of once, and a port may serve twice
     monkeypatch.setattr(logger, "disabled", False)
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
     with caplog.at_level(logging.WARNING, logger=logger.name):

@@ -21,7 +21,7 @@ from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import run
 from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.settings import Settings
-from qpv_geo.sources import download
+from qpv_geo.sources import http_client
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.download import Downloader
 from qpv_geo.sources.fetch import Policy, fetch
@@ -147,7 +147,7 @@ def test_templates_mark_nothing_as_safe() -> None:
 
 def fetched(catalogue: Catalogue, settings: Settings, url: str) -> bytes:
     """Download a file as the pipeline does, from a server that is declared."""
-    origin = download.origin_of(url)
+    origin = http_client.origin_of(url)
     body = BytesIO()
     with Downloader(catalogue["insee_population"], settings, frozenset({origin})) as downloader:
         downloader.get(url, body, 1000)
@@ -157,10 +157,10 @@ def fetched(catalogue: Catalogue, settings: Settings, url: str) -> bytes:
 @pytest.fixture
 def trust(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Let a test say which certificates this machine trusts."""
-    download._tls.cache_clear()
+    http_client._tls.cache_clear()
     yield monkeypatch
     monkeypatch.undo()
-    download._tls.cache_clear()
+    http_client._tls.cache_clear()
 
 
 def test_a_certificate_that_this_machine_trusts_is_accepted(

@@ -51,7 +51,7 @@ def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) 
     except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
             raise
-        found = f"found a file that is damaged or of another format ({error or type(error).__name__})"
+        found = f"found a file that is damaged or of another format ({str(error) or type(error).__name__})"
         raise unreadable(raw, f"{label}: expected an XLSX workbook, {found}") from error
     if in_error:
         raise SourceContentError(

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import httpx
 import numpy as np
 import pyarrow as pa
-import stamina
 
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
 from qpv_geo.locate.coordinates import to_floats
@@ -25,7 +24,13 @@ from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.points import GEOCODED
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
-from qpv_geo.sources.download import official_client, retry_after
+from qpv_geo.sources.http_client import (
+    RetryableStatusError,
+    official_client,
+    refuse_for_now,
+    retrying,
+    worth_another,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -34,7 +39,6 @@ BATCH = 5_000
 """Addresses per request: answered in about a minute, and few to send again when a request fails."""
 
 _READ_TIMEOUT = 300.0  # the service answers when it has found all addresses of a request
-_RETRIED = {408, 425, 429}
 _NEEDED = ("n", "longitude", "latitude", "result_score", "result_type", "result_label")
 
 
@@ -60,15 +64,6 @@ class Geocoded:
         """Return the answers in the columns of `GEOCODED`."""
         numbers = [pa.array(x, mask=np.isnan(x)) for x in (self.longitude, self.latitude, self.score)]
         return pa.Table.from_arrays([*numbers, self.type, self.label], schema=GEOCODED)
-
-
-class _RetryableError(Exception):
-    """A status that may change if the service is asked again."""
-
-    def __init__(self, status: int, pause: float | None) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
-        self.pause = pause
 
 
 class Geocoder(AbstractContextManager["Geocoder"]):
@@ -143,17 +138,9 @@ class Geocoder(AbstractContextManager["Geocoder"]):
         return [row[1:] for row in rows]
 
     def _post(self, data: bytes) -> str:
-        settings = self._settings
-        retrying = stamina.RetryingCaller(
-            attempts=settings.attempts,
-            timeout=None,
-            wait_initial=settings.backoff,
-            wait_jitter=settings.backoff,
-            wait_max=settings.max_retry_after,
-        )
         try:
-            return retrying(self._retry_after, self._post_once, data)
-        except _RetryableError as error:
+            return retrying(self._settings, None)(self._worth_another, self._post_once, data)
+        except RetryableStatusError as error:
             raise SourceUnavailableError(
                 f"{SERVICE} answered {error.status} to each attempt; run again later", transient=True
             ) from error
@@ -174,22 +161,16 @@ class Geocoder(AbstractContextManager["Geocoder"]):
                 max(settings.read_timeout, _READ_TIMEOUT), connect=settings.connect_timeout
             ),
         )
-        status = response.status_code
-        if status in _RETRIED or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise _RetryableError(status, retry_after(response))
-        if status != httpx.codes.OK:
+        refuse_for_now(response)
+        if response.status_code != httpx.codes.OK:
             # The body is not shown: it may quote an address.
             raise SourceContentError(
-                f"{SERVICE} answered {status}, 200 was expected; look at {self._source.page}"
+                f"{SERVICE} answered {response.status_code}, 200 was expected; look at {self._source.page}"
             )
         return response.content.decode("utf-8-sig", "replace")
 
-    def _retry_after(self, error: Exception) -> bool | float:
-        """Tell whether to try again, or after how many seconds."""
-        reason = error if isinstance(error, _RetryableError) else type(error).__name__
+    def _worth_another(self, error: Exception) -> bool | float:
+        # The error itself may quote an address.
+        reason = error if isinstance(error, RetryableStatusError) else type(error).__name__
         _LOGGER.info("geocoding: attempt failed: %s", reason)
-        if isinstance(error, _RetryableError):
-            if error.pause is None:
-                return True
-            return error.pause if error.pause <= self._settings.max_retry_after else False
-        return isinstance(error, httpx.TransportError)
+        return worth_another(error, self._settings)

@@ -1,60 +1,48 @@
 """Download of one file over HTTP: bounded in time and size, on declared hosts only, retried when it helps.
 
-What is retried, with exponential backoff: failures of the network, answers cut short, and the statuses 408,
-425, 429 (after the pause that the server asks for, within a bound) and 5xx. What is not: everything that
-asking again cannot mend. A host that takes no connection is remembered, and asked for no other source.
+Answers cut short are retried, and what `http_client` says. A host that takes no connection is remembered, and
+asked for no other source.
 """
 
 import hashlib
 import json
 import logging
 import os
-import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
-from functools import cache
+from datetime import datetime
+from email.utils import format_datetime
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self, TypeVar, overload
+from typing import BinaryIO, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-import stamina
-from stamina.instrumentation import set_on_retry_hooks
 
-import qpv_geo
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
+from qpv_geo.sources.http_client import (
+    RetryableStatusError,
+    http_date,
+    official_client,
+    origin_of,
+    plain_client,
+    refuse_for_now,
+    retrying,
+    worth_another,
+)
 from qpv_geo.sources.raw import Progress, RawFile, catalogue_entry, to_add
 
 _LOGGER = logging.getLogger(__name__)
 _REDIRECTS = 5
-_RETRIED = {408, 425, 429}
 _MISSING = {403, 404, 410}
 _Taken = TypeVar("_Taken")
 
 
-# Failed attempts are logged here, with the source's id, rather than by stamina.
-set_on_retry_hooks([])
-
-
 class MissingError(SourceUnavailableError):
     """The server answered that there is no such file (403, 404, 410)."""
-
-
-class _StatusError(Exception):
-    """An answer that may be another one a little later."""
-
-    def __init__(self, status: int, host: str, retry_after: float | None) -> None:
-        super().__init__(status)
-        self.status = status
-        self.host = host
-        self.retry_after = retry_after
 
 
 class _TruncatedError(Exception):
@@ -99,7 +87,7 @@ class Received:
     size: int
 
 
-class Downloader:
+class Downloader(AbstractContextManager["Downloader"]):
     """The requests that one source needs, over one client.
 
     Parameters
@@ -125,23 +113,11 @@ class Downloader:
         self._unreachable = {} if unreachable is None else unreachable
         self._origins = origins or frozenset(f"https://{host}" for host in source.hosts)
         self._progress = progress
-        self._client = official_client(settings) if origins is None else _client(None)
+        self._client = official_client(settings) if origins is None else plain_client()
 
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close the connections."""
         self._client.close()
-
-    @overload
-    def get(self, url: str, sink: BinaryIO, max_bytes: int) -> Received: ...
-
-    @overload
-    def get(self, url: str, sink: BinaryIO, max_bytes: int, known: Validators) -> Received | None: ...
 
     def get(
         self, url: str, sink: BinaryIO, max_bytes: int, known: Validators | None = None
@@ -158,14 +134,13 @@ class Downloader:
             If the answer is not a file: another status, a body cut short each time or beyond
             `max_bytes`, a redirect to a host that the catalogue does not declare.
         """
-        deadline = self._deadline()
 
-        def take(response: httpx.Response) -> Received:
+        def take(response: httpx.Response, deadline: float) -> Received:
             sink.seek(0)
             sink.truncate()
             return self._receive(response, sink, max_bytes, deadline)
 
-        return self._ask(url, known, deadline, take)
+        return self._ask(url, known, take)
 
     def is_another(self, url: str, max_bytes: int, copy: RawFile | None) -> bool:
         """Tell whether a file is another than a copy of it; without a copy, any file is.
@@ -173,13 +148,11 @@ class Downloader:
         Headers are all that is read, unless the server gives neither an ETag nor a date to go by: then the
         bytes are read, compared and forgotten. Raises as `get`.
         """
-        deadline = self._deadline()
-        known = Validators.of(copy, url) if copy else None
 
-        def take(response: httpx.Response) -> bool:
+        def take(response: httpx.Response, deadline: float) -> bool:
             if copy is None:
                 return True
-            etag, modified = response.headers.get("ETag"), _http_date(response.headers.get("Last-Modified"))
+            etag, modified = response.headers.get("ETag"), http_date(response.headers.get("Last-Modified"))
             if etag and copy.etag:
                 return bool(etag != copy.etag)
             if modified and copy.last_modified:
@@ -187,39 +160,32 @@ class Downloader:
             with Path(os.devnull).open("wb") as nowhere:
                 return self._receive(response, nowhere, max_bytes, deadline).sha256 != copy.sha256
 
-        return bool(self._ask(url, known, deadline, take))
-
-    def _deadline(self) -> float:
-        return time.monotonic() + self._settings.download_deadline
+        return bool(self._ask(url, Validators.of(copy, url) if copy else None, take))
 
     def _ask(
-        self, url: str, known: Validators | None, deadline: float, take: Callable[[httpx.Response], _Taken]
+        self, url: str, known: Validators | None, take: Callable[[httpx.Response, float], _Taken]
     ) -> _Taken | None:
         """Ask until an answer is good, within bounds; return what was taken from it, None if unchanged."""
-        settings = self._settings
-        retrying = stamina.RetryingCaller(
-            attempts=settings.attempts,
-            timeout=settings.download_deadline,
-            wait_initial=settings.backoff,
-            wait_jitter=settings.backoff,
-            wait_max=settings.max_retry_after,
-        )
+        limit = self._settings.download_deadline
+        deadline = time.monotonic() + limit
         with self._explained(url):
-            return retrying(self._worth_another, self._follow, url, known, deadline, take)
+            return retrying(self._settings, limit)(
+                self._worth_another, self._follow, url, known, deadline, take
+            )
 
     def _worth_another(self, error: Exception) -> bool | float:
-        """Tell stamina whether to ask again, and after how many seconds if the server said so."""
-        _LOGGER.info("source %s: attempt failed: %s", self._source.id, error or type(error).__name__)
-        if isinstance(error, _StatusError):
-            if error.retry_after is None:
-                return True
-            return error.retry_after if error.retry_after <= self._settings.max_retry_after else False
+        _LOGGER.info("source %s: attempt failed: %s", self._source.id, str(error) or type(error).__name__)
         # The system has asked several times before it gives up connecting.
-        retried = isinstance(error, httpx.TransportError | _TruncatedError)
-        return retried and not isinstance(error, httpx.ConnectTimeout)
+        if isinstance(error, httpx.ConnectTimeout):
+            return False
+        return isinstance(error, _TruncatedError) or worth_another(error, self._settings)
 
     def _follow(
-        self, url: str, known: Validators | None, deadline: float, take: Callable[[httpx.Response], _Taken]
+        self,
+        url: str,
+        known: Validators | None,
+        deadline: float,
+        take: Callable[[httpx.Response, float], _Taken],
     ) -> _Taken | None:
         target = httpx.URL(url)
         for _ in range(_REDIRECTS + 1):
@@ -234,7 +200,7 @@ class Downloader:
                 if response.status_code == httpx.codes.NOT_MODIFIED and conditions:
                     return None
                 self._refuse_status(response)
-                return take(response)
+                return take(response, deadline)
         host = target.host
         raise SourceUnavailableError(
             f"source {self._source.id}: {url} redirects more than {_REDIRECTS} times, last to {target}",
@@ -272,8 +238,7 @@ class Downloader:
         status, url = response.status_code, response.request.url
         if status == httpx.codes.OK:
             return
-        if status in _RETRIED or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise _StatusError(status, url.host, retry_after(response))
+        refuse_for_now(response)
         message = f"source {self._source.id}: {url} answered {status} {response.reason_phrase}"
         reason = f"site injoignable : {url.host} a répondu {status}"
         if status in _MISSING:
@@ -301,7 +266,7 @@ class Downloader:
         return Received(
             resolved_url=str(response.request.url),
             etag=response.headers.get("ETag"),
-            last_modified=_http_date(response.headers.get("Last-Modified")),
+            last_modified=http_date(response.headers.get("Last-Modified")),
             sha256=checksum.hexdigest(),
             size=size,
         )
@@ -324,7 +289,7 @@ class Downloader:
                 f"{message}not an address ({error}); look at {self._source.page}, then correct 'address' in "
                 f"{catalogue_entry(self._source)}"
             ) from error
-        except _StatusError as error:
+        except RetryableStatusError as error:
             raise SourceUnavailableError(
                 f"{message}{error.host} answered {error.status} to each attempt",
                 reason=f"site injoignable : {error.host} a répondu {error.status}",
@@ -348,9 +313,8 @@ class Downloader:
                 error, f"{message}no answer in time ({type(error).__name__})", "{host} ne répond pas"
             ) from error
         except httpx.TransportError as error:
-            raise self._unavailable(
-                error, f"{message}{error or type(error).__name__}", _cause(error)
-            ) from error
+            what = str(error) or type(error).__name__
+            raise self._unavailable(error, f"{message}{what}", _cause(error)) from error
 
     def _unavailable(self, error: httpx.TransportError, message: str, cause: str) -> SourceUnavailableError:
         """Return the error of a failing network, and remember a host that took no connection."""
@@ -360,66 +324,6 @@ class Downloader:
         if no_connection:
             self._unreachable[host] = reason
         return SourceUnavailableError(message, reason=reason, transient=not no_connection)
-
-
-def official_client(settings: Settings) -> httpx.Client:
-    """Return a client for official addresses, or for the server that plays them."""
-    if not settings.official_sites:
-        return _client(None)
-    _announce(settings.official_sites)
-    return _client(_PlayedSites(settings.official_sites))
-
-
-def _client(transport: httpx.BaseTransport | None) -> httpx.Client:
-    return httpx.Client(
-        transport=transport,
-        verify=_tls(),
-        headers={"User-Agent": f"qpv-geo/{qpv_geo.__version__}", "Accept-Encoding": "identity"},
-    )
-
-
-class _PlayedSites(httpx.BaseTransport):
-    """Takes requests for official addresses to a server of this machine, below a folder named after the host.
-
-    Above it nothing changes: addresses, allowed hosts and redirects are the official ones.
-    """
-
-    def __init__(self, server: str) -> None:
-        self._server = httpx.URL(server)
-        self._inner = httpx.HTTPTransport(verify=_tls())
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        path = f"/{request.url.host}".encode() + request.url.raw_path
-        headers = [(name, value) for name, value in request.headers.items() if name != "host"]
-        played = httpx.Request(
-            request.method,
-            self._server.copy_with(raw_path=path),
-            headers=[("Host", self._server.netloc.decode("ascii")), *headers],
-            stream=request.stream,
-            extensions=request.extensions,
-        )
-        return self._inner.handle_request(played)
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-def origin_of(url: str | httpx.URL) -> str:
-    """Return ``scheme://host`` of an address, with its port if it is not the scheme's."""
-    url = httpx.URL(url)
-    return f"{url.scheme}://{url.netloc.decode('ascii')}"
-
-
-@cache
-def _announce(server: str) -> None:
-    """Say once what must never be taken for the official sites unawares."""
-    _LOGGER.warning("the official sites are played by %s (QPV_GEO_OFFICIAL_SITES)", server)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Certificates are always verified; reading the trusted ones takes long enough to do it once."""
-    return httpx.create_ssl_context()
 
 
 def _whole(response: httpx.Response) -> Iterator[bytes]:
@@ -435,21 +339,3 @@ def _cause(error: httpx.TransportError) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return "le certificat que présente {host} n'est pas reconnu par cette machine"
     return "connexion à {host} impossible ou interrompue"
-
-
-def retry_after(response: httpx.Response) -> float | None:
-    """Return the pause that a server asks for in seconds, given as such or as a date."""
-    value = response.headers.get("Retry-After", "")
-    if value.isdigit():
-        return float(value)
-    if (date := _http_date(value)) is None:
-        return None
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
-
-
-def _http_date(value: str | None) -> datetime | None:
-    try:
-        parsed = parsedate_to_datetime(value or "")
-    except ValueError:
-        return None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

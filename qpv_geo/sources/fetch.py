@@ -233,10 +233,7 @@ def _from_mirror_folder(source: Source, territory: Territory, settings: Settings
     paths = mirror_paths(source, territory)
     found = next((folder / path for path in paths if (folder / path).exists()), None)
     if found is None:
-        raise SourceUnavailableError(
-            f"source {source.id}: the mirror {folder} holds none of {', '.join(paths) or 'its files'}",
-            reason="fichier absent du miroir",
-        )
+        raise absent_from_mirror(source, folder, paths)
     try:
         sha256, size = digest(found)
         raw = RawFile(source, found, sha256, size, None, None, None, None, None, "mirror", "mirror")
@@ -246,3 +243,11 @@ def _from_mirror_folder(source: Source, territory: Territory, settings: Settings
             f"source {source.id}: {found} cannot be read: {error}", reason="fichier illisible dans le miroir"
         ) from error
     return raw
+
+
+def absent_from_mirror(source: Source, mirror: str | Path, paths: list[str]) -> SourceUnavailableError:
+    """Return the error of a mirror that holds a source at none of its paths."""
+    return SourceUnavailableError(
+        f"source {source.id}: the mirror {mirror} holds none of {', '.join(paths) or 'its files'}",
+        reason="fichier absent du miroir",
+    )

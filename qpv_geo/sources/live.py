@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import TypeVar
+from typing import TypeVar, cast
 from urllib.parse import quote
 
-from qpv_geo.errors import SourceUnavailableError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.content import check_content
-from qpv_geo.sources.download import Downloader, MissingError, Validators, origin_of
-from qpv_geo.sources.fetch import Policy
+from qpv_geo.sources.download import Downloader, MissingError, Validators
+from qpv_geo.sources.fetch import Policy, absent_from_mirror
+from qpv_geo.sources.http_client import origin_of
 from qpv_geo.sources.raw import Progress, RawFile
 from qpv_geo.sources.resolve import choose, known_url, links_of, lookup_url, mirror_paths, raw_key
 from qpv_geo.sources.store import Copies, Lookup, file_name
@@ -55,13 +55,9 @@ class LiveSource:
                 return attempt(url, url)
             except MissingError:
                 continue
-        raise SourceUnavailableError(
-            f"source {self.source.id}: the mirror {self.mirror} holds none of "
-            f"{', '.join(paths) or 'its files'}",
-            reason="fichier absent du miroir",
-        )
+        raise absent_from_mirror(self.source, self.mirror, paths)
 
-    def _is_another(self, _known: str, url: str) -> bool:
+    def _is_another(self, _asked: str, url: str) -> bool:
         current = next(self.copies.accepted(), None)
         return self.downloader.is_another(url, self.source.max_bytes, current)
 
@@ -69,14 +65,10 @@ class LiveSource:
         """Return the address that a page links; the page is sent again only if it changed."""
         body = BytesIO()
         remembered = self.copies.lookup(page)
-        if remembered is None:
-            received = self.downloader.get(page, body, _PAGE_BYTES)
-        else:
-            validators = Validators(page, remembered.etag, remembered.last_modified)
-            unless = self.downloader.get(page, body, _PAGE_BYTES, validators)
-            if unless is None:
-                return choose(self.source, remembered.links).url
-            received = unless
+        known = Validators(page, remembered.etag, remembered.last_modified) if remembered else None
+        received = self.downloader.get(page, body, _PAGE_BYTES, known)
+        if received is None:
+            return choose(self.source, cast("Lookup", remembered).links).url
         links = links_of(self.source, body.getvalue())
         chosen = choose(self.source, links)
         self.copies.remember(
@@ -84,33 +76,25 @@ class LiveSource:
         )
         return chosen.url
 
-    def _into_store(self, known: str, url: str) -> RawFile:
+    def _into_store(self, asked: str, url: str) -> RawFile:
         """Download a file, unless the current copy is still it, check it and keep it as a candidate."""
         current = next(self.copies.accepted(), None)
         with self.copies.unfinished() as folder:
             path = folder / "content"
             with path.open("wb") as sink:
-                if current is None:
-                    received = self.downloader.get(url, sink, self.source.max_bytes)
-                else:
-                    validators = Validators.of(current, url)
-                    changed = self.downloader.get(url, sink, self.source.max_bytes, validators)
-                    if changed is None:
-                        return current
-                    received = changed
+                known = Validators.of(current, url) if current else None
+                received = self.downloader.get(url, sink, self.source.max_bytes, known)
+            if received is None:
+                return cast("RawFile", current)
             name = file_name(self.source, received.resolved_url)
             raw = RawFile(
                 source=self.source,
                 path=path.rename(folder / name),
-                sha256=received.sha256,
-                size=received.size,
-                url=known,
-                resolved_url=received.resolved_url,
-                etag=received.etag,
-                last_modified=received.last_modified,
+                url=asked,
                 retrieved_at=datetime.now(UTC),
                 origin=self.copies.shelf,
                 provenance=self.copies.shelf,
+                **asdict(received),
             )
             check_content(raw, self.settings)
             return self.copies.keep(raw)

@@ -1,0 +1,140 @@
+"""HTTP clients of the official sites: TLS, the server that may play the sites, and when to ask again.
+
+What is retried, with exponential backoff: failures of the network, and the statuses 408, 425, 429 (after the
+pause that the server asks for, within a bound) and 5xx. What is not: all that asking again cannot mend.
+"""
+
+import logging
+import ssl
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+
+import httpx
+import stamina
+from stamina.instrumentation import set_on_retry_hooks
+
+import qpv_geo
+from qpv_geo.settings import Settings
+
+_LOGGER = logging.getLogger(__name__)
+_RETRIED = {408, 425, 429}
+
+# Failed attempts are logged by whoever asks, with the source's id, rather than by stamina.
+set_on_retry_hooks([])
+
+
+class RetryableStatusError(Exception):
+    """An answer that may be another one a little later."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.host = response.request.url.host
+        self.pause = _retry_after(response)
+        super().__init__(f"status {self.status}")
+
+
+def refuse_for_now(response: httpx.Response) -> None:
+    """Raise `RetryableStatusError` for a status after which it is worth asking again."""
+    if response.status_code in _RETRIED or response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        raise RetryableStatusError(response)
+
+
+def retrying(settings: Settings, timeout: float | None) -> stamina.RetryingCaller:
+    """Return what calls again after failures, within a number of seconds in all."""
+    return stamina.RetryingCaller(
+        attempts=settings.attempts,
+        timeout=timeout,
+        wait_initial=settings.backoff,
+        wait_jitter=settings.backoff,
+        wait_max=settings.max_retry_after,
+    )
+
+
+def worth_another(error: Exception, settings: Settings) -> bool | float:
+    """Tell stamina whether to ask again, and after how many seconds if the server said so."""
+    if not isinstance(error, RetryableStatusError):
+        return isinstance(error, httpx.TransportError)
+    if error.pause is None:
+        return True
+    return error.pause if error.pause <= settings.max_retry_after else False
+
+
+def official_client(settings: Settings) -> httpx.Client:
+    """Return a client for official addresses, or for the server that plays them."""
+    if not settings.official_sites:
+        return plain_client()
+    _announce(settings.official_sites)
+    return plain_client(_PlayedSites(settings.official_sites))
+
+
+def plain_client(transport: httpx.BaseTransport | None = None) -> httpx.Client:
+    """Return a client that names the program and verifies certificates."""
+    return httpx.Client(
+        transport=transport,
+        verify=_tls(),
+        headers={"User-Agent": f"qpv-geo/{qpv_geo.__version__}", "Accept-Encoding": "identity"},
+    )
+
+
+class _PlayedSites(httpx.BaseTransport):
+    """Takes requests for official addresses to a server of this machine, below a folder named after the host.
+
+    Above it nothing changes: addresses, allowed hosts and redirects are the official ones.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = httpx.URL(server)
+        self._inner = httpx.HTTPTransport(verify=_tls())
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        path = f"/{request.url.host}".encode() + request.url.raw_path
+        headers = [(name, value) for name, value in request.headers.items() if name != "host"]
+        played = httpx.Request(
+            request.method,
+            self._server.copy_with(raw_path=path),
+            headers=[("Host", self._server.netloc.decode("ascii")), *headers],
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        return self._inner.handle_request(played)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def origin_of(url: str | httpx.URL) -> str:
+    """Return ``scheme://host`` of an address, with its port if it is not the scheme's."""
+    url = httpx.URL(url)
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+
+@cache
+def _announce(server: str) -> None:
+    """Say once what must never be taken for the official sites unawares."""
+    _LOGGER.warning("the official sites are played by %s (QPV_GEO_OFFICIAL_SITES)", server)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Certificates are always verified; reading the trusted ones takes long enough to do it once."""
+    return httpx.create_ssl_context()
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Return the pause that a server asks for in seconds, given as such or as a date."""
+    value = response.headers.get("Retry-After", "")
+    if value.isdigit():
+        return float(value)
+    if (date := http_date(value)) is None:
+        return None
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+
+
+def http_date(value: str | None) -> datetime | None:
+    """Return a date of a header in UTC; None if it is none."""
+    try:
+        parsed = parsedate_to_datetime(value or "")
+    except ValueError:
+        return None
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

@@ -63,7 +63,10 @@ def check_content(raw: RawFile, settings: Settings) -> None:
             raise _unexpected(raw, raw.path.name, found)
         check_archive(raw, settings)
     if raw.source.format == "table":
-        _check_tables(raw, settings)
+        for member in read_tables_of(raw, settings):
+            kind, found = kind_of(member.data)
+            if kind not in {"text", "zip"}:
+                raise _unexpected(raw, member.name, found)
         return
     pattern = raw.source.member
     with stream_member(raw, pattern, settings) as (name, chunks):
@@ -75,13 +78,6 @@ def check_content(raw: RawFile, settings: Settings) -> None:
         raise unreadable(
             raw, f"{raw.label}: {name} is truncated: it ends with {ending} before all brackets are closed"
         )
-
-
-def _check_tables(raw: RawFile, settings: Settings) -> None:
-    for member in read_tables_of(raw, settings):
-        kind, found = kind_of(member.data)
-        if kind not in {"text", "zip"}:
-            raise _unexpected(raw, member.name, found)
 
 
 def _unexpected(raw: RawFile, name: str, found: str) -> SourceContentError:

@@ -1,7 +1,7 @@
 """What a run asks for: which sources, for which part of the territory, and second choices only if needed."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -46,13 +46,7 @@ def ignored(catalogue: Catalogue, territory: Territory) -> tuple[str, ...]:
 
 def first_choices(catalogue: Catalogue, territory: Territory) -> list[Wanted]:
     """Return the raw files that a run asks for, but for second choices."""
-    left_out = ignored(catalogue, territory)
-    return [
-        wanted
-        for source in catalogue.used()
-        if source.alternative_to is None and source.id not in left_out
-        for wanted in _wanted(source, territory)
-    ]
+    return _wanted(catalogue, territory, lambda source: source.alternative_to is None)
 
 
 def second_choices(
@@ -62,15 +56,9 @@ def second_choices(
 
     `raws` are what the first choices gave, by key; None for one that could not be had or is ignored.
     """
-    left_out = ignored(catalogue, territory)
     missing = {source_id_of(key) for key, raw in raws.items() if not usable(raw)}
     missing |= {source.id for source in catalogue.used() if _is_in_parts(source, territory)}
-    return [
-        wanted
-        for source in catalogue.used()
-        if source.alternative_to in missing and source.id not in left_out
-        for wanted in _wanted(source, territory)
-    ]
+    return _wanted(catalogue, territory, lambda source: source.alternative_to in missing)
 
 
 def one_of_each_host_first(choices: list[Wanted]) -> list[Wanted]:
@@ -86,13 +74,16 @@ def one_of_each_host_first(choices: list[Wanted]) -> list[Wanted]:
 
 def _is_in_parts(source: Source, territory: Territory) -> bool:
     """Tell whether a source comes in parts that do not suit a territory: too small, or another's."""
-    match source.address:
-        case PlainAddress(url=url):
-            by_epci = "{epci}" in url and territory.genre != "epci"
-            return by_epci or ("{commune}" in url and territory.genre == "france")
-        case _:
-            return False
+    url = source.address.url if isinstance(source.address, PlainAddress) else ""
+    by_epci = "{epci}" in url and territory.genre != "epci"
+    return by_epci or ("{commune}" in url and territory.genre == "france")
 
 
-def _wanted(source: Source, territory: Territory) -> list[Wanted]:
-    return [Wanted(key, source, narrowed) for key, narrowed in variants(source, territory).items()]
+def _wanted(catalogue: Catalogue, territory: Territory, chosen: Callable[[Source], bool]) -> list[Wanted]:
+    left_out = ignored(catalogue, territory)
+    return [
+        Wanted(key, source, narrowed)
+        for source in catalogue.used()
+        if chosen(source) and source.id not in left_out
+        for key, narrowed in variants(source, territory).items()
+    ]

@@ -155,7 +155,10 @@ class Copies:
         Of bytes that are there already, only what the server now says of them is written.
         """
         final = self.folder / raw.sha256[:16]
-        metadata = _metadata(raw)
+        remembered = {name: getattr(raw, name) for name in _REMEMBERED}
+        metadata = CopyMetadata(
+            source=raw.source.id, vintage=raw.source.vintage, file=raw.path.name, **remembered
+        )
         there = _read(final / _METADATA, CopyMetadata)
         if there and (sound := self._sound(final, there)) is not None:
             # Contracts that were passed for another vintage say nothing of this one.
@@ -242,11 +245,6 @@ def _complete_copies(copies: Path) -> Iterator[tuple[Path, CopyMetadata]]:
 
 def _folders(copies: Path) -> list[Path]:
     return sorted(folder for folder in copies.glob("*") if re.fullmatch(r"[0-9a-f]{16}", folder.name))
-
-
-def _metadata(raw: RawFile) -> CopyMetadata:
-    remembered = {name: getattr(raw, name) for name in _REMEMBERED}
-    return CopyMetadata(source=raw.source.id, vintage=raw.source.vintage, file=raw.path.name, **remembered)
 
 
 def _read(path: Path, model: type[_Model]) -> _Model | None:

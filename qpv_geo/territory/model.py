@@ -153,15 +153,8 @@ class Territory(TerritoryTable):
 
     def has_commune(self, insee_com: str, siren_epci: str | None, insee_dep: str | None) -> bool:
         """Tell whether a commune is in the territory, from the codes that its contour declares."""
-        match self.genre:
-            case "epci":
-                return siren_epci == self.epci
-            case "commune":
-                return insee_com == self.commune
-            case "departement":
-                return insee_dep == self.departement
-            case "france":
-                return True
+        own = {"epci": siren_epci, "commune": insee_com, "departement": insee_dep}
+        return self.genre == "france" or own[self.genre] == self.code
 
     def is_declared(self, code_qp: str, insee_com: str | None, siren_epci: str | None) -> bool:
         """Tell whether a QPV declares that it is in the territory.

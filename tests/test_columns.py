@@ -6,7 +6,7 @@ import pytest
 
 from qpv_geo.ingest.columns import Columns, sort_columns
 from qpv_geo.ingest.contracts import Problems
-from qpv_geo.ingest.recognition import OfficialCodes, recognise
+from qpv_geo.ingest.recognition import recognise
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.text_table import TextTable
 from qpv_geo.sources.catalogue import load_catalogue
@@ -20,7 +20,7 @@ def columns(
     cells = pd.DataFrame([[code, *["1"] * (len(header) - 1)]], columns=header, dtype="str")
     source = load_catalogue()[source_id]
     text = TextTable("x.csv", "x.csv", cells, np.array(["line 2"], dtype=object))
-    (table,) = recognise(text, OfficialCodes(), Problems("x.csv", source))
+    (table,) = recognise(text, frozenset(), Problems("x.csv", source))
     return sort_columns(table, load_registry(), source, listed)
 
 

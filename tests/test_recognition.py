@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.contracts import Problems
-from qpv_geo.ingest.recognition import KEYS, OfficialCodes, ZoneTable, find_key, recognise
+from qpv_geo.ingest.recognition import KEYS, ZoneTable, find_key, recognise
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_tables import Scope
 from qpv_geo.ingest.statistics import read_statistics
@@ -23,8 +23,8 @@ from qpv_geo.sources.catalogue import load_catalogue
 from tests.raw_files import raw_file, write_csv, write_zip
 
 SOURCE = load_catalogue()["insee_filosofi"]
-BESANCON = OfficialCodes(epci=frozenset({"242500361"}))
-NOBODY = OfficialCodes()
+BESANCON = frozenset({"242500361"})
+NOBODY: frozenset[str] = frozenset()
 
 
 def table(columns: dict[str, list[str]], name: str = "data.csv") -> TextTable:
@@ -33,12 +33,12 @@ def table(columns: dict[str, list[str]], name: str = "data.csv") -> TextTable:
 
 
 def recognised(
-    columns: dict[str, list[str]], name: str = "data.csv", official: OfficialCodes = NOBODY
+    columns: dict[str, list[str]], name: str = "data.csv", official: frozenset[str] = NOBODY
 ) -> list[ZoneTable]:
     return recognise(table(columns, name), official, Problems(name, SOURCE))
 
 
-def zones(key: str, codes: list[str], name: str = "data.csv", official: OfficialCodes = NOBODY) -> list[str]:
+def zones(key: str, codes: list[str], name: str = "data.csv", official: frozenset[str] = NOBODY) -> list[str]:
     measures = [str(n) for n in range(len(codes))]
     return [found.zone for found in recognised({key: codes, "MESURE": measures}, name, official)]
 
@@ -148,7 +148,7 @@ def test_a_suffix_that_is_missing_or_too_much(codes: list[str], odd: str) -> Non
     ],
 )
 def test_overlapping_forms(
-    key: str, codes: list[str], name: str, official: OfficialCodes, expected: str
+    key: str, codes: list[str], name: str, official: frozenset[str], expected: str
 ) -> None:
     assert zones(key, codes, name, official) == [expected]
 

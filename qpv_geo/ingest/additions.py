@@ -83,18 +83,14 @@ def declarations(settings: Settings, territory: Territory | None = None) -> tupl
     if settings.sources_file:
         places[str(settings.sources_file)] = read_toml(settings.sources_file)
     if territory and (territory.sources or territory.indicators):
-        places[f"territory {territory.id!r}"] = {
-            "sources": territory.sources,
-            "indicators": territory.indicators,
-        }
+        places[f"territory {territory.id!r}"] = territory.model_dump(include={"sources", "indicators"})
     for place, entries in places.items():
         try:
             additions = Additions.model_validate(entries)
             catalogue, registry = _complete(catalogue, registry, additions, Path(place).name)
-        except ValidationError as error:
-            raise ConfigurationError(f"{place}: {_problems_of(error)}") from error
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{place}: {error}") from error
+        except (ConfigurationError, ValidationError) as error:
+            problems = _problems_of(error) if isinstance(error, ValidationError) else error
+            raise ConfigurationError(f"{place}: {problems}") from error
     return catalogue, registry
 
 
@@ -123,27 +119,21 @@ def _complete(
 
 
 def _with(source: Source, added: SourceAddition) -> Source:
-    entry = {name: getattr(source, name) for name in Source.model_fields}
-    entry |= {
-        "mirror": (*added.mirror, *source.mirror),
-        "key": _after(source.key, added.key),
-        "columns": {
-            name: _after(source.columns.get(name, ()), added.columns.get(name, ()))
-            for name in (*source.columns, *_known(source, added))
-        },
-    }
-    replaced = {"address": added.address, "hosts": added.hosts, "member": added.member}
-    return Source(**(entry | {name: value for name, value in replaced.items() if value}))
-
-
-def _known(source: Source, added: SourceAddition) -> tuple[str, ...]:
-    """Return the columns whose spellings are added; the catalogue must declare them."""
     if strangers := sorted(added.columns.keys() - source.columns.keys()):
         listed = ", ".join(source.columns) or "none"
         raise ConfigurationError(
             f"'sources.{source.id}.columns' names {', '.join(strangers)}; the catalogue declares: {listed}"
         )
-    return tuple(added.columns)
+    entry = {name: getattr(source, name) for name in Source.model_fields}
+    entry |= {
+        "mirror": (*added.mirror, *source.mirror),
+        "key": _after(source.key, added.key),
+        "columns": {
+            name: _after(spellings, added.columns.get(name, ())) for name, spellings in source.columns.items()
+        },
+    }
+    replaced = {"address": added.address, "hosts": added.hosts, "member": added.member}
+    return Source(**(entry | {name: value for name, value in replaced.items() if value}))
 
 
 def _spelled(indicator: Indicator, added: Mapping[Zone, tuple[str, ...]]) -> Indicator:

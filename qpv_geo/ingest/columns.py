@@ -1,7 +1,7 @@
 """What each column of a table of statistics is: known indicator, unknown measure, note, or description."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from qpv_geo.ingest.contracts import Problems, describe_columns, either, new_spelling
@@ -44,8 +44,8 @@ def sort_columns(
     for indicator in registry.of_source(source.family):
         # Two sources may hold the zones of one kind: the registry says which of them gives an indicator.
         owned = indicator.source_of(table.zone) == source.family
-        column = _first(indicator.spellings(table.zone, source.vintage), by_upper) if owned else None
-        if column is not None:
+        spellings = map(str.upper, indicator.spellings(table.zone, source.vintage) if owned else ())
+        if column := next((by_upper[name] for name in spellings if name in by_upper), None):
             known.setdefault(column, indicator)
     notes = [column for column in spelled if _NOTE.fullmatch(column.upper())]
     descriptive = {spelling.upper() for spellings in source.columns.values() for spelling in spellings}
@@ -93,7 +93,3 @@ def _blocks(spelled: Sequence[str], measures: Collection[str], notes: Sequence[s
         elif column in measures:
             open_block.append(column)
     return blocks
-
-
-def _first(spellings: Iterable[str], by_upper: dict[str, str]) -> str | None:
-    return next((by_upper[name.upper()] for name in spellings if name.upper() in by_upper), None)

@@ -125,7 +125,7 @@ def check_position(
             cause = "metres in place of degrees, the CRS is wrong or missing"
         wrong.append((row, cause, zones[row], _extent(bounds[row])))
     for row in np.flatnonzero(in_zone & ~in_place).tolist():
-        around = ", ".join(departments_at(*_centre(degrees[row]))) or "of nobody"
+        around = ", ".join(departments_at(*(degrees[row, :2] + degrees[row, 2:]) / 2)) or "of nobody"
         found = f"{_extent(bounds[row])}, in or near département {around}"
         if declared:
             found += f", far from commune {declared[row]} that it declares,"
@@ -149,11 +149,6 @@ def _limits(places: Sequence[FrenchZone]) -> NDArray[np.float64]:
 def _extent(bounds: NDArray[np.float64]) -> str:
     west, south, east, north = bounds
     return f"x {west:.7g} to {east:.7g}, y {south:.7g} to {north:.7g}"
-
-
-def _centre(bounds: NDArray[np.float64]) -> tuple[float, float]:
-    west, south, east, north = bounds.tolist()
-    return (west + east) / 2, (south + north) / 2
 
 
 def _in_degrees(bounds: NDArray[np.float64], epsg: int) -> NDArray[np.float64]:

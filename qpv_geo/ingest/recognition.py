@@ -91,21 +91,14 @@ class ZoneTable:
     intervals: bool
 
 
-@dataclass(frozen=True)
-class OfficialCodes:
-    """Codes that exist, by kind of zone; an empty set stands for a list that was not read."""
-
-    epci: frozenset[str] = frozenset()
-
-
 def recognise(
-    table: TextTable, official: OfficialCodes, problems: Problems, extra_keys: Collection[str] = ()
+    table: TextTable, epci: Collection[str], problems: Problems, extra_keys: Collection[str] = ()
 ) -> list[ZoneTable]:
     """Tell which zones a table is about; the row of all QPV of France, below others, is a table of its own.
 
-    `official` decides between two kinds of zones with codes of one form; `extra_keys` are further spellings
-    of the key column. Raises `ContractError`, which says what decides, if no column is a known key or its
-    codes leave the kind of zone open.
+    `epci`, the official list if it was read, decides where codes may be of EPCI or of IRIS; `extra_keys` are
+    further spellings of the key column. Raises `ContractError`, which says what decides, if no column is a
+    known key or its codes leave the kind of zone open.
     """
     key = find_key(table, extra_keys)
     if key is None:
@@ -127,7 +120,7 @@ def recognise(
         are_together = together[others].sum() * 2 > others.sum()
         _refuse_mixed(codes, others & (together != are_together), table, problems)
         kinds = {zone: _KINDS[zone] for zone in _TOGETHER_OF} if are_together else _KINDS
-        zone, kind = _zone_of(bare[others], whole, kinds, official, problems)
+        zone, kind = _zone_of(bare[others], whole, kinds, epci, problems)
         zone = _TOGETHER_OF[zone] if are_together else zone
         tables.append(replace(rows_of(whole, others), zone=zone, kind=kind))
     if all_qpv.any():
@@ -179,7 +172,7 @@ def _zone_of(
     codes: "pd.Series[str]",
     table: ZoneTable,
     kinds: Mapping[Zone, CodeKind],
-    official: OfficialCodes,
+    epci: Collection[str],
     problems: Problems,
 ) -> tuple[Zone, CodeKind]:
     """Return the kind of zone whose form most codes have; the contract deals with codes of another form."""
@@ -190,8 +183,8 @@ def _zone_of(
     candidates = list(named or ()) or [zone for zone, count in counts.items() if count == most]
     if is_old:
         candidates = ["qpv"]
-    if most and {"epci", "iris"} <= set(candidates) and official.epci:
-        candidates = ["epci" if codes.isin(official.epci).mean() > _HALF else "iris"]
+    if most and {"epci", "iris"} <= set(candidates) and epci:
+        candidates = ["epci" if codes.isin(epci).mean() > _HALF else "iris"]
     if len(candidates) > 1:
         named_so = [zone for zone in candidates if _is_named(zone, table.text.name)]
         # Names of the thematic files all say `qp24`, those of communes among them.

@@ -221,11 +221,8 @@ class Registry(BaseModel):
 
     def of_source(self, source_id: str) -> tuple[Indicator, ...]:
         """Return the indicators that one source holds."""
-        return tuple(
-            indicator
-            for indicator in self.indicators
-            if any(indicator.expected_of(source_id, zone) for zone in indicator.zones)
-        )
+        held = (i for i in self.indicators if any(i.expected_of(source_id, zone) for zone in i.zones))
+        return tuple(held)
 
 
 def _owned(indicator: Indicator) -> Iterator[tuple[Zone, str]]:

@@ -4,8 +4,6 @@ Counts are left alone, since a table of other zones or years may hold any. Rates
 of QPV are compared with the shipped distributions of the national files.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,17 +17,10 @@ _ALMOST = _TIMES - 0.5
 _POVERTY_RATE = "taux_pauvrete_60"
 
 
-class ScaleProblem(NamedTuple):
-    """What was expected of a column, and what was found in it, as error messages say it."""
-
-    expected: str
-    found: str
-
-
 def compare_scale(
     indicator: Indicator, vintage: str, values: Floats, of_qpv: NDArray[np.bool_], shipped: Distributions
-) -> ScaleProblem | None:
-    """Compare a column of a table with the distribution of the national file; None if its scale is sound.
+) -> tuple[str, str] | None:
+    """Return what a column should hold by the national file's distribution, and what it holds; None if sound.
 
     A table that holds at least half as many QPV of metropolitan France as the national file is compared by
     its median. Of a smaller one, which may be of unusual quarters, a principal indicator (of layer ``qpv``)
@@ -43,7 +34,7 @@ def compare_scale(
     if indicator.additive or not len(present):
         return None
     if indicator.id == _POVERTY_RATE and (present < 1).all():
-        return ScaleProblem("percentages", f"fractions, from {present.min():g} to {present.max():g}")
+        return "percentages", f"fractions, from {present.min():g} to {present.max():g}"
     vintages = [of_vintage for name, of_vintage in shipped if name == indicator.id]
     found = values[of_qpv & np.isfinite(values)]
     if not vintages or not len(found):
@@ -55,7 +46,7 @@ def compare_scale(
     return _compare_ranges(indicator, found, reference) if indicator.qpv_layer else None
 
 
-def _compare_medians(indicator: Indicator, found: Floats, reference: Distribution) -> ScaleProblem | None:
+def _compare_medians(indicator: Indicator, found: Floats, reference: Distribution) -> tuple[str, str] | None:
     # The nearest rank, as that of the distribution.
     median, usual = float(np.sort(found)[(len(found) - 1) // 2]), reference.median
     small, large = sorted((abs(median), abs(usual)))
@@ -64,20 +55,20 @@ def _compare_medians(indicator: Indicator, found: Floats, reference: Distributio
     if not far:
         return None
     unit = f" {indicator.unit}".rstrip()
-    return ScaleProblem(
+    return (
         f"a median of about {usual:g}{unit}, as in {reference.origin.file}",
         f"{median:g}{unit}, the median of {len(found)} QPV",
     )
 
 
-def _compare_ranges(indicator: Indicator, found: Floats, reference: Distribution) -> ScaleProblem | None:
+def _compare_ranges(indicator: Indicator, found: Floats, reference: Distribution) -> tuple[str, str] | None:
     least, greatest = reference.levels[[0, -1]]
     # Ten times further from 0, also where values are negative.
     low, high = min(least / _TIMES, least * _TIMES), max(greatest / _TIMES, greatest * _TIMES)
     if ((found >= low) & (found <= high)).any():
         return None
     unit = f" {indicator.unit}".rstrip()
-    return ScaleProblem(
+    return (
         f"values from {least:g} to {greatest:g}{unit}, as in {reference.origin.file}",
         f"{found.min():g} to {found.max():g}{unit} over {len(found)} QPV, each of them ten times off",
     )

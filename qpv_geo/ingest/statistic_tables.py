@@ -1,6 +1,6 @@
 """The tables of a source of statistics, in whatever form its producer sent them."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ import pandas as pd
 from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.contracts import Problems
 from qpv_geo.ingest.delimited import Keeps, read_delimited
-from qpv_geo.ingest.recognition import OfficialCodes, ZoneTable, recognise, rows_of
+from qpv_geo.ingest.recognition import ZoneTable, recognise, rows_of
 from qpv_geo.ingest.text_table import Dictionary, TextTable, read_dictionaries
 from qpv_geo.ingest.workbook import read_sheets
 from qpv_geo.settings import Settings
@@ -76,25 +76,16 @@ class Scope:
     """Which rows of national files are read; None for all.
 
     Of tables by commune and by IRIS, those of `communes`. Of QPV other than `qpv`, the territory's, no
-    intervals and only what these are ranked among. `official` lists decide where codes may be of two kinds of
-    zones.
+    intervals and only what these are ranked among. `epci` are the official codes, to tell them from IRIS.
     """
 
     communes: frozenset[str] | None = None
     qpv: frozenset[str] | None = None
-    official: OfficialCodes = field(default_factory=OfficialCodes)
+    epci: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class SourceTables:
-    """The recognised tables of a source with at least one row in scope, and what its dictionaries say."""
-
-    tables: tuple[ZoneTable, ...]
-    dictionary: Dictionary
-
-
-def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> SourceTables:
-    """Read and recognise every table of a source.
+def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> tuple[list[ZoneTable], Dictionary]:
+    """Return the recognised tables of a source with a row in scope, and what its dictionaries say.
 
     `raw` is a CSV file, an XLSX workbook, or an archive or folder of them, with or without dictionaries.
 
@@ -114,11 +105,11 @@ def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> Source
         if text.is_dictionary or text.cells.empty:
             continue
         problems = Problems(text.label, raw.source)
-        tables += recognise(text, scope.official, problems, raw.source.key)
+        tables += recognise(text, scope.epci, problems, raw.source.key)
     if all(text.is_dictionary for text in texts):
         raise SourceContentError(f"{raw.label}: expected a table of statistics, found dictionaries alone")
     kept = (_in_scope(table, scope) for table in tables)
-    return SourceTables(tuple(table for table in kept if len(table.codes)), dictionary)
+    return [table for table in kept if len(table.codes)], dictionary
 
 
 def _read(raw: RawFile, member: Member, scope: Scope) -> list[TextTable]:

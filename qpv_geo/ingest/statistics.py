@@ -93,13 +93,13 @@ def read_statistics(
     """
     source = raw.source
     scope = scope or Scope()
-    found = read_source_tables(raw, settings, scope)
-    for table in found.tables:
+    tables, dictionary = read_source_tables(raw, settings, scope)
+    for table in tables:
         _check_codes(table, source)
-    estimates = [table for table in found.tables if not table.intervals]
-    parts = [_read_table(table, source, registry, found.dictionary) for table in estimates]
+    estimates = [table for table in tables if not table.intervals]
+    parts = [_read_table(table, source, registry, dictionary) for table in estimates]
     remarks: list[str] = []
-    for table in (table for table in found.tables if table.intervals):
+    for table in (table for table in tables if table.intervals):
         of_zone = [part for part in parts if part.table.zone == table.zone]
         for part in of_zone:
             remarks += add_intervals(table, part.table, part.measures, part.faults, source)
@@ -114,11 +114,10 @@ def read_statistics(
         lacking = _missing(zone, group, source, registry)
         missing = lacking if zone == source.zone else missing
         checks.append(_recognised(group, lacking, _subject(source, zone)))
-    labels = found.dictionary.labels
-    unknown = tuple(dict.fromkeys(pair for part in parts for pair in _unknown(part, labels)))
+    unknown = tuple(dict.fromkeys(pair for part in parts for pair in _unknown(part, dictionary.labels)))
     if nameless := [column for column, label in unknown if not label]:
         remarks.append(f"aucun dictionnaire ne dit ce que mesurent {_cut(nameless)}")
-    checks.append(report_reading(remarks, counted(len(found.tables), "table"), source.id))
+    checks.append(report_reading(remarks, counted(len(tables), "table"), source.id))
     rows = [_rows(part, source, registry, scope.qpv) for part in parts if part.measures]
     frame = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=_COLUMNS)
     return Statistics(frame, unknown, missing, tuple(checks))
@@ -153,7 +152,7 @@ def _read_table(table: ZoneTable, source: Source, registry: Registry, dictionary
         if measure and measure.indicator and not fault:
             found = (measure.indicator, source.vintage, measure.value, of_qpv)
             if mismatch := compare_scale(*found, load_distributions()):
-                fault.add(mismatch.expected, mismatch.found, column=name)
+                fault.add(*mismatch, column=name)
         if fault:
             part.faults[name] = fault
         elif measure is None:

@@ -24,7 +24,6 @@ from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.outside import Outside, SetAside
 from qpv_geo.ingest.qpv_2015 import read_qpv_2015
-from qpv_geo.ingest.recognition import OfficialCodes
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.source_files import SourceFiles
 from qpv_geo.ingest.statistic_rows import StatisticRows
@@ -263,9 +262,9 @@ def _scope(
     whole_epci: bool,
 ) -> Scope:
     """Say which rows of national tables concern a territory; of France, the communes that hold a QPV."""
-    official = OfficialCodes(frozenset() if members is None else frozenset(members["siren_epci"]))
+    official = frozenset() if members is None else frozenset(members["siren_epci"])
     if communes is None:
-        return Scope(official=official)
+        return Scope(epci=official)
     frames = contours.by_epsg.values() if contours else ()
     if territory.genre != "france":
         columns = ("code_qp", "insee_com", "siren_epci")
@@ -279,7 +278,7 @@ def _scope(
         epci = {code for frame in frames for codes in frame["siren_epci"] for code in codes_of(codes)}
         epci |= set(members.loc[members["insee_com"].isin(declared), "siren_epci"])
         declared |= set(members.loc[members["siren_epci"].isin(epci), "insee_com"])
-    return Scope(frozenset(declared), official=official)
+    return Scope(frozenset(declared), epci=official)
 
 
 def _read_statistics(

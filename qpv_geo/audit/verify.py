@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic
 
 from qpv_geo.audit.rules import files, geojson, geopackage, geopackage_geometry, qgis
@@ -31,63 +32,22 @@ class RuleSet(Generic[File]):
         return findings
 
 
+def _rules(module: ModuleType) -> tuple[Rule[Any], ...]:
+    """Return the rules that a module defines, in its order."""
+    return tuple(value for value in vars(module).values() if isinstance(value, Rule))
+
+
 RULE_SETS: tuple[RuleSet[Any], ...] = (
-    RuleSet(
-        ".",
-        files.Folder,
-        (
-            files.checksums,
-            files.nothing_else,
-            files.report_schema,
-            files.same_rows,
-            files.spreadsheet,
-            files.data_package,
-        ),
-    ),
-    RuleSet(
-        "geojson/*.geojson",
-        geojson.Collection,
-        (
-            geojson.is_collection,
-            geojson.no_crs,
-            geojson.feature_members,
-            geojson.longitudes_and_latitudes,
-            geojson.rings,
-            geojson.right_hand,
-            geojson.bounding_box,
-            geojson.valid_polygons,
-            geojson.precision,
-        ),
-    ),
+    RuleSet(".", files.Folder, _rules(files)),
+    RuleSet("geojson/*.geojson", geojson.Collection, _rules(geojson)),
     RuleSet(
         "*.gpkg",
         geopackage.GeoPackage,
-        (
-            geopackage.application_id,
-            geopackage.version,
-            geopackage.integrity,
-            geopackage.foreign_keys,
-            geopackage.no_journal,
-            geopackage.required_tables,
-            geopackage.contents,
-            geopackage.described,
-            geopackage.reference_systems,
-            geopackage.primary_keys,
-            geopackage.column_types,
-            geopackage.names,
-            geopackage.extensions,
-            geopackage.data_columns,
-            geopackage_geometry.geometry_columns,
-            geopackage_geometry.geometry_blobs,
-            geopackage_geometry.valid,
-            geopackage_geometry.extent,
-            geopackage_geometry.spatial_index,
-            qgis.default_styles,
-            qgis.metadata,
-        ),
+        (*_rules(geopackage), *_rules(geopackage_geometry), qgis.default_styles, qgis.metadata),
     ),
     RuleSet("*.qgz", qgis.ProjectFile, (qgis.project_sources, qgis.project_tree, qgis.project_ids)),
 )
+"""All rules, by kind of file: those of QGIS are about two kinds."""
 
 
 def verify_release(path: Path, *, quick: bool = False) -> list[Finding]:

@@ -1,4 +1,5 @@
 """Rules that a published release keeps: one function per rule, its docstring is the public text.
 
-Codes are never renumbered; a rule that goes takes its code with it. `verify.RULE_SETS` lists all rules.
+Codes are never renumbered; a rule that goes takes its code with it. `verify.RULE_SETS` takes the rules of
+each module by itself.
 """

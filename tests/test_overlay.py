@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Polygon, box
 
-from qpv_geo.analysis.overlay import cut_by_zones, is_member, overlay
+from qpv_geo.analysis.overlay import cut_by_zones, is_sizeable, overlay
 
 coordinate = st.integers(-1000, 1000) | st.floats(-1000, 1000, allow_nan=False, width=32)
 point = st.tuples(coordinate, coordinate)
@@ -114,9 +114,9 @@ def test_shares_and_membership() -> None:
     pieces = cut_by_zones(qpv, zones, "commune")
     assert pieces["part_qpv"].tolist() == [99, 1]
     assert pieces["part_commune"].tolist() == pytest.approx([10, 100 * 100 / 101_000])
-    assert is_member(pieces, sliver_share=0.02, sliver_area=50).tolist() == [True, False]
-    assert is_member(pieces, sliver_share=0.005, sliver_area=50).tolist() == [True, True]
-    assert is_member(pieces, sliver_share=0.005, sliver_area=100).tolist() == [True, False]
+    assert is_sizeable(pieces, sliver_share=0.02, sliver_area=50).tolist() == [True, False]
+    assert is_sizeable(pieces, sliver_share=0.005, sliver_area=50).tolist() == [True, True]
+    assert is_sizeable(pieces, sliver_share=0.005, sliver_area=100).tolist() == [True, False]
 
 
 @given(st.lists(polygons(), min_size=1, max_size=3), st.lists(polygons(), max_size=4))

@@ -112,12 +112,9 @@ def report_concordances(rows: Sequence[Concordance]) -> Check:
     """Return the check that counts disagreements by theme."""
     apart = Counter(row.theme for row in rows if row.result == "diverge")
     listed = ", ".join(f"{theme} ({count})" for theme, count in sorted(apart.items()))
-    message = (
-        f"Désaccords entre producteurs, dans la table concordances : {listed}."
-        if listed
-        else "Aucun désaccord entre producteurs dans la table concordances."
-    )
-    return check_none("concordances", "concordances", list(apart.elements()), message)
+    message = f"Désaccords entre producteurs, dans la table concordances : {listed}."
+    otherwise = "Aucun désaccord entre producteurs dans la table concordances."
+    return check_none("concordances", "concordances", list(apart.elements()), message, otherwise)
 
 
 def compare_contract(

@@ -59,14 +59,15 @@ def local_districts(
     ContractError
         If names of the contour file are missing or repeated; the message names them all.
     """
-    checks = []
+    checks, frames = [], []
     sets = territory.quartiers
-    if sets and iris is None:
+    if sets and iris is not None:
+        frames.append(_from_sets(sets, iris, territory))
+    elif sets:
         names = ", ".join(district.nom for district in sets)
         message = f"Contours des IRIS non lus, quartiers déclarés par IRIS non publiés : {names}."
         checks.append(Check("quartiers_par_iris", territory.id, "non_verifiable", "", "", message))
         sets = ()
-    frames = [_from_sets(sets, iris, territory)] if sets and iris is not None else []
     shares = pd.DataFrame(columns=["code", "code_iris", "part_zone", "part_iris", "significatif"])
     if contours is not None:
         if problems := name_problems(contours["nom"], (district.nom for district in territory.quartiers)):
@@ -176,12 +177,9 @@ def _check_overlaps(contours: gpd.GeoDataFrame, territory: Territory) -> Check:
         for one, other, area in zip(first, second, common, strict=True)
         if area > territory.sliver_area
     )
-    message = (
-        f"Des contours de quartiers se chevauchent : {' ; '.join(pairs)}."
-        if pairs
-        else "Les contours des quartiers ne se chevauchent pas."
-    )
-    return check_none("chevauchement_des_quartiers", "quartiers", pairs, message)
+    message = f"Des contours de quartiers se chevauchent : {' ; '.join(pairs)}."
+    otherwise = "Les contours des quartiers ne se chevauchent pas."
+    return check_none("chevauchement_des_quartiers", "quartiers", pairs, message, otherwise)
 
 
 def district_statistics(

@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.overlay import Pieces, cut_by_zones, overlay
+from qpv_geo.analysis.overlay import Pieces, at, cut_by_zones, overlay
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.french import number, significant
 from qpv_geo.territory import Territory
@@ -139,24 +139,16 @@ def _rows(
     """Return one row per piece; `new` and `old` are positions in the two frames, -1 for none."""
     return pd.DataFrame(
         {
-            "code_qp": _take(current["code_qp"], new),
-            "lib_qp": _take(current["lib_qp"], new),
-            "code_qp_2015": _take(every_old["code_qp"], old),
-            "nom_qp_2015": _take(every_old["nom_qp"], old),
+            "code_qp": at(current["code_qp"], new),
+            "lib_qp": at(current["lib_qp"], new),
+            "code_qp_2015": at(every_old["code_qp"], old),
+            "nom_qp_2015": at(every_old["nom_qp"], old),
             "surface_m2": cut.area,
-            "surface_2024": _take(current.area, new),
-            "surface_2015": _take(every_old.area, old),
+            "surface_2024": at(current.area, new),
+            "surface_2015": at(every_old.area, old),
             "geometry": cut.geometry,
         }
     )
-
-
-def _take(column: pd.Series, positions: np.ndarray) -> np.ndarray:
-    """Return values at positions, None or NaN at -1."""
-    missing = np.nan if column.dtype.kind == "f" else None
-    padded = np.append(column.to_numpy(), [missing])
-    taken: np.ndarray = padded[positions]
-    return taken
 
 
 def _is_succession(pieces: pd.DataFrame, territory: Territory) -> pd.Series:
@@ -288,10 +280,8 @@ def _check_correspondence(
             outcome: Outcome = "conforme" if declared == computed else "avertissement"
             message = _compare(declared, computed)
             if not known <= cited:
-                outcome, message = (
-                    "non_verifiable",
-                    "La table de correspondance lue ne cite pas tous ces QPV.",
-                )
+                outcome = "non_verifiable"
+                message = "La table de correspondance lue ne cite pas tous ces QPV."
             expected, found = (", ".join(sorted(names)) or "aucun" for names in (declared, computed))
             checks.append(Check(code, subject, outcome, expected, found, message))
     return checks

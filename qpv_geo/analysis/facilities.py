@@ -133,8 +133,7 @@ def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDa
 
 def _refuse_elsewhere(located: pd.DataFrame, communes: gpd.GeoDataFrame) -> None:
     own = located[located["insee_com"].isin(communes["insee_com"])]
-    tree = _index(own)
-    inside = np.unique(tree.query(communes.geometry.to_numpy(), predicate="intersects")[1])
+    inside = np.unique(_index(own).query(communes.geometry.to_numpy(), predicate="intersects")[1])
     if len(inside) < _MOSTLY_INSIDE * len(own):
         first = own.iloc[0]
         raise ContractError(
@@ -152,8 +151,7 @@ def _count(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame, dis
     """Return the facilities within a distance of each QPV: one row per QPV, one column per type."""
     west, south, east, north = qpv.total_bounds + distance * np.array([-1, -1, 1, 1])
     near = points[points["x"].between(west, east) & points["y"].between(south, north)]
-    tree = _index(near)
-    zone, point = tree.query(qpv.geometry.to_numpy(), predicate="dwithin", distance=distance)
+    zone, point = _index(near).query(qpv.geometry.to_numpy(), predicate="dwithin", distance=distance)
     kind = pd.Index(types["type_equipement"]).get_indexer(near["type_equipement"])
     counts = np.zeros((len(qpv), len(types)), dtype=np.int64)
     np.add.at(counts, (zone, kind[point]), 1)

@@ -9,9 +9,10 @@ from qpv_geo.territory import Territory
 _NAMED_AT_MOST = 20
 
 
-def check_none(code: str, subject: str, exceptions: Sized, message: str) -> Check:
-    """Return a check that expects no exception: a warning if there is one."""
+def check_none(code: str, subject: str, exceptions: Sized, message: str, otherwise: str = "") -> Check:
+    """Return a check that expects no exception: a warning if there is one, else with the other message."""
     outcome: Outcome = "avertissement" if len(exceptions) else "conforme"
+    message = message if len(exceptions) or not otherwise else otherwise
     return Check(code, subject, outcome, "0", str(len(exceptions)), message)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from qpv_geo.analysis.findings import check_none, first_codes
-from qpv_geo.analysis.overlay import cut_by_zones
+from qpv_geo.analysis.overlay import at, cut_by_zones
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.territory import Territory
 
@@ -27,16 +27,10 @@ def cut_by_iris(qpv: gpd.GeoDataFrame, iris: gpd.GeoDataFrame) -> gpd.GeoDataFra
     for column in ("code_qp", "lib_qp"):
         pieces[column] = qpv[column].to_numpy()[pieces["polygon"]]
     for column in ("code_iris", "nom_iris", "insee_com"):
-        pieces[column] = _named(iris[column], pieces["zone"])
+        pieces[column] = at(iris[column], pieces["zone"])
     columns = ["code_qp", "lib_qp", "code_iris", "nom_iris", "insee_com"]
     measures = ["surface_m2", "part_qpv", "part_iris", "geometry"]
     return pieces.sort_values(["code_qp", "code_iris"], ignore_index=True)[[*columns, *measures]]
-
-
-def _named(column: pd.Series, positions: pd.Series) -> np.ndarray:
-    """Return texts at positions, None at -1."""
-    named: np.ndarray = np.append(column.to_numpy(dtype=object), [None])[positions]
-    return named
 
 
 def iris_layer(iris: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory) -> gpd.GeoDataFrame:
@@ -75,7 +69,7 @@ def shares_of_iris(
     return pd.DataFrame(
         {
             "code": zones[name].to_numpy()[pieces["polygon"]],
-            "code_iris": _named(iris["code_iris"], pieces["zone"]),
+            "code_iris": at(iris["code_iris"], pieces["zone"]),
             "part_zone": pieces["part_qpv"],
             "part_iris": pieces["part_iris"],
             "significatif": significant,

@@ -185,15 +185,13 @@ def cut_by_zones(polygons: gpd.GeoDataFrame, zones: gpd.GeoDataFrame, suffix: st
     if polygons.crs != zones.crs or not polygons.crs.is_projected:
         raise ValueError(f"overlay needs one projected CRS, got {polygons.crs} and {zones.crs}")
     pieces = overlay(polygons.geometry.to_numpy(), zones.geometry.to_numpy())
-    # A piece outside every zone, -1, has no share of a zone.
-    zone_area = np.append(zones.area.to_numpy(), np.nan)[pieces.zone]
     frame = gpd.GeoDataFrame(
         {
             "polygon": pieces.polygon,
             "zone": pieces.zone,
             "surface_m2": pieces.area,
             "part_qpv": 100 * pieces.area / polygons.area.to_numpy()[pieces.polygon],
-            f"part_{suffix}": 100 * pieces.area / zone_area,
+            f"part_{suffix}": 100 * pieces.area / at(zones.area, pieces.zone),
         },
         geometry=pieces.geometry,
         crs=polygons.crs,
@@ -202,14 +200,16 @@ def cut_by_zones(polygons: gpd.GeoDataFrame, zones: gpd.GeoDataFrame, suffix: st
     return frame
 
 
-def is_member(pieces: pd.DataFrame, sliver_share: float, sliver_area: float) -> pd.Series:
-    """Tell real overlaps from slivers, the thin overlaps of contours that do not quite match.
+def at(column: pd.Series, positions: np.ndarray | pd.Series) -> np.ndarray:
+    """Return values at positions, None or NaN at -1."""
+    missing = np.nan if column.dtype.kind == "f" else None
+    taken: np.ndarray = np.append(column.to_numpy(), [missing])[positions]
+    return taken
+
+
+def is_sizeable(pieces: pd.DataFrame, sliver_share: float, sliver_area: float) -> "pd.Series[bool]":
+    """Tell pieces that are more than slivers, the thin overlaps of contours that do not quite match.
 
     `sliver_share` is the largest share of the QPV (0 to 1) of a sliver, `sliver_area` its largest area.
     """
-    return is_sizeable(pieces, sliver_share, sliver_area) & (pieces["zone"] >= 0)
-
-
-def is_sizeable(pieces: pd.DataFrame, sliver_share: float, sliver_area: float) -> pd.Series:
-    """Tell pieces that are more than slivers, in a zone or outside (see `is_member`)."""
     return (pieces["part_qpv"] > 100 * sliver_share) & (pieces["surface_m2"] > sliver_area)

@@ -170,10 +170,9 @@ def _report_overlaps(pieces: gpd.GeoDataFrame, near: gpd.GeoDataFrame) -> Check:
     codes = near["code_qp"].iloc[pieces.attrs["overlapping"]].tolist()
     message = (
         f"Les contours des communes se chevauchent (la première prend la part commune) : {', '.join(codes)}."
-        if codes
-        else "Les contours des communes ne se chevauchent sous aucun QPV."
     )
-    return check_none("chevauchement_des_communes", "communes", codes, message)
+    otherwise = "Les contours des communes ne se chevauchent sous aucun QPV."
+    return check_none("chevauchement_des_communes", "communes", codes, message, otherwise)
 
 
 def _near(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territory) -> gpd.GeoDataFrame:

@@ -5,11 +5,10 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 
 from qpv_geo.analysis.findings import check_expected
-from qpv_geo.analysis.overlay import cut_by_zones, is_member, is_sizeable
+from qpv_geo.analysis.overlay import at, cut_by_zones, is_sizeable
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError
 from qpv_geo.french import number, significant
@@ -30,10 +29,11 @@ def cut_by_communes(
     """
     pieces = cut_by_zones(qpv, communes, "commune")
     for column in ("insee_com", "nom_com", "siren_epci"):
-        pieces[column] = np.array([*communes[column], None], dtype=object)[pieces["zone"]]
+        pieces[column] = at(communes[column].astype(object), pieces["zone"])
     pieces["code_qp"] = qpv["code_qp"].to_numpy()[pieces["polygon"]]
     pieces["lib_qp"] = qpv["lib_qp"].to_numpy()[pieces["polygon"]]
-    pieces["membre"] = is_member(pieces, territory.sliver_share, territory.sliver_area)
+    sizeable = is_sizeable(pieces, territory.sliver_share, territory.sliver_area)
+    pieces["membre"] = sizeable & (pieces["zone"] >= 0)
     declared = [set(codes_of(codes)) for codes in qpv["insee_com"]]
     pieces["declare"] = [
         commune in declared[polygon]

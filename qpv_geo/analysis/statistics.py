@@ -176,18 +176,7 @@ def dictionary(registry: Registry, labels: pd.DataFrame) -> pd.DataFrame:
         }
         for indicator in registry.indicators
     ]
-    unknown = [
-        {
-            "indicateur": row["indicateur"],
-            "theme": "Hors registre",
-            "libelle": row["libelle"],
-            "unite": "",
-            "nature": "",
-            "additif": False,
-            "source": row["source"],
-            "codes_producteur": row["code_producteur"],
-        }
-        for row in labels.to_dict("records")
-    ]
-    frame = pd.DataFrame([*known, *unknown])
+    unknown = labels.rename(columns={"code_producteur": "codes_producteur"})
+    unknown = unknown.assign(theme="Hors registre", unite="", nature="", additif=False)
+    frame = pd.DataFrame([*known, *unknown.to_dict("records")])
     return frame.drop_duplicates("indicateur").sort_values("indicateur", ignore_index=True)

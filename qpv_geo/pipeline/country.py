@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from qpv_geo.errors import SourceUnavailableError
@@ -44,20 +45,27 @@ class Country:
         return rows
 
     @cached_property
-    def _members(self) -> "_Rows":
-        return _Rows(self.members)
+    def _places(self) -> dict[tuple[str, str], dict[Any, Any]]:
+        """Rows of `communes` and `members` by the codes in a column, as far as they were asked for."""
+        return {}
 
-    @cached_property
-    def _communes(self) -> "_Rows":
-        return _Rows(self.communes)
+    def _with_any(
+        self, table: Literal["communes", "members"], column: str, codes: Iterable[str]
+    ) -> pd.DataFrame:
+        rows: pd.DataFrame = getattr(self, table)
+        if (table, column) not in self._places:
+            self._places[table, column] = rows.groupby(column, sort=False).indices
+        places = self._places[table, column]
+        found = [places[code] for code in codes if code in places]
+        return rows.iloc[np.sort(np.concatenate(found)) if found else []]
 
     def members_of(self, siren: str) -> pd.DataFrame:
         """Return the communes of an EPCI, rows of `members`."""
-        return self._members.with_any("siren_epci", [siren])
+        return self._with_any("members", "siren_epci", [siren])
 
     def communes_with(self, column: str, codes: Iterable[str]) -> pd.DataFrame:
         """Return the rows of `communes` that hold one of some codes in a column."""
-        return self._communes.with_any(column, codes)
+        return self._with_any("communes", column, codes)
 
     def qpv_near(self, territory: Territory) -> pd.DataFrame:
         """Return the QPV that declare one of the codes of a territory."""
@@ -67,23 +75,6 @@ class Country:
     def qpv_in_department(self, code: str | None) -> int:
         """Return the number of QPV of a department."""
         return len(self._rows_by_code.get(code or "", []))
-
-
-class _Rows:
-    """Rows of a table indexed by the codes of its columns."""
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        self._table = table
-        self._by: dict[str, dict[str, list[int]]] = {}
-
-    def with_any(self, column: str, codes: Iterable[str]) -> pd.DataFrame:
-        """Return the rows that hold one of some codes, in their order."""
-        if column not in self._by:
-            rows: dict[str, list[int]] = {}
-            for row, code in enumerate(self._table[column].tolist()):
-                rows.setdefault(code, []).append(row)
-            self._by[column] = rows
-        return self._table.iloc[sorted(chain.from_iterable(self._by[column].get(code, ()) for code in codes))]
 
 
 def attributes_of(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:

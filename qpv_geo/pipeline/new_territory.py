@@ -76,10 +76,9 @@ def describe_territory(code: str, country: Country) -> NewTerritory:
             f"{draft.nom} ({code}) has no QPV among the {len(qpv)} of the national file: there is nothing to "
             "publish for it"
         )
-    return NewTerritory(
-        _complete(draft, mine, inside, country),
-        tuple(_differences(_official(code, kind, country), mine, draft)),
-    )
+    official = set(country.members_of(code)["insee_com"]) if kind == "epci" else set()
+    remarks = tuple(_differences(official, mine, draft))
+    return NewTerritory(_complete(draft, mine, inside, country), remarks)
 
 
 def territories_with_qpv(country: Country) -> list[Territory]:
@@ -182,10 +181,6 @@ def _most(values: pd.Series, others: Iterable[str]) -> str:
     """Return the most frequent code; the smallest one if several are."""
     counts: Counter[str] = Counter(values.dropna()) or Counter(code[:2] for code in others)
     return min(counts, key=lambda code: (-counts[code], code))
-
-
-def _official(code: str, kind: Kind, country: Country) -> set[str]:
-    return set(country.members_of(code)["insee_com"]) if kind == "epci" else set()
 
 
 def _differences(official: set[str], communes: pd.DataFrame, territory: Territory) -> Iterable[str]:

@@ -167,7 +167,8 @@ class _Zones:
 
     def lapsed(self, codes: set[str], department: str) -> set[str]:
         """Return the codes that no zone has any more, if the official list covers the department."""
-        return codes - self.drawn - self._official if department in self._official else set()
+        not_drawn = codes - self.drawn
+        return not_drawn - self._official if not_drawn and department in self._official else set()
 
     def shape(self, codes: set[str]) -> BaseGeometry:
         """Return the communes of zones as one collection."""

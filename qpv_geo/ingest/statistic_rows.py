@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from qpv_geo.ingest.distribution import CountedFile
@@ -17,7 +18,10 @@ class StatisticRows:
     """
 
     def __init__(self, frame: pd.DataFrame, national: Mapping[str, CountedFile] | None = None) -> None:
-        self.frame = frame
+        # Arrow copies a column that is in pieces, one for each file, whenever rows of it are taken.
+        texts = {name: frame[name].array for name in frame.columns[frame.dtypes == "str"]}
+        whole = {name: pa.array(text).combine_chunks() for name, text in texts.items()}
+        self.frame = frame.assign(**{name: pd.array(text, dtype="str") for name, text in whole.items()})
         self.national = national or {}
 
     @cached_property

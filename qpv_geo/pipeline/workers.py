@@ -124,8 +124,19 @@ def publish_all(client: Client, files: str, territories: Iterable[Territory]) ->
     """Publish territories on the workers, those that take longest first; yield results as they come."""
     ordered = sorted(territories, key=lambda territory: (-territory.expected.qpv, territory.id))
     futures = {client.submit(_publish, files, territory, pure=False): territory for territory in ordered}
+    suspects: list[Territory] = []
     for future in as_completed(list(futures), loop=client.loop):
-        yield _result(future, futures[future])
+        try:
+            yield _result(future, futures[future])
+        except KilledWorker:
+            suspects.append(futures[future])
+    # Dask suspects all tasks of a worker that dies, also those that were only waiting there: alone, each
+    # shows whether it is the one that kills.
+    for territory in suspects:
+        try:
+            yield _result(client.submit(_publish, files, territory, pure=False), territory)
+        except KilledWorker:
+            yield failed(territory, 1, _DEAD)
 
 
 def _result(future: "Future[Result]", territory: Territory) -> Result:
@@ -134,7 +145,7 @@ def _result(future: "Future[Result]", territory: Territory) -> Result:
     except QpvGeoError as error:
         return failed(territory, error.exit_code, str(error))
     except KilledWorker:
-        return failed(territory, 1, _DEAD)
+        raise
     except Exception as error:  # noqa: BLE001 - a scheduler that is gone fails what is left, not what is done
         return failed(territory, 1, f"its task failed: {type(error).__name__}: {error}")
 

@@ -36,7 +36,7 @@ class _Frozen(BaseModel):
 
 
 class SourceAddition(_Frozen):
-    """Additions to a source: `mirror` goes before the catalogue's paths, spellings after; others replace."""
+    """Additions to a source: `mirror` goes first, spellings last; the rest replaces what was declared."""
 
     address: _Address | None = None
     hosts: tuple[str, ...] = ()

@@ -20,10 +20,10 @@ PLACES = ["insee_com", "siren_epci", "insee_dep"]
 
 @dataclass(frozen=True)
 class SetAside:
-    """Features of a file that are not used, because something is wrong with them: `defects` has one of each.
+    """Features of a file that are not used, because something is wrong with them.
 
     `features` and `places` are their attributes and their `PLACES`, indexed by name (``feature 17
-    (QN09101M)``); column `code` of the former holds their codes.
+    (QN09101M)``); column `code` of the former holds their codes. `defects` has at least one of each.
     """
 
     label: str
@@ -61,8 +61,8 @@ class SetAside:
 class Outside:
     """Tells what lies outside a territory, and keeps the features that are left out for their defects.
 
-    Without a territory, several are made from one reading: then no defect of a feature stops it, and each
-    territory refuses its own (`SetAside.refuse`).
+    Without a territory, the releases of several are made from one reading: no defect of a feature stops it,
+    and each territory refuses its own (`SetAside.refuse`).
     """
 
     def __init__(self, territory: Territory | None) -> None:

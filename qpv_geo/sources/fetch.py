@@ -163,8 +163,9 @@ def fall_back(
 ) -> RawFile | None:
     """Get what was kept of a source: its last accepted copy, else the shipped snapshot.
 
-    `reason` says in French why the first choice is not used; it is published. None if the source is optional
-    and nothing was kept, or the policy forbids a fallback; for a required one, `SourceUnavailableError`.
+    `reason` says in French why the first choice is not used; it is published. An optional source of which
+    nothing was kept, or whose fallback the policy forbids, is None; a required one is a
+    `SourceUnavailableError`.
     """
     if policy.require_live and source.required:
         raise SourceUnavailableError(

@@ -37,7 +37,7 @@ Inspect = Callable[[RawFile, Settings], list[str]]
 def probe(
     source: Source, territory: Territory, settings: Settings, policy: Policy, inspect: Inspect
 ) -> Probe:
-    """Download a source to a place of its own, within the usual bounds, and compare it as declared."""
+    """Download a source apart from the store, and compare it with its declaration."""
     # One commune tells as much as all of them about an address by commune.
     narrowed = territory.model_copy(update={"communes_principales": territory.communes_principales[:1]})
     with TemporaryDirectory() as folder:

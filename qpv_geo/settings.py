@@ -1,14 +1,23 @@
 """Folders of this machine, and the limits that protect it."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from qpv_geo.errors import ConfigurationError
 
 _PACKAGE = Path(__file__).parent
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def split_address(address: str) -> SplitResult | None:
+    """Split an address into its parts; None if it has no host, or one or a port that cannot be."""
+    with suppress(ValueError):
+        parts = urlsplit(address)
+        return parts if parts.hostname and parts.port != 0 else None
+    return None
 
 
 def project_root() -> Path | None:
@@ -74,8 +83,8 @@ class Settings:
         """Refuse another machine in place of the official sites."""
         if self.official_sites is None:
             return
-        parts = urlsplit(self.official_sites)
-        if parts.scheme != "http" or parts.hostname not in _LOOPBACK or parts.path.strip("/"):
+        parts = split_address(self.official_sites)
+        if not parts or parts.scheme != "http" or parts.hostname not in _LOOPBACK or parts.path.strip("/"):
             raise ConfigurationError(
                 f"QPV_GEO_OFFICIAL_SITES={self.official_sites!r}: only a server of this machine may stand in "
                 "for the official sites, such as http://127.0.0.1:8000"

@@ -356,10 +356,11 @@ def test_too_long_a_pause_is_not_granted(
     assert len(sites.requests) == 1
 
 
+@pytest.mark.parametrize("pause", ["soon", "\N{SUPERSCRIPT TWO}", "Fri, 31 Dec 9999 23:59:59 -0100"])
 def test_without_a_pause_asked_for_waits_grow(
-    source: Source, live: Settings, sites: OfficialSites, pauses: list[float]
+    source: Source, live: Settings, sites: OfficialSites, pauses: list[float], pause: str
 ) -> None:
-    sites.misbehave(".csv", 429, retry_after="soon")
+    sites.misbehave(".csv", 429, retry_after=pause)
     with pytest.raises(SourceUnavailableError):
         get(source, replace(live, attempts=4, backoff=0.01))
     first, second, third = pauses
@@ -417,6 +418,8 @@ def test_playing_the_official_sites_is_said_aloud(
         "https://127.0.0.1:1",
         "http://example.org",
         "http://127.0.0.1:1/x",
+        "http://127.0.0.1:port",
+        "http://[",
         "localhost",
     ],
 )

@@ -497,6 +497,8 @@ def test_a_mirror_may_not_send_elsewhere(get: Get, settings: Settings, sites: Of
         (False, "absent/folder", False, ["--mirror absent/folder: no such folder"]),
         (False, "https:///x", False, ["without credentials nor query"]),
         (False, "https://example.org/m?x=1", False, ["without credentials nor query"]),
+        (False, "http://[", False, ["--mirror (malformed): give an address"]),
+        (False, "http://me:secret@example.org:port/m", False, ["--mirror (malformed): give an address"]),
         (
             True,
             "HTTPS://me:secret@example.org/m",

@@ -123,6 +123,12 @@ def test_geojson_of_another_shape_is_a_difference(probed: Probed, sites: Officia
     assert "is not the declared geojson" in difference
 
 
+def test_a_line_without_end_is_a_difference(probed: Probed, sites: OfficialSites) -> None:
+    sites.publish("correspondance_2024_2015", b"x" * 200_000)
+    (difference,) = probed("correspondance_2024_2015").differences
+    assert "its first line is not a header of columns" in difference
+
+
 def test_rows_that_leave_out_empty_values_are_as_declared(probed: Probed, sites: OfficialSites) -> None:
     rows = b'[{"code": "1", "nom": "a"}, {"code": "2", "type": "CU", "membres": []}]'
     sites.publish("cog_epci", rows, name="epci.json")

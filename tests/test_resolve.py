@@ -34,6 +34,7 @@ def test_the_links_of_an_insee_page_are_those_to_files(catalogue: Catalogue) -> 
     <A HREF='https://www.insee.fr/fr/statistiques/fichier/8243167/absolute_csv.zip'>CSV</A>
     <a href="/fr/statistiques/fichier/8243167/donn%C3%A9es%20csv.zip?a=1&amp;b=2"><b>é</b></a>
     <a href="/fr/statistiques/8243167">une page</a>
+    <a href="http://[une">une adresse fautive</a>
     <a href="/fr/statistiques/fichier/8243167/">un dossier</a>
     <img src="/fr/statistiques/fichier/8243167/carte.png">
     </body>""".encode()
@@ -183,7 +184,7 @@ def test_a_source_by_commune_is_asked_one_commune_at_a_time(
     assert keys == {"iris-25056", "iris-25429"}
 
 
-@pytest.mark.parametrize("template", ["{canton}", "{", "{0}", "{}"])
+@pytest.mark.parametrize("template", ["{canton}", "{", "{0}", "{}", "{epci.nom}"])
 def test_an_unknown_field_is_refused(besancon: Territory, template: str) -> None:
     with pytest.raises(ConfigurationError, match="the fields are"):
         expand(template, besancon)

@@ -20,14 +20,14 @@ def columns_of(raw: RawFile, settings: Settings) -> list[str]:
     pattern = raw.source.member
     if raw.source.format == "csv":
         with stream_member(raw, pattern, settings) as (_, chunks):
-            return _csv_header(chunks)
+            return _csv_header(raw, chunks)
     member = read_member(raw, pattern, settings)
     if raw.source.format in {"geojson", "json"}:
         return _json_keys(raw, member)
     return _vector_fields(raw, member, settings)
 
 
-def _csv_header(chunks: Iterable[bytes]) -> list[str]:
+def _csv_header(raw: RawFile, chunks: Iterable[bytes]) -> list[str]:
     """Return the first line's names; a national file is not read any further."""
     head = b""
     for chunk in chunks:
@@ -39,7 +39,12 @@ def _csv_header(chunks: Iterable[bytes]) -> list[str]:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = line.decode("cp1252", errors="replace")
-    return [name.strip() for name in next(csv.reader([text], delimiter=";"), [])]
+    try:
+        return [name.strip() for name in next(csv.reader([text], delimiter=";"), [])]
+    except csv.Error as error:
+        raise SourceContentError(
+            f"{raw.label}: its first line is not a header of columns ({error})"
+        ) from error
 
 
 def _json_keys(raw: RawFile, member: Member) -> list[str]:

@@ -249,7 +249,7 @@ class Downloader(AbstractContextManager["Downloader"]):
 
     def _receive(self, response: httpx.Response, sink: BinaryIO, max_bytes: int, deadline: float) -> Received:
         declared = response.headers.get("Content-Length", "")
-        total = int(declared) if declared.isdigit() else None
+        total = int(declared) if declared.isdecimal() else None
         if total is not None and total > max_bytes:
             raise self._too_big(response, f"declares {total:,} bytes", max_bytes)
         checksum, size = hashlib.sha256(), 0
@@ -280,7 +280,6 @@ class Downloader(AbstractContextManager["Downloader"]):
     @contextmanager
     def _explained(self, url: str) -> Iterator[None]:
         """Turn what the last attempt met into the project's errors."""
-        host = urlsplit(url).hostname
         message = f"source {self._source.id}: {url}: "
         try:
             yield
@@ -304,7 +303,7 @@ class Downloader(AbstractContextManager["Downloader"]):
             limit = self._settings.download_deadline
             raise SourceUnavailableError(
                 f"{message}not complete after {limit:g} s",
-                reason=f"site injoignable : {host} trop lent (plus de {limit:g} s)",
+                reason=f"site injoignable : {urlsplit(url).hostname} trop lent (plus de {limit:g} s)",
             ) from error
         except httpx.DecodingError as error:
             raise SourceContentError(f"{message}the answer cannot be decoded: {error}") from error

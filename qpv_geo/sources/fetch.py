@@ -8,10 +8,9 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from qpv_geo.errors import ConfigurationError, SourceUnavailableError
-from qpv_geo.settings import Settings
+from qpv_geo.settings import Settings, split_address
 from qpv_geo.sources.catalogue import NoAddress, Source, TerritoryFileAddress
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.local import territory_file
@@ -59,9 +58,9 @@ class Policy:
         if self.mirror_folder and not self.mirror_folder.is_dir():
             problems.append(f"--mirror {self.mirror}: no such folder")
         if self.mirror_url:
-            parts = urlsplit(self.mirror_url)
-            if not parts.hostname or parts.username or parts.query or parts.fragment:
-                shown = f"{parts.scheme}://{parts.hostname}{parts.path}"
+            parts = split_address(self.mirror_url)
+            if not parts or parts.username or parts.query or parts.fragment:
+                shown = f"{parts.scheme}://{parts.hostname}{parts.path}" if parts else "(malformed)"
                 problems.append(f"--mirror {shown}: give an address without credentials nor query")
         if problems:
             raise ConfigurationError("; ".join(problems))

@@ -124,7 +124,7 @@ def _tls() -> ssl.SSLContext:
 def _retry_after(response: httpx.Response) -> float | None:
     """Return the pause that a server asks for in seconds, given as such or as a date."""
     value = response.headers.get("Retry-After", "")
-    if value.isdigit():
+    if value.isdecimal():
         return float(value)
     if (date := http_date(value)) is None:
         return None
@@ -135,6 +135,6 @@ def http_date(value: str | None) -> datetime | None:
     """Return a date of a header in UTC; None if it is none."""
     try:
         parsed = parsedate_to_datetime(value or "")
-    except ValueError:
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

@@ -13,6 +13,7 @@ links listed, and one is chosen by the declared pattern:
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
@@ -58,7 +59,7 @@ def expand(template: str, territory: Territory) -> str:
         codes["commune"] = territory.communes_principales[0]
     try:
         return template.format_map(codes)
-    except (KeyError, ValueError, IndexError) as error:
+    except (LookupError, ValueError, AttributeError) as error:
         raise ConfigurationError(
             f"{template!r} cannot be filled for territory {territory.id!r} ({error}): the fields are "
             "{epci}, {departement} and {commune}; {commune} needs exactly one of communes_principales"
@@ -134,11 +135,13 @@ def _insee_links(page: str, base: str) -> list[Link]:
     anchors.feed(page)
     links = []
     for href in anchors.hrefs:
-        url = urljoin(base, href)
-        path = urlsplit(url).path
-        if _INSEE_FILE.fullmatch(path):
-            name = unquote(path.rpartition("/")[2])
-            links.append(Link(name, name, url))
+        # A link that is no address ("http://[") leads to no file.
+        with suppress(ValueError):
+            url = urljoin(base, href)
+            path = urlsplit(url).path
+            if _INSEE_FILE.fullmatch(path):
+                name = unquote(path.rpartition("/")[2])
+                links.append(Link(name, name, url))
     return links
 
 

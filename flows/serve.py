@@ -7,19 +7,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
+import psutil
 from prefect import serve
 from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import Flow
 from prefect.logging import get_logger
 from prefect.schedules import Cron
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    get_current_settings,
+    temporary_settings,
+)
 
 from flows.refresh import refresh
+from flows.server_password import FILE_NAME, server_password
 from flows.watch import watch
 from qpv_geo.commands.prefect_server import configured_server
 from qpv_geo.errors import ConfigurationError
@@ -84,10 +91,17 @@ def serve_deployments(territory: str, data: Path, port: int) -> None:
     if configured_server():
         _serve(territory, data)
         return
-    with _own_server(port) as url, temporary_settings({PREFECT_API_URL: url}):
+    home = get_current_settings().home
+    password = server_password(home)
+    with (
+        _own_server(port, _server_environment(port, home, password)) as url,
+        temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}),
+    ):
         # Runs are processes of their own, which find the server there.
-        os.environ["PREFECT_API_URL"] = url
-        _LOGGER.info("Prefect's pages: http://127.0.0.1:%d", port)
+        os.environ |= {"PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": password}
+        _LOGGER.info(
+            "Prefect's pages: http://127.0.0.1:%d; log in with the whole line of %s", port, home / FILE_NAME
+        )
         _serve(territory, data)
 
 
@@ -98,19 +112,31 @@ def _serve(territory: str, data: Path) -> None:
     _LOGGER.info("stopped")
 
 
+def _server_environment(port: int, home: Path, password: str) -> dict[str, str]:
+    """Return the environment of the server, which only this account can read; `ps` shows arguments to all."""
+    return os.environ | {
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
+        # Relative: the pages find the API on any port, and through a tunnel or a proxy.
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        # By default the pages are unpacked into the installed package, which a service cannot write.
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
+    }
+
+
 @contextmanager
-def _own_server(port: int) -> Iterator[str]:
+def _own_server(port: int, environment: dict[str, str]) -> Iterator[str]:
     """Run a Prefect server of this machine only; a group of its own, so that Ctrl+C reaches it last."""
     _require_free(port)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     # Its banner is no log line; what goes wrong comes on the other stream.
     server = subprocess.Popen(  # noqa: S603 - our own words
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        url = f"http://127.0.0.1:{port}/api"
-        _wait_for(url, server)
-        yield url
+        _wait_for(port, server)
+        yield f"http://127.0.0.1:{port}/api"
     finally:
         server.send_signal(signal.SIGTERM)
         try:
@@ -130,14 +156,27 @@ def _require_free(port: int) -> None:
         ) from error
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _STARTUP
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Wait until the server itself answers: whoever was quicker on its port must not get the password."""
+    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + _STARTUP
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise ConfigurationError(f"no Prefect server could be started at {url}: see what it says above")
-        try:
-            if httpx.get(f"{url}/health", timeout=5).is_success:
+            raise ConfigurationError(
+                f"no Prefect server could be started at {address}: see what it says above"
+            )
+        with suppress(httpx.TransportError):
+            if _listens(server.pid, port) and httpx.get(f"{address}/api/health", timeout=5).is_success:
                 return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    raise ConfigurationError(f"the Prefect server at {url} did not start within {_STARTUP:g} s")
+        time.sleep(0.2)
+    raise ConfigurationError(f"the Prefect server at {address} did not start within {_STARTUP:g} s")
+
+
+def _listens(pid: int, port: int) -> bool:
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:  # it has just ended
+        return False
+    return any(
+        connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        for connection in connections
+    )

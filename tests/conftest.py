@@ -55,6 +55,7 @@ SLOW = {
     "test_scale",
     "test_security",
     "test_serve",
+    "test_serve_security",
     "test_sudden_death",
     "test_territory_init",
     "test_territory_show",

@@ -13,6 +13,7 @@ import httpx
 
 ROOT = Path(__file__).parents[1]
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+LOGIN = "essais:mot-de-passe-des-essais"
 _PATIENCE = 300.0
 _Found = TypeVar("_Found")
 
@@ -32,6 +33,22 @@ def wait_for(what: str, look: Callable[[], _Found | None], patience: float = _PA
             return found
         time.sleep(0.2)
     raise AssertionError(f"{what}: not within {patience:g} s")
+
+
+class PatientTransport(httpx.HTTPTransport):
+    """Asks again while the server's database is busy, as it is when it has just started."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the first answer that is not 503."""
+
+        def answer() -> httpx.Response | None:
+            response = super(PatientTransport, self).handle_request(request)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                return response
+            response.close()
+            return None
+
+        return wait_for("the server has time", answer)
 
 
 class PrefectServer:
@@ -54,13 +71,16 @@ class PrefectServer:
             "PREFECT_API_URL": self.api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
+            "PREFECT_SERVER_API_AUTH_STRING": LOGIN,
+            "PREFECT_API_AUTH_STRING": LOGIN,
+            "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             # Retries take a minute each where the server is gone.
             "PREFECT_CLIENT_MAX_RETRIES": "2",
             "NO_COLOR": "1",
         }
         self.environment |= environment
-        self._client = httpx.Client(base_url=self.api, timeout=60)
+        self._client = httpx.Client(base_url=self.api, timeout=60, transport=PatientTransport())
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *arguments: str) -> None:
@@ -79,6 +99,14 @@ class PrefectServer:
         """Start the server and wait until it answers."""
         self.start("server", "server", "start", "--host", "127.0.0.1", "--port", str(self.port), "--no-ui")
         wait_for("the server starts", self.is_up)
+        self.log_in(LOGIN)
+
+    def log_in(self, login: str) -> None:
+        """Send the password and a CSRF token with every request from now on."""
+        self._client.auth = httpx.BasicAuth(*login.split(":", 1))
+        answer = self._client.get("/csrf-token", params={"client": "essais"}).raise_for_status()
+        token = answer.json()["token"]
+        self._client.headers.update({"Prefect-Csrf-Client": "essais", "Prefect-Csrf-Token": token})
 
     def is_up(self) -> bool:
         """Tell whether the server answers."""
@@ -139,13 +167,7 @@ class PrefectServer:
         """Ask for a run of a deployment and return the answer."""
         deployment = self.deployment(name)
         wanted = {"parameters": deployment["parameters"] | parameters}
-
-        def ask() -> httpx.Response | None:
-            answer = self._client.post(f"/deployments/{deployment['id']}/create_flow_run", json=wanted)
-            # So it answers while its database is busy, as it is when it has just started.
-            return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
-
-        return wait_for("the server has time for a run", ask)
+        return self._client.post(f"/deployments/{deployment['id']}/create_flow_run", json=wanted)
 
     def run(self, name: str, **parameters: object) -> str:
         """Ask for a run of a deployment and return its id."""

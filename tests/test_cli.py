@@ -152,7 +152,7 @@ def test_a_server_is_configured_by_its_address_or_by_the_active_profile(
     for name, value in environment.items():
         monkeypatch.setenv(name, value.format(url=sites.url))
     assert configured_server() == (sites.url if found else None)
-    assert [request.path for request in sites.requests] == (["/health"] if found else [])
+    assert [request.path for request in sites.requests] == (["/admin/version"] if found else [])
 
 
 def test_without_profiles_no_server_is_configured(no_profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:

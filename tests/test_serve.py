@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.server_password import server_password
 from tests.prefect_server import PrefectServer, free_port, wait_for
 
 
@@ -27,7 +28,7 @@ def start(*arguments: str | Path, log: Path, environment: dict[str, str]) -> sub
 @pytest.fixture
 def prefect(tmp_path: Path) -> Iterator[PrefectServer]:
     """A client of the server that ``serve`` is about to start."""
-    (tmp_path / "accueil").mkdir()
+    (tmp_path / "accueil").mkdir(mode=0o700)
     server = PrefectServer(tmp_path / "accueil", {})
     del server.environment["PREFECT_API_URL"]
     yield server
@@ -42,6 +43,7 @@ def test_one_command_serves_runs_and_stops(tmp_path: Path, prefect: PrefectServe
             "serve is ready", lambda: process.poll() is not None or "stop with SIGTERM" in log.read_text()
         )
         assert process.poll() is None, log.read_text()
+        prefect.log_in(server_password(prefect.home))
         wait_for("the deployments are there", lambda: prefect.has_deployment("refresh/refresh-manuel"))
         weekly = prefect.deployment("refresh/refresh-hebdomadaire")
         assert [schedule["active"] for schedule in weekly["schedules"]] == [True]

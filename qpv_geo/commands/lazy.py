@@ -9,18 +9,12 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class Lazy(NamedTuple):
-    """A command that is not imported yet.
-
-    Attributes
-    ----------
-    target
-        ``module:attribute`` of its function, or of the group that it is.
-    summary
-        First line of its help, as the group's help shows it.
-    """
+    """A command that is not imported yet."""
 
     target: str
+    """``module:attribute`` of its function, or of the group that it is."""
     summary: str
+    """First line of its help, as the group's help shows it."""
 
     def load(self, name: str) -> Any:  # noqa: ANN401 - Typer brings the classes of its own Click
         """Import the command."""

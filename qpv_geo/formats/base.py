@@ -29,34 +29,21 @@ Bounds = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Format:
-    """A way to write a release.
-
-    Attributes
-    ----------
-    name
-        As users ask for it, and as fingerprints know it.
-    title, detail
-        In French, on the download page: of its files together, and of a file that is not a single layer.
-    suffix
-        Of its files.
-    kind
-        Its ``format`` in the Data Package.
-    media_type
-        Its ``mediatype`` there.
-    written
-        Always; unless pages are declined; or where somebody asks for it.
-    writer
-        ``module:function`` of ``(folder: Path, content: Content) -> None``, imported when it is needed.
-    """
+    """A way to write a release."""
 
     name: str
+    """As users ask for it, and as fingerprints know it."""
     title: str
     detail: str
+    """In French, on the download page: of its files together; of a file that is not a single layer."""
     suffix: str
     kind: str
     media_type: str
+    """Its ``format`` and its ``mediatype`` in the Data Package."""
     written: Literal["always", "with_pages", "on_request"]
+    """Always; unless pages are declined; or where somebody asks for it."""
     writer: str
+    """``module:function`` of ``(folder: Path, content: Content) -> None``, imported when it is needed."""
 
     def write(self, folder: Path, content: "Content") -> None:
         """Write a release in this format.
@@ -130,30 +117,19 @@ class ReleaseSpec:
 
 @dataclass(frozen=True)
 class Content:
-    """What a release holds, in memory.
-
-    Attributes
-    ----------
-    spec
-        What it is made from.
-    frames
-        All layers, conformed (`frames.conform`), in the territory's CRS.
-    rounded
-        Spatial layers as GeoJSON holds them (`geojson.to_wgs84`).
-    layers
-        Declarations of all layers, as the release holds them (`fields.as_held`).
-    changes
-        What changed since the release before; None for a first one, and until it is known.
-    held_because
-        French sentences that say why somebody has to look at it first; none if it may be published.
-    """
+    """What a release holds, in memory."""
 
     spec: ReleaseSpec
     frames: Frames
+    """All layers, conformed (`frames.conform`), in the territory's CRS."""
     rounded: Frames
+    """Spatial layers as GeoJSON holds them (`geojson.to_wgs84`)."""
     layers: Mapping[str, Layer]
+    """Declarations of all layers, as the release holds them (`fields.as_held`)."""
     changes: Changes | None = None
+    """What changed since the release before; None for a first one, and until it is known."""
     held_because: tuple[str, ...] = ()
+    """French sentences that say why somebody has to look at it first; none if it may be published."""
 
     def spatial(self, name: str) -> gpd.GeoDataFrame | None:
         """Return a layer if it is there with geometries."""

@@ -27,13 +27,7 @@ _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class LayerField(BaseModel):
-    """One published field: official or lower-snake-case name, French alias and description, unit.
-
-    Attributes
-    ----------
-    optional
-        For a field of the key: whether it may be empty all the same.
-    """
+    """One published field: official or lower-snake-case name, French alias and description, unit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,6 +36,7 @@ class LayerField(BaseModel):
     description: str = ""
     unit: str = ""
     optional: bool = False
+    """For a field of the key: whether it may be empty all the same."""
 
     @property
     def comment(self) -> str:
@@ -51,33 +46,24 @@ class LayerField(BaseModel):
 
 
 class Layer(BaseModel):
-    """One published table, with a geometry or without.
-
-    Attributes
-    ----------
-    title, abstract
-        In French, what QGIS shows.
-    geometry
-        Geometry type, None for a table.
-    geometry_optional
-        Whether a row may be without geometry.
-    key
-        Fields whose values are unique together.
-    indicators
-        Whether the columns of the registry's `qpv_layer` indicators are added after `fields`: for each, the
-        value, ``_statut``, ``_millesime``, ``_rang``, ``_rang_sur`` and, if there are intervals,
-        ``_borne_basse`` and ``_borne_haute``.
-    """
+    """One published table, with a geometry or without."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     title: str
     abstract: str
+    """In French, what QGIS shows."""
     geometry: GeometryType | None = None
+    """Geometry type, None for a table."""
     geometry_optional: bool = False
+    """Whether a row may be without geometry."""
     key: tuple[str, ...]
+    """Fields whose values are unique together."""
     indicators: bool = False
+    """Whether the columns of the registry's `qpv_layer` indicators are added after `fields`: for each, the
+    value, ``_statut``, ``_millesime``, ``_rang``, ``_rang_sur`` and, if there are intervals, ``_borne_basse``
+    and ``_borne_haute``."""
     fields: dict[str, LayerField]
 
     @model_validator(mode="after")

@@ -49,32 +49,22 @@ class Contained(NamedTuple):
 
 @dataclass(frozen=True)
 class Located:
-    """The answers of `locate` for n points.
-
-    Attributes
-    ----------
-    en_qpv
-        `Answer` as a number: is the point in a QPV?
-    qpv
-        Position of the QPV where the answer is ``OUI``, else -1; the first of two that overlap.
-    distance_m
-        Metres to the boundary of the QPV that holds the point (negative) or of the nearest one; NaN beyond
-        `max_distance`.
-    qpv_proche
-        Position of the QPV of `distance_m`, -1 if none; the first of two equally near.
-    bande_tva
-        `Answer` as a number: is the point in a QPV, or in the band around one?
-    largeur_bande_m
-        Width in metres of the band that the answer is about: that of the QPV that holds the point; otherwise
-        the band that the point is deepest in, or nearest to. NaN if it is in none and `distance_m` is NaN.
-    """
+    """The answers of `locate` for n points."""
 
     en_qpv: _ByteArray
+    """`Answer` as a number: is the point in a QPV?"""
     qpv: Int32Array
+    """Position of the QPV where the answer is ``OUI``, else -1; the first of two that overlap."""
     distance_m: FloatArray
+    """Metres to the boundary of the QPV that holds the point (negative) or of the nearest one; NaN beyond
+    `max_distance`."""
     qpv_proche: Int32Array
+    """Position of the QPV of `distance_m`, -1 if none; the first of two equally near."""
     bande_tva: _ByteArray
+    """`Answer` as a number: is the point in a QPV, or in the band around one?"""
     largeur_bande_m: FloatArray
+    """Width in metres of the band that the answer is about: that of the QPV that holds the point; otherwise
+    the band that the point is deepest in, or nearest to. NaN if it is in none and `distance_m` is NaN."""
 
 
 def contains(index: LocateIndex, x: FloatArray, y: FloatArray, *, threads: int | None = None) -> Contained:

@@ -43,19 +43,13 @@ _SLACK = 1e-6
 
 @dataclass(frozen=True)
 class EdgeGrid:
-    """For each square of the blocks within reach, the edges that can be the nearest.
-
-    Attributes
-    ----------
-    first, count
-        For each square: where its edges start in `candidates`, and how many they are (0 out of reach).
-    candidates
-        Positions of edges, ascending in each square.
-    """
+    """For each square of the blocks within reach, the edges that can be the nearest."""
 
     first: Int32Array
     count: npt.NDArray[np.unsignedinteger]
+    """For each square: where its edges start in `candidates`, and how many they are (0 out of reach)."""
     candidates: Int32Array
+    """Positions of edges, ascending in each square."""
     edges: Edges
 
     @classmethod

@@ -16,21 +16,15 @@ GeometryArray = npt.NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Edges:
-    """The edges of all rings of polygons, ordered by polygon.
-
-    Attributes
-    ----------
-    polygon
-        Position of the polygon each edge belongs to, ascending.
-    segments
-        (n, 5): for each edge its lexicographically smaller end (x, y), the vector (dx, dy) to the other end,
-        and ``1 / (dx² + dy²)``, 0 if both ends are the same. An edge shared by two polygons has the same
-        numbers in both, so that computations on it round alike. One row per edge takes one memory access,
-        five columns would take five.
-    """
+    """The edges of all rings of polygons, ordered by polygon."""
 
     polygon: IntArray
+    """Position of the polygon each edge belongs to, ascending."""
     segments: FloatArray
+    """(n, 5): for each edge its lexicographically smaller end (x, y), the vector (dx, dy) to the other end,
+    and ``1 / (dx² + dy²)``, 0 if both ends are the same. An edge shared by two polygons has the same numbers
+    in both, so that computations on it round alike. One row per edge takes one memory access, five columns
+    would take five."""
 
     @classmethod
     def of(cls, polygons: GeometryArray) -> Self:

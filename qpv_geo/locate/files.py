@@ -34,34 +34,23 @@ def _none_yet() -> dict[str, int]:
 
 @dataclass
 class LocateSummary:
-    """What `locate` found in a file.
-
-    Attributes
-    ----------
-    path
-        Where the result was written.
-    release
-        Id of the release.
-    known_around, bands
-        See `Locator`.
-    answers, band
-        Number of rows by answer, for ``en_qpv`` and ``bande_tva``.
-    outside_territory
-        Points beyond `known_around`, where the release does not know the QPV.
-    outside_france, swapped
-        Points outside France, and those that would be inside if x were y.
-    """
+    """What `locate` found in a file."""
 
     path: Path
+    """Where the result was written."""
     release: str
     known_around: float = 0.0
     bands: bool = True
+    """As in `Locator`."""
     rows: int = 0
     answers: dict[str, int] = field(default_factory=_none_yet)
     band: dict[str, int] = field(default_factory=_none_yet)
+    """Number of rows by answer, for ``en_qpv`` and ``bande_tva``."""
     outside_territory: int = 0
+    """Points beyond `known_around`, where the release does not know the QPV."""
     outside_france: int = 0
     swapped: int = 0
+    """Points outside France, and those that would be inside if x were y."""
 
 
 class _ChunkLocator:

@@ -44,21 +44,15 @@ _NEEDED = ("n", "longitude", "latitude", "result_score", "result_type", "result_
 
 @dataclass(frozen=True)
 class Geocoded:
-    """Answers for n addresses.
-
-    Attributes
-    ----------
-    longitude, latitude, score
-        NaN where the service found nothing.
-    type, label
-        As the service gives them.
-    """
+    """Answers for n addresses."""
 
     longitude: FloatArray
     latitude: FloatArray
     score: FloatArray
+    """NaN where the service found nothing."""
     type: pa.Array
     label: pa.Array
+    """As the service gives them."""
 
     def table(self) -> pa.Table:
         """Return the answers in the columns of `GEOCODED`."""

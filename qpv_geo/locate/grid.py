@@ -46,24 +46,17 @@ _NEVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Lattice:
-    """The geometry of the raster: where its cells and blocks lie.
-
-    Attributes
-    ----------
-    x0, y0
-        South-west corner. The outermost ring of blocks never holds anything: it stands for the rest of the
-        world, and for coordinates that are not numbers.
-    scale
-        Cells per unit of the coordinates.
-    columns, rows
-        Number of blocks.
-    """
+    """The geometry of the raster: where its cells and blocks lie."""
 
     x0: float
     y0: float
+    """South-west corner. The outermost ring of blocks never holds anything: it stands for the rest of the
+    world, and for coordinates that are not numbers."""
     scale: float
+    """Cells per unit of the coordinates."""
     columns: int
     rows: int
+    """Number of blocks."""
 
     @classmethod
     def around(cls, bounds: FloatArray, cell: float) -> Self:
@@ -121,36 +114,24 @@ class Cells(NamedTuple):
 
 @dataclass(frozen=True)
 class CellGrid:
-    """A raster that gives, for each point, the only polygons worth an exact test.
-
-    Attributes
-    ----------
-    lattice
-        Where the cells lie.
-    blocks
-        For each block: 0 if every polygon is out of reach, else its number. A polygon touches the blocks
-        numbered up to `members`; the others are only within reach.
-    members
-        Number of blocks that hold cells.
-    codes
-        For each cell of the blocks 1 to `members`: 0 outside, 1 + k inside polygon k, 1 + `polygons` + i
-        doubtful, settled by question i.
-    polygons
-        Number of polygons.
-    first, size, otherwise, candidates
-        Question i: ask the polygons ``candidates[first[i]:first[i] + size[i]]`` in this order; if none holds
-        the point, the answer is ``otherwise[i]``, -1 for no polygon.
-    """
+    """A raster that gives, for each point, the only polygons worth an exact test."""
 
     lattice: Lattice
     blocks: Int32Array
+    """For each block: 0 if every polygon is out of reach, else its number. A polygon touches the blocks
+    numbered up to `members`; the others are only within reach."""
     members: int
+    """Number of blocks that hold cells."""
     codes: Int32Array
+    """For each cell of the blocks 1 to `members`: 0 outside, 1 + k inside polygon k, 1 + `polygons` + i
+    doubtful, settled by question i."""
     polygons: int
     first: IntArray
     size: IntArray
     otherwise: IntArray
     candidates: IntArray
+    """Question i: ask the polygons ``candidates[first[i]:first[i] + size[i]]`` in this order; if none holds
+    the point, the answer is ``otherwise[i]``, -1 for no polygon."""
 
     @classmethod
     def build(

@@ -58,23 +58,16 @@ class LocateIndex:
     """An index of polygons for `contains` and `locate`; build it with `LocateIndex.build`.
 
     Threads may share it. It is pickled as its polygons and built again when unpickled.
-
-    Attributes
-    ----------
-    zones
-        The polygons; answers are positions in this series.
-    points_crs
-        CRS of the points, x first (longitude, easting).
-    reach
-        Largest distance in metres from a polygon at which a point is measured.
-    widths
-        Width in metres of the band around each polygon.
     """
 
     zones: gpd.GeoSeries
+    """The polygons; answers are positions in this series."""
     points_crs: pyproj.CRS
+    """CRS of the points, x first (longitude, easting)."""
     reach: float
+    """Largest distance in metres from a polygon at which a point is measured."""
     widths: FloatArray
+    """Width in metres of the band around each polygon."""
     _polygons: GeometryArray
     _edges: Edges
     _grid: CellGrid

@@ -27,24 +27,16 @@ _POLYGON_DIMENSION = 2
 
 @dataclass(frozen=True)
 class KnownQpv:
-    """The QPV that a release knows.
-
-    Attributes
-    ----------
-    qpv
-        Code, name and width of the band: the territory's QPV, and its neighbours if they are published.
-    ground
-        The area in which every QPV is in `qpv`; None: everywhere.
-    around
-        How far `ground` reaches around the communes of the territory, in metres.
-    bands
-        Whether the release publishes bands; otherwise all are taken to be 300 m wide.
-    """
+    """The QPV that a release knows."""
 
     qpv: gpd.GeoDataFrame
+    """Code, name and width of the band: the territory's QPV, and its neighbours if they are published."""
     ground: gpd.GeoSeries | None
+    """The area in which every QPV is in `qpv`; None: everywhere."""
     around: float
+    """How far `ground` reaches around the communes of the territory, in metres."""
     bands: bool
+    """Whether the release publishes bands; otherwise all are taken to be 300 m wide."""
 
 
 def read_known_qpv(folder: Path, territory: Territory) -> KnownQpv:

@@ -55,32 +55,22 @@ class _Part:
 
 @dataclass(frozen=True)
 class Locator:
-    """Locates points in the QPV of a release; it can be sent to another process.
-
-    Attributes
-    ----------
-    release
-        Id of the release.
-    points_crs
-        CRS of the points, as WKT.
-    max_distance
-        Metres beyond which there is neither distance nor nearest QPV.
-    known_around
-        Metres around the territory's communes within which the release knows every QPV.
-    bands
-        Whether the release publishes bands; otherwise all are taken to be 300 m wide.
-    """
+    """Locates points in the QPV of a release; it can be sent to another process."""
 
     release: str
     points_crs: str
+    """CRS of the points, as WKT."""
     max_distance: float
+    """Metres beyond which there is neither distance nor nearest QPV."""
     _codes: tuple[str, ...]
     _names: tuple[str, ...]
     _parts: tuple[_Part, ...]
     _ground: LocateIndex | None
     _around: LocateIndex | None
     known_around: float = 0.0
+    """Metres around the territory's communes within which the release knows every QPV."""
     bands: bool = True
+    """Whether the release publishes bands; otherwise all are taken to be 300 m wide."""
 
     @classmethod
     def of_release(

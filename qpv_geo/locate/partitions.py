@@ -13,21 +13,14 @@ class PartitionLocator:
     """Adds the answers to a DataFrame: ``ddf.map_partitions(PartitionLocator(locator, "lon", "lat"))``.
 
     It can be sent to another process.
-
-    Attributes
-    ----------
-    locator
-        See `Locator.of_release`.
-    x, y
-        Columns of the coordinates, numbers.
-    precision
-        Metres, or the column that holds them.
     """
 
     locator: Locator
     x: str
     y: str
+    """Columns of the coordinates, numbers."""
     precision: float | str | None = None
+    """Metres, or the column that holds them."""
 
     def __call__(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the DataFrame with `locator.COLUMNS` added, texts as texts; its index may be anything."""

@@ -48,25 +48,16 @@ def places_in(crs: pyproj.CRS) -> tuple[Place, ...]:
 
 @dataclass
 class Survey:
-    """Counts the points of a file in France while it is read.
-
-    Attributes
-    ----------
-    crs
-        CRS of the points.
-    declared
-        Whether the file itself declares it.
-    points
-        Number of points with coordinates, wherever they are.
-    inside, swapped
-        Those in France, and those that would be if x were y.
-    """
+    """Counts the points of a file in France while it is read."""
 
     crs: str
     declared: bool = False
+    """Whether the file itself declares it."""
     points: int = 0
+    """Number of points with coordinates, wherever they are."""
     inside: int = 0
     swapped: int = 0
+    """Those in France, and those that would be if x were y."""
     _sample: tuple[FloatArray, FloatArray] | None = None
     _places: tuple[Place, ...] = field(default=(), repr=False)
 

@@ -23,23 +23,6 @@ GEOCODED = pa.schema(
 class Points:
     """Which columns of a file hold the points and their precision.
 
-    Attributes
-    ----------
-    x, y
-        Columns of the coordinates; without them the geometry column serves.
-    crs
-        CRS of the coordinates (EPSG code, or anything pyproj understands); a geometry column has its own.
-    precision
-        Metres by which points may be wrong, or the column that holds them.
-    type_column, score_column
-        Columns of a geocoder's type and score, see `precision.geocoder_precision`.
-    addresses
-        Columns of the address, sent to IGN's geocoding service in place of coordinates.
-    layer
-        Layer of a GeoPackage that has several.
-    prefix
-        Prefix of the names of the added columns.
-
     Raises
     ------
     ConfigurationError
@@ -48,13 +31,20 @@ class Points:
 
     x: str | None = None
     y: str | None = None
+    """Columns of the coordinates; without them the geometry column serves."""
     crs: object | None = None
+    """CRS of the coordinates (EPSG code, or anything pyproj understands); a geometry column has its own."""
     precision: float | str | None = None
+    """Metres by which points may be wrong, or the column that holds them."""
     type_column: str | None = None
     score_column: str | None = None
+    """Columns of a geocoder's type and score, see `precision.geocoder_precision`."""
     addresses: tuple[str, ...] = ()
+    """Columns of the address, sent to IGN's geocoding service in place of coordinates."""
     layer: str | None = None
+    """Layer of a GeoPackage that has several."""
     prefix: str = ""
+    """Prefix of the names of the added columns."""
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""

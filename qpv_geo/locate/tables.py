@@ -13,24 +13,15 @@ from qpv_geo.locate.edges import FloatArray
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive rows of a file.
-
-    Attributes
-    ----------
-    first_row
-        Number of the first one, from 1; a header does not count.
-    rows
-        Number of rows.
-    cells
-        The columns asked for.
-    points
-        x and y of the geometries, if asked for.
-    """
+    """Consecutive rows of a file."""
 
     first_row: int
+    """Number of the first one, from 1; a header does not count."""
     rows: int
     cells: Mapping[str, pa.Array]
+    """The columns asked for."""
     points: tuple[FloatArray, FloatArray] | None = None
+    """x and y of the geometries, if asked for."""
 
 
 ChunkAnswer = Callable[[Chunk], pa.Table]

@@ -20,23 +20,16 @@ _ROUND_LENGTHS = (1, 2, 5)
 
 @dataclass(frozen=True)
 class View:
-    """A rectangle of the ground drawn in a rectangle of units, north up.
-
-    Attributes
-    ----------
-    left, top
-        Metres.
-    width, height
-        Units of the drawing.
-    scale
-        Units per metre.
-    """
+    """A rectangle of the ground drawn in a rectangle of units, north up."""
 
     left: float
     top: float
+    """Metres."""
     width: float
     height: float
+    """Units of the drawing."""
     scale: float
+    """Units per metre."""
 
     @classmethod
     def around(cls, bounds: Iterable[float], width: float, height: float, *, least: float = 0.0) -> "View":
@@ -87,16 +80,11 @@ class View:
 
 @dataclass
 class Labels:
-    """Texts of a map that neither cover one another nor leave it.
-
-    Attributes
-    ----------
-    width, height
-        The map, in units.
-    """
+    """Texts of a map that neither cover one another nor leave it."""
 
     width: float
     height: float
+    """The map, in units."""
     _taken: list[tuple[float, float, float, float]] = field(default_factory=list)
 
     def reserve(self, box: tuple[float, float, float, float]) -> None:

@@ -33,24 +33,16 @@ class Piece:
 
 @dataclass(frozen=True)
 class EvolutionSection:
-    """The evolution of one perimeter.
-
-    Attributes
-    ----------
-    letter
-        What the official code says, empty if its letter is unknown.
-    pieces
-        Empty if the release has no contours of 2015.
-    why
-        Why there are none.
-    origin
-        What ANCT's correspondence table says of 2015, as a clause; empty if the release has none.
-    """
+    """The evolution of one perimeter."""
 
     letter: str
+    """What the official code says, empty if its letter is unknown."""
     pieces: tuple[Piece, ...]
+    """Empty if the release has no contours of 2015."""
     why: str = ""
+    """Why there are none."""
     origin: str = ""
+    """What ANCT's correspondence table says of 2015, as a clause; empty if the release has none."""
 
 
 def evolution_of(code: str, frames: Frames, absences: Mapping[str, Absence]) -> EvolutionSection:

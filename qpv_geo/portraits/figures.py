@@ -35,29 +35,21 @@ class Zone:
 
 @dataclass(frozen=True)
 class Figure:
-    """One value, or why there is none.
-
-    Attributes
-    ----------
-    value
-        NaN where there is none.
-    low, high
-        95 % confidence interval, NaN without; there may be one though the value is withheld.
-    remark
-        The producer's, empty without.
-    rank, among
-        Its rank among the QPV of metropolitan France that have a value, and their number; NaN without.
-    """
+    """One value, or why there is none."""
 
     value: float
+    """NaN where there is none."""
     status: str
     vintage: str
     indicator: Indicator
     low: float = _NONE
     high: float = _NONE
+    """95 % confidence interval, NaN without; there may be one though the value is withheld."""
     remark: str = ""
+    """The producer's, empty without."""
     rank: float = _NONE
     among: float = _NONE
+    """Its rank among the QPV of metropolitan France that have a value, and their number; NaN without."""
 
     @property
     def present(self) -> bool:

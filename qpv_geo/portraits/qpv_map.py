@@ -42,30 +42,21 @@ class MapLabel:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What the template draws.
-
-    Attributes
-    ----------
-    width, height
-        Units.
-    shapes, labels
-        From below to above.
-    scale_units, scale_text
-        Length of the scale bar; zero for a drawing without.
-    alternative
-        What the drawing shows, in a sentence.
-    marker
-        A point to mark, in units.
-    """
+    """What the template draws."""
 
     width: float
     height: float
+    """Units."""
     shapes: tuple[Shape, ...]
     labels: tuple[MapLabel, ...]
+    """From below to above."""
     alternative: str
+    """What the drawing shows, in a sentence."""
     scale_units: float = 0.0
     scale_text: str = ""
+    """Length of the scale bar; zero for a drawing without."""
     marker: tuple[float, float] | None = None
+    """A point to mark, in units."""
 
 
 def draw_qpv(code: str, frames: Frames) -> Drawing:

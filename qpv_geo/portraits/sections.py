@@ -113,27 +113,19 @@ class Absence:
 
 @dataclass(frozen=True)
 class Section:
-    """One theme of a portrait.
-
-    Attributes
-    ----------
-    id, title
-        Its anchor and its heading.
-    shown, folded
-        A row per indicator: the leading ones, and the others.
-    lacking
-        Labels of the indicators that the files of the theme lack, though they were read.
-    absences
-        Sources of the theme that were not read.
-    """
+    """One theme of a portrait."""
 
     id: str
     title: str
+    """Its anchor and its heading."""
     shown: FigureTable
     folded: FigureTable
+    """A row per indicator: the leading ones, and the others."""
     lacking: tuple[str, ...]
+    """Labels of the indicators that the files of the theme lack, though they were read."""
     charts: tuple[Chart, ...]
     absences: tuple[Absence, ...]
+    """Sources of the theme that were not read."""
 
 
 class Sections:

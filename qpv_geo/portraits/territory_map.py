@@ -38,26 +38,17 @@ _OVERLAYS = (
 
 @dataclass(frozen=True)
 class Choice:
-    """An indicator that the map can show.
-
-    Attributes
-    ----------
-    id, label, group
-        Its name, and that of its section.
-    circles
-        Whether circles show it: a count does not hold for each part of an area, as a colour would say.
-    legend
-        Entries: colour or radius in pixels, and words.
-    figures
-        By QPV: words, value, colour or radius.
-    """
+    """An indicator that the map can show."""
 
     id: str
     label: str
     group: str
     circles: bool
+    """Whether circles show it: a count does not hold for each part of an area, as a colour would say."""
     legend: tuple[dict[str, Any], ...]
+    """Entries: colour or radius in pixels, and words."""
     figures: dict[str, dict[str, Any]]
+    """By QPV: words, value, colour or radius."""
 
 
 def map_choices(content: Content, figures: Figures) -> list[Choice]:

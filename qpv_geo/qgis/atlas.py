@@ -74,31 +74,22 @@ def _plain(color: str) -> tuple[SymbolLayer, ...]:
 
 @dataclass(frozen=True)
 class AtlasPages:
-    """What ``layout.xml`` draws from.
-
-    Attributes
-    ----------
-    coverage
-        Layer of which each feature is a page.
-    legend, situation
-        Layers of the legend, and of the small map of the whole territory.
-    band, band_title
-        Layer of the bands, and its name in the legend, which has the width of the page's.
-    map_view, situation_view
-        What both maps show, of the same proportions as their boxes; the atlas moves the first.
-    scale
-        Expression of the denominator of the large map's scale.
-    """
+    """What ``layout.xml`` draws from."""
 
     coverage: LayerRef
+    """Layer of which each feature is a page."""
     legend: tuple[LayerRef, ...]
     situation: tuple[LayerRef, ...]
+    """Layers of the legend, and of the small map of the whole territory."""
     map_view: Bounds
     situation_view: Bounds
+    """What both maps show, of the same proportions as their boxes; the atlas moves the first."""
     band: LayerRef | None
     band_title: str
+    """Layer of the bands, and its name in the legend, which has the width of the page's."""
     texts: tuple[Text, ...]
     scale: str
+    """Expression of the denominator of the large map's scale."""
     legend_box: Box
     colors: Atlas
     paper: tuple[SymbolLayer, ...]

@@ -46,63 +46,43 @@ class Hatch(_Frozen):
 
 
 class LegendRule(_Frozen):
-    """One entry of the legend and how its features are drawn.
-
-    Attributes
-    ----------
-    label
-        In French; empty if it is the only rule, whose legend is the layer's title.
-    filter
-        QGIS expression; empty for all features, ``ELSE`` for those that no other rule takes.
-    fill, opacity
-        Colour of the inside and how much it covers, from 0 to 1.
-    hatches, outlines
-        Drawn over the fill in this order.
-    children
-        Entries under this one, which is then a heading without a symbol.
-    """
+    """One entry of the legend and how its features are drawn."""
 
     label: str = ""
+    """In French; empty if it is the only rule, whose legend is the layer's title."""
     filter: str = ""
+    """QGIS expression; empty for all features, ``ELSE`` for those that no other rule takes."""
     fill: Color | None = None
     opacity: float = Field(default=1.0, gt=0, le=1)
+    """Colour of the inside and how much it covers, from 0 to 1."""
     hatches: tuple[Hatch, ...] = ()
     outlines: tuple[Outline, ...] = ()
+    """Drawn over the fill in this order."""
     children: tuple["LegendRule", ...] = ()
+    """Entries under this one, which is then a heading without a symbol."""
 
 
 class Label(_Frozen):
-    """Texts on the map, with a white halo.
-
-    Attributes
-    ----------
-    expression
-        QGIS expression of the text.
-    figure
-        Field whose value, or the reason why it has none, stands on a line below; none if empty.
-    size
-        Points.
-    farthest, nearest
-        Denominators of the scales between which the text shows; 0 for no limit.
-    outside
-        Whether the text may stand beside a polygon that is too small for it.
-    perimeter
-        Whether the text follows the outer border.
-    always
-        Whether the text is drawn even where it covers another.
-    """
+    """Texts on the map, with a white halo."""
 
     expression: str
+    """QGIS expression of the text."""
     figure: str = ""
+    """Field whose value, or the reason why it has none, stands on a line below; none if empty."""
     size: float = Field(gt=0)
+    """Points."""
     color: Color = "#1a1a1a"
     bold: bool = False
     italic: bool = False
     farthest: int = Field(default=0, ge=0)
     nearest: int = Field(default=0, ge=0)
+    """Denominators of the scales between which the text shows; 0 for no limit."""
     outside: bool = False
+    """Whether the text may stand beside a polygon that is too small for it."""
     perimeter: bool = False
+    """Whether the text follows the outer border."""
     always: bool = False
+    """Whether the text is drawn even where it covers another."""
 
 
 class GeneralisedLook(_Frozen):
@@ -114,57 +94,39 @@ class GeneralisedLook(_Frozen):
 
 
 class LayerLook(_Frozen):
-    """One spatial layer.
-
-    Attributes
-    ----------
-    name
-        Field whose value names a feature (identify, search).
-    tip
-        Fields shown over a feature, those that the layer has.
-    visible
-        Whether the project shows it at first.
-    farthest
-        Denominator of the smallest scale at which it is drawn; 0 for no limit.
-    obstacle
-        Whether texts of other features keep off it.
-    """
+    """One spatial layer."""
 
     name: str
+    """Field whose value names a feature (identify, search)."""
     tip: tuple[str, ...] = ()
+    """Fields shown over a feature, those that the layer has."""
     visible: bool = True
+    """Whether the project shows it at first."""
     farthest: int = Field(default=0, ge=0)
+    """Denominator of the smallest scale at which it is drawn; 0 for no limit."""
     obstacle: bool = False
+    """Whether texts of other features keep off it."""
     rules: tuple[LegendRule, ...] = ()
     labels: tuple[Label, ...] = ()
     generalised: GeneralisedLook | None = None
 
 
 class Choropleth(_Frozen):
-    """Classes of one indicator.
-
-    Attributes
-    ----------
-    layer, field
-        What is classified.
-    heading, unit
-        For the legend, in French.
-    breaks
-        Where a class ends and the next begins; the bound belongs to the upper class.
-    colors
-        One more than `breaks`.
-    missing
-        Hatches of a missing value, by status.
-    """
+    """Classes of one indicator."""
 
     layer: str
     field: str
+    """What is classified."""
     heading: str
     unit: str
+    """For the legend, in French."""
     breaks: tuple[float, ...] = Field(min_length=1)
+    """Where a class ends and the next begins; the bound belongs to the upper class."""
     colors: tuple[Color, ...]
+    """One more than `breaks`."""
     outline: Outline
     missing: dict[str, tuple[Hatch, ...]]
+    """Hatches of a missing value, by status."""
 
     @model_validator(mode="after")
     def _classes_are_sound(self) -> Self:
@@ -205,26 +167,19 @@ _SHARED = {
 
 
 class Atlas(_Frozen):
-    """The print layout.
-
-    Attributes
-    ----------
-    figures
-        Indicators of layer ``qpv``, the preferred first; shown are those that have a value, as many as fit.
-    legend, situation
-        Layers in the legend, and on the small map of the whole territory, top first.
-    ink, soft, panel, paper, frame
-        Colours of texts, of lesser ones, behind figures, of the page, and of the frame on the small map.
-    """
+    """The print layout."""
 
     figures: tuple[str, ...]
+    """Indicators of layer ``qpv``, the preferred first; shown are those that have a value, as many as fit."""
     ink: Color
     soft: Color
     panel: Color
     paper: Color
     frame: Color
+    """Colours of texts, of lesser ones, behind figures, of the page, and of the frame on the small map."""
     legend: tuple[str, ...]
     situation: tuple[str, ...]
+    """Layers in the legend, and on the small map of the whole territory, top first."""
 
 
 class Tiles(_Frozen):

@@ -70,22 +70,14 @@ class Relation:
 
 @dataclass(frozen=True)
 class Project:
-    """What ``project.qgs`` draws from.
-
-    Attributes
-    ----------
-    epsg, ellipsoid
-        CRS that the map is drawn in, and ellipsoid that lengths and areas are measured on.
-    view
-        What the map shows at first, in that CRS.
-    atlas
-        None where layers are in degrees: pages need metres.
-    """
+    """What ``project.qgs`` draws from."""
 
     content: Content
     epsg: int
     ellipsoid: str
+    """CRS that the map is drawn in, and ellipsoid that lengths and areas are measured on."""
     view: Bounds
+    """What the map shows at first, in that CRS."""
     scales: tuple[int, ...]
     groups: tuple[Branch, ...]
     layers: tuple[ProjectLayer, ...]
@@ -93,6 +85,7 @@ class Project:
     base: tuple[TileLayer, ...]
     relations: tuple[Relation, ...]
     atlas: AtlasPages | None
+    """None where layers are in degrees: pages need metres."""
 
 
 def project_name(territory_id: str) -> str:

@@ -97,32 +97,22 @@ class StyleField:
 
 @dataclass
 class Style:
-    """What ``style.xml`` draws from: one layer or table.
-
-    Attributes
-    ----------
-    title
-        Of the layer in the project; that of the band has its widths.
-    key, label_key
-        Of the roots of both trees of rules.
-    symbols
-        Each the symbol layers of one rule.
-    preview, tip
-        Expression that names a feature, and text shown over it.
-    farthest
-        Denominator of the smallest scale at which the layer is drawn; 0 for no limit.
-    """
+    """What ``style.xml`` draws from: one layer or table."""
 
     title: str
+    """Of the layer in the project; that of the band has its widths."""
     key: str
     label_key: str
     fields: tuple[StyleField, ...]
     preview: str
     tip: str
+    """Expression that names a feature, and text shown over one."""
     farthest: int = 0
+    """Denominator of the smallest scale at which the layer is drawn; 0 for no limit."""
     rules: tuple[StyleRule, ...] = ()
     labels: tuple[StyleLabel, ...] = ()
     symbols: list[tuple[SymbolLayer, ...]] = field(default_factory=list)
+    """Each the symbol layers of one rule."""
 
 
 def build_styles(content: Content) -> dict[str, Style]:

@@ -34,16 +34,11 @@ class Turn(_Part):
 
 
 class Refusal(_Part):
-    """A release that somebody rolled back or dropped: a run that would make it again publishes nothing.
-
-    Attributes
-    ----------
-    raw_files
-        Checksums of the raw files, sorted. What another version of the code makes of them is held.
-    """
+    """A release that somebody rolled back or dropped: a run that would make it again publishes nothing."""
 
     release: str
     raw_files: tuple[str, ...]
+    """Checksums of the raw files, sorted. What another version of the code makes of them is held."""
     at: AwareDatetime
     by: Literal["rollback", "drop"]
 

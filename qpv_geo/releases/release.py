@@ -28,46 +28,30 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Release:
-    """A published release.
-
-    Attributes
-    ----------
-    id
-        Date of its newest source and beginning of its fingerprint.
-    path
-        Its folder.
-    fingerprint
-        What it was made from (see `fingerprint`); empty if its descriptor cannot be read.
-    origin
-        French sentence that says where its data come from.
-    layers
-        Rows by layer.
-    raw_files
-        Checksums of the raw files that it was made from, sorted.
-    differences
-        What changed since the release before it, or since the one that it replaces if it is made current
-        again. None for the first one.
-    published
-        Whether this run made it current.
-    held
-        Whether it waits in ``held/`` for somebody's decision.
-    held_because
-        French sentences that say why it was held when it was made; empty if it was not.
-    refused
-        Id of the release that this run would have made if nobody had rolled it back or dropped it.
-    """
+    """A published release."""
 
     id: str
+    """Date of its newest source and beginning of its fingerprint."""
     path: Path
     fingerprint: str
+    """What it was made from (see `fingerprint`); empty if its descriptor cannot be read."""
     origin: str
+    """French sentence that says where its data come from."""
     layers: Mapping[str, int]
+    """Rows by layer."""
     raw_files: tuple[str, ...] = ()
+    """Checksums of the raw files that it was made from, sorted."""
     differences: Changes | None = None
+    """What changed since the release before it, or since the one that it replaces if it is made current
+    again. None for the first one."""
     published: bool = False
+    """Whether this run made it current."""
     held: bool = False
+    """Whether it waits in ``held/`` for somebody's decision."""
     held_because: tuple[str, ...] = ()
+    """French sentences that say why it was held when it was made; empty if it was not."""
     refused: str | None = None
+    """Id of the release that this run would have made if nobody had rolled it back or dropped it."""
 
 
 def current_release(territory_id: str, settings: Settings) -> Release | None:

@@ -86,8 +86,7 @@ Formats = Annotated[
     ),
 ]
 Pages = Annotated[
-    bool,
-    Field(json_schema_extra=_shown("Portraits", "Écrire aussi les pages ; sinon, les données seules.")),
+    bool, Field(json_schema_extra=_shown("Portraits", "Écrire aussi les pages ; sinon, les données seules."))
 ]
 Workers = Annotated[
     int,
@@ -122,8 +121,7 @@ Wait = Annotated[
     Field(
         ge=0,
         json_schema_extra=_shown(
-            "Attente",
-            "Secondes pendant lesquelles attendre la fin d'une autre exécution du même territoire.",
+            "Attente", "Secondes pendant lesquelles attendre la fin d'une autre exécution du même territoire."
         ),
     ),
 ]

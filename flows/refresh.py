@@ -13,16 +13,7 @@ from flows.fetching import fetch_as_tasks
 from flows.hooks import notify_crash, notify_failure, sweep_leftovers
 from flows.logs import set_up_log
 from flows.notifications import notify_fallbacks
-from flows.parameters import (
-    DataFolder,
-    Force,
-    Formats,
-    Mirror,
-    Offline,
-    RequireLive,
-    TerritoryName,
-    Wait,
-)
+from flows.parameters import DataFolder, Force, Formats, Mirror, Offline, RequireLive, TerritoryName, Wait
 from qpv_geo.parallel import collector_held_off
 from qpv_geo.pipeline import steps
 from qpv_geo.pipeline.job import job_for

@@ -51,12 +51,7 @@ def watch(
         What stopped the refresh.
     """
     set_up_log()
-    job = job_for(
-        territory,
-        data,
-        Policy(mirror=mirror),
-        formats=chosen_formats(formats),
-    )
+    job = job_for(territory, data, Policy(mirror=mirror), formats=chosen_formats(formats))
     answers = ask_sources(job)
     for answer in answers:
         get_run_logger().info("%s: %s %s", answer.key, answer.state, answer.reason)

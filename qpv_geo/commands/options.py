@@ -27,8 +27,7 @@ MaybeReleaseId = Annotated[
     str | None, typer.Argument(metavar="[ID]", help="A release (default: the current one).")
 ]
 Wait = Annotated[
-    float,
-    typer.Option("--wait", metavar="SECONDS", min=0, help="Seconds to wait for another run to finish."),
+    float, typer.Option("--wait", metavar="SECONDS", min=0, help="Seconds to wait for another run to finish.")
 ]
 
 

@@ -39,8 +39,7 @@ def refresh(  # noqa: PLR0913 - a command is a form
     force: Annotated[bool, typer.Option("--force", help="Publish even if nothing changed.")] = False,
     wait: Wait = 0,
     prefect: Annotated[
-        bool,
-        typer.Option("--prefect", help="Run as a flow of the configured Prefect server, or not at all."),
+        bool, typer.Option("--prefect", help="Run as a flow of the configured Prefect server, or not at all.")
     ] = False,
     all_territories: Annotated[
         bool, typer.Option("--all-territories", help="Publish each EPCI that has a QPV, in place of one.")
@@ -72,13 +71,7 @@ def refresh(  # noqa: PLR0913 - a command is a form
     options: dict[str, Any] = {"force": force, "wait": wait}
     names = _split(formats)
     # Wrong usage is reported at once, before Prefect is imported or anything is asked.
-    job = job_for(
-        name,
-        data,
-        Policy(**policy),
-        formats=chosen_formats(names, pages=pages),
-        **options,
-    )
+    job = job_for(name, data, Policy(**policy), formats=chosen_formats(names, pages=pages), **options)
     server = configured_server()
     if prefect and not server:
         raise ConfigurationError(

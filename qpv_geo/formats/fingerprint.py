@@ -32,11 +32,7 @@ _WRITERS = ("jinja2", "pyarrow", "xlsxwriter", "xstatic-leaflet")
 
 
 def fingerprint(
-    raws: Raws,
-    territory: Territory,
-    catalogue: Catalogue,
-    registry: Registry,
-    formats: Iterable[str] = (),
+    raws: Raws, territory: Territory, catalogue: Catalogue, registry: Registry, formats: Iterable[str] = ()
 ) -> str:
     """Return the SHA-256 (hexadecimal) of everything that a release is made from.
 

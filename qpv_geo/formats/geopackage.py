@@ -70,11 +70,7 @@ def write_geopackage(folder: Path, content: Content) -> None:
 
 
 def _layer_options(layer: Layer, origin: str, *, spatial: bool) -> dict[str, str]:
-    options = {
-        "FID": FID_COLUMN,
-        "IDENTIFIER": layer.title,
-        "DESCRIPTION": f"{layer.abstract} {origin}",
-    }
+    options = {"FID": FID_COLUMN, "IDENTIFIER": layer.title, "DESCRIPTION": f"{layer.abstract} {origin}"}
     if spatial:
         options |= {"GEOMETRY_NAME": GEOMETRY_COLUMN, "SPATIAL_INDEX": "YES"}
     return options

@@ -195,10 +195,7 @@ class Locator:
         if self._around is not None:
             beyond = self._beyond(x, y)
             limit = locate(self._around, x, y, precision=precision, max_distance=0.0)
-            for answer, near in (
-                (located.en_qpv, limit.en_qpv),
-                (located.bande_tva, limit.bande_tva),
-            ):
+            for answer, near in ((located.en_qpv, limit.en_qpv), (located.bande_tva, limit.bande_tva)):
                 answer[(beyond | (near != Answer.NON)) & (answer == Answer.NON)] = Answer.INCERTAIN
         return located
 

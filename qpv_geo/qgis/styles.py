@@ -12,14 +12,7 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.formats.provenance import are_communes_generalised, present
 from qpv_geo.french import band_name
-from qpv_geo.qgis.cartography import (
-    Cartography,
-    Label,
-    LayerLook,
-    LegendRule,
-    Outline,
-    load_cartography,
-)
+from qpv_geo.qgis.cartography import Cartography, Label, LayerLook, LegendRule, Outline, load_cartography
 from qpv_geo.qgis.expressions import text_of
 from qpv_geo.qgis.legend import classify
 from qpv_geo.qgis.templating import fill, key, rgba

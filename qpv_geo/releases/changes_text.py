@@ -61,12 +61,7 @@ def _contours(changes: Changes) -> list[str]:
             _text(contour.lib_qp),
             *map(
                 _number,
-                (
-                    contour.surface_avant_m2,
-                    contour.surface_apres_m2,
-                    contour.entrant_m2,
-                    contour.sortant_m2,
-                ),
+                (contour.surface_avant_m2, contour.surface_apres_m2, contour.entrant_m2, contour.sortant_m2),
             ),
         )
         for contour in changes.contours

@@ -27,20 +27,9 @@ from qpv_geo.releases.changes import compare_releases
 from qpv_geo.releases.existing import comparable_release
 from qpv_geo.releases.guards import overruns
 from qpv_geo.releases.ledger import read_ledger
-from qpv_geo.releases.placement import (
-    LATEST,
-    hold,
-    refuse_what_is_not_a_link,
-    reraise_move_errors,
-    seal,
-)
+from qpv_geo.releases.placement import LATEST, hold, refuse_what_is_not_a_link, reraise_move_errors, seal
 from qpv_geo.releases.published import PublishedRelease
-from qpv_geo.releases.release import (
-    Release,
-    ledger_matching_latest,
-    load_release,
-    switch_to,
-)
+from qpv_geo.releases.release import Release, ledger_matching_latest, load_release, switch_to
 
 
 @dataclass(frozen=True)
@@ -101,10 +90,7 @@ def build_content(layers: Mapping[str, pd.DataFrame], checks: Iterable[Check], s
     held = as_held(declared, spatial)
     rounded, rounding_checks = to_wgs84(conformed, held)
     checks = [*checks, *rounding_checks]
-    tables = {
-        "sources": sources_table(spec.raws, spec.catalogue, checks),
-        "controles": checks_table(checks),
-    }
+    tables = {"sources": sources_table(spec.raws, spec.catalogue, checks), "controles": checks_table(checks)}
     conformed |= conform(tables, held, spec.territory.published_epsg)
     return Content(spec, {name: conformed[name] for name in held if name in conformed}, rounded, held)
 

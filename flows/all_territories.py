@@ -46,26 +46,9 @@ def refresh_all(  # noqa: PLR0913 - a flow's parameters are a form
 ) -> list[dict[str, Any]]:
     """Publish a release of each EPCI that has a QPV; the failure of one does not stop the others.
 
-    Parameters
-    ----------
-    offline, mirror, require_live, data, formats, force, wait
-        As of flow `refresh`.
-    pages
-        Write portraits as well; without, data formats alone.
-    only, workers
-        As `many.refresh_all`.
-
-    Returns
-    -------
-    list of dict
-        What became of each (see `workers.Result`), by territory.
-
-    Raises
-    ------
-    TerritoriesError
-        If some failed or are held; the others are published.
-    QpvGeoError
-        If the national files cannot be had or read: then nothing was published.
+    Returns what became of each (see `workers.Result`), by territory. Raises `TerritoriesError` if some failed
+    or are held, and any other `QpvGeoError` if the national files cannot be had or read: then nothing was
+    published.
     """
     set_up_log()
     job = job_for(

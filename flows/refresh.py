@@ -59,38 +59,10 @@ def refresh(
     force: Force = False,
     wait: Wait = 0.0,
 ) -> dict[str, Any]:
-    """Refresh the release of a territory.
+    """Refresh the release of a territory, and return a summary: release, sources, checks, layers.
 
-    Parameters
-    ----------
-    territory
-        Name of a shipped territory, or path of a TOML file.
-    offline
-        Use no network: the store, then the shipped snapshot.
-    mirror
-        Folder or address laid out like the official sites, in their place.
-    require_live
-        Fail rather than fall back to an older copy of a source.
-    data
-        Folder that holds ``raw/`` and ``out/``.
-    formats
-        Formats to write beyond GeoPackage, GeoJSON and CSV.
-    force
-        Publish again even if nothing changed.
-    wait
-        Seconds to wait for another run of the territory.
-
-    Returns
-    -------
-    dict
-        Summary of the run: release, sources, checks, layers.
-
-    Raises
-    ------
-    HeldError
-        If the release is held: its artifacts are there, and somebody has to decide.
-    QpvGeoError
-        Whatever else went wrong, explained.
+    Raises `HeldError` if the release is held: its artifacts are there, and somebody has to decide.
+    `parameters` says what each parameter means.
     """
     set_up_log()
     job = job_for(

@@ -27,28 +27,8 @@ def watch(
 ) -> dict[str, Any]:
     """Ask each source whether it has changed since the last accepted copy; refresh if one has.
 
-    Parameters
-    ----------
-    territory
-        Name of a shipped territory, or path of a TOML file.
-    mirror
-        Address of a mirror, in place of the official sites.
-    data
-        Folder that holds ``raw/`` and ``out/``.
-    formats
-        As `refresh`.
-
-    Returns
-    -------
-    dict
-        Ids of the sources that changed, and the summary of the refresh, None if there was none.
-
-    Raises
-    ------
-    SourceUnavailableError
-        If no source at all could be asked.
-    QpvGeoError
-        What stopped the refresh.
+    Returns the ids of the sources that changed, and the summary of the refresh, None if there was none.
+    Raises `SourceUnavailableError` if no source at all could be asked, and what stopped the refresh.
     """
     set_up_log()
     job = job_for(territory, data, Policy(mirror=mirror), formats=chosen_formats(formats))

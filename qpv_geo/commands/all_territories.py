@@ -20,19 +20,7 @@ def publish_all_territories(
 ) -> None:
     """Publish a release of each EPCI that has a QPV, and show one table of what became of them.
 
-    Parameters
-    ----------
-    job
-        Of the territory France.
-    form
-        The job as the form of the flow takes it; None to do without Prefect.
-    only, workers
-        As `refresh_all`.
-
-    Raises
-    ------
-    TerritoriesError
-        If some failed or are held.
+    `job` is that of the territory France, `form` the same as the flow takes it; None to do without Prefect.
     """
     checked_codes(only)
     with territories_shown():

@@ -103,13 +103,7 @@ def _publish_one(job: Job, form: dict[str, Any] | None) -> None:
 
 
 def publish(job: Job) -> dict[str, Any]:
-    """Do the whole job without Prefect, and return its summary.
-
-    Raises
-    ------
-    HeldError
-        If the release is held.
-    """
+    """Do the whole job without Prefect, and return its summary; a held release is a `HeldError`."""
     outcome = run(job)
     if outcome.release.held:
         raise held_error(outcome.release, job.territory, job.settings)

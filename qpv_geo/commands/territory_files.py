@@ -51,13 +51,7 @@ def show(
 
 
 def _read_local_files(wanted: list[Wanted], about: Territory, settings: Settings) -> dict[str, str]:
-    """Read the files that a territory declares as a refresh does, and say what each holds.
-
-    Raises
-    ------
-    ConfigurationError, SourceContentError, ContractError
-        As a refresh.
-    """
+    """Read the files that a territory declares as a refresh does, and say what each holds."""
     communes = _known_communes(about, settings)
     raws = {one.key: fetch_primary(one.source, about, settings, Policy(offline=True)) for one in wanted}
     contents: dict[str, str] = {}

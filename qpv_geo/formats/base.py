@@ -46,13 +46,7 @@ class Format:
     """``module:function`` of ``(folder: Path, content: Content) -> None``, imported when it is needed."""
 
     def write(self, folder: Path, content: "Content") -> None:
-        """Write a release in this format.
-
-        Raises
-        ------
-        PublicationError
-            If a file cannot be written, or the format cannot hold a layer.
-        """
+        """Write a release in this format; a `PublicationError` says what cannot be written or held."""
         with reraise_write_errors(folder):
             resolve_name(self.writer)(folder, content)
 
@@ -138,13 +132,7 @@ class Content:
 
     @cached_property
     def crs(self) -> pyproj.CRS:
-        """CRS of every spatial layer: projected, or in degrees where no projection serves the whole.
-
-        Raises
-        ------
-        PublicationError
-            If layer ``qpv`` is not there with a CRS.
-        """
+        """CRS of every spatial layer: projected, or in degrees where no projection serves the whole."""
         qpv = self.spatial("qpv")
         if qpv is None or qpv.crs is None:
             raise PublicationError("there is no layer qpv with a CRS: nothing can be drawn")
@@ -153,13 +141,7 @@ class Content:
 
     @cached_property
     def epsg(self) -> int:
-        """EPSG code of `crs`.
-
-        Raises
-        ------
-        PublicationError
-            If it has none.
-        """
+        """EPSG code of `crs`."""
         code = self.crs.to_epsg()
         if code is None:
             raise PublicationError(f"layer qpv: {self.crs.name} has no EPSG code")

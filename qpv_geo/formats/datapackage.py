@@ -36,13 +36,7 @@ _FORMULAS = (
 
 
 def write_datapackage(folder: Path, content: Content) -> None:
-    """Describe every file of a release; written last.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be read or the descriptor cannot be written.
-    """
+    """Describe every file of a release; written last."""
     spec = content.spec
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DESCRIPTOR)
     descriptor = {

@@ -90,13 +90,7 @@ class Layer(BaseModel):
 
 @cache
 def load_layers(path: Path = _FIELDS) -> dict[str, Layer]:
-    """Read the declared layers, by name, in the order of publication.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file is not TOML or a layer is not valid.
-    """
+    """Read the declared layers, by name, in the order of publication."""
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
         return {name: Layer(name=name, **entry) for name, entry in entries.items()}
@@ -107,10 +101,7 @@ def load_layers(path: Path = _FIELDS) -> dict[str, Layer]:
 def published_layers(registry: Registry) -> dict[str, Layer]:
     """Return the declared layers, those with indicators completed by the registry's `qpv_layer` columns.
 
-    Raises
-    ------
-    ConfigurationError
-        If an indicator's columns or labels clash with declared fields.
+    Raises `ConfigurationError` if an indicator's columns or labels clash with declared fields.
     """
     layers = {}
     for name, layer in load_layers().items():
@@ -131,17 +122,10 @@ def published_layers(registry: Registry) -> dict[str, Layer]:
 
 
 def as_held(layers: Mapping[str, Layer], spatial: Container[str]) -> dict[str, Layer]:
-    """Return the declarations as a release holds them.
+    """Return the declarations as a release holds them, `spatial` being the layers that have geometries.
 
     A layer whose optional geometry nobody has is a table: a spatial layer without any geometry is an error to
     GIS software that checks a GeoPackage.
-
-    Parameters
-    ----------
-    layers
-        As `published_layers` returns them.
-    spatial
-        Names of the layers that have geometries.
     """
     return {
         name: layer.model_copy(update={"geometry": None})

@@ -39,15 +39,6 @@ def fingerprint(
     The raw files count by id, checksum and where their bytes first came from: a copy from the store is the
     same as the download that it was. To them come the territory with its contour files, the catalogue, the
     registry, the code of this project and the versions of the libraries that compute or write.
-
-    Parameters
-    ----------
-    raws
-        What was fetched; an absent source counts as absent.
-    territory, catalogue, registry
-        As configured.
-    formats
-        Names of the formats that the release is written in.
     """
     inputs = {
         "sources": {

@@ -27,24 +27,13 @@ _ACCEPTED: dict[FieldType, set[str]] = {
 
 
 def conform(frames: Mapping[str, pd.DataFrame], layers: Mapping[str, Layer], epsg: int) -> Frames:
-    """Bring layers to their declared form, or refuse them.
+    """Bring layers to their declared form (`fields.published_layers`), or refuse them.
 
-    Parameters
-    ----------
-    frames
-        Layers by name. A frame without any column stands for a layer that this release leaves out.
-    layers
-        The declared layers (`fields.published_layers`), whose order the result takes.
-    epsg
-        CRS that spatial layers must have.
-
-    Returns
-    -------
-    dict
-        By layer, the declared columns in their order (and `geom`; a layer whose geometry is optional and that
-        has none at all is a table, see `fields.as_held`): text as str or None (an empty text is a
-        missing one), ``Int64``, ``float64``, ``boolean``, ``datetime64[s]``, ``datetime64[ms, UTC]`` in whole
-        seconds. Rows keep their order.
+    A frame without any column stands for a layer that this release leaves out. The result has the order of
+    the declarations, and of each layer the declared columns in their order: text as str or None (an empty
+    text is a missing one), ``Int64``, ``float64``, ``boolean``, ``datetime64[s]``, ``datetime64[ms, UTC]`` in
+    whole seconds. Rows keep their order. Spatial layers, in the CRS `epsg`, have `geom` as well; one whose
+    geometry is optional and that has none at all is a table, see `fields.as_held`.
 
     Raises
     ------

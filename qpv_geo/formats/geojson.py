@@ -25,25 +25,12 @@ _WGS84 = 4326
 
 
 def to_wgs84(frames: Frames, layers: Mapping[str, Layer]) -> tuple[Frames, list[Check]]:
-    """Return the spatial layers in longitude and latitude, rounded, each polygon valid and right-handed.
+    """Return the spatial layers of a release in longitude and latitude, rounded, and a check of each.
 
-    Rounding moves each vertex by half a centimetre at most. Where it makes a ring touch or cross itself, the
-    polygon is repaired on the grid of the rounded coordinates, which changes vertices; where nothing is left
-    (of a sliver thinner than a centimetre), the geometry is null. Both are reported.
-
-    Parameters
-    ----------
-    frames
-        As `frames.conform` returns them.
-    layers
-        Their declarations.
-
-    Returns
-    -------
-    frames : dict
-        Spatial layers only, in EPSG:4326.
-    checks : list of Check
-        One per spatial layer.
+    Each polygon is valid and right-handed. Rounding moves each vertex by half a centimetre at most. Where it
+    makes a ring touch or cross itself, the polygon is repaired on the grid of the rounded coordinates, which
+    changes vertices; where nothing is left (of a sliver thinner than a centimetre), the geometry is null. The
+    checks report both.
     """
     rounded: Frames = {}
     checks = []

@@ -43,14 +43,8 @@ def write_layer(
     """Write one conformed layer, typed as declared even where it is empty or a column holds nothing.
 
     By pyogrio's plain path: with masks it keeps integers and booleans nullable and, given ``datetime64[D]``,
-    dates as dates. Its Arrow path gives other bytes: never mix the two.
-
-    Parameters
-    ----------
-    crs
-        Of the geometries; None to write none.
-    append
-        Whether the file exists and the layer is added to it.
+    dates as dates. Its Arrow path gives other bytes: never mix the two. Without `crs`, none is written;
+    `append` adds the layer to a file that exists.
     """
     spatial = isinstance(frame, gpd.GeoDataFrame)
     instants = [name for name, field in layer.fields.items() if field.type == "datetime"]

@@ -24,13 +24,7 @@ _ABSENT = "Source facultative qui n'a pu être lue : ni site officiel, ni copie 
 
 
 def present(raws: Raws) -> list[RawFile]:
-    """Return the raw files that were read.
-
-    Raises
-    ------
-    PublicationError
-        If there is none: nothing can be published.
-    """
+    """Return the raw files that were read; none at all is a `PublicationError`."""
     files = [raw for raw in raws.values() if raw is not None and usable(raw)]
     if not files:
         raise PublicationError("no source was read: there is nothing to publish")
@@ -79,21 +73,11 @@ def are_communes_generalised(files: Iterable[RawFile]) -> bool:
 
 
 def sources_table(raws: Raws, catalogue: Catalogue, checks: Iterable[Check] = ()) -> pd.DataFrame:
-    """Return table ``sources``: each source that this release reads or would have read.
+    """Return table ``sources``, in the order of the catalogue: each source that is read or would have been.
 
-    Parameters
-    ----------
-    raws
-        What was fetched, by key; None for an optional source that could not be had.
-    catalogue
-        Its sources that are used and of which `raws` says nothing are ``sans objet``.
-    checks
-        A check ``source_absente`` of a source says why it is absent, in place of a general sentence.
-
-    Returns
-    -------
-    DataFrame
-        Columns of layer ``sources``, in the order of the catalogue.
+    An absent source (None in `raws`, which are by key) has the message of its check ``source_absente``, or
+    else a general sentence. Sources of the catalogue that are used and of which `raws` says nothing are
+    ``sans objet``.
     """
     reasons = {check.subject: check.message for check in checks if check.code == "source_absente"}
     rows = []

@@ -140,13 +140,7 @@ def _repairs(frames: Frames, layers: Mapping[str, Layer]) -> list[Repair]:
 
 
 def write_report(folder: Path, content: Content) -> None:
-    """Write both reports.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be written.
-    """
+    """Write both reports."""
     report, qpv = build_report(content), content.frames["qpv"]
     (folder / REPORT_JSON).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     page = render(

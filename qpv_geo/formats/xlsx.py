@@ -40,12 +40,8 @@ def write_xlsx(folder: Path, content: Content) -> None:
     Numbers, booleans and dates are typed; codes are texts, so that they keep their zeros; a missing value is
     an empty cell. Numbers have sixteen significant digits, one more than spreadsheets show. A text that a
     spreadsheet would run as a formula is a text cell with the property *quote prefix*: its value is
-    unchanged, and it stays a text when somebody edits the cell.
-
-    Raises
-    ------
-    PublicationError
-        If a layer does not fit into a sheet.
+    unchanged, and it stays a text when somebody edits the cell. A layer that does not fit into a sheet is a
+    `PublicationError`.
     """
     spec, frames, layers = content.spec, content.frames, content.layers
     _refuse_what_does_not_fit(frames, layers)

@@ -70,18 +70,9 @@ class Located:
 def contains(index: LocateIndex, x: FloatArray, y: FloatArray, *, threads: int | None = None) -> Contained:
     """Tell which points are in a polygon of the index, and in which.
 
-    Parameters
-    ----------
-    x, y
-        Coordinates in the index's CRS of points; x is the longitude if it is geographic. Coordinates that are
-        not finite, or degrees that are not on Earth, are ``ILLISIBLE``.
-    threads
-        By default one per processor.
-
-    Raises
-    ------
-    ContractError
-        If there are not as many x as y.
+    Coordinates are in the index's CRS of points; x is the longitude if it is geographic. Coordinates that are
+    not finite, or degrees that are not on Earth, are ``ILLISIBLE``. Raises `ContractError` if there are not
+    as many x as y. There is one thread per processor unless `threads` says otherwise.
     """
     x, y = _coordinates(x, y)
     answers = Contained(np.empty(len(x), np.uint8), np.empty(len(x), np.int32))

@@ -18,12 +18,8 @@ _WKB_POINT_SIZE = 21
 def to_floats(column: pa.Array, name: str) -> FloatArray:
     """Return a column as numbers, NaN where a cell is empty or not a number.
 
-    A text may have a decimal comma, and spaces around it or between thousands.
-
-    Raises
-    ------
-    ConfigurationError
-        If the column is neither numbers nor text.
+    A text may have a decimal comma, and spaces around it or between thousands. A column of neither numbers
+    nor text is a `ConfigurationError`.
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -44,12 +40,7 @@ def to_floats(column: pa.Array, name: str) -> FloatArray:
 def wkb_points(column: pa.Array, first_row: int, file: str) -> tuple[FloatArray, FloatArray]:
     """Return x and y of a column of WKB points, NaN where there is no geometry or it is empty or unreadable.
 
-    `first_row` (from 1) and `file` are for the message.
-
-    Raises
-    ------
-    ContractError
-        If a geometry is not a point.
+    Another geometry is a `ContractError`, whose message names `file` and the row, counted from `first_row`.
     """
     column = column.cast(pa.large_binary())
     if (points := _plain_points(column)) is not None:

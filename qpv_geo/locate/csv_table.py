@@ -24,13 +24,7 @@ _BYTES = "latin-1"
 
 
 class CsvTable:
-    """A CSV file with a header, in UTF-8 (with or without byte-order mark) or Windows-1252.
-
-    Raises
-    ------
-    ContractError
-        If the file is empty or is not text in one of these encodings.
-    """
+    """A CSV file with a header, in UTF-8 (with or without byte-order mark) or Windows-1252."""
 
     geometry_crs = None
     has_geometry = False
@@ -50,14 +44,11 @@ class CsvTable:
     def extend(
         self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
     ) -> None:
-        """Write the file with columns added, see `Table.extend`.
+        """Write the file with columns added, see `PointTable.extend`.
 
         Added cells take the file's encoding, separator and decimal sign, and quotes if all cells have them.
-
-        Raises
-        ------
-        ContractError
-            If a row has more or fewer cells than the header, or a quote is not closed; with the row or line.
+        Raises `ContractError` with the row if it has more or fewer cells than the header, or with the line if
+        a quote is not closed.
         """
         del geometry
         places = {name: list(self.columns).index(name) for name in wanted}

@@ -56,12 +56,8 @@ class EdgeGrid:
     def build(cls, grid: CellGrid, edges: Edges, bounds: FloatArray, reach: float) -> Self:
         """Build the squares of the blocks of `grid`, whose raster is in the CRS of the edges.
 
-        Parameters
-        ----------
-        grid, edges, bounds
-            The raster, edges and bounds (n, 4) of the same polygons.
-        reach
-            Distance in metres beyond which an edge does not matter.
+        Raster, edges and bounds (n, 4) are those of the same polygons; edges farther than `reach` metres do
+        not matter.
         """
 
         def cut(squares: _Squares) -> list[_Squares]:

@@ -182,19 +182,9 @@ def locate_with(
 ) -> LocateSummary:
     """Locate the points of files that belong together, each written to its target.
 
-    Parameters
-    ----------
-    locator
-        For points in the CRS of the files.
-    name
-        What messages call the files; by default the name of the first.
-    geocoder
-        Needed if `points` names addresses.
-
-    Raises
-    ------
-    ConfigurationError, ContractError, SourceUnavailableError, SourceContentError
-        As `locate_file`; targets may then be incomplete.
+    The locator takes points in the CRS of the files, and messages name the files by `name`, or else by the
+    first; `points` that names addresses needs a geocoder. Raises as `locate_file`: targets may then be
+    incomplete.
     """
     summary = LocateSummary(targets[0], locator.release, locator.known_around, locator.bands)
     chunks = _ChunkLocator(locator, points, summary, geocoder)

@@ -61,13 +61,7 @@ class Geocoded:
 
 
 class Geocoder(AbstractContextManager["Geocoder"]):
-    """A client of the service; its entry in the catalogue, ``geocodage``, allows the host.
-
-    Raises
-    ------
-    ConfigurationError
-        If the catalogue does not allow the service's host.
-    """
+    """A client of the service, whose host its entry in the catalogue, ``geocodage``, must allow."""
 
     def __init__(self, source: Source, settings: Settings) -> None:
         host = httpx.URL(SERVICE).host
@@ -84,15 +78,7 @@ class Geocoder(AbstractContextManager["Geocoder"]):
         self._client.close()
 
     def __call__(self, addresses: Sequence[str]) -> Geocoded:
-        """Return the service's answers, in the order of the addresses; an empty address is not sent.
-
-        Raises
-        ------
-        SourceUnavailableError
-            If the service cannot be reached, or answers with a failure to each attempt.
-        SourceContentError
-            If its answer is not the declared one.
-        """
+        """Return the service's answers, in the order of the addresses; an empty address is not sent."""
         asked = list(dict.fromkeys(address for address in addresses if address))
         answers: list[list[str]] = []
         for start in range(0, len(asked), BATCH):

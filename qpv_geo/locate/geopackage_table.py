@@ -21,15 +21,7 @@ _SPATIAL_FUNCTIONS = ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY")
 
 
 class GeoPackageTable:
-    """A layer or a table of a GeoPackage; without `layer`, its only one.
-
-    Raises
-    ------
-    ContractError
-        If the file is not a GeoPackage.
-    ConfigurationError
-        If there is no such layer, or several and none is named.
-    """
+    """A layer or a table of a GeoPackage; without `layer`, its only one."""
 
     def __init__(self, path: Path, layer: str | None = None) -> None:
         self.path = path

@@ -83,19 +83,9 @@ class Locator:
     ) -> Self:
         """Index the QPV that a release of a territory knows, each in the projected CRS of its own zone.
 
-        Parameters
-        ----------
-        points_crs
-            CRS of the points, anything that pyproj understands; x is the longitude or the easting.
-        max_distance
-            Metres beyond which neither distance nor nearest QPV is given.
-
-        Raises
-        ------
-        ConfigurationError
-            If the CRS is unknown or does not cover the QPV, or `max_distance` is out of range.
-        PublicationError
-            If the release cannot be read.
+        The CRS of the points is anything that pyproj understands; x is the longitude or the easting. Raises
+        `ConfigurationError` if it is unknown or does not cover the QPV, or `max_distance` is out of range;
+        `PublicationError` if the release cannot be read.
         """
         known = read_known_qpv(release.path, territory)
         locator = cls.of_districts(
@@ -126,12 +116,8 @@ class Locator:
         qpv
             ``code_qp``, ``lib_qp`` and geometries in any CRS; ``largeur_bande_m``, unless all bands are 300 m
             wide.
-        release
-            Id of the release that they come from.
         epsg
             Projected CRS of most of them.
-        points_crs, max_distance
-            See `of_release`.
         ground
             The area in which `qpv` holds every QPV, in a projected CRS; None: everywhere. Outside, no point
             is ``NON``.

@@ -22,13 +22,7 @@ _LONGITUDE_LATITUDE = "OGC:CRS84"
 
 
 class ParquetTable:
-    """A Parquet file; its ``geo`` metadata tell whether it has points.
-
-    Raises
-    ------
-    ContractError
-        If the file is not Parquet.
-    """
+    """A Parquet file; its ``geo`` metadata tell whether it has points."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

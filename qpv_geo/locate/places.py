@@ -76,12 +76,9 @@ class Survey:
             self._sample = x[:_SAMPLE], y[:_SAMPLE]
 
     def check(self, name: str) -> None:
-        """Refuse a file whose points are all outside France, or in France once x and y are exchanged.
+        """Raise `ContractError` if all points are outside France, or in France once x and y are exchanged.
 
-        Raises
-        ------
-        ContractError
-            The message names the CRS or order of axes that would fit.
+        The message names the CRS or order of axes that would fit.
         """
         if self.swapped > self.inside:
             raise ContractError(

@@ -21,13 +21,7 @@ GEOCODED = pa.schema(
 
 @dataclass(frozen=True)
 class Points:
-    """Which columns of a file hold the points and their precision.
-
-    Raises
-    ------
-    ConfigurationError
-        If these contradict one another.
-    """
+    """Which columns of a file hold the points and their precision; contradictions are refused."""
 
     x: str | None = None
     y: str | None = None

@@ -27,14 +27,7 @@ within this radius.
 def geocoder_precision(types: pa.Array | None, scores: FloatArray | None, rows: int) -> FloatArray:
     """Return the precision of a geocoder's answers in metres, NaN where it is unknown.
 
-    Parameters
-    ----------
-    types
-        See `RADIUS`; None if the file does not have them.
-    scores
-        From 0 to 1, see `SCORE_THRESHOLD`; None if the file does not have them.
-    rows
-        Number of rows.
+    For types see `RADIUS`, for scores (0 to 1) `SCORE_THRESHOLD`; None if the file does not have them.
     """
     radius = np.zeros(rows)
     if types is not None:

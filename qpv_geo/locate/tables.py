@@ -52,27 +52,13 @@ class PointTable(Protocol):
     ) -> None:
         """Write the file to `target`, each row as it was and in its place, with columns added.
 
-        Parameters
-        ----------
-        target
-            Does not exist yet.
-        wanted, added
-            Columns that `answer` needs, and those it returns.
-        answer
-            Called with each chunk, in order.
-        geometry
-            Whether `answer` needs the points of the geometry column.
+        The answer, which gives the columns `added`, is called with each chunk in order: with the columns
+        `wanted` and, if `geometry`, the points of the geometry column. The target does not exist yet.
         """
 
 
 def require_columns(table: PointTable, wanted: Sequence[str]) -> None:
-    """Refuse a file that lacks columns, or has one of them twice.
-
-    Raises
-    ------
-    ConfigurationError
-        The message lists the columns of the file.
-    """
+    """Raise `ConfigurationError` if a file lacks columns, or has one of them twice."""
     names = list(table.columns)
     if lacking := [name for name in dict.fromkeys(wanted) if name not in names]:
         raise ConfigurationError(
@@ -85,13 +71,7 @@ def require_columns(table: PointTable, wanted: Sequence[str]) -> None:
 
 
 def refuse_clashes(table: PointTable, added: Sequence[str]) -> None:
-    """Refuse to add columns that a file already has, in whatever case.
-
-    Raises
-    ------
-    ConfigurationError
-        The message lists them.
-    """
+    """Raise `ConfigurationError` if a file already has columns to be added, in whatever case."""
     names = {name.lower() for name in table.columns}
     if clashes := [name for name in added if name.lower() in names]:
         raise ConfigurationError(

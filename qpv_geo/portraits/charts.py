@@ -34,17 +34,8 @@ class Bar:
 def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
     """Draw horizontal bars from zero, the first on top, each with its value in words.
 
-    Parameters
-    ----------
-    title
-        What the chart shows; followed by each bar in words, it is the text alternative.
-    bars
-        One at least. A bar without value keeps its line and says why.
-
-    Returns
-    -------
-    Markup
-        An ``<svg>`` in the colours of the page's style sheet.
+    Title and bars in words are the text alternative. There is one bar at least; one without value keeps its
+    line and says why. The ``<svg>`` has the colours of the page's style sheet.
     """
     left = 2 * _MARGIN + _LETTER * max(len(bar.short_label) for bar in bars)
     beside = _GAP + _LETTER * max((len(bar.text) for bar in bars if bar.value is not None), default=0)

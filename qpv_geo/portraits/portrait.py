@@ -81,16 +81,9 @@ class Portrait:
 def build_portrait(
     row: pd.Series, content: Content, figures: Figures, sections: Sections, absences: Mapping[str, Absence]
 ) -> Portrait:
-    """Gather what the portrait of a QPV shows.
+    """Gather what the portrait of a QPV, a row of layer ``qpv``, shows.
 
-    Parameters
-    ----------
-    row
-        Its row of layer ``qpv``.
-    figures, sections
-        Of the release.
-    absences
-        Why the release lacks a layer that portraits show, by layer.
+    `absences` says by layer why the release lacks it.
     """
     frames, territory = content.frames, content.spec.territory
     zone = Zone("qpv", row["code_qp"], row["lib_qp"] or row["code_qp"])

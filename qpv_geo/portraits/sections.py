@@ -42,13 +42,7 @@ class SectionPlan(BaseModel):
 
 @cache
 def section_plans(path: Path = _SECTIONS) -> tuple[SectionPlan, ...]:
-    """Read the declared sections.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file is not TOML or an entry is not valid.
-    """
+    """Read the declared sections."""
     entries = read_toml(path)
     try:
         return tuple(SectionPlan(id=key, **entry) for key, entry in entries.items())

@@ -235,13 +235,7 @@ class Cartography(_Frozen):
 
 @cache
 def load_cartography(path: Path = _CARTOGRAPHY) -> Cartography:
-    """Read how layers are drawn.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file is not TOML or a declaration is not valid.
-    """
+    """Read how layers are drawn."""
     entries = read_toml(path)
     try:
         return Cartography.model_validate(entries)

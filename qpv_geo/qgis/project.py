@@ -102,13 +102,7 @@ def write_qgis(folder: Path, content: Content) -> None:
 
 
 def write_project(folder: Path, content: Content) -> Path:
-    """Write the project of a release beside its GeoPackage, which it names by a relative path.
-
-    Raises
-    ------
-    PublicationError
-        If the cartography says nothing of a spatial layer.
-    """
+    """Write the project of a release beside its GeoPackage, which it names by a relative path."""
     path = folder / project_name(content.spec.territory.id)
     entry = zipfile.ZipInfo(f"{path.stem}.qgs", _EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED

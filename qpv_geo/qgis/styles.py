@@ -111,12 +111,8 @@ class Style:
 def build_styles(content: Content) -> dict[str, Style]:
     """Return the style of every layer and table of a release, in its order.
 
-    Its values decide which reasons for missing values the legend has.
-
-    Raises
-    ------
-    PublicationError
-        If the cartography says nothing of a spatial layer.
+    Its values decide which reasons for missing values the legend has. A spatial layer of which the
+    cartography says nothing is a `PublicationError`.
     """
     look = load_cartography()
     spatial = [name for name in content.frames if content.spatial(name) is not None]
@@ -250,11 +246,6 @@ def add_styles(path: Path, content: Content) -> None:
 
     With plain SQLite, so that the bytes depend on the arguments alone. Tables have a style as well: it holds
     French aliases and words, and QGIS reads those of ``gpkg_data_columns`` only with GDAL 3.7 or newer.
-
-    Raises
-    ------
-    PublicationError
-        If a spatial layer has no declared look.
     """
     rows = [
         (

@@ -15,20 +15,11 @@ _DECIMALS = 6
 def statistic_changes(
     before: pd.DataFrame, after: pd.DataFrame, dictionary: pd.DataFrame
 ) -> tuple[StatisticChange, ...]:
-    """Tell, for each kind of zone and indicator, what changed between the newest vintages of two releases.
+    """Return what changed in the statistics between the newest vintages of two releases, sorted.
 
-    Parameters
-    ----------
-    before, after
-        Their layers ``statistiques``.
-    dictionary
-        What both layers ``indicateurs`` say: labels, and what may be added; the last row of an indicator
-        counts.
-
-    Returns
-    -------
-    tuple of StatisticChange
-        Only of those that changed, sorted; a vintage that changes alone is a change too.
+    From both layers ``statistiques``, by kind of zone and indicator; a vintage that changes alone is a change
+    too. `dictionary` holds the rows of both layers ``indicateurs``: labels, and what may be added; the last
+    row of an indicator counts.
     """
     cells = _newest(before).merge(
         _newest(after), on=[*_GROUP, "code"], how="outer", suffixes=("_avant", "_apres"), indicator="where"

@@ -44,19 +44,8 @@ class Draft:
 def write_draft(layers: Mapping[str, pd.DataFrame], checks: Iterable[Check], spec: ReleaseSpec) -> Draft:
     """Write every file of a release into a folder of its own. Callers must hold the territory lock.
 
-    Parameters
-    ----------
-    layers
-        By name, without ``sources`` and ``controles``.
-    checks
-        What ingestion and joins found.
-    spec
-        What the layers were made from.
-
-    Raises
-    ------
-    PublicationError
-        If the layers are not as declared or a file cannot be written.
+    The layers, by name, are those made from `spec`, without ``sources`` and ``controles``. Raises
+    `PublicationError` if they are not as declared or a file cannot be written.
     """
     content = build_content(layers, checks, spec)
     with reraise_move_errors(spec.folder):
@@ -77,13 +66,7 @@ def write_draft(layers: Mapping[str, pd.DataFrame], checks: Iterable[Check], spe
 
 
 def build_content(layers: Mapping[str, pd.DataFrame], checks: Iterable[Check], spec: ReleaseSpec) -> Content:
-    """Conform the layers, round them for GeoJSON, and add the tables of sources and checks.
-
-    Raises
-    ------
-    PublicationError
-        If the layers are not as declared.
-    """
+    """Conform the layers, round them for GeoJSON, and add the tables of sources and checks."""
     declared = published_layers(spec.registry)
     conformed = conform(layers, declared, spec.territory.published_epsg)
     spatial = {name for name, frame in conformed.items() if isinstance(frame, gpd.GeoDataFrame)}
@@ -118,10 +101,7 @@ def _reasons_to_hold(changes: Changes | None, spec: ReleaseSpec) -> tuple[str, .
 def verify_draft(draft: Draft) -> None:
     """Compare what was written with what was read, apply every quick rule, and make the files read-only.
 
-    Raises
-    ------
-    PublicationError
-        If what was written is not what was read; the message says which value. If a rule is broken.
+    Raises `PublicationError` if a value is not what was read, and names it, or if a rule is broken.
     """
     with reraise_move_errors(draft.content.spec.folder):
         compare_release(draft.path, draft.content, draft.tables)
@@ -136,22 +116,12 @@ def verify_draft(draft: Draft) -> None:
 def publish_draft(draft: Draft, confirm: Callable[[], None]) -> Release:
     """Give a verified draft its name and make it current, or hold it.
 
-    It is held if `Content.held_because` gives a reason, unless it was current before.
+    It is held if `Content.held_because` gives a reason, unless it was current before. If a release of the
+    same name is there with the same bytes, its files stay. If its bytes differ (`--force` makes a release
+    again, and the origin of a source may be another), the draft takes its place.
 
-    If a release of the same name is there with the same bytes, its files stay. If its bytes differ (`--force`
-    makes a release again, and the origin of a source may be another), the draft takes its place.
-
-    Parameters
-    ----------
-    draft
-        As `verify_draft` left it.
-    confirm
-        Called before anything moves; raises if the territory lock is lost.
-
-    Raises
-    ------
-    PublicationError
-        If a folder cannot be moved; the last release and ``latest`` are as they were.
+    Before anything moves `confirm` is called, which raises if the territory lock is lost. After a
+    `PublicationError`, since a folder cannot be moved, the last release and ``latest`` are as they were.
     """
     spec = draft.content.spec
     confirm()

@@ -44,12 +44,9 @@ def comparable_release(folder: Path, release_id: str) -> PublishedRelease | None
 def existing_release(spec: ReleaseSpec) -> Release | None:
     """Return the existing release if nothing needs to be made, else None.
 
-    Returns
-    -------
-    Release
-        The current release if it was made from the same inputs and code (`unchanged_release`); a held one if
-        it was made from them and compared with the same release; the current one, with `refused`, if somebody
-        refused what these inputs and code make.
+    That is the current release if it was made from the same inputs and code (`unchanged_release`); a held one
+    if it was made from them and compared with the same release; the current one, with `refused`, if somebody
+    refused what these inputs and code make.
     """
     if unchanged := unchanged_release(spec):
         return unchanged
@@ -84,11 +81,6 @@ def restored_release(spec: ReleaseSpec) -> Release | None:
     """Make an earlier, intact release of the same inputs and code current again; None if there is none.
 
     Callers must hold the territory lock.
-
-    Raises
-    ------
-    PublicationError
-        If something cannot be moved.
     """
     with reraise_move_errors(spec.folder):
         spec.folder.mkdir(parents=True, exist_ok=True)

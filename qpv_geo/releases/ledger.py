@@ -113,13 +113,7 @@ class Ledger(_Part):
 
 
 def read_ledger(folder: Path) -> Ledger:
-    """Read the ledger of a territory's folder; an empty one if there is none.
-
-    Raises
-    ------
-    PublicationError
-        If it cannot be read.
-    """
+    """Read the ledger of a territory's folder; an empty one if there is none."""
     path = folder / LEDGER
     try:
         return Ledger.model_validate_json(path.read_bytes())
@@ -133,13 +127,7 @@ def read_ledger(folder: Path) -> Ledger:
 
 
 def write_ledger(folder: Path, ledger: Ledger) -> None:
-    """Replace the ledger of a territory's folder in one step.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; the one before stays.
-    """
+    """Replace the ledger of a territory's folder in one step; after an `OSError` the one before stays."""
     replace_file(folder / LEDGER, ledger.model_dump_json(indent=1) + "\n")
 
 

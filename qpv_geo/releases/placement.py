@@ -115,10 +115,7 @@ def clear_held(folder: Path) -> None:
 def discard(path: Path, folder: Path) -> None:
     """Remove a release: its name in one step, its files afterwards.
 
-    Raises
-    ------
-    OSError
-        If it cannot be moved, for lack of rights or (Windows, SMB) because a file is open.
+    The system may refuse (`OSError`) for lack of rights or (Windows, SMB) because a file is open.
     """
     aside = unfinished(folder)
     path.rename(aside)

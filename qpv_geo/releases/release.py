@@ -57,10 +57,7 @@ class Release:
 def current_release(territory_id: str, settings: Settings) -> Release | None:
     """Return the release that ``latest`` points to, None if it points to none.
 
-    Raises
-    ------
-    PublicationError
-        If ``latest`` is not a link.
+    Raises `PublicationError` if ``latest`` is not a link.
     """
     latest = settings.out_dir / territory_id / LATEST
     refuse_what_is_not_a_link(latest)
@@ -81,10 +78,7 @@ def held_releases(territory_id: str, settings: Settings) -> list[Release]:
 def find_release(territory_id: str, release_id: str | None, settings: Settings) -> Release:
     """Return a release by its id, published or held; the current one if `release_id` is None.
 
-    Raises
-    ------
-    ConfigurationError
-        If no release has this id; the message lists the known ids.
+    If no release has this id, a `ConfigurationError` lists the known ids.
     """
     if release_id is None:
         current = current_release(territory_id, settings)
@@ -121,25 +115,10 @@ def ledger_matching_latest(folder: Path) -> Ledger:
 
 
 def switch_to(folder: Path, target: Path, ledger: Ledger, by: By, *, aside: Path | None = None) -> Release:
-    """Make a release current, and remove whatever is held.
+    """Make a release current by a command, and remove whatever is held.
 
-    Parameters
-    ----------
-    folder
-        The territory's.
-    target
-        Where the release is or will be.
-    ledger
-        As `ledger_matching_latest` returns it.
-    by
-        The command that does so.
-    aside
-        Where the release is now, if not at its place.
-
-    Raises
-    ------
-    OSError
-        If something cannot be written or moved.
+    `target` is its place in the territory's folder, `aside` where it is now, if not there; `ledger` is that
+    of `ledger_matching_latest`. What cannot be written or moved is an `OSError`.
     """
     turned = ledger.with_current(target.name, by)
     if turned != read_ledger(folder):

@@ -17,16 +17,9 @@ _LOGGER = logging.getLogger(__name__)
 def prunable(territory_id: str, retention: Retention, settings: Settings) -> list[Release]:
     """Return the releases that may be removed, the oldest first.
 
-    Parameters
-    ----------
-    retention
-        `nombre` keeps that many of the releases that were current last, `jours` those that were current
-        within that many days. A release stays if either keeps it; with neither, all stay.
-
-    Raises
-    ------
-    ConfigurationError
-        If there are releases and none is current: users may have any of them.
+    `nombre` keeps that many of the releases that were current last, `jours` those that were current within
+    that many days. A release stays if either keeps it; with neither, all stay. If there are releases and none
+    is current, users may have any of them: this is a `ConfigurationError`.
     """
     releases = list_releases(territory_id, settings)
     if not releases or (retention.nombre is None and retention.jours is None):
@@ -55,14 +48,8 @@ def prune(territory_id: str, retention: Retention, settings: Settings) -> list[R
     """Remove the releases that `prunable` returns, and return those that are gone.
 
     Callers must hold the territory lock. Files that somebody has open stay readable; where the system refuses
-    to move them (SMB, Windows), the release stays until the next time.
-
-    Raises
-    ------
-    ConfigurationError
-        As `prunable`.
-    PublicationError
-        If ``latest`` is not a link or the ledger cannot be written.
+    to move them (SMB, Windows), the release stays until the next time. Raises `PublicationError` if
+    ``latest`` is not a link or the ledger cannot be written.
     """
     folder = settings.out_dir / territory_id
     gone = []

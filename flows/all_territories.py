@@ -24,8 +24,6 @@ from flows.parameters import (
 from qpv_geo.pipeline import many
 from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.workers import Result
-from qpv_geo.releases.formats import chosen_formats
-from qpv_geo.sources.fetch import Policy
 
 _STATES = {"published": "publiée", "unchanged": "inchangée", "held": "retenue", "failed": "échec"}
 
@@ -51,14 +49,8 @@ def refresh_all(  # noqa: PLR0913 - a flow's parameters are a form
     published.
     """
     set_up_log()
-    job = job_for(
-        "france",
-        data,
-        Policy(offline=offline, mirror=mirror, require_live=require_live),
-        formats=chosen_formats(formats, pages=pages),
-        force=force,
-        wait=wait,
-    )
+    policy: dict[str, Any] = {"offline": offline, "mirror": mirror, "require_live": require_live}
+    job = job_for("france", data, formats, pages=pages, force=force, wait=wait, **policy)
     results = many.refresh_all(job, only=only, workers=workers)
     try:
         create_table_artifact(

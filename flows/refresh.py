@@ -20,8 +20,6 @@ from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.one import conclude, find_existing, locked_folder
 from qpv_geo.pipeline.summary import summarise
 from qpv_geo.releases.decisions import held_error
-from qpv_geo.releases.formats import chosen_formats
-from qpv_geo.sources.fetch import Policy
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -65,14 +63,8 @@ def refresh(
     `parameters` says what each parameter means.
     """
     set_up_log()
-    job = job_for(
-        territory,
-        data,
-        Policy(offline=offline, mirror=mirror, require_live=require_live),
-        formats=chosen_formats(formats),
-        force=force,
-        wait=wait,
-    )
+    policy: dict[str, Any] = {"offline": offline, "mirror": mirror, "require_live": require_live}
+    job = job_for(territory, data, formats, force=force, wait=wait, **policy)
     with locked_folder(job) as lock:
         raws = fetch(job)
         spec = job.spec(raws)

@@ -11,8 +11,6 @@ from flows.parameters import DataFolder, Formats, MirrorAddress, TerritoryName
 from flows.refresh import refresh
 from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.watching import ask_sources
-from qpv_geo.releases.formats import chosen_formats
-from qpv_geo.sources.fetch import Policy
 
 _STATES = {"unchanged": "inchangée", "changed": "changée", "unreachable": "injoignable"}
 
@@ -31,7 +29,7 @@ def watch(
     Raises `SourceUnavailableError` if no source at all could be asked, and what stopped the refresh.
     """
     set_up_log()
-    job = job_for(territory, data, Policy(mirror=mirror), formats=chosen_formats(formats))
+    job = job_for(territory, data, formats, mirror=mirror)
     answers = ask_sources(job)
     for answer in answers:
         get_run_logger().info("%s: %s %s", answer.key, answer.state, answer.reason)

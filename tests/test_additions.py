@@ -13,7 +13,6 @@ from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.one import run
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue, InseePageAddress, PlainAddress, load_catalogue
-from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Territory, load_territory
 from tests.villeneuve import REQUIRED, write_mirror, write_territory
 
@@ -173,9 +172,8 @@ def test_a_renamed_column_is_mended_by_the_lines_that_the_message_prints(
     population = mirror / "insee/pop_QPV24.csv"
     renamed = population.read_text(encoding="utf-8-sig").replace("popMuniQPV", "popMun2025")
     population.write_text(renamed, encoding="utf-8")
-    policy = Policy(mirror=str(mirror))
     with pytest.raises(ContractError) as caught:
-        run(job_for(territory, tmp_path / "data", policy))
+        run(job_for(territory, tmp_path / "data", mirror=str(mirror)))
     message = str(caught.value)
     assert "add to the file that QPV_GEO_SOURCES names" in message
     lines = [line.strip() for line in message.splitlines()]
@@ -184,7 +182,7 @@ def test_a_renamed_column_is_mended_by_the_lines_that_the_message_prints(
 
     settings = settings_with(tmp_path, "\n".join(lines[start : start + 2]))
     monkeypatch.setenv("QPV_GEO_SOURCES", str(settings.sources_file))
-    release = run(job_for(territory, settings.data_dir, policy)).release
+    release = run(job_for(territory, settings.data_dir, mirror=str(mirror))).release
     noted = pd.read_csv(release.path / "csv" / "sources.csv", sep=";").set_index("source")["note"]
     assert "ajouts.toml" in noted["insee_population"]
     assert "population_municipale = popMun2025" in noted["insee_population"]

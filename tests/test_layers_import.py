@@ -189,7 +189,7 @@ def test_outside_the_flows_nothing_loads_prefect() -> None:
         (["territory", "list"], {"pandas", "geopandas", "shapely", "httpx"}),
         (["sources", "list"], {"pandas", "geopandas", "httpx"}),
         (["locate", "--help"], {"pandas", "geopandas", "shapely", "httpx"}),
-        (["refresh", "--help"], {"distributed", "prefect"}),
+        (["refresh", "--help"], {"pandas", "geopandas", "shapely", "httpx", "distributed", "prefect"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

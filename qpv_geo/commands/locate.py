@@ -1,12 +1,12 @@
 """``qpv-geo locate``: which points of a file are in a QPV."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from qpv_geo.commands.options import console, settings_of
+from qpv_geo.commands.options import DataDir, TerritoryName, console, settings_of
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.territory import load_territory
 
@@ -14,24 +14,18 @@ _COORDINATES = "Coordinates"
 _PRECISION = "Precision"
 
 
+def _column(what: str, panel: str, *names: str) -> Any:  # noqa: ANN401 - as `typer.Option`
+    return typer.Option(*names, metavar="COL", help=f"Column of {what}.", rich_help_panel=panel)
+
+
 def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="CSV, Parquet, GeoPackage, or a folder of Parquet files.")
     ],
-    lon: Annotated[
-        str | None, typer.Option(metavar="COL", help="Column of the longitude.", rich_help_panel=_COORDINATES)
-    ] = None,
-    lat: Annotated[
-        str | None, typer.Option(metavar="COL", help="Column of the latitude.", rich_help_panel=_COORDINATES)
-    ] = None,
-    x: Annotated[
-        str | None,
-        typer.Option("--x", metavar="COL", help="Column of the easting.", rich_help_panel=_COORDINATES),
-    ] = None,
-    y: Annotated[
-        str | None,
-        typer.Option("--y", metavar="COL", help="Column of the northing.", rich_help_panel=_COORDINATES),
-    ] = None,
+    lon: Annotated[str | None, _column("the longitude", _COORDINATES)] = None,
+    lat: Annotated[str | None, _column("the latitude", _COORDINATES)] = None,
+    x: Annotated[str | None, _column("the easting", _COORDINATES, "--x")] = None,
+    y: Annotated[str | None, _column("the northing", _COORDINATES, "--y")] = None,
     crs: Annotated[
         str | None, typer.Option(metavar="EPSG", help="CRS of --x and --y.", rich_help_panel=_COORDINATES)
     ] = None,
@@ -50,26 +44,13 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
             metavar="METRES_OR_COL", help="How far points may be wrong.", rich_help_panel=_PRECISION
         ),
     ] = None,
-    type_col: Annotated[
-        str | None,
-        typer.Option(metavar="COL", help="Column of a geocoder's type.", rich_help_panel=_PRECISION),
-    ] = None,
-    score_col: Annotated[
-        str | None,
-        typer.Option(metavar="COL", help="Column of a geocoder's score.", rich_help_panel=_PRECISION),
-    ] = None,
+    type_col: Annotated[str | None, _column("a geocoder's type", _PRECISION)] = None,
+    score_col: Annotated[str | None, _column("a geocoder's score", _PRECISION)] = None,
     max_distance: Annotated[
         float, typer.Option(min=0, max=10_000, help="Metres beyond which no distance is given.")
     ] = 1000.0,
-    territory: Annotated[
-        str, typer.Option("--territory", help="Name of a shipped territory, or path of a TOML file.")
-    ] = "besancon",
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="DIR", help="Holds raw/ and out/ (default: QPV_GEO_DATA, else data/)."
-        ),
-    ] = None,
+    territory: TerritoryName = "besancon",
+    data: DataDir = None,
     output: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Default: beside FILE, with _qpv at the end of its name."),

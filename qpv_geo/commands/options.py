@@ -16,6 +16,10 @@ DataDir = Annotated[
 TerritoryName = Annotated[
     str, typer.Option("--territory", help="Name of a shipped territory, or path of a TOML file.")
 ]
+Mirror = Annotated[
+    str | None,
+    typer.Option(metavar="PATH_OR_URL", help="Folder or address laid out like the official sites."),
+]
 OneTerritory = Annotated[
     str | None,
     typer.Option(

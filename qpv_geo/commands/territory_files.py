@@ -9,7 +9,7 @@ from rich.table import Table
 
 from qpv_geo.analysis.districts import local_districts
 from qpv_geo.analysis.fragile_districts import fragile_districts
-from qpv_geo.commands.options import DataDir, console, settings_of
+from qpv_geo.commands.options import DataDir, Mirror, console, settings_of
 from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError
 from qpv_geo.ingest.additions import declarations
 from qpv_geo.ingest.local_contours import read_local_contours
@@ -96,10 +96,7 @@ def init(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write (default: its identifier.toml here).")
     ] = None,
-    mirror: Annotated[
-        str | None,
-        typer.Option(metavar="PATH_OR_URL", help="Folder or address laid out like the official sites."),
-    ] = None,
+    mirror: Mirror = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the store only.")] = False,
     data: Annotated[
         Path | None,

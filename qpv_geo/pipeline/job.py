@@ -1,5 +1,6 @@
 """What one run is asked to do."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,23 @@ class Job:
         return ReleaseSpec(raws, self.territory, self.catalogue, self.registry, self.settings, self.formats)
 
 
-def job_for(name: str, data: str | Path | None, policy: Policy, **options: Any) -> Job:  # noqa: ANN401
+def job_for(
+    name: str,
+    data: str | Path | None = None,
+    formats: Iterable[str] = (),
+    *,
+    pages: bool = True,
+    force: bool = False,
+    wait: float = 0.0,
+    **policy: Any,  # noqa: ANN401 - those of `Policy`
+) -> Job:
     """Return the job of a territory, with what the administrator's file and the territory's declare.
 
     `name` is that of a shipped territory, or the path of a TOML file; `data` the folder that holds ``raw/``
-    and ``out/``. Raises `ConfigurationError` if there is no such territory, or a declaration is not valid.
+    and ``out/``. Raises `ConfigurationError` if there is no such territory, or something is not valid.
     """
+    allowed, written = Policy(**policy), chosen_formats(formats, pages=pages)
     territory = load_territory(name)
     settings = Settings(data_dir=Path(data) if data else default_data_dir())
     catalogue, registry = declarations(settings, territory)
-    return Job(territory, settings, policy, **options, catalogue=catalogue, registry=registry)
+    return Job(territory, settings, allowed, written, force, wait, catalogue, registry)

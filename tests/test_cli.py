@@ -189,5 +189,8 @@ def test_a_refresh_without_a_server_leaves_no_trace_of_prefect_whatever_its_end(
 def test_the_log_says_which_sources_a_copy_stands_in_for(tmp_path: Path) -> None:
     done = qpv_geo("refresh", "--data", tmp_path)
     assert done.returncode == 0
-    reason = "site injoignable : connexion à www.insee.fr impossible ou interrompue from the snapshot"
-    assert f"WARNING | qpv_geo.pipeline.fetching - insee_population: {reason}" in done.stderr
+    log = "WARNING | qpv_geo.pipeline.fetching - "
+    assert f"{log}source insee_population: https://www.insee.fr/fr/statistiques/" in done.stderr
+    copy = "the copy from the snapshot stands in for the official file"
+    assert f"{log}insee_population: {copy}" in done.stderr
+    assert "injoignable" not in done.stderr

@@ -213,7 +213,7 @@ def test_an_optional_source_is_left_out(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         assert get("cog_epci", None, settings) is None
-    assert "source cog_epci is left out: site injoignable" in caplog.text
+    assert "source cog_epci is left out: no copy of it was kept" in caplog.text
 
 
 def test_a_required_source_of_which_nothing_was_kept_is_an_error(

@@ -47,7 +47,7 @@ def fetch_all(job: Job, together: Callable[[list[Wanted], Job], Raws]) -> Raws:
     raws |= together(second_choices(job.catalogue, job.territory, raws), job)
     for key, raw in raws.items():
         if raw and raw.reason:
-            _LOGGER.warning("%s: %s from the %s", key, raw.reason, raw.origin)
+            _LOGGER.warning("%s: the copy from the %s stands in for the official file", key, raw.origin)
     return raws
 
 
@@ -79,6 +79,8 @@ def settle(wanted: Wanted, job: Job, result: Callable[[], RawFile]) -> RawFile |
     try:
         return result()
     except SourceUnavailableError as error:
+        if not job.policy.offline:
+            _LOGGER.warning("%s", error)
         return fall_back(wanted.source, wanted.territory, job.settings, job.policy, error.reason)
     except SourceContentError as error:
         if wanted.source.required or isinstance(wanted.source.address, TerritoryFileAddress):

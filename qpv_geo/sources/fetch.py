@@ -171,7 +171,7 @@ def fall_back(
             f"source {source.id}: {reason}; --require-live forbids to use a copy of it", reason=reason
         )
     if policy.require_live:
-        _LOGGER.warning("source %s is left out: %s", source.id, reason)
+        _LOGGER.warning("source %s is left out: --require-live forbids to use a copy of it", source.id)
         return None
     copies = Copies(source, raw_key(source, territory), "mirror" if policy.mirror else "live", settings)
     if not policy.mirror_folder:
@@ -203,7 +203,7 @@ def fall_back(
         )
     # With --offline or a mirror, missing files are expected.
     level = logging.INFO if policy.offline or policy.mirror else logging.WARNING
-    _LOGGER.log(level, "source %s is left out: %s", source.id, reason)
+    _LOGGER.log(level, "source %s is left out: no copy of it was kept", source.id)
     return None
 
 

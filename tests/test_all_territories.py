@@ -24,6 +24,7 @@ from qpv_geo.audit.verify import verify_release
 from qpv_geo.cli import app
 from qpv_geo.errors import ConfigurationError, TerritoriesError
 from qpv_geo.formats.provenance import Raws
+from qpv_geo.ingest.tables import Tables
 from qpv_geo.pipeline import cluster
 from qpv_geo.pipeline.cluster import DASK, dask_client
 from qpv_geo.pipeline.fetching import fetch
@@ -35,7 +36,7 @@ from qpv_geo.pipeline.many import (
     raise_if_any_failed,
     write_territory_files,
 )
-from qpv_geo.pipeline.national import National, qpv_left_out, read_national, territories_of
+from qpv_geo.pipeline.national import qpv_left_out, read_national, territories_of
 from qpv_geo.pipeline.one import run
 from qpv_geo.pipeline.workers import (
     Result,
@@ -71,12 +72,12 @@ def raws(job: Job) -> Raws:
 
 
 @pytest.fixture(scope="module")
-def national(job: Job, raws: Raws) -> National:
+def national(job: Job, raws: Raws) -> Tables:
     return read_national(job, raws)
 
 
 @pytest.fixture(scope="module")
-def all_of_them(national: National) -> list[Territory]:
+def all_of_them(national: Tables) -> list[Territory]:
     return territories_of(national)
 
 
@@ -117,23 +118,21 @@ def assert_published(territories: list[Territory], settings: Settings) -> None:
 
 
 def test_each_epci_with_a_qpv_is_a_territory_with_what_it_holds(
-    all_of_them: list[Territory], national: National
+    all_of_them: list[Territory], national: Tables
 ) -> None:
     assert len({territory.id for territory in all_of_them}) == len(all_of_them) > 300
     by_code = {territory.code: territory for territory in all_of_them}
     besancon = by_code["242500361"]
     assert (besancon.expected.qpv, besancon.expected.communes, besancon.epsg) == (6, 67, 2154)
     assert by_code["249740119"].epsg == 2975
-    contours = pd.concat(
-        [frame.drop(columns="geometry") for frame in national.tables.contours.by_epsg.values()]
-    )
+    contours = pd.concat([frame.drop(columns="geometry") for frame in national.contours.by_epsg.values()])
     declared = {code.strip() for codes in contours["siren_epci"].dropna() for code in codes.split(",")}
     assert {territory.code for territory in all_of_them} >= declared & set(
-        national.tables.communes["siren_epci"].dropna()
+        national.communes["siren_epci"].dropna()
     )
 
 
-def test_qpv_of_no_epci_are_told(all_of_them: list[Territory], national: National) -> None:
+def test_qpv_of_no_epci_are_told(all_of_them: list[Territory], national: Tables) -> None:
     left = qpv_left_out(national, all_of_them)
     # Polynésie française and Saint-Martin have no EPCI; Pierrefitte is in Saint-Denis since 2025.
     assert Counter(department_of(code) for code in left) == {"987": 88, "978": 3, "93": 1}
@@ -145,12 +144,12 @@ def test_qpv_of_no_epci_are_told(all_of_them: list[Territory], national: Nationa
 
 
 def test_the_workers_say_what_the_national_files_hold(
-    workers: Workers, all_of_them: list[Territory], national: National
+    workers: Workers, all_of_them: list[Territory], national: Tables
 ) -> None:
     found = survey(*workers)
     assert found.territories == all_of_them
     assert found.left_out == qpv_left_out(national, all_of_them)
-    assert found.defects == national.tables.defects
+    assert found.defects == national.defects
 
 
 def test_all_are_published_and_nothing_is_when_nothing_changed(
@@ -168,7 +167,7 @@ TABLES = ("qpv", "qpv_voisins", "communes", "epci", "qpv_commune", "bande_300m",
 
 
 def test_a_release_made_with_others_holds_what_one_made_alone_does(
-    here: Job, raws: Raws, national: National, chosen: list[Territory], tmp_path: Path
+    here: Job, raws: Raws, national: Tables, chosen: list[Territory], tmp_path: Path
 ) -> None:
     def content(settings: Settings, territory: Territory) -> dict[str, list[tuple[object, ...]]]:
         release = current_release(territory.id, settings)
@@ -199,7 +198,7 @@ def test_one_that_fails_stops_no_other(workers: Workers, job: Job, chosen: list[
 
 
 def test_a_release_that_changed_too_much_is_held_and_said_to_be(
-    here: Job, raws: Raws, national: National, chosen: list[Territory]
+    here: Job, raws: Raws, national: Tables, chosen: list[Territory]
 ) -> None:
     first, second = chosen[:2]
     assert publish_one(replace(here, territory=first), raws, national).state == "published"
@@ -302,7 +301,7 @@ def test_options_that_do_not_go_together_are_refused(options: list[str], words: 
     assert words in str(result.exception)
 
 
-@pytest.mark.parametrize("where", ["here", "local:", "local:0", "local:many"])
+@pytest.mark.parametrize("where", ["here", "local:", "local:0", "local:many", "local:\N{SUPERSCRIPT TWO}"])
 def test_a_cluster_that_is_not_understood_is_refused(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DASK, where)
     with pytest.raises(ConfigurationError, match="local:4"), dask_client():

@@ -20,7 +20,7 @@ from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.ingest.territory_communes import read_territory_communes
-from qpv_geo.pipeline.national import National, territories_of
+from qpv_geo.pipeline.national import tables_of, territories_of
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory, load_territory
 from tests.raw_files import raw_file
@@ -77,23 +77,18 @@ def france(whole: Tables) -> Joined:
     return join_parts(whole, load_territory("france"), load_registry())
 
 
-def national(tables: Tables) -> National:
-    return National(tables)
-
-
-def by_code(tables: National) -> dict[str, Territory]:
+def by_code(tables: Tables) -> dict[str, Territory]:
     return {territory.code: territory for territory in territories_of(tables)}
 
 
 def test_an_epci_and_france_count_the_same_qpv(whole: Tables, france: Joined) -> None:
-    tables = national(whole)
-    territories = by_code(tables)
+    territories = by_code(whole)
     epci = france.layers["epci"].set_index("siren_epci")["nb_qpv"]
     communes = france.layers["communes"].set_index("insee_com")["nb_qpv"]
     chosen = [territories[code] for code in ACROSS if code in territories]
     assert len(chosen) >= 5
     for territory in chosen:
-        own = join_parts(tables.of(territory), territory, load_registry()).layers
+        own = join_parts(tables_of(territory, whole), territory, load_registry()).layers
         assert own["epci"]["nb_qpv"].tolist() == [epci[territory.code]] == [len(own["qpv"])]
         counted = own["communes"].set_index("insee_com")["nb_qpv"]
         assert counted.equals(communes.loc[counted.index])
@@ -138,14 +133,14 @@ def move(longitude: float, latitude: float) -> Change:
     return change
 
 
-def refused(tables: National, expected: int = 344) -> dict[str, str]:
+def refused(tables: Tables, expected: int = 344) -> dict[str, str]:
     """Return what each territory that is stopped is stopped by."""
     territories = territories_of(tables)
     assert len(territories) == expected
     errors = {}
     for territory in territories:
         try:
-            tables.of(territory)
+            tables_of(territory, tables)
         except ContractError as error:
             errors[territory.code] = str(error)
     return errors
@@ -153,7 +148,7 @@ def refused(tables: National, expected: int = 344) -> dict[str, str]:
 
 def test_nothing_stops_any_territory_of_the_mirror(whole: Tables) -> None:
     assert whole.set_aside == ()
-    assert refused(national(whole)) == {}
+    assert refused(whole) == {}
 
 
 class Spoilt:
@@ -196,7 +191,7 @@ def spoilt(whole: Tables, mirror: Path, limits: Settings, tmp_path: Path) -> Spo
 def test_a_defect_stops_the_territory_that_holds_it_and_france(
     change: Change, code: str, siren: str, words: str, spoilt: Spoilt
 ) -> None:
-    errors = refused(national(spoilt.tables(change)))
+    errors = refused(spoilt.tables(change))
     assert set(errors) == {siren}
     assert words in errors[siren]
     france = Outside(load_territory("france"))
@@ -211,6 +206,6 @@ def test_planoise_in_the_next_department_is_refused_where_its_communes_are_read(
     told = r"QN02503M \(Planoise\): expected in commune 25056 .* found in commune 70285 \(Héricourt\)"
     with pytest.raises(ContractError, match=told):
         join_parts(tables, load_territory("france"), load_registry())
-    errors = refused(national(tables))
+    errors = refused(tables)
     assert set(errors) == {"242500361"}
     assert "Héricourt" in errors["242500361"]

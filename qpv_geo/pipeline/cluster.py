@@ -33,7 +33,7 @@ def dask_client(workers: int = 0) -> Iterator[Client]:
         with client:
             yield client
         return
-    if where and not (number != where and number.isdigit() and int(number)):
+    if where and not (number != where and number.isdecimal() and int(number)):
         raise ConfigurationError(f"{DASK}={where}: give a scheduler's address (tcp://host:8786) or local:4")
     settings = {
         "distributed.scheduler.allowed-failures": _DEATHS,

@@ -1,7 +1,7 @@
 """The national files, read once for many territories, and the tables of each territory taken from them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from qpv_geo.analysis.misplaced import refuse_misplaced
 from qpv_geo.analysis.selection import declares
@@ -16,80 +16,45 @@ from qpv_geo.pipeline.new_territory import qpv_without_territory, territories_wi
 from qpv_geo.territory import Territory, load_territory
 
 
-@dataclass(frozen=True)
-class National:
-    """The national files, read and checked.
-
-    Attributes
-    ----------
-    tables
-        Those of the territory France.
-    """
-
-    tables: Tables
-
-    def of(self, territory: Territory) -> Tables:
-        """Return the tables of an EPCI: what is drawn in Lambert-93 is of metropolitan France only.
-
-        Raises
-        ------
-        ContractError
-            If something is wrong with a feature that may be the territory's, or if a QPV that declares it
-            lies elsewhere; the other territories have their releases all the same.
-        """
-        national = self.tables
-        for aside in national.set_aside:
-            aside.refuse(may_hold(territory, aside.places))
-        metropolitan = territory.epsg == load_territory("france").epsg
-        communes = national.communes if metropolitan else national.overseas[territory.epsg]
-        found = choose_communes(communes, territory)
-        if (qpv := national.contours.by_epsg.get(territory.epsg)) is not None:
-            refuse_misplaced(qpv[declares(qpv, territory)], communes)
-        tables = replace(national, communes=found.of_territory, around=None, overseas={})
-        if not metropolitan:
-            return tables.without_metropole()
-        if national.iris is None:
-            return tables
-        iris = national.iris[national.iris["insee_com"].isin(found.codes)]
-        return replace(tables, iris=iris.reset_index(drop=True) if len(iris) else None)
-
-
-def read_national(job: Job, raws: Raws) -> National:
-    """Read the national files; `job` is that of the territory France.
-
-    Raises
-    ------
-    SourceUnavailableError, SourceContentError, ContractError
-        As `read_tables`.
-    """
+def read_national(job: Job, raws: Raws) -> Tables:
+    """Read the national files into the tables of the territory France."""
     france = load_territory("france")
-    return National(read_tables(raws, france, job.catalogue, job.registry, job.settings, several=True))
+    return read_tables(raws, france, job.catalogue, job.registry, job.settings, several=True)
 
 
-def territories_of(national: National) -> list[Territory]:
-    """Return a territory for each EPCI that has a QPV.
+def tables_of(territory: Territory, national: Tables) -> Tables:
+    """Return the tables of an EPCI: what is drawn in Lambert-93 is of metropolitan France only.
 
-    Raises
-    ------
-    SourceUnavailableError
-        If the composition of the EPCI was not read.
+    Raises `ContractError` if something is wrong with a feature that may be the territory's, or if a QPV that
+    declares it lies elsewhere; the other territories have their releases all the same.
     """
+    for aside in national.set_aside:
+        aside.refuse(may_hold(territory, aside.places))
+    metropolitan = territory.epsg == load_territory("france").epsg
+    communes = national.communes if metropolitan else national.overseas[territory.epsg]
+    found = choose_communes(communes, territory)
+    if (qpv := national.contours.by_epsg.get(territory.epsg)) is not None:
+        refuse_misplaced(qpv[declares(qpv, territory)], communes)
+    tables = replace(national, communes=found.of_territory, around=None, overseas={})
+    if not metropolitan:
+        return tables.without_metropole()
+    if national.iris is None:
+        return tables
+    iris = national.iris[national.iris["insee_com"].isin(found.codes)]
+    return replace(tables, iris=iris.reset_index(drop=True) if len(iris) else None)
+
+
+def territories_of(national: Tables) -> list[Territory]:
+    """Return a territory for each EPCI that has a QPV, if the composition of the EPCI was read."""
     return territories_with_qpv(_country(national))
 
 
-def qpv_left_out(national: National, territories: Iterable[Territory]) -> list[str]:
-    """Return the QPV that are in none of the territories: on islands without EPCI, or with lapsed codes.
-
-    Raises
-    ------
-    SourceUnavailableError
-        As `territories_of`.
-    """
+def qpv_left_out(national: Tables, territories: Iterable[Territory]) -> list[str]:
+    """Return the QPV that are in none of the territories: on islands without EPCI, or with lapsed codes."""
     return qpv_without_territory(_country(national), territories)
 
 
-def _country(national: National) -> Country:
-    tables = national.tables
+def _country(tables: Tables) -> Country:
     if tables.epci_members is None:
         raise SourceUnavailableError("source cog_epci is absent, and it alone says which EPCI there are")
     named = [aside.features for aside in tables.set_aside if "communes" in aside.source.fills]

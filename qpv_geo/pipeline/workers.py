@@ -15,8 +15,9 @@ from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed
 from qpv_geo.audit.originals import keep_originals
 from qpv_geo.errors import QpvGeoError
 from qpv_geo.formats.provenance import Raws
+from qpv_geo.ingest.tables import Tables
 from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.national import National, qpv_left_out, read_national, territories_of
+from qpv_geo.pipeline.national import qpv_left_out, read_national, tables_of, territories_of
 from qpv_geo.pipeline.one import locked_folder, make_release, prune_if_published
 from qpv_geo.releases.decisions import held_error
 from qpv_geo.territory import Territory
@@ -32,12 +33,8 @@ _ALONE = Lock()
 class Result:
     """What became of one territory.
 
-    Attributes
-    ----------
-    release
-        Id of the current release, or of the one that is held; empty after a failure.
-    exit_code, message
-        0, or the exit code of the failure and what it says.
+    `release` is the id of the current one, or of the one that is held; empty after a failure. `exit_code` and
+    `message` are 0 and empty, or those of the failure.
     """
 
     territory: str
@@ -59,7 +56,7 @@ class NationalFiles(WorkerPlugin):
         self.raws = raws
 
     @cached_property
-    def national(self) -> National:
+    def national(self) -> Tables:
         """The national files, read once in a process."""
         keep_originals()
         national = read_national(self.job, self.raws)
@@ -69,16 +66,9 @@ class NationalFiles(WorkerPlugin):
 
 @dataclass(frozen=True)
 class NationalSurvey:
-    """What the national files hold.
+    """What the national files hold: a territory for each EPCI that has a QPV, and the QPV that are in none.
 
-    Attributes
-    ----------
-    territories
-        One for each EPCI that has a QPV.
-    left_out
-        The QPV that are in none of them.
-    defects
-        Of raw files, by key.
+    `defects` are those of raw files, by key.
     """
 
     territories: list[Territory]
@@ -98,15 +88,7 @@ def national_files(client: Client, job: Job, raws: Raws) -> Iterator[str]:
 
 
 def survey(client: Client, files: str) -> NationalSurvey:
-    """Read the national files on every worker and say what they hold.
-
-    Raises
-    ------
-    SourceUnavailableError, SourceContentError, ContractError
-        As `read_tables`.
-    QpvGeoError
-        If the workers die of it.
-    """
+    """Read the national files on every worker and say what they hold; raises as `read_tables`."""
     answer = client.submit(_survey, files, pure=False)
     # The other workers read them meanwhile: those are lost if nobody holds their futures.
     reading = [client.submit(_read, files, pure=False) for _ in client.nthreads()][1:]
@@ -154,7 +136,7 @@ def _files(name: str) -> NationalFiles:
     return cast("NationalFiles", get_worker().plugins[name])
 
 
-def _read(files: str) -> National:
+def _read(files: str) -> Tables:
     with _ALONE:
         return _files(files).national
 
@@ -162,7 +144,7 @@ def _read(files: str) -> National:
 def _survey(files: str) -> NationalSurvey:
     national = _read(files)
     territories = territories_of(national)
-    return NationalSurvey(territories, qpv_left_out(national, territories), dict(national.tables.defects))
+    return NationalSurvey(territories, qpv_left_out(national, territories), dict(national.defects))
 
 
 def _publish(files: str, territory: Territory) -> Result:
@@ -171,13 +153,13 @@ def _publish(files: str, territory: Territory) -> Result:
         return publish_one(replace(given.job, territory=territory), given.raws, national)
 
 
-def publish_one(job: Job, raws: Raws, national: National) -> Result:
+def publish_one(job: Job, raws: Raws, national: Tables) -> Result:
     """Publish the release of a job's territory; a failure is a result like another."""
     start = time.monotonic()
     territory = job.territory
     try:
         with locked_folder(job) as lock:
-            release = make_release(job, raws, lock, lambda _: national.of(territory))
+            release = make_release(job, raws, lock, lambda _: tables_of(territory, national))
             prune_if_published(job, release)
     except QpvGeoError as error:
         return failed(territory, error.exit_code, str(error), time.monotonic() - start)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from qpv_geo.ingest.registry import Computation
 from qpv_geo.statuses import ABSENCES, ESTIMATE, NOT_AVAILABLE, OK
 
+# Position in the table of the row that a computed one is like, but for the columns beside it.
+_LIKE = "row"
 _ZONE = ["zone", "code", "millesime"]
 # Of the statuses of several terms, the first of these is that of what is computed from them.
 _WORST_FIRST = np.array([*ABSENCES, ESTIMATE, OK], dtype=object)
@@ -42,7 +44,7 @@ def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Computation]) -> 
     table = statistics[statistics["indicateur"].isin(involved)].reset_index(drop=True)
     places = _places(table)
     dates = pd.factorize(table["geographie"])[0]
-    parts = [statistics]
+    computed = []
     for indicator, rule in rules.items():
         if not rule.terms or not places.keys() >= set(rule.terms):
             continue
@@ -53,9 +55,13 @@ def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Computation]) -> 
         terms = terms[:, wanted]
         terms = terms[:, (dates[terms] == dates[terms[0]]).all(axis=0)]
         if terms.size:
-            computed = _compute(table, indicator, rule, terms)
-            parts.append(computed[statistics.columns].astype(statistics.dtypes.to_dict()))
-    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else statistics
+            computed.append(_compute(table, indicator, rule, terms))
+    if not computed:
+        return statistics
+    columns = {name: np.concatenate([part[name] for part in computed]) for name in computed[0]}
+    rows = table.iloc[columns.pop(_LIKE)].assign(**columns, **WITHOUT_INTERVAL)
+    rows = rows[statistics.columns].astype(statistics.dtypes.to_dict())
+    return pd.concat([statistics, rows], ignore_index=True)
 
 
 def _places(table: pd.DataFrame) -> dict[str, NDArray[np.intp]]:
@@ -68,8 +74,10 @@ def _places(table: pd.DataFrame) -> dict[str, NDArray[np.intp]]:
     return places
 
 
-def _compute(table: pd.DataFrame, indicator: str, rule: Computation, terms: NDArray[np.intp]) -> pd.DataFrame:
-    """Return the rows of a ratio or of a sum; `terms` are the rows of its terms, one column for each."""
+def _compute(
+    table: pd.DataFrame, indicator: str, rule: Computation, terms: NDArray[np.intp]
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of a ratio or of a sum; `terms` are the rows of its terms, one column for each."""
     order = {status: place for place, status in enumerate(_WORST_FIRST)}
     statuses = _WORST_FIRST[table["statut"].map(order).to_numpy(dtype=np.intp)[terms].min(axis=0)]
     values = table["valeur"].to_numpy(dtype=np.float64)[terms]
@@ -79,19 +87,18 @@ def _compute(table: pd.DataFrame, indicator: str, rule: Computation, terms: NDAr
         statuses[(statuses == OK) & (values[1] == 0)] = NOT_AVAILABLE
         with np.errstate(divide="ignore", invalid="ignore"):
             found = rule.scale * values[0] / values[1]
-    origins = {name: _joined(table[name], terms) for name in ("source", "fichier")}
     codes = zip(*(table["code_producteur"].to_numpy()[rows] for rows in terms), strict=True)
-    computed: pd.DataFrame = table.iloc[terms[0]].assign(
-        indicateur=indicator,
-        valeur=np.where(statuses == OK, found, np.nan),
-        statut=statuses,
-        code_producteur=[rule.operator.join(terms_of_one) for terms_of_one in codes],
-        **WITHOUT_INTERVAL,
-        **origins,
-    )
-    return computed
+    names = [rule.operator.join(codes_of_one) for codes_of_one in codes]
+    return {
+        _LIKE: terms[0],
+        "indicateur": np.full(statuses.shape, indicator, dtype=object),
+        "valeur": np.where(statuses == OK, found, np.nan),
+        "statut": statuses,
+        "code_producteur": np.array(names, dtype=object),
+        **{name: _joined(table[name], terms) for name in ("source", "fichier")},
+    }
 
 
-def _joined(column: "pd.Series[str]", terms: NDArray[np.intp]) -> list[str]:
+def _joined(column: "pd.Series[str]", terms: NDArray[np.intp]) -> NDArray[np.object_]:
     named = zip(*(column.to_numpy()[rows] for rows in terms), strict=True)
-    return [", ".join(dict.fromkeys(names)) for names in named]
+    return np.array([", ".join(dict.fromkeys(names)) for names in named], dtype=object)

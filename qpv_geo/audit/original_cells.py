@@ -8,7 +8,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -38,12 +38,22 @@ NO_INTERVAL = (math.nan, math.nan)
 _Grid = list[list[str]]
 
 
+@dataclass(frozen=True)
+class _RowsByCode:
+    """The rows of a table by code for each column of codes, and which of these repeat a code."""
+
+    header: list[str]
+    rows: dict[int, dict[str, list[str]]]
+    repeated: set[int]
+
+
 class RawTables:
     """The tables of one raw file, as grids of text."""
 
     def __init__(self, raw: RawFile, settings: Settings) -> None:
         self.raw = raw
         self._settings = settings
+        self._by_code: dict[str, _RowsByCode] = {}
 
     @cached_property
     def _members(self) -> dict[str, Member]:
@@ -76,6 +86,21 @@ class RawTables:
             return self._rows(name)
         file, _, kind = name.rpartition(", ")
         return iter(_widened([_stripped(row) for row in self.rows(file)], kind, self.raw.source.vintage))
+
+    def by_code(self, name: str) -> "_RowsByCode":
+        """Return the rows of a table by code, for each of its columns that may be the one of codes."""
+        if name not in self._by_code:
+            rows = self.rows(name)
+            header = _stripped(next(rows))
+            table = _RowsByCode(header, {key: {} for key in _keys(header)}, set())
+            for row in rows:
+                for key, rows_by_code in table.rows.items():
+                    code = _TOGETHER.sub("", row[key].strip())
+                    if code in rows_by_code:
+                        table.repeated.add(key)
+                    rows_by_code[code] = row
+            self._by_code[name] = table
+        return self._by_code[name]
 
     def only_table(self) -> list[dict[str, str]]:
         """Return the rows of a source that is one CSV file, by its own column names."""
@@ -180,36 +205,26 @@ class OriginalCells:
         return next((name for name in notes if len(notes) == 1 or self.columns[name] > place), None)
 
 
-def read_cells(tables: RawTables, member: str, codes: Container[str]) -> OriginalCells:
+def read_cells(tables: RawTables, member: str, codes: Collection[str]) -> OriginalCells:
     """Read a table again, by the name that layer ``statistiques`` gives it.
 
     Only the rows of `codes` are kept: a national file by IRIS has fifty thousand others. Raises
     `PublicationError` if the file cannot be read any more, or none of its columns holds these codes.
     """
     try:
-        rows = tables.rows(member)
-        header = _stripped(next(rows))
-        kept: dict[int, dict[str, list[str]]] = {key: {} for key in _keys(header)}
-        seen: dict[int, set[str]] = {key: set() for key in kept}
-        repeated: set[int] = set()
-        for row in rows:
-            for key, rows_by_code in kept.items():
-                code = _TOGETHER.sub("", row[key].strip())
-                if code in seen[key]:
-                    repeated.add(key)
-                seen[key].add(code)
-                if code in codes:
-                    rows_by_code[code] = _stripped(row)
+        table = tables.by_code(member)
+        kept = {key: [code for code in codes if code in rows] for key, rows in table.rows.items()}
         # Other columns name zones as well: 03 is the region of some QPV and the department of others.
-        order = list(KEYS)
-        best = min(kept, key=lambda key: (key in repeated, not kept[key], order.index(header[key].lower())))
+        order, header = list(KEYS), table.header
+        best = min(
+            kept, key=lambda key: (key in table.repeated, not kept[key], order.index(header[key].lower()))
+        )
     except (OSError, ValueError, IndexError, KeyError, StopIteration) as error:
         raise PublicationError(
             f"{tables.raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
         ) from error
-    return OriginalCells(
-        tables.raw, {name: place for place, name in enumerate(header)}, kept[best], tables.words
-    )
+    rows = {code: _stripped(table.rows[best][code]) for code in kept[best]}
+    return OriginalCells(tables.raw, {name: place for place, name in enumerate(header)}, rows, tables.words)
 
 
 def _stripped(row: list[str]) -> list[str]:

@@ -3,11 +3,11 @@
 import gc
 import json
 import tempfile
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import shapely
@@ -25,6 +25,8 @@ from qpv_geo.sources.archive import read_member
 from qpv_geo.sources.catalogue import TableName
 from qpv_geo.sources.content import as_shipped
 from qpv_geo.sources.raw import RawFile, usable
+
+_T = TypeVar("_T")
 
 # How official files write that there is nothing.
 _NOTHING = {"", "NA"}
@@ -72,28 +74,31 @@ def projector(crs: str | int, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
     return lambda points: np.column_stack(project(points[:, 0], points[:, 1]))
 
 
-class _KeptFeatures:
-    """Vector files that were read again, by source, for the releases that are compared with them next."""
+class _Kept:
+    """What was read again of raw files, by source, for the releases that are compared with them next."""
 
     def __init__(self) -> None:
         self.wanted = False
-        self.by_source: dict[str, tuple[tuple[str, Path], Features]] = {}
+        self._by_source: dict[tuple[str, object], tuple[tuple[str, Path], Any]] = {}
 
-    def get(self, raw: RawFile) -> Features | None:
-        file, features = self.by_source.get(raw.source.id, (None, None))
-        return features if file == (raw.sha256, raw.path) else None
-
-    def put(self, raw: RawFile, features: Features) -> None:
+    def of(self, raw: RawFile, settings: Settings, read: Callable[[RawFile, Settings], _T]) -> _T:
+        """Return what `read` makes of a raw file, which is not read twice if that is wanted."""
+        key, file = (raw.source.id, read), (raw.sha256, raw.path)
+        kept_file, kept = self._by_source.get(key, (None, None))
+        if kept_file == file:
+            return cast("_T", kept)
+        contents = read(raw, settings)
         if self.wanted:
-            self.by_source[raw.source.id] = (raw.sha256, raw.path), features
+            self._by_source[key] = file, contents
             gc.freeze()
+        return contents
 
 
-_KEPT = _KeptFeatures()
+_KEPT = _Kept()
 
 
 def keep_originals() -> None:
-    """Keep what `read_features` reads: this process compares many releases with the same files."""
+    """Keep what is read again: this process compares many releases with the same files."""
     _KEPT.wanted = True
 
 
@@ -101,14 +106,14 @@ def read_features(raw: RawFile, settings: Settings) -> Features:
     """Read a vector file again: GeoJSON with json, a GeoPackage with sqlite3.
 
     A Shapefile is read with GDAL, as ingestion does, for want of another reader: the comparison then proves
-    what was done after reading. Raises `PublicationError` if the file cannot be read any more, or a declared
-    column is not there.
+    what was done after reading.
+
+    Raises
+    ------
+    PublicationError
+        If the file cannot be read any more, or a declared column is not there.
     """
-    features = _KEPT.get(raw)
-    if features is None:
-        features = _read_features(raw, settings)
-        _KEPT.put(raw, features)
-    return features
+    return _KEPT.of(raw, settings, _read_features)
 
 
 def _read_features(raw: RawFile, settings: Settings) -> Features:
@@ -193,7 +198,9 @@ class Originals:
     `codes` are the zones whose statistics are looked up.
     """
 
-    def __init__(self, raws: Mapping[str, RawFile | None], codes: Container[str], settings: Settings) -> None:
+    def __init__(
+        self, raws: Mapping[str, RawFile | None], codes: Collection[str], settings: Settings
+    ) -> None:
         self._raws = raws
         self._codes = codes
         self._settings = settings
@@ -212,7 +219,7 @@ class Originals:
         if (source_id, member) not in self._cells:
             raw = self._raw(source_id)
             if source_id not in self._tables:
-                self._tables[source_id] = RawTables(raw, self._settings)
+                self._tables[source_id] = _KEPT.of(raw, self._settings, RawTables)
             self._cells[source_id, member] = read_cells(self._tables[source_id], member, self._codes)
         return self._cells[source_id, member]
 

@@ -19,9 +19,9 @@ class StatisticRows:
 
     def __init__(self, frame: pd.DataFrame, national: Mapping[str, CountedFile] | None = None) -> None:
         # Arrow copies a column that is in pieces, one for each file, whenever rows of it are taken.
-        texts = {name: frame[name].array for name in frame.columns[frame.dtypes == "str"]}
-        whole = {name: pa.array(text).combine_chunks() for name, text in texts.items()}
-        self.frame = frame.assign(**{name: pd.array(text, dtype="str") for name, text in whole.items()})
+        texts = frame.loc[:, frame.dtypes == "str"]
+        table = pa.Table.from_pandas(texts, preserve_index=False).combine_chunks()
+        self.frame = frame.assign(**{name: pd.array(table[name], dtype="str") for name in table.column_names})
         self.national = national or {}
 
     @cached_property

@@ -1,7 +1,7 @@
 """INSEE's facilities: what is kept of a file of the whole country."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -115,6 +115,15 @@ def test_the_order_of_the_file_does_not_matter(
     assert found[0].equals(found[1])
 
 
+@pytest.mark.parametrize("change", [str, str.lower, " {} ".format, '"{}"'.format])
+def test_names_of_columns_are_known_however_they_are_written(
+    change: Callable[[str], str], tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings
+) -> None:
+    path = write_csv(tmp_path / "BPE25.csv", [[change(name) for name in HEADER], row()])
+    facilities, _ = read(path, communes, settings)
+    assert len(facilities.points) == 1
+
+
 def test_every_declared_type_is_in_the_file(
     tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings
 ) -> None:
@@ -132,6 +141,7 @@ def test_every_declared_type_is_in_the_file(
             "expected column 'TYPEQU'; found no such column, perhaps renamed to 'TYPE'",
         ),
         ([HEADER, row()[:-1]], "expected rows of as many cells as the header has"),
+        ([[*HEADER, "typequ"], [*row(), PHARMACY]], "expected each column once; found 'TYPEQU' 2 times"),
         (
             [HEADER, row(x="beaucoup")],
             "LAMBERT_X: expected a number of metres; found 'beaucoup' at D265 in 25056",

@@ -208,7 +208,16 @@ def test_an_altered_current_copy_gives_way_to_the_one_before(
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"source": "insee_population"}', "\x00", '{"file": "../../../etc/passwd"}']
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"source": "insee_population"}',
+        "\x00",
+        '{"file": "../../../etc/passwd"}',
+        '{"file": "pop_QPV24.csv", "accepted_at": "2026-01-15T20:43:23"}',
+    ],
 )
 def test_a_description_that_cannot_be_read_sets_its_copy_aside(
     source: Source, besancon: Territory, again: Fetch, live: Settings, content: str

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.ingest.codes import QPV_2024
-from qpv_geo.ingest.contracts import Problems, find_columns
+from qpv_geo.ingest.contracts import Problems, find_columns, refuse_doubled
 from qpv_geo.ingest.text import refuse_page, report_reading
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import stream_member
@@ -150,16 +150,18 @@ def _columns(stream: "io.BufferedReader[_Stream]", label: str, problems: Problem
     refuse_page(head, label)
     line = head.partition(b"\n")[0].decode("utf-8-sig", errors="replace")
     try:
-        available = [name.strip() for name in next(csv.reader([line], delimiter=";"))]
+        spelled = next(csv.reader([line], delimiter=";"))
     except csv.Error as error:
         problems.add("a header of names separated by ';'", f"{line[:60]!r} ({error})")
         problems.raise_if_any()
+    available = [name.strip() for name in spelled]
+    refuse_doubled([name for name in available if name], problems)
     wanted = dict(problems.source.columns)
     if not set(wanted[_QPV_OF_INSEE]) & set(available):
         del wanted[_QPV_OF_INSEE]
     columns = find_columns(available, wanted, problems)
     problems.raise_if_any()
-    return columns
+    return {name: spelled[available.index(column)] for name, column in columns.items()}
 
 
 def _batches(

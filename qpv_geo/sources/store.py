@@ -22,7 +22,7 @@ from typing import Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from qpv_geo.errors import ConfigurationError, LockedError, SourceContentError
 from qpv_geo.files import replace_file, synchronise
@@ -59,9 +59,9 @@ class CopyMetadata(BaseModel):
     url: str
     resolved_url: str
     etag: str | None
-    last_modified: datetime | None
-    retrieved_at: datetime
-    accepted_at: datetime | None = None
+    last_modified: AwareDatetime | None
+    retrieved_at: AwareDatetime
+    accepted_at: AwareDatetime | None = None
 
 
 class Lookup(BaseModel):
@@ -71,7 +71,7 @@ class Lookup(BaseModel):
 
     url: str
     etag: str | None
-    last_modified: datetime | None
+    last_modified: AwareDatetime | None
     links: tuple[Link, ...]
 
 

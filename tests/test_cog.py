@@ -89,7 +89,9 @@ def test_members_that_break_the_contract(
     assert "epci.json" in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b'[{"code": "01001"', b'{"erreur": 404}', b"[]", b"[1, 2]"])
+@pytest.mark.parametrize(
+    "content", [b'[{"code": "01001"', b'{"erreur": 404}', b"[]", b"[1, 2]", b"[" * 100_000, b"9" * 5000]
+)
 def test_what_is_not_the_code(content: bytes, tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "epci.json"
     path.write_bytes(content)

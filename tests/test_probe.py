@@ -117,8 +117,11 @@ def test_a_column_that_is_left_out_is_a_difference(
     assert all(text.startswith("no column of indicator") for text in missing)
 
 
-def test_geojson_of_another_shape_is_a_difference(probed: Probed, sites: OfficialSites) -> None:
-    sites.publish("communes_epci", b'[{"code": "25056"}]')
+@pytest.mark.parametrize("content", [b'[{"code": "25056"}]', b"[" * 100_000 + b"]" * 100_000])
+def test_geojson_of_another_shape_is_a_difference(
+    probed: Probed, sites: OfficialSites, content: bytes
+) -> None:
+    sites.publish("communes_epci", content)
     (difference,) = probed("communes_epci").differences
     assert "is not the declared geojson" in difference
 

@@ -139,6 +139,7 @@ def test_a_resource_is_found_by_its_title_or_by_its_file(catalogue: Catalogue) -
         b'{"resources": [{"title": "x"}]}',
         b'{"resources": [{"title": "x", "url": null}]}',
         b'{"resources": ["x"]}',
+        b"[" * 100_000,
         b"\xff\xfe",
     ],
 )

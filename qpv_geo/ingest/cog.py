@@ -69,7 +69,7 @@ def _read(raw: RawFile, settings: Settings) -> list[dict[str, Any]]:
     text, _ = decode(read_member(raw, raw.source.member, settings).data, raw.label)
     try:
         entries = json.loads(text, strict=False)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise unreadable(
             raw, f"{raw.label}: expected whole JSON, found one that is truncated or damaged ({error})"
         ) from error

@@ -56,7 +56,7 @@ def _json_keys(raw: RawFile, member: Member) -> list[str]:
             rows = content
         # Rows may leave out the keys for which they have no value.
         return list(dict.fromkeys(key for row in rows for key in row))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SourceContentError(
             f"{raw.label}: {member.name} is not the declared {raw.source.format} "
             f"({type(error).__name__}: {error})"

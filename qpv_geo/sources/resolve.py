@@ -164,7 +164,7 @@ def _data_gouv_links(source: Source, page: bytes) -> list[Link]:
             Link(unquote(urlsplit(entry["url"]).path.rpartition("/")[2]), entry["title"] or "", entry["url"])
             for entry in resources
         ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceContentError(
             f"source {source.id}: {lookup_url(source)} was expected to describe a dataset in JSON, with a "
             f"list 'resources' of objects with 'title' and 'url' ({type(error).__name__}: {error}); "

@@ -64,7 +64,7 @@ class TextColumn:
 
 def written_layer(path: Path, tables: Mapping[str, StoredTable], layer: Layer) -> WrittenLayer:
     """Return a layer of a GeoPackage that was read; raises PublicationError if it is not as declared."""
-    with _reading_back(path, layer):
+    with _reraise_read_errors(path, layer):
         table = tables[layer.name]
         columns = {name: table.rows[name].tolist() for name in layer.fields}
         shapes = table.shapes.to_numpy() if layer.geometry else None
@@ -73,7 +73,7 @@ def written_layer(path: Path, tables: Mapping[str, StoredTable], layer: Layer) -
 
 def read_geojson(path: Path, layer: Layer) -> WrittenLayer:
     """Read a layer of a GeoJSON file; raises PublicationError if it is not as declared."""
-    with _reading_back(path, layer):
+    with _reraise_read_errors(path, layer):
         with collector_held_off():
             features = json.loads(path.read_bytes())["features"]
         columns = {name: [feature["properties"][name] for feature in features] for name in layer.fields}
@@ -83,7 +83,7 @@ def read_geojson(path: Path, layer: Layer) -> WrittenLayer:
 
 def read_csv(path: Path, layer: Layer) -> WrittenLayer:
     """Read a layer's attributes from a CSV file; raises PublicationError if it is not as declared."""
-    with _reading_back(path, layer):
+    with _reraise_read_errors(path, layer):
         cells = read_cells(path)
         if list(cells) != list(layer.fields):
             raise ValueError(f"its header is {list(cells)}")
@@ -128,7 +128,7 @@ def converted(texts: Sequence[str | None], kind: FieldType) -> list[Any]:
 
 
 @contextmanager
-def _reading_back(path: Path, layer: Layer) -> Iterator[None]:
+def _reraise_read_errors(path: Path, layer: Layer) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, shapely.errors.ShapelyError) as error:

@@ -122,7 +122,7 @@ def _read_geojson(raw: RawFile, member: Member) -> VectorLayer:
     declared = _DECLARED_CRS.search(text)
     if declared:
         _check_crs_exists(declared[1], problems)
-    with _reporting_gdal(raw, label, "GeoJSON", remarks):
+    with _reraise_gdal_errors(raw, label, "GeoJSON", remarks):
         # GDAL takes a NUL for the end of the file.
         frame = _read(data.replace(b"\x00", b" "))
     properties = read_properties(text, len(frame), problems)
@@ -143,7 +143,7 @@ def _read_geopackage(raw: RawFile, member: Member, wanted: str | None) -> Vector
     label = raw.label_of(member.name)
     refuse_page(member.data, label)
     remarks: list[str] = []
-    with tempfile.TemporaryDirectory() as folder, _reporting_gdal(raw, label, "GeoPackage", remarks):
+    with tempfile.TemporaryDirectory() as folder, _reraise_gdal_errors(raw, label, "GeoPackage", remarks):
         path = Path(folder) / "layer.gpkg"
         path.write_bytes(member.data)
         spatial = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
@@ -180,7 +180,7 @@ def _read_shapefile(raw: RawFile, settings: Settings) -> VectorLayer:
     if "cpg" in parts:
         check_encoding(dbf, parts["cpg"].data, problems)
     problems.raise_if_any()
-    with tempfile.TemporaryDirectory() as folder, _reporting_gdal(raw, label, "Shapefile", remarks):
+    with tempfile.TemporaryDirectory() as folder, _reraise_gdal_errors(raw, label, "Shapefile", remarks):
         for suffix, member in parts.items():
             (Path(folder) / f"layer.{suffix}").write_bytes(member.data)
         frame = _read(Path(folder) / "layer.shp", encoding=encoding)
@@ -200,7 +200,7 @@ def _layer(frame: pd.DataFrame, problems: Problems, remarks: list[str]) -> Vecto
 
 
 @contextmanager
-def _reporting_gdal(raw: RawFile, label: str, kind: str, remarks: list[str]) -> Iterator[None]:
+def _reraise_gdal_errors(raw: RawFile, label: str, kind: str, remarks: list[str]) -> Iterator[None]:
     """Turn what GDAL raises into an error that names the file, and what it warns about into remarks."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", category=RuntimeWarning)

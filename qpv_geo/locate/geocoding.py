@@ -27,9 +27,9 @@ from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.http_client import (
     RetryableStatusError,
     official_client,
-    refuse_for_now,
+    raise_if_retryable,
     retrying,
-    worth_another,
+    should_retry,
 )
 
 _LOGGER = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Geocoder(AbstractContextManager["Geocoder"]):
 
     def _post(self, data: bytes) -> str:
         try:
-            return retrying(self._settings, None)(self._worth_another, self._post_once, data)
+            return retrying(self._settings, None)(self._should_retry, self._post_once, data)
         except RetryableStatusError as error:
             raise SourceUnavailableError(
                 f"{SERVICE} answered {error.status} to each attempt; run again later", transient=True
@@ -141,7 +141,7 @@ class Geocoder(AbstractContextManager["Geocoder"]):
                 max(settings.read_timeout, _READ_TIMEOUT), connect=settings.connect_timeout
             ),
         )
-        refuse_for_now(response)
+        raise_if_retryable(response)
         if response.status_code != httpx.codes.OK:
             # The body is not shown: it may quote an address.
             raise SourceContentError(
@@ -149,8 +149,8 @@ class Geocoder(AbstractContextManager["Geocoder"]):
             )
         return response.content.decode("utf-8-sig", "replace")
 
-    def _worth_another(self, error: Exception) -> bool | float:
+    def _should_retry(self, error: Exception) -> bool | float:
         # The error itself may quote an address.
         reason = error if isinstance(error, RetryableStatusError) else type(error).__name__
         _LOGGER.info("geocoding: attempt failed: %s", reason)
-        return worth_another(error, self._settings)
+        return should_retry(error, self._settings)

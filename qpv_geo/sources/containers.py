@@ -36,7 +36,7 @@ class DamagedError(Exception):
 
 
 @contextmanager
-def _damage(*errors: type[Exception]) -> Iterator[None]:
+def _reraise_damage(*errors: type[Exception]) -> Iterator[None]:
     """Raise `DamagedError` for whatever a library raises on a damaged archive."""
     try:
         yield
@@ -120,7 +120,7 @@ class OpenGeoPackage(Container):
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """Yield the database as the program that has it open sees it; SQLite works on a copy."""
-        with TemporaryDirectory() as folder, _damage(sqlite3.Error):
+        with TemporaryDirectory() as folder, _reraise_damage(sqlite3.Error):
             for name, file in parts_of(self.path).items():
                 shutil.copyfile(file, Path(folder) / name)
             copy = Path(folder) / entry.name
@@ -140,7 +140,10 @@ class Gzip(Container):
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:  # noqa: ARG002 - it has one member
         """Unpack the content."""
-        with _damage(gzip.BadGzipFile, zlib.error, EOFError, struct.error), gzip.open(self.path) as stream:
+        with (
+            _reraise_damage(gzip.BadGzipFile, zlib.error, EOFError, struct.error),
+            gzip.open(self.path) as stream,
+        ):
             while chunk := stream.read(_CHUNK):
                 yield chunk
 
@@ -154,7 +157,7 @@ class Zip(Container):
 
     def entries(self) -> list[Entry]:
         """Return the archive's table of contents."""
-        with _damage(*self._DAMAGES), zipfile.ZipFile(self.path) as archive:
+        with _reraise_damage(*self._DAMAGES), zipfile.ZipFile(self.path) as archive:
             return [
                 # ``orig_filename`` is what the archive says, before the library makes it presentable.
                 Entry(
@@ -170,7 +173,7 @@ class Zip(Container):
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """Unpack one member."""
         with (
-            _damage(*self._DAMAGES),
+            _reraise_damage(*self._DAMAGES),
             zipfile.ZipFile(self.path) as archive,
             archive.open(entry.name) as stream,
         ):
@@ -187,7 +190,7 @@ class SevenZip(Container):
         from py7zr.exceptions import ArchiveError  # noqa: PLC0415
 
         damages = (ArchiveError, lzma.LZMAError, zlib.error, EOFError, struct.error, ValueError, TypeError)
-        with _damage(*damages), py7zr.SevenZipFile(self.path) as archive:
+        with _reraise_damage(*damages), py7zr.SevenZipFile(self.path) as archive:
             yield archive
 
     def entries(self) -> list[Entry]:

@@ -29,9 +29,9 @@ from qpv_geo.sources.http_client import (
     official_client,
     origin_of,
     plain_client,
-    refuse_for_now,
+    raise_if_retryable,
     retrying,
-    worth_another,
+    should_retry,
 )
 from qpv_geo.sources.raw import Progress, RawFile, catalogue_entry, to_add
 
@@ -168,17 +168,17 @@ class Downloader(AbstractContextManager["Downloader"]):
         """Ask until an answer is good, within bounds; return what was taken from it, None if unchanged."""
         limit = self._settings.download_deadline
         deadline = time.monotonic() + limit
-        with self._explained(url):
+        with self._reraise_errors(url):
             return retrying(self._settings, limit)(
-                self._worth_another, self._follow, url, known, deadline, take
+                self._should_retry, self._follow, url, known, deadline, take
             )
 
-    def _worth_another(self, error: Exception) -> bool | float:
+    def _should_retry(self, error: Exception) -> bool | float:
         _LOGGER.info("source %s: attempt failed: %s", self._source.id, str(error) or type(error).__name__)
         # The system has asked several times before it gives up connecting.
         if isinstance(error, httpx.ConnectTimeout):
             return False
-        return isinstance(error, _TruncatedError) or worth_another(error, self._settings)
+        return isinstance(error, _TruncatedError) or should_retry(error, self._settings)
 
     def _follow(
         self,
@@ -192,8 +192,8 @@ class Downloader(AbstractContextManager["Downloader"]):
             self._refuse_elsewhere(target, url)
             self._refuse_unreachable(target)
             conditions = known.headers() if known and httpx.URL(known.url) == target else {}
-            patience = self._patience(deadline)
-            with self._client.stream("GET", target, headers=conditions, timeout=patience) as response:
+            timeouts = self._timeouts(deadline)
+            with self._client.stream("GET", target, headers=conditions, timeout=timeouts) as response:
                 if response.next_request is not None:
                     target = response.next_request.url
                     continue
@@ -207,7 +207,7 @@ class Downloader(AbstractContextManager["Downloader"]):
             reason=f"site injoignable : {host} redirige sans fin",
         )
 
-    def _patience(self, deadline: float) -> httpx.Timeout:
+    def _timeouts(self, deadline: float) -> httpx.Timeout:
         """Return how long a connection and each read may take: never beyond what is left of the deadline."""
         left = deadline - time.monotonic()
         if left <= 0:
@@ -238,7 +238,7 @@ class Downloader(AbstractContextManager["Downloader"]):
         status, url = response.status_code, response.request.url
         if status == httpx.codes.OK:
             return
-        refuse_for_now(response)
+        raise_if_retryable(response)
         message = f"source {self._source.id}: {url} answered {status} {response.reason_phrase}"
         reason = f"site injoignable : {url.host} a répondu {status}"
         if status in _MISSING:
@@ -253,7 +253,7 @@ class Downloader(AbstractContextManager["Downloader"]):
         if total is not None and total > max_bytes:
             raise self._too_big(response, f"declares {total:,} bytes", max_bytes)
         checksum, size = hashlib.sha256(), 0
-        for chunk in _whole(response):
+        for chunk in _body_of(response):
             size += len(chunk)
             if size > max_bytes:
                 raise self._too_big(response, f"sends {size:,} bytes or more", max_bytes)
@@ -278,7 +278,7 @@ class Downloader(AbstractContextManager["Downloader"]):
         )
 
     @contextmanager
-    def _explained(self, url: str) -> Iterator[None]:
+    def _reraise_errors(self, url: str) -> Iterator[None]:
         """Turn what the last attempt met into the project's errors."""
         message = f"source {self._source.id}: {url}: "
         try:
@@ -325,7 +325,7 @@ class Downloader(AbstractContextManager["Downloader"]):
         return SourceUnavailableError(message, reason=reason, transient=not no_connection)
 
 
-def _whole(response: httpx.Response) -> Iterator[bytes]:
+def _body_of(response: httpx.Response) -> Iterator[bytes]:
     """Yield the body, and tell an answer that was cut short from a connection that broke."""
     try:
         yield from response.iter_bytes()

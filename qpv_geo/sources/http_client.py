@@ -34,7 +34,7 @@ class RetryableStatusError(Exception):
         super().__init__(f"status {self.status}")
 
 
-def refuse_for_now(response: httpx.Response) -> None:
+def raise_if_retryable(response: httpx.Response) -> None:
     """Raise `RetryableStatusError` for a status after which it is worth asking again."""
     if response.status_code in _RETRIED or response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
         raise RetryableStatusError(response)
@@ -51,7 +51,7 @@ def retrying(settings: Settings, timeout: float | None) -> stamina.RetryingCalle
     )
 
 
-def worth_another(error: Exception, settings: Settings) -> bool | float:
+def should_retry(error: Exception, settings: Settings) -> bool | float:
     """Tell stamina whether to ask again, and after how many seconds if the server said so."""
     if not isinstance(error, RetryableStatusError):
         return isinstance(error, httpx.TransportError)

@@ -91,7 +91,7 @@ class Copies:
         Raises `LockedError` if another run does not let go of it, `ConfigurationError` if the store cannot be
         written.
         """
-        with _writable(self.folder), _lock(self.folder, self._patience):
+        with _writable_folder(self.folder), _lock(self.folder, self._patience):
             shutil.rmtree(self.folder / _UNFINISHED, ignore_errors=True)
             yield
 
@@ -189,7 +189,7 @@ def mark_accepted(raw: RawFile, settings: Settings) -> None:
     """Make a file of the store its key's current copy, and drop the copies that are no longer kept."""
     folder = raw.path.parent
     copies = folder.parent
-    with _writable(copies), _lock(copies, 2 * settings.download_deadline):
+    with _writable_folder(copies), _lock(copies, 2 * settings.download_deadline):
         complete = list(_complete_copies(copies))
         current = next((metadata for _, metadata in complete if metadata.accepted_at), None)
         if current and current.sha256 == raw.sha256:
@@ -267,7 +267,7 @@ def _lock(folder: Path, patience: float) -> Iterator[None]:
 
 
 @contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def _writable_folder(folder: Path) -> Iterator[None]:
     """Create a folder and say what to do when the disk refuses."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -34,8 +34,7 @@ class Format:
     name: str
     """As users ask for it, and as fingerprints know it."""
     title: str
-    detail: str
-    """In French, on the download page: of its files together; of a file that is not a single layer."""
+    """In French, of its files together on the download page."""
     suffix: str
     kind: str
     media_type: str
@@ -44,6 +43,8 @@ class Format:
     """Always; unless pages are declined; or where somebody asks for it."""
     writer: str
     """``module:function`` of ``(folder: Path, content: Content) -> None``, imported when it is needed."""
+    detail: str = ""
+    """In French, of a file on the download page that is not a single layer."""
 
     def write(self, folder: Path, content: "Content") -> None:
         """Write a release in this format; a `PublicationError` says what cannot be written or held."""

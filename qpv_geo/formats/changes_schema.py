@@ -6,18 +6,20 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of ``rapport.json``."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class NamedQpv(_Part):
+class NamedQpv(Part):
     """A QPV that entered or left."""
 
     code_qp: str
     lib_qp: str | None
 
 
-class RenamedQpv(_Part):
+class RenamedQpv(Part):
     """A QPV whose official name changed."""
 
     code_qp: str
@@ -25,7 +27,7 @@ class RenamedQpv(_Part):
     apres: str | None
 
 
-class ContourChange(_Part):
+class ContourChange(Part):
     """A QPV whose contour changed: its area, what it gained and what it lost, in square metres."""
 
     code_qp: str
@@ -36,7 +38,7 @@ class ContourChange(_Part):
     sortant_m2: float
 
 
-class CellChange(_Part):
+class CellChange(Part):
     """The value of a zone, before and after."""
 
     code: str
@@ -44,7 +46,7 @@ class CellChange(_Part):
     apres: float
 
 
-class StatisticChange(_Part):
+class StatisticChange(Part):
     """An indicator of one kind of zone whose values changed, in its newest vintage.
 
     ``cellules`` counts the zones in both releases whose value, status or vintage changed; ``apparues`` and
@@ -69,21 +71,21 @@ class StatisticChange(_Part):
     plus_grand_ecart: CellChange | None
 
 
-class NamedLayer(_Part):
+class NamedLayer(Part):
     """A layer that one release has and the other has not."""
 
     couche: str
     titre: str
 
 
-class NamedField(_Part):
+class NamedField(Part):
     """A field of a layer of both releases that one has and the other has not."""
 
     couche: str
     champ: str
 
 
-class RowsChange(_Part):
+class RowsChange(Part):
     """A layer of both releases whose rows changed, geometry included; rows are told apart by their key."""
 
     couche: str
@@ -95,7 +97,7 @@ class RowsChange(_Part):
     modifiees: int
 
 
-class SourceState(_Part):
+class SourceState(Part):
     """What a release was made from, of one source."""
 
     millesime: str | None
@@ -105,7 +107,7 @@ class SourceState(_Part):
     sha256: str | None
 
 
-class SourceChange(_Part):
+class SourceChange(Part):
     """A source whose bytes, vintage, date or origin changed; None where it was not read."""
 
     source: str
@@ -122,7 +124,7 @@ class SourceChange(_Part):
 Guard = Literal["qpv", "surface_qpv", "nombre", "total", "mediane", "couche", "champ", "indicateur"]
 
 
-class Overrun(_Part):
+class Overrun(Part):
     """A change beyond a bound that the territory declares; it holds the release back."""
 
     garde: Guard
@@ -130,7 +132,7 @@ class Overrun(_Part):
     message: str
 
 
-class Changes(_Part):
+class Changes(Part):
     """What changed since the release before; ``depassements`` says what went beyond the declared bounds."""
 
     precedente: str

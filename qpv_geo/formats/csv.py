@@ -69,22 +69,10 @@ def _decimal(value: float) -> str:
     return text.removesuffix(".0").replace(".", DECIMAL)
 
 
-def _day(value: pd.Timestamp) -> str:
-    return f"{value:%Y-%m-%d}"
-
-
-def _instant(value: pd.Timestamp) -> str:
-    return f"{value:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _word(value: object) -> str:
-    return TRUE if value else FALSE
-
-
 _TEXTS: dict[FieldType, Callable[[Any], str]] = {
     "text": neutralised,
     "integer": str,
-    "boolean": _word,
-    "date": _day,
-    "datetime": _instant,
+    "boolean": {True: TRUE, False: FALSE}.__getitem__,
+    "date": "{:%Y-%m-%d}".format,
+    "datetime": "{:%Y-%m-%dT%H:%M:%SZ}".format,
 }

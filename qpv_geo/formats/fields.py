@@ -1,7 +1,6 @@
 """The published layers and their fields, declared as data: names, French aliases, units, types."""
 
 import re
-import tomllib
 from collections.abc import Container, Mapping
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.statuses import STATUSES
+from qpv_geo.toml_file import read_toml
 
 _FIELDS = Path(__file__).with_name("fields.toml")
 
@@ -91,10 +91,10 @@ class Layer(BaseModel):
 @cache
 def load_layers(path: Path = _FIELDS) -> dict[str, Layer]:
     """Read the declared layers, by name, in the order of publication."""
+    entries = read_toml(path)
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
         return {name: Layer(name=name, **entry) for name, entry in entries.items()}
-    except (OSError, tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
+    except (ValidationError, TypeError) as error:
         raise ConfigurationError(f"{path}: the declared layers are not valid: {error}") from error
 
 

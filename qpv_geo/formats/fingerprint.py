@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -54,11 +53,8 @@ def fingerprint(
         "code": code_digest(),
         "environment": environment(),
     }
-    return hashlib.sha256(_canonical(inputs)).hexdigest()
-
-
-def _canonical(inputs: dict[str, Any]) -> bytes:
-    return json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    canonical = json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _territory_files(territory: Territory) -> dict[str, str]:

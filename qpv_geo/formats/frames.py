@@ -150,25 +150,15 @@ def _real(column: pd.Series, where: str, problems: list[str]) -> pd.Series:
     return pd.Series(values, index=column.index, dtype="float64")
 
 
-def _boolean(column: pd.Series, _: str, __: list[str]) -> pd.Series:
-    return column.astype("boolean")
-
-
-def _date(column: pd.Series, _: str, __: list[str]) -> pd.Series:
-    return pd.to_datetime(column).dt.normalize().astype("datetime64[s]")
-
-
-def _datetime(column: pd.Series, _: str, __: list[str]) -> pd.Series:
-    return pd.to_datetime(column, utc=True).dt.floor("s").astype("datetime64[ms, UTC]")
-
-
 _CONVERT: dict[FieldType, Callable[[pd.Series, str, list[str]], pd.Series]] = {
     "text": _text,
     "integer": _integer,
     "real": _real,
-    "boolean": _boolean,
-    "date": _date,
-    "datetime": _datetime,
+    "boolean": lambda column, *_: column.astype("boolean"),
+    "date": lambda column, *_: pd.to_datetime(column).dt.normalize().astype("datetime64[s]"),
+    "datetime": lambda column, *_: (
+        pd.to_datetime(column, utc=True).dt.floor("s").astype("datetime64[ms, UTC]")
+    ),
 }
 
 

@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.csv import format_cells
-from qpv_geo.formats.fields import FieldType, Layer
+from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import Frames, plain_values, row_names
 from qpv_geo.parallel import in_threads
 
@@ -106,7 +106,12 @@ def _lines(frame: pd.DataFrame, layer: Layer, origin: str) -> Iterator[bytes]:
     yield orjson.dumps(head)[:-1] + b',"features":[\n'
     # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
     table = pd.DataFrame(frame)
-    columns = [_values(table[name], field.type) for name, field in layer.fields.items()]
+    columns = [
+        format_cells(table[name], field.type)
+        if field.type in {"date", "datetime"}
+        else plain_values(table[name])
+        for name, field in layer.fields.items()
+    ]
     boxes, drawn = shapely.bounds(shapes).tolist(), iter(_coordinates(shapes[there]))
     rows = zip(zip(*columns, strict=True), boxes, there, strict=True)
     for row, (values, box, has_shape) in enumerate(rows):
@@ -119,13 +124,6 @@ def _lines(frame: pd.DataFrame, layer: Layer, origin: str) -> Iterator[bytes]:
             feature |= {"bbox": box, "geometry": {"type": "MultiPolygon", "coordinates": next(drawn)}}
         yield (b",\n" if row else b"") + orjson.dumps(feature, option=orjson.OPT_SERIALIZE_NUMPY)
     yield b"\n]}\n"
-
-
-def _values(column: pd.Series, kind: FieldType) -> list[Any]:
-    """Return a column of a conformed layer as values of JSON."""
-    if kind in {"date", "datetime"}:
-        return format_cells(column, kind)
-    return plain_values(column)
 
 
 def _coordinates(shapes: np.ndarray) -> list[list[list[np.ndarray]]]:

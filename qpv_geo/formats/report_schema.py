@@ -3,16 +3,10 @@
 from datetime import date
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from qpv_geo.formats.changes_schema import Changes
+from qpv_geo.formats.changes_schema import Changes, Part
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Publication(_Part):
+class Publication(Part):
     """Which release of which territory, made by what."""
 
     id: str
@@ -26,7 +20,7 @@ class Publication(_Part):
     environnement: dict[str, str]
 
 
-class SourceRead(_Part):
+class SourceRead(Part):
     """A source that the release was made from."""
 
     source: str
@@ -45,7 +39,7 @@ class SourceRead(_Part):
     mention: str
 
 
-class SourceAbsent(_Part):
+class SourceAbsent(Part):
     """A source that could not be had, or that this release has no use for."""
 
     source: str
@@ -54,7 +48,7 @@ class SourceAbsent(_Part):
     motif: str | None
 
 
-class Control(_Part):
+class Control(Part):
     """A row of table ``controles``."""
 
     controle: str
@@ -65,7 +59,7 @@ class Control(_Part):
     message: str
 
 
-class Agreement(_Part):
+class Agreement(Part):
     """A row of table ``concordances``."""
 
     theme: str
@@ -83,7 +77,7 @@ class Agreement(_Part):
     message: str
 
 
-class LayerHeld(_Part):
+class LayerHeld(Part):
     """A published layer."""
 
     nom: str
@@ -92,14 +86,14 @@ class LayerHeld(_Part):
     geometrie: str | None
 
 
-class LayerAbsent(_Part):
+class LayerAbsent(Part):
     """A declared layer that this release leaves out."""
 
     nom: str
     titre: str
 
 
-class UnknownIndicator(_Part):
+class UnknownIndicator(Part):
     """A producer's column that the registry does not know; it is published under its own code."""
 
     indicateur: str
@@ -108,7 +102,7 @@ class UnknownIndicator(_Part):
     libelle: str | None
 
 
-class MissingIndicator(_Part):
+class MissingIndicator(Part):
     """An indicator that its source was expected to hold and does not."""
 
     indicateur: str
@@ -116,7 +110,7 @@ class MissingIndicator(_Part):
     source: str
 
 
-class Repair(_Part):
+class Repair(Part):
     """An official contour that was not valid and had to be repaired."""
 
     couche: str
@@ -124,7 +118,7 @@ class Repair(_Part):
     ecart_m2: float
 
 
-class Report(_Part):
+class Report(Part):
     """The content of ``rapport.json``. Renaming a field here means a new number after ``rapport``.
 
     ``differences`` tells what changed since the release before; None for the first one. ``retenue`` says why

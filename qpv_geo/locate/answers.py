@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -125,14 +125,8 @@ def locate(
         )
     x, y = _coordinates(x, y)
     radius = None if precision is None else _precisions(precision, len(x))
-    answers = Located(
-        np.empty(len(x), np.uint8),
-        np.empty(len(x), np.int32),
-        np.empty(len(x), np.float64),
-        np.empty(len(x), np.int32),
-        np.empty(len(x), np.uint8),
-        np.empty(len(x), np.float64),
-    )
+    kinds: tuple[Any, ...] = (np.uint8, np.int32, np.float64, np.int32, np.uint8, np.float64)
+    answers = Located(*(np.empty(len(x), kind) for kind in kinds))
     index.prepare()
 
     def fill(part: slice) -> None:

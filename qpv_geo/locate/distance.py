@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,8 @@ _FEW = 6
 
 _BATCH = 1 << 16
 """Edges examined at a time."""
+
+_BY_SQUARE = ("number", "column", "row", "x", "y", "count")
 
 _SLACK = 1e-6
 """Tolerance on distances, in metres and relative: keeps edges that only rounding tells apart."""
@@ -145,13 +147,8 @@ class _Squares:
         block, polygon = lattice.blocks_over(bounds + reach * np.array([-1, -1, 1, 1]))
         order = np.argsort(block, kind="stable")
         block, polygon = block[order], polygon[order]
-        x, y = (
-            origin + (place + 0.5) * side
-            for origin, place in (
-                (lattice.x0, block % lattice.columns),
-                (lattice.y0, block // lattice.columns),
-            )
-        )
+        x = lattice.x0 + (block % lattice.columns + 0.5) * side
+        y = lattice.y0 + (block // lattice.columns + 0.5) * side
         near, far = _bracket(x, y, bounds[polygon])
         slack = side * np.sqrt(0.5) * (1 + _SLACK)
         least = np.minimum.reduceat(far, _starts(block)) + 2 * slack
@@ -211,17 +208,8 @@ class _Squares:
         return self._of(chosen, self.edge[np.repeat(chosen, self.count)])
 
     def _of(self, which: BoolArray | slice, edge: IntArray) -> Self:
-        return type(self)(
-            self.number[which],
-            self.column[which],
-            self.row[which],
-            self.x[which],
-            self.y[which],
-            self.half,
-            self.size,
-            self.count[which],
-            edge,
-        )
+        arrays: dict[str, Any] = {name: getattr(self, name)[which] for name in _BY_SQUARE}
+        return replace(self, **arrays, edge=edge)
 
     def split(self) -> Self:
         """Return the quarters of the squares, each with all the edges of the whole."""

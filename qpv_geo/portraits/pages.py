@@ -20,18 +20,19 @@ from qpv_geo.portraits.sections import Absence, Sections
 from qpv_geo.portraits.territory_map import map_choices, map_data, outlines
 from qpv_geo.portraits.typography import typeset
 from qpv_geo.qgis.cartography import Cartography, load_cartography
+from qpv_geo.sources.catalogue import TableName
 from qpv_geo.statuses import SECRET
 from qpv_geo.templates import render
 
 FOLDER, INDEX = "portraits", "index.html"
 
-# Layers that a portrait shows where the release has them, and the source that each needs.
-_LAYERS = {
+# Layers that a portrait shows where the release has them, and the table of sources that each needs.
+_LAYERS: dict[str, tuple[str, TableName | None]] = {
     "bande_300m": ("Bande de 300 ou 500 m (TVA réduite)", None),
     "qpv_2015": ("Contours de 2015", "qpv_2015"),
     "evolution_2015_2024": ("Évolution du périmètre", "qpv_2015"),
     "iris": ("IRIS", "iris"),
-    "equipements": ("Équipements", "bpe"),
+    "equipements": ("Équipements", "facilities"),
 }
 _GROUPED = ("origine", "motif", "geographie", "licence", "licence_url")
 # On paper, an indicator is a row: the QPV that a sheet of A4 holds side by side.
@@ -54,8 +55,8 @@ def write_portraits(folder: Path, content: Content) -> None:
     figures = Figures(content)
     sections = Sections(content, figures)
     absences = {
-        layer: Absence(title, sections.why_absent(source) if source else _NOT_COMPUTED)
-        for layer, (title, source) in _LAYERS.items()
+        layer: Absence(title, sections.why_empty(table) if table else _NOT_COMPUTED)
+        for layer, (title, table) in _LAYERS.items()
         if layer not in frames
     }
     common = {

@@ -13,6 +13,7 @@ from qpv_geo.formats.base import Content
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.portraits.charts import Bar, bar_chart
 from qpv_geo.portraits.figures import Figure, Figures, Zone, qpv_zones
+from qpv_geo.sources.catalogue import Source, TableName
 from qpv_geo.toml_file import read_toml
 
 _SECTIONS = Path(__file__).with_name("sections.toml")
@@ -176,11 +177,15 @@ class Sections:
         geography = self._catalogue[_CONTOURS].geography
         for source in self._catalogue.sources:
             if source.theme in themes and source.geography == geography and not self._was_read(source.id):
-                yield Absence(source.title, self.why_absent(source.id))
+                yield Absence(source.title, self._why_absent(source))
 
-    def why_absent(self, source: str) -> str:
-        """Return why a source was not read, as a clause in French."""
-        reasons = (why for name, (_, why) in self._states.items() if name.partition("-")[0] == source)
+    def why_empty(self, table: TableName) -> str:
+        """Return why no source of a table was read, as a clause in French."""
+        return self._why_absent(*self._catalogue.filling(table))
+
+    def _why_absent(self, *sources: Source) -> str:
+        ids = {source.id for source in sources}
+        reasons = (why for name, (_, why) in self._states.items() if name.partition("-")[0] in ids)
         return next(filter(None, reasons), _NOT_READ)
 
     def _charts(self, table: FigureTable, zone: Zone) -> Iterator[Chart]:

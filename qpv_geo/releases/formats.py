@@ -33,7 +33,6 @@ FORMATS = (
     Format(
         name="geojson",
         title="GeoJSON (WGS 84)",
-        detail="",
         suffix=".geojson",
         kind="geojson",
         media_type="application/geo+json",
@@ -43,7 +42,6 @@ FORMATS = (
     Format(
         name="csv",
         title="CSV (tableur)",
-        detail="",
         suffix=".csv",
         kind="csv",
         media_type="text/csv",
@@ -65,7 +63,6 @@ FORMATS = (
     Format(
         name="fgb",
         title="FlatGeobuf",
-        detail="",
         suffix=".fgb",
         kind="fgb",
         media_type="application/flatgeobuf",
@@ -75,7 +72,6 @@ FORMATS = (
     Format(
         name="geoparquet",
         title="GeoParquet",
-        detail="",
         suffix=".parquet",
         kind="geoparquet",
         media_type="application/vnd.apache.parquet",
@@ -86,7 +82,6 @@ FORMATS = (
     Format(
         name="portraits",
         title="Rapport et métadonnées",
-        detail="",
         suffix=".html",
         kind="html",
         media_type="text/html",

@@ -5,6 +5,7 @@ do only if a source that both releases read has other bytes. Whatever is removed
 """
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from qpv_geo.formats.changes_schema import Changes, Overrun, StatisticChange
 from qpv_geo.french import ZONE_WORDS, counted, number, percentage, short_number
@@ -12,8 +13,11 @@ from qpv_geo.territory import Guard
 
 # Their values are counted one by one, or say nothing of data: producers who disagree remove nothing.
 _NOT_COUNTED = {"statistiques", "repartition", "indicateurs", "concordances"}
-# A Gini index has three or four.
-_MEDIAN_DECIMALS = 4
+# Name of an amount, of none, and decimals: a Gini index has three or four.
+_AMOUNTS: tuple[tuple[Literal["total", "mediane"], str, str, int], ...] = (
+    ("total", "total", "aucun", 2),
+    ("mediane", "médiane", "aucune", 4),
+)
 _ORDER = 10
 
 
@@ -84,36 +88,22 @@ def _counts(changes: Changes, guard: Guard) -> Iterator[Overrun]:
             yield Overrun(garde="nombre", objet=where, message=message)
 
 
-def _totals(changes: Changes, guard: Guard) -> Iterator[Overrun]:
-    bound = guard.total_pct
-    for change in changes.statistiques:
-        before, after = change.total_avant, change.total_apres
-        if before is None or not change.nombre_apres:
-            continue
-        moved = 100.0 if after is None else _percentage(abs(after - before), abs(before))
-        if moved > bound:
-            now = "aucun" if after is None else short_number(after)
-            message = (
-                f"{_called(change)} : total de {short_number(before)} avant, {now} maintenant"
-                f"{_beyond(moved, bound)}."
-            )
-            yield Overrun(garde="total", objet=_where(change), message=message)
-
-
-def _medians(changes: Changes, guard: Guard) -> Iterator[Overrun]:
-    bound = guard.mediane_pct
-    for change in changes.statistiques:
-        before, after = change.mediane_avant, change.mediane_apres
-        if before is None or not change.nombre_apres:
-            continue
-        moved = 100.0 if after is None else _percentage(abs(after - before), abs(before))
-        if moved > bound and not (after is not None and _is_rounding(before, after)):
-            now = "aucune" if after is None else short_number(after, _MEDIAN_DECIMALS)
-            message = (
-                f"{_called(change)} : médiane de {short_number(before, _MEDIAN_DECIMALS)} avant, {now} "
-                f"maintenant{_beyond(moved, bound)}."
-            )
-            yield Overrun(garde="mediane", objet=_where(change), message=message)
+def _amounts(changes: Changes, guard: Guard) -> Iterator[Overrun]:
+    """Bound the totals, then the medians, of what each indicator counts or measures."""
+    for kind, name, none, decimals in _AMOUNTS:
+        bound = getattr(guard, f"{kind}_pct")
+        for change in changes.statistiques:
+            before, after = (getattr(change, f"{kind}_{moment}") for moment in ("avant", "apres"))
+            if before is None or not change.nombre_apres:
+                continue
+            moved = 100.0 if after is None else _percentage(abs(after - before), abs(before))
+            if moved > bound and not (kind == "mediane" and _is_rounding(before, after)):
+                now = none if after is None else short_number(after, decimals)
+                message = (
+                    f"{_called(change)} : {name} de {short_number(before, decimals)} avant, {now} maintenant"
+                    f"{_beyond(moved, bound)}."
+                )
+                yield Overrun(garde=kind, objet=_where(change), message=message)
 
 
 # One guard each, the gravest first.
@@ -122,13 +112,14 @@ _GUARDS: tuple[Callable[[Changes, Guard], Iterator[Overrun]], ...] = (
     _removed,
     _contours,
     _counts,
-    _totals,
-    _medians,
+    _amounts,
 )
 
 
-def _is_rounding(before: float, after: float) -> bool:
+def _is_rounding(before: float, after: float | None) -> bool:
     """Return whether two small medians are of one order: 0.1 and 0.3, published to a tenth, are close."""
+    if after is None:
+        return False
     small, large = sorted((abs(before), abs(after)))
     return large < 1 and (small == 0 or large < _ORDER * small)
 

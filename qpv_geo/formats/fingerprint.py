@@ -39,6 +39,7 @@ def fingerprint(
     same as the download that it was. To them come the territory with its contour files, the catalogue, the
     registry, the code of this project and the versions of the libraries that compute or write.
     """
+    files = {key: territory.path_of(file) for key, file in territory.files.items()}
     inputs = {
         "sources": {
             source: [raw.sha256 or raw.defect, raw.provenance] if raw else None
@@ -46,7 +47,8 @@ def fingerprint(
         },
         # Which old releases go changes nothing in a new one.
         "territory": territory.model_dump(mode="json", exclude={"conservation"}),
-        "files": _territory_files(territory),
+        # All that makes up each of its own contour files.
+        "files": {key: digest(path)[0] for key, path in files.items() if path.is_file()},
         "catalogue": catalogue.model_dump(mode="json"),
         "registry": registry.model_dump(mode="json"),
         "formats": sorted(formats),
@@ -55,12 +57,6 @@ def fingerprint(
     }
     canonical = json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _territory_files(territory: Territory) -> dict[str, str]:
-    """Return the checksums of the territory's own contour files, of all that makes up each."""
-    paths = {key: territory.path_of(file) for key, file in territory.files.items()}
-    return {key: digest(path)[0] for key, path in paths.items() if path.is_file()}
 
 
 @cache

@@ -29,11 +29,6 @@ _DISCLAIMER = (
 )
 
 
-def workbook_name(territory_id: str) -> str:
-    """Return the file name of a territory's workbook."""
-    return f"qpv_{territory_id}.xlsx"
-
-
 def write_xlsx(folder: Path, content: Content) -> None:
     """Write a workbook: what it is, one sheet per layer, the fields explained.
 
@@ -45,7 +40,7 @@ def write_xlsx(folder: Path, content: Content) -> None:
     """
     spec, frames, layers = content.spec, content.frames, content.layers
     _refuse_what_does_not_fit(frames, layers)
-    path = folder / workbook_name(spec.territory.id)
+    path = folder / f"qpv_{spec.territory.id}.xlsx"
     # Everything is a text unless it is written as a number.
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     data = BytesIO()

@@ -41,7 +41,6 @@ class QpvRow:
 
     name: str
     code: str
-    page: str
     communes: str
     cells: tuple[Cell, ...]
 
@@ -56,14 +55,6 @@ class Download:
     data: bool
 
 
-@dataclass(frozen=True)
-class DownloadGroup:
-    """Files of one kind."""
-
-    title: str
-    files: tuple[Download, ...]
-
-
 def table_of(content: Content, figures: Figures) -> tuple[list[Column], list[QpvRow]]:
     """Return the columns and the rows of the table: the area, the indicators of layer ``qpv``."""
     qpv, zones = content.frames["qpv"], qpv_zones(content.frames)
@@ -76,19 +67,19 @@ def table_of(content: Content, figures: Figures) -> tuple[list[Column], list[Qpv
         for row, figure in zip(cells, column, strict=True):
             row.append(Cell(figure.short, repr(figure.value) if figure.present else "", not figure.present))
     rows = [
-        QpvRow(zone.name, zone.code, f"{zone.code}.html", communes or "", tuple(row))
+        QpvRow(zone.name, zone.code, communes or "", tuple(row))
         for zone, communes, row in zip(zones, qpv["lib_com_calcule"], cells, strict=True)
     ]
     return columns, sorted(rows, key=lambda row: row.name)
 
 
-def downloads_of(folder: Path, content: Content) -> list[DownloadGroup]:
+def downloads_of(folder: Path, content: Content) -> list[tuple[str, list[Download]]]:
     """Return the files of a release by format; the descriptor, which is written last, has no size."""
     formats = {written.suffix: written for written in content.spec.formats if written.suffix != ".html"}
     order = [*dict.fromkeys(written.title for written in formats.values()), _PAGES]
     groups: dict[str, list[Download]] = {title: [] for title in order}
-    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    for file in sorted([*files, Path(DESCRIPTOR)]):
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    for file in sorted([*paths, Path(DESCRIPTOR)]):
         title, detail = _PAGES, _DESCRIBED.get(file.name, "")
         if file.suffix in formats:
             title, detail = formats[file.suffix].title, formats[file.suffix].detail
@@ -99,4 +90,4 @@ def downloads_of(folder: Path, content: Content) -> list[DownloadGroup]:
         href = str(PurePosixPath("..", file.as_posix()))
         detail = ", ".join(filter(None, (detail, size)))
         groups[title].append(Download(file.name, href, detail, file.suffix not in _READ_IN_PLACE))
-    return [DownloadGroup(title, tuple(members)) for title, members in groups.items() if members]
+    return [(title, files) for title, files in groups.items() if files]

@@ -97,7 +97,9 @@ def _contours(before: StoredTable, after: StoredTable) -> tuple[ContourChange, .
     for code in sorted(earlier.keys() & later.keys()):
         if earlier[code] == later[code]:
             continue
-        old, new = _measurable(code, gpd.GeoSeries([earlier[code], later[code]], crs=shapes.crs))
+        pair = gpd.GeoSeries([earlier[code], later[code]], crs=shapes.crs)
+        # A release of all France is in degrees.
+        old, new = pair if pair.crs.is_projected else pair.to_crs(zone_of(department_of(code)).epsg)
         gained, lost = _rest(new, old), _rest(old, new)
         if gained or lost:
             change = ContourChange(
@@ -110,13 +112,6 @@ def _contours(before: StoredTable, after: StoredTable) -> tuple[ContourChange, .
             )
             changes.append(change)
     return tuple(changes)
-
-
-def _measurable(code: str, pair: gpd.GeoSeries) -> gpd.GeoSeries:
-    """Project contours in degrees (a release of all France) to the CRS of the QPV's part of France."""
-    if pair.crs.is_projected:
-        return pair
-    return pair.to_crs(zone_of(department_of(code)).epsg)
 
 
 def _rest(polygon: BaseGeometry, other: BaseGeometry) -> float:

@@ -126,8 +126,8 @@ def test_geojson_of_another_shape_is_a_difference(
     assert "is not the declared geojson" in difference
 
 
-def test_a_line_without_end_is_a_difference(probed: Probed, sites: OfficialSites) -> None:
-    sites.publish("correspondance_2024_2015", b"x" * 200_000)
+def test_lines_that_end_as_on_old_macs_are_a_difference(probed: Probed, sites: OfficialSites) -> None:
+    sites.publish("correspondance_2024_2015", b"QP2024;QP2015_1\rQN02503M;QP025003\r")
     (difference,) = probed("correspondance_2024_2015").differences
     assert "its first line is not a header of columns" in difference
 

@@ -13,7 +13,7 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def split_address(address: str) -> SplitResult | None:
-    """Split an address into its parts; None if it has no host, or one or a port that cannot be."""
+    """Split an address into its parts; None if it has no host, or its host or port is malformed."""
     with suppress(ValueError):
         parts = urlsplit(address)
         return parts if parts.hostname and parts.port != 0 else None

@@ -88,8 +88,8 @@ def estimate_by_area(
 ) -> pd.DataFrame:
     """Estimate the values of contours by sharing out each count of an IRIS in proportion to areas.
 
-    As `aggregate`, but for the status, ``estimation`` in place of ``ok``, and `shares`, which are those of
-    `iris.shares_of_iris`. A sliver counts where its value is known, and does not make the whole unknown where
+    As `aggregate`, except that the status is ``estimation`` in place of ``ok``. `shares` are those of
+    `iris.shares_of_iris`: a sliver counts where its value is known, and does not make the whole unknown where
     it is not.
     """
     parts = {

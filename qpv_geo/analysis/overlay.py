@@ -29,7 +29,7 @@ class Pieces:
     """The overlay of polygons with zones, one row per piece; areas are in square units of the CRS.
 
     `polygon` and `zone` are positions in the two inputs; `zone` is -1 outside every zone. `overlapping` are
-    those of the polygons under which zones overlap; the first zone got the common part.
+    the positions of polygons under which zones overlap; the first zone got the common part.
     """
 
     polygon: NDArray[np.intp]

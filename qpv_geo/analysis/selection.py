@@ -48,8 +48,8 @@ def select(
     """Keep the QPV of a territory: those that declare it, or declare nothing but mostly lie there.
 
     `qpv` are all those of the file in the territory's CRS, `pieces` these cut by the territory's communes. A
-    check names each QPV whose declaration and contour disagree, and says if it is published
-    `with_neighbours`. Raises `ContractError` if the territory does not have the expected number.
+    check names each QPV whose declaration and contour disagree; `with_neighbours` says that those left out
+    are published as neighbours. Raises `ContractError` if the territory does not have the expected number.
     """
     share = pieces[pieces["membre"]].groupby("code_qp")["part_qpv"].sum()
     computed = qpv["code_qp"].map(share).fillna(0.0)

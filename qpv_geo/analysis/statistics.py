@@ -30,8 +30,8 @@ def join_by_code(
 ) -> tuple[pd.DataFrame, list[Check]]:
     """Keep the statistics of the selected QPV, and check for codes without a partner.
 
-    A QPV that a source lacks gets its rows, ``non_disponible``. `national` are the ``code_qp`` of the whole
-    contours file; None if it holds only the territory, when a code without a contour proves nothing.
+    A QPV that a source lacks gets rows with status ``non_disponible``. `national` are the ``code_qp`` of the
+    whole contours file; None if it holds only the territory, when a code without a contour proves nothing.
     """
     wanted = sorted(selected)
     checks: list[Check] = []

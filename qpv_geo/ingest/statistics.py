@@ -81,7 +81,7 @@ def read_statistics(
 ) -> Statistics:
     """Read every table of a source and hold it to its contract; columns that break theirs are left out.
 
-    All rows are read without a `scope`.
+    Without a `scope`, all rows are read.
 
     Raises
     ------

@@ -45,7 +45,7 @@ def tables_of(territory: Territory, national: Tables) -> Tables:
 
 
 def territories_of(national: Tables) -> list[Territory]:
-    """Return a territory for each EPCI that has a QPV, if the composition of the EPCI was read."""
+    """Return a territory for each EPCI that has a QPV; raises if the composition of the EPCI was not read."""
     return territories_with_qpv(_country(national))
 
 

@@ -6,6 +6,7 @@ The folder of each is read-only and QGIS runs as nobody, as a user of a shared d
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ import shapely
 
 from qpv_geo.formats.base import Content
 from qpv_geo.qgis.cartography import load_cartography
+from qpv_geo.qgis.forms import form_fields, form_tabs
 from qpv_geo.qgis.legend import missing_label
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES
@@ -153,6 +155,7 @@ def keep_screenshots(pictures: Path, content: Content) -> None:
     if folder and content.frames["qpv"]["taux_pauvrete_60"].notna().all():
         shutil.copy(pictures / "carte.png", Path(folder) / "qgis-carte.png")
         shutil.copy(pictures / "qpv_QN02503M.png", Path(folder) / "qgis-atlas.png")
+        shutil.copy(pictures / "formulaire.png", Path(folder) / "qgis-formulaire.png")
 
 
 def sample_points(content: Content) -> dict[str, list[list[float]]]:
@@ -329,6 +332,55 @@ def test_relations_lead_from_a_qpv_to_its_rows(snapshot_seen: Seen) -> None:
     first = snapshot_seen.content.frames["qpv"]["code_qp"].iloc[0]
     statistics = snapshot_seen.content.frames["statistiques"]
     assert project["related"]["Statistiques"] == (statistics["code"] == first).sum() > 0
+
+
+def test_the_form_of_a_qpv_has_its_figures_with_vintage_interval_and_rank(seen: Seen) -> None:
+    qpv = seen.content.frames["qpv"].set_index("code_qp")
+    for code, tabs in seen.said["form"].items():
+        assert list(tabs)[:3] == ["Essentiel", "Indicateurs par thème", "Contrat de ville"]
+        essential, row = tabs["Essentiel"], qpv.loc[code]
+        assert {row["lib_qp"], code} <= set(essential["values"])
+        if row["population_municipale_statut"] == "ok":
+            assert f"{row['population_municipale']:.0f}" in essential["values"]
+        first = re.compile(
+            r"Population municipale \(habitants\)\n2020, rang \d[\d\N{NARROW NO-BREAK SPACE}]* sur 1"
+        )
+        assert any(map(first.match, essential["labels"])), essential["labels"]
+    families = [
+        text for text in seen.said["form"]["QN02503M"]["Essentiel"]["labels"] if "monoparentales" in text
+    ]
+    assert re.fullmatch(r"Part des familles .*\(%\)\n2020 \[36,9.;.39,8\], rang 324 sur 1.162", families[0])
+
+
+def test_the_form_says_why_a_figure_is_missing_and_shows_no_field_twice(full_seen: Seen) -> None:
+    qpv = full_seen.content.frames["qpv"]
+    missing = qpv[qpv["taux_pauvrete_60"].isna()]
+    assert len(missing)
+    for code, status in zip(missing["code_qp"], missing["taux_pauvrete_60_statut"], strict=True):
+        tabs = full_seen.said["form"][code]
+        (label,) = (text for text in tabs["Essentiel"]["labels"] if text.startswith("Taux de pauvreté"))
+        assert label.endswith(STATUSES[status].words), label
+        labels = [text for name in ("Essentiel", "Indicateurs par thème") for text in tabs[name]["labels"]]
+        assert len(labels) == len(set(labels))
+        assert not [text for text in labels if "statut" in text or "millésime" in text or "fid" in text]
+
+
+def test_every_column_of_the_qpv_is_in_the_form_or_folded_into_a_label(full_seen: Seen) -> None:
+    fields = form_fields(full_seen.content.layers["qpv"], LOOK)
+    tabs = form_tabs(full_seen.content.layers["qpv"], full_seen.content, LOOK)
+    shown = [name for tab in tabs for part in (tab, *tab.boxes) for name in part.fields]
+    assert sorted(shown) == sorted(field.name for field in fields if not field.folded)
+
+
+def test_bookmarks_and_themes(seen: Seen) -> None:
+    project, qpv = seen.said["project"], seen.content.frames["qpv"]
+    assert set(project["bookmarks"]) == set(qpv["lib_qp"])
+    for name, contour in zip(qpv["lib_qp"], qpv.geometry, strict=True):
+        assert shapely.from_wkt(project["bookmarks"][name]).contains(contour), name
+    assert "Pauvreté" in project["themes"]
+    for ids in project["themes"].values():
+        assert set(ids) <= {layer["id"] for layer in project["layers"]}
+        assert f"{seen.prefix}qpv" in ids
 
 
 def test_a_short_name_of_the_territory_costs_no_layer(short_seen: Seen) -> None:

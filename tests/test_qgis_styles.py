@@ -160,7 +160,8 @@ def test_styles_carry_aliases_with_units(package: Path) -> None:
 
 
 def test_statuses_have_french_words(package: Path) -> None:
-    fields = {field.get("name"): field for field in qml(package, "statistiques").iter("field")}
+    configured = qml(package, "statistiques").findall("fieldConfiguration/field")
+    fields = {field.get("name"): field for field in configured}
     (words,) = [
         {
             option.get("value"): option.get("name")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.french import french_date
 from qpv_geo.qgis.cartography import Atlas, Cartography
-from qpv_geo.qgis.expressions import interval_of, quoted, text_of
+from qpv_geo.qgis.expressions import interval_of, quoted, text_of, vintage_of
 from qpv_geo.qgis.styles import SymbolLayer
 from qpv_geo.qgis.templating import key, rgba
 from qpv_geo.territory import Territory
@@ -195,7 +195,7 @@ def _tiles(figures: Sequence[str], content: Content, look: Cartography) -> tuple
         x = _COLUMN_X + column * (_TILE_WIDTH + _GAP)
         y = _TILES_Y + row * (_TILE_HEIGHT + _GAP)
         value = f"[% {text_of(layer, name, look.words_of(layer.name, f'{name}_statut'))} %]"
-        vintage = f"coalesce(', ' || \"{name}_millesime\", '')"
+        vintage = vintage_of(layer, name, before=", ")
         caption = f"{layer.fields[name].alias}[% {vintage} || {interval_of(layer, name)} %]"
         upper = Box(x, y, _TILE_WIDTH, _TILE_HEIGHT, 8)
         lower = Box(x, y + 7.5, _TILE_WIDTH, _TILE_HEIGHT - 7.5, 9)

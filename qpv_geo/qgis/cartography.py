@@ -182,6 +182,31 @@ class Atlas(_Frozen):
     """Layers in the legend, and on the small map of the whole territory, top first."""
 
 
+class FormTab(_Frozen):
+    """A tab of the form of the QPV: its fields, and the layers whose rows belong to a QPV."""
+
+    title: str
+    fields: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+
+
+class FormLook(_Frozen):
+    """The form of a layer; the tab titled `indicators`, with a box per theme, stands after its first tab."""
+
+    layer: str
+    indicators: str
+    tabs: tuple[FormTab, ...] = Field(min_length=1)
+    named_by: dict[str, str]
+    """Fields ``layer.field`` whose codes the form shows by the name that another layer gives them."""
+
+
+class MapTheme(_Frozen):
+    """A choice of layers that QGIS shows together."""
+
+    title: str
+    layers: tuple[str, ...]
+
+
 class Tiles(_Frozen):
     """A base map of web tiles: title, address with ``{x}``, ``{y}``, ``{z}``, greatest zoom, who to name."""
 
@@ -205,6 +230,10 @@ class Cartography(_Frozen):
     choropleth: Choropleth
     layers: dict[str, LayerLook]
     vocabulary: dict[str, Words]
+    previews: dict[str, str]
+    """Expressions that name the rows of tables, in forms and in searches."""
+    form: FormLook
+    themes: tuple[MapTheme, ...]
     atlas: Atlas
     base_map: BaseMap
     scales: tuple[int, ...]

@@ -20,7 +20,7 @@ def text_of(layer: Layer, field: str, words: dict[str, str]) -> str:
             text = f"{text} || {quoted(NO_BREAK + declared.unit)}"
     else:
         text = f"to_string({name})"
-    return f"CASE WHEN {name} IS NOT NULL THEN {text} ELSE {_reason(layer, field, words)} END"
+    return f"CASE WHEN {name} IS NOT NULL THEN {text} ELSE {reason_of(layer, field, words)} END"
 
 
 def interval_of(layer: Layer, field: str) -> str:
@@ -33,12 +33,34 @@ def interval_of(layer: Layer, field: str) -> str:
     return f"coalesce(' [' || {low} || {between} || {high} || ']', '')"
 
 
+def vintage_of(layer: Layer, field: str, before: str = "", after: str = "") -> str:
+    """Return the expression of a field's vintage between two texts, the empty text without."""
+    vintage = f"{field}_millesime"
+    if vintage not in layer.fields:
+        return "''"
+    return f"coalesce({quoted(before)} || {_column(vintage)} || {quoted(after)}, '')"
+
+
+def rank_of(layer: Layer, field: str) -> str:
+    """Return the expression of a field's rank, ``, rang 120 sur 1 296``, the empty text without."""
+    ranks = [f"{field}_rang", f"{field}_rang_sur"]
+    if not layer.fields.keys() >= set(ranks):
+        return "''"
+    rank, among = (f"format_number({_column(name)}, 0, 'fr')" for name in ranks)
+    return f"coalesce(', rang ' || {rank} || ' sur ' || {among}, '')"
+
+
+def decimals_of(declared: LayerField) -> int:
+    """Return with how many decimals the values of a field are shown."""
+    return int(declared.type == "real" and declared.unit in _ONE_DECIMAL)
+
+
 def _number(name: str, declared: LayerField) -> str:
-    decimals = int(declared.type == "real" and declared.unit in _ONE_DECIMAL)
-    return f"format_number({name}, {decimals}, 'fr')"
+    return f"format_number({name}, {decimals_of(declared)}, 'fr')"
 
 
-def _reason(layer: Layer, field: str, words: dict[str, str]) -> str:
+def reason_of(layer: Layer, field: str, words: dict[str, str]) -> str:
+    """Return the expression of the reason why a field has no value, in `words`."""
     status = f"{field}_statut"
     if status not in layer.fields:
         return quoted("non renseigné")

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pyproj
+import shapely
 
 from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.formats.geopackage import geopackage_name
@@ -69,6 +71,23 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class LayerChoice:
+    """A theme of the map: layers shown together."""
+
+    title: str
+    layers: tuple[LayerRef, ...]
+
+
+@dataclass(frozen=True)
+class Bookmark:
+    """A place to go to: code and name of a QPV, and its surroundings as WKT."""
+
+    code: str
+    name: str
+    extent: str
+
+
+@dataclass(frozen=True)
 class Project:
     """What ``project.qgs`` draws from."""
 
@@ -80,10 +99,14 @@ class Project:
     """What the map shows at first, in that CRS."""
     scales: tuple[int, ...]
     groups: tuple[Branch, ...]
+    members: Mapping[str, ProjectLayer]
     layers: tuple[ProjectLayer, ...]
+    """By name, and in the order of the groups."""
     base_title: str
     base: tuple[TileLayer, ...]
     relations: tuple[Relation, ...]
+    themes: tuple[LayerChoice, ...]
+    bookmarks: tuple[Bookmark, ...]
     atlas: AtlasPages | None
     """None where layers are in degrees: pages need metres."""
 
@@ -124,10 +147,13 @@ def _project(content: Content) -> Project:
         view=_view(content),
         scales=look.scales,
         groups=groups,
+        members=members,
         layers=tuple(layer for group in groups for layer in group.layers),
         base_title=look.base_map.title,
         base=_base(content.spec.territory, look),
         relations=_relations(members),
+        themes=_themes(members, look),
+        bookmarks=_bookmarks(content),
         atlas=atlas_pages(members, content, look) if projected else None,
     )
 
@@ -205,3 +231,23 @@ def _relations(members: Mapping[str, ProjectLayer]) -> tuple[Relation, ...]:
         if name not in {"qpv", "qpv_2015", "qpv_voisins"} and field in fields:
             relations.append(Relation(f"{layer.id}_du_qpv", layer.title, members["qpv"].id, layer.id, field))
     return tuple(relations)
+
+
+def _themes(members: Mapping[str, ProjectLayer], look: Cartography) -> tuple[LayerChoice, ...]:
+    """Return the choices of layers of which this release has the first, top first."""
+    drawn = {name: layer for name, layer in members.items() if layer.bounds}
+    return tuple(
+        LayerChoice(theme.title, tuple(drawn[name] for name in theme.layers if name in drawn))
+        for theme in look.themes
+        if theme.layers[0] in drawn
+    )
+
+
+def _bookmarks(content: Content) -> tuple[Bookmark, ...]:
+    """Return a place for each QPV, with a quarter of its size around it, in the order of their names."""
+    qpv = content.frames["qpv"].sort_values(["lib_qp", "code_qp"])
+    bounds = qpv.geometry.bounds.to_numpy()
+    margins = (bounds[:, 2:] - bounds[:, :2]) / 4
+    wide = np.round(np.hstack([bounds[:, :2] - margins, bounds[:, 2:] + margins]), 5)
+    extents = shapely.to_wkt(shapely.box(*wide.T), rounding_precision=5, trim=True)
+    return tuple(Bookmark(*found) for found in zip(qpv["code_qp"], qpv["lib_qp"], extents, strict=True))

@@ -1,7 +1,6 @@
 """Default styles of the layers, as QGIS reads them, inside the GeoPackage (table ``layer_styles``)."""
 
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from html import escape
@@ -13,7 +12,8 @@ from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.formats.provenance import are_communes_generalised, present
 from qpv_geo.french import band_name
 from qpv_geo.qgis.cartography import Cartography, Label, LayerLook, LegendRule, Outline, load_cartography
-from qpv_geo.qgis.expressions import text_of
+from qpv_geo.qgis.expressions import text_of, vintage_of
+from qpv_geo.qgis.forms import FormField, Tab, form_fields, form_tabs
 from qpv_geo.qgis.legend import classify
 from qpv_geo.qgis.templating import fill, key, rgba
 
@@ -79,15 +79,6 @@ class StyleLabel:
     obstacle: bool
 
 
-@dataclass(frozen=True)
-class StyleField:
-    """A field: French alias with its unit, French words for its codes."""
-
-    name: str
-    alias: str
-    words: Mapping[str, str]
-
-
 @dataclass
 class Style:
     """What ``style.xml`` draws from: one layer or table."""
@@ -96,7 +87,8 @@ class Style:
     """Of the layer in the project; that of the band has its widths."""
     key: str
     label_key: str
-    fields: tuple[StyleField, ...]
+    fields: tuple[FormField, ...]
+    tabs: tuple[Tab, ...]
     preview: str
     tip: str
     """Expression that names a feature, and text shown over one."""
@@ -125,16 +117,14 @@ def build_styles(content: Content) -> dict[str, Style]:
 
 
 def _style(layer: Layer, content: Content, look: Cartography) -> Style:
-    fields = tuple(
-        StyleField(
-            name,
-            f"{declared.alias} ({declared.unit})" if declared.unit else declared.alias,
-            look.words_of(layer.name, name),
-        )
-        for name, declared in layer.fields.items()
-    )
     style = Style(
-        layer.title, key(layer.name, "rules"), key(layer.name, "labels"), fields, preview="", tip=""
+        layer.title,
+        key(layer.name, "rules"),
+        key(layer.name, "labels"),
+        form_fields(layer, look),
+        form_tabs(layer, content, look),
+        preview=look.previews.get(layer.name, ""),
+        tip="",
     )
     frame = content.spatial(layer.name)
     if frame is None:
@@ -147,7 +137,7 @@ def _style(layer: Layer, content: Content, look: Cartography) -> Style:
         labels = (*drawn.labels, *drawn.generalised.labels)
         drawn = drawn.model_copy(update={"rules": drawn.generalised.rules, "labels": labels})
     style.farthest = drawn.farthest
-    style.preview = f'"{drawn.name}"'
+    style.preview = style.preview or f'"{drawn.name}"'
     style.tip = _tip(layer, drawn, look)
     rules = drawn.rules
     if layer.name == look.choropleth.layer:
@@ -236,7 +226,8 @@ def _tip(layer: Layer, drawn: LayerLook, look: Cartography) -> str:
         f"<tr><td>{escape(layer.fields[name].alias)}</td><td>[% {text} %]</td></tr>"
         for name in drawn.tip
         if name in layer.fields
-        for text in [text_of(layer, name, look.words_of(layer.name, f"{name}_statut"))]
+        for words in [look.words_of(layer.name, f"{name}_statut")]
+        for text in [f"{text_of(layer, name, words)} || {vintage_of(layer, name, ' (', ')')}"]
     )
     return f'<b>[% "{drawn.name}" %]</b><table cellspacing="4">{rows}</table>'
 

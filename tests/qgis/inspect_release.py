@@ -35,9 +35,18 @@ from qgis.core import (
     QgsRelation,
     QgsRenderContext,
     QgsVectorLayer,
+    QgsVectorLayerTools,
+)
+from qgis.gui import (
+    QgsAdvancedDigitizingDockWidget,
+    QgsAttributeEditorContext,
+    QgsAttributeForm,
+    QgsGui,
+    QgsMapCanvas,
 )
 from qgis.PyQt.QtCore import QPointF, QSize, Qt
 from qgis.PyQt.QtGui import QColor, QImage
+from qgis.PyQt.QtWidgets import QLabel, QLineEdit, QTabWidget
 from qgis.PyQt.QtXml import QDomNode
 
 Answer = dict[str, Any]
@@ -69,8 +78,9 @@ def main() -> None:
     """Answer the request of the first argument on standard output."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     release, pictures = Path(request["release"]), Path(request["pictures"])
-    application = QgsApplication([], GUIenabled=False)
+    application = QgsApplication([], GUIenabled=True)
     application.initQgis()
+    QgsGui.editorWidgetRegistry().initEditors()
     watch = Watch()
     answer = {
         "version": Qgis.QGIS_VERSION,
@@ -79,6 +89,7 @@ def main() -> None:
     project = QgsProject.instance()
     project.setBadLayerHandler(watch)
     answer["project"] = open_project(project, next(release.glob("*.qgz")))
+    answer["form"] = fill_form(project, pictures / "formulaire.png")
     answer["pages"] = print_pages(project, pictures, request["points"])
     answer["map"] = draw(project, pictures / "carte.png", request["points"])
     answer["requests"] = list(watch.requests)
@@ -88,6 +99,39 @@ def main() -> None:
     project.clear()
     application.exitQgis()
     sys.stdout.write(json.dumps(answer))
+
+
+class Tools(QgsVectorLayerTools):
+    """What a form asks of QGIS's window: nothing, while nobody edits."""
+
+
+def fill_form(project: QgsProject, picture: Path) -> Answer:
+    """Say what the form of each QPV shows, tab by tab: labels, values, rows of the relations."""
+    (qpv,) = (layer for layer in project.mapLayers().values() if layer.id().endswith("_qpv"))
+    canvas = QgsMapCanvas()
+    tools, dock = Tools(), QgsAdvancedDigitizingDockWidget(canvas)
+    context = QgsAttributeEditorContext()
+    context.setMapCanvas(canvas)
+    context.setCadDockWidget(dock)
+    context.setVectorLayerTools(tools)
+    forms = {}
+    for feature in qpv.getFeatures():
+        form = QgsAttributeForm(qpv, feature, context)
+        form.resize(900, 700)
+        form.show()
+        QgsApplication.processEvents()
+        if feature["code_qp"] == "QN02503M":
+            form.grab().save(str(picture))
+        tabs = form.findChild(QTabWidget)
+        forms[feature["code_qp"]] = {
+            tabs.tabText(n): {
+                "labels": [label.text() for label in tabs.widget(n).findChildren(QLabel) if label.text()],
+                "values": [line.text() for line in tabs.widget(n).findChildren(QLineEdit)],
+            }
+            for n in range(tabs.count())
+        }
+        form.close()
+    return forms
 
 
 def layers_of(path: Path) -> Answer:
@@ -173,7 +217,7 @@ def open_project(project: QgsProject, path: Path) -> Answer:
         )
         for node in nodes
     ]
-    relations = project.relationManager().relations().values()
+    relations, themes = project.relationManager().relations().values(), project.mapThemeCollection()
     return {
         "opened": opened,
         "error": project.error(),
@@ -184,6 +228,10 @@ def open_project(project: QgsProject, path: Path) -> Answer:
         "layers": layers,
         "relations": {relation.name(): relation.isValid() for relation in relations},
         "related": {relation.name(): related(relation) for relation in relations},
+        "bookmarks": {
+            mark.name(): mark.extent().asWktPolygon() for mark in project.bookmarkManager().bookmarks()
+        },
+        "themes": {name: themes.mapThemeVisibleLayerIds(name) for name in themes.mapThemes()},
     }
 
 

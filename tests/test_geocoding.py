@@ -12,6 +12,9 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyogrio
 import pytest
 
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
@@ -203,6 +206,21 @@ def test_a_file_of_addresses(
     assert [row["nom"] for row in rows] == ["Dupont", "Durand", "Martin", "Petit", "Nemo"]
     assert rows[0]["result_label"] == "1 RUE A BESANÇON"
     assert service.sent() == [["1 rue A Besançon", "rue Z Besançon", "Besançon", "nulle part"]]
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".parquet"])
+def test_a_missing_number_is_no_part_of_an_address(
+    suffix: str, tmp_path: Path, service: Service, reaching: Settings, besancon: Territory
+) -> None:
+    publish(reaching, inputs())
+    path = tmp_path / f"locataires{suffix}"
+    columns = {"voie": pa.array(["1 rue A", "2 rue B"]), "code_postal": pa.array([25000.0, np.nan])}
+    if suffix == ".parquet":
+        pq.write_table(pa.table(columns), path)
+    else:
+        pyogrio.write_dataframe(pa.table(columns).to_pandas(), path)
+    locate_file(path, Points(addresses=("voie", "code_postal")), besancon, reaching)
+    assert service.sent() == [["1 rue A 25000", "2 rue B"]]
 
 
 def test_nothing_is_sent_unless_asked_to(

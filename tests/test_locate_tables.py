@@ -182,6 +182,13 @@ def test_a_view_has_no_key_to_write_by(tmp_path: Path) -> None:
     )
     with refused(ConfigurationError, "'vue' is a view or has no key"):
         GeoPackageTable(path, "vue")
+    execute(
+        path,
+        "CREATE TABLE paires (a INTEGER, b INTEGER, PRIMARY KEY (a, b))",
+        "INSERT INTO gpkg_contents (table_name, data_type, srs_id) VALUES ('paires', 'attributes', 0)",
+    )
+    with refused(ConfigurationError, "'paires' is a view or has no key"):
+        GeoPackageTable(path, "paires")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from qpv_geo.errors import ContractError
 from qpv_geo.locate.answers import Answer
@@ -201,5 +202,13 @@ def locate_with(
 
 def _addresses(chunk: Chunk, columns: Sequence[str]) -> list[str]:
     """Return one line of text for each row, empty if it has no address."""
-    texts = [chunk.cells[name].cast(pa.string()).to_pylist() for name in columns]
+    texts = [_texts(chunk.cells[name]) for name in columns]
     return [" ".join(" ".join(cell for cell in cells if cell).split()) for cells in zip(*texts, strict=True)]
+
+
+def _texts(column: pa.Array) -> list[str | None]:
+    """Return cells as texts; NaN is no part of an address."""
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    texts: list[str | None] = column.cast(pa.string()).to_pylist()
+    return texts

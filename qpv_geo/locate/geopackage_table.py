@@ -94,9 +94,9 @@ def _name(name: str) -> str:
 
 
 def _layer(database: sqlite3.Connection, path: Path, wanted: str | None) -> str:
-    found = database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall()
-    tables = [name for name, kind in found if kind in {"features", "attributes"}]
-    layers = [name for name, kind in found if kind == "features"]
+    contents = database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall()
+    tables = [name for name, kind in contents if kind in {"features", "attributes"}]
+    layers = [name for name, kind in contents if kind == "features"]
     if wanted is not None:
         if wanted not in tables:
             raise ConfigurationError(f"{path.name} has no layer {wanted!r}; it has: {', '.join(tables)}")
@@ -109,14 +109,16 @@ def _layer(database: sqlite3.Connection, path: Path, wanted: str | None) -> str:
 
 
 def _columns(database: sqlite3.Connection, layer: str) -> tuple[str, list[str], str]:
-    """Return the key, the other columns and the geometry column, empty where there is none."""
-    found = database.execute(f"PRAGMA table_info({_name(layer)})").fetchall()
-    key = next((name for _, name, kind, _, _, place in found if place == 1 and kind.upper() == "INTEGER"), "")
+    """Return the key of one column, the other columns and the geometry column; empty where there is none."""
+    info = database.execute(f"PRAGMA table_info({_name(layer)})").fetchall()
+    # The columns of a key of several are not unique each.
+    keys = [(name, kind.upper()) for _, name, kind, _, _, place in info if place]
+    key = keys[0][0] if len(keys) == 1 and keys[0][1] == "INTEGER" else ""
     row = database.execute(
         "SELECT column_name FROM gpkg_geometry_columns WHERE table_name = ?", (layer,)
     ).fetchone()
     geometry = row[0] if row else ""
-    return key, [name for _, name, *_ in found if name not in {key, geometry}], geometry
+    return key, [name for _, name, *_ in info if name not in {key, geometry}], geometry
 
 
 def _crs(database: sqlite3.Connection, layer: str) -> object | None:
@@ -148,7 +150,8 @@ def _array(cells: Sequence[object]) -> pa.Array:
     """Return a column; as text if its cells are of several types, as SQLite allows."""
     kinds = {type(cell) for cell in cells if cell is not None}
     if kinds <= {int, float}:
-        return pa.array(np.array([np.nan if cell is None else cell for cell in cells], np.float64))
+        numbers = np.array([np.nan if cell is None else cell for cell in cells], np.float64)
+        return pa.array(numbers, from_pandas=True)
     return pa.array(
         [None if cell is None or isinstance(cell, bytes) else str(cell) for cell in cells], pa.string()
     )

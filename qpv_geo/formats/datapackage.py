@@ -57,10 +57,10 @@ def write_datapackage(folder: Path, content: Content) -> None:
 
 def _licences(raws: list[RawFile]) -> list[dict[str, str]]:
     """Return the distinct licences of the sources; one without a known name is ``other-open``."""
-    found = {raw.source.licence: raw.source.licence_url for raw in raws}
+    urls = {raw.source.licence: raw.source.licence_url for raw in raws}
     return [
         {"name": _LICENCE_NAMES.get(title, "other-open"), "path": url, "title": title}
-        for title, url in found.items()
+        for title, url in urls.items()
     ]
 
 

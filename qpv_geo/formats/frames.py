@@ -104,8 +104,8 @@ def _check_key(result: pd.DataFrame, layer: Layer, problems: list[str]) -> None:
 def _with_geometry(
     result: pd.DataFrame, frame: gpd.GeoDataFrame, layer: Layer, epsg: int, problems: list[str]
 ) -> pd.DataFrame:
-    found = frame.crs.to_epsg() if frame.crs else None
-    if found != epsg:
+    actual = frame.crs.to_epsg() if frame.crs else None
+    if actual != epsg:
         problems.append(f"layer {layer.name}: expected EPSG:{epsg}, found {frame.crs and frame.crs.name}")
     geometries = _conform_geometry(frame.geometry.to_numpy(), layer, result, problems)
     located = result.assign(**{GEOMETRY_COLUMN: geometries})
@@ -117,9 +117,9 @@ def _conform_column(column: pd.Series, kind: FieldType, where: str, problems: li
     if pd.api.types.infer_dtype(column) not in _ACCEPTED[kind]:
         present = column[column.notna()]
         if len(present):
-            found = pd.api.types.infer_dtype(present)
-            if found not in _ACCEPTED[kind]:
-                problems.append(f"{where}: expected {kind}, found {found}, as in {_examples(present)}")
+            actual = pd.api.types.infer_dtype(present)
+            if actual not in _ACCEPTED[kind]:
+                problems.append(f"{where}: expected {kind}, found {actual}, as in {_examples(present)}")
                 return column
         else:
             column = pd.Series([None] * len(column), index=column.index, dtype=object)
@@ -143,8 +143,8 @@ def _integer(column: pd.Series, where: str, problems: list[str]) -> pd.Series:
 
 
 def _real(column: pd.Series, where: str, problems: list[str]) -> pd.Series:
-    known = column if column.dtype == "float64" else column.astype("Float64")
-    values = known.to_numpy(dtype="float64", na_value=np.nan)
+    numbers = column if column.dtype == "float64" else column.astype("Float64")
+    values = numbers.to_numpy(dtype="float64", na_value=np.nan)
     if np.isinf(values).any():
         problems.append(f"{where}: a value is infinite")
     return pd.Series(values, index=column.index, dtype="float64")

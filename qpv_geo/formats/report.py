@@ -107,10 +107,10 @@ def _unknown(frames: Frames, registry: Registry) -> tuple[UnknownIndicator, ...]
     known = {indicator.id for indicator in registry.indicators}
     labels = dict(_pairs(frames["indicateurs"], "indicateur", "libelle"))
     columns = ["indicateur", "code_producteur", "source"]
-    found = frames["statistiques"][columns].drop_duplicates("indicateur").sort_values("indicateur")
+    indicators = frames["statistiques"][columns].drop_duplicates("indicateur").sort_values("indicateur")
     return tuple(
         UnknownIndicator(**row, libelle=labels.get(row["indicateur"]))
-        for row in _records(found, columns)
+        for row in _records(indicators, columns)
         if row["indicateur"] not in known
     )
 

@@ -79,12 +79,12 @@ class Geocoder(AbstractContextManager["Geocoder"]):
 
     def __call__(self, addresses: Sequence[str]) -> Geocoded:
         """Return the service's answers, in the order of the addresses; an empty address is not sent."""
-        asked = list(dict.fromkeys(address for address in addresses if address))
+        distinct = list(dict.fromkeys(address for address in addresses if address))
         answers: list[list[str]] = []
-        for start in range(0, len(asked), BATCH):
-            answers += self._answers(asked[start : start + BATCH])
-        place = {address: number for number, address in enumerate(asked)}
-        nothing = len(asked)
+        for start in range(0, len(distinct), BATCH):
+            answers += self._answers(distinct[start : start + BATCH])
+        place = {address: number for number, address in enumerate(distinct)}
+        nothing = len(distinct)
         rows = np.array([place.get(address, nothing) for address in addresses], np.int64)
         columns = [
             pa.array([*(row[field] or None for row in answers), None], pa.string()).take(pa.array(rows))
@@ -97,11 +97,11 @@ class Geocoder(AbstractContextManager["Geocoder"]):
 
     def _answers(self, addresses: Sequence[str]) -> list[list[str]]:
         """Return the service's answer for each address, in their order."""
-        sent = io.StringIO(newline="")
-        writer = csv.writer(sent)
+        body = io.StringIO(newline="")
+        writer = csv.writer(body)
         writer.writerow(["n", "adresse"])
         writer.writerows(enumerate(addresses))
-        text = self._post(sent.getvalue().encode())
+        text = self._post(body.getvalue().encode())
         reader = csv.reader(io.StringIO(text, newline=""))
         names = next(reader, [])
         if lacking := [name for name in _NEEDED if name not in names]:

@@ -185,25 +185,25 @@ class CellGrid:
 
         `holds` is the exact predicate, given positions of polygons, x and y.
         """
-        found = np.full(len(x), -1, np.int32)
+        answer = np.full(len(x), -1, np.int32)
         hit = np.flatnonzero((cells.number > 0) & (cells.number <= self.members))
         code = self.codes.take(_cell_in_table(*cells.take(hit)))
-        found[hit] = code - 1
+        answer[hit] = code - 1
         doubtful = np.flatnonzero(code > self.polygons)
         question, point = code[doubtful] - self.polygons - 1, hit[doubtful]
         if len(point):
-            found[point] = self._settle(question, x[point], y[point], holds)
-        return found
+            answer[point] = self._settle(question, x[point], y[point], holds)
+        return answer
 
     def _settle(self, question: Int32Array, x: FloatArray, y: FloatArray, holds: Holds) -> IntArray:
         first, size, answer = self.first[question], self.size[question], self.otherwise[question]
-        waiting = np.arange(len(question))
+        unsettled = np.arange(len(question))
         for rank in range(int(size.max())):
-            waiting = waiting[size[waiting] > rank]
-            polygon = self.candidates[first[waiting] + rank]
-            yes = holds(polygon, x[waiting], y[waiting])
-            answer[waiting[yes]] = polygon[yes]
-            waiting = waiting[~yes]
+            unsettled = unsettled[size[unsettled] > rank]
+            polygon = self.candidates[first[unsettled] + rank]
+            yes = holds(polygon, x[unsettled], y[unsettled])
+            answer[unsettled[yes]] = polygon[yes]
+            unsettled = unsettled[~yes]
         return answer
 
 

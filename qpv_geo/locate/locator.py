@@ -144,10 +144,10 @@ class Locator:
                 f"{crs.name} is not made for where the QPV are (EPSG:{zones[0]}): give the CRS of the points"
                 " with --crs, or longitude and latitude with --lon and --lat"
             )
-        known = limit = None
+        ground_index = limit_index = None
         if ground is not None:
-            known = LocateIndex.build(ground, points_crs=crs, reach=0.0, cell=_GROUND_CELL)
-            limit = LocateIndex.build(
+            ground_index = LocateIndex.build(ground, points_crs=crs, reach=0.0, cell=_GROUND_CELL)
+            limit_index = LocateIndex.build(
                 _around(ground), points_crs=crs, reach=2 * widest, widths=widest, cell=_GROUND_CELL
             )
         return cls(
@@ -157,8 +157,8 @@ class Locator:
             tuple(qpv["code_qp"]),
             tuple(qpv["lib_qp"]),
             tuple(parts),
-            known,
-            limit,
+            ground_index,
+            limit_index,
         )
 
     def locate(self, x: FloatArray, y: FloatArray, precision: float | FloatArray | None = None) -> Located:

@@ -32,11 +32,11 @@ def geocoder_precision(types: pa.Array | None, scores: FloatArray | None, rows: 
     radius = np.zeros(rows)
     if types is not None:
         encoded = types if pa.types.is_dictionary(types.type) else types.dictionary_encode()
-        known = np.array(
+        metres = np.array(
             [RADIUS.get(str(name).strip().lower(), np.nan) for name in encoded.dictionary.to_pylist()]
         )
-        places = encoded.indices.cast(pa.int64()).fill_null(len(known)).to_numpy(zero_copy_only=False)
-        radius = np.append(known, np.nan)[places]
+        places = encoded.indices.cast(pa.int64()).fill_null(len(metres)).to_numpy(zero_copy_only=False)
+        radius = np.append(metres, np.nan)[places]
     if scores is not None:
         radius = np.where(scores >= SCORE_THRESHOLD, radius, np.nan)
     return radius

@@ -88,7 +88,7 @@ def build_portrait(
     frames, territory = content.frames, content.spec.territory
     zone = Zone("qpv", row["code_qp"], row["lib_qp"] or row["code_qp"])
     zones = comparison_zones(row, content)
-    own = sections.of(zone, zones)
+    own_sections = sections.of(zone, zones)
     facilities = facilities_of(zone.code, frames)
     return Portrait(
         zone=zone,
@@ -100,14 +100,14 @@ def build_portrait(
         locator=draw_locator(zone.code, frames, territory.nom),
         band=band_of(zone.code, frames),
         map_absences=tuple(absences[layer] for layer in _MAPPED if layer in absences),
-        sections=tuple(own),
+        sections=tuple(own_sections),
         contract=tuple(_contract_rows(zone.code, frames)),
         evolution=evolution_of(zone.code, frames, absences),
         facilities=facilities,
         facilities_absence="" if facilities else absences[FACILITIES].why,
-        statuses=_statuses(own, frames, zone),
-        remarks=_remarks(_figures_of(own)),
-        remarks_printed=len(_remarks(_figures_of(own, folded=False))),
+        statuses=_statuses(own_sections, frames, zone),
+        remarks=_remarks(_figures_of(own_sections)),
+        remarks_printed=len(_remarks(_figures_of(own_sections, folded=False))),
     )
 
 
@@ -127,7 +127,7 @@ def _contract_rows(code: str, frames: Frames) -> list[ContractRow]:
     figures = frames.get("contrat_de_ville")
     if figures is None:
         return []
-    rows, apart = [], _disagreements(frames)
+    rows, disagreements = [], _disagreements(frames)
     for row in figures[figures["code_qp"] == code].to_dict("records"):
         unit, insee = row["unite"] or "", row["valeur_insee"]
         known = not pd.isna(insee)
@@ -138,7 +138,7 @@ def _contract_rows(code: str, frames: Frames) -> list[ContractRow]:
                 insee=amount(insee, unit) if known else STATUSES[row["statut_insee"]].words,
                 vintage="" if pd.isna(row["millesime_insee"]) else row["millesime_insee"],
                 gap=gap(row["ecart"], "%" if unit == "%" else "") if known else "",
-                differs=(code, row["libelle"]) in apart,
+                differs=(code, row["libelle"]) in disagreements,
             )
         )
     return rows
@@ -149,8 +149,8 @@ def _disagreements(frames: Frames) -> set[tuple[str, str]]:
     table = frames.get("concordances")
     if table is None:
         return set()
-    apart = table[table["resultat"] == "diverge"]
-    return set(zip(apart["objet"], apart["theme"], strict=True))
+    diverging = table[table["resultat"] == "diverge"]
+    return set(zip(diverging["objet"], diverging["theme"], strict=True))
 
 
 def _stated(value: float, unit: str) -> str:

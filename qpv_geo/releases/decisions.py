@@ -120,10 +120,10 @@ def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> 
     if release_id is None:
         refused = {refusal.release for refusal in ledger.refusals}
         before = (name for name in ledger.before(current.id) if name not in refused)
-        there = [name for name in before if (folder / name).is_dir()]
-        if not there:
+        earlier = [name for name in before if (folder / name).is_dir()]
+        if not earlier:
             raise ConfigurationError(f"{folder}: no release was current before {current.id}, or it is gone")
-        release_id = there[0]
+        release_id = earlier[0]
     target = find_release(territory_id, release_id, settings)
     if target.held or target.id == current.id:
         state = "held" if target.held else "the current one"

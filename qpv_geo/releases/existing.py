@@ -51,17 +51,17 @@ def existing_release(spec: ReleaseSpec) -> Release | None:
     if unchanged := unchanged_release(spec):
         return unchanged
     territory_id, settings = spec.territory.id, spec.settings
-    current, waiting = current_release(territory_id, settings), held_releases(territory_id, settings)
-    if current is None and not waiting:
+    current, held = current_release(territory_id, settings), held_releases(territory_id, settings)
+    if current is None and not held:
         return None
     refusal = read_ledger(spec.folder).refusal(spec.id, spec.raw_files)
     if current and refusal and refusal.release == spec.id:
         return replace(current, refused=spec.id)
     before = comparable_release(spec.folder, spec.id)
-    for held in waiting:
-        compared = held.differences and held.differences.empreinte_precedente
-        if held.id == spec.id and before and compared == before.fingerprint and is_intact(held.path):
-            return held
+    for release in held:
+        compared = release.differences and release.differences.empreinte_precedente
+        if release.id == spec.id and before and compared == before.fingerprint and is_intact(release.path):
+            return release
     return None
 
 

@@ -97,12 +97,12 @@ def chosen_formats(names: Iterable[str] = (), *, pages: bool = True) -> tuple[Fo
 
     Raises `ConfigurationError` if a name is not that of a format that is written on request.
     """
-    asked = set(names)
-    if unknown := sorted(asked - set(ON_REQUEST)):
+    chosen = set(names)
+    if unknown := sorted(chosen - set(ON_REQUEST)):
         always = ", ".join(each.name for each in FORMATS if each.written == "always")
         raise ConfigurationError(
             f"unknown formats: {', '.join(unknown)}. Always written: {always}; "
             f"on request: {', '.join(ON_REQUEST)}"
         )
     wanted = {"always": True, "with_pages": pages}
-    return tuple(each for each in FORMATS if each.name in asked or wanted.get(each.written, False))
+    return tuple(each for each in FORMATS if each.name in chosen or wanted.get(each.written, False))

@@ -87,8 +87,8 @@ def find_release(territory_id: str, release_id: str | None, settings: Settings) 
                 f"no release of {territory_id!r} in {settings.out_dir}: run `qpv-geo refresh`, or give --data"
             )
         return current
-    found = [*held_releases(territory_id, settings), *list_releases(territory_id, settings)]
-    releases = {release.path.name: release for release in found}
+    candidates = [*held_releases(territory_id, settings), *list_releases(territory_id, settings)]
+    releases = {release.path.name: release for release in candidates}
     if release_id not in releases:
         known = ", ".join(sorted(releases)) or "none"
         raise ConfigurationError(f"no release {release_id!r} of {territory_id!r}; there are: {known}")
@@ -120,9 +120,9 @@ def switch_to(folder: Path, target: Path, ledger: Ledger, by: By, *, aside: Path
     `target` is its place in the territory's folder, `aside` where it is now, if not there; `ledger` is that
     of `ledger_matching_latest`. What cannot be written or moved is an `OSError`.
     """
-    turned = ledger.with_current(target.name, by)
-    if turned != read_ledger(folder):
-        write_ledger(folder, turned)
+    updated = ledger.with_current(target.name, by)
+    if updated != read_ledger(folder):
+        write_ledger(folder, updated)
     changed = place(aside, target) if aside else False
     changed |= make_current(target)
     try:

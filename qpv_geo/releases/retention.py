@@ -68,5 +68,5 @@ def prune(territory_id: str, retention: Retention, settings: Settings) -> list[R
 
 def _last_current(path: Path, ledger: Ledger) -> datetime:
     """Return when a release was last current, or when its folder was made if the ledger does not know."""
-    known = ledger.superseded_at(path.name) or ledger.published_at(path.name)
-    return known or datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    moment = ledger.superseded_at(path.name) or ledger.published_at(path.name)
+    return moment or datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -34,7 +34,7 @@ def sweep_leftovers(
     flow_run: FlowRun,
     state: State[Any],  # noqa: ARG001 - Prefect gives it by name
 ) -> None:
-    """Remove what an interrupted run was writing, unless another run is at work, which does so itself."""
+    """Remove what an interrupted run was writing, unless another run holds the lock: it has swept already."""
     chosen = _parameter("data", flow, flow_run)
     settings = Settings(data_dir=Path(chosen) if chosen else default_data_dir())
     try:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from qpv_geo.pipeline.fetching import progress_listener
 
-# Said once, below the sources.
+# Absent sources are named once, below the table of sources.
 _OF_ABSENT_SOURCES = "source_absente"
 _COUNTS = ("nombre_", "qpv_du_territoire", "communes_du_")
 _LONGEST_MESSAGE = 120
@@ -103,7 +103,7 @@ def summary_tables(summary: Mapping[str, Any]) -> Iterator[Table | str]:
 
 
 def _needs_a_look(check: dict[str, Any]) -> bool:
-    """Tell whatever somebody should look at, and the counts that say that the files are whole."""
+    """Tell whether a check does not conform, or is a count that says that the files are whole."""
     return check["resultat"] != "conforme" or str(check["controle"]).startswith(_COUNTS)
 
 

@@ -55,7 +55,7 @@ def list_all(territory: TerritoryName = "besancon", data: DataDir = None) -> Non
 
 
 def _states(territory_id: str, settings: Settings) -> dict[str, str]:
-    """Return what the published releases are, those that are something."""
+    """Return the states of the current release, the one before and those that were rolled back."""
     ledger = read_ledger(settings.out_dir / territory_id)
     states = {}
     if previous := previous_release(territory_id, settings):

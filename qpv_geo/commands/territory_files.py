@@ -76,7 +76,7 @@ def _read_local_files(wanted: list[Wanted], about: Territory, settings: Settings
 
 
 def _known_communes(about: Territory, settings: Settings) -> gpd.GeoDataFrame | None:
-    """Read the territory's communes from what was kept of them; None if nothing was."""
+    """Read the territory's communes from the store or the snapshot; None if neither has them."""
     for source in load_catalogue().filling("communes"):
         if source.id in variants(source, about):
             raw = fall_back(source, about, settings, Policy(offline=True), "")

@@ -149,7 +149,7 @@ class Content:
         return code
 
     def is_drawn(self, name: str) -> bool:
-        """Tell whether a layer is there with at least one geometry; contours that nobody has are empty."""
+        """Tell whether a layer is there with at least one geometry."""
         frame = self.spatial(name)
         return frame is not None and bool(frame.geometry.notna().any())
 

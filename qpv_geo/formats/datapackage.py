@@ -18,7 +18,7 @@ from qpv_geo.formats.provenance import attribution, present
 from qpv_geo.sources.raw import RawFile
 
 SOFTWARE = f"qpv-geo {__version__}"
-# The report's files, which are of no format that anybody chooses.
+# The report's files belong to no format that can be chosen.
 _REPORT = {".html": ("html", "text/html"), ".json": ("json", "application/json")}
 TYPES: dict[FieldType, str] = {
     "text": "string",

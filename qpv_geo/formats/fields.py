@@ -124,8 +124,8 @@ def published_layers(registry: Registry) -> dict[str, Layer]:
 def as_held(layers: Mapping[str, Layer], spatial: Container[str]) -> dict[str, Layer]:
     """Return the declarations as a release holds them, `spatial` being the layers that have geometries.
 
-    A layer whose optional geometry nobody has is a table: a spatial layer without any geometry is an error to
-    GIS software that checks a GeoPackage.
+    An optional-geometry layer with no geometries is published as a table: software that checks GeoPackages
+    takes a spatial layer without any geometry for an error.
     """
     return {
         name: layer.model_copy(update={"geometry": None})

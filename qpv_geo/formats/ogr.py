@@ -14,7 +14,7 @@ import shapely
 
 from qpv_geo.formats.fields import Layer
 
-# GDAL's marks in a column of time zones.
+# GDAL's code for UTC in a column of time zones.
 _UTC = 100
 
 

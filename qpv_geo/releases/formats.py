@@ -48,8 +48,8 @@ FORMATS = (
         written="always",
         writer="qpv_geo.formats.csv:write_csv",
     ),
-    # The kinds of the last two are not "xlsx" and "parquet": readers of Data Packages, such as frictionless,
-    # would take sheets for tables, and would not check the bytes of Parquet.
+    # The kinds "workbook" and "geoparquet" are not "xlsx" and "parquet": readers of Data Packages, such as
+    # frictionless, would take sheets for tables, and would not check the bytes of Parquet.
     Format(
         name="xlsx",
         title="Classeur XLSX",

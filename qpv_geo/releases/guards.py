@@ -11,7 +11,7 @@ from qpv_geo.formats.changes_schema import Changes, Overrun, StatisticChange
 from qpv_geo.french import ZONE_WORDS, counted, number, percentage, short_number
 from qpv_geo.territory import Guard
 
-# Their values are counted one by one, or say nothing of data: producers who disagree remove nothing.
+# Values are guarded by indicator, and fewer disagreements between producers are not a loss of data.
 _NOT_COUNTED = {"statistiques", "repartition", "indicateurs", "concordances"}
 # Name of an amount, of none, and decimals: a Gini index has three or four.
 _AMOUNTS: tuple[tuple[Literal["total", "mediane"], str, str, int], ...] = (

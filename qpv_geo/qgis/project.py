@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -12,7 +13,7 @@ import shapely
 
 from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.formats.geopackage import geopackage_name
-from qpv_geo.qgis.atlas import AtlasPages, LayerRef, atlas_pages
+from qpv_geo.qgis.atlas import LayerRef, atlas_pages
 from qpv_geo.qgis.cartography import Cartography, load_cartography
 from qpv_geo.qgis.metadata import add_metadata
 from qpv_geo.qgis.styles import Style, add_styles, build_styles
@@ -70,47 +71,6 @@ class Relation:
     field: str
 
 
-@dataclass(frozen=True)
-class LayerChoice:
-    """A theme of the map: layers shown together."""
-
-    title: str
-    layers: tuple[LayerRef, ...]
-
-
-@dataclass(frozen=True)
-class Bookmark:
-    """A place to go to: code and name of a QPV, and its surroundings as WKT."""
-
-    code: str
-    name: str
-    extent: str
-
-
-@dataclass(frozen=True)
-class Project:
-    """What ``project.qgs`` draws from."""
-
-    content: Content
-    epsg: int
-    ellipsoid: str
-    """CRS that the map is drawn in, and ellipsoid that lengths and areas are measured on."""
-    view: Bounds
-    """What the map shows at first, in that CRS."""
-    scales: tuple[int, ...]
-    groups: tuple[Branch, ...]
-    members: Mapping[str, ProjectLayer]
-    layers: tuple[ProjectLayer, ...]
-    """By name, and in the order of the groups."""
-    base_title: str
-    base: tuple[TileLayer, ...]
-    relations: tuple[Relation, ...]
-    themes: tuple[LayerChoice, ...]
-    bookmarks: tuple[Bookmark, ...]
-    atlas: AtlasPages | None
-    """None where layers are in degrees: pages need metres."""
-
-
 def project_name(territory_id: str) -> str:
     """Return the file name of a territory's QGIS project."""
     return f"qpv_{territory_id}.qgz"
@@ -131,31 +91,34 @@ def write_project(folder: Path, content: Content) -> Path:
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = 0o644 << 16
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(entry, fill("project.qgs", project=_project(content)))
+        archive.writestr(entry, fill("project.qgs", **_values(content)))
     return path
 
 
-def _project(content: Content) -> Project:
+def _values(content: Content) -> dict[str, Any]:
+    """Return what ``project.qgs`` draws from: `epsg` is the CRS of the map, `view` what it shows at first."""
     look = load_cartography()
     members = {name: _member(name, style, content, look) for name, style in build_styles(content).items()}
     groups = _groups(members, look)
     projected = content.crs.is_projected
-    return Project(
-        content=content,
-        epsg=content.epsg if projected else _WEB_MERCATOR,
-        ellipsoid=_GRS80 if projected else _WGS84,
-        view=_view(content),
-        scales=look.scales,
-        groups=groups,
-        members=members,
-        layers=tuple(layer for group in groups for layer in group.layers),
-        base_title=look.base_map.title,
-        base=_base(content.spec.territory, look),
-        relations=_relations(members),
-        themes=_themes(members, look),
-        bookmarks=_bookmarks(content),
-        atlas=atlas_pages(members, content, look) if projected else None,
-    )
+    return {
+        "content": content,
+        "epsg": content.epsg if projected else _WEB_MERCATOR,
+        # Lengths and areas are measured on it.
+        "ellipsoid": _GRS80 if projected else _WGS84,
+        "view": _view(content),
+        "scales": look.scales,
+        "groups": groups,
+        "members": members,
+        "layers": tuple(layer for group in groups for layer in group.layers),
+        "base_title": look.base_map.title,
+        "base": _base(content.spec.territory, look),
+        "relations": _relations(members),
+        "themes": _themes(members, look),
+        "bookmarks": _bookmarks(content),
+        # Pages need metres.
+        "atlas": atlas_pages(members, content, look) if projected else None,
+    }
 
 
 def _member(name: str, style: Style, content: Content, look: Cartography) -> ProjectLayer:
@@ -233,21 +196,21 @@ def _relations(members: Mapping[str, ProjectLayer]) -> tuple[Relation, ...]:
     return tuple(relations)
 
 
-def _themes(members: Mapping[str, ProjectLayer], look: Cartography) -> tuple[LayerChoice, ...]:
-    """Return the choices of layers of which this release has the first, top first."""
+def _themes(members: Mapping[str, ProjectLayer], look: Cartography) -> dict[str, list[ProjectLayer]]:
+    """Return by title the layers that a theme shows together, top first, if this release has the first."""
     drawn = {name: layer for name, layer in members.items() if layer.bounds}
-    return tuple(
-        LayerChoice(theme.title, tuple(drawn[name] for name in theme.layers if name in drawn))
+    return {
+        theme.title: [drawn[name] for name in theme.layers if name in drawn]
         for theme in look.themes
         if theme.layers[0] in drawn
-    )
+    }
 
 
-def _bookmarks(content: Content) -> tuple[Bookmark, ...]:
-    """Return a place for each QPV, with a quarter of its size around it, in the order of their names."""
+def _bookmarks(content: Content) -> list[tuple[str, str, str]]:
+    """Return code, name and extent (WKT, with a quarter of its size around) of each QPV, sorted by name."""
     qpv = content.frames["qpv"].sort_values(["lib_qp", "code_qp"])
     bounds = qpv.geometry.bounds.to_numpy()
     margins = (bounds[:, 2:] - bounds[:, :2]) / 4
     wide = np.round(np.hstack([bounds[:, :2] - margins, bounds[:, 2:] + margins]), 5)
     extents = shapely.to_wkt(shapely.box(*wide.T), rounding_precision=5, trim=True)
-    return tuple(Bookmark(*found) for found in zip(qpv["code_qp"], qpv["lib_qp"], extents, strict=True))
+    return list(zip(qpv["code_qp"], qpv["lib_qp"], extents, strict=True))

@@ -44,9 +44,14 @@ def refresh_all(  # noqa: PLR0913 - a flow's parameters are a form
 ) -> list[dict[str, Any]]:
     """Publish a release of each EPCI that has a QPV; the failure of one does not stop the others.
 
-    Returns what became of each (see `workers.Result`), by territory. Raises `TerritoriesError` if some failed
-    or are held, and any other `QpvGeoError` if the national files cannot be had or read: then nothing was
-    published.
+    Returns what became of each (see `workers.Result`), by territory.
+
+    Raises
+    ------
+    TerritoriesError
+        If some failed or are held.
+    QpvGeoError
+        If the national files cannot be had or read: then nothing was published.
     """
     set_up_log()
     policy: dict[str, Any] = {"offline": offline, "mirror": mirror, "require_live": require_live}

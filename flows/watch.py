@@ -26,7 +26,13 @@ def watch(
     """Ask each source whether it has changed since the last accepted copy; refresh if one has.
 
     Returns the ids of the sources that changed, and the summary of the refresh, None if there was none.
-    Raises `SourceUnavailableError` if no source at all could be asked, and what stopped the refresh.
+
+    Raises
+    ------
+    SourceUnavailableError
+        If no source at all could be asked.
+    QpvGeoError
+        What stopped the refresh.
     """
     set_up_log()
     job = job_for(territory, data, formats, mirror=mirror)

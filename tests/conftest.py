@@ -78,6 +78,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "quick" and collection_path.stem in SLOW else None
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one process more than there are cores: tests of servers and of kills mostly wait."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put every test into the quick tier but for those of the slow files."""
     for item in items:

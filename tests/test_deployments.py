@@ -22,6 +22,7 @@ from tests.prefect_server import FINAL, ROOT, PrefectServer, wait_for
 from tests.server import OfficialSites
 from tests.webhook import Webhook
 
+WORKER = ("worker", "start", "--pool", "qpv-geo", "--type", "process")
 MANUAL, WEEKLY, DAILY = "refresh/refresh-manuel", "refresh/refresh-hebdomadaire", "watch/veille-quotidienne"
 HIDDEN = "jeton-de-la-ville"
 CONFIGURE = """
@@ -77,7 +78,7 @@ def prefect(
         server.command("work-pool", "create", "qpv-geo", "--type", "process")
         server.command("--no-prompt", "deploy", "--all")
         server.python("-c", CONFIGURE, f"{webhook.url}/{{{{jeton}}}}", HIDDEN)
-        server.start("worker", "worker", "start", "--pool", "qpv-geo", "--type", "process")
+        server.start("worker", *WORKER)
         yield server
     finally:
         server.stop_all()
@@ -368,6 +369,9 @@ def test_a_server_that_goes_away_in_mid_run_damages_nothing(
     assert verify_release(before) == []
     assert verify_release(latest(shared_data)) == []
     prefect.start_server()
+    # As systemd does with a worker that gave up; one that did not would come back in minutes.
+    prefect.stop("worker")
+    prefect.start("worker", *WORKER)
     again = prefect.run(MANUAL, territory=territory, data=str(shared_data))
     assert prefect.end_of(again)["type"] == "COMPLETED", prefect.log(again)
     assert latest(shared_data) != before

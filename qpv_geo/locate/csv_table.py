@@ -47,8 +47,12 @@ class CsvTable:
         """Write the file with columns added, see `PointTable.extend`.
 
         Added cells take the file's encoding, separator and decimal sign, and quotes if all cells have them.
-        Raises `ContractError` with the row if it has more or fewer cells than the header, or with the line if
-        a quote is not closed.
+
+        Raises
+        ------
+        ContractError
+            With the row if it has more or fewer cells than the header, or with the line if a quote is not
+            closed.
         """
         del geometry
         places = {name: list(self.columns).index(name) for name in wanted}

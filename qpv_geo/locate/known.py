@@ -42,7 +42,10 @@ class KnownQpv:
 def read_known_qpv(folder: Path, territory: Territory) -> KnownQpv:
     """Read the QPV that a release of a territory knows from its GeoPackage.
 
-    Raises `ConfigurationError` if it has no QPV, `PublicationError` if it cannot be read.
+    Raises
+    ------
+    ConfigurationError
+        If it has no QPV, `PublicationError` if it cannot be read.
     """
     paths = list(folder.glob("*.gpkg"))
     if len(paths) != 1:

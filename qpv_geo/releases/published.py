@@ -31,7 +31,10 @@ class PublishedRelease:
 def read_published(path: Path) -> PublishedRelease:
     """Read a release from its descriptor and its GeoPackage.
 
-    Raises `PublicationError` if it cannot be read, or lacks what a comparison needs.
+    Raises
+    ------
+    PublicationError
+        If it cannot be read, or lacks what a comparison needs.
     """
     try:
         descriptor = json.loads((path / DESCRIPTOR).read_text(encoding="utf-8"))

@@ -50,8 +50,12 @@ class Link:
 def expand(template: str, territory: Territory) -> str:
     """Fill ``{epci}``, ``{departement}`` and ``{commune}`` with the territory's codes.
 
-    A source by commune is one raw file for each commune (see `variants`). Raises `ConfigurationError` for
-    another field, or for *the* commune of a territory that has not exactly one.
+    A source by commune is one raw file for each commune (see `variants`).
+
+    Raises
+    ------
+    ConfigurationError
+        For another field, or for *the* commune of a territory that has not exactly one.
     """
     known = {"epci": territory.epci, "departement": territory.departement}
     codes = {name: code for name, code in known.items() if code is not None}

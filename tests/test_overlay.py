@@ -124,13 +124,17 @@ def test_shares_are_those_of_the_areas(cut: list[Polygon], zones: list[Polygon])
     qpv, communes = (gpd.GeoDataFrame(geometry=array(*shapes), crs=2154) for shapes in (cut, zones))
     pieces = cut_by_zones(qpv, communes, "commune")
     np.testing.assert_allclose(pieces["surface_m2"], pieces.area)
-    np.testing.assert_allclose(pieces.groupby("polygon")["part_qpv"].sum(), 100, rtol=1e-6)
+    # GEOS may move an intersection by less than a micrometre: much of a triangle of ten square metres.
+    doubtful = [1e-6 * shape.length / shape.area for shape in cut]
+    shares = pieces.groupby("polygon")["part_qpv"].sum()
+    assert ((shares - 100).abs() <= [100 * (1e-6 + doubtful[polygon]) for polygon in shares.index]).all()
     outside = pieces["zone"] < 0
     assert pieces["part_commune"].isna().equals(outside)
     for row in pieces[~outside].to_dict("records"):
         assert row["part_qpv"] == pytest.approx(100 * row["surface_m2"] / cut[row["polygon"]].area)
         assert row["part_commune"] == pytest.approx(100 * row["surface_m2"] / zones[row["zone"]].area)
-        assert 0 <= row["part_commune"] <= 100 * (1 + 1e-6)
+        zone = zones[row["zone"]]
+        assert 0 <= row["part_commune"] <= 100 * (1 + 1e-6 + 1e-6 * zone.length / zone.area)
 
 
 def test_degrees_are_refused() -> None:

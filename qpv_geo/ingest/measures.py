@@ -26,33 +26,23 @@ _NUMBER = f"a number with a decimal comma, or one of the marks {', '.join(MARKS)
 
 @dataclass
 class MeasureColumn:
-    """A measuring column; its arrays hold one cell per row of the table.
-
-    Attributes
-    ----------
-    column
-        As the producer spells it.
-    indicator
-        None if the registry does not know the column.
-    texts
-        The cells, stripped.
-    remark
-        What the producer says of the cell, or None.
-    low, high
-        Bounds of the confidence interval, NaN where there is none.
-    interval_file
-        Where the intervals stand, as layer ``statistiques`` names it.
-    """
+    """A measuring column; its arrays hold one cell per row of the table."""
 
     column: str
+    """As the producer spells it."""
     indicator: Indicator | None
+    """None if the registry does not know the column."""
     texts: NDArray[np.object_]
+    """The cells, stripped."""
     value: NDArray[np.float64]
     status: NDArray[np.object_]
     remark: NDArray[np.object_] = field(init=False)
+    """What the producer says of the cell, or None."""
     low: NDArray[np.float64] = field(init=False)
     high: NDArray[np.float64] = field(init=False)
+    """Bounds of the confidence interval, NaN where there is none."""
     interval_file: str | None = None
+    """Where the intervals stand, as layer ``statistiques`` names it."""
 
     def __post_init__(self) -> None:
         """Begin without remarks and intervals."""

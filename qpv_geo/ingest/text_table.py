@@ -33,26 +33,18 @@ _UNBOUNDED = re.compile(r"|\[[+-]?Inf/[+-]?Inf\]|non estim[ée]", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table as its producer wrote it: stripped text, one column per column of the file, indexed from 0.
-
-    Attributes
-    ----------
-    name, label
-        File, member of the archive, or workbook and sheet; how errors name it.
-    where
-        Name of each row (``line 12``).
-    labels
-        The producer's label of each column, by column in upper case.
-    remarks
-        In French: what was unusual.
-    """
+    """A table as its producer wrote it: stripped text, one column per column of the file, indexed from 0."""
 
     name: str
     label: str
+    """File, member of the archive, or workbook and sheet; how errors name it."""
     cells: pd.DataFrame
     where: Names
+    """Name of each row (``line 12``)."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    """The producer's label of each column, by column in upper case."""
     remarks: tuple[str, ...] = ()
+    """In French: what was unusual."""
 
     @property
     def is_dictionary(self) -> bool:

@@ -29,24 +29,16 @@ _SNAPSHOT_OF = "territoire.toml"
 
 @dataclass(frozen=True)
 class Policy:
-    """Where a run may take its sources from.
-
-    Attributes
-    ----------
-    offline
-        No network: a mirror on disk if there is one, else what was kept.
-    mirror
-        Folder or ``http(s)://`` address that replaces the official sites.
-    require_live
-        A source that is not had at first hand fails, whatever was kept of it.
-    unreachable
-        The hosts that took no connection during this run, with the reason in French; not asked again.
-    """
+    """Where a run may take its sources from."""
 
     offline: bool = False
+    """No network: a mirror on disk if there is one, else what was kept."""
     mirror: str | None = None
+    """Folder or ``http(s)://`` address that replaces the official sites."""
     require_live: bool = False
+    """A source that is not had at first hand fails, whatever was kept of it."""
     unreachable: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """The hosts that took no connection during this run, with the reason in French; not asked again."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself, or a mirror that is not there, in one `ConfigurationError`."""

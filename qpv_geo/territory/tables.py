@@ -143,27 +143,19 @@ class ContourFile(TerritoryTable):
     """A contour file of the metropolis: GeoPackage, GeoJSON or Shapefile (bare or zipped).
 
     Its content is published under the licence of the release.
-
-    Attributes
-    ----------
-    chemin
-        Path, relative to the territory's file (see `Territory.path_of`).
-    mise_a_jour
-        Date of the contours; declared, because a copied file loses its own date.
-    producteur
-        Who made it, if not the publisher of the territory's release.
-    crs
-        CRS of its coordinates (``EPSG:2154``), needed only if the file does not declare it.
-    couche
-        Layer of a GeoPackage or Shapefile of an archive, needed only if there are several.
     """
 
     chemin: str = Field(min_length=1)
+    """Path, relative to the territory's file (see `Territory.path_of`)."""
     mise_a_jour: date
+    """Date of the contours; declared, because a copied file loses its own date."""
     producteur: str | None = None
+    """Who made it, if not the publisher of the territory's release."""
     crs: str | None = Field(default=None, pattern=r"^EPSG:\d{4,5}$")
+    """CRS of its coordinates (``EPSG:2154``), needed only if the file does not declare it."""
     champ_nom: str = "nom"
     couche: str | None = None
+    """Layer of a GeoPackage or Shapefile of an archive, needed only if there are several."""
 
     @field_validator("chemin", mode="before")
     @classmethod

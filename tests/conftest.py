@@ -63,8 +63,6 @@ SLOW = {
     "test_zones",
 }
 
-_LONGEST = ("test_deployments", "test_kill", "test_serve", "test_all_territories", "test_flow", "test_hooks")
-
 # Examples have no deadline: a busy machine is not a defect. HYPOTHESIS_PROFILE=long tries many more of them.
 _common = hypothesis.settings(
     deadline=None,
@@ -80,19 +78,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "quick" and collection_path.stem in SLOW else None
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Run one process more than there are cores: tests of servers and of kills mostly wait."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put every test into the quick tier but for those of the slow files, and those that wait most first.
-
-    What waits for servers and dead processes for minutes would else be all that is left at the end.
-    """
-    items.sort(
-        key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST)
-    )
+    """Put every test into the quick tier but for those of the slow files."""
     for item in items:
         if item.path.stem not in SLOW:
             item.add_marker("quick")

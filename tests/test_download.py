@@ -213,7 +213,7 @@ def test_a_transfer_that_cannot_be_decoded_is_bad_content(
 def test_a_silent_site_is_unavailable(source: Source, live: Settings, sites: OfficialSites) -> None:
     sites.misbehave(".csv", "silent")
     with pytest.raises(SourceUnavailableError, match="ReadTimeout") as caught:
-        get(source, replace(live, read_timeout=0.05, attempts=2))
+        get(source, replace(live, read_timeout=0.5, attempts=2))
     assert caught.value.reason == "site injoignable : www.insee.fr ne répond pas"
     assert caught.value.transient
     assert len(sites.requests) == 2

@@ -366,8 +366,9 @@ def test_the_form_says_why_a_figure_is_missing_and_shows_no_field_twice(full_see
 
 
 def test_every_column_of_the_qpv_is_in_the_form_or_folded_into_a_label(full_seen: Seen) -> None:
-    fields = form_fields(full_seen.content.layers["qpv"], LOOK)
-    tabs = form_tabs(full_seen.content.layers["qpv"], full_seen.content, LOOK)
+    layer = full_seen.content.layers["qpv"]
+    fields = form_fields(layer, LOOK)
+    tabs = form_tabs(layer, fields, full_seen.content, LOOK)
     shown = [name for tab in tabs for part in (tab, *tab.boxes) for name in part.fields]
     assert sorted(shown) == sorted(field.name for field in fields if not field.folded)
 

@@ -45,7 +45,9 @@ def read_known_qpv(folder: Path, territory: Territory) -> KnownQpv:
     Raises
     ------
     ConfigurationError
-        If it has no QPV, `PublicationError` if it cannot be read.
+        If it has no QPV.
+    PublicationError
+        If it cannot be read.
     """
     paths = list(folder.glob("*.gpkg"))
     if len(paths) != 1:

@@ -90,8 +90,9 @@ def read_country(settings: Settings, policy: Policy) -> Country:
     Raises
     ------
     SourceUnavailableError
-        If one of them can be had from nowhere, `SourceContentError` or `ContractError` if one is not what
-        it should be.
+        If one of them can be had from nowhere.
+    SourceContentError, ContractError
+        If one is not what it should be.
     """
     contours, communes, members = _fetch_all(load_territory("france"), settings, policy)
     # Nothing is drawn here: the territory that has a defective contour is described, and then not published.

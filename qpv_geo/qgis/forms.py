@@ -75,7 +75,9 @@ def _label(layer: Layer, name: str, alias: str, look: Cartography) -> str:
     return f"{quoted(alias)} || '\\n' || CASE WHEN \"{name}\" IS NULL THEN {missing} ELSE {known} END"
 
 
-def form_tabs(layer: Layer, content: Content, look: Cartography) -> tuple[Tab, ...]:
+def form_tabs(
+    layer: Layer, fields: tuple[FormField, ...], content: Content, look: Cartography
+) -> tuple[Tab, ...]:
     """Return the tabs of the form of the QPV: the declared ones, and one of indicators after the first.
 
     Empty for other layers, whose forms are one short list. What no tab declares stands in the first one, so
@@ -83,7 +85,7 @@ def form_tabs(layer: Layer, content: Content, look: Cartography) -> tuple[Tab, .
     """
     if layer.name != look.form.layer:
         return ()
-    shown = [field.name for field in form_fields(layer, look) if not field.folded]
+    shown = [field.name for field in fields if not field.folded]
     declared = {name for tab in look.form.tabs for name in tab.fields}
     registry: Mapping[str, Indicator] = content.spec.registry.by_id
     themes: dict[str, list[str]] = {}

@@ -185,15 +185,15 @@ def _base(territory: Territory, look: Cartography) -> tuple[TileLayer, ...]:
     )
 
 
-def _relations(members: Mapping[str, ProjectLayer]) -> tuple[Relation, ...]:
-    """Relate to the QPV each layer and table whose rows carry its code."""
-    relations = []
+def _relations(members: Mapping[str, ProjectLayer]) -> dict[str, Relation]:
+    """Relate to the QPV each layer and table whose rows carry its code, by its name."""
+    relations = {}
     for name, layer in members.items():
         fields = {field.name for field in layer.style.fields}
         field = "code" if name == "statistiques" else "code_qp"
         if name not in {"qpv", "qpv_2015", "qpv_voisins"} and field in fields:
-            relations.append(Relation(f"{layer.id}_du_qpv", layer.title, members["qpv"].id, layer.id, field))
-    return tuple(relations)
+            relations[name] = Relation(f"{layer.id}_du_qpv", layer.title, members["qpv"].id, layer.id, field)
+    return relations
 
 
 def _themes(members: Mapping[str, ProjectLayer], look: Cartography) -> dict[str, list[ProjectLayer]]:

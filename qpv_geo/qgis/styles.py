@@ -117,12 +117,13 @@ def build_styles(content: Content) -> dict[str, Style]:
 
 
 def _style(layer: Layer, content: Content, look: Cartography) -> Style:
+    fields = form_fields(layer, look)
     style = Style(
         layer.title,
         key(layer.name, "rules"),
         key(layer.name, "labels"),
-        form_fields(layer, look),
-        form_tabs(layer, content, look),
+        fields,
+        form_tabs(layer, fields, content, look),
         preview=look.previews.get(layer.name, ""),
         tip="",
     )

@@ -69,8 +69,9 @@ def publish_held(territory_id: str, release_id: str, settings: Settings) -> Rele
     Raises
     ------
     ConfigurationError
-        If there is no such release; `PublicationError` if it is damaged, or the release it was compared
-        with is no longer current.
+        If there is no such release.
+    PublicationError
+        If it is damaged, or the release it was compared with is no longer current.
     """
     folder = settings.out_dir / territory_id
     refuse_what_is_not_a_link(folder / LATEST)
@@ -121,8 +122,9 @@ def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> 
     Raises
     ------
     ConfigurationError
-        If there is no such release, or none is current; `PublicationError` if the release to go back to
-        is damaged.
+        If there is no such release, or none is current.
+    PublicationError
+        If the release to go back to is damaged.
     """
     folder = settings.out_dir / territory_id
     current = current_release(territory_id, settings)

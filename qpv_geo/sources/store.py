@@ -91,7 +91,9 @@ class Copies:
         Raises
         ------
         LockedError
-            If another run does not let go of it, `ConfigurationError` if the store cannot be written.
+            If another run does not let go of it.
+        ConfigurationError
+            If the store cannot be written.
         """
         with _writable_folder(self.folder), _lock(self.folder, self._patience):
             shutil.rmtree(self.folder / _UNFINISHED, ignore_errors=True)

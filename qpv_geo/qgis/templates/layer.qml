@@ -1,7 +1,7 @@
 <!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
 <qgis version="3.22.0" styleCategories="AllStyleCategories" labelsEnabled="{{ (style.labels | length > 0) | int }}" hasScaleBasedVisibilityFlag="{{ (style.farthest > 0) | int }}" minScale="{{ style.farthest or 100000000 }}" maxScale="0">
 {# Relations, and names that another layer gives, are the project's. #}
-{%- set members = {} %}
+{%- set members, relations = {}, {} %}
 {% include "style.xml" %}
 
 </qgis>

@@ -1,6 +1,7 @@
 """A release for each EPCI with a QPV, made by Dask workers: as if made alone, whatever dies."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -226,29 +227,49 @@ def test_the_death_of_every_worker_costs_no_territory(
     assert_published(territories, job.settings)
 
 
-def test_a_territory_that_kills_its_workers_fails_and_the_others_are_published(
-    workers: Workers, job: Job, chosen: list[Territory]
-) -> None:
-    deadly, *others = renamed(chosen, "deadly")
-    holder, over = job.settings.out_dir / deadly.id / ".lock-holder.json", threading.Event()
+@contextmanager
+def killed(territory: Territory, job: Job, deaths: float) -> Iterator[None]:
+    """Kill whichever worker begins a territory, so many times."""
+    holder, over = job.settings.out_dir / territory.id / ".lock-holder.json", threading.Event()
 
     def kill_whoever_begins_it() -> None:
-        while not over.wait(0.01):
+        left = deaths
+        while left and not over.wait(0.01):
             with suppress(OSError, ValueError):
                 os.kill(json.loads(holder.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
                 holder.unlink()
+                left -= 1
 
     killer = threading.Thread(target=kill_whoever_begins_it)
     killer.start()
     try:
-        results = {result.territory: result for result in publish_all(*workers, [deadly, *others])}
+        yield
     finally:
         over.set()
         killer.join()
+
+
+def test_a_territory_that_kills_its_workers_fails_and_the_others_are_published(
+    workers: Workers, job: Job, chosen: list[Territory]
+) -> None:
+    deadly, *others = renamed(chosen, "deadly")
+    with killed(deadly, job, math.inf):
+        results = {result.territory: result for result in publish_all(*workers, [deadly, *others])}
     assert (results[deadly.id].state, results[deadly.id].exit_code) == ("failed", 1)
     assert "is there enough memory?" in results[deadly.id].message
     assert [results[one.id].message for one in others] == [""] * len(others)
     assert_published(others, job.settings)
+
+
+def test_a_territory_whose_workers_died_twice_is_tried_once_more_alone(
+    workers: Workers, job: Job, chosen: list[Territory]
+) -> None:
+    """As one that only waited where another one killed: Dask suspects both alike."""
+    suspect = renamed(chosen[:1], "suspect")
+    with killed(suspect[0], job, 2):
+        (result,) = publish_all(*workers, suspect)
+    assert (result.state, result.message) == ("published", "")
+    assert_published(suspect, job.settings)
 
 
 @pytest.mark.parametrize(("codes", "worst"), [((6, 4, 5), 4), ((6, 2, 3), 3), ((5, 1), 1)])

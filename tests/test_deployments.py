@@ -359,16 +359,18 @@ def test_a_server_that_goes_away_in_mid_run_damages_nothing(
 ) -> None:
     before = latest(shared_data)
     online.publish("insee_population", population(15_800))
-    online.misbehave("fichier/8210600", 503, times=1, retry_after="20")
+    online.misbehave("fichier/8210600", 503, times=1, retry_after="6")
     online.requests.clear()
     run_id = prefect.run(MANUAL, territory=territory, data=str(shared_data))
     wait_for("the run is asked to come back later", lambda: online.asked("fichier/8210600"))
     process = run_process(shared_data)
     prefect.stop("server")
-    wait_for("the process ends", lambda: is_over(process))
+    # Prefect then tries for minutes to send what happened.
+    wait_for("the run is over", lambda: traces(shared_data) == [])
     assert verify_release(before) == []
     assert verify_release(latest(shared_data)) == []
     prefect.start_server()
+    wait_for("its process ends", lambda: is_over(process))
     # As systemd does with a worker that gave up; one that did not would come back in minutes.
     prefect.stop("worker")
     prefect.start("worker", *WORKER)

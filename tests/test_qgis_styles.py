@@ -104,13 +104,46 @@ def test_looks_name_declared_fields() -> None:
         quoted = {
             column
             for text in [
-                *(label.expression for label in drawn.labels),
+                *(text for label in drawn.labels for text in (label.expression, label.filter)),
                 *(rule.filter for rule in drawn.rules),
             ]
             for column in re.findall(r'"(\w+)"', text)
         }
         own = {CHOROPLETH.field, f"{CHOROPLETH.field}_statut"} if name == CHOROPLETH.layer else set()
         assert quoted <= fields | own
+
+
+@pytest.mark.parametrize("layer", ["communes", "epci"])
+@pytest.mark.parametrize("population", [None, 0, 1_999, 2_000, 50_000, 118_489, 300_000, 2_103_778])
+def test_one_label_names_a_place_of_any_population(layer: str, population: int | None) -> None:
+    """At small scales the map names towns, whoever has room."""
+    labels = LOOK.layers[layer].labels
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE place (population INTEGER)")
+        database.execute("INSERT INTO place VALUES (?)", (population,))
+        query = "SELECT count(*) FROM place WHERE {}"
+        chosen = [one for one in labels if database.execute(query.format(one.filter)).fetchone()[0]]
+    assert len(chosen) == 1
+    beyond = [one.farthest or 10**9 for one in labels]
+    assert beyond == sorted(beyond, reverse=True)
+
+
+def test_outlines_get_thinner_with_the_scale() -> None:
+    outlines = [line for look in LOOK.layers.values() for rule in look.rules for line in rule.outlines]
+    for line in (*outlines, CHOROPLETH.outline):
+        widths = [line.width, *(line.thinner[scale] for scale in sorted(line.thinner))]
+        assert widths == sorted(widths, reverse=True)
+
+
+def test_no_font_is_named_by_its_style(package: Path) -> None:
+    """Qt 6 takes a weight of Qt 5 for thin: bold is a property, which both read alike."""
+    for row in rows(package):
+        root = ElementTree.fromstring(row["styleQML"], forbid_dtd=False)
+        for text in root.iter("text-style"):
+            assert text.get("namedStyle") == ""
+            assert text.get("fontWeight") == "-1"
+    bold = [option.get("name") for option in qml(package, "qpv").iter("Option")]
+    assert bold.count("Bold") == sum(label.bold for label in LOOK.layers["qpv"].labels)
 
 
 def test_tips_and_figures_name_published_fields(content: Content) -> None:

@@ -25,13 +25,13 @@ class _Frozen(BaseModel):
 class Outline(_Frozen):
     """A line along the border: colour, width in millimetres, lengths of dashes and gaps in millimetres.
 
-    `thin` is the width at scales smaller than 1:50 000, where small polygons would be all border;
-    `solid_beyond` the denominator of the scale up to which there are dashes, 0 for all scales.
+    `thinner` gives other widths by the denominator of the scale beyond which they hold: there, small polygons
+    would be all border; `solid_beyond` is the denominator up to which there are dashes, 0 for all scales.
     """
 
     color: Color
     width: float = Field(gt=0)
-    thin: float | None = Field(default=None, gt=0)
+    thinner: dict[int, Annotated[float, Field(gt=0)]] = {}
     dash: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?(;\d+(\.\d+)?)+$")
     solid_beyond: int = Field(default=0, ge=0)
 
@@ -67,6 +67,8 @@ class Label(_Frozen):
 
     expression: str
     """QGIS expression of the text."""
+    filter: str = ""
+    """QGIS expression of the features that have it; empty for all."""
     figure: str = ""
     """Field whose value, or the reason why it has none, stands on a line below; none if empty."""
     size: float = Field(gt=0)

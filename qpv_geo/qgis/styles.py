@@ -37,9 +37,6 @@ CREATE TABLE layer_styles (
 """
 _STYLE_NAME = "Style par défaut"
 
-# Denominator beyond which outlines take their thin width.
-_SMALL_SCALE = 50000
-
 _BAND = "bande_300m"
 
 # Labels of the layer on top come first when there is not room for all (QGIS: 0 to 10).
@@ -211,10 +208,9 @@ def _line(outline: Outline) -> SymbolLayer:
         "offset": "0",
     }
     expressions = {}
-    if outline.thin:
-        expressions["outlineWidth"] = (
-            f"CASE WHEN @map_scale > {_SMALL_SCALE} THEN {outline.thin:g} ELSE {outline.width:g} END"
-        )
+    if outline.thinner:
+        cases = (f"WHEN @map_scale > {s} THEN {outline.thinner[s]:g}" for s in sorted(outline.thinner)[::-1])
+        expressions["outlineWidth"] = f"CASE {' '.join(cases)} ELSE {outline.width:g} END"
     if outline.solid_beyond:
         # Without a value, the line keeps its dashes.
         expressions["outlineStyle"] = f"CASE WHEN @map_scale > {outline.solid_beyond} THEN 'solid' END"

@@ -11,7 +11,7 @@ import geopandas as gpd
 import pytest
 from defusedxml import ElementTree
 
-from qpv_geo.formats.base import Content
+from qpv_geo.formats.base import UNDECLARED, Content
 from qpv_geo.qgis.metadata import iso_record
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Contact
@@ -158,9 +158,9 @@ def test_the_contact_is_that_of_the_configuration(content: Content) -> None:
     assert texts(party, ".//gmd:URL") == ["https://example.fr"]
 
 
-def test_without_a_contact_the_epci_is_named_alone(content: Content) -> None:
+def test_without_a_contact_nobody_is_named(content: Content) -> None:
     root = parsed(with_contact(content, None))
-    assert said(root, "organisationName")[0] == "Grand Besançon Métropole"
+    assert said(root, "organisationName")[0] == UNDECLARED.organisation
     assert said(root, "electronicMailAddress") == []
 
 

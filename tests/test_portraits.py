@@ -585,7 +585,7 @@ def test_downloads_lead_to_every_file(frames: Frames, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x" * 2048)
     index = Page(portray(tmp_path, frames, files=files)[-1])
     links = [link for link in index.attributes("a", "href") if link.startswith("../")]
-    assert sorted(links) == sorted(f"../{name}" for name in (*files, "datapackage.json"))
+    assert sorted(links) == sorted(f"../{name}" for name in (*files, "catalogue.jsonld", "datapackage.json"))
     assert "qpv.csv Quartiers prioritaires (QPV 2024), 2 Ko" in index.text
     saved = [attrs["href"] for tag, attrs in index.tags if tag == "a" and "download" in attrs]
     assert "../rapport.html" not in saved

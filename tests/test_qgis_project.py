@@ -14,7 +14,7 @@ import pytest
 from defusedxml import ElementTree
 
 from qpv_geo.errors import PublicationError
-from qpv_geo.formats.base import Content
+from qpv_geo.formats.base import UNDECLARED, Content
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.project import project_name, write_project
 from qpv_geo.qgis.styles import build_styles
@@ -189,7 +189,7 @@ def test_contact_licences_and_sources_are_told_for_each_layer(project: Element) 
     for layer in project.iter("maplayer"):
         if layer.get("type") == "vector":
             metadata = found(layer, "resourceMetadata")
-            assert metadata.findtext("contact/organization") == "Grand Besançon Métropole"
+            assert metadata.findtext("contact/organization") == UNDECLARED.organisation
             assert metadata.findtext("license") == "Licence Ouverte 2.0 (Etalab)"
             assert len(metadata.findall("rights")) == sum(
                 raw is not None for raw in whole_snapshot().values()

@@ -20,7 +20,7 @@ import geopandas as gpd
 import pytest
 import shapely
 
-from qpv_geo.formats.base import Content
+from qpv_geo.formats.base import UNDECLARED, Content
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.forms import form_fields, form_tabs
 from qpv_geo.qgis.legend import missing_label
@@ -236,7 +236,7 @@ def test_every_layer_tells_title_abstract_licence_and_contact(seen: Seen) -> Non
         assert layer["abstract"].startswith(declared.abstract)
         assert layer["licences"] == ["Licence Ouverte 2.0 (Etalab)"]
         assert layer["rights"] == list(seen.content.mentions)
-        assert layer["contacts"] == ["Grand Besançon Métropole"]
+        assert layer["contacts"] == [UNDECLARED.organisation]
 
 
 def test_each_qpv_is_drawn_by_one_class_or_with_its_reason(full_seen: Seen) -> None:

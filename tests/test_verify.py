@@ -49,13 +49,21 @@ def one_file(release: Release, tmp_path: Path) -> Callable[[str], Path]:
 
 
 def sign(folder: Path) -> None:
-    """Make the descriptor agree with the damaged files, so that only the rule about their content speaks."""
+    """Make what lists the damaged files agree with them, so that only the rule about their content speaks."""
+
+    def catalogue(document: dict[str, Any]) -> None:
+        for entry in document["dcat:dataset"]["dcat:distribution"]:
+            file = folder / entry["dcat:downloadURL"]["@id"]
+            entry["dcat:byteSize"]["@value"] = f"{file.stat().st_size}"
+            value = checksum(file).removeprefix("sha256:")
+            entry["spdx:checksum"]["spdx:checksumValue"]["@value"] = value
 
     def agree(document: dict[str, Any]) -> None:
         for resource in document["resources"]:
             file = folder / resource["path"]
             resource["bytes"], resource["hash"] = file.stat().st_size, checksum(file)
 
+    rewrite("catalogue.jsonld", catalogue)(folder)
     rewrite("datapackage.json", agree)(folder)
 
 
@@ -416,6 +424,11 @@ RELEASES: list[Case] = [
         table("quartiers_fragiles", lambda data: data[: data.rindex(b"\r\n", 0, -2) + 2]),
         "quartiers_fragiles: 6 rows in the report, 5 in the CSV file",
     ),
+    (
+        "FILE07",
+        rewrite("catalogue.jsonld", lambda document: document["dcat:dataset"]["dcat:distribution"].pop()),
+        "rapport.json: None in the catalogue",
+    ),
     ("FILE05", table("qpv", lambda data: data.removeprefix(b"\xef\xbb\xbf")), "no byte order mark"),
     ("FILE05", table("qpv", lambda data: data.replace(b"lib_qp", b"nom", 1)), "csv/qpv.csv: columns"),
     (
@@ -493,7 +506,8 @@ def test_a_digit_changed_in_any_file_is_found(folder: Path) -> None:
     listed = [
         resource["path"] for resource in json.loads((folder / "datapackage.json").read_bytes())["resources"]
     ]
-    assert {Path(name).suffix for name in listed} == {".gpkg", ".qgz", ".geojson", ".csv", ".html", ".json"}
+    suffixes = {".gpkg", ".qgz", ".geojson", ".csv", ".html", ".json", ".jsonld"}
+    assert {Path(name).suffix for name in listed} == suffixes
     assert is_intact(folder)
     for name in listed:
         path = folder / name

@@ -11,7 +11,7 @@ from qpv_geo.analysis.districts import local_districts
 from qpv_geo.analysis.fragile_districts import fragile_districts
 from qpv_geo.commands.options import DataDir, Mirror, console, settings_of
 from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError
-from qpv_geo.ingest.additions import declarations
+from qpv_geo.ingest.additions import administrator_contact, declarations
 from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.territory_communes import read_territory_communes
 from qpv_geo.pipeline.country import read_country
@@ -44,6 +44,9 @@ def show(
         "measured in": f"EPSG:{about.epsg}"
         + (" and that of each overseas part" if about.genre == "france" else ""),
         "published in": f"EPSG:{about.published_epsg}",
+        "contact": contact.organisation
+        if (contact := about.contact or administrator_contact(settings))
+        else "none: releases will say that nobody is declared; add a table [contact] to the territory's file",
     }
     for name, value in (rows | files).items():
         table.add_row(name, value)

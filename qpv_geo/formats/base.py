@@ -19,12 +19,15 @@ from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.fingerprint import fingerprint
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.provenance import Raws, newest_date, origin_sentence, present
+from qpv_geo.ingest.additions import administrator_contact
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.territory import Contact, Territory
 
 Bounds = tuple[float, float, float, float]
+UNDECLARED = Contact(organisation="Organisme de publication non déclaré")
+"""The contact of a release that was made without one."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Format:
     """``module:function`` of ``(folder: Path, content: Content) -> None``, imported when it is needed."""
     detail: str = ""
     """In French, of a file on the download page that is not a single layer."""
+    file_type: str = ""
+    """Its code in the file types of the Publications Office of the EU, empty if they do not have it."""
 
     def write(self, folder: Path, content: "Content") -> None:
         """Write a release in this format; a `PublicationError` says what cannot be written or held."""
@@ -67,7 +72,8 @@ class ReleaseSpec:
     def fingerprint(self) -> str:
         """One hash of all of it, and of the code and libraries that make the release."""
         names = [written.name for written in self.formats]
-        return fingerprint(self.raws, self.territory, self.catalogue, self.registry, names)
+        territory = self.territory.model_copy(update={"contact": self.contact})
+        return fingerprint(self.raws, territory, self.catalogue, self.registry, names)
 
     @cached_property
     def newest(self) -> date:
@@ -99,10 +105,10 @@ class ReleaseSpec:
         """`newest` as GeoPackage writes an instant."""
         return f"{self.newest:%Y-%m-%d}T00:00:00.000Z"
 
-    @property
+    @cached_property
     def contact(self) -> Contact:
-        """Whom users may ask: at least the EPCI by its name."""
-        return self.territory.contact or Contact(organisation=self.territory.nom)
+        """Who publishes and answers: the territory's file says it, else the administrator's."""
+        return self.territory.contact or administrator_contact(self.settings) or UNDECLARED
 
     @property
     def folder(self) -> Path:

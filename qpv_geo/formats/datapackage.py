@@ -19,7 +19,11 @@ from qpv_geo.sources.raw import RawFile
 
 SOFTWARE = f"qpv-geo {__version__}"
 # The report's files belong to no format that can be chosen.
-_REPORT = {".html": ("html", "text/html"), ".json": ("json", "application/json")}
+_REPORT = {
+    ".html": ("html", "text/html"),
+    ".json": ("json", "application/json"),
+    ".jsonld": ("jsonld", "application/ld+json"),
+}
 TYPES: dict[FieldType, str] = {
     "text": "string",
     "integer": "integer",
@@ -38,7 +42,6 @@ _FORMULAS = (
 def write_datapackage(folder: Path, content: Content) -> None:
     """Describe every file of a release; written last."""
     spec = content.spec
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DESCRIPTOR)
     descriptor = {
         "profile": "data-package",
         "name": f"qpv-{spec.territory.id}",
@@ -47,15 +50,21 @@ def write_datapackage(folder: Path, content: Content) -> None:
         "version": spec.id,
         "fingerprint": spec.fingerprint,
         "software": SOFTWARE,
-        "licenses": _licences(present(spec.raws)),
+        "licenses": licences_of(present(spec.raws)),
         "sources": [_source(raw) for raw in present(spec.raws)],
-        "resources": [_resource(path, folder, content) for path in files],
+        "resources": resources_of(folder, content),
     }
     text = json.dumps(descriptor, ensure_ascii=False, indent=2) + "\n"
     (folder / DESCRIPTOR).write_text(text, encoding="utf-8")
 
 
-def _licences(raws: list[RawFile]) -> list[dict[str, str]]:
+def resources_of(folder: Path, content: Content) -> list[dict[str, Any]]:
+    """Describe each file that a release has by now, sorted by path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DESCRIPTOR)
+    return [_resource(path, folder, content) for path in files]
+
+
+def licences_of(raws: list[RawFile]) -> list[dict[str, str]]:
     """Return the distinct licences of the sources; one without a known name is ``other-open``."""
     urls = {raw.source.licence: raw.source.licence_url for raw in raws}
     return [

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-DESCRIPTOR = "datapackage.json"
+DESCRIPTOR, CATALOGUE = "datapackage.json", "catalogue.jsonld"
 REPORT_JSON, REPORT_HTML = "rapport.json", "rapport.html"
 
 

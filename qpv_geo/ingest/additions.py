@@ -2,7 +2,7 @@
 
 Additions stand in the file that ``QPV_GEO_SOURCES`` names, and in the tables ``sources`` and ``indicators``
 of a territory's file. They are validated like the catalogue and the registry, and noted in the completed
-sources.
+sources. That file may also declare the contact of all territories.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from qpv_geo.sources.catalogue import (
     Zone,
     load_catalogue,
 )
-from qpv_geo.territory import Territory
+from qpv_geo.territory import Contact, Territory
 from qpv_geo.toml_file import read_toml
 
 _Address = Annotated[DataGouvAddress | InseePageAddress | PlainAddress, Field(discriminator="kind")]
@@ -71,6 +71,14 @@ class Additions(_Frozen):
 
     sources: dict[str, SourceAddition] = {}
     indicators: dict[str, IndicatorAddition] = {}
+    contact: Contact | None = None
+
+
+def administrator_contact(settings: Settings) -> Contact | None:
+    """Return the contact that the administrator's file declares for territories that have none."""
+    if settings.sources_file is None:
+        return None
+    return Additions.model_validate(read_toml(settings.sources_file)).contact
 
 
 def declarations(settings: Settings, territory: Territory | None = None) -> tuple[Catalogue, Registry]:
@@ -161,7 +169,11 @@ def _host(address: _Address | None) -> str | None:
             return None
 
 
-_MODELS: Mapping[str, type[BaseModel]] = {"sources": SourceAddition, "indicators": IndicatorAddition}
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "sources": SourceAddition,
+    "indicators": IndicatorAddition,
+    "contact": Contact,
+}
 
 
 def _problems_of(error: ValidationError) -> str:

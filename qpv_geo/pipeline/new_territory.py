@@ -236,7 +236,17 @@ def to_toml(territory: Territory) -> str:
     lines += [f"{name} = {_value(value)}" for name, value in content.items()]
     if territory.genre != "france" and "epsg" not in content:
         lines.append(f"epsg = {territory.epsg}")
-    lines += ["", "# What every national file must confirm.", "[expected]"]
+    lines += [
+        "",
+        "# Who publishes and answers, in the metadata and the DCAT-AP catalogue.",
+        "# Without this table, releases say that nobody is declared.",
+        "# [contact]",
+        '# organisation = "Nom de votre organisme"',
+        '# courriel = "sig@exemple.fr"',
+        "",
+        "# What every national file must confirm.",
+        "[expected]",
+    ]
     lines += [f"{name} = {value}" for name, value in territory.expected.model_dump(exclude_none=True).items()]
     text = "\n".join(lines) + "\n"
     if Territory.model_validate(tomllib.loads(text)) != territory:

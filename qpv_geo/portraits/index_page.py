@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.descriptions import DESCRIPTOR
+from qpv_geo.formats.descriptions import CATALOGUE, DESCRIPTOR
 from qpv_geo.french import file_size, number
 from qpv_geo.portraits.figures import Figures, qpv_zones
 
@@ -13,7 +13,8 @@ _PAGES = "Rapport et métadonnées"
 _DESCRIBED = {
     "rapport.html": "Contrôles, origines, différences",
     "rapport.json": "Le même, pour les programmes",
-    "datapackage.json": "Champs, licences, empreintes",
+    DESCRIPTOR: "Champs, licences, empreintes",
+    CATALOGUE: "Fiche DCAT-AP, pour les catalogues de données",
 }
 _READ_IN_PLACE = {".html", ".json"}
 
@@ -74,12 +75,12 @@ def table_of(content: Content, figures: Figures) -> tuple[list[Column], list[Qpv
 
 
 def downloads_of(folder: Path, content: Content) -> list[tuple[str, list[Download]]]:
-    """Return the files of a release by format; the descriptor, which is written last, has no size."""
+    """Return the files of a release by format; those that describe them all, written last, have no size."""
     formats = {written.suffix: written for written in content.spec.formats if written.suffix != ".html"}
     order = [*dict.fromkeys(written.title for written in formats.values()), _PAGES]
     groups: dict[str, list[Download]] = {title: [] for title in order}
     paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    for file in sorted([*paths, Path(DESCRIPTOR)]):
+    for file in sorted([*paths, Path(CATALOGUE), Path(DESCRIPTOR)]):
         title, detail = _PAGES, _DESCRIBED.get(file.name, "")
         if file.suffix in formats:
             title, detail = formats[file.suffix].title, formats[file.suffix].detail

@@ -16,6 +16,7 @@ from qpv_geo.files import unfinished
 from qpv_geo.formats.base import Content, ReleaseSpec
 from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.datapackage import write_datapackage
+from qpv_geo.formats.dcat import write_dcat
 from qpv_geo.formats.fields import as_held, published_layers
 from qpv_geo.formats.frames import conform
 from qpv_geo.formats.geojson import to_wgs84
@@ -61,6 +62,7 @@ def write_draft(layers: Mapping[str, pd.DataFrame], checks: Iterable[Check], spe
         write_report(folder, content)
         for pages in (each for each in spec.formats if each.written == "with_pages"):
             pages.write(folder, content)
+        write_dcat(folder, content)
         write_datapackage(folder, content)
     return Draft(folder, content, tables)
 

@@ -59,7 +59,7 @@ class Territory(TerritoryTable):
     sources_ignorees
         Optional sources that are not fetched, so that a broken one does not prevent a release.
     contact
-        Without it, only the EPCI is named.
+        Without it, that of the administrator's file; without both, the release says so.
     quartiers, quartiers_fichier
         The city's districts, as sets of IRIS and as a contour file.
     sources, indicators

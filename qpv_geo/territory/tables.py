@@ -167,12 +167,14 @@ class ContourFile(TerritoryTable):
 
 
 class Contact(TerritoryTable):
-    """Whom users of the release may ask; it is published, so name a service and not a person."""
+    """Who publishes a release and answers its users; it is published, so name a service, not a person."""
 
     organisation: str = Field(min_length=1)
     service: str | None = None
     courriel: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
     site: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    publications: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """Address under which the folder of all territories' releases (``data/out``) is served, if it is."""
 
 
 class LocalDistrict(TerritoryTable):

@@ -13,7 +13,7 @@ from qpv_geo.audit.readers import TextColumn, converted, read_cells
 from qpv_geo.audit.rules.base import CheckedFile, named, rule
 from qpv_geo.formats.csv import LINE_END, SEPARATOR
 from qpv_geo.formats.datapackage import TYPES
-from qpv_geo.formats.descriptions import DESCRIPTOR, REPORT_JSON, checksum
+from qpv_geo.formats.descriptions import CATALOGUE, DESCRIPTOR, REPORT_JSON, checksum
 from qpv_geo.formats.fields import FieldType
 from qpv_geo.formats.report_schema import Report
 
@@ -31,6 +31,12 @@ class Folder(CheckedFile):
         """Content of ``datapackage.json``."""
         descriptor: dict[str, Any] = json.loads((self.path / DESCRIPTOR).read_text(encoding="utf-8"))
         return descriptor
+
+    @cached_property
+    def catalogue(self) -> dict[str, Any]:
+        """Content of ``catalogue.jsonld``."""
+        catalogue: dict[str, Any] = json.loads((self.path / CATALOGUE).read_text(encoding="utf-8"))
+        return catalogue
 
     @cached_property
     def files(self) -> list[str]:
@@ -128,6 +134,28 @@ def data_package(folder: Folder) -> Iterator[str]:
     for resource, columns in folder.tables():
         for problem in _schema_problems(resource["schema"], columns):
             yield f"{resource['path']}: {problem}"
+
+
+@rule("FILE07")
+def catalogue_entries(folder: Folder) -> Iterator[str]:
+    """The DCAT-AP catalogue, if there is one, has the files of the descriptor, with size and SHA-256."""
+    if CATALOGUE not in folder.files:
+        return
+    described = {
+        resource["path"]: (f"{resource['bytes']}", resource["hash"])
+        for resource in folder.descriptor["resources"]
+        if resource["path"] != CATALOGUE
+    }
+    catalogued = {
+        entry["dcat:downloadURL"]["@id"]: (
+            entry["dcat:byteSize"]["@value"],
+            f"sha256:{entry['spdx:checksum']['spdx:checksumValue']['@value']}",
+        )
+        for entry in folder.catalogue["dcat:dataset"]["dcat:distribution"]
+    }
+    for path in sorted(described.keys() | catalogued.keys()):
+        if described.get(path) != catalogued.get(path):
+            yield f"{path}: {catalogued.get(path)} in the catalogue, {described.get(path)} in the descriptor"
 
 
 def _schema_problems(schema: Mapping[str, Any], columns: Mapping[str, TextColumn]) -> Iterator[str]:

@@ -16,7 +16,7 @@ _DESCRIBED = {
     DESCRIPTOR: "Champs, licences, empreintes",
     CATALOGUE: "Fiche DCAT-AP, pour les catalogues de données",
 }
-_READ_IN_PLACE = {".html", ".json"}
+_READ_IN_PLACE = {".html", ".json", ".jsonld"}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """Fixtures that every test may use."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -18,12 +20,16 @@ from qpv_geo.territory import Territory, load_territory
 from tests.publishing import inputs, moved, publish
 from tests.server import OfficialSites
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 _ROOT = Path(__file__).parents[1]
 
 # What the quick tier leaves out: servers, browsers, QGIS, kills, faults, all of France, whole runs.
 SLOW = {
     "test_all_territories",
     "test_browser",
+    "test_browser_labels",
     "test_cli",
     "test_communes",
     "test_compare",
@@ -187,3 +193,44 @@ def catalogue() -> Catalogue:
 def besancon() -> Territory:
     """Return the shipped territory."""
     return load_territory("besancon")
+
+
+# One a module: while it runs, the main thread has an event loop, and Prefect cannot have its own.
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium, without a window."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        reason = "needs Debian's package chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    # imported lazily: few tests need it
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+
+    from tests.browsing import ARGUMENTS  # noqa: PLC0415
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def poor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of pages of the release without network, which lacks most themes."""
+    from tests.browsing import write  # noqa: PLC0415
+    from tests.portraying import snapshot_frames  # noqa: PLC0415
+
+    settings = Settings(data_dir=tmp_path_factory.mktemp("data"))
+    return write(tmp_path_factory.mktemp("poor"), snapshot_frames(settings))
+
+
+@pytest.fixture(scope="session")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of pages of a release that lacks nothing."""
+    from tests.browsing import write  # noqa: PLC0415
+    from tests.portraying import full_frames  # noqa: PLC0415
+
+    settings = Settings(data_dir=tmp_path_factory.mktemp("data"))
+    return write(tmp_path_factory.mktemp("rich"), full_frames(settings))

@@ -1,9 +1,6 @@
 """Portraits and index in a real browser: drawn, usable by mouse and keys, accessible, printable, alone."""
 
-import os
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
@@ -11,99 +8,22 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from pypdf import PdfReader
 
-from qpv_geo.formats.frames import Frames
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.settings import Settings
-from tests.portraying import full_frames, portray, snapshot_frames
+from tests.browsing import CODES, DESKTOP, FILES, PHONE, Tab, write
+from tests.portraying import full_frames
 from tests.publishing import REGISTRY
 
-# Nothing of the browser itself asks the network either.
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 # Points.
 A4 = (595, 842)
-CODES = ("QN02502M", "QN02503M", "QN02504M", "QN02505M", "QN02515N", "QN02517N")
-FILES = ("qpv_besancon.gpkg", "csv/qpv.csv", "geojson/qpv.geojson", "rapport.html")
-
-
-@dataclass
-class Tab:
-    """A page of the browser, and everything that it said or asked for."""
-
-    page: Page
-    folder: Path
-    console: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.console.append(f"error: {error}"))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-
-    def open(self, stem: str) -> Page:
-        self.page.goto((self.folder / "portraits" / f"{stem}.html").as_uri())
-        if stem == "index":
-            self.page.wait_for_selector("#carte-territoire[data-pret=oui]")
-        return self.page
-
-    @property
-    def shown(self) -> str:
-        """The page that it is on."""
-        return Path(unquote(self.page.url)).stem
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        reason = "needs Debian's package chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(data_dir=tmp_path_factory.mktemp("data"))
-
-
-def write(base: Path, frames: Frames, registry: Registry = REGISTRY) -> Path:
-    """Write pages into a folder as people name theirs."""
-    folder = base / "Réseau partagé" / "Contrat de ville n° 2 (été)"
-    folder.mkdir(parents=True)
-    for name in FILES:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(b"x" * 3000)
-    portray(folder, frames, registry, files=FILES)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def poor(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the release without network, which lacks most themes."""
-    return write(tmp_path_factory.mktemp("poor"), snapshot_frames(settings))
-
-
-@pytest.fixture(scope="module")
-def rich(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a release that lacks nothing."""
-    return write(tmp_path_factory.mktemp("rich"), full_frames(settings))
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def test_poverty_has_the_classes_of_the_gis_project() -> None:
 def test_labels_neither_overlap_nor_leave_the_map(wanted: list[tuple[str, float, float]]) -> None:
     labels = Labels(300, 200)
     for text, x, y in wanted:
-        labels.place(text, (x, y), 12)
+        labels.place(text, shapely.Point(x, y).buffer(5), 12)
     boxes = [shapely.box(*box) for box in labels._taken]
     assert all(box.within(shapely.box(-1e-9, -1e-9, 300.0001, 200.0001)) for box in boxes)
     area = sum(box.area for box in boxes)

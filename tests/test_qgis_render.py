@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -430,6 +431,22 @@ def test_bands_and_territory_are_tinted_differently(full_seen: Seen) -> None:
 def test_the_map_names_every_qpv(seen: Seen) -> None:
     assert set(seen.content.frames["qpv"]["lib_qp"]) <= set(seen.said["map"]["texts"])
     assert "Besançon" in seen.said["map"]["texts"]
+
+
+def test_each_name_on_the_map_is_seen_to_be_of_its_district(seen: Seen) -> None:
+    """It touches it, or a line leads there; no other district is nearer; no name covers another."""
+    picture, qpv = seen.said["map"], seen.content.frames["qpv"].set_index("lib_qp").geometry
+    names = {name: shapely.from_wkt(box) for name, box in picture["names"]}
+    ends = shapely.from_wkt(picture["callouts"])
+    assert set(names) == set(qpv.index)
+    for name, box in names.items():
+        distances = shapely.distance(box, qpv)
+        own = distances[name]
+        touches, led = own <= 2 * picture["pixel"], qpv[name].buffer(1).intersects(ends).any()
+        assert touches or led, name
+        assert own == distances.min(), f"{name}: {distances.idxmin()} is nearer"
+    for (one, first), (other, second) in combinations(names.items(), 2):
+        assert not first.intersects(second), f"{one} covers {other}"
 
 
 def test_the_atlas_prints_a_page_for_each_qpv(seen: Seen) -> None:

@@ -60,6 +60,12 @@ class View:
         """Return a point in units."""
         return (point.x - self.left) * self.scale, (self.top - point.y) * self.scale
 
+    def in_units(self, geometry: BaseGeometry) -> BaseGeometry:
+        """Return a geometry in units."""
+        return shapely.transform(
+            geometry, lambda metres: (metres - (self.left, self.top)) * (self.scale, -self.scale)
+        )
+
     def path(self, polygon: BaseGeometry) -> str:
         """Return the ``d`` of an SVG path for a polygon or several; empty for an empty one."""
         light = shapely.simplify(polygon, _TOLERANCE / self.scale)
@@ -91,13 +97,16 @@ class Labels:
         """Keep labels out of a rectangle (left, top, right, bottom)."""
         self._taken.append(box)
 
-    def place(self, text: str, at: tuple[float, float], size: float) -> tuple[float, float] | None:
-        """Return where to centre a text near a point (its baseline), None if there is no room."""
-        x, y = at
+    def place(self, text: str, named: BaseGeometry, size: float) -> tuple[float, float] | None:
+        """Return where to centre a text, by its baseline, on what it names; None if there is no room."""
+        x, y = shapely.get_coordinates(shapely.point_on_surface(named))[0].tolist()
         half, line = len(text) * size * _LETTER / 2, size * _LINE
         for step in (0, -1, 1, -2, 2):
             middle = y + step * line
             box = (x - half, middle - line / 2, x + half, middle + line / 2)
+            # Beside what it names, it would name something else.
+            if not named.intersects(shapely.box(*box)):
+                continue
             inside = box[0] >= 0 and box[1] >= 0 and box[2] <= self.width and box[3] <= self.height
             if inside and not any(_overlap(box, taken) for taken in self._taken):
                 self._taken.append(box)

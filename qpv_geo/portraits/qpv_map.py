@@ -126,7 +126,7 @@ def _labels(code: str, frames: Frames, view: View) -> Iterator[MapLabel]:
         ):
             if geometry.is_empty:  # it touches the view, or QPV cover all of it that is seen
                 continue
-            place = room.place(text or "", view.point(shapely.point_on_surface(geometry)), _FONT)
+            place = room.place(text or "", view.in_units(geometry), _FONT)
             if place:
                 yield MapLabel(kind, text, *place)
 

@@ -266,11 +266,20 @@ def draw(project: QgsProject, path: Path, points: Points) -> Answer:
     image = job.renderedImage()
     save(image, path)
     to_pixel = settings.mapToPixel()
-    labels = [label.labelText for label in job.takeLabelingResults().allLabels() if not label.isUnplaced]
+    results = job.takeLabelingResults()
+    labels = [label for label in results.allLabels() if not label.isUnplaced]
+    callouts = results.calloutsWithinRectangle(settings.visibleExtent())
     return {
         "scale": settings.scale(),
         "errors": [error.message for error in job.errors()],
-        "texts": labels,
+        "pixel": settings.mapUnitsPerPixel(),
+        "texts": [label.labelText for label in labels],
+        "names": [
+            [label.labelText, label.labelGeometry.asWkt()]
+            for label in labels
+            if label.layerID.endswith("_qpv")
+        ],
+        "callouts": [callout.destination().asWkt() for callout in callouts],
         "colors": {
             name: [color_at(image, to_pixel.transform(x, y)) for x, y in where]
             for name, where in points.items()

@@ -59,46 +59,123 @@
     });
   }
 
-  // Names of QPV, then of communes: each where it covers neither a QPV nor another name, else nowhere.
-  function nommer(nom, places, classe) {
-    const etiquette = L.tooltip({ permanent: true, className: classe, interactive: false, offset: [0, 0], opacity: 1 });
-    etiquette.places = places;
-    etiquette.options.direction = places[0].cote;
-    return etiquette.setLatLng(places[0].point).setContent(texte(nom)).addTo(carte);
+  // A name touches its QPV, else a line leads to it; it lies nearer to it than to any other QPV, and covers nothing.
+  // Where there is no such place, there is no name. Names of communes come last.
+  function nommer(nom, point, classe) {
+    return L.tooltip({ permanent: true, className: classe, interactive: false, direction: "center", offset: [0, 0], opacity: 1 })
+      .setLatLng(point).setContent(texte(nom)).addTo(carte);
   }
   const noms = donnees.qpv.map(function (qpv) {
-    const cadre = quartiers[qpv.code].forme.getBounds();
-    const milieu = cadre.getCenter();
-    return nommer(qpv.nom, [
-      { cote: "top", point: [cadre.getNorth(), milieu.lng] },
-      { cote: "bottom", point: [cadre.getSouth(), milieu.lng] },
-      { cote: "right", point: [milieu.lat, cadre.getEast()] },
-      { cote: "left", point: [milieu.lat, cadre.getWest()] },
-    ], "nom-qpv");
-  }).concat(donnees.communes.map(function (commune) {
-    const etiquette = nommer(commune.nom, [{ cote: "center", point: commune.centre }], "nom-commune");
-    etiquette.dans = L.polygon(commune.anneaux).getBounds();
-    return etiquette;
-  }));
-  function degager() {
-    const pris = Object.keys(quartiers).map(function (code) {
-      return quartiers[code].forme.getElement().getBoundingClientRect();
-    });
-    noms.forEach(function (nom) {
-      const element = nom.getElement();
-      // The name of a commune that it does not fit into says nothing of where it is.
-      const tient = !nom.dans || element.offsetWidth <= largeur(nom.dans);
-      const libre = tient && nom.places.some(function (place) {
-        nom.options.direction = place.cote;
-        nom.setLatLng(place.point);
-        const cadre = element.getBoundingClientRect();
-        const gene = pris.some(function (autre) {
-          return cadre.left < autre.right && autre.left < cadre.right && cadre.top < autre.bottom && autre.top < cadre.bottom;
-        });
-        if (!gene) { pris.push(cadre); }
-        return !gene;
+    return {
+      quartier: quartiers[qpv.code],
+      etiquette: nommer(qpv.nom, qpv.centre, "nom-qpv"),
+      rappel: L.polyline([], { className: "rappel", interactive: false }),
+    };
+  });
+  const nomsCommunes = donnees.communes.map(function (commune) {
+    return { etiquette: nommer(commune.nom, commune.centre, "nom-commune"), dans: L.polygon(commune.anneaux).getBounds(), centre: commune.centre };
+  });
+
+  // What shows a QPV, as rings in pixels: the circle of its count or its point, else its outline.
+  function contour(quartier) {
+    const disque = [quartier.cercle, quartier.point].find(function (rond) { return carte.hasLayer(rond); });
+    if (!disque) {
+      return quartier.forme.getLatLngs().flat().map(function (anneau) {
+        return anneau.map(function (sommet) { return carte.latLngToContainerPoint(sommet); });
       });
-      element.style.visibility = libre ? "" : "hidden";
+    }
+    const milieu = carte.latLngToContainerPoint(disque.getLatLng());
+    return [Array.from({ length: 24 }, function (_, rang) {
+      const angle = rang * Math.PI / 12;
+      return milieu.add(L.point(Math.cos(angle), Math.sin(angle)).multiplyBy(disque.getRadius()));
+    })];
+  }
+  // Pixels between a box and rings: zero where they meet.
+  function ecart(boite, anneaux) {
+    const coins = [boite.min, boite.max, boite.getTopRight(), boite.getBottomLeft()];
+    let moindre = Infinity;
+    for (const anneau of anneaux) {
+      for (let rang = 0; rang < anneau.length; rang += 1) {
+        const debut = anneau[rang];
+        const fin = anneau[(rang + 1) % anneau.length];
+        if (L.LineUtil.clipSegment(debut, fin, boite)) { return 0; }
+        const x = Math.max(boite.min.x - debut.x, debut.x - boite.max.x, 0);
+        const y = Math.max(boite.min.y - debut.y, debut.y - boite.max.y, 0);
+        moindre = Math.min(moindre, Math.hypot(x, y), ...coins.map(function (coin) { return L.LineUtil.pointToSegmentDistance(coin, debut, fin); }));
+      }
+    }
+    return moindre;
+  }
+  function autour(milieu, taille) { return L.bounds(milieu.subtract(taille.divideBy(2)), milieu.add(taille.divideBy(2))); }
+
+  // Sixteen places around an outline, where a box meets it; farther off, with a line to it.
+  const COTES = [[0, -1], [0, 1], [1, 0], [-1, 0], [0.5, -1], [-0.5, -1], [0.5, 1], [-0.5, 1], [1, -1], [-1, -1], [1, 1], [-1, 1], [1, 0.5], [1, -0.5], [-1, 0.5], [-1, -0.5]];
+  const LOIN = [10, 24, 40, 60];
+  function places(nom, contours, cadre) {
+    const anneaux = contours.get(nom.quartier);
+    const emprise = L.bounds(anneaux.flat());
+    const element = nom.etiquette.getElement();
+    const taille = L.point(element.offsetWidth, element.offsetHeight);
+    const trouvees = [];
+    COTES.forEach(function (cote, rang) {
+      const bord = emprise.getCenter().add(emprise.getSize().add(taille).divideBy(2).scaleBy(L.point(cote[0], cote[1])));
+      const vers = emprise.getCenter().subtract(bord);
+      const pas = vers.divideBy(Math.max(vers.distanceTo(L.point(0, 0)), 1));
+      let boite = autour(bord, taille);
+      for (let reste = bord.distanceTo(emprise.getCenter()); reste > 0 && ecart(boite, anneaux) > 0; reste -= 1) {
+        boite = L.bounds(boite.min.add(pas), boite.max.add(pas));
+      }
+      // Leaflet rounds to whole pixels.
+      boite = L.bounds(boite.min.add(pas.multiplyBy(2)), boite.max.add(pas.multiplyBy(2)));
+      [0].concat(LOIN).forEach(function (loin) {
+        const place = loin ? autour(bord.subtract(pas.multiplyBy(loin)), taille) : boite;
+        const sien = ecart(place, anneaux);
+        let autres = 60;
+        contours.forEach(function (autre, quartier) { if (quartier !== nom.quartier) { autres = Math.min(autres, ecart(place, autre)); } });
+        if (cadre.contains(place) && (loin ? sien > 0 : sien === 0) && autres > sien + 6) {
+          trouvees.push({ boite: place, rappel: loin > 0, cout: 4 * loin + rang - autres / 2 });
+        }
+      });
+    });
+    return trouvees.sort(function (une, autre) { return une.cout - autre.cout; });
+  }
+
+  function degager() {
+    const cadre = L.bounds([2, 2], carte.getSize().subtract([2, 2]));
+    const origine = carte.getContainer().getBoundingClientRect();
+    const pris = Array.from(document.querySelectorAll("#carte-territoire .leaflet-control, #legende"), function (element) {
+      const boite = element.getBoundingClientRect();
+      return L.bounds([boite.left - origine.left, boite.top - origine.top], [boite.right - origine.left, boite.bottom - origine.top]);
+    });
+    const contours = new Map(Object.values(quartiers).map(function (quartier) { return [quartier, contour(quartier)]; }));
+    function libre(boite) { return !pris.some(function (autre) { return autre.overlaps(boite); }); }
+    // Those of fewest places first.
+    noms.map(function (nom) { return { nom: nom, places: places(nom, contours, cadre).filter(function (place) { return libre(place.boite); }) }; })
+      .sort(function (un, autre) { return un.places.length - autre.places.length; })
+      .forEach(function (choisi) {
+        const nom = choisi.nom;
+        const place = choisi.places.find(function (essai) { return libre(essai.boite); });
+        nom.rappel.remove();
+        nom.etiquette.getElement().style.visibility = place ? "" : "hidden";
+        if (!place) { return; }
+        pris.push(place.boite);
+        const milieu = place.boite.getCenter();
+        nom.etiquette.setLatLng(carte.containerPointToLatLng(milieu));
+        if (place.rappel) {
+          const but = carte.latLngToContainerPoint(nom.quartier.qpv.centre);
+          const bord = L.LineUtil.clipSegment(milieu, but, place.boite)[1];
+          nom.rappel.setLatLngs([carte.containerPointToLatLng(bord), nom.quartier.qpv.centre]).addTo(carte);
+          pris.push(L.bounds(bord, but));
+        }
+      });
+    nomsCommunes.forEach(function (nom) {
+      const element = nom.etiquette.getElement();
+      const boite = autour(carte.latLngToContainerPoint(nom.centre), L.point(element.offsetWidth, element.offsetHeight));
+      // The name of a commune that it does not fit into says nothing of where it is.
+      const tient = element.offsetWidth <= largeur(nom.dans) && cadre.contains(boite) && libre(boite);
+      const seul = tient && Array.from(contours.values()).every(function (anneaux) { return ecart(boite, anneaux) > 0; });
+      if (seul) { pris.push(boite); }
+      element.style.visibility = seul ? "" : "hidden";
     });
   }
 
@@ -127,6 +204,7 @@
     });
     document.getElementById("legende").replaceChildren(legende(indicateur));
     pointer();
+    degager();
   }
 
   function bulle(nom, valeur) {
@@ -207,7 +285,6 @@
   cadrer(donnees.qpv.length ? groupe : communes, false);
   carte.setMaxBounds(communes.getBounds().pad(0.5));
   montrer(choix.value);
-  degager();
   document.getElementById("carte-territoire").dataset.pret = "oui";
 })();
 

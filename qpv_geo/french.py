@@ -127,38 +127,48 @@ def percentage(value: float) -> str:
     return f"{short_number(value, 1)}{THIN}%"
 
 
-def measure(value: float, unit: str, *, index: bool = False) -> str:
-    """Write a value with its unit: one decimal for a percentage, at most two for an index, no other."""
-    text = amount(value, unit, index=index)
+def decimals_of(values: Iterable[float], unit: str, *, index: bool = False) -> int:
+    """Return how many decimals values of one source need, so that all are written alike.
+
+    A percentage has one at most: rates published in whole percents have none. An index has one or two.
+    """
+    most = _DECIMALS[""] if index else _DECIMALS.get(unit, 0)
+    least = min(1, most) if index or not unit else 0
+    rounded = [round(value, most) for value in values]
+    enough = (fewer for fewer in range(least, most) if all(round(value, fewer) == value for value in rounded))
+    return next(enough, most)
+
+
+def measure(value: float, unit: str, decimals: int | None = None) -> str:
+    """Write a value with its unit, with the decimals of its unit unless others are given."""
+    text = amount(value, unit, decimals)
     return text if unit in _SIGNS else f"{text} {unit}".rstrip()
 
 
-def amount(value: float, unit: str, *, index: bool = False) -> str:
+def amount(value: float, unit: str, decimals: int | None = None) -> str:
     """Write a value with its unit if that is a sign; a unit in words is left to the label beside it."""
-    text = _digits(value, unit, index=index)
+    text = number(value, _DECIMALS.get(unit, 0) if decimals is None else decimals)
     return f"{text}{THIN}{unit}" if unit in _SIGNS else text
 
 
-def interval(low: float, high: float, unit: str, *, index: bool = False) -> str:
+def interval(low: float, high: float, decimals: int) -> str:
     """Write the bounds of an interval, without unit: ``[37,2 ; 39,6]``."""
-    return f"[{_digits(low, unit, index=index)}{THIN}; {_digits(high, unit, index=index)}]"
+    return f"[{number(low, decimals)}{THIN}; {number(high, decimals)}]"
 
 
-def _digits(value: float, unit: str, *, index: bool) -> str:
-    """Write a number with the decimals of its unit; an index keeps one decimal at least."""
-    bare = index or not unit
-    text = number(value, _DECIMALS[""] if bare else _DECIMALS.get(unit, 0))
-    return text.removesuffix("0") if bare else text
-
-
-def gap(value: float, unit: str) -> str:
+def gap(value: float, unit: str, decimals: int | None = None) -> str:
     """Write a difference with its sign; percentages differ by points."""
-    decimals = _DECIMALS.get(unit, 0)
-    if not (rounded := abs(_round(value, decimals))):
+    decimals = _DECIMALS.get(unit, 0) if decimals is None else decimals
+    if not _round(value, decimals):
         return "aucun"
     if unit == "%":
-        unit = "points" if rounded >= _PLURAL else "point"
+        return ("+" if value > 0 else MINUS) + points(abs(value), decimals)
     return f"{number(value, decimals, signed=True)} {unit}".rstrip()
+
+
+def points(value: float, decimals: int) -> str:
+    """Write a difference between percentages, which is not negative: ``1,9 point``, ``2,0 points``."""
+    return f"{number(value, decimals)} {'points' if _round(value, decimals) >= _PLURAL else 'point'}"
 
 
 def counted(count: int, noun: str) -> str:
@@ -170,6 +180,14 @@ def counted(count: int, noun: str) -> str:
 def ordinal(rank: int) -> str:
     """Write a rank: ``1ᵉʳ``, ``12ᵉ``."""
     return f"{number(rank)}{'ᵉʳ' if rank == 1 else 'ᵉ'}"
+
+
+def in_place(name: str) -> str:
+    """Write a town after ``à``: ``à Besançon``, ``au Havre``, ``aux Ulis``."""
+    for article, contracted in (("Le ", "au "), ("Les ", "aux ")):
+        if name.startswith(article):
+            return contracted + name.removeprefix(article)
+    return f"à {name}"
 
 
 def file_size(size: int) -> str:

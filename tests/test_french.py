@@ -11,9 +11,11 @@ from qpv_geo.french import (
     band_name,
     class_labels,
     counted,
+    decimals_of,
     file_size,
     french_date,
     gap,
+    in_place,
     interval,
     listing,
     measure,
@@ -72,10 +74,48 @@ def test_units_follow_values() -> None:
     assert measure(15603, "habitants") == f"15{THIN}603 habitants"
     assert amount(15603, "habitants") == f"15{THIN}603"
     assert measure(10230, "€") == f"10{THIN}230{THIN}€"
-    assert (measure(1.5, ""), measure(2, ""), measure(0.285, "")) == ("1,5", "2,0", "0,29")
+    assert (measure(46, "%", 0), measure(0.285, "")) == (f"46{THIN}%", "0,29")
     assert measure(5.5, "€/m²") == f"5,50{THIN}€/m²"
-    assert interval(37.2, 39.6, "%") == f"[37,2{THIN}; 39,6]"
-    assert interval(2, 2.35, "", index=True) == f"[2,0{THIN}; 2,35]"
+    assert interval(37.2, 39.6, 1) == f"[37,2{THIN}; 39,6]"
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "index", "decimals"),
+    [
+        ([45, 55], "%", False, 0),
+        ([45, 38.4], "%", False, 1),
+        ([100 * 2 / 3], "%", False, 1),
+        ([45.01], "%", False, 0),
+        ([2, 3], "", True, 1),
+        ([2, 0.285], "", True, 2),
+        ([2.5, 30.25], "personnes", True, 2),
+        ([15603.5], "habitants", False, 0),
+        ([5.5], "€/m²", False, 1),
+        ([], "%", False, 0),
+    ],
+)
+def test_values_of_one_source_have_the_decimals_that_they_need(
+    values: list[float],
+    unit: str,
+    index: bool,  # noqa: FBT001 - a case
+    decimals: int,
+) -> None:
+    assert decimals_of(values, unit, index=index) == decimals
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Besançon", "à Besançon"),
+        ("Le Havre", "au Havre"),
+        ("Les Ulis", "aux Ulis"),
+        ("La Rochelle", "à La Rochelle"),
+        ("Lens", "à Lens"),
+        ("Lesparre-Médoc", "à Lesparre-Médoc"),
+    ],
+)
+def test_a_town_loses_its_article_after_a_preposition(name: str, text: str) -> None:
+    assert in_place(name) == text
 
 
 @pytest.mark.parametrize(

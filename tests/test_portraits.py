@@ -236,7 +236,7 @@ def test_figures_stand_beside_their_intervals_and_what_they_are_compared_with(
     snapshot_pages: dict[str, Page],
 ) -> None:
     text = snapshot_pages["QN02503M"].text
-    assert "niveau de vie médian métropolitain (2021) 55,0 % 108ᵉ sur 1 299 23,0 %" in text
+    assert "niveau de vie médian métropolitain (2021) 55 % 108ᵉ sur 1 299 23 %" in text
     assert (
         "monoparentales parmi les familles (2020) 38,4 % [36,9 ; 39,8] 324ᵉ sur 1 162 "
         "38,2 % 31,3 % 31,8 % 32,8 %" in text

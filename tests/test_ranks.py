@@ -200,6 +200,7 @@ def test_the_table_says_how_values_spread_and_where_they_were_counted() -> None:
     assert (row["nb_qpv"], row["nb_secret"], row["nb_imprecis"]) == (4, 1, 0)
     assert [row[f"d{n}"] for n in range(1, 10)] == [30, 30, 40, 40, 40, 40, 40, 55, 55]
     assert (row["minimum"], row["maximum"]) == (30, 55)
+    assert row["valeurs"] == "30 40*2 55"
     assert (row["origine"], row["source"], row["fichier"]) == ("fichier national", "s", "national.zip")
 
 

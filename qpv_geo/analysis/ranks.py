@@ -9,7 +9,15 @@ import pandas as pd
 
 from qpv_geo.analysis.ratios import add_computed
 from qpv_geo.analysis.statistics import newest_of_qpv
-from qpv_geo.ingest.distribution import Distributions, canonical, count_values, load_distributions
+from qpv_geo.ingest.distribution import (
+    CountedFile,
+    Distribution,
+    Distributions,
+    canonical,
+    count_values,
+    load_distributions,
+    read_values,
+)
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables
@@ -156,6 +164,7 @@ def distribution_table(distributions: Distributions) -> pd.DataFrame:
                 "minimum": float(distribution.levels[0]),
                 **deciles,
                 "maximum": float(distribution.levels[-1]),
+                "valeurs": distribution.text,
                 "origine": _SHIPPED if origin.shipped else _NATIONAL,
                 "source": origin.source,
                 "fichier": origin.file,
@@ -163,3 +172,15 @@ def distribution_table(distributions: Distributions) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def read_distributions(table: pd.DataFrame) -> Distributions:
+    """Return the distributions that layer ``repartition`` holds."""
+    return {
+        (row["indicateur"], row["millesime"]): Distribution(
+            *read_values(row["valeurs"]),
+            {reason: count for reason in ABSENCES if (count := row[f"nb_{reason}"])},
+            CountedFile(row["source"], row["fichier"], row["sha256"], row["origine"] == _SHIPPED),
+        )
+        for row in table.to_dict("records")
+    }

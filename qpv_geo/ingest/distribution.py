@@ -7,7 +7,7 @@ distributions of the national files: ``distribution.csv``, which ``qpv-geo sourc
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,11 @@ class Distribution:
     counts: NDArray[np.int64]
     absences: Mapping[str, int]
     origin: CountedFile
+
+    @cached_property
+    def text(self) -> str:
+        """The values as the shipped file and layer ``repartition`` hold them: ``value*count``, ascending."""
+        return " ".join(_pair(*pair) for pair in zip(self.levels, self.counts, strict=True))
 
     @property
     def size(self) -> int:
@@ -153,17 +158,22 @@ def load_distributions(path: Path = SHIPPED) -> Distributions:
 
 
 def _parse(row: dict[str, str]) -> tuple[tuple[str, str], Distribution]:
-    pairs = [text.partition("*") for text in row["valeurs"].split()]
     absences = (text.partition("*") for text in row["absences"].split())
     distribution = Distribution(
-        np.array([float(value) for value, _, _ in pairs]),
-        np.array([int(count or 1) for _, _, count in pairs], dtype=np.int64),
+        *read_values(row["valeurs"]),
         {status: int(count) for status, _, count in absences},
         CountedFile(row["source"], row["fichier"], row["sha256"], shipped=True),
     )
     if not len(distribution.levels) or not (np.diff(distribution.levels) > 0).all():
         raise ValueError(f"{row['indicateur']} ({row['millesime']}): values are not ascending")
     return (row["indicateur"], row["millesime"]), distribution
+
+
+def read_values(text: str) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the values and their numbers of QPV that `Distribution.text` holds."""
+    pairs = [pair.partition("*") for pair in text.split()]
+    counts = [int(count or 1) for _, _, count in pairs]
+    return np.array([float(value) for value, _, _ in pairs]), np.array(counts, dtype=np.int64)
 
 
 def write_distributions(distributions: Distributions, path: Path) -> None:
@@ -178,9 +188,7 @@ def write_distributions(distributions: Distributions, path: Path) -> None:
                 [
                     *(indicator, vintage, origin.source, origin.file, origin.sha256),
                     " ".join(f"{status}*{count}" for status, count in absences),
-                    " ".join(
-                        _pair(*pair) for pair in zip(distribution.levels, distribution.counts, strict=True)
-                    ),
+                    distribution.text,
                 ]
             )
 

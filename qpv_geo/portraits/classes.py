@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qpv_geo.french import class_labels, measure
+from qpv_geo.french import class_labels, decimals_of, measure
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.legend import labels_of
@@ -35,9 +35,9 @@ def classes_of(indicator: Indicator, values: Sequence[float]) -> Classes:
     if indicator.id == declared.field:
         return Classes(declared.breaks, declared.colors, labels_of(declared))
     bounds = quintiles(values)
-    words = [
-        measure(bound, indicator.unit, index=indicator.kind == "index") for bound in bounds or values[:1]
-    ]
+    shown = bounds or values[:1]
+    decimals = decimals_of(shown, indicator.unit, index=indicator.kind == "index")
+    words = [measure(bound, indicator.unit, decimals) for bound in shown]
     labels = class_labels(words) if bounds else tuple(words)
     return Classes(tuple(bounds), _spread(declared.colors, len(labels)), labels)
 

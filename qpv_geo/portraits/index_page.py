@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.descriptions import CATALOGUE, DESCRIPTOR
+from qpv_geo.formats.figures import Figures, qpv_zones
 from qpv_geo.french import file_size, number
-from qpv_geo.portraits.figures import Figures, qpv_zones
 
 _HECTARE = 10_000
 _PAGES = "Rapport et métadonnées"

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from qpv_geo.formats.base import Content
+from qpv_geo.formats.figures import Figures
 from qpv_geo.formats.provenance import titles_by_origin
-from qpv_geo.portraits.figures import Figures
 from qpv_geo.portraits.index_page import downloads_of, table_of
 from qpv_geo.portraits.portrait import build_portrait
 from qpv_geo.portraits.sections import Absence, Sections

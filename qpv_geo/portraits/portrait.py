@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from qpv_geo.formats.base import Content
+from qpv_geo.formats.figures import Figure, Figures, Zone, comparison_zones
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import amount, gap, number
 from qpv_geo.portraits.evolution import EvolutionSection, evolution_of
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.portraits.facilities import Facilities, facilities_of
-from qpv_geo.portraits.figures import Figure, Figures, Zone, comparison_zones
 from qpv_geo.portraits.qpv_map import Drawing, band_of, draw_locator, draw_qpv
 from qpv_geo.portraits.sections import Absence, Section, Sections
 from qpv_geo.statuses import STATUSES, Status

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.base import Content
+from qpv_geo.formats.figures import Figure, Figures, Zone, qpv_zones
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.portraits.charts import Bar, bar_chart
-from qpv_geo.portraits.figures import Figure, Figures, Zone, qpv_zones
 from qpv_geo.sources.catalogue import Source, TableName
 from qpv_geo.toml_file import read_toml
 

@@ -11,11 +11,11 @@ from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.analysis.overlay import dissolve
 from qpv_geo.formats.base import Content
+from qpv_geo.formats.figures import Figure, Figures, qpv_zones
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import band_name, measure
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.portraits.classes import classes_of
-from qpv_geo.portraits.figures import Figure, Figures, qpv_zones
 from qpv_geo.portraits.sections import plans_for
 
 # Metres by which outlines may move when vertices are left out.

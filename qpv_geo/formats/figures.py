@@ -1,7 +1,7 @@
-"""The figures of a portrait: an indicator's newest value for a QPV, and for the zones it is compared with."""
+"""Figures as people read them: a QPV's newest value of an indicator, and those it is compared with."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,19 +9,20 @@ import pandas as pd
 
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames, plain_values
-from qpv_geo.french import ZONE_WORDS, amount, interval, measure, number, ordinal
+from qpv_geo.french import ZONE_WORDS, amount, decimals_of, interval, measure, number, ordinal
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.statuses import NOT_AVAILABLE, OK, STATUSES
 from qpv_geo.zones import department_of
 
 _QPV = "qpv"
-# All QPV of metropolitan France: the only zone of this kind.
-_EVERY_QPV, _EVERY_QPV_CODE = "ensemble_qpv", "00"
+EVERY_QPV, EVERY_QPV_CODE = "ensemble_qpv", "00"
+"""All QPV of metropolitan France: the only zone of this kind."""
 _NONE = math.nan
 _COLUMNS = [
     "zone", "code", "indicateur", "millesime", "valeur", "statut", "borne_basse", "borne_haute", "remarque",
-    "rang", "rang_sur",
+    "rang", "rang_sur", "source",
 ]  # fmt: skip
+_MEASURED = ("source", "indicateur", "valeur")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Figure:
     rank: float = _NONE
     among: float = _NONE
     """Its rank among the QPV of metropolitan France that have a value, and their number; NaN without."""
+    decimals: int = 0
+    """Those of the values of its source."""
 
     @property
     def present(self) -> bool:
@@ -66,24 +69,21 @@ class Figure:
         """The same without a unit in words, for a place whose label says what is counted."""
         return self._words(short=True)
 
-    @property
-    def _is_index(self) -> bool:
-        return self.indicator.kind == "index"
-
     def _words(self, *, short: bool) -> str:
         status = STATUSES[self.status].words
         if not self.present:
             return status
         write = amount if short else measure
-        value = write(self.value, self.indicator.unit, index=self._is_index)
+        value = write(self.value, self.indicator.unit, self.decimals)
         return value if self.status == OK else f"{value} ({status})"
 
     @property
     def interval(self) -> str:
         """Its confidence interval, empty without."""
+        bounds = self.low, self.high
         if math.isnan(self.low):
             return ""
-        return interval(self.low, self.high, self.indicator.unit, index=self._is_index)
+        return interval(self.low, self.high, max(self.decimals, _decimals_of(bounds, self.indicator)))
 
     @property
     def ranked(self) -> str:
@@ -101,9 +101,10 @@ class Figures:
         rows = rows.loc[_is_of_zones_shown(content.frames) & rows["indicateur"].isin(self._known), _COLUMNS]
         self._figures: dict[tuple[str, str, str, str], Figure] = {}
         self._newest: dict[str, str] = {}
+        decimals = _decimals(rows, self._known)
         columns = [plain_values(rows[name]) for name in _COLUMNS]
         for zone, code, indicator, *cells in zip(*columns, strict=True):
-            figure = _figure(cells, self._known[indicator])
+            figure = _figure(cells, self._known[indicator], decimals)
             self._figures[zone, code, indicator, figure.vintage] = figure
             if zone == _QPV:
                 self._newest[indicator] = max(figure.vintage, self._newest.get(indicator, ""))
@@ -118,19 +119,42 @@ class Figures:
         An older one does not stand in for it: QPV would be compared across vintages.
         """
         vintage = self._newest.get(indicator, "")
-        figure = self.same_vintage(zone, indicator, vintage)
-        return figure or Figure(_NONE, NOT_AVAILABLE, vintage, self._known[indicator])
+        return self.same_vintage(zone, indicator, vintage) or self.missing(indicator)
+
+    def missing(self, indicator: str) -> Figure:
+        """Return a figure of the newest vintage that has no value, because no row gives one."""
+        return Figure(_NONE, NOT_AVAILABLE, self._newest.get(indicator, ""), self._known[indicator])
 
     def same_vintage(self, zone: Zone, indicator: str, vintage: str) -> Figure | None:
         """Return a zone's figure of one vintage: INSEE warns against comparing two of them."""
         return self._figures.get((zone.kind, zone.code, indicator, vintage))
 
 
-def _figure(cells: Sequence[Any], indicator: Indicator) -> Figure:
-    vintage, value, status, low, high, remark, rank, among = cells
+def _decimals(rows: pd.DataFrame, known: Mapping[str, Indicator]) -> dict[tuple[str, str], int]:
+    """Return how many decimals the values of each source and indicator have."""
+    present = rows[rows["valeur"].notna()]
+    groups: dict[tuple[str, str], list[float]] = {}
+    for source, indicator, value in zip(*(present[name] for name in _MEASURED), strict=True):
+        groups.setdefault((source, indicator), []).append(value)
+    return {key: _decimals_of(values, known[key[1]]) for key, values in groups.items()}
+
+
+def _decimals_of(values: Iterable[float], indicator: Indicator) -> int:
+    return decimals_of(values, indicator.unit, index=indicator.kind == "index")
+
+
+def _figure(cells: Sequence[Any], indicator: Indicator, decimals: Mapping[tuple[str, str], int]) -> Figure:
+    vintage, value, status, low, high, remark, rank, among, source = cells
     numbers = (_NONE if cell is None else cell for cell in (value, low, high, rank, among))
     value, low, high, rank, among = numbers
-    return Figure(value, status, vintage or "", indicator, low, high, remark or "", rank, among)
+    return Figure(
+        value,
+        status,
+        vintage or "",
+        indicator,
+        *(low, high, remark or "", rank, among),
+        decimals.get((source or "", indicator.id), 0),
+    )
 
 
 def _is_of_zones_shown(frames: Frames) -> pd.Series:
@@ -143,7 +167,7 @@ def _is_of_zones_shown(frames: Frames) -> pd.Series:
         *qpv["insee_dep"],
         *qpv["insee_reg"],
     }
-    return statistics["code"].isin(codes) | (statistics["zone"] == _EVERY_QPV)
+    return statistics["code"].isin(codes) | (statistics["zone"] == EVERY_QPV)
 
 
 def qpv_zones(frames: Frames) -> list[Zone]:
@@ -167,7 +191,7 @@ def comparison_zones(row: pd.Series, content: Content) -> list[Zone]:
         "ensemble_qpv_epci": epci,
         "ensemble_qpv_departement": department,
         "ensemble_qpv_region": row["insee_reg"],
-        _EVERY_QPV: _EVERY_QPV_CODE,
+        EVERY_QPV: EVERY_QPV_CODE,
     }
     return [
         *(Zone("commune", code, names.get(code, code)) for code in communes),

@@ -1,0 +1,186 @@
+"""The five figures that sum up a QPV or a territory: ``essentials.toml`` declares them.
+
+Each is compared and ranked. Pages, workbooks and the atlas show the objects of this module, which
+`summaries.Summaries` makes from a release.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.formats.figures import Figure, Zone
+from qpv_geo.french import THIN, gap, number
+from qpv_geo.ingest.distribution import Distribution, canonical
+from qpv_geo.toml_file import read_toml
+
+_ESSENTIALS = Path(__file__).with_name("essentials.toml")
+POPULATION, POVERTY = "population", "pauvrete"
+"""Ids of two figures, which sentences begin with."""
+
+
+class EssentialPlan(BaseModel):
+    """One of the five: the indicator, its heading, its name in a sentence, what it means in plain words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    indicator: str
+    title: str
+    name: str
+    meaning: str
+
+    @property
+    def is_feminine(self) -> bool:
+        """Gender of its name."""
+        return self.name.startswith("la ")
+
+
+@cache
+def essential_plans(path: Path = _ESSENTIALS) -> tuple[EssentialPlan, ...]:
+    """Read the declared figures; raise `ConfigurationError` if the file is not valid."""
+    entries = read_toml(path)
+    try:
+        plans = tuple(EssentialPlan(id=key, **entry) for key, entry in entries.items())
+    except (ValidationError, TypeError) as error:
+        raise ConfigurationError(f"{path}: the essential figures are not valid: {error}") from error
+    if not {POPULATION, POVERTY} <= entries.keys():
+        raise ConfigurationError(f"{path}: sentences need the figures {POPULATION!r} and {POVERTY!r}")
+    return plans
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A figure beside that of another zone, of the same definition and vintage."""
+
+    zone: Zone
+    own: Figure
+    other: Figure | None
+    """None if nobody publishes it."""
+
+    @property
+    def known(self) -> bool:
+        """Whether both have a value."""
+        return self.own.present and self.other is not None and self.other.present
+
+    @property
+    def gap(self) -> float:
+        """Points between two rates, the other's subtracted; NaN for counts, or if a value is missing."""
+        if self.other is None or not self.known or self.own.indicator.kind == "count":
+            return math.nan
+        return round(self.own.value - self.other.value, self.decimals)
+
+    @property
+    def share(self) -> float:
+        """Percentage of a zone's count that a part of it holds; NaN for rates, or if a value is missing."""
+        if self.other is None or not self.known or self.own.indicator.kind != "count" or not self.other.value:
+            return math.nan
+        return 100 * self.own.value / self.other.value
+
+    @property
+    def decimals(self) -> int:
+        """Those of the gap."""
+        return max(self.own.decimals, self.other.decimals if self.other else 0)
+
+    @property
+    def within_interval(self) -> bool:
+        """Whether the other value lies within the confidence interval: the gap may be due to chance."""
+        return self.other is not None and self.own.low <= self.other.value <= self.own.high
+
+    @property
+    def text(self) -> str:
+        """The gap in points, or the share; empty if a value is missing."""
+        if not math.isnan(self.share):
+            return f"{number(self.share, 1)}{THIN}% du total"
+        return "" if math.isnan(self.gap) else gap(self.gap, "%", self.decimals)
+
+
+@dataclass(frozen=True)
+class Essential:
+    """One of the five figures of a zone."""
+
+    plan: EssentialPlan
+    figure: Figure
+    comparisons: tuple[Comparison, ...]
+    """With the QPV of the EPCI taken together, all QPV, and each commune of the zone."""
+    spread: Distribution | None = None
+    """The values of all QPV of metropolitan France; None without."""
+
+    @property
+    def higher(self) -> int:
+        """How many QPV of metropolitan France have a higher value; the QPV must have a rank."""
+        return int(self.figure.rank) - 1
+
+    @property
+    def lower(self) -> int:
+        """How many have a lower one."""
+        if self.spread is None:
+            return 0
+        own = canonical(np.array([self.figure.value]))
+        return int(self.spread.counts[self.spread.levels < own].sum())
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the QPV has a rank among those of metropolitan France."""
+        return self.spread is not None and self.figure.present and not math.isnan(self.figure.rank)
+
+
+@dataclass(frozen=True)
+class QpvSummary:
+    """What sums up a QPV."""
+
+    zone: Zone
+    essentials: tuple[Essential, ...]
+    sentences: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The lowest and the highest value among the QPV of a territory, and which QPV have them."""
+
+    lowest: Figure
+    lowest_names: tuple[str, ...]
+    highest: Figure
+    highest_names: tuple[str, ...]
+
+
+def extent_of(figures: Sequence[tuple[str, Figure]]) -> Extent | None:
+    """Return the lowest and the highest of the figures of QPV, each with its name; None without any value."""
+    present = [(name, figure) for name, figure in figures if figure.present]
+    if not present:
+        return None
+    ordered = sorted((figure for _, figure in present), key=lambda figure: figure.value)
+    lowest, highest = ordered[0], ordered[-1]
+    return Extent(
+        lowest,
+        tuple(name for name, figure in present if figure.value == lowest.value),
+        highest,
+        tuple(name for name, figure in present if figure.value == highest.value),
+    )
+
+
+@dataclass(frozen=True)
+class TerritorySummary:
+    """What sums up a territory: its QPV taken together, and each of them."""
+
+    essentials: tuple[Essential, ...]
+    extents: tuple[Extent | None, ...]
+    """For each of the five, None if no QPV has a value."""
+    inhabitants: int | None
+    """Of all its communes; None if one is not known."""
+    inhabitants_vintage: str
+    qpv: tuple[QpvSummary, ...]
+    sentences: tuple[str, str] = ("", "")
+
+    @property
+    def share_in_qpv(self) -> float:
+        """Percentage of the inhabitants who live in a QPV, NaN without. Say the vintages of both."""
+        people = next(e.figure for e in self.essentials if e.plan.id == POPULATION)
+        if not people.present or not self.inhabitants:
+            return math.nan
+        return 100 * people.value / self.inhabitants

@@ -22,7 +22,9 @@ _COLUMNS = [
     "zone", "code", "indicateur", "millesime", "valeur", "statut", "borne_basse", "borne_haute", "remarque",
     "rang", "rang_sur", "source",
 ]  # fmt: skip
-_MEASURED = ("source", "indicateur", "valeur")
+# Source, indicator, vintage.
+_Measure = tuple[str | None, str, str | None]
+_MEASURED = ("source", "indicateur", "millesime", "valeur")
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,12 @@ class Figures:
         return self._figures.get((zone.kind, zone.code, indicator, vintage))
 
 
-def _decimals(rows: pd.DataFrame, known: Mapping[str, Indicator]) -> dict[tuple[str, str], int]:
-    """Return how many decimals the values of each source and indicator have."""
+def _decimals(rows: pd.DataFrame, known: Mapping[str, Indicator]) -> dict[_Measure, int]:
+    """Return how many decimals the values of each source, indicator and vintage have."""
     present = rows[rows["valeur"].notna()]
-    groups: dict[tuple[str, str], list[float]] = {}
-    for source, indicator, value in zip(*(present[name] for name in _MEASURED), strict=True):
-        groups.setdefault((source, indicator), []).append(value)
+    groups: dict[_Measure, list[float]] = {}
+    for source, indicator, vintage, value in zip(*(present[name] for name in _MEASURED), strict=True):
+        groups.setdefault((source, indicator, vintage), []).append(value)
     return {key: _decimals_of(values, known[key[1]]) for key, values in groups.items()}
 
 
@@ -143,7 +145,7 @@ def _decimals_of(values: Iterable[float], indicator: Indicator) -> int:
     return decimals_of(values, indicator.unit, index=indicator.kind == "index")
 
 
-def _figure(cells: Sequence[Any], indicator: Indicator, decimals: Mapping[tuple[str, str], int]) -> Figure:
+def _figure(cells: Sequence[Any], indicator: Indicator, decimals: Mapping[_Measure, int]) -> Figure:
     vintage, value, status, low, high, remark, rank, among, source = cells
     numbers = (_NONE if cell is None else cell for cell in (value, low, high, rank, among))
     value, low, high, rank, among = numbers
@@ -153,7 +155,7 @@ def _figure(cells: Sequence[Any], indicator: Indicator, decimals: Mapping[tuple[
         vintage or "",
         indicator,
         *(low, high, remark or "", rank, among),
-        decimals.get((source or "", indicator.id), 0),
+        decimals.get((source, indicator.id, vintage), 0),
     )
 
 

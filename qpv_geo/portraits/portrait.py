@@ -8,7 +8,7 @@ import pandas as pd
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Figure, Figures, Zone, comparison_zones
 from qpv_geo.formats.frames import Frames
-from qpv_geo.french import amount, gap, number
+from qpv_geo.french import amount, decimals_of, gap, number
 from qpv_geo.portraits.evolution import EvolutionSection, evolution_of
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.portraits.facilities import Facilities, facilities_of
@@ -101,7 +101,7 @@ def build_portrait(
         band=band_of(zone.code, frames),
         map_absences=tuple(absences[layer] for layer in _MAPPED if layer in absences),
         sections=tuple(own_sections),
-        contract=tuple(_contract_rows(zone.code, frames)),
+        contract=tuple(_contract_rows(zone, frames, figures)),
         evolution=evolution_of(zone.code, frames, absences),
         facilities=facilities,
         facilities_absence="" if facilities else absences[FACILITIES].why,
@@ -123,22 +123,24 @@ def _keys(row: pd.Series, zone: Zone, figures: Figures) -> list[Key]:
     return [*keys, area]
 
 
-def _contract_rows(code: str, frames: Frames) -> list[ContractRow]:
-    figures = frames.get("contrat_de_ville")
-    if figures is None:
+def _contract_rows(zone: Zone, frames: Frames, figures: Figures) -> list[ContractRow]:
+    contract = frames.get("contrat_de_ville")
+    if contract is None:
         return []
     rows, disagreements = [], _disagreements(frames)
-    for row in figures[figures["code_qp"] == code].to_dict("records"):
-        unit, insee = row["unite"] or "", row["valeur_insee"]
-        known = not pd.isna(insee)
+    for row in contract[contract["code_qp"] == zone.code].to_dict("records"):
+        unit, stated = row["unite"] or "", row["valeur_contrat"]
+        own_decimals = decimals_of([stated], unit)
+        figure = figures.newest(zone, row["indicateur"])
+        points = "%" if unit == "%" else ""
         rows.append(
             ContractRow(
                 label=row["libelle"],
-                contract=_stated(row["valeur_contrat"], unit),
-                insee=amount(insee, unit) if known else STATUSES[row["statut_insee"]].words,
-                vintage="" if pd.isna(row["millesime_insee"]) else row["millesime_insee"],
-                gap=gap(row["ecart"], "%" if unit == "%" else "") if known else "",
-                differs=(code, row["libelle"]) in disagreements,
+                contract=amount(stated, unit, own_decimals),
+                insee=figure.short,
+                vintage=figure.vintage if figure.present else "",
+                gap=gap(row["ecart"], points, max(own_decimals, figure.decimals)) if figure.present else "",
+                differs=(zone.code, row["libelle"]) in disagreements,
             )
         )
     return rows
@@ -151,11 +153,6 @@ def _disagreements(frames: Frames) -> set[tuple[str, str]]:
         return set()
     diverging = table[table["resultat"] == "diverge"]
     return set(zip(diverging["objet"], diverging["theme"], strict=True))
-
-
-def _stated(value: float, unit: str) -> str:
-    """Write a figure of the contract with the decimals that it has: it cuts those of most."""
-    return amount(value, unit).replace(",0", "") if unit == "%" else amount(value, unit)
 
 
 def _figures_of(sections: Sequence[Section], *, folded: bool = True) -> list[Figure]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 
 from qpv_geo.analysis.aggregate import aggregate
@@ -115,8 +116,10 @@ def newest_of_qpv(statistics: pd.DataFrame) -> pd.DataFrame:
     It is the same for all QPV: an older value never replaces a missing one.
     """
     of_qpv = statistics[statistics["zone"] == "qpv"]
-    newest = of_qpv.groupby("indicateur")["millesime"].transform("max")
-    return of_qpv[of_qpv["millesime"] == newest]
+    vintages = list(zip(of_qpv["indicateur"].tolist(), of_qpv["millesime"].tolist(), strict=True))
+    newest = dict(sorted({*vintages}))
+    is_newest = [newest[indicator] == vintage for indicator, vintage in vintages]
+    return of_qpv[np.array(is_newest, dtype=bool)]
 
 
 def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Registry) -> gpd.GeoDataFrame:

@@ -193,14 +193,15 @@ def compare_indicator_columns(
 ) -> list[Mismatch]:
     """Compare the indicator columns of layer ``qpv`` with the newest rows of ``statistiques``."""
     codes = release["qpv"].attributes["code_qp"]
-    mismatches = []
-    for indicator in registry.indicators:
-        if indicator.qpv_layer:
-            wanted = _figures(figures, indicator.id, codes)
-            columns = _REPEATED | (_BOUNDS if indicator.intervals else {})
-            expected = {f"{indicator.id}{suffix}": wanted[name] for suffix, name in columns.items()}
-            mismatches += compare_columns(release["qpv"], "qpv", codes.to_frame(), expected)
-    return mismatches
+    shown = [indicator for indicator in registry.indicators if indicator.qpv_layer]
+    indicators = np.repeat([indicator.id for indicator in shown], len(codes))
+    wanted = _figures(figures, indicators, pd.concat([codes] * len(shown)))
+    expected: dict[str, pd.Series] = {}
+    for number, indicator in enumerate(shown):
+        rows = wanted.iloc[number * len(codes) : (number + 1) * len(codes)]
+        columns = _REPEATED | (_BOUNDS if indicator.intervals else {})
+        expected |= {f"{indicator.id}{suffix}": rows[name] for suffix, name in columns.items()}
+    return compare_columns(release["qpv"], "qpv", codes.to_frame(), expected)
 
 
 def compare_contract(

@@ -134,6 +134,8 @@ def _text(column: pd.Series, where: str, problems: list[str]) -> pd.Series:
 
 
 def _integer(column: pd.Series, where: str, problems: list[str]) -> pd.Series:
+    if pd.api.types.is_integer_dtype(column.dtype):
+        return column.astype("Int64")
     present = column.dropna()
     fraction = present.astype("float64") % 1 != 0
     if fraction.any():

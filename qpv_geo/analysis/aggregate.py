@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from qpv_geo.analysis.ratios import DECIMALS
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import Computation
 from qpv_geo.statuses import ESTIMATE, NOT_AVAILABLE, NOT_COMPUTABLE, OK, VALUED, worst
@@ -181,7 +183,8 @@ def _apply(
         return _Result(math.nan, status)
     if denominator.value == 0:
         return _Result(math.nan, NOT_COMPUTABLE)
-    return _Result(rule.scale * numerator.value / denominator.value, status)
+    ratio = rule.scale * numerator.value / denominator.value
+    return _Result(float(np.round(ratio, DECIMALS)), status)
 
 
 def _terms(rule: Computation, vintage: str, measures: _Measures) -> list[_Measure]:

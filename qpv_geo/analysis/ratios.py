@@ -16,8 +16,8 @@ _LIKE = "row"
 _ZONE = ["zone", "code", "millesime"]
 # Of the statuses of several terms, the first of these is that of what is computed from them.
 _WORST_FIRST = np.array([*ABSENCES, ESTIMATE, OK], dtype=object)
-# Shares are published with fewer: 44.8 + 24.7 is 69.5, without the noise of binary fractions.
-_DECIMALS = 6
+DECIMALS = 2
+"""Of what is computed here from several values: producers give rates and indices with one or two."""
 
 WITHOUT_INTERVAL: dict[str, Any] = {
     "borne_basse": math.nan,
@@ -82,7 +82,7 @@ def _compute(
     statuses = _WORST_FIRST[table["statut"].map(order).to_numpy(dtype=np.intp)[terms].min(axis=0)]
     values = table["valeur"].to_numpy(dtype=np.float64)[terms]
     if rule.sum_of:
-        found = np.round(values.sum(axis=0), _DECIMALS)
+        found = values.sum(axis=0)
     else:
         statuses[(statuses == OK) & (values[1] == 0)] = NOT_AVAILABLE
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -92,7 +92,7 @@ def _compute(
     return {
         _LIKE: terms[0],
         "indicateur": np.full(statuses.shape, indicator, dtype=object),
-        "valeur": np.where(statuses == OK, found, np.nan),
+        "valeur": np.where(statuses == OK, np.round(found, DECIMALS), np.nan),
         "statut": statuses,
         "code_producteur": np.array(names, dtype=object),
         **{name: _joined(table[name], terms) for name in ("source", "fichier")},

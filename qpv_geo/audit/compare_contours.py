@@ -13,14 +13,14 @@ from qpv_geo.audit.originals import Features, Originals, projector
 from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.audit.shapes import Geometries, same_vertices
 from qpv_geo.formats.frames import plain_values
-from qpv_geo.formats.geojson import DECIMALS
+from qpv_geo.formats.geojson import OFFICIAL_DECIMALS
 from qpv_geo.sources.catalogue import TableName
 from qpv_geo.territory import Territory
 from qpv_geo.zones import department_of, zone_of
 
 _WGS84 = 4326
 # How far a published vertex may be from the official one, reprojected: metres, and degrees in GeoJSON.
-_METRES, _DEGREES = 1e-6, 10.0**-DECIMALS
+_METRES, _DEGREES = 1e-6, 10.0**-OFFICIAL_DECIMALS
 # How far a vertex of a repaired contour may be from the official lines, in metres: the precision of the file,
 # that of rounding and snapping in GeoJSON.
 _OFF_LINE, _OFF_LINE_ROUNDED = 1e-6, 0.03
@@ -190,7 +190,9 @@ def _shape_problem(
     if valid != pd.isna(change):
         return f"repair recorded: {change}, official contour valid: {valid}"
     if epsg == _WGS84:
-        if valid and shapely.is_valid(shapely.transform(degrees, lambda points: np.round(points, DECIMALS))):
+        if valid and shapely.is_valid(
+            shapely.transform(degrees, lambda points: np.round(points, OFFICIAL_DECIMALS))
+        ):
             return _vertex_problem(published, degrees, _DEGREES, "degrees")
         flat = shapely.transform(published, projector(_WGS84, official.epsg[row]))
         slack = shapely.length(flat) * _OFF_LINE_ROUNDED

@@ -35,6 +35,8 @@ class LayerField(BaseModel):
     alias: str
     description: str = ""
     unit: str = ""
+    decimals: int | None = None
+    """How many are published of a value that is computed here; None for a producer's, left as it is."""
     optional: bool = False
     """For a field of the key: whether it may be empty all the same."""
 
@@ -65,6 +67,11 @@ class Layer(BaseModel):
     value, ``_statut``, ``_millesime``, ``_rang``, ``_rang_sur`` and, if there are intervals, ``_borne_basse``
     and ``_borne_haute``."""
     fields: dict[str, LayerField]
+
+    @property
+    def is_official(self) -> bool:
+        """Whether its contours are a producer's, unchanged unless they had to be repaired."""
+        return "ecart_reparation_m2" in self.fields
 
     @model_validator(mode="after")
     def _names_are_sound(self) -> Self:

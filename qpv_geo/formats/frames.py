@@ -81,6 +81,8 @@ def _conform_layer(frame: pd.DataFrame, layer: Layer, epsg: int, problems: list[
     for name, field in layer.fields.items():
         where = f"layer {layer.name}, field {name}"
         data[name] = _conform_column(attributes[name], field.type, where, problems)
+        if field.decimals is not None:
+            data[name] = data[name].round(field.decimals)
     result = pd.DataFrame(data, index=attributes.index, copy=False)
     _check_key(result, layer, problems)
     if not isinstance(frame, gpd.GeoDataFrame) or (layer.geometry_optional and frame.geometry.isna().all()):

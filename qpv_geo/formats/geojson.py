@@ -1,6 +1,7 @@
-"""One GeoJSON file per spatial layer (RFC 7946), whose polygons stay valid in seven decimals."""
+"""One GeoJSON file per spatial layer (RFC 7946), whose polygons stay valid when they are rounded."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,20 @@ from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import Frames, plain_values, row_names
 from qpv_geo.parallel import in_threads
 
-# Seven decimals of a degree are a centimetre.
-DECIMALS = 7
+# Official contours keep the decimals that their producers give, a centimetre; what is derived from them is
+# not known better than to a decimetre.
+OFFICIAL_DECIMALS, DECIMALS = 7, 6
+_PRECISIONS = {OFFICIAL_DECIMALS: "1 cm", DECIMALS: "10 cm"}
 _WGS84 = 4326
 
 
 def to_wgs84(frames: Frames, layers: Mapping[str, Layer]) -> tuple[Frames, list[Check]]:
     """Return the spatial layers of a release in longitude and latitude, rounded, and a check of each.
 
-    Each polygon is valid and right-handed. Rounding moves each vertex by half a centimetre at most. Where it
-    makes a ring touch or cross itself, the polygon is repaired on the grid of the rounded coordinates, which
-    changes vertices; where nothing is left (of a sliver thinner than a centimetre), the geometry is null. The
-    checks report both.
+    Each polygon is valid and right-handed. Rounding moves each vertex by half a centimetre at most in
+    official contours, by half a decimetre in others. Where it makes a ring touch or cross itself, the polygon
+    is repaired on the grid of the rounded coordinates, which changes vertices; where nothing is left (of a
+    sliver thinner than the grid), the geometry is null. The checks report both.
     """
     rounded: Frames = {}
     checks = []
@@ -38,42 +41,43 @@ def to_wgs84(frames: Frames, layers: Mapping[str, Layer]) -> tuple[Frames, list[
         if not isinstance(frame, gpd.GeoDataFrame):
             continue
         degrees = frame.geometry.to_crs(_WGS84).to_numpy()
-        moved = shapely.transform(degrees, _on_grid)
+        decimals = OFFICIAL_DECIMALS if layers[name].is_official else DECIMALS
+        moved = shapely.transform(degrees, partial(np.round, decimals=decimals))
         absent = shapely.is_missing(degrees)
         broken = ~in_threads(shapely.is_valid, moved) & ~absent
-        moved[broken] = [_repair(polygon) for polygon in degrees[broken]]
+        moved[broken] = [_repair(polygon, decimals) for polygon in degrees[broken]]
         rounded[name] = frame.set_geometry(
             gpd.GeoSeries(shapely.orient_polygons(moved), index=frame.index, crs=_WGS84)
         )
         lost = shapely.is_missing(moved) & ~absent
         key = layers[name].key
         named = [row_names(frame[rows], key) if rows.any() else [] for rows in (broken & ~lost, lost)]
-        checks.append(_report(name, *named))
+        checks.append(_report(name, decimals, *named))
     return rounded, checks
 
 
-def _on_grid(points: np.ndarray) -> np.ndarray:
-    return np.round(points, DECIMALS)
-
-
-def _repair(degrees: BaseGeometry) -> BaseGeometry | None:
+def _repair(degrees: BaseGeometry, decimals: int) -> BaseGeometry | None:
     """Snap a polygon to the grid of rounded coordinates, where GEOS keeps it valid; None if it vanishes."""
-    snapped = shapely.set_precision(shapely.make_valid(degrees), 10.0**-DECIMALS, mode="valid_output")
+    snapped = shapely.set_precision(shapely.make_valid(degrees), 10.0**-decimals, mode="valid_output")
     # What is repaired may be a collection of polygons, multipolygons and lines.
     parts = [
         part for part in shapely.get_parts(shapely.get_parts(snapped)) if isinstance(part, shapely.Polygon)
     ]
     # GEOS multiplies by the size of the grid: its last binary digit may not be the decimal's.
-    return shapely.transform(shapely.MultiPolygon(parts), _on_grid) if parts else None
+    return (
+        shapely.transform(shapely.MultiPolygon(parts), partial(np.round, decimals=decimals))
+        if parts
+        else None
+    )
 
 
-def _report(layer: str, repaired: list[str], lost: list[str]) -> Check:
+def _report(layer: str, decimals: int, repaired: list[str], lost: list[str]) -> Check:
     remarks = []
     if repaired:
         remarks.append(f"contours repris pour rester valides : {', '.join(repaired)}")
     if lost:
         remarks.append(f"sans géométrie, plus minces que l'arrondi : {', '.join(lost)}")
-    message = f"GeoJSON arrondi à {DECIMALS} décimales de degré (1 cm) : " + (
+    message = f"GeoJSON arrondi à {decimals} décimales de degré ({_PRECISIONS[decimals]}) : " + (
         " ; ".join(remarks) or "tous les contours restent valides"
     )
     outcome: Outcome = "avertissement" if remarks else "conforme"

@@ -12,14 +12,14 @@ import shapely
 
 from qpv_geo.audit.rules.base import CheckedFile, chosen, named, rule
 from qpv_geo.audit.shapes import RING_MINIMUM, parse_geojson, polygons_of, positions
-from qpv_geo.formats.geojson import DECIMALS
+from qpv_geo.formats.geojson import OFFICIAL_DECIMALS
 from qpv_geo.parallel import in_threads
 
 _POLYGONS = {"Polygon", "MultiPolygon"}
 # Nearly all of a file, and no object in it.
 _COORDINATES = re.compile(rb'"coordinates"\s*:\s*\[[\[\]\s\d.,eE+-]*\]')
 # A decimal of so many digits, times this, is a whole number but for floating point.
-_GRID = 10.0**DECIMALS
+_GRID = 10.0**OFFICIAL_DECIMALS
 _NOT_ON_GRID = 1e-4
 
 
@@ -162,4 +162,4 @@ def precision(collection: Collection) -> Iterator[str]:
     """Coordinates have seven decimals at most: a centimetre (section 11.2 warns of more)."""
     scaled = collection.positions * _GRID
     if scaled.size and np.abs(scaled - np.round(scaled)).max() > _NOT_ON_GRID:
-        yield f"a coordinate has more than {DECIMALS} decimals"
+        yield f"a coordinate has more than {OFFICIAL_DECIMALS} decimals"

@@ -1,7 +1,6 @@
 """One GeoJSON file per spatial layer (RFC 7946), whose polygons stay valid when they are rounded."""
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ def to_wgs84(frames: Frames, layers: Mapping[str, Layer]) -> tuple[Frames, list[
             continue
         degrees = frame.geometry.to_crs(_WGS84).to_numpy()
         decimals = OFFICIAL_DECIMALS if layers[name].is_official else DECIMALS
-        moved = shapely.transform(degrees, partial(np.round, decimals=decimals))
+        moved = shapely.transform(degrees, _grid(decimals))
         absent = shapely.is_missing(degrees)
         broken = ~in_threads(shapely.is_valid, moved) & ~absent
         moved[broken] = [_repair(polygon, decimals) for polygon in degrees[broken]]
@@ -56,6 +55,11 @@ def to_wgs84(frames: Frames, layers: Mapping[str, Layer]) -> tuple[Frames, list[
     return rounded, checks
 
 
+def _grid(decimals: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what rounds coordinates."""
+    return lambda points: np.round(points, decimals)
+
+
 def _repair(degrees: BaseGeometry, decimals: int) -> BaseGeometry | None:
     """Snap a polygon to the grid of rounded coordinates, where GEOS keeps it valid; None if it vanishes."""
     snapped = shapely.set_precision(shapely.make_valid(degrees), 10.0**-decimals, mode="valid_output")
@@ -64,11 +68,7 @@ def _repair(degrees: BaseGeometry, decimals: int) -> BaseGeometry | None:
         part for part in shapely.get_parts(shapely.get_parts(snapped)) if isinstance(part, shapely.Polygon)
     ]
     # GEOS multiplies by the size of the grid: its last binary digit may not be the decimal's.
-    return (
-        shapely.transform(shapely.MultiPolygon(parts), partial(np.round, decimals=decimals))
-        if parts
-        else None
-    )
+    return shapely.transform(shapely.MultiPolygon(parts), _grid(decimals)) if parts else None
 
 
 def _report(layer: str, decimals: int, repaired: list[str], lost: list[str]) -> Check:

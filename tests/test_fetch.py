@@ -223,7 +223,9 @@ def test_a_required_source_of_which_nothing_was_kept_is_an_error(
     with pytest.raises(SourceUnavailableError) as caught:
         fetch(catalogue["qpv_2024"], elsewhere, settings, Policy())
     message = str(caught.value)
-    assert "source qpv_2024 is required: site injoignable" in message
+    assert message.startswith("source qpv_2024: ")
+    assert "it is required, no copy of it is in " in message
+    assert "injoignable" not in message
     assert "holds the EPCI 242500361 alone, not Grand Besançon Métropole (200042398)" in message
     assert caught.value.exit_code == 3
     assert caught.value.reason.startswith("site injoignable")
@@ -288,7 +290,13 @@ def test_offline_asks_nobody(get: Get, live: Settings, sites: OfficialSites) -> 
 def test_a_fallback_gives_the_reason_that_it_was_given(
     catalogue: Catalogue, besancon: Territory, settings: Settings
 ) -> None:
-    raw = fall_back(catalogue["qpv_2024"], besancon, settings, Policy(), "site injoignable : essai")
+    raw = fall_back(
+        catalogue["qpv_2024"],
+        besancon,
+        settings,
+        Policy(),
+        SourceUnavailableError("source qpv_2024: refused", reason="site injoignable : essai"),
+    )
     assert raw is not None
     assert raw.reason == "site injoignable : essai"
 

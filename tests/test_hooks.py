@@ -173,7 +173,13 @@ def test_the_password_of_a_mail_server_that_is_away_is_in_no_log(caplog: pytest.
 def test_a_fallback_is_told_and_no_fallback_is_not(
     webhook: Webhook, besancon: Territory, catalogue: Catalogue, settings: Settings
 ) -> None:
-    kept = fall_back(catalogue["qpv_2024"], besancon, settings, Policy(), "site injoignable")
+    kept = fall_back(
+        catalogue["qpv_2024"],
+        besancon,
+        settings,
+        Policy(),
+        SourceUnavailableError("source qpv_2024: refused", reason="site injoignable"),
+    )
     notify_fallbacks(besancon, {"qpv_2024": kept, "cog_epci": None})
     (message,) = webhook.messages
     assert "copie" in message["subject"]

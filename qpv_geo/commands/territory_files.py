@@ -18,7 +18,7 @@ from qpv_geo.pipeline.country import read_country
 from qpv_geo.pipeline.new_territory import describe_territory, kind_of, to_toml
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
-from qpv_geo.sources.fetch import Policy, fall_back, fetch_primary
+from qpv_geo.sources.fetch import Policy, fetch, fetch_primary
 from qpv_geo.sources.plan import Wanted, first_choices
 from qpv_geo.sources.resolve import variants
 from qpv_geo.territory import Territory, load_territory
@@ -82,7 +82,7 @@ def _known_communes(about: Territory, settings: Settings) -> gpd.GeoDataFrame | 
     """Read the territory's communes from the store or the snapshot; None if neither has them."""
     for source in load_catalogue().filling("communes"):
         if source.id in variants(source, about):
-            raw = fall_back(source, about, settings, Policy(offline=True), "")
+            raw = fetch(source, about, settings, Policy(offline=True))
             if raw:
                 return read_territory_communes(raw, about, settings).of_territory
     return None

@@ -81,7 +81,7 @@ def settle(wanted: Wanted, job: Job, result: Callable[[], RawFile]) -> RawFile |
     except SourceUnavailableError as error:
         if not job.policy.offline:
             _LOGGER.warning("%s", error)
-        return fall_back(wanted.source, wanted.territory, job.settings, job.policy, error.reason)
+        return fall_back(wanted.source, wanted.territory, job.settings, job.policy, error)
     except SourceContentError as error:
         if wanted.source.required or isinstance(wanted.source.address, TerritoryFileAddress):
             raise

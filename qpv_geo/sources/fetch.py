@@ -84,7 +84,7 @@ def fetch(
         return fetch_primary(source, territory, settings, policy, progress)
     except SourceUnavailableError as error:
         _LOGGER.log(logging.INFO if policy.offline else logging.WARNING, "%s", error)
-        return fall_back(source, territory, settings, policy, error.reason)
+        return fall_back(source, territory, settings, policy, error)
 
 
 def fetch_primary(
@@ -150,18 +150,17 @@ def _refuse_without_address(source: Source, policy: Policy) -> None:
 
 
 def fall_back(
-    source: Source, territory: Territory, settings: Settings, policy: Policy, reason: str
+    source: Source, territory: Territory, settings: Settings, policy: Policy, cause: SourceUnavailableError
 ) -> RawFile | None:
     """Get what was kept of a source: its last accepted copy, else the shipped snapshot.
 
-    `reason` says in French why the first choice is not used; it is published. An optional source of which
+    `cause` says why the first choice is not used; its `reason` is published. An optional source of which
     nothing was kept, or whose fallback the policy forbids, is None; a required one is a
     `SourceUnavailableError`.
     """
+    reason = cause.reason
     if policy.require_live and source.required:
-        raise SourceUnavailableError(
-            f"source {source.id}: {reason}; --require-live forbids to use a copy of it", reason=reason
-        )
+        raise SourceUnavailableError(f"{cause}; --require-live forbids to use a copy of it", reason=reason)
     if policy.require_live:
         _LOGGER.warning("source %s is left out: --require-live forbids to use a copy of it", source.id)
         return None
@@ -189,7 +188,7 @@ def fall_back(
                 f"{territory.nom} ({territory.code})"
             )
         raise SourceUnavailableError(
-            f"source {source.id} is required: {reason}; no copy of it in {copies.folder}, and {shipped_one}. "
+            f"{cause}; it is required, no copy of it is in {copies.folder}, and {shipped_one}. "
             f"Run again when {source.page} answers, or give --mirror",
             reason=reason,
         )

@@ -28,7 +28,9 @@ from qpv_geo.formats.base import Format
 from qpv_geo.formats.fields import as_held, published_layers
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.geoparquet import write_geoparquet
+from qpv_geo.formats.summaries import Summaries
 from qpv_geo.formats.xlsx import FIELDS, READ_ME
+from qpv_geo.formats.xlsx_synthesis import SYNTHESIS
 from qpv_geo.releases.existing import unchanged_release
 from qpv_geo.releases.formats import FORMATS, chosen_formats
 from qpv_geo.settings import Settings
@@ -208,7 +210,7 @@ def workbook(folder: Path) -> openpyxl.Workbook:
 
 
 def test_the_workbook_reads_back(workbook: openpyxl.Workbook, frames: Frames, layers: dict[str, Any]) -> None:
-    assert workbook.sheetnames == [READ_ME, *frames, FIELDS]
+    assert workbook.sheetnames == [SYNTHESIS, READ_ME, *frames, FIELDS]
     for name, frame in frames.items():
         rows = list(workbook[name].iter_rows(min_row=2, values_only=True))
         expected = [tuple(row.values()) for row in plain(frame, list(layers[name].fields))]
@@ -233,6 +235,50 @@ def test_cells_are_typed_and_codes_keep_their_zeros(workbook: openpyxl.Workbook)
     assert (member.data_type, member.value) == ("b", True)
     regions = {cell.value for cell in workbook["statistiques"]["B"][1:]}
     assert {"25056", "00", "QN02503M"} <= regions
+
+
+def test_numbers_have_the_decimals_of_their_unit(workbook: openpyxl.Workbook, frames: Frames) -> None:
+    sheet = workbook["qpv"]
+    formats = {heading.value: cell.number_format for heading, cell in zip(sheet[1], sheet[2], strict=True)}
+    assert formats["Population municipale (habitants)"] == "#,##0"
+    assert formats["Surface (m²)"] == "#,##0.0"
+    values = frames["statistiques"]["valeur"]
+    cells = zip(workbook["statistiques"]["E"][1:], values, strict=True)
+    forms = {value == round(value): cell.number_format for cell, value in cells if cell.value is not None}
+    assert forms == {True: "#,##0", False: "#,##0.0"}, "a column of several units has them cell by cell"
+
+
+def test_the_synthesis_shows_the_essential_figures_of_each_qpv(
+    workbook: openpyxl.Workbook, frames: Frames, layers: dict[str, Any]
+) -> None:
+    sheet = workbook[SYNTHESIS]
+    rows = {row[0].value: row for row in sheet.iter_rows()}
+    headings = [cell.value for cell in rows["Quartier"]]
+    assert headings[2:4] == ["Habitants (2020)", "Rang sur 1\u202f362"]
+    summaries = Summaries(content_of(frames, layers))
+    for summary in summaries.qpv.values():
+        row = rows[summary.zone.name]
+        for place, essential in enumerate(summary.essentials):
+            figure, cell = essential.figure, row[2 + 2 * place]
+            assert cell.value == (figure.value if figure.present else figure.text)
+            assert row[3 + 2 * place].value == (figure.rank if figure.ranked else None)
+    planoise = rows["Planoise"]
+    assert [cell.value for cell in planoise[2:6]] == [15603, 38, 55, 108]
+    assert planoise[2].number_format == "#,##0"
+    assert planoise[4].number_format in {'#,##0"\u202f%"', '#,##0.0"\u202f%"'}
+    assert rows["Ensemble des QPV du territoire"][2].value == summaries.territory.essentials[0].figure.value
+
+
+def test_sheets_print_on_landscape_pages_with_their_titles(workbook: openpyxl.Workbook) -> None:
+    for sheet in workbook:
+        assert (sheet.page_setup.orientation, sheet.page_setup.paperSize) == ("landscape", 9)
+        assert sheet.sheet_properties.pageSetUpPr.fitToPage
+        assert sheet.page_setup.fitToHeight == 0
+        if sheet.title != READ_ME:
+            assert sheet.print_title_rows
+            assert sheet.freeze_panes == f"B{int(sheet.print_title_rows.split('$')[-1]) + 1}"
+    assert workbook[SYNTHESIS].page_setup.fitToWidth in {None, 1}
+    assert workbook["qpv"].page_setup.fitToWidth > 1
 
 
 def test_headings_are_french_frozen_and_filtered(workbook: openpyxl.Workbook, layers: dict[str, Any]) -> None:

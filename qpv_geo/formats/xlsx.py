@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import xlsxwriter
-import xlsxwriter.utility
-from xlsxwriter.format import Format
-from xlsxwriter.workbook import Workbook
 from xlsxwriter.worksheet import Worksheet
 
 from qpv_geo.errors import PublicationError
@@ -17,12 +14,17 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.csv import neutralised
 from qpv_geo.formats.fields import FieldType, Layer, LayerField
 from qpv_geo.formats.frames import Frames
+from qpv_geo.formats.xlsx_cells import CellFormats, decimals_shown, finish_table, height_of, set_page
+from qpv_geo.formats.xlsx_synthesis import SYNTHESIS, write_synthesis
 
 # Limits of the format (ECMA-376, as Excel documents them).
 _ROWS, _LETTERS = 1_048_576, 32_767
 _NARROWEST, _WIDEST = 9, 60
 _SEEN = 200
+# Digits of a number that its column has room for.
+_MOST = 12
 READ_ME, FIELDS = "lisez-moi", "champs"
+_READ_ME_WIDTHS, _FIELDS_WIDTHS = (24, 100, 8), (22, 34, 60, 12, 90)
 _DISCLAIMER = (
     "Données jointes et transformées par qpv-geo : ce classeur n'engage pas les producteurs des sources, "
     "qui ne l'ont ni approuvé ni cautionné. Mentions à reproduire : feuille « sources »."
@@ -30,7 +32,7 @@ _DISCLAIMER = (
 
 
 def write_xlsx(folder: Path, content: Content) -> None:
-    """Write a workbook: what it is, one sheet per layer, the fields explained.
+    """Write a workbook: the essential figures, what it is, one sheet per layer, the fields explained.
 
     Numbers, booleans and dates are typed; codes are texts, so that they keep their zeros; a missing value is
     an empty cell. Numbers have sixteen significant digits, one more than spreadsheets show. A text that a
@@ -47,7 +49,8 @@ def write_xlsx(folder: Path, content: Content) -> None:
     with xlsxwriter.Workbook(data, options) as workbook:
         midnight = datetime(spec.newest.year, spec.newest.month, spec.newest.day)  # noqa: DTZ001 - the format has no zones
         workbook.set_properties({"title": spec.title, "author": "qpv-geo", "created": midnight})
-        formats = _Formats(workbook)
+        formats = CellFormats(workbook)
+        write_synthesis(workbook.add_worksheet(SYNTHESIS), formats, content)
         texts = [spec.title, spec.origin, _DISCLAIMER]
         _write_read_me(workbook.add_worksheet(READ_ME), formats, frames, layers, texts)
         for name, frame in frames.items():
@@ -58,23 +61,6 @@ def write_xlsx(folder: Path, content: Content) -> None:
 
 # What a cell of a conformed layer may hold.
 _Value = str | float | bool | pd.Timestamp
-
-
-class _Formats:
-    """The formats of cells, which a workbook declares once."""
-
-    def __init__(self, workbook: Workbook) -> None:
-        self.heading: Format = workbook.add_format(
-            {"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#E9EDF3"}
-        )
-        self.title: Format = workbook.add_format({"bold": True, "font_size": 14})
-        self.quoted: Format = workbook.add_format({"quote_prefix": True})
-        self.number: dict[FieldType, Format | None] = {
-            "integer": workbook.add_format({"num_format": "#,##0"}),
-            "real": workbook.add_format({"num_format": "#,##0.00"}),
-            "date": workbook.add_format({"num_format": "dd/mm/yyyy"}),
-            "datetime": workbook.add_format({"num_format": "dd/mm/yyyy hh:mm:ss"}),
-        }
 
 
 def _refuse_what_does_not_fit(frames: Frames, layers: Mapping[str, Layer]) -> None:
@@ -94,14 +80,16 @@ def _refuse_what_does_not_fit(frames: Frames, layers: Mapping[str, Layer]) -> No
         )
 
 
-def _write_layer(sheet: Worksheet, formats: _Formats, frame: pd.DataFrame, layer: Layer) -> None:
+def _write_layer(sheet: Worksheet, formats: CellFormats, frame: pd.DataFrame, layer: Layer) -> None:
+    widths = []
     for column, (name, field) in enumerate(layer.fields.items()):
         heading = _heading(field)
         sheet.write_string(0, column, heading, formats.heading)
-        texts = _write_column(sheet, formats, column, frame[name], field.type)
+        texts = _write_column(sheet, formats, column, frame[name], field)
         widest = max((len(text) for text in (*texts[:_SEEN], *heading.split())), default=0)
-        sheet.set_column(column, column, min(max(widest + 2, _NARROWEST), _WIDEST))
-    _finish(sheet, len(frame), len(layer.fields))
+        widths.append(min(max(widest + 2, _NARROWEST), _WIDEST))
+    sheet.set_row(0, height_of(zip(map(_heading, layer.fields.values()), widths, strict=True)))
+    finish_table(sheet, 0, len(frame), widths)
 
 
 def _heading(field: LayerField) -> str:
@@ -109,41 +97,42 @@ def _heading(field: LayerField) -> str:
 
 
 def _write_column(
-    sheet: Worksheet, formats: _Formats, column: int, values: pd.Series, kind: FieldType
+    sheet: Worksheet, formats: CellFormats, column: int, values: pd.Series, field: LayerField
 ) -> list[str]:
-    """Write the cells below a heading and return what they show, roughly, to give the column its width."""
+    """Write the cells below a heading and return what they show, roughly, to give the column its width.
+
+    Numbers of one unit have the decimals that the column needs; those of a column of many units their own.
+    """
     shown = []
-    for row, (value, missing) in enumerate(zip(values, values.isna(), strict=True), 1):
-        if not missing:
-            _write_cell(sheet, formats, (row, column), value, kind)
-            shown.append(str(value))
+    present = values[values.notna()]
+    decimals = decimals_shown(present.tolist()) if field.type == "real" and field.unit else None
+    for row, value in zip((values.notna().to_numpy().nonzero()[0] + 1).tolist(), present, strict=True):
+        _write_cell(sheet, formats, (row, column), value, (field.type, decimals))
+        shown.append(f"{value:.{_MOST}g}" if field.type == "real" else str(value))
     return shown
 
 
 def _write_cell(
-    sheet: Worksheet, formats: _Formats, cell: tuple[int, int], value: _Value, kind: FieldType
+    sheet: Worksheet,
+    formats: CellFormats,
+    cell: tuple[int, int],
+    value: _Value,
+    form: tuple[FieldType, int | None],
 ) -> None:
+    kind, decimals = form
     if isinstance(value, str):
         sheet.write_string(*cell, value, formats.quoted if neutralised(value) != value else None)
     elif kind == "boolean":
         sheet.write_boolean(*cell, bool(value))
     elif isinstance(value, pd.Timestamp):
-        sheet.write_datetime(*cell, value.to_pydatetime().replace(tzinfo=None), formats.number[kind])
+        sheet.write_datetime(*cell, value.to_pydatetime().replace(tzinfo=None), formats.moment[kind])
     else:
-        sheet.write_number(*cell, value, formats.number[kind])
-
-
-def _finish(sheet: Worksheet, rows: int, columns: int) -> None:
-    """Keep the heading in sight, offer filters, and do not mark codes as numbers written as texts."""
-    sheet.freeze_panes(1, 1)
-    sheet.autofilter(0, 0, rows, columns - 1)
-    sheet.ignore_errors(
-        {"number_stored_as_text": f"A1:{xlsxwriter.utility.xl_rowcol_to_cell(rows, columns - 1)}"}
-    )
+        shown = decimals_shown([value]) if decimals is None else decimals
+        sheet.write_number(*cell, value, formats.number(shown))
 
 
 def _write_read_me(
-    sheet: Worksheet, formats: _Formats, frames: Frames, layers: Mapping[str, Layer], lines: list[str]
+    sheet: Worksheet, formats: CellFormats, frames: Frames, layers: Mapping[str, Layer], lines: list[str]
 ) -> None:
     for row, line in enumerate(lines):
         sheet.write_string(row, 0, line, None if row else formats.title)
@@ -151,14 +140,17 @@ def _write_read_me(
     for column, heading in enumerate(("Feuille", "Contenu", "Lignes")):
         sheet.write_string(first, column, heading, formats.heading)
     for row, (name, frame) in enumerate(frames.items(), first + 1):
-        sheet.write_url(row, 0, f"internal:'{name}'!A1", string=name)
-        sheet.write_string(row, 1, f"{layers[name].title}. {layers[name].abstract}")
-        sheet.write_number(row, 2, len(frame))
-    sheet.set_column(0, 0, 24)
-    sheet.set_column(1, 1, 100)
+        sheet.write_url(row, 0, f"internal:'{name}'!A1", formats.link, string=name)
+        text = f"{layers[name].title}. {layers[name].abstract}"
+        sheet.write_string(row, 1, text, formats.text)
+        sheet.set_row(row, height_of([(text, _READ_ME_WIDTHS[1])]))
+        sheet.write_number(row, 2, len(frame), formats.text)
+    for column, width in enumerate(_READ_ME_WIDTHS):
+        sheet.set_column(column, column, width)
+    set_page(sheet)
 
 
-def _write_fields(sheet: Worksheet, formats: _Formats, layers: list[Layer]) -> None:
+def _write_fields(sheet: Worksheet, formats: CellFormats, layers: list[Layer]) -> None:
     headings = ("Feuille", "Champ", "Titre", "Unité", "Description")
     rows = [
         (layer.name, name, field.alias, field.unit, field.description)
@@ -167,8 +159,8 @@ def _write_fields(sheet: Worksheet, formats: _Formats, layers: list[Layer]) -> N
     ]
     for column, heading in enumerate(headings):
         sheet.write_string(0, column, heading, formats.heading)
-        sheet.set_column(column, column, (22, 34, 60, 12, 90)[column])
     for row, texts in enumerate(rows, 1):
         for column, text in enumerate(texts):
-            sheet.write_string(row, column, text)
-    _finish(sheet, len(rows), len(headings))
+            sheet.write_string(row, column, text, formats.text if column == len(headings) - 1 else None)
+        sheet.set_row(row, height_of([(texts[-1], _FIELDS_WIDTHS[-1])]))
+    finish_table(sheet, 0, len(rows), _FIELDS_WIDTHS)

@@ -12,6 +12,7 @@ from qpv_geo.analysis.layers import build_layers
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.geopackage import geopackage_name, write_geopackage
 from qpv_geo.ingest.contours import Contours
+from qpv_geo.ingest.facilities import FacilityTable, load_facility_types
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables, read_tables
 from qpv_geo.qgis.cartography import load_cartography
@@ -52,6 +53,7 @@ def full_content(settings: Settings) -> Content:
         qpv_2015=_of_2015(qpv),
         iris=iris,
         fragile_contours=_fragile(qpv),
+        facilities=_facilities(qpv),
         rows=_masked(tables),
     )
     content = _content(tables, territory)
@@ -116,6 +118,23 @@ def _of_2015(qpv: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         geometry=[*(_multi(shape) for shape in shifted), _multi(left)],
         crs=qpv.crs,
     )
+
+
+def _facilities(qpv: gpd.GeoDataFrame) -> FacilityTable:
+    """Return facilities of every type, in turn, on a grid over each QPV and its surroundings."""
+    types = load_facility_types()
+    places = [
+        (x, y)
+        for west, south, east, north in qpv.geometry.bounds.to_numpy()
+        for x in np.arange(west - 300, east + 300, 190)
+        for y in np.arange(south - 300, north + 300, 230)
+    ]
+    kinds = [types["type_equipement"].iloc[7 * number % len(types)] for number in range(len(places))]
+    x, y = np.array(places).T
+    points = pd.DataFrame(
+        {"type_equipement": kinds, "insee_com": "25056", "x": x, "y": y, "code_qp_insee": None}
+    )
+    return FacilityTable(points, types, "2025", placed_by_insee=False)
 
 
 def _iris(communes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely.geometry import Point, Polygon, box
 
-from qpv_geo.analysis.facilities import compare_placements, count_facilities
+from qpv_geo.analysis.facilities import compare_placements, count_facilities, locate_facilities
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
 from tests.essai import essai
@@ -214,3 +214,28 @@ def test_counts_are_those_of_distances_one_by_one(
                 assert count(table, code, perimeter, kind)[0] == int(np.sum(np.array(near) <= distance))
     wide = table[table["perimetre"] == "500m"]["nombre"].to_numpy()
     assert (wide >= table[table["perimetre"] == "qpv"]["nombre"].to_numpy()).all()
+
+
+def test_places_are_those_counted_within_500_m_each_once_with_its_number() -> None:
+    layer = locate_facilities(POINTS, TYPES, QPV, "2024")
+    found = {
+        (row["type_equipement"], row["x"], row["y"]): (row["nombre"], row["code_qp"])
+        for row in layer.to_dict("records")
+    }
+    assert found == {
+        ("D265", 1200, 1200): (1, WEST),
+        ("D265", 1400, 1200): (1, WEST),
+        ("D265", 1900, 1200): (1, None),
+        ("D307", 1700, 1700): (1, None),
+        ("D307", 3100, 1100): (1, EAST),
+    }
+    assert layer.geometry.x.tolist() == layer["x"].tolist()
+    twice = locate_facilities(pd.concat([POINTS, POINTS]), TYPES, QPV, "2024")
+    assert set(twice["nombre"]) == {2}
+    table, _ = tabulate()
+    own = table[table["perimetre"] == "qpv"].groupby("code_qp")["nombre"].sum()
+    assert own.to_dict() == layer.dropna(subset="code_qp").groupby("code_qp")["nombre"].sum().to_dict()
+
+
+def test_no_place_is_within_reach_is_an_empty_layer() -> None:
+    assert locate_facilities(POINTS.iloc[6:9], TYPES, QPV, "2024").empty

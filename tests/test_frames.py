@@ -146,8 +146,8 @@ BOW_TIE = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
 @pytest.mark.parametrize(
     ("geometry", "what"),
     [
-        (None, "missing or not a polygon"),
-        (shapely.Point(0, 0), "missing or not a polygon"),
+        (None, "missing or not a MultiPolygon"),
+        (shapely.Point(0, 0), "missing or not a MultiPolygon"),
         (shapely.Polygon(), "empty"),
         (shapely.force_3d(SQUARE), "three-dimensional"),
         (BOW_TIE, "not valid"),

@@ -608,6 +608,7 @@ def test_the_report_names_each_source_that_is_absent(bare: Published) -> None:
         "quartiers",
         "bande_quartiers_fragiles",
         "equipements",
+        "equipements_lieux",
     }
     assert "Couchant" in bare.checks("quartiers_par_iris")["villeneuve"]["message"]
     fragile = bare.layer("quartiers_fragiles")

@@ -28,9 +28,11 @@ from qpv_geo.ingest.registry import Registry
 from qpv_geo.portraits.charts import Bar, bar_chart
 from qpv_geo.portraits.classes import classes_of, quintiles
 from qpv_geo.portraits.drawing import Labels, View
+from qpv_geo.portraits.qpv_map import draw_qpv
 from qpv_geo.portraits.sections import around, plans_for, section_plans
 from qpv_geo.portraits.typography import typeset
 from qpv_geo.settings import Settings
+from tests.mapping import full_content
 from tests.portraying import full_frames, portray, snapshot_frames, without_comparisons
 from tests.publishing import BESANCON, REGISTRY, whole_snapshot
 
@@ -195,6 +197,12 @@ def test_a_view_keeps_proportions_and_the_north_up() -> None:
     assert view.path(shapely.box(1000, 2000, 1400, 2100)) == "M400,200 400,100 0,100 0,200Z"
     assert View.around((0, 0, 10, 10), 400, 300, least=1200).scale == pytest.approx(1 / 3)
     assert view.scale_bar() == (100, 100)
+
+
+def test_every_part_of_a_shape_and_its_holes_are_drawn() -> None:
+    view = View.around((0, 0, 100, 100), 100, 100)
+    holed = shapely.Polygon(shapely.box(0, 0, 40, 40).exterior, [shapely.box(10, 10, 20, 20).exterior])
+    assert view.path(shapely.MultiPolygon([holed, shapely.box(60, 60, 90, 90)])).count("M") == 3
 
 
 def test_a_chart_says_all_its_bars() -> None:
@@ -441,8 +449,8 @@ def test_the_map_draws_what_the_release_has(full_pages: dict[str, Page], full: F
     alternative = page.attributes("svg", "aria-label")[0]
     assert alternative.startswith("Carte du quartier Planoise, au nord en haut, sur les communes ")
     assert alternative.endswith(
-        "avec la bande de 500 m (TVA réduite) qui l'entoure, les contours de 2015, les IRIS, "
-        "les quartiers voisins Le Voisin."
+        "avec la bande de 500 m (TVA réduite) qui l'entoure, les contours de 2015, "
+        "ce qui est entré en 2024, ce qui est sorti en 2024, les IRIS, les quartiers voisins Le Voisin."
     )
     assert len(full["qpv_2015"]) == 4
 
@@ -696,3 +704,25 @@ def test_a_territory_without_contract_has_pages_all_the_same(frames: Frames, tmp
     bare["qpv"] = frames["qpv"].assign(nom_contrat=None)
     for path in portray(tmp_path, bare, territory=territory):
         assert "Contrat de ville" not in Page(path).text
+
+
+def test_the_map_shows_facilities_by_domain_and_what_the_perimeter_gained_and_lost(
+    settings: Settings, tmp_path: Path
+) -> None:
+    frames = full_content(settings).frames
+    drawing = draw_qpv("QN02503M", frames)
+    assert {"entrant", "sortant", "ancien"} <= {shape.kind for shape in drawing.shapes}
+    assert "ce qui est entré en 2024, ce qui est sorti en 2024" in drawing.alternative
+    domains = set(frames["equipements_lieux"]["domaine"])
+    assert {place.domain for place in drawing.places} <= domains
+    assert all(0 <= place.x <= drawing.width and 0 <= place.y <= drawing.height for place in drawing.places)
+    page = one_page(tmp_path, frames, "QN02503M")
+    used = page.attributes("use", "href")
+    assert set(used) == {f"#{name}" for name in page.attributes("symbol", "id")} & set(used)
+    assert len(used) == len(drawing.places) + len({place.domain for place in drawing.places})
+    for domain in domains:
+        assert domain in page.text
+
+
+def test_a_release_without_facilities_shows_none(snapshot_pages: dict[str, Page]) -> None:
+    assert not snapshot_pages["QN02503M"].attributes("symbol", "id")

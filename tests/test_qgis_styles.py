@@ -25,9 +25,10 @@ from hypothesis import strategies as st
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import Layer, LayerField, load_layers
+from qpv_geo.ingest.facilities import load_facility_types
 from qpv_geo.qgis.cartography import Cartography, load_cartography
 from qpv_geo.qgis.legend import classify, labels_of
-from qpv_geo.qgis.styles import StyleRule, build_styles
+from qpv_geo.qgis.styles import StyleRule, build_styles, pictogram
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import ABSENCES, STATUSES
 from tests.mapping import full_content, snapshot_content, write
@@ -364,7 +365,10 @@ def test_outlines_and_texts_stand_out_from_the_paper() -> None:
         for label in drawn.labels:
             assert contrast(label.color, WHITE) >= 4.5, name
         for rule in drawn.rules:
-            assert contrast(rule.outlines[-1].color, WHITE) >= 3, name
+            for part in (rule, *rule.children):
+                colors = [part.marker.color] if part.marker else [line.color for line in part.outlines[-1:]]
+                assert all(contrast(color, WHITE) >= 3 for color in colors), name
+                assert colors or part.children
             assert all(contrast(hatch.color, WHITE) >= 3 for hatch in rule.hatches), name
     assert contrast(CHOROPLETH.outline.color, WHITE) >= 3
     assert all(contrast(CHOROPLETH.outline.color, color) >= 1.5 for color in CHOROPLETH.colors)
@@ -381,6 +385,16 @@ def test_kinds_of_evolution_are_told_apart_whoever_looks(deficiency: str | None)
         assert one
         assert other
         assert deltaE(seen(one, deficiency), seen(other, deficiency), input_space="sRGB1") > PLAIN
+
+
+def test_each_domain_of_facilities_has_its_pictogram() -> None:
+    rules = [rule for heading in LOOK.layers["equipements_lieux"].rules for rule in heading.children]
+    assert {rule.label for rule in rules} == set(load_facility_types()["domaine"])
+    assert {rule.filter for rule in rules} == {f"\"domaine\" = '{rule.label}'" for rule in rules}
+    markers = [rule.marker for rule in rules if rule.marker]
+    assert {one.pictogram for one in markers} == LOOK.pictograms.keys()
+    for one in markers:
+        assert ElementTree.fromstring(pictogram(one)).tag.endswith("svg")
 
 
 def test_reasons_for_missing_values_have_different_hatches() -> None:
@@ -424,7 +438,7 @@ def test_a_wrong_declaration_is_said(tmp_path: Path, old: str, new: str, message
 def test_the_order_of_drawing_puts_small_things_on_large_ones() -> None:
     assert isinstance(LOOK, Cartography)
     order = LOOK.order
-    assert order[0] == "qpv"
+    assert order[:2] == ["equipements_lieux", "qpv"]
     assert order[-1] == "epci"
     assert order.index("bande_300m") < order.index("communes")
     assert order.index("qpv_2015") < order.index("bande_300m")

@@ -88,6 +88,32 @@ def count_facilities(
     )
 
 
+def locate_facilities(
+    points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame, vintage: str
+) -> gpd.GeoDataFrame:
+    """Return layer ``equipements_lieux``: the facilities in the QPV and within 500 m, in the CRS of `qpv`.
+
+    Those of one type at one place are one row, with their number. Parameters as of `count_facilities`.
+    """
+    known = points.dropna(subset=["x", "y"]).merge(types, on="type_equipement")
+    key = ["type_equipement", "x", "y"]
+    places = known.groupby(key, as_index=False).agg(
+        libelle=("libelle", "first"),
+        domaine=("domaine", "first"),
+        nombre=("libelle", "size"),
+        insee_com=("insee_com", "min"),
+    )
+    shapes = gpd.points_from_xy(places["x"], places["y"])
+    tree, contours = shapely.STRtree(shapes), qpv.geometry.to_numpy()
+    near = np.unique(tree.query(contours, predicate="dwithin", distance=max(_PERIMETERS.values()))[1])
+    zone, place = tree.query(contours, predicate="intersects")
+    codes = np.full(len(places), None, dtype=object)
+    codes[place] = qpv["code_qp"].to_numpy(dtype=object)[zone]
+    places = places.assign(code_qp=pd.Series(codes, dtype=object), millesime=vintage)
+    layer = gpd.GeoDataFrame(places, geometry=shapes, crs=qpv.crs)
+    return layer.iloc[near].sort_values(key, ignore_index=True)
+
+
 def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame) -> list[Concordance]:
     """Compare the facilities that INSEE places in each QPV with those that lie in its contour.
 

@@ -14,7 +14,7 @@ from qpv_geo.analysis.bands import qpv_bands
 from qpv_geo.analysis.concordances import Concordance
 from qpv_geo.analysis.districts import district_statistics, local_districts
 from qpv_geo.analysis.evolution import compare_geographies
-from qpv_geo.analysis.facilities import compare_placements, count_facilities
+from qpv_geo.analysis.facilities import compare_placements, count_facilities, locate_facilities
 from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
 from qpv_geo.analysis.iris import cut_by_iris, iris_layer, iris_statistics
 from qpv_geo.analysis.neighbours import neighbours, undrawn_near
@@ -144,6 +144,7 @@ def _add_facilities(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, t
     result.layers["equipements"], checks = count_facilities(
         found.points, found.types, qpv, tables.communes, territory, vintage=found.vintage
     )
+    result.layers["equipements_lieux"] = locate_facilities(found.points, found.types, qpv, found.vintage)
     result.checks += checks
     if found.placed_by_insee:
         result.concordances += compare_placements(found.points, found.types, qpv)

@@ -76,7 +76,8 @@ def _formats(
         {name: read_geojson(folder / "geojson" / f"{name}.geojson", layers[name]) for name in rounded},
         rounded,
     )
-    yield {name: read_csv(folder / "csv" / f"{name}.csv", layers[name]) for name in frames}, frames
+    shared = content.shared
+    yield {name: read_csv(folder / "csv" / f"{name}.csv", layers[name]) for name in shared}, shared
 
 
 def _compare_raw(formats: list[dict[str, WrittenLayer]], content: Content, *, alike: bool) -> list[Mismatch]:

@@ -132,6 +132,11 @@ class Content:
     held_because: tuple[str, ...] = ()
     """French sentences that say why somebody has to look at it first; none if it may be published."""
 
+    @property
+    def shared(self) -> Frames:
+        """The layers that every format holds: `frames` without those that are there to be drawn."""
+        return {name: frame for name, frame in self.frames.items() if not self.layers[name].package_only}
+
     def spatial(self, name: str) -> gpd.GeoDataFrame | None:
         """Return a layer if it is there with geometries."""
         frame = self.frames.get(name)

@@ -32,7 +32,7 @@ def write_csv(folder: Path, content: Content) -> None:
     """
     folder /= "csv"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in content.frames.items():
+    for name, frame in content.shared.items():
         fields, table = content.layers[name].fields, pd.DataFrame(frame)
         columns = [format_cells(table[column], field.type) for column, field in fields.items()]
         with (folder / f"{name}.csv").open("w", encoding="utf-8-sig", newline="") as stream:

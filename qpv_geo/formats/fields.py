@@ -16,7 +16,7 @@ from qpv_geo.toml_file import read_toml
 _FIELDS = Path(__file__).with_name("fields.toml")
 
 FieldType = Literal["text", "integer", "real", "boolean", "date", "datetime"]
-GeometryType = Literal["MultiPolygon"]
+GeometryType = Literal["MultiPolygon", "MultiLineString", "Point"]
 
 # Columns that every table or spatial layer of a GeoPackage has beside the declared ones.
 FID_COLUMN = "fid"
@@ -60,6 +60,8 @@ class Layer(BaseModel):
     """Geometry type, None for a table."""
     geometry_optional: bool = False
     """Whether a row may be without geometry."""
+    package_only: bool = False
+    """Whether it is there to be drawn: written into the GeoPackage, and into no other format."""
     key: tuple[str, ...]
     """Fields whose values are unique together."""
     indicators: bool = False

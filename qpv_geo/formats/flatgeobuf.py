@@ -16,7 +16,7 @@ def write_flatgeobuf(folder: Path, content: Content) -> None:
     """
     spec, folder = content.spec, folder / "flatgeobuf"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in content.frames.items():
+    for name, frame in content.shared.items():
         if not isinstance(frame, gpd.GeoDataFrame):
             continue
         layer = content.layers[name]

@@ -25,6 +25,13 @@ _ACCEPTED: dict[FieldType, set[str]] = {
     "datetime": {"datetime", "datetime64"},
 }
 
+# What a geometry of a layer may be before it is conformed, and what it is then.
+_TYPES = {
+    "MultiPolygon": (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON),
+    "MultiLineString": (shapely.GeometryType.LINESTRING, shapely.GeometryType.MULTILINESTRING),
+    "Point": (shapely.GeometryType.POINT, shapely.GeometryType.POINT),
+}
+
 
 def conform(frames: Mapping[str, pd.DataFrame], layers: Mapping[str, Layer], epsg: int) -> Frames:
     """Bring layers to their declared form (`fields.published_layers`), or refuse them.
@@ -169,13 +176,14 @@ _CONVERT: dict[FieldType, Callable[[pd.Series, str, list[str]], pd.Series]] = {
 def _conform_geometry(
     geometries: np.ndarray, layer: Layer, result: pd.DataFrame, problems: list[str]
 ) -> np.ndarray:
-    """Return MultiPolygons; a Polygon becomes a MultiPolygon of one."""
+    """Return geometries of the declared type; a Polygon becomes a MultiPolygon of one, lines likewise."""
     kinds = shapely.get_type_id(geometries)
-    multi = kinds == shapely.GeometryType.MULTIPOLYGON
-    single = kinds == shapely.GeometryType.POLYGON
+    part, whole = _TYPES[layer.geometry or "MultiPolygon"]
+    multi = kinds == whole
+    single = (kinds == part) & ~multi
     absent = shapely.is_missing(geometries) & layer.geometry_optional
     wrong = {
-        "missing or not a polygon": ~(multi | single | absent),
+        f"missing or not a {layer.geometry}": ~(multi | single | absent),
         "empty": shapely.is_empty(geometries),
         "three-dimensional": shapely.has_z(geometries),
         "not valid": (multi | single) & ~in_threads(shapely.is_valid, geometries),
@@ -185,7 +193,8 @@ def _conform_geometry(
             named = result.loc[rows, list(layer.key)].head(_NAMED_AT_MOST).to_dict("records")
             problems.append(f"layer {layer.name}: geometry {what}: {named}")
     converted = geometries.copy()
-    converted[single] = [shapely.MultiPolygon([polygon]) for polygon in geometries[single]]
+    gather = shapely.multipolygons if part == shapely.GeometryType.POLYGON else shapely.multilinestrings
+    converted[single] = [gather([shape]) for shape in geometries[single]]
     return converted
 
 

@@ -37,7 +37,7 @@ def to_wgs84(frames: Frames, layers: Mapping[str, Layer]) -> tuple[Frames, list[
     rounded: Frames = {}
     checks = []
     for name, frame in frames.items():
-        if not isinstance(frame, gpd.GeoDataFrame):
+        if not isinstance(frame, gpd.GeoDataFrame) or layers[name].package_only:
             continue
         degrees = frame.geometry.to_crs(_WGS84).to_numpy()
         decimals = OFFICIAL_DECIMALS if layers[name].is_official else DECIMALS

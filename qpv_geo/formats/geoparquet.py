@@ -29,7 +29,7 @@ def write_geoparquet(folder: Path, content: Content) -> None:
     """
     folder /= "geoparquet"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in content.frames.items():
+    for name, frame in content.shared.items():
         path, fields = folder / f"{name}.parquet", content.layers[name].fields
         typed = {column: _typed(frame[column], field.type) for column, field in fields.items()}
         table = frame.assign(**typed)

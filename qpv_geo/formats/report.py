@@ -64,7 +64,13 @@ def build_report(content: Content) -> Report:
             Agreement(**row) for row in _records(frames["concordances"], list(Agreement.model_fields))
         ),
         couches=tuple(
-            LayerHeld(nom=name, titre=layers[name].title, lignes=len(frame), geometrie=layers[name].geometry)
+            LayerHeld(
+                nom=name,
+                titre=layers[name].title,
+                lignes=len(frame),
+                geometrie=layers[name].geometry,
+                geopackage_seul=layers[name].package_only,
+            )
             for name, frame in frames.items()
         ),
         couches_absentes=tuple(

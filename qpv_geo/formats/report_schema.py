@@ -84,6 +84,8 @@ class LayerHeld(Part):
     titre: str
     lignes: int
     geometrie: str | None
+    geopackage_seul: bool = False
+    """Whether it is there to be drawn, and in no other format."""
 
 
 class LayerAbsent(Part):

@@ -40,7 +40,7 @@ def write_xlsx(folder: Path, content: Content) -> None:
     unchanged, and it stays a text when somebody edits the cell. A layer that does not fit into a sheet is a
     `PublicationError`.
     """
-    spec, frames, layers = content.spec, content.frames, content.layers
+    spec, frames, layers = content.spec, content.shared, content.layers
     _refuse_what_does_not_fit(frames, layers)
     path = folder / f"qpv_{spec.territory.id}.xlsx"
     # Everything is a text unless it is written as a number.

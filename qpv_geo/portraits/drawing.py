@@ -69,7 +69,9 @@ class View:
     def path(self, polygon: BaseGeometry) -> str:
         """Return the ``d`` of an SVG path for a polygon or several; empty for an empty one."""
         light = shapely.simplify(polygon, _TOLERANCE / self.scale)
-        return "".join(self._ring(shapely.get_coordinates(ring)) for ring in shapely.get_rings(light))
+        # Of several polygons at once, `get_rings` gives none.
+        rings = shapely.get_rings(shapely.get_parts(light))
+        return "".join(self._ring(shapely.get_coordinates(ring)) for ring in rings)
 
     def _ring(self, metres: NDArray[np.float64]) -> str:
         units = np.column_stack((metres[:-1, 0] - self.left, self.top - metres[:-1, 1])) * self.scale

@@ -19,7 +19,7 @@ from qpv_geo.portraits.portrait import build_portrait
 from qpv_geo.portraits.sections import Absence, Sections
 from qpv_geo.portraits.territory_map import map_choices, map_data, outlines
 from qpv_geo.portraits.typography import typeset
-from qpv_geo.qgis.cartography import Cartography, load_cartography
+from qpv_geo.qgis.cartography import Cartography, Marker, load_cartography
 from qpv_geo.sources.catalogue import TableName
 from qpv_geo.statuses import SECRET
 from qpv_geo.templates import render
@@ -66,6 +66,7 @@ def write_portraits(folder: Path, content: Content) -> None:
         "sources": _sources(content.sources_read),
         "origins": titles_by_origin(spec.raws),
         "colours": _colours(load_cartography()),
+        "pictograms": _pictograms(load_cartography()),
     }
     pages = {}
     for _, row in frames["qpv"].iterrows():
@@ -106,10 +107,21 @@ def _colours(look: Cartography) -> dict[str, str]:
     colours["contour"] = look.choropleth.outline.color
     colours["hachure"] = look.choropleth.missing[SECRET][0].color
     for name, layer in look.layers.items():
-        if len(layer.rules) == 1:
+        if len(layer.rules) == 1 and layer.rules[0].outlines:
             colours[name] = layer.rules[0].outlines[-1].color
             colours[f"{name}-fond"] = layer.rules[0].fill or "none"
+        for rank, rule in enumerate(layer.rules if len(layer.rules) > 1 else ()):
+            if rule.fill:
+                colours[f"{name}-{rank}"] = rule.fill
     return colours
+
+
+def _pictograms(look: Cartography) -> dict[str, tuple[Marker, str]]:
+    """Return the marker of each domain of facilities, and the path of its pictogram."""
+    rules = [rule for heading in look.layers["equipements_lieux"].rules for rule in heading.children]
+    return {
+        rule.label: (rule.marker, look.pictograms[rule.marker.pictogram]) for rule in rules if rule.marker
+    }
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:

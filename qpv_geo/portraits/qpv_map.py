@@ -14,9 +14,12 @@ from qpv_geo.portraits.drawing import Labels, View
 _WIDTH, _HEIGHT = 480.0, 360.0
 _LOCATOR = 150.0
 _FONT = 13.0
+_PICTOGRAM = 11.0
 # Metres around a QPV, and across the view at least.
 _AROUND, _LEAST = 250.0, 1200.0
 _KILOMETRE = 1000
+# What a perimeter gained and lost from 2015 to 2024.
+_CHANGES = {"entrant": "entré en 2024", "sortant": "sorti en 2024"}
 # Right and bottom corner, kept for the scale bar.
 _SCALE_ROOM = (0.0, _HEIGHT - 34, _WIDTH / 3, _HEIGHT)
 
@@ -41,6 +44,16 @@ class MapLabel:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A pictogram of facilities at a point in units: its domain, and what is there."""
+
+    domain: str
+    text: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
 class Drawing:
     """What the template draws."""
 
@@ -55,6 +68,8 @@ class Drawing:
     scale_units: float = 0.0
     scale_text: str = ""
     """Length of the scale bar; zero for a drawing without."""
+    places: tuple[Place, ...] = ()
+    """Facilities, over the shapes."""
     marker: tuple[float, float] | None = None
     """A point to mark, in units."""
 
@@ -81,6 +96,7 @@ def draw_qpv(code: str, frames: Frames) -> Drawing:
         _alternative(own["lib_qp"].iloc[0], shapes, band_of(code, frames)),
         units,
         length,
+        tuple(_places(frames, view)),
     )
 
 
@@ -97,7 +113,25 @@ def _shapes(code: str, frames: Frames, view: View) -> Iterator[Shape]:
     if "iris" in frames:
         yield from _outlines(frames["iris"], "nom_iris", "iris", view)
     if old is not None:
+        pieces = frames["evolution_2015_2024"]
+        for nature in ("entrant", "sortant"):
+            yield from _outlines(pieces[pieces["nature"] == nature], "nature", nature, view)
         yield from _outlines(old, "nom_qp", "ancien", view)
+
+
+def _places(frames: Frames, view: View) -> Iterator[Place]:
+    """Yield the facilities in view; those of a domain whose pictograms would cover one another are one."""
+    layer = frames.get("equipements_lieux")
+    if layer is None:
+        return
+    seen = layer[shapely.intersects(layer.geometry.to_numpy(), view.box)]
+    units = [view.point(point) for point in seen.geometry]
+    together: dict[tuple[str, int, int], list[tuple[tuple[float, float], str]]] = {}
+    for at, domain, label, count in zip(units, seen["domaine"], seen["libelle"], seen["nombre"], strict=True):
+        cell = (domain, round(at[0] / _PICTOGRAM), round(at[1] / _PICTOGRAM))
+        together.setdefault(cell, []).append((at, f"{label} ({count})" if count > 1 else label))
+    for (domain, *_), facilities in sorted(together.items()):
+        yield Place(domain, ", ".join(text for _, text in facilities), *facilities[0][0])
 
 
 def _outlines(frame: gpd.GeoDataFrame, name: str, kind: str, view: View) -> Iterator[Shape]:
@@ -146,6 +180,7 @@ def _alternative(name: str, shapes: tuple[Shape, ...], band: str) -> str:
         parts.append(f"avec la {band[0].lower()}{band[1:]} qui l'entoure")
     if "ancien" in kinds:
         parts.append("les contours de 2015")
+    parts += [f"ce qui est {words}" for kind, words in _CHANGES.items() if kind in kinds]
     if "iris" in kinds:
         parts.append("les IRIS")
     if neighbours:

@@ -45,6 +45,15 @@ class Hatch(_Frozen):
     color: Color
 
 
+class Marker(_Frozen):
+    """A pictogram of the cartography, white on a disc or a square: colour, width in millimetres."""
+
+    pictogram: str
+    color: Color
+    size: float = Field(gt=0)
+    square: bool = False
+
+
 class LegendRule(_Frozen):
     """One entry of the legend and how its features are drawn."""
 
@@ -57,7 +66,9 @@ class LegendRule(_Frozen):
     """Colour of the inside and how much it covers, from 0 to 1."""
     hatches: tuple[Hatch, ...] = ()
     outlines: tuple[Outline, ...] = ()
-    """Drawn over the fill in this order."""
+    """Drawn over the fill in this order; of a layer of lines, the lines themselves."""
+    marker: Marker | None = None
+    """What stands at each point of a layer of points."""
     children: tuple["LegendRule", ...] = ()
     """Entries under this one, which is then a heading without a symbol."""
 
@@ -232,6 +243,8 @@ class Cartography(_Frozen):
     choropleth: Choropleth
     layers: dict[str, LayerLook]
     vocabulary: dict[str, Words]
+    pictograms: dict[str, str]
+    """The ``d`` of an SVG path each, in a box of 20 units, for QGIS and for pages."""
     previews: dict[str, str]
     """Expressions that name the rows of tables, in forms and in searches."""
     form: FormLook

@@ -1,6 +1,7 @@
 """Default styles of the layers, as QGIS reads them, inside the GeoPackage (table ``layer_styles``)."""
 
 import sqlite3
+from base64 import b64encode
 from contextlib import closing
 from dataclasses import dataclass, field
 from html import escape
@@ -11,7 +12,15 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.formats.provenance import are_communes_generalised, present
 from qpv_geo.french import band_name
-from qpv_geo.qgis.cartography import Cartography, Label, LayerLook, LegendRule, Outline, load_cartography
+from qpv_geo.qgis.cartography import (
+    Cartography,
+    Label,
+    LayerLook,
+    LegendRule,
+    Marker,
+    Outline,
+    load_cartography,
+)
 from qpv_geo.qgis.expressions import text_of, vintage_of
 from qpv_geo.qgis.forms import FormField, Tab, form_fields, form_tabs
 from qpv_geo.qgis.legend import classify
@@ -43,6 +52,13 @@ _BAND = "bande_300m"
 _HIGHEST_PRIORITY = 10
 
 Properties = dict[str, str]
+
+# How QGIS calls the symbols of a layer, and its geometries, by the declared type.
+_SYMBOLS = {
+    "MultiPolygon": ("fill", "Polygon"),
+    "MultiLineString": ("line", "Line"),
+    "Point": ("marker", "Point"),
+}
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,10 @@ class Style:
     labels: tuple[StyleLabel, ...] = ()
     symbols: list[tuple[SymbolLayer, ...]] = field(default_factory=list)
     """Each the symbol layers of one rule."""
+    wkb_type: str = "NoGeometry"
+    geometry: str = "No geometry"
+    symbol_type: str = ""
+    """What the layer holds, as QGIS names it, and the kind of its symbols."""
 
 
 def build_styles(content: Content) -> dict[str, Style]:
@@ -127,6 +147,8 @@ def _style(layer: Layer, content: Content, look: Cartography) -> Style:
     frame = content.spatial(layer.name)
     if frame is None:
         return style
+    style.wkb_type = layer.geometry or ""
+    style.symbol_type, style.geometry = _SYMBOLS[style.wkb_type]
     if layer.name == _BAND:
         style.title = band_name(frame["distance_m"])
     drawn = look.layers[layer.name]
@@ -162,9 +184,34 @@ def _rule(rule: LegendRule, names: tuple[object, ...], style: Style) -> StyleRul
     symbol = None
     if not rule.children:
         symbol = len(style.symbols)
-        style.symbols.append(_symbol(rule))
+        style.symbols.append((marker(rule.marker),) if rule.marker else _symbol(rule))
     children = tuple(_rule(child, (*names, rank), style) for rank, child in enumerate(rule.children))
     return StyleRule(key("rule", *names), rule.label, rule.filter, symbol, children)
+
+
+def marker(look: Marker) -> SymbolLayer:
+    """Return the symbol layer of a pictogram, with the picture in it: no file lies beside the project."""
+    picture = b64encode(pictogram(look).encode()).decode()
+    properties = {
+        "name": f"base64:{picture}",
+        "size": f"{look.size:g}",
+        "size_unit": "MM",
+        "angle": "0",
+        "offset": "0,0",
+        "horizontal_anchor_point": "1",
+        "vertical_anchor_point": "1",
+    }
+    return SymbolLayer("SvgMarker", properties)
+
+
+def pictogram(look: Marker) -> str:
+    """Return a pictogram as an SVG file."""
+    # Rounded to a disc, or at the corners; the white outline tells apart pictograms that touch.
+    ground = (
+        f'<rect width="20" height="20" rx="{3 if look.square else 10}" fill="{look.color}" stroke="#fff"/>'
+    )
+    path = f'<path fill="#fff" d="{load_cartography().pictograms[look.pictogram]}"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 22 22">{ground}{path}</svg>'
 
 
 def _symbol(rule: LegendRule) -> tuple[SymbolLayer, ...]:

@@ -86,8 +86,11 @@ def report_schema(folder: Folder) -> Iterator[str]:
 
 @rule("FILE04")
 def same_rows(folder: Folder) -> Iterator[str]:
-    """Each CSV file has the rows that the report counts in its layer, and each layer its CSV file."""
-    counted = {layer.nom: layer.lignes for layer in folder.report.couches}
+    """Each CSV file has the rows that the report counts in its layer, and each layer its CSV file.
+
+    Layers that are there to be drawn are in the GeoPackage alone.
+    """
+    counted = {layer.nom: layer.lignes for layer in folder.report.couches if not layer.geopackage_seul}
     there = {
         resource["name"]: len(key.places)
         for resource, columns in folder.tables(1)

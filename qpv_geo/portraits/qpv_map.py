@@ -44,7 +44,7 @@ class MapLabel:
 
 
 @dataclass(frozen=True)
-class Place:
+class FacilityMark:
     """A pictogram of facilities at a point in units: its domain, and what is there."""
 
     domain: str
@@ -68,7 +68,7 @@ class Drawing:
     scale_units: float = 0.0
     scale_text: str = ""
     """Length of the scale bar; zero for a drawing without."""
-    places: tuple[Place, ...] = ()
+    places: tuple[FacilityMark, ...] = ()
     """Facilities, over the shapes."""
     marker: tuple[float, float] | None = None
     """A point to mark, in units."""
@@ -119,7 +119,7 @@ def _shapes(code: str, frames: Frames, view: View) -> Iterator[Shape]:
         yield from _outlines(old, "nom_qp", "ancien", view)
 
 
-def _places(frames: Frames, view: View) -> Iterator[Place]:
+def _places(frames: Frames, view: View) -> Iterator[FacilityMark]:
     """Yield the facilities in view; those of a domain whose pictograms would cover one another are one."""
     layer = frames.get("equipements_lieux")
     if layer is None:
@@ -131,7 +131,7 @@ def _places(frames: Frames, view: View) -> Iterator[Place]:
         cell = (domain, round(at[0] / _PICTOGRAM), round(at[1] / _PICTOGRAM))
         together.setdefault(cell, []).append((at, f"{label} ({count})" if count > 1 else label))
     for (domain, *_), facilities in sorted(together.items()):
-        yield Place(domain, ", ".join(text for _, text in facilities), *facilities[0][0])
+        yield FacilityMark(domain, ", ".join(text for _, text in facilities), *facilities[0][0])
 
 
 def _outlines(frame: gpd.GeoDataFrame, name: str, kind: str, view: View) -> Iterator[Shape]:

@@ -65,8 +65,8 @@ def write_portraits(folder: Path, content: Content) -> None:
         "contract": spec.territory.contrat,
         "sources": _sources(content.sources_read),
         "origins": titles_by_origin(spec.raws),
-        "colours": _colours(load_cartography()),
-        "pictograms": _pictograms(load_cartography()),
+        "colours": colours_of(load_cartography()),
+        "pictograms": pictograms_of(load_cartography()),
     }
     pages = {}
     for _, row in frames["qpv"].iterrows():
@@ -101,7 +101,7 @@ def _index(content: Content, figures: Figures) -> dict[str, Any]:
     }
 
 
-def _colours(look: Cartography) -> dict[str, str]:
+def colours_of(look: Cartography) -> dict[str, str]:
     """Return the colours of maps and charts for the style sheet: those of QGIS, by layer."""
     colours = {f"classe-{rank}": color for rank, color in enumerate(look.choropleth.colors, 1)}
     colours["contour"] = look.choropleth.outline.color
@@ -116,7 +116,7 @@ def _colours(look: Cartography) -> dict[str, str]:
     return colours
 
 
-def _pictograms(look: Cartography) -> dict[str, tuple[Marker, str]]:
+def pictograms_of(look: Cartography) -> dict[str, tuple[Marker, str]]:
     """Return the marker of each domain of facilities, and the path of its pictogram."""
     rules = [rule for heading in look.layers["equipements_lieux"].rules for rule in heading.children]
     return {

@@ -29,6 +29,7 @@ _ROOT = Path(__file__).parents[1]
 SLOW = {
     "test_all_territories",
     "test_browser",
+    "test_browser_finder",
     "test_browser_labels",
     "test_cli",
     "test_communes",

@@ -308,7 +308,9 @@ def test_downloads_lead_to_files(tab: Tab) -> None:
     page = tab.open("index")
     links = page.locator("#fichiers ~ .fichiers a").evaluate_all("links => links.map(link => link.href)")
     files = [Path(unquote(link.removeprefix("file://"))) for link in links]
-    assert sorted(files) == sorted(tab.folder / name for name in (*FILES, "datapackage.json"))
+    assert sorted(files) == sorted(
+        tab.folder / name for name in (*FILES, "catalogue.jsonld", "datapackage.json")
+    )
 
 
 # ---------------------------------------------------------------- for everybody

@@ -8,7 +8,8 @@ import pytest
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.places import Survey, places_in
 from qpv_geo.locate.points import GEOCODED, Points
-from qpv_geo.locate.precision import RADIUS, check_precision, geocoder_precision, least_precise
+from qpv_geo.locate.precision import check_precision, geocoder_precision, least_precise
+from qpv_geo.sources.geocoder import RADIUS
 
 
 @pytest.mark.parametrize(

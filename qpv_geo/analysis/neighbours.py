@@ -2,14 +2,17 @@
 
 import geopandas as gpd
 import shapely
+from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.bands import band_widths
+from qpv_geo.analysis.bands import Geometries, band_widths
 from qpv_geo.ingest.contours import Contours
 from qpv_geo.territory import LARGEST_REACH, Bands, Territory
 from qpv_geo.zones import department_of, zone_of
 
 _OFFICIAL = ["code_qp", "lib_qp", "insee_com", "lib_com", "siren_epci", "ecart_reparation_m2"]
 
+# Share of `LARGEST_REACH` within which every QPV is surely known: GEOS's buffer may reach 1 % too far.
+_SURELY = 0.98
 # Metres: longer than any department of metropolitan France.
 _DEPARTMENT = 250_000.0
 
@@ -29,6 +32,16 @@ def undrawn_near(contours: Contours, communes: gpd.GeoDataFrame, territory: Terr
         for code in contours.set_aside["code_qp"]
         if zone_of(department_of(code)).epsg == territory.epsg and department_of(code) not in far
     ]
+
+
+def known_ground(communes: Geometries, *, neighbours: bool) -> tuple[BaseGeometry, float]:
+    """Return the area in which a release knows every QPV, and by how many metres it exceeds the communes.
+
+    It does where it has those around the territory.
+    """
+    around = _SURELY * LARGEST_REACH if neighbours else 0.0
+    union = shapely.union_all(communes)
+    return (shapely.buffer(union, around) if around else union), around
 
 
 def neighbours(

@@ -24,6 +24,7 @@ from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.points import GEOCODED
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
+from qpv_geo.sources.geocoder import SEARCH
 from qpv_geo.sources.http_client import (
     RetryableStatusError,
     official_client,
@@ -34,7 +35,7 @@ from qpv_geo.sources.http_client import (
 
 _LOGGER = logging.getLogger(__name__)
 
-SERVICE = "https://data.geopf.fr/geocodage/search/csv"
+SERVICE = f"{SEARCH}/csv"
 BATCH = 5_000
 """Addresses per request: answered in about a minute, and few to send again when a request fails."""
 

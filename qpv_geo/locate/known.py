@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from qpv_geo.analysis.neighbours import known_ground
 from qpv_geo.audit.geopackage import StoredTable, read_geopackage
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.fields import GEOMETRY_COLUMN
-from qpv_geo.territory import BAND_WIDTH, LARGEST_REACH, Territory
+from qpv_geo.territory import BAND_WIDTH, Territory
 
 _NEIGHBOURS, _BANDS = "qpv_voisins", "bande_300m"
 _WANTED = {
@@ -20,8 +21,6 @@ _WANTED = {
     _NEIGHBOURS: ("code_qp", "lib_qp", "largeur_bande_m"),
     _BANDS: ("code_qp", "distance_m"),
 }
-_SURELY = 0.98
-"""Share of `LARGEST_REACH` within which every QPV is surely known: GEOS's buffer may reach 1 % too far."""
 _POLYGON_DIMENSION = 2
 
 
@@ -60,15 +59,15 @@ def read_known_qpv(folder: Path, territory: Territory) -> KnownQpv:
     qpv = _frame(tables["qpv"], "qpv").assign(largeur_bande_m=BAND_WIDTH)
     if bands := tables.get(_BANDS):
         qpv["largeur_bande_m"] = qpv["code_qp"].map(bands.rows.set_index("code_qp")["distance_m"])
-    around = 0.0
-    if neighbours := tables.get(_NEIGHBOURS):
+    neighbours = tables.get(_NEIGHBOURS)
+    if neighbours:
         qpv = pd.concat([qpv, _frame(neighbours, _NEIGHBOURS)], ignore_index=True)
-        around = _SURELY * LARGEST_REACH
     communes = tables["communes"].shapes
-    ground = None
+    ground, around = None, 0.0
     if territory.genre != "france" and len(communes):
-        union = projected(communes, territory.epsg).union_all()
-        ground = gpd.GeoSeries([union.buffer(around) if around else union], crs=territory.epsg)
+        shapes = projected(communes, territory.epsg).to_numpy()
+        area, around = known_ground(shapes, neighbours=neighbours is not None)
+        ground = gpd.GeoSeries([area], crs=territory.epsg)
     return KnownQpv(qpv, ground, around, bands is not None)
 
 

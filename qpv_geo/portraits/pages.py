@@ -14,10 +14,11 @@ import pandas as pd
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Figures
 from qpv_geo.formats.provenance import titles_by_origin
+from qpv_geo.portraits.finder import finder_data
 from qpv_geo.portraits.index_page import downloads_of, table_of
 from qpv_geo.portraits.portrait import build_portrait
 from qpv_geo.portraits.sections import Absence, Sections
-from qpv_geo.portraits.territory_map import map_choices, map_data, outlines
+from qpv_geo.portraits.territory_map import map_choices, map_data, map_origin, outlines
 from qpv_geo.portraits.typography import typeset
 from qpv_geo.qgis.cartography import Cartography, Marker, load_cartography
 from qpv_geo.sources.catalogue import TableName
@@ -95,6 +96,7 @@ def _index(content: Content, figures: Figures) -> dict[str, Any]:
             i.label for i in content.spec.registry.indicators if i.qpv_layer and i not in figures.leading
         ],
         "data": map_data(content.frames, choices),
+        "finder": finder_data(content, map_origin(content.frames)),
         "fragile_drawn": bool(outlines(content.frames, "quartiers_fragiles")),
         "leaflet_js": leaflet_script(),
         "leaflet_css": leaflet_style(),

@@ -103,14 +103,18 @@ def _circles(indicator: Indicator, values: Sequence[float]) -> _Legend:
     return [radius(value) | {"texte": measure(value, indicator.unit)} for value in shown], radius
 
 
+def map_origin(frames: Frames) -> np.ndarray:
+    """Return the south-west corner of the territory in whole metres: the map counts from there."""
+    corner: np.ndarray = np.floor(frames["communes"].total_bounds[:2])
+    return corner
+
+
 def map_data(frames: Frames, chosen: Sequence[Choice]) -> dict[str, Any]:
     """Return what the script of the index draws, as it goes into JSON.
 
-    Coordinates are whole metres from the south-west corner of the territory, north first as in Leaflet.
+    Coordinates are whole metres from `map_origin`, north first as in Leaflet.
     """
-    qpv, communes = frames["qpv"], frames["communes"]
-    west, south, _, _ = communes.total_bounds
-    origin = np.array([west, south])
+    qpv, communes, origin = frames["qpv"], frames["communes"], map_origin(frames)
     light = shapely.coverage_simplify(communes.geometry.to_numpy(), _COARSE)
     return {
         "communes": [

@@ -1,4 +1,5 @@
 "use strict";
+const qpvGeo = {};
 (function () {
   const donnees = JSON.parse(document.getElementById("donnees").textContent);
   const carte = L.map("carte-territoire", {
@@ -32,7 +33,7 @@
     const cercle = L.circleMarker(qpv.centre, { className: "cercle", radius: 1, interactive: false });
     const point = L.circleMarker(qpv.centre, { className: "point", radius: 7 });
     [forme, point].forEach(function (couche) {
-      couche.on("click", function () { window.location.href = encodeURIComponent(qpv.code) + ".html"; });
+      couche.on("click", function () { if (!qpvGeo.interroge) { window.location.href = encodeURIComponent(qpv.code) + ".html"; } });
       couche.bindTooltip("", { sticky: true, className: "bulle" });
     });
     groupe.addLayer(forme);
@@ -285,6 +286,7 @@
   cadrer(donnees.qpv.length ? groupe : communes, false);
   carte.setMaxBounds(communes.getBounds().pad(0.5));
   montrer(choix.value);
+  qpvGeo.carte = carte;
   document.getElementById("carte-territoire").dataset.pret = "oui";
 })();
 

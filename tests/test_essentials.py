@@ -28,6 +28,7 @@ from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.sentences import qpv_sentences, territory_sentences
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.ingest.distribution import CountedFile, Distribution
+from qpv_geo.portraits.strip import strip
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames, snapshot_frames
 from tests.publishing import BESANCON, REGISTRY, spec_of, whole_snapshot
@@ -131,10 +132,10 @@ def test_planoise_is_compared_ranked_and_summed_up(besancon: Summaries) -> None:
     town = poverty.comparisons[-1]
     assert (town.zone.name, town.gap, town.text) == ("Besançon", 32, "+32 points")
     assert families.figure.interval.translate(PLAIN) == "[36,9 ; 39,8]"
-    epci, everywhere, unpublished = families.comparisons
+    epci, everywhere = families.comparisons
+    assert {one.zone.kind for one in families.comparisons} == {"ensemble_qpv_epci", "ensemble_qpv"}
     assert (epci.text, epci.within_interval) == ("+0,2 point", True)
     assert (everywhere.text, everywhere.within_interval) == ("+5,6 points", False)
-    assert (unpublished.zone.name, unpublished.other, unpublished.text) == ("Besançon", None, "")
     assert employment.comparisons[1].text == f"{MINUS}8,6 points"
     assert young.figure.interval == "", "a sum of two shares has none"
     assert tuple(sentence.translate(PLAIN) for sentence in planoise.sentences) == (
@@ -392,3 +393,46 @@ def test_a_territory_is_summed_up(
 ) -> None:
     said = territory_sentences(territory(people, poverty, inhabitants), "epci")
     assert [sentence.translate(PLAIN) for sentence in said] == [first, second]
+
+
+# ---------------------------------------------------------------- strips
+
+
+def places(svg: str, kind: str) -> list[float]:
+    """Return where marks of a class stand on a strip, from the left."""
+    return [float(x) for x in re.findall(f'class="{kind}" d="M([0-9.]+)', svg)]
+
+
+def test_a_strip_marks_the_qpv_its_interval_the_median_and_the_town_to_scale() -> None:
+    own = figure("pauvrete", 50, low=40, high=60)
+    of = essential("pauvrete", own, [30, 40, 50, 70], [beside(own, "commune", "Besançon", 20)])
+    svg = str(strip(of, "Planoise"))
+    (town,), (median,), (here,) = (places(svg, kind) for kind in ("ville", "mediane", "ici"))
+    unit = (here - town) / 30
+    assert median - town == pytest.approx(20 * unit, abs=0.2)
+    low, high = re.search(r'class="marge" d="M([0-9.]+) .*H([0-9.]+)m', svg).groups()  # type: ignore[union-attr]
+    assert (float(low) - town, float(high) - town) == pytest.approx((20 * unit, 40 * unit), abs=0.2)
+    words = re.search('aria-label="(.*?)"', svg)[1].translate(PLAIN)  # type: ignore[index]
+    assert words == (
+        "Taux de pauvreté : Planoise 50 % [40 ; 60] ; 4 QPV de métropole de 30 % à 70 %, dont la moitié à "
+        "40 % ou moins ; Besançon 20 %"
+    )
+
+
+@given(st.lists(st.integers(1, 200_000), min_size=1, max_size=60), st.sampled_from(["population", "emploi"]))
+def test_every_strip_stays_inside_its_drawing_and_its_columns_count_all_qpv(
+    values: list[int], plan: str
+) -> None:
+    values = values if plan == "population" else [value % 101 for value in values]
+    svg = str(strip(essential(plan, figure(plan, values[0]), values), "A"))
+    xs = [float(x) for x in re.findall(r"[MH]([0-9.]+)", svg)]
+    assert all(0 <= x <= 320 for x in xs), xs
+    (here,), (median,) = places(svg, "ici"), places(svg, "mediane")
+    assert (here <= median) == (values[0] <= sorted(values)[-(-len(values) // 2) - 1])
+    columns = re.search('class="tous" d="(.*?)"', svg)[1]  # type: ignore[index]
+    assert 1 <= columns.count("M") <= len(set(values))
+
+
+def test_nothing_is_drawn_of_a_figure_without_value() -> None:
+    with pytest.raises(ValueError, match="nothing to draw"):
+        strip(essential("pauvrete", figure("pauvrete", status="secret")), "A")

@@ -25,11 +25,12 @@ from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import number
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.portraits.charts import Bar, bar_chart
+from qpv_geo.portraits.charts import Bar, Range, Reference, bar_chart, range_chart
 from qpv_geo.portraits.classes import classes_of, quintiles
 from qpv_geo.portraits.drawing import Labels, View
 from qpv_geo.portraits.qpv_map import draw_qpv
-from qpv_geo.portraits.sections import around, plans_for, section_plans
+from qpv_geo.portraits.sections import plans_for, section_plans
+from qpv_geo.portraits.theme_charts import around
 from qpv_geo.portraits.typography import typeset
 from qpv_geo.settings import Settings
 from tests.mapping import full_content
@@ -222,6 +223,67 @@ def test_a_long_name_leaves_room_for_its_bar_and_is_said_in_full() -> None:
     assert f"{name} 50 %" in svg
 
 
+def test_a_chart_has_whiskers_a_line_for_the_town_and_another_zone_behind() -> None:
+    bars = [Bar("A", 50.0, "50 %", strong=True, interval=(40.0, 60.0)), Bar("B", 80.0, "80 %", behind=100.0)]
+    svg = bar_chart("Taux", bars, Reference(25.0, "Besançon 25 %"))
+    assert 'aria-label="Taux. A 50 % ; B 80 % ; Besançon 25 %."' in svg
+    widths = [float(width) for width in re.findall(r'<rect[^>]* width="([0-9.]+)"', svg)]
+    left = float(re.search(r'<rect[^>]* x="([0-9.]+)"', svg)[1])  # type: ignore[index]
+    assert widths == pytest.approx([widths[1] / 2, widths[1], widths[1] * 0.8], abs=0.1)
+    low, high = re.search(r'class="moustache" d="M([0-9.]+) .*H([0-9.]+)m', svg).groups()  # type: ignore[union-attr]
+    line = re.search(r'class="ville" d="M([0-9.]+) ', svg)[1]  # type: ignore[index]
+    for place, value in ((low, 40), (high, 60), (line, 25)):
+        assert float(place) - left == pytest.approx(widths[1] * value / 100, abs=0.1)
+
+
+def test_a_range_says_its_three_values_and_keeps_to_scale() -> None:
+    ranges = [
+        Range("Planoise", (8_000, 12_000, 20_000), ("8", "12", "20"), strong=True),
+        Range("Besançon", (10_000, 20_000, 38_000), ("10", "20", "38")),
+    ]
+    svg = range_chart("Niveau de vie", ranges)
+    assert 'aria-label="Niveau de vie. Planoise 8, 12, 20 ; Besançon 10, 20, 38."' in svg
+    ends = re.findall(r'd="M([0-9.]+) \d+H([0-9.]+)"', svg)
+    (low, high), (other_low, other_high) = [(float(one), float(other)) for one, other in ends]
+    assert (high - low) / (other_high - other_low) == pytest.approx(12 / 28, abs=0.01)
+    assert low < other_low
+
+
+def test_the_age_structure_is_compared_with_the_first_zone_that_has_all_of_it(
+    frames: Frames, tmp_path: Path
+) -> None:
+    def structure(held: Frames, folder: str) -> str:
+        page = one_page(tmp_path / folder, held, "QN02503M")
+        return next(label for label in page.attributes("svg", "aria-label") if label.startswith("Structure"))
+
+    assert structure(frames, "a").startswith(
+        "Structure par âge (2020, en clair : QPV de l'EPCI). 0 à 14 ans 28,2"
+    )
+    statistics = frames["statistiques"]
+    gone = (statistics["zone"] == "ensemble_qpv_epci") & (statistics["indicateur"] == "part_75_ans_ou_plus")
+    assert "en clair : Ensemble des QPV" in structure(frames | {"statistiques": statistics[~gone]}, "b")
+    assert "en clair" not in structure(without_comparisons(frames), "c")
+
+
+def test_income_is_drawn_as_a_range_where_all_three_values_are_known(full: Frames, tmp_path: Path) -> None:
+    statistics = full["statistiques"].copy()
+    for indicator, value in (("d1", 8_000.0), ("median", 12_000.0), ("d9", 21_000.0)):
+        rows = (statistics["indicateur"] == f"niveau_vie_{indicator}") & (statistics["code"] == "QN02503M")
+        statistics.loc[rows, ["valeur", "statut"]] = [value, "ok"]
+    page = one_page(tmp_path, full | {"statistiques": statistics}, "QN02503M")
+    (income,) = [
+        label for label in page.attributes("svg", "aria-label") if label.startswith("Niveau de vie a")
+    ]
+    assert f"Planoise 8{THIN}000{THIN}€, 12{THIN}000{THIN}€, 21{THIN}000{THIN}€" in income
+
+
+def test_what_only_the_town_publishes_is_drawn_beside_the_other_qpv(snapshot_pages: dict[str, Page]) -> None:
+    charts = snapshot_pages["QN02517N"].attributes("svg", "aria-label")
+    (poverty,) = [label for label in charts if label.startswith("Taux de pauvreté au")]
+    assert "Planoise 55" in poverty
+    assert poverty.translate({0x202F: " "}).endswith("Battant 38 % ; Besançon 23 %.")
+
+
 # ---------------------------------------------------------------- the release without network
 
 
@@ -251,9 +313,10 @@ def test_figures_stand_beside_their_intervals_and_what_they_are_compared_with(
     )
     assert "(moins de 20 ans / 60 ans ou plus) (2020) 2,1 [2,0 ; 2,3] 327ᵉ sur 1 298 1,9" in text
     assert "inférieur au bac (2020) 69,5 % 695ᵉ sur 1 362 66,1 %" in text
-    assert (
-        "55 % Taux de pauvreté au seuil de 60 % du niveau de vie médian métropolitain 2021 108ᵉ sur" in text
-    )
+    assert "Taux de pauvreté (2021) 55 % Part des personnes" in text
+    assert "108ᵉ sur 1 299 QPV de métropole (médiane 43 %)" in text
+    assert "QPV de l'EPCI (3ᵉ sur 6) 38,2 % +0,2 point dans la marge" in text
+    assert "QPV de l'EPCI (1ᵉʳ sur 6) non publié Ensemble des QPV non publié Besançon 23 % +32 points" in text
     assert (
         "résidences secondaires parmi les logements (2020) précision insuffisante [0,1 ; 0,2] 0,3 %" in text
     )
@@ -348,8 +411,12 @@ def test_objectives_and_principles_of_the_contract(snapshot_pages: dict[str, Pag
 
 def test_what_is_missing_is_said_to_be_missing_and_why(snapshot_pages: dict[str, Page]) -> None:
     page = snapshot_pages["QN02517N"]
-    assert "Santé et droits Aucune donnée dans cette publication" in page.text
-    assert "Absents de cette publication : Scolarité dans les QPV (2024-2025)" in page.text
+    assert (
+        "Aucune donnée sur 2 thèmes : Santé et droits, Équipements (source non lue par cette version)."
+        in page.text
+    )
+    assert "sante" not in page.attributes("h2", "id"), "a theme without data has no section"
+    assert "Scolarité dans les QPV (2024-2025)" in page.text
     assert "complémentaire santé solidaire (01-01-2025) (source non lue par cette version)" in page.text
     assert "quartier entré dans la géographie prioritaire en 2024" in page.text
     assert (
@@ -360,7 +427,18 @@ def test_what_is_missing_is_said_to_be_missing_and_why(snapshot_pages: dict[str,
 
 def test_what_a_file_lacks_is_listed_apart(snapshot_pages: dict[str, Page]) -> None:
     text = snapshot_pages["QN02503M"].text
-    assert "indicateurs que les fichiers lus ne contiennent pas Niveau de vie médian" in text
+    assert "Indicateurs que les fichiers lus ne contiennent pas" in text
+    assert "Revenus et pauvreté : Niveau de vie médian" in text
+
+
+def test_nationality_stands_low_with_its_field_and_without_charts(full_pages: dict[str, Page]) -> None:
+    page = full_pages["QN02503M"]
+    titles = page.attributes("h2", "id")
+    assert titles.index("essentiel") == 0
+    assert titles.index("nationalite") > titles.index("equipements") > titles.index("logement")
+    assert "Immigré : personne née étrangère à l'étranger" in page.text
+    drawn = [label for label in page.attributes("svg", "aria-label") if "étrangers" in label]
+    assert drawn == []
 
 
 def test_a_source_that_was_asked_for_in_vain_is_named_with_its_reason(frames: Frames, tmp_path: Path) -> None:
@@ -446,7 +524,7 @@ def test_the_map_draws_what_the_release_has(full_pages: dict[str, Page], full: F
     assert "QPV hors du territoire" not in full_pages["QN02502M"].text, "too far to be seen"
     assert "Bande de 500 m (TVA réduite)" in page.text
     assert "Bande de 300 m (TVA réduite)" in full_pages["QN02517N"].text
-    alternative = page.attributes("svg", "aria-label")[0]
+    alternative = next(label for label in page.attributes("svg", "aria-label") if label.startswith("Carte"))
     assert alternative.startswith("Carte du quartier Planoise, au nord en haut, sur les communes ")
     assert alternative.endswith(
         "avec la bande de 500 m (TVA réduite) qui l'entoure, les contours de 2015, "
@@ -553,12 +631,16 @@ def test_of_many_qpv_a_chart_shows_an_extract(frames: Frames, tmp_path: Path) ->
     }
     page = one_page(tmp_path, many, "QN02503M")
     assert "(8 des 18 quartiers du territoire, par rang, 2021)" in page.text
-    poverty = next(label for label in page.attributes("svg", "aria-label") if label.startswith("Taux de"))
+    poverty = next(
+        label for label in page.attributes("svg", "aria-label") if label.startswith("Taux de pauvreté au")
+    )
     assert "1. Planoise 71 55,7" in poverty
     assert "3. Planoise 55,0" in poverty
     assert "18. Battant 38,0" in poverty
     equal = one_page(tmp_path, many, "QN02504M")
-    poverty = next(label for label in equal.attributes("svg", "aria-label") if label.startswith("Taux de"))
+    poverty = next(
+        label for label in equal.attributes("svg", "aria-label") if label.startswith("Taux de pauvreté au")
+    )
     assert "14. Montrapon 45,0" in poverty
     assert "14. Hauts de Saint-Claude 45,0" in poverty
 

@@ -6,7 +6,7 @@ Each is compared and ranked. Pages, workbooks and the atlas show the objects of 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -96,7 +96,7 @@ class Comparison:
     def text(self) -> str:
         """The gap in points, or the share; empty if a value is missing."""
         if not math.isnan(self.share):
-            return f"{number(self.share, 1)}{THIN}% du total"
+            return f"dont {number(self.share, 1)}{THIN}% ici"
         return "" if math.isnan(self.gap) else gap(self.gap, "%", self.decimals)
 
 
@@ -123,6 +123,11 @@ class Essential:
             return 0
         own = canonical(np.array([self.figure.value]))
         return int(self.spread.counts[self.spread.levels < own].sum())
+
+    @property
+    def median(self) -> str:
+        """What half of the QPV of metropolitan France do not exceed, empty without."""
+        return replace(self.figure, value=self.spread.median).short if self.spread else ""
 
     @property
     def is_ranked(self) -> bool:

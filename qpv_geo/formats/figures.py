@@ -20,7 +20,7 @@ EVERY_QPV, EVERY_QPV_CODE = "ensemble_qpv", "00"
 _NONE = math.nan
 _COLUMNS = [
     "zone", "code", "indicateur", "millesime", "valeur", "statut", "borne_basse", "borne_haute", "remarque",
-    "rang", "rang_sur", "source",
+    "rang", "rang_sur", "rang_epci", "rang_epci_sur", "source",
 ]  # fmt: skip
 # Source, indicator, vintage.
 _Measure = tuple[str | None, str, str | None]
@@ -53,6 +53,9 @@ class Figure:
     rank: float = _NONE
     among: float = _NONE
     """Its rank among the QPV of metropolitan France that have a value, and their number; NaN without."""
+    rank_epci: float = _NONE
+    among_epci: float = _NONE
+    """The same among the QPV of the EPCI."""
     decimals: int = 0
     """Those of the values of its source."""
 
@@ -90,7 +93,16 @@ class Figure:
     @property
     def ranked(self) -> str:
         """Its rank among how many QPV, empty without."""
-        return "" if math.isnan(self.rank) else f"{ordinal(int(self.rank))} sur {number(self.among)}"
+        return _rank(self.rank, self.among)
+
+    @property
+    def ranked_epci(self) -> str:
+        """The same among the QPV of the EPCI; empty if there is only one."""
+        return _rank(self.rank_epci, self.among_epci) if self.among_epci > 1 else ""
+
+
+def _rank(rank: float, among: float) -> str:
+    return "" if math.isnan(rank) else f"{ordinal(int(rank))} sur {number(among)}"
 
 
 class Figures:
@@ -146,15 +158,21 @@ def _decimals_of(values: Iterable[float], indicator: Indicator) -> int:
 
 
 def _figure(cells: Sequence[Any], indicator: Indicator, decimals: Mapping[_Measure, int]) -> Figure:
-    vintage, value, status, low, high, remark, rank, among, source = cells
-    numbers = (_NONE if cell is None else cell for cell in (value, low, high, rank, among))
-    value, low, high, rank, among = numbers
+    vintage, value, status, low, high, remark, *ranks, source = cells
+    value, low, high, *ranks = (_NONE if cell is None else cell for cell in (value, low, high, *ranks))
+    rank, among, rank_epci, among_epci = ranks
     return Figure(
         value,
         status,
         vintage or "",
         indicator,
-        *(low, high, remark or "", rank, among),
+        low,
+        high,
+        remark or "",
+        rank,
+        among,
+        rank_epci,
+        among_epci,
         decimals.get((source, indicator.id, vintage), 0),
     )
 

@@ -5,7 +5,6 @@ They never name a QPV or an EPCI where its article, gender or number, which are 
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from qpv_geo.formats.essentials import POPULATION, POVERTY, Comparison, Essential, TerritorySummary
 from qpv_geo.french import THIN, counted, in_place, listing, number, points
@@ -69,9 +68,8 @@ def _poverty(essential: Essential) -> str:
     # A QPV in several towns is compared with none of them alone.
     if beside := next(iter(towns if len(towns) == 1 else known), None):
         return f"{sentence}, {_against(beside)}"
-    if essential.is_ranked and essential.spread:
-        median = replace(figure, value=essential.spread.median).short
-        return f"{sentence} ; dans la moitié des QPV de métropole, ce taux ne dépasse pas {median}"
+    if essential.is_ranked:
+        return f"{sentence} ; dans la moitié des QPV de métropole, ce taux ne dépasse pas {essential.median}"
     return sentence
 
 

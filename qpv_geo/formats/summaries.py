@@ -37,7 +37,8 @@ class Summaries:
     def __init__(self, content: Content, figures: Figures | None = None) -> None:
         frames, territory = content.frames, content.spec.territory
         self._content = content
-        self._figures = figures or Figures(content)
+        self.figures = figures or Figures(content)
+        """Those that it reads."""
         self._together = [(kind, territory.code) for kind in _TOGETHER[territory.genre]]
         communes = frames["communes"]
         self._towns = dict(zip(communes["insee_com"], communes["nom_com"], strict=True))
@@ -87,32 +88,39 @@ class Summaries:
     def _of_qpv(
         self, plan: EssentialPlan, zone: Zone, communes: Sequence[str], epci: Sequence[str]
     ) -> Essential:
-        figure = self._figures.newest(zone, plan.indicator)
+        figure = self.figures.newest(zone, plan.indicator)
         own = self._content.spec.territory.epci or next(iter(epci), None)
         sets = [(_IN_EPCI, own), *self._together] if own else self._together
         comparisons = (self._together_with(figure, sets), *self._everywhere(figure, communes))
         return Essential(plan, figure, comparisons, self._spreads.get((plan.indicator, figure.vintage)))
 
     def _of_territory(self, plan: EssentialPlan, communes: Sequence[str]) -> Essential:
-        missing = self._figures.missing(plan.indicator)
-        figure = self._together_with(missing, self._together).other or missing
+        missing = self.figures.missing(plan.indicator)
+        sets = [self._compare(missing, kind, code, kind).other for kind, code in self._together]
+        known = [figure for figure in sets if figure]
+        figure = next((f for f in known if f.present), known[-1] if known else missing)
         return Essential(plan, figure, tuple(self._everywhere(figure, communes)))
 
     def _together_with(self, figure: Figure, sets: Sequence[tuple[str, str]]) -> Comparison:
-        """Compare with the first set of QPV that has a value, else with the last that says why not."""
+        """Compare with the first set of QPV that has a value, else with the first."""
         found = [self._compare(figure, kind, code, ZONE_WORDS[kind]) for kind, code in sets]
-        known = (comparison for comparison in found if comparison.other and comparison.other.present)
-        return next(known, next((c for c in reversed(found) if c.other), found[0]))
+        known = [comparison for comparison in found if comparison.other and comparison.other.present]
+        return next(iter(known), found[0])
 
     def _everywhere(self, figure: Figure, communes: Sequence[str]) -> Iterator[Comparison]:
-        """Compare with all QPV, and with each commune; a count is a part of a single commune's."""
+        """Compare with all QPV, and with each commune of which the same is published.
+
+        A count is no part of all QPV's, which nobody publishes, nor of one of several communes'.
+        """
         is_count = figure.indicator.kind == "count"
         if not is_count:
             yield self._compare(figure, EVERY_QPV, EVERY_QPV_CODE, ZONE_WORDS[EVERY_QPV])
         for code in communes if not is_count or len(communes) == 1 else ():
-            yield self._compare(figure, "commune", code, self._towns.get(code, code))
+            comparison = self._compare(figure, "commune", code, self._towns.get(code, code))
+            if comparison.other:
+                yield comparison
 
     def _compare(self, figure: Figure, kind: str, code: str, name: str) -> Comparison:
         zone = Zone(kind, code, name[:1].upper() + name[1:])
-        other = self._figures.same_vintage(zone, figure.indicator.id, figure.vintage)
+        other = self.figures.same_vintage(zone, figure.indicator.id, figure.vintage)
         return Comparison(zone, figure, other)

@@ -14,6 +14,7 @@ import pandas as pd
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Figures
 from qpv_geo.formats.provenance import titles_by_origin
+from qpv_geo.formats.summaries import Summaries
 from qpv_geo.portraits.finder import finder_data
 from qpv_geo.portraits.index_page import downloads_of, table_of
 from qpv_geo.portraits.portrait import build_portrait
@@ -55,6 +56,7 @@ def write_portraits(folder: Path, content: Content) -> None:
     spec, frames = content.spec, content.frames
     figures = Figures(content)
     sections = Sections(content, figures)
+    summaries = Summaries(content, figures)
     absences = {
         layer: Absence(title, sections.why_empty(table) if table else _NOT_COMPUTED)
         for layer, (title, table) in _LAYERS.items()
@@ -71,7 +73,7 @@ def write_portraits(folder: Path, content: Content) -> None:
     }
     pages = {}
     for _, row in frames["qpv"].iterrows():
-        portrait = build_portrait(row, content, figures, sections, absences)
+        portrait = build_portrait(row, content, summaries, sections, absences)
         pages[f"{portrait.zone.code}.html"] = _render("portrait.html", common | {"portrait": portrait})
     downloads = downloads_of(folder, content)
     pages[INDEX] = _render("index.html", common | _index(content, figures) | {"downloads": downloads})

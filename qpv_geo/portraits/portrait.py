@@ -4,33 +4,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+from markupsafe import Markup
 
 from qpv_geo.formats.base import Content
+from qpv_geo.formats.essentials import Essential
 from qpv_geo.formats.figures import Figure, Figures, Zone, comparison_zones
 from qpv_geo.formats.frames import Frames
+from qpv_geo.formats.summaries import Summaries
 from qpv_geo.french import amount, decimals_of, gap, number
 from qpv_geo.portraits.evolution import EvolutionSection, evolution_of
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.portraits.facilities import Facilities, facilities_of
 from qpv_geo.portraits.qpv_map import Drawing, band_of, draw_locator, draw_qpv
 from qpv_geo.portraits.sections import Absence, Section, Sections
+from qpv_geo.portraits.strip import strip
 from qpv_geo.statuses import STATUSES, Status
 
 _HECTARE = 10_000
-# The registry's leading indicators of layer `qpv`, beside the area.
-_KEYS_AT_MOST = 5
+_NO_INDICATOR = "aucun fichier lu n'en parle"
 _MAPPED = ("bande_300m", "qpv_2015", "iris")
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key figure: what it is, its value and unit in words, its vintage, interval and rank."""
-
-    label: str
-    text: str
-    unit: str
-    details: tuple[str, ...]
-    present: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,16 +45,25 @@ class Portrait:
     contract_name: str
     communes: str
     around: str
-    keys: tuple[Key, ...]
+    area: str
+    sentences: tuple[str, str]
+    essentials: tuple[tuple[Essential, Markup | None], ...]
+    """The five figures, each with its strip of all QPV if it has a rank."""
     map: Drawing
     locator: Drawing
     band: str
     map_absences: tuple[Absence, ...]
     sections: tuple[Section, ...]
+    """Themes with a value or the reason of its absence."""
+    empty: tuple[Absence, ...]
+    """Themes without any, and facilities if they are not known."""
+    lacking: tuple[tuple[str, tuple[str, ...]], ...]
+    """Titles of themes, with the indicators that the files of each lack."""
+    absences: tuple[Absence, ...]
+    """Sources that were not read."""
     contract: tuple[ContractRow, ...]
     evolution: EvolutionSection
     facilities: Facilities | None
-    facilities_absence: str
     statuses: tuple[Status, ...]
     remarks: tuple[str, ...]
     remarks_printed: int
@@ -79,7 +80,11 @@ class Portrait:
 
 
 def build_portrait(
-    row: pd.Series, content: Content, figures: Figures, sections: Sections, absences: Mapping[str, Absence]
+    row: pd.Series,
+    content: Content,
+    summaries: Summaries,
+    sections: Sections,
+    absences: Mapping[str, Absence],
 ) -> Portrait:
     """Gather what the portrait of a QPV, a row of layer ``qpv``, shows.
 
@@ -90,37 +95,39 @@ def build_portrait(
     zones = comparison_zones(row, content)
     own_sections = sections.of(zone, zones)
     facilities = facilities_of(zone.code, frames)
+    summary = summaries.qpv[zone.code]
+    empty = [
+        Absence(section.plan.title, section.absences[0].why if section.absences else _NO_INDICATOR)
+        for section in own_sections
+        if not section.shown.rows
+    ]
+    if not facilities:
+        empty.append(absences[FACILITIES])
     return Portrait(
         zone=zone,
         contract_name=row["nom_contrat"] or "",
         communes=row["lib_com_calcule"] or row["lib_com"] or "",
         around=next((z.name for z in zones if z.kind == "epci"), territory.nom),
-        keys=tuple(_keys(row, zone, figures)),
+        area=f"{number(row['surface_m2'] / _HECTARE, 1)} ha",
+        sentences=summary.sentences,
+        essentials=tuple(
+            (one, strip(one, zone.name) if one.is_ranked else None) for one in summary.essentials
+        ),
         map=draw_qpv(zone.code, frames),
         locator=draw_locator(zone.code, frames, territory.nom),
         band=band_of(zone.code, frames),
         map_absences=tuple(absences[layer] for layer in _MAPPED if layer in absences),
-        sections=tuple(own_sections),
-        contract=tuple(_contract_rows(zone, frames, figures)),
+        sections=tuple(section for section in own_sections if section.shown.rows),
+        empty=tuple(empty),
+        lacking=tuple((one.plan.title, one.lacking) for one in own_sections if one.lacking),
+        absences=tuple(absence for section in own_sections for absence in section.absences),
+        contract=tuple(_contract_rows(zone, frames, summaries.figures)),
         evolution=evolution_of(zone.code, frames, absences),
         facilities=facilities,
-        facilities_absence="" if facilities else absences[FACILITIES].why,
-        statuses=_statuses(own_sections, frames, zone),
+        statuses=_statuses(summary.essentials, own_sections, frames, zone),
         remarks=_remarks(_figures_of(own_sections)),
         remarks_printed=len(_remarks(_figures_of(own_sections, folded=False))),
     )
-
-
-def _keys(row: pd.Series, zone: Zone, figures: Figures) -> list[Key]:
-    keys = []
-    for indicator in figures.leading[:_KEYS_AT_MOST]:
-        figure = figures.newest(zone, indicator.id)
-        unit = indicator.unit if figure.present and figure.short != figure.text else ""
-        rank = f"{figure.ranked} QPV" if figure.ranked else ""
-        details = tuple(filter(None, (f"{figure.vintage} {figure.interval}".strip(), rank)))
-        keys.append(Key(indicator.label, figure.short, unit, details, present=figure.present))
-    area = Key("Surface", number(row["surface_m2"] / _HECTARE, 1), "ha", ("mesurée sur le contour",))
-    return [*keys, area]
 
 
 def _contract_rows(zone: Zone, frames: Frames, figures: Figures) -> list[ContractRow]:
@@ -167,9 +174,11 @@ def _remarks(figures: Iterable[Figure]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(figure.remark for figure in figures if figure.remark))
 
 
-def _statuses(sections: Sequence[Section], frames: Frames, zone: Zone) -> tuple[Status, ...]:
+def _statuses(
+    essentials: Sequence[Essential], sections: Sequence[Section], frames: Frames, zone: Zone
+) -> tuple[Status, ...]:
     """Return the words and the meaning of each status that stands on the page in place of a value."""
-    figures = _figures_of(sections)
+    figures = [*(essential.figure for essential in essentials), *_figures_of(sections)]
     figures += [figure for section in sections for chart in section.charts for _, figure in chart.figures]
     statuses = {figure.status for figure in figures if not figure.present}
     if (contract := frames.get("contrat_de_ville")) is not None:

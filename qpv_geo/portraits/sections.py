@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
-from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.figures import Figure, Figures, Zone, qpv_zones
+from qpv_geo.formats.figures import Figures, Zone
 from qpv_geo.ingest.registry import Indicator, Registry
-from qpv_geo.portraits.charts import Bar, bar_chart
+from qpv_geo.portraits.theme_charts import Chart, RangePlan, Row, StructurePlan, ThemeCharts
 from qpv_geo.sources.catalogue import Source, TableName
 from qpv_geo.toml_file import read_toml
 
@@ -20,13 +20,10 @@ _SECTIONS = Path(__file__).with_name("sections.toml")
 _READ = "lue"
 _NOT_READ = "source non lue par cette version"
 _CONTOURS = "qpv_2024"
-# The first indicators of a theme are drawn as well; the table has them all.
 _CHARTS_AT_MOST = 4
 # Columns of comparison on paper, and which kinds are left out first if there are more.
 _ZONES_ON_PAPER = 5
 _LEFT_OUT_FIRST = ("ensemble_qpv_region", "ensemble_qpv_departement", "departement", "epci")
-# QPV in one chart.
-_BARS_AT_MOST = 8
 # Rows seen at once where no indicator leads.
 _LEADING = 8
 
@@ -39,6 +36,12 @@ class SectionPlan(BaseModel):
     id: str
     title: str
     themes: tuple[str, ...] = Field(min_length=1)
+    structure: StructurePlan | None = None
+    range: RangePlan | None = None
+    low: bool = False
+    """Whether it stands after all others, without charts."""
+    note: str = ""
+    """What its words mean, in French."""
 
 
 @cache
@@ -64,15 +67,6 @@ def plans_for(registry: Registry) -> tuple[SectionPlan, ...]:
 
 
 @dataclass(frozen=True)
-class Row:
-    """An indicator: the QPV's figure and, by compared zone, that of the same vintage (None: unpublished)."""
-
-    indicator: Indicator
-    figure: Figure
-    others: tuple[Figure | None, ...]
-
-
-@dataclass(frozen=True)
 class FigureTable:
     """Rows, and the compared zones of which at least one row has a figure."""
 
@@ -89,16 +83,6 @@ class FigureTable:
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A chart: what it shows, the figures of its bars by name, and the drawing."""
-
-    title: str
-    detail: str
-    figures: tuple[tuple[str, Figure], ...]
-    drawing: Markup
-
-
-@dataclass(frozen=True)
 class Absence:
     """Something that this release lacks, and why."""
 
@@ -110,9 +94,7 @@ class Absence:
 class Section:
     """One theme of a portrait."""
 
-    id: str
-    title: str
-    """Its anchor and its heading."""
+    plan: SectionPlan
     shown: FigureTable
     folded: FigureTable
     """A row per indicator: the leading ones, and the others."""
@@ -131,7 +113,7 @@ class Sections:
         self._indicators = content.spec.registry.indicators
         self._plans = plans_for(content.spec.registry)
         self._catalogue = content.spec.catalogue
-        self._every_qpv = qpv_zones(content.frames)
+        self._charts = ThemeCharts(content.frames, figures)
         sources = content.frames["sources"]
         # The sentence that says why begins with the source's title, which stands beside it here.
         self._states: dict[str, tuple[str, str]] = {
@@ -151,14 +133,22 @@ class Sections:
         leading = leading_rows(rows)
         shown = _table(leading, others)
         return Section(
-            plan.id,
-            plan.title,
+            plan,
             shown,
             _table([row for row in rows if row not in leading], others),
             tuple(i.label for i in indicators if not self._is_held(i) and self._was_read(i.source)),
-            tuple(self._charts(shown, zone)),
+            () if plan.low else tuple(islice(self._draw(plan, shown, zone, others), _CHARTS_AT_MOST)),
             tuple(self._absences(plan.themes)),
         )
+
+    def _draw(
+        self, plan: SectionPlan, table: FigureTable, zone: Zone, others: Sequence[Zone]
+    ) -> Iterator[Chart]:
+        if plan.structure:
+            yield from self._charts.structure(plan.structure, zone, others)
+        if plan.range:
+            yield from self._charts.range(plan.range, zone, others)
+        yield from self._charts.of(table.rows, zone, table.zones)
 
     def _is_held(self, indicator: Indicator) -> bool:
         """Tell whether the release holds at least a status of an indicator."""
@@ -188,58 +178,6 @@ class Sections:
         reasons = (why for name, (_, why) in self._states.items() if name.partition("-")[0] in ids)
         return next(filter(None, reasons), _NOT_READ)
 
-    def _charts(self, table: FigureTable, zone: Zone) -> Iterator[Chart]:
-        """Draw rates and amounts beside other zones; if there are none, the first beside the other QPV."""
-        compared = [
-            row
-            for row in table.rows
-            if row.indicator.kind != "count"
-            and row.figure.present
-            and any(f and f.present for f in row.others)
-        ]
-        compared.sort(key=lambda row: not row.indicator.qpv_layer)
-        for row in compared[:_CHARTS_AT_MOST]:
-            beside = [(o.name, f) for o, f in zip(table.zones, row.others, strict=True) if f is not None]
-            yield _chart(row, "", [(zone.name, row.figure), *beside], strong=0)
-        if table.rows and not compared:
-            drawn = [row for row in table.rows if row.figure.present] or table.rows
-            yield self._beside_other_qpv(min(drawn, key=lambda row: row.indicator.kind == "count"), zone)
-
-    def _beside_other_qpv(self, row: Row, zone: Zone) -> Chart:
-        """Draw the territory's QPV, the highest first, those without value last; of many, an extract."""
-        figures = [(other, self._figures.newest(other, row.indicator.id)) for other in self._every_qpv]
-        figures.sort(key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
-        detail = "Quartiers du territoire"
-        names = {other.code: other.name for other, _ in figures}
-        if len(figures) > _BARS_AT_MOST:
-            count = len(figures)
-            figures = [pair for pair in figures if pair[1].present or pair[0].code == zone.code]
-            values = [figure.value for _, figure in figures]
-            own = [other.code for other, _ in figures].index(zone.code)
-            figures = [figures[rank] for rank in around(own, len(figures), _BARS_AT_MOST)]
-            names |= {other.code: _ranked(other.name, figure, values) for other, figure in figures}
-            detail = f"{len(figures)} des {count} quartiers du territoire, par rang"
-        strong = [other.code for other, _ in figures].index(zone.code)
-        return _chart(row, detail, [(names[other.code], figure) for other, figure in figures], strong=strong)
-
-
-def _ranked(name: str, figure: Figure, values: Sequence[float]) -> str:
-    """Put the rank of a value before a name; equal values have the same."""
-    if not figure.present:
-        return name
-    return f"{1 + sum(value > figure.value for value in values)}. {name}"
-
-
-def around(own: int, count: int, most: int) -> list[int]:
-    """Return which ranks are shown, from zero: the first, the last, one's own and those nearest to it.
-
-    `most` is three at least.
-    """
-    if count <= most:
-        return list(range(count))
-    near = sorted(range(1, count - 1), key=lambda rank: (abs(rank - own), rank))[: most - 2]
-    return sorted({0, count - 1, *near})
-
 
 def leading_rows(rows: Sequence[Row]) -> list[Row]:
     """Return the rows that a section shows at first: those of the indicators of layer ``qpv``.
@@ -256,15 +194,3 @@ def _table(rows: Sequence[Row], others: Sequence[Zone]) -> FigureTable:
     used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
     kept = (replace(row, others=tuple(row.others[column] for column in used)) for row in rows)
     return FigureTable(tuple(others[column] for column in used), tuple(kept))
-
-
-def _chart(row: Row, detail: str, figures: Sequence[tuple[str, Figure]], *, strong: int) -> Chart:
-    """Draw figures by name; one of them stands out."""
-    title = row.indicator.label
-    detail = ", ".join(filter(None, (detail, row.figure.vintage)))
-    bars = [
-        Bar(name, figure.value if figure.present else None, figure.short, strong=rank == strong)
-        for rank, (name, figure) in enumerate(figures)
-    ]
-    drawing = bar_chart(f"{title} ({detail})" if detail else title, bars)
-    return Chart(title, detail, tuple(figures), drawing)

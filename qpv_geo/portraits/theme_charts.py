@@ -1,0 +1,207 @@
+"""The charts of a theme: the QPV beside other zones, or beside the other QPV, with its town as a line."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from pydantic import BaseModel, ConfigDict, Field
+
+from qpv_geo.formats.essentials import essential_plans
+from qpv_geo.formats.figures import Figure, Figures, Zone, qpv_zones
+from qpv_geo.formats.frames import Frames
+from qpv_geo.ingest.registry import Indicator
+from qpv_geo.portraits.charts import Bar, Range, Reference, bar_chart, range_chart
+
+# QPV in one chart.
+_BARS_AT_MOST = 8
+_TOWN = "commune"
+# With which of the zones a structure is compared: the first that has it whole.
+_BEHIND = (_TOWN, "ensemble_qpv_epci", "ensemble_qpv")
+
+
+class StructurePlan(BaseModel):
+    """Shares of one whole that are drawn side by side: a title, and their names by indicator."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    parts: Mapping[str, str] = Field(min_length=2)
+
+
+class RangePlan(BaseModel):
+    """A low, a middle and a high value that are drawn on one line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    indicators: tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """An indicator: the QPV's figure and, by compared zone, that of the same vintage (None: unpublished)."""
+
+    indicator: Indicator
+    figure: Figure
+    others: tuple[Figure | None, ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart: what it shows, the figures of its bars by name, and the drawing."""
+
+    title: str
+    detail: str
+    figures: tuple[tuple[str, Figure], ...]
+    drawing: Markup
+
+
+class ThemeCharts:
+    """Draws the charts of each theme."""
+
+    def __init__(self, frames: Frames, figures: Figures) -> None:
+        self._figures = figures
+        self._every_qpv = qpv_zones(frames)
+
+    def structure(self, plan: StructurePlan, zone: Zone, others: Sequence[Zone]) -> Iterator[Chart]:
+        """Draw shares of one whole, with those of the first other zone that has all of them behind."""
+        if not all(name in self._figures.indicators for name in plan.parts):
+            return
+        own = [self._figures.newest(zone, name) for name in plan.parts]
+        if not any(figure.present for figure in own):
+            return
+        beside: tuple[str, list[Figure]] = ("", [])
+        ranked = sorted((o for o in others if o.kind in _BEHIND), key=lambda o: _BEHIND.index(o.kind))
+        for other in ranked:
+            figures = [self._figures.same_vintage(other, f.indicator.id, f.vintage) for f in own]
+            known = [figure for figure in figures if figure and figure.present]
+            if len(known) == len(own):
+                beside = other.name, known
+                break
+        name, behind = beside
+        bars = [
+            Bar(
+                label,
+                figure.value if figure.present else None,
+                figure.short,
+                strong=True,
+                interval=_interval(figure),
+                behind=behind[place].value if behind else None,
+            )
+            for place, (label, figure) in enumerate(zip(plan.parts.values(), own, strict=True))
+        ]
+        detail = ", ".join(filter(None, (own[0].vintage, f"en clair : {name}" if name else "")))
+        yield Chart(plan.title, detail, (), bar_chart(f"{plan.title} ({detail})", bars))
+
+    def range(self, plan: RangePlan, zone: Zone, others: Sequence[Zone]) -> Iterator[Chart]:
+        """Draw what a zone's values range over, where all three are known, above the same of other zones."""
+        if not all(name in self._figures.indicators for name in plan.indicators):
+            return
+        own = [self._figures.newest(zone, name) for name in plan.indicators]
+        candidates = [(zone, own)]
+        for other in others:
+            found = [self._figures.same_vintage(other, f.indicator.id, f.vintage) for f in own]
+            if all(found):
+                candidates.append((other, [figure for figure in found if figure]))
+        ranges = [
+            Range(
+                other.name,
+                (figures[0].value, figures[1].value, figures[2].value),
+                (figures[0].short, figures[1].short, figures[2].short),
+                strong=other == zone,
+            )
+            for other, figures in candidates
+            if figures[0].value <= figures[1].value <= figures[2].value
+        ]
+        if ranges and ranges[0].strong:
+            yield Chart(plan.title, own[0].vintage, (), range_chart(plan.title, ranges))
+
+    def of(self, rows: Sequence[Row], zone: Zone, zones: Sequence[Zone]) -> Iterator[Chart]:
+        """Draw rates and amounts beside other zones; if there are none, the first beside the other QPV.
+
+        `zones` are those of the rows. A QPV's only town is a line across the bars.
+        """
+        towns = [other for other in zones if other.kind == _TOWN]
+        town = zones.index(towns[0]) if len(towns) == 1 else None
+        measured = [row for row in rows if row.indicator.kind != "count" and row.figure.present]
+        compared = [row for row in measured if any(other and other.present for other in row.others)]
+        # The essential figures stand beside all QPV at the top of the page.
+        essential = {plan.indicator for plan in essential_plans()}
+        compared.sort(key=lambda row: (row.indicator.id in essential, not row.indicator.qpv_layer))
+        for row in compared:
+            line = None if town is None else _reference(zones[town], row.others[town])
+            beside = [
+                (other.name, figure)
+                for place, (other, figure) in enumerate(zip(zones, row.others, strict=True))
+                if figure is not None and place != town
+            ]
+            if any(figure.present for _, figure in beside):
+                yield _chart(row, "", [(zone.name, row.figure), *beside], 0, line)
+            else:
+                yield self._beside_other_qpv(row, zone, line)
+        if rows and not compared:
+            drawn = [row for row in rows if row.figure.present] or rows
+            yield self._beside_other_qpv(min(drawn, key=lambda row: row.indicator.kind == "count"), zone)
+
+    def _beside_other_qpv(self, row: Row, zone: Zone, line: Reference | None = None) -> Chart:
+        """Draw the territory's QPV, the highest first, those without value last; of many, an extract."""
+        figures = [(other, self._figures.newest(other, row.indicator.id)) for other in self._every_qpv]
+        figures.sort(key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
+        detail = "Quartiers du territoire"
+        names = {other.code: other.name for other, _ in figures}
+        if len(figures) > _BARS_AT_MOST:
+            count = len(figures)
+            figures = [pair for pair in figures if pair[1].present or pair[0].code == zone.code]
+            values = [figure.value for _, figure in figures]
+            own = [other.code for other, _ in figures].index(zone.code)
+            figures = [figures[rank] for rank in around(own, len(figures), _BARS_AT_MOST)]
+            names |= {other.code: _ranked(other.name, figure, values) for other, figure in figures}
+            detail = f"{len(figures)} des {count} quartiers du territoire, par rang"
+        strong = [other.code for other, _ in figures].index(zone.code)
+        return _chart(row, detail, [(names[other.code], figure) for other, figure in figures], strong, line)
+
+
+def _ranked(name: str, figure: Figure, values: Sequence[float]) -> str:
+    """Put the rank of a value before a name; equal values have the same."""
+    if not figure.present:
+        return name
+    return f"{1 + sum(value > figure.value for value in values)}. {name}"
+
+
+def around(own: int, count: int, most: int) -> list[int]:
+    """Return which ranks are shown, from zero: the first, the last, one's own and those nearest to it.
+
+    `most` is three at least.
+    """
+    if count <= most:
+        return list(range(count))
+    near = sorted(range(1, count - 1), key=lambda rank: (abs(rank - own), rank))[: most - 2]
+    return sorted({0, count - 1, *near})
+
+
+def _reference(town: Zone, figure: Figure | None) -> Reference | None:
+    return Reference(figure.value, f"{town.name} {figure.short}") if figure and figure.present else None
+
+
+def _interval(figure: Figure) -> tuple[float, float] | None:
+    return (figure.low, figure.high) if figure.present and figure.interval else None
+
+
+def _chart(
+    row: Row, detail: str, figures: Sequence[tuple[str, Figure]], strong: int, line: Reference | None
+) -> Chart:
+    """Draw figures by name; one of them stands out."""
+    title = row.indicator.label
+    detail = ", ".join(filter(None, (detail, row.figure.vintage)))
+    bars = [
+        Bar(
+            name,
+            figure.value if figure.present else None,
+            figure.short,
+            strong=rank == strong,
+            interval=_interval(figure),
+        )
+        for rank, (name, figure) in enumerate(figures)
+    ]
+    drawing = bar_chart(f"{title} ({detail})" if detail else title, bars, line)
+    return Chart(title, detail, tuple(figures), drawing)

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import geopandas as gpd
 import pytest
+import shapely
 
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
@@ -76,6 +78,18 @@ def test_wrong_usage_has_one_explanation(
     assert "Traceback" not in done.stderr
     assert "Dupont" not in done.stdout + done.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["p.csv"]
+
+
+def test_a_layer_without_crs_takes_crs_alone(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "p.gpkg"
+    with pytest.warns(UserWarning, match="'crs' was not provided"):
+        gpd.GeoDataFrame({"a": [1]}, geometry=[shapely.Point(927000, 6687000)]).to_file(path)
+    refused = locate(path, "--data", data)
+    assert (refused.returncode, "give it with --crs" in refused.stderr) == (2, True), refused.stderr
+    assert locate(path, "--data", data, "--crs", "2154").returncode == 0
+    wrong = locate(path, "--data", data, "--crs", "3857", "--force")
+    assert wrong.returncode == 4
+    assert "look like EPSG:2154: correct the CRS that the file declares, or --crs" in wrong.stderr
 
 
 def test_no_file(tmp_path: Path, data: Path) -> None:

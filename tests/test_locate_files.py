@@ -277,6 +277,12 @@ def test_precision_makes_points_uncertain(
     assert (
         found.loc[(kinds == "municipality") | (kinds == "planet") | (scores < 0.8), "en_qpv"] == "incertain"
     ).all()
+    bold = Points(x="lon", y="lat", crs=4326, type_column="type", score_column="score", score_threshold=0.5)
+    found = pd.read_parquet(run(path, bandless, besancon, bold, force=True).path)
+    assert (found.loc[(kinds == "housenumber") & (truth["distance_m"] < -20), "en_qpv"] == "oui").all()
+    table.assign(score=scores * 100).to_parquet(path)
+    with pytest.raises(ContractError, match=r"p\.parquet: column 'score', row 1: 95; expected a score"):
+        run(path, bandless, besancon, points, force=True)
     table.assign(m=-1.0).to_parquet(path)
     with pytest.raises(ContractError, match=r"p\.parquet: column 'm', row 1: -1"):
         run(path, bandless, besancon, Points(x="lon", y="lat", crs=4326, precision="m"), force=True)

@@ -16,6 +16,7 @@ import shapely
 
 from qpv_geo.errors import ConfigurationError, ContractError, PublicationError, QpvGeoError
 from qpv_geo.locate.coordinates import to_floats
+from qpv_geo.locate.crs import known_crs, same_crs
 from qpv_geo.locate.csv_table import CsvTable
 from qpv_geo.locate.geopackage_table import GeoPackageTable
 from qpv_geo.locate.parquet_table import ParquetTable
@@ -312,7 +313,10 @@ def test_the_crs_is_that_of_the_coordinates_or_of_the_geometry(tmp_path: Path) -
     one, other = ParquetTable(lambert), ParquetTable(degrees)
     assert points_crs([one], Points(x="a", y="a", crs=3857)) == 3857
     assert points_crs([one], Points(addresses=("a",))) == 4326
-    assert "Lambert-93" in str(points_crs([one, one], Points(crs=3857))), "the file knows better"
+    assert "Lambert-93" in str(points_crs([one, one], Points()))
+    assert "Lambert-93" in str(points_crs([one, one], Points(crs="ESRI:102110"))), "another name of the same"
+    with refused(ConfigurationError, r"a\.parquet declares RGF93.*, --crs says WGS 84: leave --crs out"):
+        points_crs([one, one], Points(crs=4326))
     with refused(ContractError, "not all in the same CRS"):
         points_crs([one, other], Points())
     bare = csv(tmp_path, "a;b\n")
@@ -323,6 +327,72 @@ def test_the_crs_is_that_of_the_coordinates_or_of_the_geometry(tmp_path: Path) -
     assert points_crs([GeoPackageTable(path)], Points(crs=2154)) == 2154
     with refused(ConfigurationError, "does not say its CRS: give it with --crs"):
         points_crs([GeoPackageTable(path)], Points())
+
+
+@pytest.mark.parametrize("srs_id", [None, 0, -1])
+def test_a_layer_without_crs_takes_the_given_one(tmp_path: Path, srs_id: int | None) -> None:
+    path = tmp_path / "p.gpkg"
+    with pytest.warns(UserWarning, match="'crs' was not provided"):
+        geopackage(path, un=layer(crs=None, a=[1.0]))
+    if srs_id is not None:
+        execute(path, f"UPDATE gpkg_geometry_columns SET srs_id = {srs_id}")  # noqa: S608 - ours
+    with refused(ConfigurationError, r"p\.gpkg does not say its CRS: give it with --crs"):
+        points_crs([GeoPackageTable(path)], Points())
+    assert points_crs([GeoPackageTable(path)], Points(crs=2154)) == 2154
+
+
+def test_one_crs_has_many_names() -> None:
+    lambert = known_crs(2154)
+    assert all(
+        same_crs(lambert, known_crs(name)) for name in (9794, "ESRI:102110", lambert.to_wkt("WKT1_ESRI"))
+    )
+    assert not any(same_crs(lambert, known_crs(name)) for name in (27572, 3947, 3857, 4326))
+    assert same_crs(known_crs(4326), known_crs("OGC:CRS84"))
+    assert same_crs(known_crs(4326), known_crs(4171))
+
+
+def test_triggers_stay_and_are_not_fired(tmp_path: Path) -> None:
+    path = geopackage(tmp_path / "p.gpkg", un=layer(a=[3.0, 5.0]))
+    execute(
+        path,
+        "CREATE TABLE journal (what TEXT)",
+        "CREATE TRIGGER t1 AFTER UPDATE ON un BEGIN INSERT INTO journal VALUES ('changed'); END",
+        "CREATE TRIGGER t2 AFTER UPDATE ON un BEGIN UPDATE un SET a = -1 WHERE fid = NEW.fid; END",
+    )
+    triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid"
+    with closing(sqlite3.connect(path)) as database:
+        before = database.execute(triggers).fetchall()
+    with closing(sqlite3.connect(extend(GeoPackageTable(path)))) as database:
+        assert database.execute(triggers).fetchall() == before
+        assert database.execute("SELECT count(*) FROM journal").fetchone() == (0,)
+        assert database.execute("SELECT a, half FROM un ORDER BY fid").fetchall() == [(3.0, 1.5), (5.0, 2.5)]
+
+
+def test_what_qgis_has_not_yet_written_back_is_read(tmp_path: Path) -> None:
+    path = geopackage(tmp_path / "p.gpkg", un=layer(a=[3.0]))
+    with closing(sqlite3.connect(path)) as qgis:
+        qgis.execute("PRAGMA journal_mode = WAL")
+        for trigger in qgis.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            qgis.execute(f'DROP TRIGGER "{trigger[0]}"')
+        qgis.execute("INSERT INTO un (geom, a) SELECT geom, 5.0 FROM un")
+        qgis.commit()
+        before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+        assert set(before) == {"p.gpkg", "p.gpkg-wal", "p.gpkg-shm"}
+        out = tmp_path / "out"
+        out.mkdir()
+        GeoPackageTable(path).extend(out / "o.gpkg", ["a"], ADDED, halves, geometry=False)
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()} == before
+    assert [file.name for file in out.iterdir()] == ["o.gpkg"]
+    with closing(sqlite3.connect(out / "o.gpkg")) as database:
+        assert database.execute("SELECT a, half FROM un ORDER BY fid").fetchall() == [(3.0, 1.5), (5.0, 2.5)]
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_a_file_that_was_left_in_wal_mode_gets_nothing_beside_it(tmp_path: Path) -> None:
+    path = geopackage(tmp_path / "p.gpkg", un=layer(a=[3.0]))
+    execute(path, "PRAGMA journal_mode = WAL")
+    extend(GeoPackageTable(path))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out.gpkg", "p.gpkg"]
 
 
 def test_an_output_is_replaced_only_if_it_may_be(tmp_path: Path) -> None:

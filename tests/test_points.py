@@ -8,7 +8,7 @@ import pytest
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.places import Survey, places_in
 from qpv_geo.locate.points import GEOCODED, Points
-from qpv_geo.locate.precision import check_precision, geocoder_precision, least_precise
+from qpv_geo.locate.precision import check_precision, check_scores, geocoder_precision, least_precise
 from qpv_geo.sources.geocoder import RADIUS
 
 
@@ -22,6 +22,8 @@ from qpv_geo.sources.geocoder import RADIUS
         ({"crs": 2154, "addresses": ("voie",)}, "one or the other"),
         ({"addresses": ("voie",), "type_column": "t"}, "--type-col and --score-col"),
         ({"addresses": ("voie",), "score_column": "s"}, "--type-col and --score-col"),
+        ({"score_threshold": 0.5}, "--score-threshold without a score"),
+        ({"score_threshold": 80, "score_column": "s"}, "--score-threshold 80: expected a score from 0 to 1"),
         ({"precision": -0.5}, "precision -0.5: expected metres, 0 or more"),
         ({"precision": float("nan")}, "expected metres"),
     ],
@@ -58,6 +60,10 @@ def test_a_geocoder_is_as_precise_as_its_type_and_score_say() -> None:
     np.testing.assert_array_equal(
         geocoder_precision(types, np.array([0.8, 0.79, 1.0, 1.0]), 4),
         [RADIUS["housenumber"], unknown, unknown, unknown],
+    )
+    np.testing.assert_array_equal(
+        geocoder_precision(types, np.array([0.8, 0.79, 1.0, 1.0]), 4, 0.75)[:2],
+        [RADIUS["housenumber"], RADIUS["street"]],
     )
     np.testing.assert_array_equal(
         geocoder_precision(None, np.array([0.8, 0.79, np.nan]), 3), [0.0, unknown, unknown]
@@ -140,3 +146,11 @@ def test_a_crs_is_made_for_some_parts_of_france(epsg: int, names: list[str]) -> 
     places = places_in(pyproj.CRS.from_epsg(epsg))
     assert [place.zone.name for place in places] == names
     assert len(places_in(pyproj.CRS.from_epsg(4326))) == 11
+
+
+def test_scores_on_another_scale_are_refused() -> None:
+    check_scores(np.array([np.nan, 0.0, 1.0, 1.06]), "score", 1, "p.csv")
+    with pytest.raises(
+        ContractError, match=r"p\.csv: column 'score', row 9: 12; expected a score from 0 to 1"
+    ):
+        check_scores(np.array([np.nan, 0.5, 12.0, 87.0]), "score", 7, "p.csv")

@@ -27,7 +27,12 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     x: Annotated[str | None, _column("the easting", _COORDINATES, "--x")] = None,
     y: Annotated[str | None, _column("the northing", _COORDINATES, "--y")] = None,
     crs: Annotated[
-        str | None, typer.Option(metavar="EPSG", help="CRS of --x and --y.", rich_help_panel=_COORDINATES)
+        str | None,
+        typer.Option(
+            metavar="EPSG",
+            help="CRS of --x and --y, or of a layer that declares none.",
+            rich_help_panel=_COORDINATES,
+        ),
     ] = None,
     geocode: Annotated[
         str | None,
@@ -46,6 +51,15 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     ] = None,
     type_col: Annotated[str | None, _column("a geocoder's type", _PRECISION)] = None,
     score_col: Annotated[str | None, _column("a geocoder's score", _PRECISION)] = None,
+    score_threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SCORE",
+            help="Score below which an answer is uncertain (default: 0.8). Exact addresses such as 3 bis"
+            " often score about 0.7; a lower threshold takes more wrong ones.",
+            rich_help_panel=_PRECISION,
+        ),
+    ] = None,
     max_distance: Annotated[
         float, typer.Option(min=0, max=10_000, help="Metres beyond which no distance is given.")
     ] = 1000.0,
@@ -79,6 +93,7 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         precision=_precision(precision),
         type_column=type_col,
         score_column=score_col,
+        score_threshold=score_threshold,
         addresses=tuple(name.strip() for name in geocode.split(",") if name.strip()) if geocode else (),
         layer=layer,
         prefix=prefix,

@@ -19,7 +19,7 @@ from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.paths import check_target, files_of, open_table, points_crs, replacing
 from qpv_geo.locate.places import Survey
 from qpv_geo.locate.points import Points
-from qpv_geo.locate.precision import check_precision, geocoder_precision, least_precise
+from qpv_geo.locate.precision import check_precision, check_scores, geocoder_precision, least_precise
 from qpv_geo.locate.tables import Chunk
 from qpv_geo.releases.release import find_release
 from qpv_geo.settings import Settings
@@ -74,7 +74,7 @@ class _ChunkLocator:
             answers = self._geocoder(_addresses(chunk, points.addresses))
             x, y = answers.longitude, answers.latitude
             geocoded = answers.table().columns
-            radii.append(geocoder_precision(answers.type, answers.score, chunk.rows))
+            radii.append(geocoder_precision(answers.type, answers.score, chunk.rows, points.threshold))
         elif points.x is not None and points.y is not None:
             x, y = to_floats(chunk.cells[points.x], points.x), to_floats(chunk.cells[points.y], points.y)
         elif chunk.points:
@@ -103,8 +103,11 @@ class _ChunkLocator:
         if points.type_column or points.score_column:
             types = chunk.cells[points.type_column] if points.type_column else None
             score = points.score_column
-            scores = to_floats(chunk.cells[score], score) if score else None
-            radii.append(geocoder_precision(types, scores, chunk.rows))
+            scores = None
+            if score:
+                scores = to_floats(chunk.cells[score], score)
+                check_scores(scores, score, chunk.first_row, self.file)
+            radii.append(geocoder_precision(types, scores, chunk.rows, points.threshold))
         return radii
 
     def close(self, name: str) -> None:

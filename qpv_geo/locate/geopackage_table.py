@@ -1,23 +1,28 @@
-"""GeoPackage: the file is copied with sqlite3, and its layer gets more columns."""
+"""GeoPackage: the file is copied, and its layer gets more columns by sqlite3."""
 
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from qpv_geo.audit.geopackage import parse_blob
+from qpv_geo.audit.geopackage import connect, parse_blob
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.coordinates import wkb_points
 from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.tables import Chunk, ChunkAnswer
 
 _ROWS = 1 << 17
-# The triggers of a spatial index call these when a geometry changes, which never happens here.
-_SPATIAL_FUNCTIONS = ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY")
+_BESIDE = ("-wal", "-journal")
+"""Files beside a database that hold what was written to it last."""
+_ATTEMPTS = 5
+_BEFORE_ALL = -(2**63)
+"""Below the key of any row."""
 
 
 class GeoPackageTable:
@@ -26,7 +31,7 @@ class GeoPackageTable:
     def __init__(self, path: Path, layer: str | None = None) -> None:
         self.path = path
         try:
-            with closing(_connect(path)) as database:
+            with _reading(path) as database:
                 self._layer = _layer(database, path, layer)
                 self._key, self.columns, self._geometry = _columns(database, self._layer)
                 self.geometry_crs = _crs(database, self._layer) if self._geometry else None
@@ -46,17 +51,21 @@ class GeoPackageTable:
         self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
     ) -> None:
         """Write the file with columns added to the layer, see `Table.extend`; all else is copied."""
-        with closing(_connect(self.path)) as source, closing(sqlite3.connect(target)) as database:
-            source.backup(database)
+        _copy(self.path, target)
+        with closing(sqlite3.connect(target)) as database:
+            database.execute("PRAGMA journal_mode = DELETE")  # takes in what stands in the copied WAL
             database.execute("PRAGMA journal_mode = OFF")  # the copy is thrown away if anything fails
-            for function in _SPATIAL_FUNCTIONS:
-                database.create_function(function, 1, _never)
+            triggers = database.execute(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid"
+            ).fetchall()
+            for name, _ in triggers:
+                database.execute(f"DROP TRIGGER {_name(name)}")
             for field in added:
                 kind = "REAL" if pa.types.is_floating(field.type) else "TEXT"
                 database.execute(f"ALTER TABLE {_name(self._layer)} ADD COLUMN {_name(field.name)} {kind}")
             settings = ", ".join(f"{_name(name)} = ?" for name in added.names)
             update = f"UPDATE {_name(self._layer)} SET {settings} WHERE {_name(self._key)} = ?"  # noqa: S608 - quoted names
-            for keys, chunk in self._chunks(source, wanted, geometry=geometry):
+            for keys, chunk in self._chunks(database, wanted, geometry=geometry):
                 table = answer(chunk)
                 columns = [table[name].to_pylist() for name in added.names]
                 database.executemany(update, zip(*columns, keys, strict=True))
@@ -64,29 +73,64 @@ class GeoPackageTable:
             database.execute(
                 "UPDATE gpkg_contents SET last_change = ? WHERE table_name = ?", (now, self._layer)
             )
+            for _, definition in triggers:
+                database.execute(definition)
             database.commit()
 
     def _chunks(
-        self, source: sqlite3.Connection, wanted: Sequence[str], *, geometry: bool
+        self, database: sqlite3.Connection, wanted: Sequence[str], *, geometry: bool
     ) -> Iterator[tuple[Sequence[int], Chunk]]:
         names = [self._key, *wanted, *([self._geometry] if geometry else [])]
-        query = f"SELECT {', '.join(map(_name, names))} FROM {_name(self._layer)} ORDER BY {_name(self._key)}"  # noqa: S608 - quoted names
-        cursor = source.execute(query)
-        first_row = 1
-        while rows := cursor.fetchmany(_ROWS):
+        key = _name(self._key)
+        query = (
+            f"SELECT {', '.join(map(_name, names))} FROM {_name(self._layer)}"  # noqa: S608 - quoted names
+            f" WHERE {key} > ? ORDER BY {key} LIMIT {_ROWS}"
+        )
+        first_row, last = 1, _BEFORE_ALL
+        while rows := database.execute(query, (last,)).fetchall():
             columns = list(zip(*rows, strict=True))
             points = _points(columns.pop(), first_row, self.path.name) if geometry else None
             cells = {name: _array(column) for name, column in zip(wanted, columns[1:], strict=True)}
             yield columns[0], Chunk(first_row, len(rows), cells, points)
-            first_row += len(rows)
+            first_row, last = first_row + len(rows), columns[0][-1]
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database as it is now; nothing is created or changed beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = path
+        if any(_beside(path, suffix).exists() for suffix in _BESIDE):
+            copy = Path(folder) / path.name
+            _copy(path, copy)
+        with closing(connect(path) if copy == path else sqlite3.connect(copy)) as database:
+            yield database
 
 
-def _never(_: object) -> None:
-    raise AssertionError("no geometry is changed")
+def _copy(path: Path, target: Path) -> None:
+    """Copy a database with the files beside it, at a moment when nobody writes to them."""
+    files = [(path, target), *((_beside(path, suffix), _beside(target, suffix)) for suffix in _BESIDE)]
+    for _ in range(_ATTEMPTS):
+        before = [_state(file) for file, _ in files]
+        for file, copy in files:
+            if file.exists():
+                shutil.copyfile(file, copy)
+            else:
+                copy.unlink(missing_ok=True)
+        if before == [_state(file) for file, _ in files]:
+            return
+    raise ContractError(f"{path}: another program is writing to it; run again once it has finished")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    if not path.exists():
+        return None
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _name(name: str) -> str:

@@ -7,10 +7,10 @@ from typing import Self
 import geopandas as gpd
 import numpy as np
 import pyarrow as pa
-import pyproj
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.answers import Answer, Located, contains, locate
+from qpv_geo.locate.crs import known_crs
 from qpv_geo.locate.edges import BoolArray, FloatArray, IntArray
 from qpv_geo.locate.index import CELL, LocateIndex
 from qpv_geo.locate.known import projected, read_known_qpv
@@ -122,7 +122,7 @@ class Locator:
             The area in which `qpv` holds every QPV, in a projected CRS; None: everywhere. Outside, no point
             is ``NON``.
         """
-        crs = _crs(points_crs)
+        crs = known_crs(points_crs)
         places = places_in(crs)
         zones = np.array([zone_of(department_of(code)).epsg for code in qpv["code_qp"]])
         widths = np.full(len(qpv), BAND_WIDTH)
@@ -219,15 +219,6 @@ class Locator:
             return located
         position = np.append(part.position, -1).astype(np.int32)  # -1, no QPV, stays -1
         return replace(located, qpv=position[located.qpv], qpv_proche=position[located.qpv_proche])
-
-
-def _crs(given: object) -> pyproj.CRS:
-    try:
-        return pyproj.CRS.from_user_input(given)
-    except pyproj.exceptions.CRSError as error:
-        raise ConfigurationError(
-            f"{given!r} is not a CRS that PROJ knows; give an EPSG code, such as 2154"
-        ) from error
 
 
 def _around(ground: gpd.GeoSeries) -> gpd.GeoSeries:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError, ContractError, PublicationError, QpvGeoError
+from qpv_geo.locate.crs import declared_crs, known_crs, same_crs
 from qpv_geo.locate.csv_table import CsvTable
 from qpv_geo.locate.geopackage_table import GeoPackageTable
 from qpv_geo.locate.parquet_table import ParquetTable
@@ -72,10 +73,22 @@ def points_crs(tables: Sequence[PointTable], points: Points) -> object:
         )
     if len({str(each.geometry_crs) for each in tables}) > 1:
         raise ContractError(f"{table.path.parent}: its files are not all in the same CRS; project them first")
-    crs = table.geometry_crs or points.crs
-    if crs is None:
+    return _geometry_crs(table, points.crs)
+
+
+def _geometry_crs(table: PointTable, given: object | None) -> object:
+    """Return the CRS of the geometries of a file: its own, or the given one if it declares none."""
+    declared = declared_crs(table.geometry_crs)
+    if declared is None and given is None:
         raise ConfigurationError(f"{table.path.name} does not say its CRS: give it with --crs")
-    return crs
+    if declared is None:
+        return given
+    if given is not None and not same_crs(declared, known_crs(given)):
+        raise ConfigurationError(
+            f"{table.path.name} declares {declared.name}, --crs says {known_crs(given).name}: leave --crs"
+            " out, or correct the CRS in the file"
+        )
+    return declared
 
 
 def check_target(path: Path, target: Path, *, force: bool) -> None:

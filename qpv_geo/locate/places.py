@@ -13,6 +13,7 @@ from qpv_geo.zones import ZONES, FrenchZone
 _SAMPLE = 1_000
 _MOST = 0.5
 _DEGREES = 4326
+_CORRECT = "correct the CRS that the file declares, or --crs if it declares none"
 _GUESSES = (_DEGREES, 2154, 3857, 5490, 2972, 2975, 4471)
 
 
@@ -109,8 +110,8 @@ class Survey:
             for east, north, order in ((x, y, ""), (y, x, " with x and y exchanged")):
                 if np.any([place.holds(east, north) for place in places], axis=0).mean() > _MOST:
                     options = "--lon and --lat" if epsg == _DEGREES else f"--x, --y and --crs {epsg}"
-                    advice = "correct the CRS that the file declares" if self.declared else f"use {options}"
+                    advice = _CORRECT if self.declared else f"use {options}"
                     return f"they look like EPSG:{epsg}{order}: {advice}"
         if self.declared:
-            return "correct the CRS that the file declares"
+            return _CORRECT
         return "give the CRS of the file with --crs"

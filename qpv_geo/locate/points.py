@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.locator import COLUMNS
+from qpv_geo.sources.geocoder import SCORE_THRESHOLD
 
 GEOCODED = pa.schema(
     [
@@ -27,12 +28,14 @@ class Points:
     y: str | None = None
     """Columns of the coordinates; without them the geometry column serves."""
     crs: object | None = None
-    """CRS of the coordinates (EPSG code, or anything pyproj understands); a geometry column has its own."""
+    """CRS of the coordinates (EPSG code, or anything pyproj understands), or of geometries without one."""
     precision: float | str | None = None
     """Metres by which points may be wrong, or the column that holds them."""
     type_column: str | None = None
     score_column: str | None = None
     """Columns of a geocoder's type and score, see `precision.geocoder_precision`."""
+    score_threshold: float | None = None
+    """Score below which a geocoder's answer is uncertain; None: `geocoder.SCORE_THRESHOLD`."""
     addresses: tuple[str, ...] = ()
     """Columns of the address, sent to IGN's geocoding service in place of coordinates."""
     layer: str | None = None
@@ -52,8 +55,26 @@ class Points:
             raise ConfigurationError(
                 "--geocode has its own type and score: leave --type-col and --score-col out"
             )
+        self._check_threshold()
         if isinstance(self.precision, int | float) and not self.precision >= 0:
             raise ConfigurationError(f"precision {self.precision:g}: expected metres, 0 or more")
+
+    def _check_threshold(self) -> None:
+        if self.score_threshold is None:
+            return
+        if not (self.addresses or self.score_column):
+            raise ConfigurationError(
+                "--score-threshold without a score: name its column with --score-col, or give --geocode"
+            )
+        if not 0 <= self.score_threshold <= 1:
+            raise ConfigurationError(
+                f"--score-threshold {self.score_threshold:g}: expected a score from 0 to 1"
+            )
+
+    @property
+    def threshold(self) -> float:
+        """Score below which a geocoder's answer is uncertain."""
+        return SCORE_THRESHOLD if self.score_threshold is None else self.score_threshold
 
     @property
     def columns(self) -> list[str]:

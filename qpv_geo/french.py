@@ -26,6 +26,7 @@ _MONTHS = (
 )
 _SIZES = ("octets", "Ko", "Mo", "Go")
 _KILO = 1024
+_KILOMETRE = 1000
 # French plurals begin at two: 1,9 point, 2 points.
 _PLURAL = 2
 
@@ -196,6 +197,11 @@ def file_size(size: int) -> str:
     while value >= _KILO and unit < len(_SIZES) - 1:
         value, unit = value / _KILO, unit + 1
     return f"{number(value, 1 if unit > 1 else 0)} {_SIZES[unit]}"
+
+
+def length_name(metres: float) -> str:
+    """Write a round length: ``500 m``, ``2 km``."""
+    return f"{number(metres / _KILOMETRE)} km" if metres >= _KILOMETRE else f"{number(metres)} m"
 
 
 def class_labels(bounds: Sequence[str]) -> tuple[str, ...]:

@@ -34,6 +34,8 @@ from qpv_geo.territory import Territory, load_territory
 CATALOGUE = load_catalogue()
 REGISTRY = load_registry()
 BESANCON = load_territory("besancon")
+# The atlas and the pictures have tests of their own: other releases need not compose them.
+USUAL = tuple(each for each in chosen_formats() if each.name not in {"pdf", "pictures"})
 SNAPSHOT = Path(__file__).parents[1] / "data" / "raw" / "snapshot"
 
 FILES = {
@@ -137,7 +139,7 @@ def spec_of(
     raws: Mapping[str, RawFile | None],
     settings: Settings | None = None,
     territory: Territory = BESANCON,
-    formats: tuple[Format, ...] = chosen_formats(),
+    formats: tuple[Format, ...] = USUAL,
 ) -> ReleaseSpec:
     """Return what a release of these raw files is made from."""
     return ReleaseSpec(raws, territory, CATALOGUE, REGISTRY, settings or Settings(), formats)
@@ -156,7 +158,7 @@ def publish(
     *,
     force: bool = False,
     territory: Territory = BESANCON,
-    formats: tuple[Format, ...] = chosen_formats(),
+    formats: tuple[Format, ...] = USUAL,
 ) -> Release:
     """Publish what a test made by hand, by the last steps of a refresh."""
     spec = spec_of(made.raws, settings, territory, formats)

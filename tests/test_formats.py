@@ -336,7 +336,7 @@ def test_a_text_that_no_cell_holds_is_a_clear_error(
 
 
 def test_formats_are_chosen_by_name() -> None:
-    always, pages = ["gpkg", "qgz", "geojson", "csv"], ["portraits"]
+    always, pages = ["gpkg", "qgz", "geojson", "csv"], ["pdf", "pictures", "portraits"]
     assert named(chosen_formats(["xlsx", "fgb", "xlsx"])) == [*always, "xlsx", "fgb", *pages]
     assert named(chosen_formats()) == [*always, *pages]
     assert named(chosen_formats(pages=False)) == always

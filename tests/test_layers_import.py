@@ -30,6 +30,7 @@ BASE = (
     "templates",
     "characters",
     "toml_file",
+    "typography",
 )
 ORDER = (
     "base",

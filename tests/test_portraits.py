@@ -31,8 +31,8 @@ from qpv_geo.portraits.drawing import Labels, View
 from qpv_geo.portraits.qpv_map import draw_qpv
 from qpv_geo.portraits.sections import plans_for, section_plans
 from qpv_geo.portraits.theme_charts import around
-from qpv_geo.portraits.typography import typeset
 from qpv_geo.settings import Settings
+from qpv_geo.typography import typeset_markup
 from tests.mapping import full_content
 from tests.portraying import full_frames, portray, snapshot_frames, without_comparisons
 from tests.publishing import BESANCON, REGISTRY, whole_snapshot
@@ -140,7 +140,7 @@ def test_punctuation_stays_with_its_word_and_markup_as_it_is() -> None:
     html = (
         """<p title="l'a : b">l'a&#39;b : b ; « c » ?</p><script>x ? y : 'z'</script><style>a : b</style>"""
     )
-    bound = typeset(html)
+    bound = typeset_markup(html)
     assert f"l\u2019a\u2019b{NBSP}: b{THIN}; «{NBSP}c{NBSP}»{THIN}?" in bound
     assert """title="l'a : b\"""" in bound
     assert "<script>x ? y : 'z'</script><style>a : b</style>" in bound

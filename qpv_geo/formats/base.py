@@ -116,9 +116,9 @@ class ReleaseSpec:
         return self.settings.out_dir / self.territory.id
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Content:
-    """What a release holds, in memory."""
+    """What a release holds, in memory; equal to itself alone."""
 
     spec: ReleaseSpec
     frames: Frames

@@ -27,7 +27,7 @@ _CODE = (_PACKAGE, _PACKAGE.with_name("flows"))
 # The shipped originals are inputs, hashed where they are read.
 _NOT_CODE = {"__pycache__", "_snapshot"}
 # Distributions that write pages and further formats.
-_WRITERS = ("jinja2", "pyarrow", "xlsxwriter", "xstatic-leaflet")
+_WRITERS = ("jinja2", "pyarrow", "typst", "xlsxwriter", "xstatic-leaflet")
 
 
 def fingerprint(

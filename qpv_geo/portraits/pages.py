@@ -20,11 +20,11 @@ from qpv_geo.portraits.index_page import downloads_of, table_of
 from qpv_geo.portraits.portrait import build_portrait
 from qpv_geo.portraits.sections import Absence, Sections
 from qpv_geo.portraits.territory_map import map_choices, map_data, map_origin, outlines
-from qpv_geo.portraits.typography import typeset
 from qpv_geo.qgis.cartography import Cartography, Marker, load_cartography
 from qpv_geo.sources.catalogue import TableName
 from qpv_geo.statuses import SECRET
 from qpv_geo.templates import render
+from qpv_geo.typography import typeset_markup
 
 FOLDER, INDEX = "portraits", "index.html"
 
@@ -129,7 +129,7 @@ def pictograms_of(look: Cartography) -> dict[str, tuple[Marker, str]]:
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:
-    return typeset(render("qpv_geo.portraits", template, **values)) + "\n"
+    return typeset_markup(render("qpv_geo.portraits", template, **values)) + "\n"
 
 
 @cache

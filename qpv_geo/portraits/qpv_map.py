@@ -7,7 +7,7 @@ import geopandas as gpd
 import shapely
 
 from qpv_geo.formats.frames import Frames
-from qpv_geo.french import band_name, number
+from qpv_geo.french import band_name, length_name
 from qpv_geo.portraits.drawing import Labels, View
 
 # Units of the drawing.
@@ -17,7 +17,6 @@ _FONT = 13.0
 _PICTOGRAM = 11.0
 # Metres around a QPV, and across the view at least.
 _AROUND, _LEAST = 250.0, 1200.0
-_KILOMETRE = 1000
 # What a perimeter gained and lost from 2015 to 2024.
 _CHANGES = {"entrant": "entré en 2024", "sortant": "sorti en 2024"}
 # Right and bottom corner, kept for the scale bar.
@@ -87,7 +86,6 @@ def draw_qpv(code: str, frames: Frames) -> Drawing:
     )
     shapes = tuple(_shapes(code, frames, view))
     metres, units = view.scale_bar()
-    length = f"{number(metres / _KILOMETRE)} km" if metres >= _KILOMETRE else f"{number(metres)} m"
     return Drawing(
         _WIDTH,
         _HEIGHT,
@@ -95,7 +93,7 @@ def draw_qpv(code: str, frames: Frames) -> Drawing:
         tuple(_labels(code, frames, view)),
         _alternative(own["lib_qp"].iloc[0], shapes, band_of(code, frames)),
         units,
-        length,
+        length_name(metres),
         tuple(_places(frames, view)),
     )
 
@@ -103,20 +101,20 @@ def draw_qpv(code: str, frames: Frames) -> Drawing:
 def _shapes(code: str, frames: Frames, view: View) -> Iterator[Shape]:
     """Yield outlines from below to above."""
     qpv, bands, old = frames["qpv"], frames.get("bande_300m"), frames.get("qpv_2015")
-    yield from _outlines(frames["communes"], "nom_com", "commune", view)
+    yield from outline_shapes(frames["communes"], "nom_com", "commune", view)
     if "qpv_voisins" in frames:
-        yield from _outlines(frames["qpv_voisins"], "lib_qp", "dehors", view)
+        yield from outline_shapes(frames["qpv_voisins"], "lib_qp", "dehors", view)
     if bands is not None:
-        yield from _outlines(bands[bands["code_qp"] == code], "lib_qp", "bande", view)
-    yield from _outlines(qpv[qpv["code_qp"] != code], "lib_qp", "voisin", view)
-    yield from _outlines(qpv[qpv["code_qp"] == code], "lib_qp", "qpv", view)
+        yield from outline_shapes(bands[bands["code_qp"] == code], "lib_qp", "bande", view)
+    yield from outline_shapes(qpv[qpv["code_qp"] != code], "lib_qp", "voisin", view)
+    yield from outline_shapes(qpv[qpv["code_qp"] == code], "lib_qp", "qpv", view)
     if "iris" in frames:
-        yield from _outlines(frames["iris"], "nom_iris", "iris", view)
+        yield from outline_shapes(frames["iris"], "nom_iris", "iris", view)
     if old is not None:
         pieces = frames["evolution_2015_2024"]
         for nature in ("entrant", "sortant"):
-            yield from _outlines(pieces[pieces["nature"] == nature], "nature", nature, view)
-        yield from _outlines(old, "nom_qp", "ancien", view)
+            yield from outline_shapes(pieces[pieces["nature"] == nature], "nature", nature, view)
+        yield from outline_shapes(old, "nom_qp", "ancien", view)
 
 
 def _places(frames: Frames, view: View) -> Iterator[FacilityMark]:
@@ -134,7 +132,8 @@ def _places(frames: Frames, view: View) -> Iterator[FacilityMark]:
         yield FacilityMark(domain, ", ".join(text for _, text in facilities), *facilities[0][0])
 
 
-def _outlines(frame: gpd.GeoDataFrame, name: str, kind: str, view: View) -> Iterator[Shape]:
+def outline_shapes(frame: gpd.GeoDataFrame, name: str, kind: str, view: View) -> Iterator[Shape]:
+    """Yield the outlines of a layer that the view shows, called by its field `name`."""
     seen = frame.iloc[sorted(frame.sindex.query(view.box, predicate="intersects"))]
     clipped = view.clipped(seen.geometry.to_numpy())
     for text, geometry in zip(seen[name], clipped, strict=True):
@@ -196,7 +195,7 @@ def draw_locator(code: str, frames: Frames, territory: str) -> Drawing:
     return Drawing(
         _LOCATOR,
         _LOCATOR,
-        tuple(_outlines(communes, "nom_com", "commune", view)),
+        tuple(outline_shapes(communes, "nom_com", "commune", view)),
         (),
         f"Situation du quartier {own['lib_qp'].iloc[0]} dans le territoire {territory}.",
         marker=view.point(shapely.point_on_surface(own.geometry.iloc[0])),

@@ -84,6 +84,28 @@ FORMATS = (
         written="on_request",
         writer="qpv_geo.formats.geoparquet:write_geoparquet",
     ),
+    Format(
+        name="pdf",
+        title="Atlas PDF",
+        detail="Une page par quartier, à imprimer ou à projeter",
+        suffix=".pdf",
+        kind="pdf",
+        media_type="application/pdf",
+        file_type="PDF",
+        written="with_pages",
+        writer="qpv_geo.portraits.atlas:write_atlas",
+    ),
+    Format(
+        name="pictures",
+        title="Images",
+        detail="Pour une présentation ou un message",
+        suffix=".png",
+        kind="png",
+        media_type="image/png",
+        file_type="PNG",
+        written="with_pages",
+        writer="qpv_geo.portraits.atlas:write_pictures",
+    ),
     # Written after the report: their index offers every file that is there.
     Format(
         name="portraits",

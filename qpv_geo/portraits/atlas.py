@@ -1,0 +1,311 @@
+"""The PDF atlas: cover, territory, comparison of its QPV, a page for each, sources and method.
+
+Typst composes it from ``templates/atlas.typ``, which reads the maps as SVG and everything else as JSON. It is
+tagged (PDF/UA-1) and has a title and bookmarks. Only the fonts that Typst brings are used, and included, so
+that every machine gives the same bytes.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import typst
+
+from qpv_geo.errors import PublicationError
+from qpv_geo.formats.base import UNDECLARED, Content
+from qpv_geo.formats.essentials import Comparison, Essential, QpvSummary
+from qpv_geo.formats.figures import Figure, Figures
+from qpv_geo.formats.summaries import Summaries
+from qpv_geo.french import band_name, french_date, number
+from qpv_geo.portraits.overview_map import coloured_classes, draw_overview, draw_territory, groups_of
+from qpv_geo.portraits.pages import colours_of, pictograms_of
+from qpv_geo.portraits.qpv_map import Drawing, draw_qpv
+from qpv_geo.qgis.cartography import load_cartography
+from qpv_geo.statuses import STATUSES
+from qpv_geo.templates import render
+from qpv_geo.typography import typeset, typeset_markup
+
+_PACKAGE = "qpv_geo.portraits"
+# A point of a picture is a pixel.
+_POINTS_PER_INCH = 72.0
+_FONT = "Libertinus Serif"
+_HECTARE = 10_000
+# What the map of a QPV may show, from above to below.
+_LEGEND = {
+    "qpv": "Le quartier (QPV 2024)",
+    "voisin": "Autre QPV",
+    "dehors": "QPV hors du territoire",
+    "entrant": "Entré dans le périmètre en 2024",
+    "sortant": "Sorti du périmètre en 2024",
+    "ancien": "Contour de 2015",
+    "iris": "IRIS",
+    "commune": "Commune",
+}
+_VARIABLE = re.compile(r"var\(--([\w-]+)\)")
+_DECLARATION = re.compile(r"--([\w-]+):\s*([^;}]+)")
+
+
+def write_atlas(folder: Path, content: Content) -> None:
+    """Write ``<folder>/atlas_<territory>.pdf``.
+
+    A release in degrees, that of France, has none, as it has no pages.
+    """
+    if not content.crs.is_projected:
+        return
+    with _laid_out("atlas.typ", _atlas_of(content)) as source:
+        pdf = typst.compile(source, ignore_system_fonts=True, pdf_standards="ua-1")
+    (folder / f"atlas_{content.spec.territory.id}.pdf").write_bytes(pdf)
+
+
+def write_pictures(folder: Path, content: Content) -> None:
+    """Write a picture of each QPV and of the territory: ``portraits/<code_qp>.png``, ``portraits/index.png``.
+
+    They have 1200 by 630 pixels, as links that are shared and slides want.
+    """
+    if not content.crs.is_projected:
+        return
+    names = ["index", *content.frames["qpv"]["code_qp"]]
+    (folder / "portraits").mkdir(parents=True, exist_ok=True)
+    with _laid_out("pictures.typ", _atlas_of(content)) as source:
+        pages = source.with_name("{p}.png")
+        typst.compile(source, pages, ignore_system_fonts=True, format="png", ppi=_POINTS_PER_INCH)
+        for page, name in enumerate(names, 1):
+            picture = source.with_name(f"{page}.png").read_bytes()
+            (folder / "portraits" / f"{name}.png").write_bytes(picture)
+
+
+@dataclass(frozen=True)
+class PrintedAtlas:
+    """What the atlas of a release shows."""
+
+    content: Content
+
+    @cached_property
+    def figures(self) -> Figures:
+        """The figures of the release."""
+        return Figures(self.content)
+
+    @cached_property
+    def summaries(self) -> Summaries:
+        """The essentials of the territory and of each QPV."""
+        return Summaries(self.content, self.figures)
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """What the template reads beside the maps."""
+        spec, territory = self.content.spec, self.summaries.territory
+        classes, _ = coloured_classes(self.content, self.figures)
+        return {
+            "title": spec.title,
+            "territory": spec.territory.nom,
+            "year": spec.newest.year,
+            "month": spec.newest.month,
+            "day": spec.newest.day,
+            "date": french_date(spec.newest),
+            "release": spec.id,
+            "origin": spec.origin,
+            "publisher": "" if spec.contact is UNDECLARED else spec.contact.organisation,
+            "sentences": territory.sentences,
+            "essentials": [_essential(each) for each in territory.essentials],
+            "overviews": [(name, self._maps[name].alternative) for name in self._groups],
+            "legend_title": load_cartography().choropleth.heading,
+            "classes": list(classes.labels) if classes else [],
+            "colours": list(classes.colours) if classes else [],
+            "comparison": [self._bars(place) for place in range(len(territory.essentials))],
+            "qpv": [
+                self._page(rank, row, self.summaries.qpv[row["code_qp"]])
+                for rank, row in enumerate(self.content.frames["qpv"].to_dict("records"), 1)
+            ],
+            "sources": list(self.content.mentions),
+            "producers": ", ".join(sorted(set(self.content.sources_read["producteur"]))),
+            "licences": list(self.content.licences),
+            "statuses": [
+                (status.words, status.sentence) for code, status in STATUSES.items() if code in self._statuses
+            ],
+        }
+
+    @cached_property
+    def drawings(self) -> dict[str, str]:
+        """The maps and the marks of their legends as SVG, by the name of their file."""
+        drawings = {name: svg_of(drawing) for name, drawing in self._maps.items()}
+        marks = {kind: _mark(f'<path class="{kind}" d="M2,2H22V12H2Z"/>') for kind in [*_LEGEND, "bande"]}
+        for each, path in pictograms_of(load_cartography()).values():
+            shape = f'<rect width="20" height="20" rx="{3 if each.square else 10}" fill="{each.color}"/>'
+            place = f'<g transform="translate(5 0) scale(.7)">{shape}<path fill="#fff" d="{path}"/></g>'
+            marks[each.pictogram] = _mark(place)
+        return drawings | {f"mark-{kind}": svg for kind, svg in marks.items()}
+
+    @cached_property
+    def _statuses(self) -> set[str]:
+        """The statuses that stand in place of values."""
+        found = [each.figure for summary in self.summaries.qpv.values() for each in summary.essentials]
+        found += [each.figure for each in self.summaries.territory.essentials]
+        return {figure.status for figure in found if not figure.present}
+
+    def _bars(self, place: int) -> dict[str, Any]:
+        """Return the bars of one figure, a QPV each in their order, and the lines to compare them with."""
+        essentials = [summary.essentials[place] for summary in self.summaries.qpv.values()]
+        whole = self.summaries.territory.essentials[place]
+        beside = [side for side in whole.comparisons if side.other and side.other.present]
+        figures = [each.figure for each in essentials]
+        highs = [max(figure.value, figure.high) for figure in figures if figure.present]
+        is_rate = whole.figure.indicator.kind != "count"
+        longest = (
+            max([*highs, *(side.other.value for side in beside if side.other and is_rate)], default=0.0)
+            or 1.0
+        )
+        return {
+            "title": whole.plan.title,
+            "vintage": whole.figure.vintage,
+            "meaning": whole.plan.meaning,
+            "bars": [
+                _bar(rank, each, longest)
+                for rank, each in enumerate(zip(self._names, figures, strict=True), 1)
+            ],
+            "lines": [
+                {"name": side.zone.name, "text": side.other.short, "place": side.other.value / longest}
+                for side in beside
+                if side.other and is_rate
+            ],
+        }
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [summary.zone.name for summary in self.summaries.qpv.values()]
+
+    def _page(self, rank: int, row: Mapping[Any, Any], summary: QpvSummary) -> dict[str, Any]:
+        drawing, code = self._maps[summary.zone.code], summary.zone.code
+        contract = row["nom_contrat"]
+        kinds = {kind for shape in drawing.shapes for kind in shape.kind.split()}
+        legend = [(kind, words) for kind, words in _LEGEND.items() if kind in kinds]
+        if "bande" in kinds:
+            bands = self.content.frames["bande_300m"]
+            own = bands.loc[bands["code_qp"] == code, "distance_m"]
+            legend.insert(1, ("bande", band_name(own)))
+        pictograms = pictograms_of(load_cartography())
+        domains = {place.domain for place in drawing.places}
+        legend += [(each.pictogram, domain) for domain, (each, _) in pictograms.items() if domain in domains]
+        return {
+            "rank": rank,
+            "name": summary.zone.name,
+            "code": code,
+            "communes": row["lib_com_calcule"] or row["lib_com"] or "",
+            "contract": contract if contract and contract != summary.zone.name else "",
+            "area": f"{number(row['surface_m2'] / _HECTARE, 1)} ha",
+            "sentences": summary.sentences,
+            "essentials": [_essential(each) for each in summary.essentials],
+            "alternative": drawing.alternative,
+            "legend": legend,
+        }
+
+    @cached_property
+    def _groups(self) -> dict[str, list[str]]:
+        """The QPV that share a map, by the name of its file."""
+        return {f"overview-{rank}": codes for rank, codes in enumerate(groups_of(self.content), 1)}
+
+    @cached_property
+    def _maps(self) -> dict[str, Drawing]:
+        frames = self.content.frames
+        _, kinds = coloured_classes(self.content, self.figures)
+        maps = {"territory": draw_territory(self.content)}
+        for name, codes in self._groups.items():
+            maps[name] = draw_overview(self.content, codes, kinds)
+        return maps | {code: draw_qpv(code, frames) for code in frames["qpv"]["code_qp"]}
+
+
+def _essential(essential: Essential) -> dict[str, Any]:
+    figure = essential.figure
+    return {
+        "title": essential.plan.title,
+        "meaning": essential.plan.meaning,
+        "text": figure.short,
+        "present": figure.present,
+        "vintage": figure.vintage,
+        "interval": figure.interval,
+        "rank": f"{figure.ranked} QPV" if figure.ranked else "",
+        "comparisons": [_beside(each) for each in essential.comparisons if each.known],
+    }
+
+
+def _beside(comparison: Comparison) -> dict[str, str]:
+    other = comparison.other
+    return {"name": comparison.zone.name, "text": other.short if other else "", "gap": comparison.text}
+
+
+def _bar(rank: int, named: tuple[str, Figure], longest: float) -> dict[str, Any]:
+    name, figure = named
+    known = figure.present
+    return {
+        "rank": rank,
+        "name": name,
+        "text": figure.short,
+        "interval": figure.interval if known else "",
+        "length": max(figure.value, 0.0) / longest if known else None,
+        "low": figure.low / longest if known and figure.interval else None,
+        "high": figure.high / longest if known and figure.interval else None,
+    }
+
+
+@lru_cache(maxsize=1)
+def _atlas_of(content: Content) -> PrintedAtlas:
+    """Return the atlas of a release, which its pictures share."""
+    return PrintedAtlas(content)
+
+
+def svg_of(drawing: Drawing) -> str:
+    """Return a map as a file of its own."""
+    pictograms = pictograms_of(load_cartography())
+    return typeset_markup(
+        render(_PACKAGE, "map_file.svg", map=drawing, style=map_style(), pictograms=pictograms)
+    )
+
+
+def map_style() -> str:
+    """Return the style sheet of maps with its colours filled in, and the font of the atlas."""
+    colours = dict(_DECLARATION.findall(render(_PACKAGE, "style.css").partition("}")[0]))
+    colours |= colours_of(load_cartography())
+    style = _VARIABLE.sub(lambda match: colours[match[1]].strip(), render(_PACKAGE, "map.css"))
+    return re.sub(r"font: (\d+px) [^;]+;", rf'font-family: "{_FONT}"; font-size: \1;', style)
+
+
+def _mark(shape: str) -> str:
+    """Return the drawing of a shape that stands for its kind in a legend."""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" class="carte dessin" viewBox="0 0 24 14">'
+        f"<style>{map_style()}</style>{shape}</svg>"
+    )
+
+
+@contextmanager
+def _laid_out(template: str, atlas: PrintedAtlas) -> Iterator[Path]:
+    """Yield a template of Typst in a folder with the data and the maps; say what goes wrong with it."""
+    source = Path(__file__).with_name("templates") / template
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / template).write_bytes(source.read_bytes())
+        data = json.dumps(_typeset(atlas.data), ensure_ascii=False)
+        (folder / "data.json").write_text(data, encoding="utf-8")
+        for drawing, svg in atlas.drawings.items():
+            (folder / f"{drawing}.svg").write_text(svg, encoding="utf-8")
+        try:
+            yield folder / template
+        except typst.TypstError as error:
+            problem = f"{template} cannot be composed: report this error of qpv-geo: {error}"
+            raise PublicationError(problem) from error
+
+
+def _typeset(value: Any) -> Any:  # noqa: ANN401 - what JSON holds
+    if isinstance(value, str):
+        return typeset(value)
+    if isinstance(value, Mapping):
+        return {key: _typeset(item) for key, item in value.items()}
+    if isinstance(value, Iterable):
+        return [_typeset(item) for item in value]
+    return None if pd.isna(value) else value

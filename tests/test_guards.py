@@ -28,7 +28,6 @@ from qpv_geo.releases.decisions import drop_held, held_error, publish_held, roll
 from qpv_geo.releases.existing import existing_release
 from qpv_geo.releases.guards import overruns
 from qpv_geo.releases.ledger import read_ledger
-from qpv_geo.releases.placement import is_intact
 from qpv_geo.releases.release import (
     Release,
     current_release,
@@ -37,6 +36,7 @@ from qpv_geo.releases.release import (
     list_releases,
     previous_release,
 )
+from qpv_geo.releases.seals import is_intact
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Guard
 from tests.publishing import BESANCON, Inputs, inhabitants, inputs, publish, snapshot_copy, spec_of

@@ -17,10 +17,10 @@ from qpv_geo.audit.rules import files
 from qpv_geo.audit.rules.base import Finding
 from qpv_geo.audit.verify import RULE_SETS, verify_release
 from qpv_geo.errors import PublicationError
-from qpv_geo.formats.descriptions import checksum
-from qpv_geo.releases.placement import is_intact
 from qpv_geo.releases.release import Release
+from qpv_geo.releases.seals import is_intact
 from tests.publishing import edit, writable_copy
+from tests.releases import edit_json, sign
 
 GPKG, GEOJSON = "qpv_besancon.gpkg", "geojson/qpv.geojson"
 # Those of styles, metadata and the project have broken releases of their own (`test_qgis_rules.py`).
@@ -48,25 +48,6 @@ def one_file(release: Release, tmp_path: Path) -> Callable[[str], Path]:
     return copied
 
 
-def sign(folder: Path) -> None:
-    """Make what lists the damaged files agree with them, so that only the rule about their content speaks."""
-
-    def catalogue(document: dict[str, Any]) -> None:
-        for entry in document["dcat:dataset"]["dcat:distribution"]:
-            file = folder / entry["dcat:downloadURL"]["@id"]
-            entry["dcat:byteSize"]["@value"] = f"{file.stat().st_size}"
-            value = checksum(file).removeprefix("sha256:")
-            entry["spdx:checksum"]["spdx:checksumValue"]["@value"] = value
-
-    def agree(document: dict[str, Any]) -> None:
-        for resource in document["resources"]:
-            file = folder / resource["path"]
-            resource["bytes"], resource["hash"] = file.stat().st_size, checksum(file)
-
-    rewrite("catalogue.jsonld", catalogue)(folder)
-    rewrite("datapackage.json", agree)(folder)
-
-
 def codes(findings: Iterable[Finding]) -> set[str]:
     return {finding.code for finding in findings}
 
@@ -84,14 +65,7 @@ def assert_breaks(case: Case, path: Path, name: str) -> None:
 
 def rewrite(name: str, change: Callable[[dict[str, Any]], object]) -> Damage:
     """Change a JSON file of a release."""
-
-    def damage(folder: Path) -> None:
-        path = folder / name
-        document = json.loads(path.read_text(encoding="utf-8"))
-        change(document)
-        path.write_text(json.dumps(document), encoding="utf-8")
-
-    return damage
+    return lambda folder: edit_json(folder / name, change)
 
 
 def named(cases: list[Case]) -> list[str]:
@@ -407,15 +381,37 @@ def report(change: Callable[[dict[str, Any]], object]) -> Damage:
     return rewrite("rapport.json", change)
 
 
+def replaced_by_a_link(folder: Path) -> None:
+    """Put a link to the same bytes in place of a file: they can change later."""
+    (folder / "rapport.html").rename(folder.with_name("ailleurs.html"))
+    (folder / "rapport.html").symlink_to(folder.with_name("ailleurs.html"))
+
+
+def moved(document: dict[str, Any]) -> None:
+    ring = document["features"][0]["geometry"]["coordinates"][0][0]
+    ring[1][0] += 0.0001
+
+
+def renamed(document: dict[str, Any]) -> None:
+    document["features"][2]["properties"]["lib_qp"] = "Autre nom"
+
+
 RELEASES: list[Case] = [
     ("FILE01", lambda folder: (folder / "csv" / "qpv.csv").unlink(), "csv/qpv.csv is missing"),
     ("FILE01", lambda folder: (folder / "rapport.html").write_text("x"), "rapport.html is not the file"),
+    ("FILE01", replaced_by_a_link, "rapport.html is a link"),
     ("FILE01", lambda folder: (folder / "datapackage.json").unlink(), "cannot be checked: FileNotFoundError"),
     ("FILE02", lambda folder: (folder / "notes.txt").write_text("x"), "notes.txt is not part of the release"),
     (
         "FILE02",
         lambda folder: (folder / "lien").symlink_to("rapport.html"),
         "lien is not part of the release",
+    ),
+    ("FILE02", lambda folder: (folder / "csv" / "vide").mkdir(), "csv/vide is not part of the release"),
+    (
+        "FILE02",
+        lambda folder: (folder / "autres").symlink_to("csv", target_is_directory=True),
+        "autres is not part of the release",
     ),
     ("FILE03", report(lambda document: document.pop("origine")), "origine"),
     ("FILE03", report(lambda document: document["publication"].update(id="autre")), "is that of autre"),
@@ -428,6 +424,33 @@ RELEASES: list[Case] = [
         "FILE07",
         rewrite("catalogue.jsonld", lambda document: document["dcat:dataset"]["dcat:distribution"].pop()),
         "rapport.json: None in the catalogue",
+    ),
+    (
+        "FILE08",
+        table("qpv", lambda data: data.replace(b";15603;", b";15604;")),
+        "csv/qpv.csv: field population_municipale is not that of the GeoPackage in rows 2",
+    ),
+    (
+        "FILE08",
+        rewrite(
+            "geojson/qpv.geojson", lambda document: document["features"][2]["properties"].update(lib_qp="X")
+        ),
+        "geojson/qpv.geojson: field lib_qp is not that of the GeoPackage in rows 3",
+    ),
+    (
+        "FILE08",
+        rewrite("geojson/qpv.geojson", lambda document: document["features"].pop()),
+        "geojson/qpv.geojson: 5 rows, 6 in the GeoPackage",
+    ),
+    (
+        "FILE08",
+        rewrite("geojson/qpv.geojson", moved),
+        "geojson/qpv.geojson: contours that are not those of the GeoPackage, in rows 1",
+    ),
+    (
+        "FILE08",
+        sql("DROP TABLE repartition", "DELETE FROM gpkg_contents WHERE table_name = 'repartition'"),
+        "csv/repartition.csv: the GeoPackage has no layer repartition",
     ),
     ("FILE05", table("qpv", lambda data: data.removeprefix(b"\xef\xbb\xbf")), "no byte order mark"),
     ("FILE05", table("qpv", lambda data: data.replace(b"lib_qp", b"nom", 1)), "csv/qpv.csv: columns"),
@@ -524,7 +547,7 @@ def test_a_digit_changed_in_any_file_is_found(folder: Path) -> None:
 def test_slow_rules_are_left_out_of_a_quick_verification(folder: Path) -> None:
     table("qpv", lambda data: data.replace(b";15603;", b";beaucoup;"))(folder)
     assert verify_release(folder, quick=True) == []
-    assert codes(verify_release(folder)) == {"FILE06"}
+    assert codes(verify_release(folder)) == {"FILE06", "FILE08"}
 
 
 def test_a_finding_is_said_in_one_line() -> None:

@@ -10,6 +10,7 @@ from qpv_geo.releases.changes import compare_releases
 from qpv_geo.releases.changes_text import changes_markdown
 from qpv_geo.releases.published import read_published
 from qpv_geo.releases.release import find_release
+from qpv_geo.releases.seals import seal_findings
 from qpv_geo.territory import load_territory
 
 
@@ -31,9 +32,9 @@ def diff(
 def verify(
     release_id: MaybeReleaseId = None, territory: TerritoryName = "besancon", data: DataDir = None
 ) -> None:
-    """Check a release again: checksums, GeoPackage rules, RFC 7946, Data Package."""
+    """Check a release again: ledger, checksums, GeoPackage rules, RFC 7946, Data Package."""
     release = find_release(load_territory(territory).id, release_id, settings_of(data))
-    findings = verify_release(release.path)
+    findings = [*seal_findings(release.path), *verify_release(release.path)]
     for finding in findings:
         typer.echo(str(finding), err=True)
     if findings:

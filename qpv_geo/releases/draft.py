@@ -27,10 +27,17 @@ from qpv_geo.french import french_date
 from qpv_geo.releases.changes import compare_releases
 from qpv_geo.releases.existing import comparable_release
 from qpv_geo.releases.guards import overruns
-from qpv_geo.releases.ledger import read_ledger
-from qpv_geo.releases.placement import LATEST, hold, refuse_what_is_not_a_link, reraise_move_errors, seal
+from qpv_geo.releases.ledger import read_ledger, write_ledger
+from qpv_geo.releases.placement import (
+    LATEST,
+    hold,
+    make_read_only,
+    refuse_what_is_not_a_link,
+    reraise_move_errors,
+)
 from qpv_geo.releases.published import PublishedRelease
 from qpv_geo.releases.release import Release, ledger_matching_latest, load_release, switch_to
+from qpv_geo.releases.seals import seal_of
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ def verify_draft(draft: Draft) -> None:
                 "nothing is published, the release breaks its own rules: report this error of qpv-geo\n- "
                 + "\n- ".join(str(finding) for finding in findings)
             )
-        seal(draft.path)
+        make_read_only(draft.path)
 
 
 def publish_draft(draft: Draft, confirm: Callable[[], None]) -> Release:
@@ -133,5 +140,6 @@ def publish_draft(draft: Draft, confirm: Callable[[], None]) -> Release:
     with reraise_move_errors(spec.folder):
         ledger = ledger_matching_latest(spec.folder)
         if draft.content.held_because and not ledger.was_current(spec.id):
+            write_ledger(spec.folder, ledger.with_seal(seal_of(draft.path, spec.id)))
             return replace(load_release(hold(draft.path, spec.folder, spec.id)), held=True)
         return switch_to(spec.folder, spec.folder / spec.id, ledger, "refresh", aside=draft.path)

@@ -8,7 +8,7 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import ReleaseSpec
 from qpv_geo.releases.changes import compare_releases
 from qpv_geo.releases.ledger import read_ledger
-from qpv_geo.releases.placement import LATEST, is_intact, refuse_what_is_not_a_link, reraise_move_errors
+from qpv_geo.releases.placement import LATEST, refuse_what_is_not_a_link, reraise_move_errors
 from qpv_geo.releases.published import PublishedRelease, read_published
 from qpv_geo.releases.release import (
     Release,
@@ -18,6 +18,7 @@ from qpv_geo.releases.release import (
     load_release,
     switch_to,
 )
+from qpv_geo.releases.seals import is_intact
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -2,7 +2,8 @@
 
 ``releases.json`` is written *before* a release moves. A run that dies in between leaves an entry for a move
 that never happened, which `Ledger.matching` removes; no release is ever missing from it. Only the link
-``latest`` says which release is current.
+``latest`` says which release is current. It lies outside the releases, and its seals show whether one was
+edited.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -43,12 +44,23 @@ class Refusal(_Part):
     by: Literal["rollback", "drop"]
 
 
+class Seal(_Part):
+    """A release as it was published or held."""
+
+    release: str
+    descriptor: str
+    """SHA-256 of its ``datapackage.json``, which holds those of all other files."""
+    read_only: bool
+    """Whether its files could be made so: some shares do not hold modes."""
+
+
 class Ledger(_Part):
-    """Turns and refusals, the oldest first."""
+    """Turns, refusals and seals, the oldest first."""
 
     ledger: Literal["qpv-geo/releases/1"] = "qpv-geo/releases/1"
     turns: tuple[Turn, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    seals: tuple[Seal, ...] = ()
 
     def before(self, release: str | None) -> list[str]:
         """Return the releases that were current before a given one, the latest first, each once.
@@ -84,6 +96,15 @@ class Ledger(_Part):
         refusal = Refusal(release=release, raw_files=raw_files, at=_now(), by=by)
         return self.model_copy(update={"refusals": (*others, refusal)[-_REFUSALS:]})
 
+    def with_seal(self, seal: Seal) -> Self:
+        """Return a ledger with the seal of a release; one made again with other bytes has several."""
+        others = tuple(other for other in self.seals if other != seal)
+        return self.model_copy(update={"seals": (*others, seal)})
+
+    def seals_of(self, release: str) -> list[Seal]:
+        """Return the seals of a release; none if an earlier version published it."""
+        return [seal for seal in self.seals if seal.release == release]
+
     def refusal(self, release: str, raw_files: tuple[str, ...]) -> Refusal | None:
         """Return the refusal of a release, or of another one made from the same raw files."""
         same = [refusal for refusal in self.refusals if refusal.release == release]
@@ -96,9 +117,10 @@ class Ledger(_Part):
         return not refused and any(turn.release == release for turn in self.turns)
 
     def without(self, releases: set[str]) -> Self:
-        """Return a ledger without the turns of some releases."""
-        kept = tuple(turn for turn in self.turns if turn.release not in releases)
-        return self.model_copy(update={"turns": kept})
+        """Return a ledger without the turns and the seals of some releases."""
+        turns = tuple(turn for turn in self.turns if turn.release not in releases)
+        seals = tuple(seal for seal in self.seals if seal.release not in releases)
+        return self.model_copy(update={"turns": turns, "seals": seals})
 
     def published_at(self, release: str) -> datetime | None:
         """Return when a release last became current, if known."""

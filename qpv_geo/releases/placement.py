@@ -15,11 +15,11 @@ from pathlib import Path
 from qpv_geo.errors import PublicationError
 from qpv_geo.files import UNFINISHED, reraise_write_errors, synchronise, unfinished
 from qpv_geo.formats.descriptions import DESCRIPTOR
+from qpv_geo.releases.seals import HELD, is_intact
 
 _LOGGER = logging.getLogger(__name__)
 
 LATEST = "latest"
-HELD = "held"
 _ID = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{10}")
 
 
@@ -30,17 +30,7 @@ def release_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _ID.fullmatch(path.name) and path.is_dir())
 
 
-def is_intact(path: Path) -> bool:
-    """Return whether the files of a release are those that were published, by their checksums."""
-    # imported lazily: a list of releases checks none
-    from qpv_geo.audit.rules import files  # noqa: PLC0415
-
-    folder = files.Folder(path)
-    rules = (files.checksums, files.nothing_else)
-    return not any(rule.findings(folder, ".") for rule in rules)
-
-
-def seal(folder: Path) -> None:
+def make_read_only(folder: Path) -> None:
     """Make the files of a release read-only, and wait until they and their folders are on the disk.
 
     QGIS would switch a writable GeoPackage to WAL mode, which changes it. Folders stay writable, so that

@@ -12,7 +12,6 @@ from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.descriptions import DESCRIPTOR, REPORT_JSON
 from qpv_geo.releases.ledger import By, Ledger, read_ledger, write_ledger
 from qpv_geo.releases.placement import (
-    HELD,
     LATEST,
     clear_held,
     make_current,
@@ -21,6 +20,7 @@ from qpv_geo.releases.placement import (
     release_folders,
     sweep,
 )
+from qpv_geo.releases.seals import HELD, seal_of
 from qpv_geo.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def switch_to(folder: Path, target: Path, ledger: Ledger, by: By, *, aside: Path
     `target` is its place in the territory's folder, `aside` where it is now, if not there; `ledger` is that
     of `ledger_matching_latest`. What cannot be written or moved is an `OSError`.
     """
-    updated = ledger.with_current(target.name, by)
+    updated = ledger.with_current(target.name, by).with_seal(seal_of(aside or target, target.name))
     if updated != read_ledger(folder):
         write_ledger(folder, updated)
     changed = place(aside, target) if aside else False

@@ -18,7 +18,8 @@ from qpv_geo.formats.fields import FieldType
 from qpv_geo.formats.report_schema import Report
 
 _BOM = "\ufeff"
-_KINDS = {name: kind for kind, name in TYPES.items()}
+KINDS = {name: kind for kind, name in TYPES.items()}
+"""Types of fields by their names in a Table Schema."""
 
 _Resource = Mapping[str, Any]
 
@@ -40,9 +41,11 @@ class Folder(CheckedFile):
 
     @cached_property
     def files(self) -> list[str]:
-        """Paths of all files, relative, sorted; links are not followed."""
+        """Paths of all files and links, relative, sorted; links are not followed."""
         return sorted(
-            path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if not path.is_dir()
+            path.relative_to(self.path).as_posix()
+            for path in self.path.rglob("*")
+            if path.is_symlink() or not path.is_dir()
         )
 
     @cached_property
@@ -56,13 +59,23 @@ class Folder(CheckedFile):
             if resource.get("format") == "csv":
                 yield resource, read_cells(self.path / resource["path"], first)
 
+    def kinds(self, name: str) -> dict[str, FieldType]:
+        """Return the types of the fields of a layer, as its CSV file declares them."""
+        return next(
+            {field["name"]: KINDS[field["type"]] for field in resource["schema"]["fields"]}
+            for resource in self.descriptor["resources"]
+            if resource["name"] == name
+        )
+
 
 @rule("FILE01")
 def checksums(folder: Folder) -> Iterator[str]:
     """Each file that the descriptor lists is there, with the stated size and SHA-256."""
     for resource in folder.descriptor["resources"]:
         path = folder.path / resource["path"]
-        if not path.is_file():
+        if path.is_symlink():
+            yield f"{resource['path']} is a link, not the file that was published"
+        elif not path.is_file():
             yield f"{resource['path']} is missing"
         elif path.stat().st_size != resource["bytes"] or checksum(path) != resource["hash"]:
             yield f"{resource['path']} is not the file that was published (size or SHA-256 differ)"
@@ -70,10 +83,12 @@ def checksums(folder: Folder) -> Iterator[str]:
 
 @rule("FILE02")
 def nothing_else(folder: Folder) -> Iterator[str]:
-    """There is no file that the descriptor does not list."""
-    listed = {resource["path"] for resource in folder.descriptor["resources"]}
-    for path in folder.files:
-        if path != DESCRIPTOR and path not in listed:
+    """There is no file, link or folder that the descriptor does not list."""
+    listed = {resource["path"] for resource in folder.descriptor["resources"]} | {DESCRIPTOR}
+    folders = {parent.as_posix() for path in listed for parent in PurePosixPath(path).parents}
+    there = (path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_dir())
+    for path in (*folder.files, *sorted(set(there) - folders - {*folder.files})):
+        if path not in listed:
             yield f"{path} is not part of the release"
 
 
@@ -167,7 +182,7 @@ def _schema_problems(schema: Mapping[str, Any], columns: Mapping[str, TextColumn
         yield f"columns {list(columns)}, schema {names}"
         return
     for field in schema["fields"]:
-        cells, kind = columns[field["name"]], _KINDS[field["type"]]
+        cells, kind = columns[field["name"]], KINDS[field["type"]]
         strangers = [place for place, text in enumerate(cells.texts) if not _is_of_type(text, kind)]
         if strangers:
             # The header is row 1.

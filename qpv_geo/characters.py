@@ -1,4 +1,4 @@
-"""Characters that XML cannot hold, and so no page, workbook or QGIS project."""
+"""Characters that no page, workbook or QGIS project can hold, and those that a terminal obeys."""
 
 import codecs
 import re
@@ -8,6 +8,14 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _FEW = 1 / 16
 # Everything but Char of https://www.w3.org/TR/xml/#charsets.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+# Escape sequences begin with one of these, and a terminal turns text round for the last ones.
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """Return a text in which every character that a terminal obeys is written as its code, backslash x1b."""
+    return _COMMANDS.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def forbidden_character(text: str) -> str:

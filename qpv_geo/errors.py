@@ -1,10 +1,16 @@
 """The project's errors: each message says what is wrong, where, and what to do, each class its exit code."""
 
+from qpv_geo.characters import visible
+
 
 class QpvGeoError(Exception):
     """Any failure that qpv-geo explains."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Write the message, without letting a terminal obey what a file's name holds."""
+        return visible(super().__str__())
 
 
 class ConfigurationError(QpvGeoError, ValueError):

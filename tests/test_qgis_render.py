@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,9 @@ class Seen:
         return {page["file"].removeprefix("qpv_"): page for page in self.said["pages"]}
 
 
+HOSTILE = "Lens [% 1 + 1 %] & <u>"
+
+
 @pytest.fixture(scope="session")
 def _qgis() -> None:
     """Skip without QGIS, but never in CI."""
@@ -97,9 +100,12 @@ def full_seen(_qgis: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="session")
 def short_seen(_qgis: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    """QGIS drops ids of ten characters or fewer, as a territory of four letters could give."""
-    territory = BESANCON.model_copy(update={"id": "lens"})
-    yield from look_at(snapshot_content(Settings(data_dir=tmp_path_factory.mktemp("data")), territory))
+    """QGIS drops ids of ten characters or fewer, as four letters could give, and evaluates ``[% %]``."""
+    territory = BESANCON.model_copy(update={"id": "lens", "nom": HOSTILE, "contrat": None})
+    content = snapshot_content(Settings(data_dir=tmp_path_factory.mktemp("data")), territory)
+    qpv = content.frames["qpv"].copy()
+    qpv.loc[qpv["code_qp"] == "QN02503M", "lib_qp"] = HOSTILE
+    yield from look_at(replace(content, frames={**content.frames, "qpv": qpv}))
 
 
 @pytest.fixture(params=["snapshot_seen", "full_seen"])
@@ -396,6 +402,15 @@ def test_a_short_name_of_the_territory_costs_no_layer(short_seen: Seen) -> None:
         color = LOOK.choropleth.colors[sum(rate >= bound for bound in LOOK.choropleth.breaks)]
         assert most_seen(short_seen.said["map"]["colors"][code]) == color, code
         assert most_seen(short_seen.pages[code]["colors"][code]) == color, code
+
+
+def test_names_are_shown_and_not_evaluated(short_seen: Seen) -> None:
+    page = short_seen.pages["QN02503M"]["texts"]
+    assert page["titre"] == HOSTILE
+    assert page["sous_titre"].endswith(f" · {HOSTILE}")
+    assert page["contrat"] == HOSTILE
+    (tip,) = [tip for tip in short_seen.layers["qpv"]["tips"] if "QN02503M" in tip]
+    assert tip.startswith("<b>Lens [% 1 + 1 %] &amp; &lt;u></b>")
 
 
 # ---------------------------------------------------------------- pictures

@@ -16,6 +16,8 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from qpv_geo.commands.console import start_log, table
+from qpv_geo.commands.options import console
 from qpv_geo.errors import ConfigurationError, SourceUnavailableError
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import run
@@ -26,6 +28,7 @@ from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.download import Downloader
 from qpv_geo.sources.fetch import Policy, fetch
 from qpv_geo.territory import Territory
+from tests.command_line import qpv_geo_here as qpv_geo
 from tests.country import ARCHIVE, country, zipped
 from tests.faults import tls
 from tests.faults.world import open_sites, quick, territory
@@ -231,6 +234,32 @@ def test_the_password_in_a_mirror_s_address_is_refused_and_not_repeated() -> Non
     with pytest.raises(ConfigurationError, match="without credentials") as caught:
         Policy(mirror="https://agent:m0tdepasse@miroir.example.org/qpv")
     assert "m0tdepasse" not in str(caught.value)
+
+
+# ---------------------------------------------------------------- what a terminal obeys
+
+ESCAPE = "\x1b]0;prise\x07\x9b31m\u202e"
+
+
+def test_an_error_names_a_file_without_its_escape_sequences() -> None:
+    done = qpv_geo("refresh", "--territory", f"{ESCAPE}.toml")
+    assert done.returncode == 2
+    assert "\\x1b]0;prise\\x07\\x9b31m\\u202e.toml" in done.stderr
+    assert not set(done.stderr) & set("\x1b\x07\x9b\u202e")
+
+
+def test_a_log_line_and_a_table_do_not_repeat_them_either(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = logging.getLogger("qpv_geo")
+    monkeypatch.setattr(log, "handlers", [])
+    start_log(prefect=False)
+    log.warning("member %s of an archive\non two lines", ESCAPE)
+    console().print(table("Sources", [{"fichier": ESCAPE}], {"file": "fichier"}))
+    written = "".join(capsys.readouterr())
+    assert written.count("\\x1b]0;prise\\x07") == 2
+    assert "archive\non two lines" in written
+    assert not set(written) & set("\x1b\x07\x9b\u202e")
 
 
 # ---------------------------------------------------------------- what publishers write

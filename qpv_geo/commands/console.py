@@ -11,6 +11,7 @@ from typing import Any
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from qpv_geo.characters import visible
 from qpv_geo.pipeline.fetching import progress_listener
 
 # Absent sources are named once, below the table of sources.
@@ -42,6 +43,13 @@ _STATES = {
 }
 
 
+class _VisibleFormatter(logging.Formatter):
+    """Writes the names in a message, such as those in an archive, without letting a terminal obey them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def on_terminal() -> bool:
     """Tell whether somebody looks on: progress bars and tables say it better than log lines."""
     return sys.stdout.isatty()
@@ -58,7 +66,7 @@ def start_log(*, prefect: bool) -> None:
         log.addHandler(logging.NullHandler())
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s | %(levelname)-7s | %(name)s - %(message)s"))
+    handler.setFormatter(_VisibleFormatter("%(asctime)s | %(levelname)-7s | %(name)s - %(message)s"))
     log.addHandler(handler)
     logging.getLogger("qpv_geo.pipeline").setLevel(logging.INFO)
 
@@ -120,5 +128,5 @@ def table(title: str, rows: list[dict[str, Any]], columns: Mapping[str, str]) ->
         table.add_column(heading, overflow="fold")
     for row in rows:
         cells = (row.get(key) for key in columns.values())
-        table.add_row(*("" if cell is None else str(cell) for cell in cells))
+        table.add_row(*("" if cell is None else visible(str(cell)) for cell in cells))
     return table

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.french import french_date
 from qpv_geo.qgis.cartography import Atlas, Cartography
-from qpv_geo.qgis.expressions import interval_of, quoted, text_of, vintage_of
+from qpv_geo.qgis.expressions import interval_of, literal, quoted, text_of, vintage_of
 from qpv_geo.qgis.styles import SymbolLayer
 from qpv_geo.qgis.templating import key, rgba
 from qpv_geo.territory import Territory
@@ -170,8 +170,9 @@ def _fitted(bounds: Bounds, ratio: float) -> Bounds:
 
 def _headings(territory: Territory) -> tuple[Text, ...]:
     where = '[% coalesce("lib_com_calcule", "lib_com", \'\') %]'
-    subtitle = f'Quartier prioritaire de la politique de la ville [% "code_qp" %] · {where} · {territory.nom}'
-    contract = territory.contrat.titre if territory.contrat else territory.nom
+    name = literal(territory.nom)
+    subtitle = f'Quartier prioritaire de la politique de la ville [% "code_qp" %] · {where} · {name}'
+    contract = literal(territory.contrat.titre) if territory.contrat else name
     title = Box(_MAP_X, 7, _MAP_WIDTH, 14, 10)
     below = Box(_MAP_X, 21.5, _MAP_WIDTH, 8, 10)
     aside = Box(_COLUMN_X, 9, _COLUMN_WIDTH, 20, 10)
@@ -210,7 +211,7 @@ def _mentions(indicators: Collection[str], content: Content) -> str:
     shown = table.loc[table["indicateur"].isin(indicators), "source"]
     read = content.sources_read
     kept = read["source"].isin(shown) | ~read["source"].isin(table["source"])
-    return " ; ".join(read.loc[kept, "mention"].drop_duplicates())
+    return literal(" ; ".join(read.loc[kept, "mention"].drop_duplicates()))
 
 
 def _notes(indicators: Collection[str], content: Content) -> tuple[Text, ...]:

@@ -72,6 +72,16 @@ def reason_of(layer: Layer, field: str, words: dict[str, str]) -> str:
     return f"CASE {cases} ELSE {quoted('non disponible')} END"
 
 
+def literal(text: str) -> str:
+    """Write a text so that QGIS, which evaluates ``[% %]`` in the texts of a page, shows it as it is."""
+    return text.replace("[%", "[% '[%' %]")
+
+
+def html_of(expression: str) -> str:
+    """Return the expression of a text that is shown as HTML: what looks like a tag is none."""
+    return f"replace(replace({expression}, '&', '&amp;'), '<', '&lt;')"
+
+
 def quoted(text: str) -> str:
     """Write a text as a literal of QGIS's expressions."""
     escaped = text.replace("\\", "\\\\").replace("'", "''")

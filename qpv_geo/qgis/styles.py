@@ -21,7 +21,7 @@ from qpv_geo.qgis.cartography import (
     Outline,
     load_cartography,
 )
-from qpv_geo.qgis.expressions import text_of, vintage_of
+from qpv_geo.qgis.expressions import html_of, text_of, vintage_of
 from qpv_geo.qgis.forms import FormField, Tab, form_fields, form_tabs
 from qpv_geo.qgis.legend import classify
 from qpv_geo.qgis.templating import fill, key, rgba
@@ -267,13 +267,13 @@ def _line(outline: Outline) -> SymbolLayer:
 def _tip(layer: Layer, drawn: LayerLook, look: Cartography) -> str:
     """Return what QGIS shows over a feature: its name in bold, some of its fields, as HTML."""
     rows = "".join(
-        f"<tr><td>{escape(layer.fields[name].alias)}</td><td>[% {text} %]</td></tr>"
+        f"<tr><td>{escape(layer.fields[name].alias)}</td><td>[% {html_of(text)} %]</td></tr>"
         for name in drawn.tip
         if name in layer.fields
         for words in [look.words_of(layer.name, f"{name}_statut")]
         for text in [f"{text_of(layer, name, words)} || {vintage_of(layer, name, ' (', ')')}"]
     )
-    return f'<b>[% "{drawn.name}" %]</b><table cellspacing="4">{rows}</table>'
+    return f'<b>[% {html_of(f"""to_string("{drawn.name}")""")} %]</b><table cellspacing="4">{rows}</table>'
 
 
 def add_styles(path: Path, content: Content) -> None:

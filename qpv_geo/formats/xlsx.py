@@ -11,7 +11,6 @@ from xlsxwriter.worksheet import Worksheet
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.csv import neutralised
 from qpv_geo.formats.fields import FieldType, Layer, LayerField
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.xlsx_cells import CellFormats, decimals_shown, finish_table, height_of, set_page
@@ -121,7 +120,7 @@ def _write_cell(
 ) -> None:
     kind, decimals = form
     if isinstance(value, str):
-        sheet.write_string(*cell, value, formats.quoted if neutralised(value) != value else None)
+        sheet.write_string(*cell, value, formats.plain(value))
     elif kind == "boolean":
         sheet.write_boolean(*cell, bool(value))
     elif isinstance(value, pd.Timestamp):

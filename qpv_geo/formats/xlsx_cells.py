@@ -8,6 +8,7 @@ from xlsxwriter.format import Format
 from xlsxwriter.workbook import Workbook
 from xlsxwriter.worksheet import Worksheet
 
+from qpv_geo.formats.csv import neutralised
 from qpv_geo.formats.fields import FieldType
 from qpv_geo.french import THIN
 
@@ -39,6 +40,10 @@ class CellFormats:
             "date": workbook.add_format({"num_format": "dd/mm/yyyy"}),
             "datetime": workbook.add_format({"num_format": "dd/mm/yyyy hh:mm:ss"}),
         }
+
+    def plain(self, text: str) -> Format | None:
+        """Return the format of a text of others: one that looks like a formula is marked as text."""
+        return self.quoted if neutralised(text) != text else None
 
     def number(self, decimals: int, unit: str = "", *, total: bool = False) -> Format:
         """Return the format of numbers with so many decimals, and with the unit if that is a sign."""

@@ -27,11 +27,11 @@ def write_synthesis(sheet: Worksheet, formats: CellFormats, content: Content) ->
     sheet.write_string(0, 0, content.spec.title, formats.title)
     lines = [*territory.sentences, _NOTE]
     for row, line in enumerate(lines, 1):
-        sheet.write_string(row, 0, line)
+        sheet.write_string(row, 0, line, formats.plain(line))
     row = top = len(lines) + 2
     _write_headings(sheet, formats, top, territory)
     for row, summary in enumerate(summaries.qpv.values(), top + 1):
-        sheet.write_string(row, 0, summary.zone.name)
+        sheet.write_string(row, 0, summary.zone.name, formats.plain(summary.zone.name))
         sheet.write_string(row, 1, summary.zone.code)
         _write_figures(sheet, formats, row, (essential.figure for essential in summary.essentials))
     rows = row - top
@@ -41,7 +41,7 @@ def write_synthesis(sheet: Worksheet, formats: CellFormats, content: Content) ->
     _write_figures(sheet, formats, row, (each.figure for each in territory.essentials), total=True)
     for name, figures in _comparisons(territory.essentials):
         row += 1
-        sheet.write_string(row, 0, name)
+        sheet.write_string(row, 0, name, formats.plain(name))
         _write_figures(sheet, formats, row, figures)
     finish_table(sheet, top, rows, [_ZONE, _CODE, *[_VALUE, _RANK] * len(territory.essentials)])
 

@@ -1,5 +1,6 @@
 import gzip
 import io
+import random
 import stat
 import zipfile
 import zlib
@@ -248,6 +249,14 @@ def test_a_table_that_compresses_well_is_fine(tmp_path: Path, raw_of: RawOf, set
     path = zip_of(tmp_path / "pop.zip", ("pop_QP.csv", rows))
     assert len(rows) / path.stat().st_size > settings.max_unpacked_ratio
     assert read_member(raw_of(path), TABLE, settings).data == rows
+
+
+def test_a_large_archive_that_hardly_compresses_is_fine(
+    tmp_path: Path, raw_of: RawOf, settings: Settings
+) -> None:
+    noise = random.Random(1).randbytes(17 * 1024**2)  # noqa: S311 - to be the same each time
+    path = zip_of(tmp_path / "pop.zip", ("pop_QP.csv", noise))
+    assert read_member(raw_of(path), TABLE, settings).data == noise
 
 
 def test_a_bomb_is_refused_by_its_declared_size(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:

@@ -282,6 +282,9 @@ def test_a_declared_spelling_of_a_column_is_accepted(
 
 def test_clean_text_of_any_type() -> None:
     assert clean_text(pd.Series([25056.0, np.nan, 2.5])).tolist() == ["25056", None, "2.5"]
+    # Beyond this, a float no longer tells one whole number from the next.
+    whole, unsure = clean_text(pd.Series([2.0**53 - 1, 2.0**53]))
+    assert (whole, unsure) == ("9007199254740991", "9007199254740992.0")
     assert clean_text(pd.Series([25056, 1])).tolist() == ["25056", "1"]
     assert clean_text(pd.Series([" a ", "NA", None, ""], dtype=object)).tolist() == ["a", None, None, None]
     assert clean_text(pd.Series([None, None], dtype=object)).tolist() == [None, None]

@@ -27,6 +27,7 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import Layer, LayerField, load_layers
 from qpv_geo.ingest.facilities import load_facility_types
 from qpv_geo.qgis.cartography import Cartography, load_cartography
+from qpv_geo.qgis.forms import form_fields
 from qpv_geo.qgis.legend import classify, labels_of
 from qpv_geo.qgis.styles import StyleRule, build_styles, pictogram
 from qpv_geo.settings import Settings
@@ -442,3 +443,10 @@ def test_the_order_of_drawing_puts_small_things_on_large_ones() -> None:
     assert order[-1] == "epci"
     assert order.index("bande_300m") < order.index("communes")
     assert order.index("qpv_2015") < order.index("bande_300m")
+
+
+def test_columns_are_as_wide_as_what_they_hold(content: Content) -> None:
+    width = {field.name: field.width for field in form_fields(content.layers["concordances"], LOOK)}
+    assert width["message"] > width["theme"] > width["ecart"]
+    width = {field.name: field.width for field in form_fields(content.layers["qpv"], LOOK)}
+    assert width["lib_qp"] > width["code_qp"] == width["surface_m2"]

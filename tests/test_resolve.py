@@ -73,6 +73,7 @@ def test_the_best_link_is_the_newest_that_matches(names: list[str], expected: in
         (["EDUC_2024_2025_QP24.xlsx", "EDUC_2024_2025_QP24.zip"], 1),
         (["EDUC_2024_2025_QP24_v2.xlsx", "EDUC_2024_2025_QP24.csv"], 1),
         (["EDUC_2024_2025_QP24_dictionnaire.pdf", "EDUC_2024_2025_QP24.zip"], 1),
+        (["EDUC_2024_2025_QP24.zip", "EDUC_2024_2025_QP24_csv.zip"], 1),
         (["EDUC_2024_2025_QP24.xlsx"], 0),
     ],
 )

@@ -353,6 +353,14 @@ def test_what_was_not_downloaded_is_not_accepted_into_the_store(
     assert not settings.store_dir.exists()
 
 
+def test_a_copy_that_serves_again_stays_as_it_was_accepted(again: Fetch, live: Settings, shelf: Path) -> None:
+    raw = again()
+    accept([raw], live)
+    state = {path: path.read_bytes() for path in shelf.rglob("*") if path.is_file()}
+    accept([replace(raw, origin="store", reason="site injoignable")], live)
+    assert {path: path.read_bytes() for path in shelf.rglob("*") if path.is_file()} == state
+
+
 def test_the_state_of_a_source_is_on_the_disk(source: Source, again: Fetch, live: Settings) -> None:
     raw = again()
     accept([raw], live)

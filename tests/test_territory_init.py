@@ -1,5 +1,6 @@
 """Territories made from the official files: each is written, read back, published and verified."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -162,3 +163,17 @@ def test_an_unknown_key_is_named_with_the_nearest(tmp_path: Path, besancon_file:
 def besancon_file() -> Path:
     """Return the shipped territory's file."""
     return Path(__file__).parents[1] / "qpv_geo" / "territories" / "besancon.toml"
+
+
+def test_communes_that_only_one_of_the_files_holds_are_named(country: Country) -> None:
+    siren = "242500338"
+    mine = sorted(country.members_of(siren)["insee_com"])
+    drawn = country.communes[country.communes["insee_com"] != mine[1]]
+    described = describe_territory(siren, replace(country, communes=drawn))
+    (remark,) = described.remarks
+    assert remark.endswith(f": in the COG without contour: {mine[1]}")
+    members = country.members[country.members["insee_com"] != mine[2]]
+    described = describe_territory(siren, replace(country, members=members))
+    (remark,) = described.remarks
+    assert remark.endswith(f": with a contour that declares it, not in the COG: {mine[2]}")
+    assert describe_territory(siren, country).remarks == ()

@@ -22,11 +22,13 @@ import pytest
 import shapely
 
 from qpv_geo.formats.base import UNDECLARED, Content
+from qpv_geo.formats.summaries import Summaries
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.forms import form_fields, form_tabs
 from qpv_geo.qgis.legend import missing_label
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES
+from qpv_geo.typography import typeset
 from tests.mapping import MISSING, full_content, snapshot_content, write
 from tests.publishing import BESANCON
 
@@ -276,7 +278,7 @@ def test_tips_are_whole_sentences_without_open_expressions(full_seen: Seen) -> N
             assert "NULL" not in tip, name
     (planoise,) = [tip for tip in full_seen.layers["qpv"]["tips"] if "QN02503M" in tip]
     assert "15\u202f603\u00a0habitants" in planoise
-    assert "55,0\u00a0%" in planoise
+    assert "55\u00a0%" in planoise
     (secret,) = [tip for tip in full_seen.layers["qpv"]["tips"] if "QN02502M" in tip]
     assert "secret statistique" in secret
 
@@ -472,8 +474,8 @@ def test_the_atlas_prints_a_page_for_each_qpv(seen: Seen) -> None:
         assert page["failed"] == 0
         # A3 at 100 dots per inch.
         assert page["size"] == pytest.approx([1654, 1169], abs=1)
-        assert page["name"] == page["texts"]["titre"] == name
-        assert code in page["texts"]["sous_titre"]
+        assert page["name"] == page["texts"]["Titre"] == name
+        assert code in page["texts"]["Sous-titre"]
         assert page["scale"] % 2500 == pytest.approx(0, abs=0.01) or page["scale"] % 2500 == pytest.approx(
             2500, abs=0.01
         )
@@ -490,15 +492,16 @@ def test_each_page_shows_its_qpv_whole_and_in_its_colour(snapshot_seen: Seen) ->
 
 def test_pages_give_the_key_figures_in_french(full_seen: Seen) -> None:
     planoise, orchamps = full_seen.pages["QN02503M"]["texts"], full_seen.pages["QN02502M"]["texts"]
-    assert planoise["valeur_population_municipale"] == "15\u202f603\u00a0habitants"
-    assert planoise["valeur_taux_pauvrete_60"] == "55,0\u00a0%"
-    assert planoise["libelle_taux_pauvrete_60"].endswith(", 2021")
-    interval = ", 2020 [36,9\u00a0;\u00a039,8]"
-    assert planoise["libelle_part_familles_monoparentales"].endswith(interval)
-    assert orchamps["valeur_taux_pauvrete_60"] == "secret statistique"
-    assert planoise["page"] == "Page 6 sur 6"
-    assert planoise["date"] == "Données du 15 janvier 2026"
-    assert "INSEE, Revenus et pauvreté" in planoise["sources"]
+    fields = full_seen.content.layers["qpv"].fields
+    poverty, families = fields["taux_pauvrete_60"].alias, fields["part_familles_monoparentales"].alias
+    assert planoise[f"Valeur : {fields['population_municipale'].alias}"] == "15\u202f603\u00a0habitants"
+    assert planoise[f"Valeur : {poverty}"] == "55\u00a0%"
+    assert planoise[f"Libellé : {poverty}"].endswith(", 2021")
+    assert planoise[f"Libellé : {families}"].endswith(", 2020 [36,9\u00a0;\u00a039,8]")
+    assert orchamps[f"Valeur : {poverty}"] == "secret statistique"
+    assert planoise["Page"] == "Page 6 sur 6"
+    assert planoise["Date"] == "Données du 15 janvier 2026"
+    assert "INSEE, Revenus et pauvreté" in planoise["Sources"]
 
 
 def test_the_legend_of_a_page_names_the_band_by_the_width_of_its_qpv(full_seen: Seen) -> None:
@@ -517,6 +520,22 @@ def test_no_text_of_a_page_is_cut_or_left_as_an_expression(seen: Seen) -> None:
             assert text, f"{code}: {name}"
 
 
-def test_the_legend_ends_above_the_small_map(seen: Seen) -> None:
+def test_the_layout_window_shows_words_before_any_page_is_seen(seen: Seen) -> None:
+    designed = next(iter(seen.pages.values()))["designed"]
+    assert designed["Titre"] == "Nom du quartier"
+    for name, text in designed.items():
+        assert "[%" not in text, name
+        assert "_" not in name, "items have French names"
+
+
+def test_a_page_says_its_projection_and_what_is_essential(snapshot_seen: Seen) -> None:
+    summaries = Summaries(snapshot_seen.content)
+    for code, page in snapshot_seen.pages.items():
+        assert page["texts"]["Échelle (texte)"].endswith("Lambert-93")
+        sentences = "\n".join(summaries.qpv[code].sentences)
+        assert page["texts"]["Essentiel"] == typeset(sentences)
+
+
+def test_the_legend_ends_above_what_is_below(seen: Seen) -> None:
     for code, page in seen.pages.items():
-        assert page["legend_bottom"] < page["situation_top"], code
+        assert page["legend_bottom"] < page["below_legend"], code

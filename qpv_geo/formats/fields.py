@@ -6,9 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.french import decimals_of
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.statuses import STATUSES
 from qpv_geo.toml_file import read_toml
@@ -36,7 +38,7 @@ class LayerField(BaseModel):
     description: str = ""
     unit: str = ""
     decimals: int | None = None
-    """How many are published of a value that is computed here; None for a producer's, left as it is."""
+    """How many are published of a value that is computed here, or that a producer gives (`with_decimals`)."""
     optional: bool = False
     """For a field of the key: whether it may be empty all the same."""
 
@@ -145,6 +147,24 @@ def as_held(layers: Mapping[str, Layer], spatial: Container[str]) -> dict[str, L
         else layer
         for name, layer in layers.items()
     }
+
+
+def with_decimals(
+    layers: Mapping[str, Layer], frames: Mapping[str, pd.DataFrame], registry: Registry
+) -> dict[str, Layer]:
+    """Return the declarations with the decimals that the values of each indicator's columns have."""
+    known = dict(layers)
+    for name, layer in layers.items():
+        if layer.indicators and name in frames:
+            fields = dict(layer.fields)
+            for indicator in registry.indicators:
+                columns = [indicator.id, *(f"{indicator.id}_borne_{side}" for side in ("basse", "haute"))]
+                for column in fields.keys() & set(columns):
+                    values = frames[name][column].dropna()
+                    decimals = decimals_of(values, indicator.unit, index=indicator.kind == "index")
+                    fields[column] = fields[column].model_copy(update={"decimals": decimals})
+            known[name] = layer.model_copy(update={"fields": fields})
+    return known
 
 
 def _indicator_fields(indicator: Indicator) -> dict[str, LayerField]:

@@ -4,12 +4,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from qpv_geo.formats.base import Bounds, Content, rounded_bounds
+from qpv_geo.formats.summaries import Summaries
 from qpv_geo.french import french_date
 from qpv_geo.qgis.cartography import Atlas, Cartography
-from qpv_geo.qgis.expressions import interval_of, literal, quoted, text_of, vintage_of
+from qpv_geo.qgis.expressions import interval_of, literal, quoted, shown, text_of, vintage_of
 from qpv_geo.qgis.styles import SymbolLayer
 from qpv_geo.qgis.templating import key, rgba
+from qpv_geo.statuses import IMPRECISE
 from qpv_geo.territory import Territory
+from qpv_geo.typography import typeset
 
 # Qt's alignment flags.
 _LEFT, _RIGHT = 1, 2
@@ -19,9 +22,16 @@ _TOP, _MIDDLE = 32, 128
 _MAP_X, _MAP_Y, _MAP_WIDTH, _MAP_HEIGHT = 10.0, 32.0, 286.0, 236.0
 _COLUMN_X, _COLUMN_WIDTH = 302.0, 108.0
 _BOTTOM = _MAP_Y + _MAP_HEIGHT
+_HEADING = 8.0
 _TILES_Y, _TILE_WIDTH, _TILE_HEIGHT, _GAP = 40.0, 52.75, 21.0, 2.5
-_SITUATION_HEIGHT = 54.0
+_SITUATION_LEAST, _SITUATION_MOST = 46.0, 80.0
+_SCALE_WIDTH = 56.0
+_MAP = "Carte"
 _BAND = "bande_300m"
+# What an entry of the legend takes, and its titles; the room that the sentences on a QPV need.
+_ENTRY, _LEGEND_TITLES, _SENTENCES_HEIGHT = 5.4, 20.0, 24.0
+# Words that a tile has room for.
+_SHORT = {IMPRECISE: "trop imprécis"}
 # More would push the legend onto the small map.
 _TILES_AT_MOST = 6
 
@@ -96,12 +106,12 @@ class AtlasPages:
     ink: tuple[SymbolLayer, ...]
     ruler: tuple[SymbolLayer, ...]
     overview: tuple[SymbolLayer, ...]
+    situation_box: Box
     title: str = "Portrait cartographique des QPV (A3)"
-    map_key: str = key("item", "carte")
+    map_key: str = key("item", _MAP)
     page: Box = Box(0, 0, 420, 297, 0)
     map_box: Box = Box(_MAP_X, _MAP_Y, _MAP_WIDTH, _MAP_HEIGHT, 1)
-    situation_box: Box = Box(_COLUMN_X, _BOTTOM - _SITUATION_HEIGHT, _COLUMN_WIDTH, _SITUATION_HEIGHT, 2)
-    scale_bar: Box = Box(_MAP_X + 3, _BOTTOM - 14, 80, 11, 5)
+    scale_bar: Box = Box(_MAP_X + 3, _BOTTOM - 14, _SCALE_WIDTH, 11, 5)
     north: Box = Box(_MAP_X + _MAP_WIDTH - 16, _MAP_Y + 4, 12, 14, 6)
 
 
@@ -109,31 +119,69 @@ def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartograph
     """Lay out the atlas; `refs` are the layers of the project, by name."""
     known = content.frames["qpv"].notna().any()
     figures = [name for name in look.atlas.figures if known.get(name, default=False)][:_TILES_AT_MOST]
-    rows = -(-len(figures) // 2)
+    legend_y = _TILES_Y - (-len(figures) // 2) * (_TILE_HEIGHT + _GAP)
+    legend = _chosen(refs, look.atlas.legend, content)
+    free = _BOTTOM - legend_y - _legend_height(legend, content, look) - _HEADING
+    sentences = free - _SENTENCES_HEIGHT - _HEADING >= _SITUATION_LEAST
+    small = min(max(free - (_SENTENCES_HEIGHT + _HEADING) * sentences, _SITUATION_LEAST), _SITUATION_MOST)
     colors = look.atlas
+    width = f"format_number({_band_width(refs)}, 0, 'fr')"
     ruler = {"line_color": rgba(colors.ink), "line_width": "0.3", "line_width_unit": "MM"}
     frame = {"outline_color": rgba(colors.frame), "outline_width": "0.6", "outline_width_unit": "MM"}
     return AtlasPages(
         coverage=refs["qpv"],
-        legend=_chosen(refs, look.atlas.legend, content),
+        legend=legend,
         situation=_chosen(refs, look.atlas.situation, content),
         map_view=_fitted(content.bounds("qpv"), _MAP_WIDTH / _MAP_HEIGHT),
-        situation_view=_fitted(content.bounds("epci"), _COLUMN_WIDTH / _SITUATION_HEIGHT),
+        situation_view=_fitted(content.bounds("epci"), _COLUMN_WIDTH / small),
         band=refs.get(_BAND),
-        band_title=f"Bande de [% format_number({_band_width(refs)}, 0, 'fr') %] m (TVA réduite)",
+        band_title=f"Bande de {shown(width, '300 ou 500')} m (TVA réduite)",
         texts=(
             *_headings(content.spec.territory),
+            *(_sentences(content, _BOTTOM - small - _HEADING - _SENTENCES_HEIGHT) if sentences else ()),
+            _heading("Situation", "Situation dans le territoire", _BOTTOM - small),
             *_tiles(figures, content, look),
             *_notes({*figures, look.choropleth.field}, content),
         ),
         scale=_scale(refs),
-        legend_box=Box(_COLUMN_X - 2, _TILES_Y + rows * (_TILE_HEIGHT + _GAP), _COLUMN_WIDTH, 70, 7),
+        legend_box=Box(_COLUMN_X - 2, legend_y, _COLUMN_WIDTH, 70, 7),
+        situation_box=Box(_COLUMN_X, _BOTTOM - small, _COLUMN_WIDTH, small, 2),
         colors=colors,
         paper=_plain(colors.paper),
         ink=_plain(colors.ink),
         ruler=(SymbolLayer("SimpleLine", ruler),),
         overview=(SymbolLayer("SimpleFill", frame | {"color": rgba(colors.frame, 0.1)}),),
     )
+
+
+def _legend_height(legend: Sequence[LayerRef], content: Content, look: Cartography) -> float:
+    """Return about how high the legend is: an entry for each class, reason of a missing value and rule."""
+    drawn = look.choropleth
+    statuses = content.frames[drawn.layer][f"{drawn.field}_statut"].dropna().unique()
+    entries = len(drawn.colors) + sum(status in drawn.missing for status in statuses)
+    names = {layer.name for layer in legend} - {drawn.layer}
+    entries += sum(len(look.layers[name].rules) for name in names)
+    return _LEGEND_TITLES + _ENTRY * entries
+
+
+def _sentences(content: Content, y: float) -> tuple[Text, Text]:
+    """Return the two sentences on each QPV, which a page chooses by the code of its own."""
+    pairs = [
+        f"{quoted(code)}, {quoted(typeset(chr(10).join(summary.sentences)))}"
+        for code, summary in Summaries(content).qpv.items()
+    ]
+    text = shown(f'map_get(map({", ".join(pairs)}), "code_qp")', "Deux phrases sur le quartier")
+    box = Box(_COLUMN_X, y, _COLUMN_WIDTH, _SENTENCES_HEIGHT, 10)
+    return (
+        _heading("Essentiel", "L'essentiel", y),
+        Text("Essentiel", text, box, 9),
+    )
+
+
+def _heading(name: str, text: str, y: float) -> Text:
+    """Return the heading of what begins at `y` in the column."""
+    box = Box(_COLUMN_X, y - _HEADING, _COLUMN_WIDTH, _HEADING - 1, 10)
+    return Text(f"{name} (titre)", text, box, 12, bold=True)
 
 
 def _chosen(refs: Mapping[str, LayerRef], names: Sequence[str], content: Content) -> tuple[LayerRef, ...]:
@@ -169,21 +217,19 @@ def _fitted(bounds: Bounds, ratio: float) -> Bounds:
 
 
 def _headings(territory: Territory) -> tuple[Text, ...]:
-    where = '[% coalesce("lib_com_calcule", "lib_com", \'\') %]'
-    name = literal(territory.nom)
-    subtitle = f'Quartier prioritaire de la politique de la ville [% "code_qp" %] · {where} · {name}'
+    where = shown('coalesce("lib_com_calcule", "lib_com", \'\')', "commune")
+    code, name = shown('"code_qp"', "code"), literal(territory.nom)
+    subtitle = f"Quartier prioritaire de la politique de la ville {code} · {where} · {name}"
     contract = literal(territory.contrat.titre) if territory.contrat else name
     title = Box(_MAP_X, 7, _MAP_WIDTH, 14, 10)
     below = Box(_MAP_X, 21.5, _MAP_WIDTH, 8, 10)
     aside = Box(_COLUMN_X, 9, _COLUMN_WIDTH, 20, 10)
     figures = Box(_COLUMN_X, _MAP_Y, _COLUMN_WIDTH, 7, 10)
-    situation = Box(_COLUMN_X, _BOTTOM - _SITUATION_HEIGHT - 8, _COLUMN_WIDTH, 7, 10)
     return (
-        Text("titre", '[% "lib_qp" %]', title, 30, bold=True, vertical=_MIDDLE),
-        Text("sous_titre", subtitle, below, 12, "soft", vertical=_MIDDLE),
-        Text("contrat", contract, aside, 10, "soft", horizontal=_RIGHT),
-        Text("chiffres", "Chiffres clés", figures, 12, bold=True),
-        Text("situation_titre", "Situation dans le territoire", situation, 12, bold=True),
+        Text("Titre", shown('"lib_qp"', "Nom du quartier"), title, 30, bold=True, vertical=_MIDDLE),
+        Text("Sous-titre", subtitle, below, 12, "soft", vertical=_MIDDLE),
+        Text("Contrat de ville", contract, aside, 10, "soft", horizontal=_RIGHT),
+        Text("Chiffres clés (titre)", "Chiffres clés", figures, 12, bold=True),
     )
 
 
@@ -195,13 +241,14 @@ def _tiles(figures: Sequence[str], content: Content, look: Cartography) -> tuple
         row, column = divmod(rank, 2)
         x = _COLUMN_X + column * (_TILE_WIDTH + _GAP)
         y = _TILES_Y + row * (_TILE_HEIGHT + _GAP)
-        value = f"[% {text_of(layer, name, look.words_of(layer.name, f'{name}_statut'))} %]"
+        value = shown(text_of(layer, name, look.words_of(layer.name, f"{name}_statut") | _SHORT))
         vintage = vintage_of(layer, name, before=", ")
-        caption = f"{layer.fields[name].alias}[% {vintage} || {interval_of(layer, name)} %]"
+        alias = layer.fields[name].alias
+        caption = alias + shown(f"{vintage} || {interval_of(layer, name)}", "")
         upper = Box(x, y, _TILE_WIDTH, _TILE_HEIGHT, 8)
         lower = Box(x, y + 7.5, _TILE_WIDTH, _TILE_HEIGHT - 7.5, 9)
-        texts.append(Text(f"valeur_{name}", value, upper, 16, bold=True, background="panel", margin=2))
-        texts.append(Text(f"libelle_{name}", caption, lower, 8, "soft", margin=2))
+        texts.append(Text(f"Valeur : {alias}", value, upper, 16, bold=True, background="panel", margin=2))
+        texts.append(Text(f"Libellé : {alias}", caption, lower, 8, "soft", margin=2))
     return tuple(texts)
 
 
@@ -216,18 +263,21 @@ def _mentions(indicators: Collection[str], content: Content) -> str:
 
 def _notes(indicators: Collection[str], content: Content) -> tuple[Text, ...]:
     """Return the scale in figures, the sources, the date of the data and the page."""
-    denominator = "format_number(10 * round(map_get(item_variables('carte'), 'map_scale') / 10), 0, 'fr')"
-    scale = f"Échelle 1:[% {denominator} %] · EPSG:{content.epsg}"
+    scale_of_map = f"map_get(item_variables({quoted(_MAP)}), 'map_scale')"
+    denominator = shown(f"format_number(10 * round({scale_of_map} / 10), 0, 'fr')")
+    # Without the datum: "RGF93 v1 / Lambert-93", "RGR92 / UTM zone 40S".
+    crs = content.crs.name.rpartition(" / ")[2].replace("zone", "fuseau")
+    scale = f"Échelle 1:{denominator} · {crs}"
     sources = f"Sources : {_mentions(indicators, content)}. Licences : {', '.join(content.licences)}."
     day = f"Données du {french_date(content.spec.newest)}"
     page = "Page [% @atlas_featurenumber %] sur [% @atlas_totalfeatures %]"
-    panel = Box(_MAP_X + 3, _BOTTOM - 21, 80, 18, 4)
-    below = Box(_MAP_X, _BOTTOM + 2, _MAP_WIDTH, 18, 10)
+    panel = Box(_MAP_X + 3, _BOTTOM - 21, _SCALE_WIDTH, 18, 4)
+    below = Box(_MAP_X, _BOTTOM + 2, _MAP_WIDTH, 25, 10)
     first = Box(_COLUMN_X, _BOTTOM + 2, _COLUMN_WIDTH, 5, 10)
     second = Box(_COLUMN_X, _BOTTOM + 7, _COLUMN_WIDTH, 5, 10)
     return (
-        Text("echelle_chiffres", scale, panel, 9, background="paper", margin=1.5),
-        Text("sources", sources, below, 7, "soft"),
-        Text("date", day, first, 8, "soft", horizontal=_RIGHT),
-        Text("page", page, second, 8, "soft", horizontal=_RIGHT),
+        Text("Échelle (texte)", scale, panel, 9, background="paper", margin=1.5),
+        Text("Sources", sources, below, 7, "soft"),
+        Text("Date", day, first, 8, "soft", horizontal=_RIGHT),
+        Text("Page", page, second, 8, "soft", horizontal=_RIGHT),
     )

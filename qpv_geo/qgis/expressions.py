@@ -28,7 +28,7 @@ def interval_of(layer: Layer, field: str) -> str:
     bounds = [f"{field}_borne_basse", f"{field}_borne_haute"]
     if not layer.fields.keys() >= set(bounds):
         return "''"
-    low, high = (_number(_column(bound), layer.fields[field]) for bound in bounds)
+    low, high = (_number(_column(bound), layer.fields[bound]) for bound in bounds)
     between = quoted(f"{NO_BREAK};{NO_BREAK}")
     return f"coalesce(' [' || {low} || {between} || {high} || ']', '')"
 
@@ -51,8 +51,9 @@ def rank_of(layer: Layer, field: str) -> str:
 
 
 def decimals_of(declared: LayerField) -> int:
-    """Return with how many decimals the values of a field are shown."""
-    return int(declared.type == "real" and declared.unit in _ONE_DECIMAL)
+    """Return with how many decimals the values of a field are shown: one at most, and none that they lack."""
+    one = int(declared.type == "real" and declared.unit in _ONE_DECIMAL)
+    return one if declared.decimals is None else min(one, declared.decimals)
 
 
 def _number(name: str, declared: LayerField) -> str:
@@ -82,10 +83,16 @@ def html_of(expression: str) -> str:
     return f"replace(replace({expression}, '&', '&amp;'), '<', '&lt;')"
 
 
+def shown(expression: str, without: str = "…") -> str:
+    """Return a text of a layout that shows an expression, and `without` until a page is seen."""
+    return f"[% try({expression}, {quoted(without)}) %]"
+
+
 def quoted(text: str) -> str:
     """Write a text as a literal of QGIS's expressions."""
     escaped = text.replace("\\", "\\\\").replace("'", "''")
-    return f"'{escaped}'"
+    # In a text of a page, "%]" would end the expression.
+    return f"'{escaped}'".replace("%]", "%' || ']")
 
 
 def _column(name: str) -> str:

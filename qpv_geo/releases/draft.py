@@ -17,7 +17,7 @@ from qpv_geo.formats.base import Content, ReleaseSpec
 from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.datapackage import write_datapackage
 from qpv_geo.formats.dcat import write_dcat
-from qpv_geo.formats.fields import as_held, published_layers
+from qpv_geo.formats.fields import as_held, published_layers, with_decimals
 from qpv_geo.formats.frames import conform
 from qpv_geo.formats.geojson import to_wgs84
 from qpv_geo.formats.geopackage import geopackage_name
@@ -84,7 +84,8 @@ def build_content(layers: Mapping[str, pd.DataFrame], checks: Iterable[Check], s
     checks = [*checks, *rounding_checks]
     tables = {"sources": sources_table(spec.raws, spec.catalogue, checks), "controles": checks_table(checks)}
     conformed |= conform(tables, held, spec.territory.published_epsg)
-    return Content(spec, {name: conformed[name] for name in held if name in conformed}, rounded, held)
+    frames = {name: conformed[name] for name in held if name in conformed}
+    return Content(spec, frames, rounded, with_decimals(held, frames, spec.registry))
 
 
 def _changes(tables: Mapping[str, StoredTable], spec: ReleaseSpec) -> Changes | None:

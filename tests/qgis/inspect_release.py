@@ -292,6 +292,7 @@ def print_pages(project: QgsProject, pictures: Path, points: Points) -> list[Ans
     (layout,) = project.layoutManager().layouts()
     atlas = layout.atlas()
     pages = []
+    designed = {item.id(): item.currentText() for item in texts(layout)}
     atlas.beginRender()
     while atlas.next():
         settings = QgsLayoutExporter.ImageExportSettings()
@@ -307,13 +308,18 @@ def print_pages(project: QgsProject, pictures: Path, points: Points) -> list[Ans
                 "failed": failed,
                 "size": [image.width(), image.height()],
                 "name": atlas.nameForPage(atlas.currentFeatureNumber()),
-                "scale": layout.itemById("carte").scale(),
+                "scale": layout.itemById("Carte").scale(),
+                "designed": designed,
                 "texts": {item.id(): item.currentText() for item in texts(layout)},
                 "overflowing": [item.id() for item in texts(layout) if overflows(item)],
                 "colors": page_colors(layout, image, points),
-                "legend": legend(layout.itemById("legende")),
-                "legend_bottom": bottom(layout.itemById("legende")),
-                "situation_top": layout.itemById("situation_titre").pos().y(),
+                "legend": legend(layout.itemById("Légende")),
+                "legend_bottom": bottom(layout.itemById("Légende")),
+                "below_legend": min(
+                    item.pos().y()
+                    for item in texts(layout)
+                    if item.id() in {"Essentiel (titre)", "Situation (titre)"}
+                ),
             }
         )
         save(image, path)
@@ -350,7 +356,7 @@ def bottom(item: QgsLayoutItem) -> float:
 
 def page_colors(layout: QgsPrintLayout, image: QImage, points: Points) -> Answer:
     """Return the colours at points of the large map, None for those outside it."""
-    item = layout.itemById("carte")
+    item = layout.itemById("Carte")
     extent, millimetre = item.extent(), DPI / 25.4
     colors = {}
     for name, where in points.items():

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 import shapely
 
-from qpv_geo.errors import ConfigurationError, ContractError
-from qpv_geo.locate.coordinates import to_floats, wkb_points
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.locate.coordinates import cells_column, read_wkb, to_floats
 
 LITTLE, BIG = 1, 0
 HERE, THERE = shapely.Point(6.02, 47.24), shapely.Point(927_000, 6_687_000)
@@ -20,7 +20,8 @@ def wkb(*shapes: shapely.Geometry | None, order: int = LITTLE) -> list[bytes | N
 
 
 def read(blobs: list[bytes | None]) -> list[tuple[float, float]]:
-    x, y = wkb_points(pa.array(blobs, pa.binary()), 1, "p.parquet")
+    x, y, shapes = read_wkb(pa.array(blobs, pa.binary()))
+    assert shapes is None
     return list(zip(x.tolist(), y.tolist(), strict=True))
 
 
@@ -42,7 +43,7 @@ def test_points_are_read_in_every_byte_order_and_form(blobs: list[bytes | None])
 def test_a_slice_of_a_column_has_its_own_points() -> None:
     column = pa.array(wkb(THERE, HERE, THERE), pa.binary())
     for part in (column[1:2], pa.array(wkb(THERE, HERE, None), pa.binary())[1:2]):
-        x, y = wkb_points(part, 2, "p.parquet")
+        x, y, _ = read_wkb(part)
         assert (x.tolist(), y.tolist()) == ([HERE.x], [HERE.y])
 
 
@@ -54,13 +55,26 @@ def test_no_geometry_is_no_coordinate_and_not_zero(missing: bytes | None) -> Non
     assert read([]) == []
 
 
-def test_what_is_not_a_point_is_refused_with_its_row() -> None:
-    several = shapely.MultiPoint([HERE, THERE])
-    column = pa.array(wkb(HERE, None, several, shapely.LineString([HERE, THERE])), pa.binary())
-    with pytest.raises(ContractError) as error:
-        wkb_points(column, 101, "p.parquet")
-    for fact in ("p.parquet: row 103", "found a MultiPoint", "2 such rows among 4"):
-        assert fact in str(error.value)
+def test_what_is_not_a_point_is_told_apart_and_has_its_first_vertex() -> None:
+    several, line = shapely.MultiPoint([HERE, THERE]), shapely.LineString([THERE, HERE])
+    x, y, shapes = read_wkb(pa.array(wkb(HERE, None, several, line), pa.binary()))
+    assert shapes is not None
+    assert shapes.tolist() == [None, None, several, line]
+    np.testing.assert_array_equal(x, [HERE.x, np.nan, HERE.x, THERE.x])
+    np.testing.assert_array_equal(y, [HERE.y, np.nan, HERE.y, THERE.y])
+
+
+@pytest.mark.parametrize(
+    ("cells", "column"),
+    [
+        ([6.02, 4, None, ""], [6.02, 4.0, None, None]),
+        ([25000.0, "2A004", None, b"x"], ["25000", "2A004", None, None]),
+        ([6.02, "6,03"], ["6.02", "6,03"]),
+        ([], []),
+    ],
+)
+def test_cells_of_several_types_are_texts(cells: list[object], column: list[object]) -> None:
+    assert cells_column(cells).to_pylist() == column
 
 
 @pytest.mark.parametrize(

@@ -207,9 +207,9 @@ def test_geoparquet_with_points_missing_and_multiple(
     gpd.GeoDataFrame(geometry=shapes, crs=2154).to_parquet(path)
     written = gpd.read_parquet(run(path, bandless, besancon, Points()).path)
     assert written["en_qpv"].tolist() == ["illisible", "illisible", "oui", "oui"]
-    gpd.GeoDataFrame(geometry=[point, point.buffer(5)], crs=2154).to_parquet(path)
-    with pytest.raises(ContractError, match=r"p\.parquet: row 2: expected a point, found a Polygon"):
-        run(path, bandless, besancon, Points(), force=True)
+    gpd.GeoDataFrame(geometry=[point, shapely.MultiPoint([point, (0, 0)])], crs=2154).to_parquet(path)
+    written = gpd.read_parquet(run(path, bandless, besancon, Points(), force=True).path)
+    assert written["en_qpv"].tolist() == ["oui", "illisible"], "a layer of points has no share in QPV"
 
 
 def test_geopackage_is_copied_with_columns_added(
@@ -334,8 +334,6 @@ def test_points_beyond_the_territory_are_uncertain_and_counted(
             "look like EPSG:4326: use --lon and --lat",
         ),
         ("", DEGREES, "the file is empty"),
-        ("lon,lat\n6.02,47.24,8\n6.02\n", DEGREES, "row 1: 3, row 2: 1"),
-        ('lon,lat\n"6.02,47.24\n', DEGREES, "line 2"),
     ],
 )
 def test_files_that_cannot_be_right(
@@ -346,6 +344,28 @@ def test_files_that_cannot_be_right(
     with pytest.raises(ContractError, match=message):
         run(path, bandless, besancon, points)
     assert [file.name for file in tmp_path.iterdir()] == ["p.csv"]
+
+
+def test_rows_that_cannot_be_read_are_flagged_and_the_rest_done(
+    tmp_path: Path, bandless: Settings, besancon: Territory
+) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text('nom,lon,lat\na,6.02,47.24\nb,6.02,47.24,8\n"c,6.02,47.24\nd,,\ne,6.02\nf,6.02,47.24\n')
+    outcome = run(path, bandless, besancon)
+    found = pd.read_csv(outcome.path, keep_default_na=False)
+    assert found["nom"].tolist() == ["a", "b", "c,6.02,47.24", "d", "e", "f"]
+    assert found["en_qpv"].tolist() == ["oui", *["illisible"] * 4, "oui"]
+    assert found["lat"][1] == "47.24,8", "nothing of the row is lost"
+    assert [note.removeprefix("p.csv: row ") for note in outcome.unreadable] == [
+        "2: 4 cells, expected 3",
+        "3: a quote is not closed, or not doubled inside",
+        "4: no coordinates that can be read",
+        "5: 2 cells, expected 3",
+    ]
+    with pytest.raises(ContractError, match=r"p\.csv: row 2: 4 cells, expected 3; correct it"):
+        run(path, bandless, besancon, force=True, strict=True)
+    path.write_text("lon,lat\n6.02,47.24\n" + ",\n" * 12)
+    assert len(run(path, bandless, besancon, force=True).unreadable) == 10
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".parquet"])
@@ -420,9 +440,9 @@ def test_files_that_are_not_what_their_name_says(
         path.write_bytes(b"\x00\x01\x02 not this")
         with pytest.raises(ContractError, match=name):
             run(path, bandless, besancon)
-    path = tmp_path / "p.xlsx"
+    path = tmp_path / "p.docx"
     path.write_bytes(b"PK")
-    with pytest.raises(ConfigurationError, match=r"\.xlsx is not a format"):
+    with pytest.raises(ConfigurationError, match=r"\.docx is not a format"):
         run(path, bandless, besancon)
 
 

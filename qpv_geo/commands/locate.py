@@ -1,7 +1,7 @@
 """``qpv-geo locate``: which points of a file are in a QPV."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -10,8 +10,12 @@ from qpv_geo.commands.options import DataDir, TerritoryName, console, settings_o
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.territory import load_territory
 
+if TYPE_CHECKING:
+    from qpv_geo.locate.files import LocateSummary
+
 _COORDINATES = "Coordinates"
 _PRECISION = "Precision"
+_READING = "Reading the file, in place of what is recognised"
 
 
 def _column(what: str, panel: str, *names: str) -> Any:  # noqa: ANN401 - as `typer.Option`
@@ -20,7 +24,11 @@ def _column(what: str, panel: str, *names: str) -> Any:  # noqa: ANN401 - as `ty
 
 def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CSV, Parquet, GeoPackage, or a folder of Parquet files.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV, Parquet, GeoPackage, GeoJSON, Shapefile, FlatGeobuf, or a folder of Parquet files.",
+        ),
     ],
     lon: Annotated[str | None, _column("the longitude", _COORDINATES)] = None,
     lat: Annotated[str | None, _column("the latitude", _COORDINATES)] = None,
@@ -70,17 +78,39 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         typer.Option(metavar="FILE", help="Default: beside FILE, with _qpv at the end of its name."),
     ] = None,
     *,
+    skip_rows: Annotated[
+        int | None, typer.Option(min=0, help="Rows above the header.", rich_help_panel=_READING)
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(metavar="SIGN", help="Separator of a CSV.", rich_help_panel=_READING)
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            help="Encoding of a CSV or a Shapefile; with utf-8-sig, Excel reads the accents of the result.",
+            rich_help_panel=_READING,
+        ),
+    ] = None,
+    decimal: Annotated[
+        str | None, typer.Option(metavar="SIGN", help="Decimal sign of texts.", rich_help_panel=_READING)
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse rows that cannot be read.", rich_help_panel=_READING),
+    ] = False,
     prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
 ) -> None:
     """Tell which points of a file are in a QPV, in which, and how far the nearest is.
 
+    Polygons and lines get their share in QPV (part_en_qpv, in percent), and may be à cheval.
     Columns added: en_qpv (oui, non, incertain, illisible), code_qp, lib_qp, distance_m, code_qp_proche,
     bande_tva, largeur_bande_m, and for this version still bande_300m, the former name of bande_tva. A
     release knows the QPV of its territory, and those up to 10 km around where it has layer qpv_voisins.
     Beyond, a point is incertain, never non. Nor is it non nearer to that limit than the point is precise, or
     for bande_tva nearer than the band is wide. Publish the territory france for points of the whole country.
     """
+    from qpv_geo.locate.csv_dialect import Dialect  # noqa: PLC0415
     from qpv_geo.locate.files import locate_file  # noqa: PLC0415 - shapely takes a second
     from qpv_geo.locate.points import Points  # noqa: PLC0415
 
@@ -96,6 +126,7 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         score_threshold=score_threshold,
         addresses=tuple(name.strip() for name in geocode.split(",") if name.strip()) if geocode else (),
         layer=layer,
+        dialect=Dialect("\t" if separator in {"tab", "\\t"} else separator, encoding, decimal, skip_rows),
         prefix=prefix,
     )
     outcome = locate_file(
@@ -106,13 +137,21 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         output=output,
         max_distance=max_distance,
         force=force,
+        strict=strict,
     )
+    _print(outcome)
+
+
+def _print(outcome: "LocateSummary") -> None:
+    """Print the counts, and on standard error what their reader should know."""
+    for note in outcome.notes:
+        typer.echo(note, err=True)
     table = Table(title=f"{outcome.rows:,} rows, release {outcome.release}")
     table.add_column("answer")
     table.add_column("en_qpv", justify="right")
     table.add_column("bande_tva", justify="right")
     for answer, count in outcome.answers.items():
-        table.add_row(answer, f"{count:,}", f"{outcome.band[answer]:,}")
+        table.add_row(answer, f"{count:,}", f"{outcome.band.get(answer, 0):,}")
     console().print(table)
     where = "in no commune of the territory"
     if outcome.known_around:
@@ -125,6 +164,9 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     for remark, count in remarks.items():
         if count:
             typer.echo(f"points {remark}: {count:,}", err=True)
+    if outcome.rows > outcome.answers["illisible"]:
+        for row in outcome.unreadable:
+            typer.echo(f"illisible: {row}", err=True)
     if not outcome.bands:
         typer.echo("the release has no layer bande_300m: each band is taken to be 300 m wide", err=True)
     if outcome.rows and outcome.answers["illisible"] == outcome.rows:

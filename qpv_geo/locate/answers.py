@@ -30,12 +30,18 @@ _CHUNK = 1 << 16
 
 
 class Answer(IntEnum):
-    """The answer for a point, published as its name in lower case."""
+    """The answer for a point or a shape."""
 
     NON = 0
     OUI = 1
     INCERTAIN = 2
     ILLISIBLE = 3
+    A_CHEVAL = 4
+
+    @property
+    def word(self) -> str:
+        """The answer as it is published."""
+        return "à cheval" if self is Answer.A_CHEVAL else self.name.lower()
 
 
 class Contained(NamedTuple):

@@ -1,4 +1,7 @@
-"""Numbers and points from a column, however the file writes them."""
+"""Numbers and geometries from a column, however the file writes them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -6,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
 
-from qpv_geo.errors import ConfigurationError, ContractError
-from qpv_geo.locate.edges import FloatArray
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.locate.edges import FloatArray, GeometryArray
 
 _POINT, _MULTIPOINT = 0, 4
 # Little-endian WKB of a point without Z: this beginning, then x and y.
@@ -15,10 +18,11 @@ _WKB_POINT = np.frombuffer(b"\x01\x01\x00\x00\x00", np.uint8)
 _WKB_POINT_SIZE = 21
 
 
-def to_floats(column: pa.Array, name: str) -> FloatArray:
+def to_floats(column: pa.Array, name: str, decimal: str | None = None) -> FloatArray:
     """Return a column as numbers, NaN where a cell is empty or not a number.
 
-    A text may have a decimal comma, and spaces around it or between thousands. A column of neither numbers
+    A text may have a decimal comma, and spaces around it or between thousands. With a given `decimal` sign,
+    the other is between thousands. A column of neither numbers
     nor text is a `ConfigurationError`.
     """
     if pa.types.is_dictionary(column.type):
@@ -30,35 +34,68 @@ def to_floats(column: pa.Array, name: str) -> FloatArray:
         numbers: FloatArray = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         return numbers
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        texts = pc.replace_substring(column.cast(pa.large_string()), ",", ".")
+        texts = column.cast(pa.large_string())
+        if decimal:
+            texts = pc.replace_substring(texts, "." if decimal == "," else ",", "")
+        texts = pc.replace_substring(texts, ",", ".")
         texts = pc.replace_substring_regex(texts, r"[\s\x{00A0}\x{202F}]+", "")
         cells = pd.Series(texts.to_numpy(zero_copy_only=False), dtype=object)
         return pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
     raise ConfigurationError(f"column {name!r} holds {kind}; expected numbers, or text that reads as numbers")
 
 
-def wkb_points(column: pa.Array, first_row: int, file: str) -> tuple[FloatArray, FloatArray]:
-    """Return x and y of a column of WKB points, NaN where there is no geometry or it is empty or unreadable.
+def cells_column(cells: Sequence[object]) -> pa.Array:
+    """Return cells of SQLite or of a sheet as a column; as text if they are of several types."""
+    kinds = {type(cell) for cell in cells if cell is not None and cell != ""}
+    if kinds <= {int, float}:
+        numbers = np.array([np.nan if cell in {None, ""} else cell for cell in cells], np.float64)
+        return pa.array(numbers, from_pandas=True)
+    return pa.array([None if isinstance(cell, bytes) else _text(cell) for cell in cells], pa.string())
 
-    Another geometry is a `ContractError`, whose message names `file` and the row, counted from `first_row`.
-    """
+
+def _text(cell: object) -> str | None:
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))  # a postal code that a sheet took for a number
+    return None if cell is None else str(cell)
+
+
+class Geometries(NamedTuple):
+    """The geometries of consecutive rows."""
+
+    x: FloatArray
+    y: FloatArray
+    """Coordinates of the points, NaN where there is none; of polygons and lines the first vertex."""
+    shapes: GeometryArray | None = None
+    """Those that are not points, None elsewhere; None if all are points."""
+
+
+def read_wkb(column: pa.Array) -> Geometries:
+    """Read a column of WKB; what is empty or unreadable has NaN coordinates."""
     column = column.cast(pa.large_binary())
     if (points := _plain_points(column)) is not None:
-        return points
-    shapes = shapely.from_wkb(column.to_numpy(zero_copy_only=False), on_invalid="ignore")
-    kinds = shapely.get_type_id(shapes)
-    single = (kinds == _MULTIPOINT) & (shapely.get_num_geometries(shapes) == 1)
-    shapes[single] = shapely.get_geometry(shapes[single], 0)
-    empty = shapely.is_empty(shapes)
-    shapes[empty] = None
-    others = np.flatnonzero(~single & (kinds != _POINT) & (kinds >= 0) & ~empty)
-    if len(others):
-        raise ContractError(
-            f"{file}: row {first_row + others[0]}: expected a point, found a"
-            f" {shapes[others[0]].geom_type} ({len(others)} such rows among {len(column)}); take"
-            " centroids or an inner point first"
-        )
-    return shapely.get_x(shapes), shapely.get_y(shapes)
+        return Geometries(*points)
+    return split_geometries(shapely.from_wkb(column.to_numpy(zero_copy_only=False), on_invalid="ignore"))
+
+
+def split_geometries(geometries: GeometryArray) -> Geometries:
+    """Take points and other geometries apart; a multipoint of one point is a point."""
+    kinds = shapely.get_type_id(geometries)
+    single = (kinds == _MULTIPOINT) & (shapely.get_num_geometries(geometries) == 1)
+    geometries[single] = shapely.get_geometry(geometries[single], 0)
+    geometries[shapely.is_empty(geometries)] = None
+    x, y = first_vertices(geometries)
+    others = ~single & (kinds != _POINT) & ~shapely.is_missing(geometries)
+    geometries[~others] = None
+    return Geometries(x, y, geometries if others.any() else None)
+
+
+def first_vertices(geometries: GeometryArray) -> tuple[FloatArray, FloatArray]:
+    """Return x and y of the first vertex of each geometry, NaN where there is none."""
+    points = np.full((len(geometries), 2), np.nan)
+    coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
+    rows, first = np.unique(owner, return_index=True)
+    points[rows] = coordinates[first]
+    return points[:, 0].copy(), points[:, 1].copy()
 
 
 def _plain_points(column: pa.Array) -> tuple[FloatArray, FloatArray] | None:

@@ -2,122 +2,200 @@
 
 import codecs
 import csv
-from collections.abc import Iterator, Sequence
+import io
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from qpv_geo.errors import ContractError
-from qpv_geo.locate.tables import Chunk, ChunkAnswer
+from qpv_geo.locate.csv_dialect import (
+    BYTES,
+    Dialect,
+    open_bytes,
+    open_text,
+    recognise_encoding,
+    recognise_layout,
+)
+from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer, suffix_of
 
 _ROWS = 1 << 17
-_SEPARATORS = ";,\t|"
 _QUOTE = '"'
-_BLOCK = 1 << 22
-_SHOWN = 10
-# Latin-1 maps every byte to a letter: whatever the encoding of a file, its lines come out as they went in.
-_BYTES = "latin-1"
 
 
 class CsvTable:
-    """A CSV file with a header, in UTF-8 (with or without byte-order mark) or Windows-1252."""
+    """A CSV file with a header, compressed or not; titles above the header are copied as they are."""
 
     geometry_crs = None
     has_geometry = False
+    shapes = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dialect: Dialect | None = None, wanted: Collection[str] = ()) -> None:
+        """Open a file, whose header is best recognised by the `wanted` columns."""
         self.path = path
-        self._encoding, self._mark = _encoding(path)
-        with self._open() as stream:
-            # Not strict: the separator is still a guess.
-            header = next(_lines(stream, self.path.name, ";", strict=False), ("", []))[0]
-        if not header.strip():
+        self.suffix = suffix_of(path)
+        dialect = dialect or Dialect()
+        self._given = dialect
+        try:
+            self._encoding, self._mark = recognise_encoding(path, dialect.encoding)
+            self._separator, self.titles = recognise_layout(path, self._mark, dialect, wanted)
+            with open_text(path, self._mark) as stream:
+                header = next(islice(self._plain_records(stream), self.titles, None), None)
+        except (OSError, EOFError) as error:
+            raise ContractError(f"{path}: cannot be read ({error})") from error
+        if header is None or not header.line.strip():
             raise ContractError(f"{path}: the file is empty; expected a header with the names of the columns")
-        self._separator = max(_SEPARATORS, key=lambda sign: len(next(csv.reader([header], delimiter=sign))))
-        names = next(csv.reader([header], delimiter=self._separator))
-        self.columns: Sequence[str] = [self._decode(name).strip() for name in names]
+        self.columns: Sequence[str] = [self._decode(name).strip() for name in header.cells]
+
+    @property
+    def notes(self) -> list[str]:
+        """What was decided in the place of the user."""
+        if not self.titles or self._given.skip_rows is not None:
+            return []
+        return [f"{self.path.name}: the header is row {self.titles + 1}; --skip-rows says otherwise"]
+
+    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+        """Return the first rows."""
+        del geometry
+        with open_text(self.path, self._mark) as stream:
+            records = [record for record in islice(self._rows(stream), HEAD_ROWS) if record.cells]
+        return self._chunk(records, 1, wanted)
 
     def extend(
         self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
     ) -> None:
         """Write the file with columns added, see `PointTable.extend`.
 
-        Added cells take the file's encoding, separator and decimal sign, and quotes if all cells have them.
-
-        Raises
-        ------
-        ContractError
-            With the row if it has more or fewer cells than the header, or with the line if a quote is not
-            closed.
+        Added cells take the file's encoding, separator and decimal sign, and quotes if all cells have them. A
+        row with more or fewer cells than the header, or a quote that is not closed, is written with as many:
+        what is too much goes into the last one.
         """
         del geometry
-        places = {name: list(self.columns).index(name) for name in wanted}
-        with self._open() as stream, target.open("wb") as sink:
-            sink.write(self._mark)
-            records = _lines(stream, self.path.name, self._separator)
-            header, _ = next(records)
+        with (
+            open_text(self.path, self._mark) as stream,
+            open_bytes(target, "wb") as sink,
+        ):
+            sink.write(codecs.BOM_UTF8 if self._given.encoding == "utf-8-sig" else self._mark)
+            above = list(islice(self._plain_records(stream), self.titles + 1))
+            sink.write("".join(record.line for record in above[:-1]).encode(BYTES))
+            header = above[-1].line
+            records = self._records(stream)
             first_row = 1
             style: _Style | None = None
             while block := list(islice(records, _ROWS)):
-                rows = [(line, cells) for line, cells in block if cells]
-                self._refuse_ragged(rows, first_row)
-                columns = {
-                    name: pa.array([self._decode(cells[place]) for _, cells in rows], pa.large_string())
-                    for name, place in places.items()
-                }
+                rows = [record for record in block if record.cells]
+                chunk = self._chunk(rows, first_row, wanted)
                 if style is None:
-                    style = _Style(self._separator, rows, list(columns.values()))
+                    lines = [(line, cells) for line, cells, _ in rows[:1]]
+                    style = _Style(self._separator, lines, list(chunk.cells.values()), self._given.decimal)
                     self._write_lines(sink, [header], [style.header(added.names)])
-                texts = style.cells(answer(Chunk(first_row, len(rows), columns)))
-                following = iter(texts)
+                following = iter(style.cells(answer(chunk)))
                 # A blank line is not a row: it stays blank.
                 self._write_lines(
                     sink,
-                    [line for line, _ in block],
-                    [next(following) if cells else "" for _, cells in block],
+                    [record.line for record in block],
+                    [next(following) if record.cells else "" for record in block],
                 )
                 first_row += len(rows)
             if style is None:
                 self._write_lines(sink, [header], [_Style(self._separator, [], []).header(added.names)])
 
-    def _open(self) -> TextIO:
-        stream = self.path.open(encoding=_BYTES, newline="")
-        stream.read(len(self._mark))
-        return stream
+    def _chunk(self, rows: "Sequence[_Record]", first_row: int, wanted: Sequence[str]) -> Chunk:
+        names = list(self.columns)
+        columns = {}
+        for name in wanted:
+            place = names.index(name)
+            try:
+                cells = [self._decode(record.cells[place]) for record in rows]
+            except UnicodeDecodeError as error:
+                raise ContractError(
+                    f"{self.path.name}: column {name!r} is not in {self._encoding}; give another --encoding"
+                ) from error
+            columns[name] = pa.array(cells, pa.large_string())
+        faults = {place: fault for place, (_, _, fault) in enumerate(rows) if fault}
+        return Chunk(first_row, len(rows), columns, faults=faults)
 
     def _decode(self, text: str) -> str:
-        return text if text.isascii() else text.encode(_BYTES).decode(self._encoding)
+        return text if text.isascii() else text.encode(BYTES).decode(self._encoding)
 
     def _write_lines(self, sink: BinaryIO, lines: Sequence[str], ends: Sequence[str]) -> None:
         texts = []
         for line, end in zip(lines, ends, strict=True):
             body = line.rstrip("\r\n")
-            added = end if end.isascii() else end.encode(self._encoding, "replace").decode(_BYTES)
+            added = end if end.isascii() else end.encode(self._encoding, "replace").decode(BYTES)
             texts.append(f"{body}{added}{line[len(body) :]}")
-        sink.write("".join(texts).encode(_BYTES))
+        sink.write("".join(texts).encode(BYTES))
 
-    def _refuse_ragged(self, rows: Sequence[tuple[str, list[str]]], first_row: int) -> None:
-        wanted = len(self.columns)
-        ragged = [
-            (first_row + place, len(cells)) for place, (_, cells) in enumerate(rows) if len(cells) != wanted
-        ]
-        if ragged:
-            shown = ", ".join(f"row {row}: {count}" for row, count in ragged[:_SHOWN])
-            raise ContractError(
-                f"{self.path.name}: expected {wanted} cells in each row, as in the header, separated by"
-                f" {self._separator!r}; {len(ragged)} rows have another number ({shown}); correct them"
-            )
+    def _plain_records(self, stream: TextIO) -> "Iterator[_Record]":
+        """Yield records as they are, whatever they are: titles and the header."""
+        raw: list[str] = []
+        for cells in csv.reader(_kept(stream, raw, deque()), delimiter=self._separator):
+            yield _Record("".join(raw), cells)
+            raw.clear()
+
+    def _rows(self, stream: TextIO) -> "Iterator[_Record]":
+        """Yield the records below the header."""
+        for _ in islice(self._plain_records(stream), self.titles + 1):
+            pass
+        yield from self._records(stream)
+
+    def _records(self, stream: TextIO) -> "Iterator[_Record]":
+        """Yield each record as written, line breaks inside cells included, with its cells; mend bad ones."""
+        raw: list[str] = []
+        again: deque[str] = deque()
+        width = len(self.columns)
+        while True:
+            try:
+                for cells in csv.reader(_kept(stream, raw, again), delimiter=self._separator, strict=True):
+                    if len(cells) == width or not cells:
+                        yield _Record("".join(raw), cells)
+                    else:
+                        yield self._mended("".join(raw), cells, f"{len(cells)} cells, expected {width}")
+                    raw.clear()
+            except csv.Error:
+                # What follows the line with the quote is read as if there were none.
+                first, *rest = raw
+                again.extendleft(reversed(rest))
+                raw.clear()
+                cells = next(csv.reader([first.rstrip("\r\n")], delimiter=self._separator))
+                yield self._mended(first, cells, "a quote is not closed, or not doubled inside")
+            else:
+                return
+
+    def _mended(self, line: str, cells: Sequence[str], fault: str) -> "_Record":
+        """Return a record with as many cells as the header; none of them is read."""
+        width = len(self.columns)
+        surplus = cells[width - 1 :]
+        last = [self._separator.join(surplus)] if len(cells) > width else list(surplus)
+        kept = [*cells[: width - 1], *last]
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter=self._separator, lineterminator=line[len(line.rstrip("\r\n")) :])
+        writer.writerow([*kept, *[""] * (width - len(kept))])
+        return _Record(text.getvalue(), [""] * width, fault)
+
+
+class _Record(NamedTuple):
+    """A record of a file: its text with the end of the line, its cells, and what is wrong with it."""
+
+    line: str
+    cells: Sequence[str]
+    fault: str = ""
 
 
 class _Style:
     """How added cells are written: separator, quotes, decimal sign."""
 
     def __init__(
-        self, separator: str, rows: Sequence[tuple[str, list[str]]], columns: Sequence[pa.Array]
+        self,
+        separator: str,
+        rows: Sequence[tuple[str, Sequence[str]]],
+        columns: Sequence[pa.Array],
+        decimal: str | None = None,
     ) -> None:
         self._separator = separator
         first = rows[0][0].rstrip("\r\n") if rows else ""
@@ -127,7 +205,7 @@ class _Style:
             and first.endswith(_QUOTE)
             and first.count(_QUOTE + separator + _QUOTE) == cells - 1
         )
-        self._decimal = _decimal(separator, columns)
+        self._decimal = decimal or _decimal(separator, columns)
 
     def header(self, names: Sequence[str]) -> str:
         return "".join(self._separator + self._text(name) for name in names)
@@ -169,56 +247,11 @@ def _decimal(separator: str, columns: Sequence[pa.Array]) -> str:
     return "," if separator == ";" else "."
 
 
-def _lines(
-    stream: TextIO, name: str, separator: str, *, strict: bool = True
-) -> Iterator[tuple[str, list[str]]]:
-    """Yield each record as written, line breaks inside cells included, with its cells."""
-    raw: list[str] = []
-
-    def lines() -> Iterator[str]:
-        for line in stream:
-            raw.append(line)
-            yield line
-
-    reader = csv.reader(lines(), delimiter=separator, strict=strict)
-    try:
-        for cells in reader:
-            yield "".join(raw), cells
-            raw.clear()
-    except csv.Error as error:
-        raise ContractError(
-            f"{name}: line {reader.line_num}: {error}; expected quotes that are closed, and doubled inside"
-        ) from error
-
-
-def _encoding(path: Path) -> tuple[str, bytes]:
-    """Return the encoding of a file and its byte-order mark, after reading all of it."""
-    decoders = {
-        "utf-8": codecs.getincrementaldecoder("utf-8")(),
-        "cp1252": codecs.getincrementaldecoder("cp1252")(),
-    }
-    mark = b""
-    with path.open("rb") as stream:
-        start = stream.read(len(codecs.BOM_UTF8))
-        if start == codecs.BOM_UTF8:
-            mark = start
-        elif start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise ContractError(
-                f"{path}: expected text in UTF-8 or Windows-1252, found UTF-16; save it in UTF-8"
-            )
-        stream.seek(0)
-        block = b" "
-        while block:
-            block = stream.read(_BLOCK)
-            if b"\x00" in block:
-                raise ContractError(f"{path}: expected a CSV file, found binary data")
-            if block.isascii() and all(not decoder.getstate()[0] for decoder in decoders.values()):
-                continue
-            for name in list(decoders):
-                try:
-                    decoders[name].decode(block, final=not block)
-                except UnicodeDecodeError:
-                    del decoders[name]
-    if not decoders:
-        raise ContractError(f"{path}: expected text in UTF-8 or Windows-1252, found bytes that neither has")
-    return next(iter(decoders)), mark
+def _kept(stream: TextIO, raw: list[str], again: deque[str]) -> Iterator[str]:
+    """Yield lines, those of `again` first, and note them in `raw`."""
+    while again:
+        raw.append(again.popleft())
+        yield raw[-1]
+    for line in stream:
+        raw.append(line)
+        yield line

@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import shapely
 
 from qpv_geo.errors import ContractError
-from qpv_geo.locate.answers import Answer
-from qpv_geo.locate.coordinates import to_floats
+from qpv_geo.locate.answers import Answer, Located
+from qpv_geo.locate.coordinates import Geometries, to_floats
 from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.locator import Locator
-from qpv_geo.locate.paths import check_target, files_of, open_table, points_crs, replacing
+from qpv_geo.locate.paths import (
+    check_target,
+    files_of,
+    open_table,
+    points_crs,
+    replacing,
+    settle,
+    stem_of,
+)
 from qpv_geo.locate.places import Survey
 from qpv_geo.locate.points import Points
 from qpv_geo.locate.precision import check_precision, check_scores, geocoder_precision, least_precise
@@ -29,8 +38,11 @@ if TYPE_CHECKING:
     from qpv_geo.locate.geocoding import Geocoder
 
 
+_SHOWN = 10
+
+
 def _none_yet() -> dict[str, int]:
-    return {answer.name.lower(): 0 for answer in Answer}
+    return {answer.word: 0 for answer in Answer if answer is not Answer.A_CHEVAL}
 
 
 @dataclass
@@ -52,18 +64,29 @@ class LocateSummary:
     outside_france: int = 0
     swapped: int = 0
     """Points outside France, and those that would be inside if x were y."""
+    unreadable: list[str] = field(default_factory=list)
+    """The first ten rows that cannot be read, and what is wrong with each."""
+    notes: list[str] = field(default_factory=list)
+    """What was decided in the place of the user."""
 
 
 class _ChunkLocator:
     """Answers for the chunks of files that belong together, and counts the answers."""
 
     def __init__(
-        self, locator: Locator, points: Points, summary: LocateSummary, geocoder: "Geocoder | None"
+        self,
+        locator: Locator,
+        points: Points,
+        summary: LocateSummary,
+        geocoder: "Geocoder | None",
+        *,
+        strict: bool,
     ) -> None:
         self._locator = locator
         self._points = points
         self._summary = summary
         self._geocoder = geocoder
+        self._strict = strict
         self.survey = Survey(locator.points_crs, declared=points.x is None)
         self.file = ""
 
@@ -76,20 +99,58 @@ class _ChunkLocator:
             geocoded = answers.table().columns
             radii.append(geocoder_precision(answers.type, answers.score, chunk.rows, points.threshold))
         elif points.x is not None and points.y is not None:
-            x, y = to_floats(chunk.cells[points.x], points.x), to_floats(chunk.cells[points.y], points.y)
+            decimal = points.dialect.decimal
+            x, y = (to_floats(chunk.cells[name], name, decimal) for name in (points.x, points.y))
         elif chunk.points:
-            x, y = chunk.points
+            return self._answers(chunk, chunk.points, least_precise(radii), [])
         else:
             raise ContractError("a file without points")
-        located = self._locator.locate(x, y, least_precise(radii))
+        return self._answers(chunk, Geometries(x, y), least_precise(radii), geocoded)
+
+    def _answers(
+        self, chunk: Chunk, geometries: Geometries, precision: FloatArray | None, before: list[pa.Array]
+    ) -> pa.Table:
+        """Return the columns `before` and those of the answers, which are counted."""
+        x, y, shapes = geometries
+        rows = np.array([], np.int64) if shapes is None else np.flatnonzero(~shapely.is_missing(shapes))
+        if len(rows) and not self._points.shapes:
+            # The file declares points, or its first rows are: there is no column for the share of a shape.
+            x[rows] = y[rows] = np.nan
+            shapes = None
+        located = self._locator.locate(x, y, precision)
+        columns = []
+        if self._points.shapes:
+            share = np.where(located.en_qpv == Answer.OUI, 100.0, 0.0)
+            if shapes is not None:
+                radius = None if precision is None else precision[rows]
+                share[rows] = self._locator.locate_shapes(shapes[rows], located, rows, radius)
+            unknown = (located.en_qpv == Answer.INCERTAIN) | (located.en_qpv == Answer.ILLISIBLE)
+            columns = [pa.array(share, mask=unknown | np.isnan(share))]
         self.survey.note(x, y)
+        self._count(located, x, y)
+        self._note_unreadable(chunk, located)
+        return pa.Table.from_arrays(
+            [*before, *self._locator.table(located).columns, *columns], schema=self._points.added
+        )
+
+    def _count(self, located: Located, x: FloatArray, y: FloatArray) -> None:
         summary = self._summary
-        summary.rows += chunk.rows
+        summary.rows += len(x)
         summary.outside_territory += self._locator.outside(x, y, located)
         for counts, numbers in ((summary.answers, located.en_qpv), (summary.band, located.bande_tva)):
-            for answer, count in enumerate(np.bincount(numbers, minlength=len(Answer)).tolist()):
-                counts[Answer(answer).name.lower()] += count
-        return pa.Table.from_arrays([*geocoded, *self._locator.table(located).columns], schema=points.added)
+            for answer, count in enumerate(np.bincount(numbers).tolist()):
+                if count:
+                    counts[Answer(answer).word] = counts.get(Answer(answer).word, 0) + count
+
+    def _note_unreadable(self, chunk: Chunk, located: Located) -> None:
+        """Keep the first rows that cannot be read, with what is wrong; refuse them if they must be read."""
+        room = _SHOWN - len(self._summary.unreadable)
+        for place in np.flatnonzero(located.en_qpv == Answer.ILLISIBLE)[:room].tolist():
+            fault = chunk.faults.get(place, "no coordinates that can be read")
+            row = f"{self.file}: row {chunk.first_row + place}: {fault}"
+            if self._strict:
+                raise ContractError(f"{row}; correct it, or leave --strict out to have it flagged illisible")
+            self._summary.unreadable.append(row)
 
     def _radii(self, chunk: Chunk) -> list[FloatArray]:
         """Return what the file itself says of the precision of its points."""
@@ -126,6 +187,7 @@ def locate_file(
     output: Path | None = None,
     max_distance: float = 1000.0,
     force: bool = False,
+    strict: bool = False,
 ) -> LocateSummary:
     """Write a file again with, for each row, whether its point is in a QPV, in which, and how far it is.
 
@@ -135,31 +197,38 @@ def locate_file(
     Parameters
     ----------
     path
-        CSV, Parquet, GeoParquet or GeoPackage, or a folder of Parquet files.
+        CSV, Parquet, GeoParquet, GeoPackage or another vector format of GDAL, or a folder of Parquet files.
     points
         Where the points are.
     territory, settings
         Points are located in the QPV of the territory's current release.
     output
-        By default beside the input: ``<stem>_qpv`` and the same extension.
+        By default beside the input: ``<stem>_qpv`` and the same extension, or ``.gpkg`` if the format cannot
+        hold the columns.
     max_distance
         Metres beyond which there is neither distance nor nearest QPV.
     force
         Replace an existing output.
+    strict
+        Refuse rows that cannot be read, in place of flagging them ``illisible``.
 
     Raises
     ------
     ConfigurationError
         If there is no release, the output exists, or the file lacks the columns that `points` names.
     ContractError
-        If the file cannot be read, or its points are all outside France or have swapped axes.
+        If the file cannot be read, or a row if `strict`, or its points are all outside France or
+        have swapped axes.
     SourceUnavailableError, SourceContentError
         If addresses cannot be geocoded.
     """
     parts = files_of(path)
-    target = output or path.with_name(f"{path.stem}_qpv{path.suffix}")
-    check_target(path, target, force=force)
-    crs = points_crs([open_table(part, points) for part in parts], points)
+    tables = [open_table(part, points) for part in parts]
+    suffix = path.suffix if path.is_dir() else tables[0].suffix
+    target = output or path.with_name(f"{stem_of(path, suffix)}_qpv{suffix}")
+    check_target(path, target, force=force, suffix=suffix)
+    points = settle(points, tables)
+    crs = points_crs(tables, points)
     release = find_release(territory.id, None, settings)
     locator = Locator.of_release(release, territory, points_crs=crs, max_distance=max_distance)
     with ExitStack() as stack:
@@ -171,7 +240,12 @@ def locate_file(
             geocoder = stack.enter_context(Geocoder(load_catalogue()["geocodage"], settings))
         aside = stack.enter_context(replacing(target))
         written = [aside / part.relative_to(path) if path.is_dir() else aside for part in parts]
-        summary = locate_with(locator, parts, written, points, name=path.name, geocoder=geocoder)
+        summary = locate_with(
+            locator, parts, written, points, name=path.name, geocoder=geocoder, strict=strict
+        )
+    summary.notes[:0] = [note for table in tables for note in table.notes]
+    if not path.name.lower().endswith(suffix.lower()):
+        summary.notes.append(f"{path.suffix} cannot hold the columns: written as {suffix}")
     return replace(summary, path=target)
 
 
@@ -183,6 +257,7 @@ def locate_with(
     *,
     name: str = "",
     geocoder: "Geocoder | None" = None,
+    strict: bool = False,
 ) -> LocateSummary:
     """Locate the points of files that belong together, each written to its target.
 
@@ -191,7 +266,7 @@ def locate_with(
     incomplete.
     """
     summary = LocateSummary(targets[0], locator.release, locator.known_around, locator.bands)
-    chunks = _ChunkLocator(locator, points, summary, geocoder)
+    chunks = _ChunkLocator(locator, points, summary, geocoder, strict=strict)
     geometry = points.x is None and not points.addresses
     for part, target in zip(parts, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,16 +8,16 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from qpv_geo.audit.geopackage import connect, parse_blob
 from qpv_geo.errors import ConfigurationError, ContractError
-from qpv_geo.locate.coordinates import wkb_points
-from qpv_geo.locate.edges import FloatArray
-from qpv_geo.locate.tables import Chunk, ChunkAnswer
+from qpv_geo.locate.coordinates import Geometries, cells_column, read_wkb
+from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer
 
 _ROWS = 1 << 17
+_POINTS = {"POINT", "MULTIPOINT"}
+_ANY = {"GEOMETRY", "GEOMETRYCOLLECTION"}
 _BESIDE = ("-wal", "-journal")
 """Files beside a database that hold what was written to it last."""
 _ATTEMPTS = 5
@@ -30,11 +30,15 @@ class GeoPackageTable:
 
     def __init__(self, path: Path, layer: str | None = None) -> None:
         self.path = path
+        self.suffix = path.suffix
+        self.notes: list[str] = []
         try:
             with _reading(path) as database:
                 self._layer = _layer(database, path, layer)
                 self._key, self.columns, self._geometry = _columns(database, self._layer)
-                self.geometry_crs = _crs(database, self._layer) if self._geometry else None
+                self.geometry_crs, self._kind = None, ""
+                if self._geometry:
+                    self.geometry_crs, self._kind = _crs(database, self._layer), _kind(database, self._layer)
         except sqlite3.Error as error:
             raise ContractError(f"{path}: not a GeoPackage that can be read ({error})") from error
         if not self._key:
@@ -46,6 +50,21 @@ class GeoPackageTable:
     def has_geometry(self) -> bool:
         """Whether the table is a layer."""
         return bool(self._geometry)
+
+    @property
+    def shapes(self) -> bool:
+        """Whether the layer has other geometries than points."""
+        if self._kind in _ANY:
+            points = self.head([], geometry=True).points
+            return points is not None and points.shapes is not None
+        return bool(self._geometry) and self._kind not in _POINTS
+
+    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+        """Return the first rows."""
+        with _reading(self.path) as database:
+            for _, chunk in self._chunks(database, wanted, geometry=geometry, size=HEAD_ROWS):
+                return chunk
+        return Chunk(1, 0, {name: pa.nulls(0) for name in wanted}, _points([]) if geometry else None)
 
     def extend(
         self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
@@ -78,19 +97,19 @@ class GeoPackageTable:
             database.commit()
 
     def _chunks(
-        self, database: sqlite3.Connection, wanted: Sequence[str], *, geometry: bool
+        self, database: sqlite3.Connection, wanted: Sequence[str], *, geometry: bool, size: int = 0
     ) -> Iterator[tuple[Sequence[int], Chunk]]:
         names = [self._key, *wanted, *([self._geometry] if geometry else [])]
         key = _name(self._key)
         query = (
             f"SELECT {', '.join(map(_name, names))} FROM {_name(self._layer)}"  # noqa: S608 - quoted names
-            f" WHERE {key} > ? ORDER BY {key} LIMIT {_ROWS}"
+            f" WHERE {key} > ? ORDER BY {key} LIMIT {size or _ROWS}"
         )
         first_row, last = 1, _BEFORE_ALL
         while rows := database.execute(query, (last,)).fetchall():
             columns = list(zip(*rows, strict=True))
-            points = _points(columns.pop(), first_row, self.path.name) if geometry else None
-            cells = {name: _array(column) for name, column in zip(wanted, columns[1:], strict=True)}
+            points = _points(columns.pop()) if geometry else None
+            cells = {name: cells_column(column) for name, column in zip(wanted, columns[1:], strict=True)}
             yield columns[0], Chunk(first_row, len(rows), cells, points)
             first_row, last = first_row + len(rows), columns[0][-1]
 
@@ -177,25 +196,18 @@ def _crs(database: sqlite3.Connection, layer: str) -> object | None:
     return f"EPSG:{code}" if organization.upper() == "EPSG" else definition
 
 
-def _points(blobs: Sequence[bytes | None], first_row: int, name: str) -> tuple[FloatArray, FloatArray]:
-    def wkb(place: int, blob: bytes | None) -> bytes | None:
+def _kind(database: sqlite3.Connection, layer: str) -> str:
+    (kind,) = database.execute(
+        "SELECT geometry_type_name FROM gpkg_geometry_columns WHERE table_name = ?", (layer,)
+    ).fetchone()
+    return str(kind).upper()
+
+
+def _points(blobs: Sequence[bytes | None]) -> Geometries:
+    def wkb(blob: bytes | None) -> bytes | None:
         try:
             return None if blob is None else parse_blob(blob).wkb
-        except ValueError as error:
-            raise ContractError(
-                f"{name}: row {first_row + place}: geometry cannot be read: {error}"
-            ) from error
+        except ValueError:
+            return None
 
-    column = pa.array([wkb(place, blob) for place, blob in enumerate(blobs)], pa.large_binary())
-    return wkb_points(column, first_row, name)
-
-
-def _array(cells: Sequence[object]) -> pa.Array:
-    """Return a column; as text if its cells are of several types, as SQLite allows."""
-    kinds = {type(cell) for cell in cells if cell is not None}
-    if kinds <= {int, float}:
-        numbers = np.array([np.nan if cell is None else cell for cell in cells], np.float64)
-        return pa.array(numbers, from_pandas=True)
-    return pa.array(
-        [None if cell is None or isinstance(cell, bytes) else str(cell) for cell in cells], pa.string()
-    )
+    return read_wkb(pa.array([wkb(blob) for blob in blobs], pa.large_binary()))

@@ -154,7 +154,7 @@ class LocateIndex:
         measure = Measure(inside, inside.copy(), np.full(len(x), np.inf))
         if self._points_grid:
             near = np.flatnonzero(self._points_grid.cells(x, y).number)
-            x, y = self._projected(x[near], y[near])
+            x, y = self.projected(x[near], y[near])
             cells = self._grid.cells(x, y)
         else:
             cells = self._grid.cells(x, y)
@@ -194,10 +194,10 @@ class LocateIndex:
 
         Slower than `measure`: meant for the few points that are very imprecise.
         """
-        x, y = self._projected(x, y)
+        x, y = self.projected(x, y)
         placed = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
         points = shapely.points(x[placed], y[placed])
-        hits, _ = self._tree.query(points, predicate="dwithin", distance=distance[placed])
+        hits, _ = self.tree.query(points, predicate="dwithin", distance=distance[placed])
         within = np.zeros(len(x), bool)
         within[placed[hits]] = True
         return within
@@ -213,10 +213,12 @@ class LocateIndex:
         return boundaries
 
     @cached_property
-    def _tree(self) -> shapely.STRtree:
+    def tree(self) -> shapely.STRtree:
+        """The polygons by place."""
         return shapely.STRtree(self._polygons)
 
-    def _projected(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def projected(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return points in the CRS of the polygons."""
         return self._to_polygons(x, y) if self._to_polygons else (x, y)
 
     def _hold(self, polygon: IntArray, x: FloatArray, y: FloatArray) -> BoolArray:
@@ -227,7 +229,7 @@ class LocateIndex:
         return holds
 
     def _hold_unprojected(self, polygon: IntArray, x: FloatArray, y: FloatArray) -> BoolArray:
-        return self._hold(polygon, *self._projected(x, y))
+        return self._hold(polygon, *self.projected(x, y))
 
 
 def _rebuild(zones: gpd.GeoSeries, points_crs: str, reach: float, widths: FloatArray) -> LocateIndex:

@@ -7,14 +7,17 @@ from typing import Self
 import geopandas as gpd
 import numpy as np
 import pyarrow as pa
+import shapely
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.answers import Answer, Located, contains, locate
+from qpv_geo.locate.coordinates import first_vertices
 from qpv_geo.locate.crs import known_crs
-from qpv_geo.locate.edges import BoolArray, FloatArray, IntArray
+from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, IntArray
 from qpv_geo.locate.index import CELL, LocateIndex
 from qpv_geo.locate.known import projected, read_known_qpv
 from qpv_geo.locate.places import Place, places_in
+from qpv_geo.locate.shapes import locate_shapes
 from qpv_geo.releases.release import Release
 from qpv_geo.territory import BAND_WIDTH, Territory
 from qpv_geo.zones import department_of, zone_of
@@ -35,7 +38,10 @@ COLUMNS = pa.schema(
 )
 """The columns added to each row; the next version drops ``bande_300m``, the former name of ``bande_tva``."""
 
-_ANSWERS = pa.array([answer.name.lower() for answer in Answer])
+SHARE = pa.field("part_en_qpv", pa.float64())
+"""The column added for polygons and lines: the share that is in a QPV, in percent."""
+
+_ANSWERS = pa.array([answer.word for answer in Answer])
 _CENTIMETRES = 2
 _BEYOND = 50.0
 """Width in metres of the ring that stands for everything beyond the ground that a release knows."""
@@ -176,14 +182,46 @@ class Locator:
             if len(here):
                 radius = precision[here] if isinstance(precision, np.ndarray) else precision
                 answers = self._in_part(part, x[here], y[here], radius)
-                for field in fields(Located):
-                    getattr(located, field.name)[here] = getattr(answers, field.name)
+                _put(answers, located, here)
         if self._around is not None:
             beyond = self._beyond(x, y)
             limit = locate(self._around, x, y, precision=precision, max_distance=0.0)
             for answer, near in ((located.en_qpv, limit.en_qpv), (located.bande_tva, limit.bande_tva)):
                 answer[(beyond | (near != Answer.NON)) & (answer == Answer.NON)] = Answer.INCERTAIN
         return located
+
+    def locate_shapes(
+        self, shapes: GeometryArray, located: Located, rows: IntArray, precision: FloatArray | None = None
+    ) -> FloatArray:
+        """Locate polygons and lines as `shapes.locate_shapes` does, and write the answers into rows.
+
+        `rows` of `located` hold the answers for the first vertices. What would be ``NON`` is ``INCERTAIN`` if
+        any vertex is where a QPV may be that the release does not know. Returns the shares in percent.
+        """
+        share = np.full(len(shapes), np.nan)
+        answers = Located(*(getattr(located, field.name)[rows] for field in fields(Located)))
+        x, y = first_vertices(shapes)
+        here = np.arange(len(shapes))
+        for number, part in enumerate(self._parts):
+            if number:
+                here = np.flatnonzero(np.any([place.holds(x, y) for place in part.places], axis=0))
+            radius = None if precision is None else precision[here]
+            there = locate_shapes(part.index, shapes[here], precision=radius, max_distance=self.max_distance)
+            share[here] = there.share
+            _put(self._of_all(part, there.located), answers, here)
+        if self._around is not None:
+            self._doubt_beyond(answers, shapes)
+        _put(answers, located, rows)
+        return share
+
+    def _doubt_beyond(self, located: Located, shapes: GeometryArray) -> None:
+        """Make uncertain each no of a shape that has a vertex for which no is uncertain."""
+        for name in ("en_qpv", "bande_tva"):
+            answer = getattr(located, name)
+            rows = np.flatnonzero(answer == Answer.NON)
+            coordinates, owner = shapely.get_coordinates(shapes[rows], return_index=True)
+            vertices = self.locate(*np.ascontiguousarray(coordinates.T))
+            answer[rows[owner[getattr(vertices, name) == Answer.INCERTAIN]]] = Answer.INCERTAIN
 
     def outside(self, x: FloatArray, y: FloatArray, located: Located) -> int:
         """Count the points outside the ground that the release knows."""
@@ -214,11 +252,22 @@ class Locator:
     def _in_part(
         self, part: _Part, x: FloatArray, y: FloatArray, precision: float | FloatArray | None
     ) -> Located:
-        located = locate(part.index, x, y, precision=precision, max_distance=self.max_distance)
+        return self._of_all(
+            part, locate(part.index, x, y, precision=precision, max_distance=self.max_distance)
+        )
+
+    def _of_all(self, part: _Part, located: Located) -> Located:
+        """Return answers whose positions are those of the QPV among all, not of the part."""
         if len(self._parts) == 1 and len(part.position) == len(self._codes):
             return located
         position = np.append(part.position, -1).astype(np.int32)  # -1, no QPV, stays -1
         return replace(located, qpv=position[located.qpv], qpv_proche=position[located.qpv_proche])
+
+
+def _put(answers: Located, located: Located, rows: IntArray) -> None:
+    """Write answers into some rows of others."""
+    for field in fields(Located):
+        getattr(located, field.name)[rows] = getattr(answers, field.name)
 
 
 def _around(ground: gpd.GeoSeries) -> gpd.GeoSeries:

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from qpv_geo.errors import ConfigurationError, ContractError
-from qpv_geo.locate.coordinates import to_floats, wkb_points
-from qpv_geo.locate.edges import FloatArray
-from qpv_geo.locate.tables import Chunk, ChunkAnswer
+from qpv_geo.locate.coordinates import Geometries, read_wkb, to_floats
+from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer
 
 _ROWS = 1 << 20
+_POINTS = {"Point", "MultiPoint"}
 # CRS of a GeoParquet that declares none; whatever it declares, x comes first.
 _LONGITUDE_LATITUDE = "OGC:CRS84"
 
@@ -26,6 +26,8 @@ class ParquetTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.suffix = path.suffix
+        self.notes: list[str] = []
         try:
             # No read-ahead: it would hold a whole row group, and some files have a single one.
             self._file = pq.ParquetFile(path, pre_buffer=False, arrow_extensions_enabled=False)
@@ -50,6 +52,22 @@ class ParquetTable:
             return None
         crs: object | None = self._geo["columns"][self._geometry_name].get("crs", _LONGITUDE_LATITUDE)
         return crs
+
+    @property
+    def shapes(self) -> bool:
+        """Whether it declares other geometries than points; if it declares none, as its first rows are."""
+        kinds = self._geo["columns"][self._geometry_name].get("geometry_types") if self._geo else ["Point"]
+        if kinds:
+            return not all(kind.split()[0] in _POINTS for kind in kinds)
+        points = self.head([], geometry=True).points
+        return points is not None and points.shapes is not None
+
+    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+        """Return the first rows."""
+        batch = next(self._file.iter_batches(HEAD_ROWS), None)
+        if batch is None:
+            batch = pa.RecordBatch.from_pylist([], self._schema)
+        return self._chunk(batch, 1, wanted, geometry=geometry)
 
     @cached_property
     def _geo(self) -> dict[str, Any]:
@@ -94,16 +112,16 @@ class ParquetTable:
         cells = {name: batch.column(self._schema.get_field_index(name)) for name in wanted}
         points = None
         if geometry:
-            points = self._points(batch.column(self._schema.get_field_index(self._geometry_name)), first_row)
+            points = self._points(batch.column(self._schema.get_field_index(self._geometry_name)))
         return Chunk(first_row, len(batch), cells, points)
 
-    def _points(self, column: pa.Array, first_row: int) -> tuple[FloatArray, FloatArray]:
+    def _points(self, column: pa.Array) -> Geometries:
         encoding = self._geo["columns"][self._geometry_name].get("encoding", "WKB")
         if encoding == "WKB":
-            return wkb_points(column, first_row, self.path.name)
+            return read_wkb(column)
         if encoding == "point":
             x, y = (to_floats(pc.struct_field(column, axis), axis) for axis in ("x", "y"))
-            return x, y
+            return Geometries(x, y)
         raise ConfigurationError(
             f"{self.path.name}: geometries are encoded as {encoding!r}; expected WKB or 'point', or give the"
             " columns of the coordinates"

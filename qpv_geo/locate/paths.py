@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,11 +15,12 @@ from qpv_geo.locate.csv_table import CsvTable
 from qpv_geo.locate.geopackage_table import GeoPackageTable
 from qpv_geo.locate.parquet_table import ParquetTable
 from qpv_geo.locate.points import Points
-from qpv_geo.locate.tables import PointTable, refuse_clashes, require_columns
+from qpv_geo.locate.tables import PointTable, refuse_clashes, require_columns, suffix_of
 
 _PARQUET = {".parquet", ".geoparquet", ".pq"}
-_CSV = {".csv", ".tsv", ".txt"}
+_CSV = {".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"}
 _GEOPACKAGE = {".gpkg"}
+_VECTOR = {".geojson", ".json", ".geojsonl", ".shp", ".zip", ".fgb", ".kml", ".gml", ".tab", ".mif"}
 _LONGITUDE_LATITUDE = 4326
 
 
@@ -41,22 +43,36 @@ def files_of(path: Path) -> list[Path]:
 
 def open_table(path: Path, points: Points) -> PointTable:
     """Open a file that has the columns of `points`, and not those to be added."""
-    suffix = path.suffix.lower()
-    if suffix not in _CSV | _PARQUET | _GEOPACKAGE:
-        known = ", ".join(sorted(_CSV | _PARQUET | _GEOPACKAGE))
+    suffix = suffix_of(path).lower()
+    if suffix not in _CSV | _PARQUET | _GEOPACKAGE | _VECTOR:
+        known = ", ".join(sorted(_CSV | _PARQUET | _GEOPACKAGE | _VECTOR))
         raise ConfigurationError(
             f"{path.name}: {suffix or 'no extension'} is not a format that is read; {known} are"
         )
     table: PointTable
     if suffix in _GEOPACKAGE:
         table = GeoPackageTable(path, points.layer)
+    elif suffix in _VECTOR:
+        # imported lazily: GDAL takes half a second
+        from qpv_geo.locate.vector_table import VectorTable  # noqa: PLC0415
+
+        table = VectorTable(path, points.layer, encoding=points.dialect.encoding, crs=points.crs)
+    elif points.layer:
+        raise ConfigurationError("--layer is for a GeoPackage or another file with layers")
+    elif suffix in _CSV:
+        table = CsvTable(path, points.dialect, points.columns)
     else:
-        table = CsvTable(path) if suffix in _CSV else ParquetTable(path)
-        if points.layer:
-            raise ConfigurationError("--layer is for a GeoPackage")
+        table = ParquetTable(path)
     require_columns(table, points.columns)
     refuse_clashes(table, points.added.names)
     return table
+
+
+def settle(points: Points, tables: Sequence[PointTable]) -> Points:
+    """Return the points with what the files themselves say of them: whether they hold polygons and lines."""
+    if points.x is not None or points.addresses:
+        return points
+    return replace(points, shapes=any(table.shapes for table in tables))
 
 
 def points_crs(tables: Sequence[PointTable], points: Points) -> object:
@@ -91,13 +107,19 @@ def _geometry_crs(table: PointTable, given: object | None) -> object:
     return declared
 
 
-def check_target(path: Path, target: Path, *, force: bool) -> None:
+def stem_of(path: Path, suffix: str) -> str:
+    """Return the name of a file without its suffix, which may have two parts (``.csv.gz``)."""
+    return path.name[: -len(suffix)] if path.name.endswith(suffix) and suffix else path.stem
+
+
+def check_target(path: Path, target: Path, *, force: bool, suffix: str | None = None) -> None:
     """Refuse an output of another format, the input itself, and what may not be replaced."""
-    if target.suffix.lower() != path.suffix.lower():
-        raise ConfigurationError(
-            f"the output keeps the format of the input: its name ends with {path.suffix!r}, not"
-            f" {target.suffix!r}"
+    ending = path.suffix if suffix is None else suffix
+    if not target.name.lower().endswith(ending.lower()):
+        kept = (
+            "keeps the format of the input" if ending == path.suffix else f"of {path.name} has another format"
         )
+        raise ConfigurationError(f"the output {kept}: its name ends with {ending!r}, not {target.suffix!r}")
     if not target.exists():
         return
     if target.samefile(path):

@@ -1,11 +1,12 @@
 """Where the points of a file are, and how precisely they are placed, as its user declares it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.locate.locator import COLUMNS
+from qpv_geo.locate.csv_dialect import Dialect
+from qpv_geo.locate.locator import COLUMNS, SHARE
 from qpv_geo.sources.geocoder import SCORE_THRESHOLD
 
 GEOCODED = pa.schema(
@@ -40,6 +41,10 @@ class Points:
     """Columns of the address, sent to IGN's geocoding service in place of coordinates."""
     layer: str | None = None
     """Layer of a GeoPackage that has several."""
+    dialect: Dialect = field(default_factory=Dialect)
+    """How a file of text or a sheet is written."""
+    shapes: bool = False
+    """Whether geometries may be polygons and lines: `added` then has their share in QPV."""
     prefix: str = ""
     """Prefix of the names of the added columns."""
 
@@ -87,5 +92,5 @@ class Points:
     @property
     def added(self) -> pa.Schema:
         """Columns to add."""
-        fields = [*(GEOCODED if self.addresses else ()), *COLUMNS]
+        fields = [*(GEOCODED if self.addresses else ()), *COLUMNS, *([SHARE] if self.shapes else [])]
         return pa.schema([field.with_name(self.prefix + field.name) for field in fields])

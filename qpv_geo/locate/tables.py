@@ -1,14 +1,17 @@
 """The interface of all kinds of files: read in chunks of rows, written again with more columns."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.locate.edges import FloatArray
+from qpv_geo.locate.coordinates import Geometries
+
+HEAD_ROWS = 1_000
+"""Rows from which columns, order and CRS of the coordinates are guessed."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,10 @@ class Chunk:
     rows: int
     cells: Mapping[str, pa.Array]
     """The columns asked for."""
-    points: tuple[FloatArray, FloatArray] | None = None
-    """x and y of the geometries, if asked for."""
+    points: Geometries | None = None
+    """The geometries, if asked for."""
+    faults: Mapping[int, str] = field(default_factory=dict)
+    """What is wrong with rows that cannot be read, by their place among these."""
 
 
 ChunkAnswer = Callable[[Chunk], pa.Table]
@@ -47,6 +52,21 @@ class PointTable(Protocol):
     def has_geometry(self) -> bool:
         """Whether it has a geometry column."""
 
+    @property
+    def shapes(self) -> bool:
+        """Whether geometries are other than points, as declared or, if it is not, as in the first rows."""
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the file that `extend` writes: the format of the file, or one that holds the columns."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was decided in the place of the user."""
+
+    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+        """Return the first `HEAD_ROWS` rows."""
+
     def extend(
         self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
     ) -> None:
@@ -55,6 +75,11 @@ class PointTable(Protocol):
         The answer, which gives the columns `added`, is called with each chunk in order: with the columns
         `wanted` and, if `geometry`, the points of the geometry column. The target does not exist yet.
         """
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a file; that of a compressed one has two parts."""
+    return "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix
 
 
 def require_columns(table: PointTable, wanted: Sequence[str]) -> None:

@@ -1,0 +1,206 @@
+"""Every other vector format that GDAL reads: GeoJSON, Shapefile (zipped as well), FlatGeobuf, KML, GML."""
+
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyogrio
+import pyogrio.raw
+import shapely
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from qpv_geo.errors import ConfigurationError, ContractError
+from qpv_geo.locate.coordinates import read_wkb
+from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer
+
+WRITTEN = {".geojson": "GeoJSON", ".json": "GeoJSON", ".geojsonl": "GeoJSONSeq", ".fgb": "FlatGeobuf"}
+"""Formats that hold the added columns: a Shapefile cuts their names after ten letters."""
+
+_OTHERWISE = ".gpkg"
+_IN_ZIP = (".shp", ".geojson", ".json", ".fgb", ".gpkg", ".kml", ".gml", ".tab", ".mif")
+_POINTS = {"Point", "MultiPoint"}
+_ROWS = 1 << 16
+# A spatial index reorders the features, and refuses those without geometry.
+_OPTIONS = {"FlatGeobuf": {"SPATIAL_INDEX": "NO"}}
+
+
+class VectorTable:
+    """A layer, read and written in batches of rows by GDAL."""
+
+    def __init__(
+        self, path: Path, layer: str | None = None, *, encoding: str | None = None, crs: object | None = None
+    ) -> None:
+        """Open the layer, the only one without `layer`; `crs` is written if the file declares none."""
+        self.path = path
+        self._encoding, self._crs = encoding, crs
+        with _explained(path):
+            self._source = _member(path, layer) if path.suffix.lower() == ".zip" else str(path)
+            self._layer = _layer(self._source, path, layer)
+            self._info = pyogrio.read_info(self._source, layer=self._layer, encoding=encoding)
+        self.columns: Sequence[str] = list(self._info["fields"])
+        self.geometry_crs: object | None = self._info["crs"]
+        self.has_geometry = self._info["geometry_type"] is not None
+        self.notes: list[str] = []
+        self.suffix = path.suffix if path.suffix.lower() in WRITTEN else _OTHERWISE
+
+    @property
+    def shapes(self) -> bool:
+        """Whether it has other geometries than points."""
+        kind = self._info["geometry_type"]
+        if kind is None or kind == "Unknown":
+            points = self.head([], geometry=True).points if kind else None
+            return points is not None and points.shapes is not None
+        return kind.split()[0] not in _POINTS
+
+    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+        """Return the first rows."""
+        with _explained(self.path), self._open(max_features=HEAD_ROWS) as (meta, reader):
+            batch = next(iter(reader), None)
+            if batch is None:
+                batch = pa.RecordBatch.from_pylist([], reader.schema)
+            return self._chunk(batch, 1, wanted, _geometry_name(meta) if geometry else None)
+
+    def extend(
+        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
+    ) -> None:
+        """Write the file with columns added, see `PointTable.extend`; fields keep their types."""
+        plain = pa.schema([(f.name, _plain(f.type)) for f in added])
+        driver = WRITTEN.get(target.suffix.lower(), "GPKG")
+        with _explained(self.path), self._open() as (meta, reader):
+            name = _geometry_name(meta)
+            place = reader.schema.get_field_index(name)
+            schema = pa.schema([*reader.schema, *plain])
+            multiple = driver == "GPKG" and str(meta["geometry_type"]).startswith(("Polygon", "LineString"))
+            kind = f"Multi{meta['geometry_type']}" if multiple else meta["geometry_type"]
+
+            def batches() -> Iterator[pa.RecordBatch]:
+                first_row = 1
+                for batch in reader:
+                    table = answer(self._chunk(batch, first_row, wanted, name if geometry else None))
+                    first_row += len(batch)
+                    columns = batch.columns
+                    if multiple:
+                        columns[place] = _multiple(columns[place])
+                    answers = [column.combine_chunks() for column in table.cast(plain).columns]
+                    yield pa.RecordBatch.from_arrays([*columns, *answers], schema=schema)
+
+            stream = _Stream(batches())
+            try:
+                pyogrio.raw.write_arrow(
+                    pa.RecordBatchReader.from_batches(schema, stream),
+                    target,
+                    layer=self._layer if driver == "GPKG" else None,
+                    driver=driver,
+                    geometry_name=name if place >= 0 else None,
+                    geometry_type=kind,
+                    crs=meta["crs"] or _text(self._crs),
+                    layer_options=_OPTIONS.get(driver),
+                )
+            except RuntimeError:
+                raise stream.error from None
+
+    def _open(self, **options: Any) -> Any:  # noqa: ANN401 - a context manager of pyogrio, which is untyped
+        # GDAL's faster way of reading FlatGeobuf is wrong after a feature without geometry.
+        pyogrio.set_gdal_config_options({"OGR_FLATGEOBUF_STREAM_BASE_IMPL": "YES"})
+        return pyogrio.raw.open_arrow(
+            self._source,
+            layer=self._layer,
+            encoding=self._encoding,
+            batch_size=_ROWS,
+            use_pyarrow=True,
+            **options,
+        )
+
+    @staticmethod
+    def _chunk(batch: pa.RecordBatch, first_row: int, wanted: Sequence[str], geometry: str | None) -> Chunk:
+        cells = {name: batch.column(batch.schema.get_field_index(name)) for name in wanted}
+        points = None
+        if geometry is not None:
+            column = batch.column(batch.schema.get_field_index(geometry))
+            points = read_wkb(getattr(column, "storage", column))
+        return Chunk(first_row, len(batch), cells, points)
+
+
+class _Stream(Iterator[pa.RecordBatch]):
+    """Batches, and the error that ended them: GDAL only says that there was one."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.error: Exception = RuntimeError("GDAL could not write")
+
+    def __next__(self) -> pa.RecordBatch:
+        try:
+            return next(self._batches)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self.error = error
+            raise
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            # GDAL's remarks on a file that it reads all the same, and on a layer that has no CRS.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+            yield
+    except (DataSourceError, DataLayerError, zipfile.BadZipFile) as error:
+        raise ContractError(f"{path}: not a file that GDAL can read or copy ({error})") from error
+
+
+def _member(path: Path, layer: str | None) -> str:
+    """Return the data set of an archive, under GDAL's name for it."""
+    with zipfile.ZipFile(path) as archive:
+        names = [
+            name for name in archive.namelist() if name.lower().endswith(_IN_ZIP) and "__MACOSX" not in name
+        ]
+    if layer is not None:
+        names = [name for name in names if Path(name).stem == layer] or names
+    if len(names) != 1:
+        listed = ", ".join(Path(name).stem for name in names) or "none"
+        raise ConfigurationError(
+            f"{path.name}: name the data set of the archive with --layer; it has: {listed}"
+        )
+    return f"/vsizip/{path.absolute()}/{names[0]}"
+
+
+def _layer(source: str, path: Path, wanted: str | None) -> str:
+    layers = [str(name) for name, _ in pyogrio.list_layers(source)]
+    if wanted in layers:
+        return str(wanted)
+    if len(layers) != 1 or (wanted is not None and path.suffix.lower() != ".zip"):
+        listed = ", ".join(layers) or "none"
+        raise ConfigurationError(f"{path.name}: name one of its layers with --layer; it has: {listed}")
+    return layers[0]
+
+
+def _geometry_name(meta: dict[str, Any]) -> str:
+    return str(meta["geometry_name"] or "wkb_geometry")
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _multiple(column: pa.Array) -> pa.Array:
+    """Return polygons and lines as multipolygons and multilines, which a layer may not mix with them."""
+    storage = getattr(column, "storage", column)
+    shapes = shapely.from_wkb(storage.to_numpy(zero_copy_only=False))
+    for kind, several in ((shapely.GeometryType.POLYGON, shapely.multipolygons),
+                          (shapely.GeometryType.LINESTRING, shapely.multilinestrings)):  # fmt: skip
+        rows = np.flatnonzero(shapely.get_type_id(shapes) == kind)
+        if len(rows):
+            shapes[rows] = several(shapes[rows], indices=np.arange(len(rows)))
+    blobs = pa.array(shapely.to_wkb(shapes), storage.type)
+    return column.type.wrap_array(blobs) if storage is not column else blobs
+
+
+def _text(crs: object | None) -> str | None:
+    return f"EPSG:{crs}" if isinstance(crs, int) else crs if crs is None else str(crs)

@@ -195,7 +195,7 @@ def test_a_click_leads_to_the_portrait_and_back(tab: Tab) -> None:
     page.wait_for_url("**/QN02503M.html")
     page.get_by_role("link", name="Carte et tableau : Grand Besançon Métropole").click()
     page.wait_for_url("**/index.html")
-    page.get_by_role("link", name="Battant", exact=True).click()
+    page.locator("#quartiers").get_by_role("link", name="Battant", exact=True).click()
     page.wait_for_url("**/QN02517N.html")
 
 
@@ -304,6 +304,17 @@ def test_the_table_sorts_by_click_and_by_key(tab: Tab) -> None:
         assert column(page, incomplete)[-1] == "", "without a value: last, whatever the order"
 
 
+def test_the_five_figures_sort_the_qpv(tab: Tab) -> None:
+    page = tab.open("index")
+    names = "rows => rows.map(row => row.cells[0].dataset.tri)"
+    page.click("#synthese thead th:nth-child(2) button")
+    page.click("#synthese thead th:nth-child(2) button")
+    assert page.eval_on_selector_all("#synthese tbody tr", names)[:3] == [
+        "Planoise", "Orchamps-Palente", "Battant",
+    ]  # fmt: skip
+    assert page.locator("#synthese tfoot tr").first.inner_text().startswith("Les 6 QPV ensemble")
+
+
 def test_downloads_lead_to_files(tab: Tab) -> None:
     page = tab.open("index")
     links = page.locator("#fichiers ~ .fichiers a").evaluate_all("links => links.map(link => link.href)")
@@ -373,7 +384,8 @@ def test_without_javascript_the_table_remains(browser: Browser, poor: Path) -> N
     page = browser.new_context(java_script_enabled=False).new_page()
     page.goto((poor / "portraits" / "index.html").as_uri())
     assert "La carte a besoin de JavaScript" in page.inner_text("main")
-    assert page.get_by_role("link", name="Planoise").is_visible()
+    for table in ("#synthese", "#quartiers"):
+        assert page.locator(table).get_by_role("link", name="Planoise").is_visible()
     page.close()
 
 
@@ -468,18 +480,15 @@ def test_the_index_prints_its_map_and_its_table(tab: Tab, tmp_path: Path) -> Non
     )
     sheets = printed(page, tmp_path).pages
     assert len(sheets) == 2
-    text = " ".join(sheets[0].extract_text().split())
-    assert "45 % à moins de 50 %" in text
+    first, text = (" ".join(sheet.extract_text().split()) for sheet in sheets)
+    assert "45 % à moins de 50 %" in first
+    assert "197 061 habitants" in first.replace("\u202f", " ")
     assert all(code in text for code in CODES)
     assert len(titles) > 20
     assert [title for title in titles[3:] if " ".join(title.split()) not in text] == []
     page.emulate_media(media="print")
     assert page.locator("button:visible, select:visible, input:visible").count() == 0
-    small, figures = page.evaluate(
-        "['.fichiers a', '.comparaison td'].map("
-        "name => parseFloat(getComputedStyle(document.querySelector(name)).fontSize))"
-    )
-    assert small < figures, "names of files are smaller than figures"
+    assert page.locator(".fichiers:visible").count() == 0, "nobody opens a file from paper"
     page.emulate_media(media="screen")
     assert tab.page.evaluate("document.body.className") == "index", "the screen has its map again"
 

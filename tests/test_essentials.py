@@ -158,7 +158,7 @@ def test_the_territory_says_how_many_live_in_its_qpv_and_both_vintages(besancon:
     assert [sentence.translate(PLAIN) for sentence in summary.sentences] == [
         (
             "25 627 personnes vivent dans les 6 QPV de l'intercommunalité (population municipale 2020), soit "
-            "13,0 % de ses 197 061 habitants (communes, millésime 2026)."
+            "13,0 % de ses 197 061 habitants (population des communes, millésime 2026)."
         ),
         "Le taux de pauvreté y va de 38 % (Battant) à 55 % (Planoise) en 2021, contre 23 % à Besançon.",
     ]
@@ -358,7 +358,7 @@ def territory(
             4000,
             (
                 "1 000 personnes vivent dans les 3 QPV de l'intercommunalité (population municipale 2021), "
-                "soit 25,0 % de ses 4 000 habitants (communes, millésime 2026)."
+                "soit 25,0 % de ses 4 000 habitants (population des communes, millésime 2026)."
             ),
             "Le taux de pauvreté y va de 40 % (A) à 50 % (B et C) en 2021.",
         ),

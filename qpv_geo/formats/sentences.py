@@ -126,9 +126,8 @@ def _people(summary: TerritorySummary, genre: str) -> str:
         return f"{sentence}."
     share = f"{number(summary.share_in_qpv, 1)}{THIN}%"
     inhabitants = counted(summary.inhabitants or 0, "habitant")
-    return (
-        f"{sentence}, soit {share} de ses {inhabitants} (communes, millésime {summary.inhabitants_vintage})."
-    )
+    vintage = f"population des communes, millésime {summary.inhabitants_vintage}"
+    return f"{sentence}, soit {share} de ses {inhabitants} ({vintage})."
 
 
 def _poorest(summary: TerritorySummary) -> str:

@@ -80,6 +80,13 @@ class Summaries:
         )
         return replace(summary, sentences=territory_sentences(summary, spec.territory.genre))
 
+    def together(self, indicator: str) -> Figure:
+        """Return the figure of the territory's QPV taken together, or why there is none."""
+        missing = self.figures.missing(indicator)
+        sets = [self._compare(missing, kind, code, kind).other for kind, code in self._together]
+        known = [figure for figure in sets if figure]
+        return next((figure for figure in known if figure.present), known[-1] if known else missing)
+
     @cached_property
     def _spreads(self) -> Distributions:
         table = self._content.frames.get("repartition")
@@ -95,10 +102,7 @@ class Summaries:
         return Essential(plan, figure, comparisons, self._spreads.get((plan.indicator, figure.vintage)))
 
     def _of_territory(self, plan: EssentialPlan, communes: Sequence[str]) -> Essential:
-        missing = self.figures.missing(plan.indicator)
-        sets = [self._compare(missing, kind, code, kind).other for kind, code in self._together]
-        known = [figure for figure in sets if figure]
-        figure = next((f for f in known if f.present), known[-1] if known else missing)
+        figure = self.together(plan.indicator)
         return Essential(plan, figure, tuple(self._everywhere(figure, communes)))
 
     def _together_with(self, figure: Figure, sets: Sequence[tuple[str, str]]) -> Comparison:

@@ -1,6 +1,6 @@
 """How the perimeter of a QPV changed from 2015 to 2024, in words and in shares."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,18 @@ _LETTERS = {
     "I": "quartier prioritaire en 2015, au contour identique en 2024",
 }
 _NATURES = {"conserve": "Conservé", "entrant": "Entré en 2024", "sortant": "Sorti en 2024"}
+# How a sentence on one QPV, and on several, begins.
+_SINCE_2015 = {
+    "N": ("Un quartier est entré en 2024", "quartiers sont entrés en 2024"),
+    "M": (
+        "Un quartier était déjà prioritaire en 2015, son contour a changé",
+        "quartiers étaient déjà prioritaires en 2015, leur contour a changé",
+    ),
+    "I": (
+        "Un quartier était déjà prioritaire en 2015, au même contour",
+        "quartiers étaient déjà prioritaires en 2015, au même contour",
+    ),
+}
 _HECTARE = 10_000
 EVOLUTION, _CORRESPONDENCE = "evolution_2015_2024", "correspondance_2015"
 
@@ -55,6 +67,36 @@ def evolution_of(code: str, frames: Frames, absences: Mapping[str, Absence]) -> 
     left = layer[(layer["nature"] == "sortant") & layer["code_qp_2015"].isin(own["code_qp_2015"].dropna())]
     rows = pd.concat([own, left]).sort_values("surface_m2", ascending=False, kind="stable")
     return EvolutionSection(letter, tuple(_piece(piece) for piece in rows.to_dict("records")))
+
+
+def changes_since_2015(frames: Frames) -> Iterator[str]:
+    """Yield sentences on what changed in a territory: QPV that entered, were changed or left, and areas.
+
+    The letters of the official codes say what became of each QPV; which QPV of 2015 left, and how much of
+    their area stayed, only their contours tell.
+    """
+    codes, names = frames["qpv"]["code_qp"], frames["qpv"]["lib_qp"].fillna(frames["qpv"]["code_qp"])
+    for letter, (one, several) in _SINCE_2015.items():
+        those = sorted(names[codes.str.endswith(letter)])
+        if those:
+            begin = one if len(those) == 1 else f"{number(len(those))} {several}"
+            yield f"{begin} : {listing(those)}."
+    if EVOLUTION not in frames:
+        return
+    layer = frames[EVOLUTION]
+    old = layer[layer["nature"].isin(["conserve", "sortant"])]
+    kept = old[old["nature"] == "conserve"]
+    gone = old[~old["code_qp_2015"].isin(kept["code_qp_2015"])]
+    if left := sorted(gone["nom_qp_2015"].fillna(gone["code_qp_2015"]).unique()):
+        begin = (
+            "Un quartier de 2015 n'est plus"
+            if len(left) == 1
+            else f"{number(len(left))} quartiers de 2015 ne sont plus"
+        )
+        yield f"{begin} dans la géographie prioritaire : {listing(left)}."
+    if area := old["surface_m2"].sum():
+        share = measure(100 * kept["surface_m2"].sum() / area, "%")
+        yield f"{share} de la surface des QPV de 2015 est encore en QPV."
 
 
 def _origin(code: str, frames: Frames) -> str:

@@ -7,6 +7,7 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.descriptions import CATALOGUE, DESCRIPTOR
 from qpv_geo.formats.figures import Figures, qpv_zones
 from qpv_geo.french import file_size, number
+from qpv_geo.portraits.sections import section_plans
 
 _HECTARE = 10_000
 _PAGES = "Rapport et métadonnées"
@@ -57,11 +58,15 @@ class Download:
 
 
 def table_of(content: Content, figures: Figures) -> tuple[list[Column], list[QpvRow]]:
-    """Return the columns and the rows of the table: the area, the indicators of layer ``qpv``."""
+    """Return the columns and the rows of the table: the area, the indicators of layer ``qpv``.
+
+    Those of themes that stand low on portraits come last.
+    """
     qpv, zones = content.frames["qpv"], qpv_zones(content.frames)
     columns = [Column("Quartier"), Column("Code"), Column("Commune"), Column("Surface")]
     cells = [[Cell(f"{number(area / _HECTARE, 1)} ha", repr(area))] for area in qpv["surface_m2"]]
-    for indicator in figures.leading:
+    low = {theme for plan in section_plans() if plan.low for theme in plan.themes}
+    for indicator in sorted(figures.leading, key=lambda indicator: indicator.theme in low):
         column = [figures.newest(zone, indicator.id) for zone in zones]
         vintages = sorted({figure.vintage for figure in column if figure.vintage})
         columns.append(Column(indicator.label, ", ".join(vintages)))

@@ -19,6 +19,7 @@ from qpv_geo.portraits.finder import finder_data
 from qpv_geo.portraits.index_page import downloads_of, table_of
 from qpv_geo.portraits.portrait import build_portrait
 from qpv_geo.portraits.sections import Absence, Sections
+from qpv_geo.portraits.synthesis import synthesis_of
 from qpv_geo.portraits.territory_map import map_choices, map_data, map_origin, outlines
 from qpv_geo.qgis.cartography import Cartography, Marker, load_cartography
 from qpv_geo.sources.catalogue import TableName
@@ -76,14 +77,15 @@ def write_portraits(folder: Path, content: Content) -> None:
         portrait = build_portrait(row, content, summaries, sections, absences)
         pages[f"{portrait.zone.code}.html"] = _render("portrait.html", common | {"portrait": portrait})
     downloads = downloads_of(folder, content)
-    pages[INDEX] = _render("index.html", common | _index(content, figures) | {"downloads": downloads})
+    pages[INDEX] = _render("index.html", common | _index(content, summaries) | {"downloads": downloads})
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     for name, page in pages.items():
         (folder / FOLDER / name).write_text(page, encoding="utf-8", newline="\n")
 
 
-def _index(content: Content, figures: Figures) -> dict[str, Any]:
+def _index(content: Content, summaries: Summaries) -> dict[str, Any]:
     """Return what the index shows beside what all pages show."""
+    figures = summaries.figures
     choices = map_choices(content, figures)
     columns, rows = table_of(content, figures)
     coloured = {choice.id for choice in choices if not choice.circles}
@@ -91,6 +93,7 @@ def _index(content: Content, figures: Figures) -> dict[str, Any]:
     return {
         "choices": [(group, list(items)) for group, items in groupby(choices, key=attrgetter("group"))],
         "chosen": first,
+        "synthesis": synthesis_of(content, summaries),
         "columns": columns,
         "rows": rows,
         "printed_qpv": _PRINTED_QPV,

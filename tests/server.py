@@ -152,8 +152,9 @@ class OfficialSites:
             (closed before the declared length), ``cut`` (half the file, no length), ``short`` (half the
             length is declared), ``reset`` (connection reset half-way), ``down`` (closed without an answer),
             ``silent`` (no answer), ``drip`` (a byte from time to time), ``endless``, ``huge`` (a declared
-            length of a terabyte), ``encoded`` (compressed for the transfer), ``garbled`` (only said to be),
-            ``loop``, ``elsewhere`` (a redirect to an undeclared host),
+            length of a terabyte), ``encoded`` (compressed for the transfer), ``headers`` (of which a byte
+            comes from time to time), ``interim`` (103 again and again), ``extensions`` (a chunk whose first
+            line has no end), ``loop``, ``elsewhere`` (a redirect to an undeclared host),
             ``downgrade`` (to http), ``credentials`` (to an address with a password).
         """
         self._faults.insert(0, _Fault(where, how, times, retry_after))
@@ -291,6 +292,14 @@ class _Server(ThreadingHTTPServer):
             self.errors.append(error)
 
 
+# Answers that never come to their point: how they begin, and what follows again and again.
+_TRICKLES = {
+    "headers": (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"1"),
+    "interim": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "extensions": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1", b";a"),
+}
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
@@ -367,17 +376,21 @@ class _Handler(BaseHTTPRequestHandler):
             "endless": (None, b""),
             "huge": (1024**4, b""),
             "encoded": (None, gzip.compress(data)),
-            "garbled": (None, data),
         }
         if fault.how in redirects:
             self._reply(302, {"Location": redirects[fault.how], "Content-Length": "0"})
         elif fault.how in bodies:
             length, body = bodies[fault.how]
             headers = {} if length is None else {"Content-Length": str(length)}
-            if fault.how in {"encoded", "garbled"}:
+            if fault.how == "encoded":
                 headers["Content-Encoding"] = "gzip"
             self._reply(200, headers, body)
             self._go_on(fault.how)
+        elif fault.how in _TRICKLES:
+            begin, again = _TRICKLES[fault.how]
+            self._send(begin)
+            while not self.server.sites.stopped.wait(0.01):
+                self._send(again)
         elif fault.how == "silent":
             self.server.sites.stopped.wait()
         elif fault.how != "down":

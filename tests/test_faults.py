@@ -293,7 +293,11 @@ BAD_ANSWERS = [
     ("moins d'octets qu'annoncé, à chaque essai", served(_FILE, "truncated"), ("cut short at each attempt",)),
     ("plus d'octets qu'annoncé", served("static.data.gouv.fr", "short"), (_ARCHIVE,)),
     ("la moitié d'une archive, sans longueur annoncée", served("static.data.gouv.fr", "cut"), (_ARCHIVE,)),
-    ("un transfert dit compressé qui ne l'est pas", served(_FILE, "garbled"), ("cannot be decoded",)),
+    (
+        "un transfert compressé sans qu'on l'ait demandé",
+        served(_FILE, "encoded"),
+        ("Content-Encoding 'gzip'",),
+    ),
     (
         "redirection vers un hôte que le catalogue ne nomme pas",
         served(_FILE, "elsewhere"),
@@ -301,7 +305,7 @@ BAD_ANSWERS = [
     ),
     ("redirection de https vers http", served(_FILE, "downgrade"), ("leads to http://www.insee.fr",)),
     ("redirection vers une adresse avec mot de passe", served(_FILE, "credentials"), ("may be asked",)),
-    ("certificat non reconnu (avec `--require-live`)", untrusted, ("le certificat que présente 127.0.0.1",)),
+    ("certificat non reconnu (avec `--require-live`)", untrusted, ("CERTIFICATE_VERIFY_FAILED",)),
 ]
 
 # ---------------------------------------------------------------- the disk

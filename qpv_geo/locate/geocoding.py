@@ -120,7 +120,8 @@ class Geocoder(AbstractContextManager["Geocoder"]):
 
     def _post(self, data: bytes) -> str:
         try:
-            return retrying(self._settings, None)(self._should_retry, self._post_once, data)
+            with self._client.ended_after(self._settings.download_deadline):
+                return retrying(self._settings, None)(self._should_retry, self._post_once, data)
         except RetryableStatusError as error:
             raise SourceUnavailableError(
                 f"{SERVICE} answered {error.status} to each attempt; run again later", transient=True

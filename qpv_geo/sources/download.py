@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -38,6 +39,8 @@ from qpv_geo.sources.raw import Progress, RawFile, catalogue_entry, to_add
 _LOGGER = logging.getLogger(__name__)
 _REDIRECTS = 5
 _MISSING = {403, 404, 410}
+# RFC 9110, 8.8.3, without the bytes beyond ASCII.
+_ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"')
 _Taken = TypeVar("_Taken")
 
 
@@ -69,7 +72,8 @@ class Validators:
     def headers(self) -> dict[str, str]:
         """Return the headers of a conditional request."""
         headers = {}
-        if self.etag:
+        # Others sent back would be refused by the server, or cannot be sent.
+        if self.etag and _ETAG.fullmatch(self.etag):
             headers["If-None-Match"] = self.etag
         if self.last_modified:
             headers["If-Modified-Since"] = format_datetime(self.last_modified, usegmt=True)
@@ -168,10 +172,29 @@ class Downloader(AbstractContextManager["Downloader"]):
         """Ask until an answer is good, within bounds; return what was taken from it, None if unchanged."""
         limit = self._settings.download_deadline
         deadline = time.monotonic() + limit
-        with self._reraise_errors(url):
+        with self._reraise_errors(url), self._client.ended_after(limit):
             return retrying(self._settings, limit)(
-                self._should_retry, self._follow, url, known, deadline, take
+                self._should_retry, self._attempt, url, known, deadline, take
             )
+
+    def _attempt(
+        self,
+        url: str,
+        known: Validators | None,
+        deadline: float,
+        take: Callable[[httpx.Response, float], _Taken],
+    ) -> _Taken | None:
+        """Ask once; what fails at the deadline fails because of it."""
+        try:
+            taken = self._follow(url, known, deadline, take)
+        except (httpx.TransportError, _TruncatedError) as error:
+            if time.monotonic() < deadline:
+                raise
+            raise _DeadlineError from error
+        # The end of a connection may look like that of a body whose length nobody declared.
+        if time.monotonic() > deadline:
+            raise _DeadlineError
+        return taken
 
     def _should_retry(self, error: Exception) -> bool | float:
         _LOGGER.info("source %s: attempt failed: %s", self._source.id, str(error) or type(error).__name__)
@@ -237,6 +260,7 @@ class Downloader(AbstractContextManager["Downloader"]):
     def _refuse_status(self, response: httpx.Response) -> None:
         status, url = response.status_code, response.request.url
         if status == httpx.codes.OK:
+            self._refuse_encoded(response)
             return
         raise_if_retryable(response)
         message = f"source {self._source.id}: {url} answered {status} {response.reason_phrase}"
@@ -246,6 +270,16 @@ class Downloader(AbstractContextManager["Downloader"]):
         if status >= httpx.codes.BAD_REQUEST:
             raise SourceUnavailableError(message, reason=reason)
         raise SourceContentError(f"{message}, 200 was expected; look at {self._source.page}")
+
+    def _refuse_encoded(self, response: httpx.Response) -> None:
+        """Refuse a compressed answer, which was not asked for: a few bytes can unpack to gigabytes."""
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":
+            url, page = response.request.url, self._source.page
+            raise SourceContentError(
+                f"source {self._source.id}: {url} sends Content-Encoding {encoding!r}, which was not asked for "
+                f"(Accept-Encoding: identity); tell the publisher ({page})"
+            )
 
     def _receive(self, response: httpx.Response, sink: BinaryIO, max_bytes: int, deadline: float) -> Received:
         declared = response.headers.get("Content-Length", "")
@@ -305,8 +339,6 @@ class Downloader(AbstractContextManager["Downloader"]):
                 f"{message}not complete after {limit:g} s",
                 reason=f"site injoignable : {urlsplit(url).hostname} trop lent (plus de {limit:g} s)",
             ) from error
-        except httpx.DecodingError as error:
-            raise SourceContentError(f"{message}the answer cannot be decoded: {error}") from error
         except httpx.TimeoutException as error:
             raise self._unavailable(
                 error, f"{message}no answer in time ({type(error).__name__})", "{host} ne répond pas"
@@ -328,7 +360,7 @@ class Downloader(AbstractContextManager["Downloader"]):
 def _body_of(response: httpx.Response) -> Iterator[bytes]:
     """Yield the body, and tell an answer that was cut short from a connection that broke."""
     try:
-        yield from response.iter_bytes()
+        yield from response.iter_raw()
     except httpx.RemoteProtocolError as error:
         raise _TruncatedError(str(error)) from error
 

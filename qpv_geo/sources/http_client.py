@@ -5,10 +5,15 @@ pause that the server asks for, within a bound) and 5xx. What is not: all that a
 """
 
 import logging
+import socket
 import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
+from typing import Any
 
 import httpx
 import stamina
@@ -60,7 +65,51 @@ def should_retry(error: Exception, settings: Settings) -> bool | float:
     return error.pause if error.pause <= settings.max_retry_after else False
 
 
-def official_client(settings: Settings) -> httpx.Client:
+class BoundedClient(httpx.Client):
+    """A client whose connections can be ended at a deadline.
+
+    A timeout of a read begins again with each byte: headers that come byte by byte, or interim answers
+    without end, never meet it.
+    """
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of `httpx.Client`
+        super().__init__(**options)
+        self._sockets: list[socket.socket] = []
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - as above
+        """Send a request, and note the connection that it opens."""
+        request.extensions = {**request.extensions, "trace": self._note}
+        return super().send(request, **options)
+
+    @contextmanager
+    def ended_after(self, seconds: float) -> Iterator[None]:
+        """End every connection, in a block, after some seconds: whoever reads from one gets an error."""
+        timer = threading.Timer(seconds, self._end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Close the connections."""
+        super().close()
+        for connection in self._sockets:
+            connection.close()
+
+    def _note(self, event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith("connect_tcp.complete"):
+            # A handle of its own: TLS takes the first one over.
+            self._sockets.append(info["return_value"].get_extra_info("socket").dup())
+
+    def _end(self) -> None:
+        for connection in self._sockets:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def official_client(settings: Settings) -> BoundedClient:
     """Return a client for official addresses, or for the server that plays them."""
     if not settings.official_sites:
         return plain_client()
@@ -68,9 +117,9 @@ def official_client(settings: Settings) -> httpx.Client:
     return plain_client(_PlayedSites(settings.official_sites))
 
 
-def plain_client(transport: httpx.BaseTransport | None = None) -> httpx.Client:
+def plain_client(transport: httpx.BaseTransport | None = None) -> BoundedClient:
     """Return a client that names the program and verifies certificates."""
-    return httpx.Client(
+    return BoundedClient(
         transport=transport,
         verify=_tls(),
         headers={"User-Agent": f"qpv-geo/{qpv_geo.__version__}", "Accept-Encoding": "identity"},

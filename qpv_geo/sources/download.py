@@ -277,8 +277,8 @@ class Downloader(AbstractContextManager["Downloader"]):
         if encoding.lower() != "identity":
             url, page = response.request.url, self._source.page
             raise SourceContentError(
-                f"source {self._source.id}: {url} sends Content-Encoding {encoding!r}, which was not asked for "
-                f"(Accept-Encoding: identity); tell the publisher ({page})"
+                f"source {self._source.id}: {url} sends Content-Encoding {encoding!r}, not asked for (Accept-"
+                f"Encoding: identity); tell the publisher ({page})"
             )
 
     def _receive(self, response: httpx.Response, sink: BinaryIO, max_bytes: int, deadline: float) -> Received:

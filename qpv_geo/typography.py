@@ -7,7 +7,7 @@ import re
 
 from qpv_geo.french import NO_BREAK, THIN
 
-_TO_SET = re.compile(r"[:;?!«»']")
+_TO_SET = re.compile(r"[:;?!%«»']")
 # As it is, or as HTML escapes it.
 _APOSTROPHE = re.compile(r"(?<=\w)(?:'|&#39;)(?=\w)")
 # What is not text: scripts, styles, tags.
@@ -19,7 +19,7 @@ def typeset(text: str) -> str:
     if not _TO_SET.search(text):
         return text
     text = _APOSTROPHE.sub("\u2019", text)
-    text = re.sub(r" (?=[;?!])", THIN, text)
+    text = re.sub(r" (?=[;?!]|(?<=\d )%)", THIN, text)
     return re.sub(r" (?=[:»])|(?<=«) ", NO_BREAK, text)
 
 

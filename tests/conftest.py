@@ -31,6 +31,7 @@ SLOW = {
     "test_browser",
     "test_browser_finder",
     "test_browser_labels",
+    "test_browser_tools",
     "test_cli",
     "test_communes",
     "test_compare",

@@ -380,10 +380,14 @@ def test_a_phone_shows_figures_beside_the_names(browser: Browser, rich: Path) ->
     page.close()
 
 
-def test_without_javascript_the_table_remains(browser: Browser, poor: Path) -> None:
+def test_without_javascript_a_fixed_map_and_the_table_remain(browser: Browser, poor: Path) -> None:
     page = browser.new_context(java_script_enabled=False).new_page()
     page.goto((poor / "portraits" / "index.html").as_uri())
-    assert "La carte a besoin de JavaScript" in page.inner_text("main")
+    shapes = page.locator(".fixes path.qpv").all()
+    assert len(shapes) == 6
+    assert all((box := shape.bounding_box()) and box["width"] > 5 for shape in shapes)
+    assert "Carte fixe" in page.inner_text("main")
+    assert not page.locator("#carte-territoire, .commandes, #recherche").locator("visible=true").count()
     for table in ("#synthese", "#quartiers"):
         assert page.locator(table).get_by_role("link", name="Planoise").is_visible()
     page.close()
@@ -463,8 +467,8 @@ def test_the_heaviest_portrait_prints_on_three_sheets(
         page.close()
 
 
-def test_more_than_three_sheets_lose_nothing(tab: Tab, tmp_path: Path) -> None:
-    page = tab.open("QN02503M")
+def test_more_than_three_sheets_lose_nothing(browser: Browser, rich: Path, tmp_path: Path) -> None:
+    page = Tab(browser.new_page(viewport=DESKTOP, bypass_csp=True), rich).open("QN02503M")
     page.add_style_tag(content="@media print { .objectifs { height: 250mm } }")
     sheets = [" ".join(sheet.extract_text().split()) for sheet in printed(page, tmp_path).pages]
     assert len(sheets) > 3

@@ -265,4 +265,4 @@ def test_a_geocoder_that_fails_is_said_to_fail(page: Page) -> None:
     page.route(f"{SEARCH}*", lambda route: route.abort())
     page.fill("#lieu", "4 rue de Picardie, Besançon")
     page.click("#geocoder")
-    page.wait_for_function("document.getElementById('reponse').textContent.includes('pas répondu')")
+    page.locator("#reponse", has_text="pas répondu").wait_for()

@@ -11,6 +11,9 @@ from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.legend import labels_of
 
 _SIGNIFICANT = 2
+_QUINTILES = (
+    "Classes d'effectifs voisins (quintiles des quartiers du territoire), bornes arrondies à deux chiffres."
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Classes:
     bounds: tuple[float, ...]
     colours: tuple[str, ...]
     labels: tuple[str, ...]
+    method: str
+    """How they were drawn, in a French sentence."""
 
     def colour(self, value: float) -> str:
         """Return the colour of a value; one that equals a bound belongs above it."""
@@ -33,13 +38,13 @@ def classes_of(indicator: Indicator, values: Sequence[float]) -> Classes:
     """
     declared = load_cartography().choropleth
     if indicator.id == declared.field:
-        return Classes(declared.breaks, declared.colors, labels_of(declared))
+        return Classes(declared.breaks, declared.colors, labels_of(declared), declared.method)
     bounds = quintiles(values)
     shown = bounds or values[:1]
     decimals = decimals_of(shown, indicator.unit, index=indicator.kind == "index")
     words = [measure(bound, indicator.unit, decimals) for bound in shown]
     labels = class_labels(words) if bounds else tuple(words)
-    return Classes(tuple(bounds), _spread(declared.colors, len(labels)), labels)
+    return Classes(tuple(bounds), _spread(declared.colors, len(labels)), labels, _QUINTILES)
 
 
 def quintiles(values: Sequence[float]) -> list[float]:

@@ -8,6 +8,7 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -15,16 +16,20 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Figures
 from qpv_geo.formats.provenance import titles_by_origin
 from qpv_geo.formats.summaries import Summaries
+from qpv_geo.portraits.extract import extracts_of
 from qpv_geo.portraits.finder import finder_data
+from qpv_geo.portraits.glossary import glossary
 from qpv_geo.portraits.index_page import downloads_of, table_of
+from qpv_geo.portraits.overview_map import coloured_classes, draw_overview, groups_of
 from qpv_geo.portraits.portrait import build_portrait
 from qpv_geo.portraits.sections import Absence, Sections
 from qpv_geo.portraits.synthesis import synthesis_of
 from qpv_geo.portraits.territory_map import map_choices, map_data, map_origin, outlines
 from qpv_geo.qgis.cartography import Cartography, Marker, load_cartography
 from qpv_geo.sources.catalogue import TableName
+from qpv_geo.sources.geocoder import SEARCH
 from qpv_geo.statuses import SECRET
-from qpv_geo.templates import render
+from qpv_geo.templates import render, secured
 from qpv_geo.typography import typeset_markup
 
 FOLDER, INDEX = "portraits", "index.html"
@@ -41,6 +46,8 @@ _GROUPED = ("origine", "motif", "geographie", "licence", "licence_url")
 # On paper, an indicator is a row: the QPV that a sheet of A4 holds side by side.
 _PRINTED_QPV = 8
 _NOT_COMPUTED = "couche que cette version ne calcule pas"
+_CONTENTS = "<!-- sommaire -->"
+_HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>')
 _LEAFLET = "xstatic-leaflet"
 _LEAFLET_FOLDER = "xstatic/pkg/leaflet/data"
 
@@ -71,22 +78,38 @@ def write_portraits(folder: Path, content: Content) -> None:
         "origins": titles_by_origin(spec.raws),
         "colours": colours_of(load_cartography()),
         "pictograms": pictograms_of(load_cartography()),
+        "terms": glossary(),
+    }
+    index, extracts = _index(content, summaries), extracts_of(content)
+    order = index["rows"]
+    neighbours = {
+        row.code: {"before": before, "after": after}
+        for before, row, after in zip([None, *order[:-1]], order, [*order[1:], None], strict=True)
     }
     pages = {}
     for _, row in frames["qpv"].iterrows():
         portrait = build_portrait(row, content, summaries, sections, absences)
-        pages[f"{portrait.zone.code}.html"] = _render("portrait.html", common | {"portrait": portrait})
-    downloads = downloads_of(folder, content)
-    pages[INDEX] = _render("index.html", common | _index(content, summaries) | {"downloads": downloads})
+        code = portrait.zone.code
+        own = {"portrait": portrait, "extract": extracts[code], "picture": _picture(folder, code)}
+        pages[f"{code}.html"] = _render("portrait.html", common | neighbours[code] | own)
+    own = {"downloads": downloads_of(folder, content), "picture": _picture(folder, Path(INDEX).stem)}
+    pages[INDEX] = _render("index.html", common | index | own, connect=f"https://{urlsplit(SEARCH).netloc}")
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     for name, page in pages.items():
         (folder / FOLDER / name).write_text(page, encoding="utf-8", newline="\n")
+
+
+def _picture(folder: Path, stem: str) -> str:
+    """Return the picture that stands for a page where it is shared, beside it; empty without."""
+    name = f"{stem}.png"
+    return name if (folder / FOLDER / name).is_file() else ""
 
 
 def _index(content: Content, summaries: Summaries) -> dict[str, Any]:
     """Return what the index shows beside what all pages show."""
     figures = summaries.figures
     choices = map_choices(content, figures)
+    classes, kinds = coloured_classes(content, figures)
     columns, rows = table_of(content, figures)
     coloured = {choice.id for choice in choices if not choice.circles}
     first = next((i.id for i in figures.leading if i.id in coloured), choices[0].id if choices else "")
@@ -101,6 +124,9 @@ def _index(content: Content, summaries: Summaries) -> dict[str, Any]:
             i.label for i in content.spec.registry.indicators if i.qpv_layer and i not in figures.leading
         ],
         "data": map_data(content.frames, choices),
+        "overviews": [draw_overview(content, codes, kinds) for codes in groups_of(content)],
+        "overview_classes": classes,
+        "legend_title": load_cartography().choropleth.heading,
         "finder": finder_data(content, map_origin(content.frames)),
         "fragile_drawn": bool(outlines(content.frames, "quartiers_fragiles")),
         "leaflet_js": leaflet_script(),
@@ -131,8 +157,11 @@ def pictograms_of(look: Cartography) -> dict[str, tuple[Marker, str]]:
     }
 
 
-def _render(template: str, values: Mapping[str, Any]) -> str:
-    return typeset_markup(render("qpv_geo.portraits", template, **values)) + "\n"
+def _render(template: str, values: Mapping[str, Any], connect: str = "'none'") -> str:
+    """Fill a template, list its headings, and let its scripts ask no host but `connect`."""
+    page = typeset_markup(render("qpv_geo.portraits", template, **values)) + "\n"
+    links = "\n".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in _HEADING.findall(page))
+    return secured(page.replace(_CONTENTS, links), connect)
 
 
 @cache

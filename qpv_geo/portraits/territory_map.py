@@ -23,8 +23,9 @@ _FINE, _COARSE = 1.0, 15.0
 # Pixels: radius of the circle of the highest count.
 _LARGEST = 36
 _LEAST_RADIUS = 5
-# Entries of a legend, and what a value adds to what is drawn.
-_Legend = tuple[list[dict[str, Any]], Callable[[float], dict[str, Any]]]
+_CIRCLES_AT_MOST = 3
+# Entries of a legend, what a value adds to what is drawn, how it was drawn.
+_Legend = tuple[list[dict[str, Any]], Callable[[float], dict[str, Any]], str]
 # Layer, what it is called (the band by its widths), class.
 _OVERLAYS = (
     ("bande_300m", "", "bande"),
@@ -47,6 +48,8 @@ class Choice:
     """Whether circles show it: a count does not hold for each part of an area, as a colour would say."""
     legend: tuple[dict[str, Any], ...]
     """Entries: colour or radius in pixels, and words."""
+    method: str
+    """How values became colours or circles, in a sentence."""
     figures: dict[str, dict[str, Any]]
     """By QPV: words, value, colour or radius."""
 
@@ -68,7 +71,7 @@ def _choice(indicator: Indicator, group: str, figures: dict[str, Figure]) -> Cho
     vintages = sorted({figure.vintage for figure in figures.values() if figure.vintage})
     label = f"{indicator.label} ({', '.join(vintages)})" if vintages else indicator.label
     values = [figure.value for figure in figures.values() if figure.present]
-    legend, style_of = (_circles if indicator.kind == "count" else _classes)(indicator, values)
+    legend, style_of, method = (_circles if indicator.kind == "count" else _classes)(indicator, values)
     styled = {
         code: {
             "texte": f"{figure.text} {figure.interval}".rstrip(),
@@ -79,7 +82,7 @@ def _choice(indicator: Indicator, group: str, figures: dict[str, Figure]) -> Cho
     }
     reasons = sorted({figure.text for figure in figures.values() if not figure.present})
     absent = [{"classe": "absent", "texte": f"Sans valeur : {', '.join(reasons)}"}] if reasons else []
-    return Choice(indicator.id, label, group, indicator.kind == "count", (*legend, *absent), styled)
+    return Choice(indicator.id, label, group, indicator.kind == "count", (*legend, *absent), method, styled)
 
 
 def _classes(indicator: Indicator, values: Sequence[float]) -> _Legend:
@@ -89,7 +92,7 @@ def _classes(indicator: Indicator, values: Sequence[float]) -> _Legend:
         {"couleur": colour, "texte": label}
         for colour, label in zip(classes.colours, classes.labels, strict=True)
     ]
-    return legend, lambda value: {"couleur": classes.colour(value)}
+    return legend, lambda value: {"couleur": classes.colour(value)}, classes.method
 
 
 def _circles(indicator: Indicator, values: Sequence[float]) -> _Legend:
@@ -99,8 +102,15 @@ def _circles(indicator: Indicator, values: Sequence[float]) -> _Legend:
     def radius(value: float) -> dict[str, Any]:
         return {"rayon": round(max(_LARGEST * (value / largest) ** 0.5, _LEAST_RADIUS), 1)}
 
-    shown = sorted({max(values), float(np.median(values)), min(values)}, reverse=True)
-    return [radius(value) | {"texte": measure(value, indicator.unit)} for value in shown], radius
+    legend = [radius(value) | {"texte": measure(value, indicator.unit)} for value in round_values(largest)]
+    return legend, radius, "Surface des cercles proportionnelle à la valeur ; les plus petits sont agrandis."
+
+
+def round_values(largest: float) -> list[float]:
+    """Return up to three round values, the largest first, whose circles differ by eye and are to scale."""
+    rounds = [step * 10.0**power for power in range(12) for step in (1, 2, 5)]
+    shown = [value for value in rounds if value <= largest][::-2][:_CIRCLES_AT_MOST]
+    return [value for value in shown if _LARGEST * (value / largest) ** 0.5 >= _LEAST_RADIUS]
 
 
 def map_origin(frames: Frames) -> np.ndarray:
@@ -146,6 +156,7 @@ def map_data(frames: Frames, chosen: Sequence[Choice]) -> dict[str, Any]:
                 "libelle": choice.label,
                 "cercles": choice.circles,
                 "legende": choice.legend,
+                "methode": choice.method,
                 "valeurs": choice.figures,
             }
             for choice in chosen

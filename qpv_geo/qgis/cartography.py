@@ -133,6 +133,8 @@ class Choropleth(_Frozen):
     heading: str
     unit: str
     """For the legend, in French."""
+    method: str
+    """How the classes were drawn, in a French sentence."""
     breaks: tuple[float, ...] = Field(min_length=1)
     """Where a class ends and the next begins; the bound belongs to the upper class."""
     colors: tuple[Color, ...]

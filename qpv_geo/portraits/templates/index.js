@@ -231,7 +231,9 @@ const qpvGeo = {};
       ligne.append(signe, entree.texte);
       liste.append(ligne);
     });
-    boite.append(titre, liste);
+    const methode = document.createElement("small");
+    methode.textContent = indicateur.methode;
+    boite.append(titre, liste, methode);
     return boite;
   }
 
@@ -251,6 +253,28 @@ const qpvGeo = {};
 
   const choix = document.getElementById("indicateur");
   choix.addEventListener("change", function () { montrer(choix.value); });
+
+  // Keep the indicators whose name or theme holds each word, without regard to accents; show the first of them.
+  const filtre = document.getElementById("filtre");
+  const groupes = Array.from(choix.children, function (groupe) {
+    return { groupe: groupe, options: Array.from(groupe.children) };
+  });
+  function simple(mots) { return mots.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase(); }
+  filtre.hidden = false;
+  filtre.addEventListener("input", function () {
+    const mots = simple(filtre.value).split(/\s+/);
+    groupes.forEach(function (entree) {
+      entree.groupe.replaceChildren(...entree.options.filter(function (option) {
+        const texte = simple(entree.groupe.label + " " + option.textContent);
+        return mots.every(function (mot) { return texte.includes(mot); });
+      }));
+    });
+    choix.replaceChildren(...groupes.map(function (entree) { return entree.groupe; }).filter(function (groupe) { return groupe.children.length; }));
+    const aucun = !choix.options.length;
+    filtre.setCustomValidity(aucun ? "Aucun indicateur de ce nom" : "");
+    filtre.setAttribute("aria-invalid", String(aucun));
+    if (!aucun) { montrer(choix.value); }
+  });
 
   const surcouches = document.getElementById("surcouches");
   donnees.surcouches.forEach(function (surcouche) {

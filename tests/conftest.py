@@ -36,6 +36,7 @@ SLOW = {
     "test_communes",
     "test_compare",
     "test_country",
+    "test_damaged_release",
     "test_declared_zones",
     "test_deployments",
     "test_evolution",

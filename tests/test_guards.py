@@ -563,7 +563,7 @@ def test_inputs_that_come_back_bring_their_release_back(
 def test_a_ledger_that_cannot_be_read_is_explained(settings: Settings, first: Release, content: str) -> None:
     (settings.out_dir / BESANCON.id / "releases.json").write_text(content, encoding="utf-8")
     with pytest.raises(
-        PublicationError, match=r"(?s)releases\.json: cannot be read .*Restore it from a backup"
+        PublicationError, match=r"(?s)releases\.json: not a ledger of releases .*Restore it from a backup"
     ):
         publish(settings, inhabitants(snapshot_copy(settings.data_dir / "o"), 15_700))
     assert current(settings) == replace(first, published=False)

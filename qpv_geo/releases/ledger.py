@@ -141,10 +141,14 @@ def read_ledger(folder: Path) -> Ledger:
         return Ledger.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return Ledger()
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        raise PublicationError(f"{path}: cannot be read ({error.strerror}); check the rights") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise PublicationError(
-            f"{path}: cannot be read ({error}). Restore it from a backup, or move it away: then only "
-            "the order of publication and the refusals are lost"
+            f"{path}: not a ledger of releases ({where}: {first['msg']}). Restore it from a backup, or move "
+            "it away: then only the order of publication, the refusals and the seals are lost"
         ) from error
 
 

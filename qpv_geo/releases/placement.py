@@ -6,6 +6,7 @@ territory lock.
 """
 
 import logging
+import os
 import re
 import shutil
 import stat
@@ -74,7 +75,12 @@ def make_current(target: Path) -> bool:
 
 def leads_to(latest: Path, target: Path) -> bool:
     """Return whether a link leads to a release."""
-    return latest.is_symlink() and latest.resolve() == target.resolve()
+    return latest.is_symlink() and _end_of(latest) == _end_of(target)
+
+
+def _end_of(path: Path) -> str:
+    """Return where links lead; a link that leads to itself, which `Path.resolve` refuses, stays as it is."""
+    return os.path.realpath(path)
 
 
 def _point(latest: Path, target: Path) -> None:
@@ -114,11 +120,11 @@ def discard(path: Path, folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what dead runs left, except what ``latest`` points to."""
-    current = (folder / LATEST).resolve()
+    current = _end_of(folder / LATEST)
     for path in folder.glob(f"{UNFINISHED}*"):
         if path.is_symlink() or path.is_file():
             path.unlink()
-        elif path.resolve() != current:
+        elif _end_of(path) != current:
             _remove(path)
 
 

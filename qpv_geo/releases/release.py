@@ -153,5 +153,6 @@ def load_release(path: Path) -> Release:
             differences=differences and Changes.model_validate(differences),
             held_because=tuple(report.get("retenue", ())),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    # Whatever JSON may be in place of what was written: a list, numbers, brackets without end.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Release(path.name, path, "", "", {})

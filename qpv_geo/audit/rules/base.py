@@ -11,6 +11,8 @@ from xml.etree.ElementTree import ParseError
 import numpy as np
 import shapely
 
+from qpv_geo.errors import PublicationError
+
 _NAMED_AT_MOST = 5
 # What a damaged file raises when it is read.
 _UNREADABLE = (
@@ -18,6 +20,8 @@ _UNREADABLE = (
     LookupError,
     OSError,
     ParseError,
+    PublicationError,
+    RecursionError,
     TypeError,
     ValueError,
     shapely.errors.ShapelyError,

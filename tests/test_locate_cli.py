@@ -63,7 +63,9 @@ def test_a_file_is_located_and_counted(tmp_path: Path, bandless: Settings) -> No
         (("--lon", "lon"), 2, "give both"),
         (("--lon", "lon", "--lat", "lat", "--territory", "atlantide"), 2, "no territory 'atlantide'"),
         (("--lon", "lon", "--lat", "lat", "--precision", "-1"), 2, "metres, 0 or more"),
-        ((), 2, "no geometry: give the columns"),
+        (("--coordinates", "nom", "--lon", "lon", "--lat", "lat"), 2, "give one or the other"),
+        (("--decimal", ";"), 2, "--decimal ';': expected"),
+        (("--strict", "--lon", "nom", "--lat", "lat"), 4, "p.csv: row 1: no coordinates that can be read"),
         (("--geocode", "nom"), 3, "cannot be reached"),
     ],
 )
@@ -78,6 +80,18 @@ def test_wrong_usage_has_one_explanation(
     assert "Traceback" not in done.stderr
     assert "Dupont" not in done.stdout + done.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["p.csv"]
+
+
+def test_columns_are_guessed_and_the_guess_is_printed(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("nom;Coord X (L93);Coord Y (L93)\nDupont;927000,5;6687000,1\nDurand;;\n")
+    done = locate(path, "--data", data)
+    assert done.returncode == 0, done.stderr
+    assert "coordinates are 'Coord X (L93)' and 'Coord Y (L93)' in RGF93" in done.stderr
+    assert "illisible: p.csv: row 2: no coordinates that can be read" in done.stderr
+    path.write_text("nom,rue\nDupont,Dole\n")
+    lost = locate(path, "--data", data, "--force")
+    assert (lost.returncode, "no geometry: give the columns" in lost.stderr) == (2, True), lost.stderr
 
 
 def test_a_layer_without_crs_takes_crs_alone(tmp_path: Path, data: Path) -> None:

@@ -392,8 +392,9 @@ def test_columns_that_do_not_fit(tmp_path: Path, bandless: Settings, besancon: T
     points = Points(x="lon", y="lat", crs=4326, prefix="qpv_")
     written = run(path, bandless, besancon, points).path.read_text()
     assert written.startswith("lon,lat,Code_QP,qpv_en_qpv,qpv_code_qp")
-    with pytest.raises(ConfigurationError, match="no geometry"):
-        run(path, bandless, besancon, Points(prefix="qpv_"), force=True)
+    guessed = run(path, bandless, besancon, Points(prefix="qpv_"), force=True)
+    assert guessed.path.read_text() == written
+    assert "p.csv: coordinates are 'lon' and 'lat' in WGS 84, by their names" in guessed.notes[0]
 
 
 def test_output_that_exists_stays_without_force(

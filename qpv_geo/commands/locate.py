@@ -27,18 +27,21 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         Path,
         typer.Argument(
             metavar="FILE",
-            help="CSV, Parquet, GeoPackage, GeoJSON, Shapefile, FlatGeobuf, or a folder of Parquet files.",
+            help="CSV, XLSX, ODS, Parquet, GeoPackage, GeoJSON, Shapefile, FlatGeobuf, folder of Parquet.",
         ),
     ],
     lon: Annotated[str | None, _column("the longitude", _COORDINATES)] = None,
     lat: Annotated[str | None, _column("the latitude", _COORDINATES)] = None,
     x: Annotated[str | None, _column("the easting", _COORDINATES, "--x")] = None,
     y: Annotated[str | None, _column("the northing", _COORDINATES, "--y")] = None,
+    coordinates: Annotated[
+        str | None, _column("both coordinates: lat, lon or WKT", _COORDINATES, "--coordinates")
+    ] = None,
     crs: Annotated[
         str | None,
         typer.Option(
             metavar="EPSG",
-            help="CRS of --x and --y, or of a layer that declares none.",
+            help="CRS of --x and --y, of columns that are guessed, or of a layer that declares none.",
             rich_help_panel=_COORDINATES,
         ),
     ] = None,
@@ -50,7 +53,9 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
             rich_help_panel=_COORDINATES,
         ),
     ] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer of a GeoPackage that has several.")] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Layer of a file, or sheet of a workbook, that has several.")
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -120,6 +125,7 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         x=lon or x,
         y=lat or y,
         crs="EPSG:4326" if lon or lat else _crs(crs),
+        coordinates=coordinates,
         precision=_precision(precision),
         type_column=type_col,
         score_column=score_col,

@@ -1,5 +1,6 @@
 """Numbers and geometries from a column, however the file writes them."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.edges import FloatArray, GeometryArray
 
 _POINT, _MULTIPOINT = 0, 4
+_NUMBER = r"[+-]?\d+(?:[.,]\d+)?"
+_TWO_NUMBERS = rf"^\s*[\[(]?\s*(?P<a>{_NUMBER})\s*[,;\s]\s*(?P<b>{_NUMBER})\s*[\])]?\s*$"
 # Little-endian WKB of a point without Z: this beginning, then x and y.
 _WKB_POINT = np.frombuffer(b"\x01\x01\x00\x00\x00", np.uint8)
 _WKB_POINT_SIZE = 21
@@ -50,10 +53,11 @@ def cells_column(cells: Sequence[object]) -> pa.Array:
     if kinds <= {int, float}:
         numbers = np.array([np.nan if cell in {None, ""} else cell for cell in cells], np.float64)
         return pa.array(numbers, from_pandas=True)
-    return pa.array([None if isinstance(cell, bytes) else _text(cell) for cell in cells], pa.string())
+    return pa.array([None if isinstance(cell, bytes) else cell_text(cell) for cell in cells], pa.string())
 
 
-def _text(cell: object) -> str | None:
+def cell_text(cell: object) -> str | None:
+    """Return a cell of a sheet as text; None for none."""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))  # a postal code that a sheet took for a number
     return None if cell is None else str(cell)
@@ -75,6 +79,39 @@ def read_wkb(column: pa.Array) -> Geometries:
     if (points := _plain_points(column)) is not None:
         return Geometries(*points)
     return split_geometries(shapely.from_wkb(column.to_numpy(zero_copy_only=False), on_invalid="ignore"))
+
+
+def split_text(column: pa.Array, *, x_first: bool) -> Geometries:
+    """Read a column of texts: two numbers, WKT, GeoJSON, or an object with ``lon`` and ``lat``.
+
+    `x_first` is the order of two numbers.
+    """
+    texts = column.cast(pa.large_string())
+    parts = pc.extract_regex(texts, _TWO_NUMBERS)
+    first, second = (to_floats(pc.struct_field(parts, name), name).copy() for name in "ab")
+    x, y = (first, second) if x_first else (second, first)
+    left = np.flatnonzero(pc.is_null(parts).to_numpy(zero_copy_only=False))
+    if not len(left):
+        return Geometries(x, y)
+    written = [(text or "").strip() for text in texts.take(pa.array(left)).to_pylist()]
+    shapes = np.array([_geometry(text) for text in written], object)
+    there = split_geometries(shapes)
+    x[left], y[left] = there.x, there.y
+    if there.shapes is None:
+        return Geometries(x, y)
+    others = np.full(len(x), None, object)
+    others[left] = there.shapes
+    return Geometries(x, y, others)
+
+
+def _geometry(text: str) -> shapely.Geometry | None:
+    """Return the geometry of a text, None if it is none."""
+    if text.startswith("{"):
+        numbers = [re.search(rf'"{name}"\s*:\s*"?(-?[\d.]+)', text) for name in ("lon", "lat")]
+        if numbers[0] and numbers[1]:
+            return shapely.Point(float(numbers[0][1]), float(numbers[1][1]))
+        return shapely.from_geojson(text, on_invalid="ignore")
+    return shapely.from_wkt(re.sub(r"^SRID=\d+;", "", text), on_invalid="ignore")
 
 
 def split_geometries(geometries: GeometryArray) -> Geometries:

@@ -14,7 +14,7 @@ import shapely
 
 from qpv_geo.errors import ContractError
 from qpv_geo.locate.answers import Answer, Located
-from qpv_geo.locate.coordinates import Geometries, to_floats
+from qpv_geo.locate.coordinates import Geometries, split_text, to_floats
 from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.paths import (
@@ -87,7 +87,7 @@ class _ChunkLocator:
         self._summary = summary
         self._geocoder = geocoder
         self._strict = strict
-        self.survey = Survey(locator.points_crs, declared=points.x is None)
+        self.survey = Survey(locator.points_crs, declared=not points.in_columns)
         self.file = ""
 
     def answer(self, chunk: Chunk) -> pa.Table:
@@ -101,6 +101,9 @@ class _ChunkLocator:
         elif points.x is not None and points.y is not None:
             decimal = points.dialect.decimal
             x, y = (to_floats(chunk.cells[name], name, decimal) for name in (points.x, points.y))
+        elif points.coordinates is not None:
+            text = split_text(chunk.cells[points.coordinates], x_first=points.x_first)
+            return self._answers(chunk, text, least_precise(radii), [])
         elif chunk.points:
             return self._answers(chunk, chunk.points, least_precise(radii), [])
         else:
@@ -227,7 +230,8 @@ def locate_file(
     suffix = path.suffix if path.is_dir() else tables[0].suffix
     target = output or path.with_name(f"{stem_of(path, suffix)}_qpv{suffix}")
     check_target(path, target, force=force, suffix=suffix)
-    points = settle(points, tables)
+    notes = [note for table in tables for note in table.notes]
+    points = settle(points, tables, notes)
     crs = points_crs(tables, points)
     release = find_release(territory.id, None, settings)
     locator = Locator.of_release(release, territory, points_crs=crs, max_distance=max_distance)
@@ -243,9 +247,11 @@ def locate_file(
         summary = locate_with(
             locator, parts, written, points, name=path.name, geocoder=geocoder, strict=strict
         )
-    summary.notes[:0] = [note for table in tables for note in table.notes]
+    summary.notes[:0] = notes
     if not path.name.lower().endswith(suffix.lower()):
-        summary.notes.append(f"{path.suffix} cannot hold the columns: written as {suffix}")
+        summary.notes.append(
+            f"{path.name}: {path.suffix} files are read, not written: the result is a {suffix}"
+        )
     return replace(summary, path=target)
 
 
@@ -267,7 +273,7 @@ def locate_with(
     """
     summary = LocateSummary(targets[0], locator.release, locator.known_around, locator.bands)
     chunks = _ChunkLocator(locator, points, summary, geocoder, strict=strict)
-    geometry = points.x is None and not points.addresses
+    geometry = not points.in_columns and not points.addresses
     for part, target in zip(parts, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         table = open_table(part, points)

@@ -13,6 +13,7 @@ from qpv_geo.errors import ConfigurationError, ContractError, PublicationError, 
 from qpv_geo.locate.crs import declared_crs, known_crs, same_crs
 from qpv_geo.locate.csv_table import CsvTable
 from qpv_geo.locate.geopackage_table import GeoPackageTable
+from qpv_geo.locate.guesses import guess_points, settle_coordinates
 from qpv_geo.locate.parquet_table import ParquetTable
 from qpv_geo.locate.points import Points
 from qpv_geo.locate.tables import PointTable, refuse_clashes, require_columns, suffix_of
@@ -20,6 +21,7 @@ from qpv_geo.locate.tables import PointTable, refuse_clashes, require_columns, s
 _PARQUET = {".parquet", ".geoparquet", ".pq"}
 _CSV = {".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"}
 _GEOPACKAGE = {".gpkg"}
+_SHEET = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
 _VECTOR = {".geojson", ".json", ".geojsonl", ".shp", ".zip", ".fgb", ".kml", ".gml", ".tab", ".mif"}
 _LONGITUDE_LATITUDE = 4326
 
@@ -44,8 +46,8 @@ def files_of(path: Path) -> list[Path]:
 def open_table(path: Path, points: Points) -> PointTable:
     """Open a file that has the columns of `points`, and not those to be added."""
     suffix = suffix_of(path).lower()
-    if suffix not in _CSV | _PARQUET | _GEOPACKAGE | _VECTOR:
-        known = ", ".join(sorted(_CSV | _PARQUET | _GEOPACKAGE | _VECTOR))
+    if suffix not in _CSV | _PARQUET | _GEOPACKAGE | _VECTOR | _SHEET:
+        known = ", ".join(sorted(_CSV | _PARQUET | _GEOPACKAGE | _VECTOR | _SHEET))
         raise ConfigurationError(
             f"{path.name}: {suffix or 'no extension'} is not a format that is read; {known} are"
         )
@@ -57,6 +59,11 @@ def open_table(path: Path, points: Points) -> PointTable:
         from qpv_geo.locate.vector_table import VectorTable  # noqa: PLC0415
 
         table = VectorTable(path, points.layer, encoding=points.dialect.encoding, crs=points.crs)
+    elif suffix in _SHEET:
+        # imported lazily: most files are not workbooks
+        from qpv_geo.locate.sheet_table import SheetTable  # noqa: PLC0415
+
+        table = SheetTable(path, points.layer, points.dialect, points.columns)
     elif points.layer:
         raise ConfigurationError("--layer is for a GeoPackage or another file with layers")
     elif suffix in _CSV:
@@ -68,18 +75,30 @@ def open_table(path: Path, points: Points) -> PointTable:
     return table
 
 
-def settle(points: Points, tables: Sequence[PointTable]) -> Points:
-    """Return the points with what the files themselves say of them: whether they hold polygons and lines."""
-    if points.x is not None or points.addresses:
+def settle(points: Points, tables: Sequence[PointTable], notes: list[str]) -> Points:
+    """Return the points with what the files themselves say of them; what was guessed is noted.
+
+    Columns are guessed if none is named and there is no geometry. The first file stands for all.
+    """
+    table = tables[0]
+    if points.addresses or points.x is not None:
         return points
-    return replace(points, shapes=any(table.shapes for table in tables))
+    if points.coordinates is None and all(each.has_geometry for each in tables):
+        return replace(points, shapes=any(each.shapes for each in tables))
+    if points.coordinates is None:
+        points, note = guess_points(points, table)
+        notes += [note] if note else []
+    if points.coordinates is not None:
+        points, note = settle_coordinates(points, table)
+        notes.append(note)
+    return points
 
 
 def points_crs(tables: Sequence[PointTable], points: Points) -> object:
     """Return the CRS of the points, which must be the same in all files."""
     if points.addresses:
         return _LONGITUDE_LATITUDE
-    if points.x is not None and points.crs is not None:
+    if points.in_columns and points.crs is not None:
         return points.crs
     table = tables[0]
     if not all(each.has_geometry for each in tables):

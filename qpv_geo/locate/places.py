@@ -14,7 +14,9 @@ _SAMPLE = 1_000
 _MOST = 0.5
 _DEGREES = 4326
 _CORRECT = "correct the CRS that the file declares, or --crs if it declares none"
-_GUESSES = (_DEGREES, 2154, 3857, 5490, 2972, 2975, 4471)
+_GUESSES = (_DEGREES, 2154, 3857, *range(3942, 3951), 5490, 2972, 2975, 4471, 4467)
+"""Longitude and latitude, Lambert-93, web maps, the conic projections CC42 to CC50, overseas UTM."""
+_NEARLY_ALL = 0.95
 
 
 class Place(NamedTuple):
@@ -30,8 +32,11 @@ class Place(NamedTuple):
         return inside
 
 
-def places_in(crs: pyproj.CRS) -> tuple[Place, ...]:
-    """Return the parts of France that a CRS covers, metropolitan France first."""
+def places_in(crs: pyproj.CRS, *, clip: bool = False) -> tuple[Place, ...]:
+    """Return the parts of France that a CRS covers, metropolitan France first.
+
+    With `clip`, only what is in the area that the CRS is made for.
+    """
     if crs.is_geographic:
         return tuple(Place(zone, zone.bounds) for zone in ZONES)
     area = crs.area_of_use
@@ -41,10 +46,27 @@ def places_in(crs: pyproj.CRS) -> tuple[Place, ...]:
         west, south, east, north = zone.bounds
         if area and (west > area.east or east < area.west or south > area.north or north < area.south):
             continue
-        bounds = to_crs.transform_bounds(*zone.bounds)
+        box = zone.bounds
+        if area and clip:
+            box = (max(west, area.west), max(south, area.south), min(east, area.east), min(north, area.north))
+        bounds = to_crs.transform_bounds(*box)
         if np.isfinite(bounds).all():
             places.append(Place(zone, bounds))
     return tuple(places)
+
+
+def share_in_france(x: FloatArray, y: FloatArray, crs: object) -> float:
+    """Return the share of points that are in France and in the area of a CRS; 0 if there is none."""
+    placed = np.isfinite(x) & np.isfinite(y)
+    places = places_in(pyproj.CRS.from_user_input(crs), clip=True)
+    if not placed.any() or not places:
+        return 0.0
+    return float(np.any([place.holds(x[placed], y[placed]) for place in places], axis=0).mean())
+
+
+def fitting(x: FloatArray, y: FloatArray) -> list[int]:
+    """Return the EPSG codes of the usual CRS in which nearly all points are in France."""
+    return [epsg for epsg in _GUESSES if share_in_france(x, y, epsg) >= _NEARLY_ALL]
 
 
 @dataclass
@@ -106,9 +128,8 @@ class Survey:
 
     def _guess(self, x: FloatArray, y: FloatArray) -> str:
         for epsg in _GUESSES:
-            places = places_in(pyproj.CRS.from_epsg(epsg))
             for east, north, order in ((x, y, ""), (y, x, " with x and y exchanged")):
-                if np.any([place.holds(east, north) for place in places], axis=0).mean() > _MOST:
+                if share_in_france(east, north, epsg) > _MOST:
                     options = "--lon and --lat" if epsg == _DEGREES else f"--x, --y and --crs {epsg}"
                     advice = _CORRECT if self.declared else f"use {options}"
                     return f"they look like EPSG:{epsg}{order}: {advice}"

@@ -28,6 +28,10 @@ class Points:
     x: str | None = None
     y: str | None = None
     """Columns of the coordinates; without them the geometry column serves."""
+    coordinates: str | None = None
+    """A column of both coordinates, see `coordinates.split_text`."""
+    x_first: bool = False
+    """Whether its texts of two numbers begin with x."""
     crs: object | None = None
     """CRS of the coordinates (EPSG code, or anything pyproj understands), or of geometries without one."""
     precision: float | str | None = None
@@ -54,7 +58,9 @@ class Points:
             raise ConfigurationError("one coordinate without the other: give both columns")
         if self.x is not None and self.crs is None:
             raise ConfigurationError("give the CRS of the coordinates: --crs and its EPSG code, such as 2154")
-        if self.addresses and (self.x is not None or self.crs is not None):
+        if self.x is not None and self.coordinates is not None:
+            raise ConfigurationError("two columns and a column of both coordinates: give one or the other")
+        if self.addresses and (self.in_columns or self.crs is not None):
             raise ConfigurationError("coordinates and addresses to geocode: give one or the other")
         if self.addresses and (self.type_column or self.score_column):
             raise ConfigurationError(
@@ -77,6 +83,11 @@ class Points:
             )
 
     @property
+    def in_columns(self) -> bool:
+        """Whether the coordinates are in columns, not in a geometry or to be found from addresses."""
+        return self.x is not None or self.coordinates is not None
+
+    @property
     def threshold(self) -> float:
         """Score below which a geocoder's answer is uncertain."""
         return SCORE_THRESHOLD if self.score_threshold is None else self.score_threshold
@@ -84,7 +95,7 @@ class Points:
     @property
     def columns(self) -> list[str]:
         """Columns to read."""
-        named = [self.x, self.y, self.type_column, self.score_column, *self.addresses]
+        named = [self.x, self.y, self.coordinates, self.type_column, self.score_column, *self.addresses]
         if isinstance(self.precision, str):
             named.append(self.precision)
         return list(dict.fromkeys(name for name in named if name is not None))

@@ -1,0 +1,160 @@
+"""Workbooks: XLSX, ODS and older ones are read by calamine, and written as XLSX."""
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import xlsxwriter
+from python_calamine import CalamineError, CalamineWorkbook
+
+from qpv_geo.errors import ConfigurationError, ContractError
+from qpv_geo.locate.coordinates import cell_text, cells_column
+from qpv_geo.locate.csv_dialect import Dialect, find_header
+from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer
+
+_ROWS = 1 << 16
+_WIDEST = 40
+_FORMATS = {
+    dt.datetime: "dd/mm/yyyy hh:mm",
+    dt.date: "dd/mm/yyyy",
+    dt.time: "hh:mm",
+    dt.timedelta: "[h]:mm:ss",
+}
+
+_Row = list[Any]
+
+
+class SheetTable:
+    """A sheet of a workbook; without `sheet`, the only one with rows, or with the wanted columns."""
+
+    geometry_crs = None
+    has_geometry = False
+    shapes = False
+    suffix = ".xlsx"
+
+    def __init__(
+        self,
+        path: Path,
+        sheet: str | None = None,
+        dialect: Dialect | None = None,
+        wanted: Collection[str] = (),
+    ) -> None:
+        self.path = path
+        self.notes: list[str] = []
+        try:
+            book = CalamineWorkbook.from_path(path)
+            self._sheets: dict[str, list[_Row]] = {
+                name: book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+                for name in book.sheet_names
+            }
+        except (CalamineError, OSError) as error:
+            raise ContractError(
+                f"{path}: not a workbook that can be read ({error}); save it as XLSX"
+            ) from error
+        self._sheet = self._choose(sheet, wanted)
+        rows = self._sheets[self._sheet]
+        given = (dialect or Dialect()).skip_rows
+        self._header = _header(rows, wanted) if given is None else given
+        if self._header >= len(rows):
+            raise ContractError(
+                f"{path}: sheet {self._sheet!r} is empty; expected a header with names of columns"
+            )
+        if self._header and given is None:
+            self.notes.append(
+                f"{path.name}: the header is row {self._header + 1}; --skip-rows says otherwise"
+            )
+        self.columns: Sequence[str] = [(cell_text(cell) or "").strip() for cell in rows[self._header]]
+        self._rows = [row for row in rows[self._header + 1 :] if _filled(row)]
+
+    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+        """Return the first rows."""
+        del geometry
+        return self._chunk(self._rows[:HEAD_ROWS], 1, wanted)
+
+    def extend(
+        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
+    ) -> None:
+        """Write the workbook as values with columns added to the sheet, see `PointTable.extend`."""
+        del geometry
+        answers: list[_Row] = []
+        for start in range(0, len(self._rows), _ROWS):
+            table = answer(self._chunk(self._rows[start : start + _ROWS], start + 1, wanted))
+            answers += map(list, zip(*(column.to_pylist() for column in table.columns), strict=True))
+        options = {"constant_memory": True, "strings_to_urls": False, "strings_to_formulas": False}
+        with xlsxwriter.Workbook(target, options) as book:
+            writer = _Writer(book)
+            for name, rows in self._sheets.items():
+                if name == self._sheet:
+                    writer.write(name, self._extended(rows, list(added.names), answers), self._header)
+                else:
+                    writer.write(name, rows, None)
+
+    def _extended(self, rows: list[_Row], names: list[str], answers: list[_Row]) -> list[_Row]:
+        following = iter(answers)
+        below = [[*row, *next(following)] if _filled(row) else row for row in rows[self._header + 1 :]]
+        return [*rows[: self._header], [*rows[self._header], *names], *below]
+
+    def _chunk(self, rows: Sequence[_Row], first_row: int, wanted: Sequence[str]) -> Chunk:
+        names = list(self.columns)
+        columns = {name: cells_column([row[names.index(name)] for row in rows]) for name in wanted}
+        return Chunk(first_row, len(rows), columns)
+
+    def _choose(self, sheet: str | None, wanted: Collection[str]) -> str:
+        filled = [name for name, rows in self._sheets.items() if any(map(_filled, rows))]
+        if sheet in self._sheets:
+            return str(sheet)
+        having = [name for name in filled if set(wanted) <= set(_names(self._sheets[name], wanted))]
+        candidates = having or filled
+        if sheet is not None or len(candidates) != 1:
+            listed = ", ".join(filled) or "none with rows"
+            raise ConfigurationError(f"{self.path.name}: name a sheet with --layer; it has: {listed}")
+        if len(filled) > 1:
+            self.notes.append(f"{self.path.name}: sheet {candidates[0]!r}; --layer says otherwise")
+        return candidates[0]
+
+
+class _Writer:
+    """Writes sheets of cells with their types."""
+
+    def __init__(self, book: xlsxwriter.Workbook) -> None:
+        self._book = book
+        self._formats = {kind: book.add_format({"num_format": text}) for kind, text in _FORMATS.items()}
+        self._bold = book.add_format({"bold": True})
+
+    def write(self, name: str, rows: Sequence[_Row], header: int | None) -> None:
+        sheet = self._book.add_worksheet(name)
+        if header is not None:
+            sheet.freeze_panes(header + 1, 0)
+            shown = rows[header : header + HEAD_ROWS]
+            for place in range(len(rows[header])):
+                width = max(len(cell_text(row[place]) or "") for row in shown if place < len(row))
+                sheet.set_column(place, place, min(width + 2, _WIDEST))
+        for number, row in enumerate(rows):
+            for place, cell in enumerate(row):
+                self._write_cell(sheet, (number, place), cell, self._bold if number == header else None)
+
+    def _write_cell(self, sheet: Any, place: tuple[int, int], cell: Any, style: Any) -> None:  # noqa: ANN401 - untyped
+        if cell is None or cell == "":
+            return
+        if isinstance(cell, str):
+            sheet.write_string(*place, cell, style)
+        elif isinstance(cell, bool):
+            sheet.write_boolean(*place, cell, style)
+        elif isinstance(cell, int | float):
+            sheet.write_number(*place, cell, style)
+        else:
+            sheet.write_datetime(*place, cell, self._formats[type(cell)])
+
+
+def _header(rows: Sequence[_Row], wanted: Collection[str]) -> int:
+    return find_header([[cell_text(cell) or "" for cell in row] for row in rows[:HEAD_ROWS]], wanted)
+
+
+def _names(rows: Sequence[_Row], wanted: Collection[str]) -> list[str]:
+    return [(cell_text(cell) or "").strip() for cell in rows[_header(rows, wanted)]]
+
+
+def _filled(row: _Row) -> bool:
+    return any(cell not in {None, ""} for cell in row)

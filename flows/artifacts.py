@@ -24,7 +24,7 @@ def create_artifacts(summary: dict[str, Any]) -> None:
         create_markdown_artifact(
             f"{_title(summary)}\n\n{summary['differences']}",
             key="differences",
-            description="Différences avec la version précédente",
+            description="Différences avec la publication précédente",
         )
         create_table_artifact(summary["checks"], key="controles", description="Contrôles")
         create_table_artifact(summary["sources"], key="sources", description="Sources")
@@ -33,7 +33,7 @@ def create_artifacts(summary: dict[str, Any]) -> None:
 
 
 def _title(summary: dict[str, Any]) -> str:
-    return f"# Version {summary['release']} ({_STATES[summary['state']].format_map(summary)})"
+    return f"# Publication {summary['release']} ({_STATES[summary['state']].format_map(summary)})"
 
 
 def _markdown(summary: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ _LOGGER = logging.getLogger(__name__)
 def notify_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Notify people that a run failed, and why; or that a release waits for a decision."""
     held = HeldError.__name__ in (state.message or "")
-    _notify("version retenue" if held else "échec", flow, flow_run, state)
+    _notify("publication retenue" if held else "échec", flow, flow_run, state)
 
 
 def notify_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -60,7 +60,7 @@ def _notify(what: str, flow: Flow[..., Any], run: FlowRun, state: State[Any]) ->
     if run.parent_task_run_id is not None:
         return
     territory = Path(_parameter("territory", flow, run) or "").stem
-    lines = [state.message or "", "", "La dernière version publiée est intacte.", f"Exécution : {run.name}"]
+    lines = [state.message or "", "", "La publication en cours est intacte.", f"Exécution : {run.name}"]
     if url := url_for(run):
         lines.append(url)
     about = f"qpv-geo, {territory}" if territory else "qpv-geo"

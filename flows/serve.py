@@ -35,7 +35,7 @@ _LOGGER = get_logger("qpv_geo.serve")
 _TIMEZONE = "Europe/Paris"
 _STARTUP = 120.0
 _DEPLOYMENTS: tuple[tuple[Flow[..., Any], str, str, str], ...] = (
-    (refresh, "refresh-hebdomadaire", "Met à jour la version publiée chaque lundi à 5 h.", "0 5 * * 1"),
+    (refresh, "refresh-hebdomadaire", "Met à jour la publication chaque lundi à 5 h.", "0 5 * * 1"),
     (
         watch,
         "veille-quotidienne",

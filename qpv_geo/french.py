@@ -52,9 +52,9 @@ ORIGINS = {
         "Données de la dernière copie gardée, sans lecture des sites officiels",
     ),
     "snapshot": Origin(
-        "instantané livré avec le logiciel",
-        "instantané livré avec le logiciel",
-        "Instantané livré avec le logiciel",
+        "extrait fourni avec le programme",
+        "extraits fournis avec le programme",
+        "Données fournies avec le programme",
     ),
     "local": Origin("fichier du territoire", "fichiers du territoire", "Fichiers du territoire"),
 }
@@ -71,10 +71,10 @@ ZONE_WORDS = {
     "ensemble_qpv_departement": "QPV du département",
     "ensemble_qpv_region": "QPV de la région",
     "ensemble_qpv": "ensemble des QPV",
-    "qpv_commune": "QPV de la commune (calcul)",
-    "qpv_epci": "QPV de l'EPCI (calcul)",
-    "qpv_departement": "QPV du département (calcul)",
-    "qpv_france": "QPV de France (calcul)",
+    "qpv_commune": "QPV de la commune (calculé)",
+    "qpv_epci": "QPV de l'EPCI (calculé)",
+    "qpv_departement": "QPV du département (calculé)",
+    "qpv_france": "QPV de France (calculé)",
     "quartier": "quartier de la ville",
     "quartier_fragile": "quartier fragile",
 }

@@ -1,9 +1,13 @@
 """French typography, in one place: punctuation stays with its word, apostrophes are curved.
 
-Pages, workbooks, the atlas and QGIS set their texts with it; data and files for programs keep theirs.
+Declared titles, aliases and descriptions are set when they are read, pages when they are written. The
+values of tables stay as they are.
 """
 
 import re
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from qpv_geo.french import NO_BREAK, THIN
 
@@ -21,6 +25,10 @@ def typeset(text: str) -> str:
     text = _APOSTROPHE.sub("\u2019", text)
     text = re.sub(r" (?=[;?!]|(?<=\d )%)", THIN, text)
     return re.sub(r" (?=[:»])|(?<=«) ", NO_BREAK, text)
+
+
+FrenchText = Annotated[str, AfterValidator(typeset)]
+"""A declared text that people read: it is set when it is read."""
 
 
 def typeset_markup(markup: str) -> str:

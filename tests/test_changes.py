@@ -408,7 +408,7 @@ def test_the_same_inputs_after_the_same_release_give_the_same_bytes(
     assert alone.id == here.id
     other = [name for name in files if (alone.path / name).read_bytes() != (here.path / name).read_bytes()]
     assert {name.name for name in other} == {
-        *("rapport.json", "rapport.html", "datapackage.json"),
+        *("rapport.json", "rapport.html", "catalogue.jsonld", "datapackage.json"),
         # The index tells the sizes of the files.
         "index.html",
     }

@@ -21,7 +21,7 @@ def test_refresh_offline_tells_what_it_did_and_releases_can_be_verified(tmp_path
     data = tmp_path / "données de l'agglo"
     done = qpv_geo("refresh", "--offline", "--data", data)
     assert done.returncode == 0, done.stderr
-    for words in ("qpv_2024", "snapshot", "Instantané livré avec le logiciel", "(published)", str(data)):
+    for words in ("qpv_2024", "snapshot", "Données fournies avec le programme", "(published)", str(data)):
         assert words in done.stdout
     assert "Traceback" not in done.stderr
     assert "\x1b" not in done.stdout

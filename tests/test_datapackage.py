@@ -81,7 +81,7 @@ def test_licences_and_sources_say_who_what_and_when(descriptor: dict[str, Any]) 
     )
     data = (SNAPSHOT / "insee" / "pop_QPV24.csv").read_bytes()
     assert population["sha256"] == hashlib.sha256(data).hexdigest()
-    assert descriptor["description"].startswith("Instantané livré avec le logiciel")
+    assert descriptor["description"].startswith("Données fournies avec le programme")
 
 
 def test_another_licence_is_listed_beside(settings: Settings, tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_manual_run_publishes_and_leaves_its_artifacts(
     assert latest(shared_data).name in artifacts["rapport"]["data"]
     assert "qpv_2024" in artifacts["sources"]["data"]
     assert "conforme" in artifacts["controles"]["data"]
-    assert "Première version" in artifacts["differences"]["data"]
+    assert "Première publication" in artifacts["differences"]["data"]
     downloads = {key: a for key, a in artifacts.items() if key.startswith("telechargement-")}
     assert "telechargement-insee-population" in downloads
     assert {a["data"] for a in downloads.values()} == {100.0}
@@ -288,7 +288,7 @@ def test_a_held_release_ends_failed_somebody_is_told_and_may_publish_it(
     assert latest(data) == before
     assert verify_release(data / "out" / "besancon" / "held" / found[1]) == []
     (message,) = wait_for("the webhook is called", lambda: webhook.messages)
-    assert message["subject"] == "qpv-geo, besancon : version retenue (refresh)"
+    assert message["subject"] == "qpv-geo, besancon : publication retenue (refresh)"
     assert f"releases publish {found[1]}" in message["body"]
     differences = prefect.artifacts(run_id)["differences"]["data"]
     assert "retenue" in differences

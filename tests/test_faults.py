@@ -43,9 +43,9 @@ from tests.faults.world import (
 from tests.raw_files import set_property
 from tests.server import MAINTENANCE
 
-REFUSED = "s'arrête et dit quoi faire ; la version publiée ne change pas"
+REFUSED = "s'arrête et dit quoi faire ; la publication en cours ne change pas"
 KEPT = "prend la dernière copie valide et le dit ; avec `--require-live`, s'arrête avec le code 3"
-UNCHANGED = "rien à publier : la version publiée reste"
+UNCHANGED = "rien à publier : la publication en cours reste"
 PUBLISHED = "publie"
 
 Spoil = Callable[[World, ExitStack], None]
@@ -351,7 +351,7 @@ DISK = [
     ("disque plein dès le verrou", full(out, 0), 5, ("No space left",)),
     *(
         (
-            f"disque plein à {share * 100:.0f} % de l'écriture d'une version",
+            f"disque plein à {share * 100:.0f} % de l'écriture d'une publication",
             full(out, share),
             5,
             ("free space",),
@@ -359,9 +359,14 @@ DISK = [
         for share in (0.02, 0.2, 0.4, 0.6, 0.8, 0.95)
     ),
     ("disque plein à l'arrivée d'un fichier", full(store, 0), 2, ("No space left", "--data")),
-    ("dossier des versions en lecture seule", read_only(out), 5, ("Read-only file system",)),
+    ("dossier des publications en lecture seule", read_only(out), 5, ("Read-only file system",)),
     ("dossier des originaux en lecture seule", read_only(store), 2, ("Read-only file system", "--data")),
-    ("pas le droit d'écrire les versions", forbidden(lambda w: w.folder, 0o555), 5, ("Permission denied",)),
+    (
+        "pas le droit d'écrire les publications",
+        forbidden(lambda w: w.folder, 0o555),
+        5,
+        ("Permission denied",),
+    ),
     (
         "pas le droit d'écrire les originaux",
         forbidden(lambda w: w.store / _POPULATION, 0o555),
@@ -438,15 +443,15 @@ CASES = [
     *(Case("Réseau", name, spoil, 3, words) for name, spoil, words in BAD_ANSWERS),
     *(Case("Disque", name, spoil, code, words) for name, spoil, code, words in DISK),
     Case(
-        "Copies gardées et versions",
+        "Copies gardées et publications",
         "original gardé altéré, site en panne",
         damaged_copy(lambda data: data.replace(b"3194", b"3195"), down=True),
         0,
         ("503", "altéré"),
-        SNAPSHOT := "écarte la copie, prend l'instantané livré et le dit",
+        SNAPSHOT := "écarte la copie, prend l'extrait fourni et le dit",
     ),
     Case(
-        "Copies gardées et versions",
+        "Copies gardées et publications",
         "original gardé tronqué, site en panne",
         damaged_copy(lambda data: data[:50], down=True),
         0,
@@ -454,7 +459,7 @@ CASES = [
         SNAPSHOT,
     ),
     Case(
-        "Copies gardées et versions",
+        "Copies gardées et publications",
         "description d'un original illisible, site en panne",
         damaged_metadata('{"source": ', down=True),
         0,
@@ -462,7 +467,7 @@ CASES = [
         SNAPSHOT,
     ),
     Case(
-        "Copies gardées et versions",
+        "Copies gardées et publications",
         "original gardé altéré, site en état",
         damaged_copy(lambda data: data[:50], down=False),
         0,
@@ -470,7 +475,7 @@ CASES = [
         UNCHANGED,
     ),
     Case(
-        "Copies gardées et versions",
+        "Copies gardées et publications",
         "description d'un original illisible, site en état",
         damaged_metadata("", down=False),
         0,
@@ -478,7 +483,7 @@ CASES = [
         UNCHANGED,
     ),
     Case(
-        "Copies gardées et versions",
+        "Copies gardées et publications",
         "pas le droit de lire un original gardé, site en panne",
         unreadable_copy,
         0,
@@ -486,21 +491,21 @@ CASES = [
         SNAPSHOT,
     ),
     Case(
-        "Copies gardées et versions",
+        "Copies gardées et publications",
         "`latest` remplacé par un dossier",
         latest_replaced(lambda world: shutil.copytree(world.previous, world.latest) and None),
         5,
         ("found a folder", "Move it away"),
     ),
     Case(
-        "Copies gardées et versions",
+        "Copies gardées et publications",
         "`latest` remplacé par un fichier",
         latest_replaced(lambda world: world.latest.write_text("x") and None),
         5,
         ("found a file", "Move it away"),
     ),
     Case(
-        "Copies gardées et versions",
+        "Copies gardées et publications",
         "une autre exécution tient le verrou",
         locked,
         6,
@@ -605,9 +610,9 @@ EXTRA = [
     Row("Exécutions", "CSV avec marque d'ordre des octets (BOM)", 0, PUBLISHED),
     Row(
         "Exécutions",
-        "fichier de la version publiée tronqué ou ajouté",
+        "fichier de la publication en cours tronqué ou ajouté",
         0,
-        "refait la version, octet pour octet",
+        "refait la publication, octet pour octet",
     ),
     Row("Exécutions", "`latest` ne mène nulle part", 0, "remet le lien"),
 ]
@@ -687,7 +692,7 @@ def test_a_release_that_was_damaged_is_made_again(world: World) -> None:
     assert outcome.release.published
     assert digests(world.previous) == world.before
     world.assert_publishes()
-    seen("fichier de la version publiée tronqué ou ajouté")
+    seen("fichier de la publication en cours tronqué ou ajouté")
 
 
 def test_a_link_that_leads_nowhere_is_mended(world: World) -> None:

@@ -129,7 +129,7 @@ def test_a_held_release_fails_the_run_and_leaves_its_differences(
     assert "retenue, rien n'a été publié" in differences
     assert "QN02503M : 15\u202f603 → 20\u202f000" in differences
     ((subject, body),) = told
-    assert "version retenue" in subject
+    assert "publication retenue" in subject
     assert message in body
 
 

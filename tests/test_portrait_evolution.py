@@ -6,7 +6,7 @@ import pytest
 from qpv_geo.portraits.evolution import evolution_of
 from qpv_geo.portraits.sections import Absence
 
-ABSENCES = {"evolution_2015_2024": Absence("Évolution du périmètre", "source non lue par cette version")}
+ABSENCES = {"evolution_2015_2024": Absence("Évolution du périmètre", "source non lue pour cette publication")}
 TABLE = pd.DataFrame(
     [
         ("QN02503M", "QP025004", "Planoise"),
@@ -33,7 +33,7 @@ TABLE = pd.DataFrame(
 def test_the_correspondence_table_stands_in_for_the_contours(code: str, origin: str) -> None:
     evolution = evolution_of(code, {"correspondance_2015": TABLE}, ABSENCES)
     assert evolution.origin == origin
-    assert (evolution.pieces, evolution.why) == ((), "source non lue par cette version")
+    assert (evolution.pieces, evolution.why) == ((), "source non lue pour cette publication")
 
 
 def test_without_the_table_nothing_is_said() -> None:

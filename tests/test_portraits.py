@@ -368,7 +368,7 @@ def test_contract_and_insee_differ_where_they_do(snapshot_pages: dict[str, Page]
 def test_every_page_says_where_it_comes_from(snapshot_pages: dict[str, Page]) -> None:
     for page in snapshot_pages.values():
         assert (
-            "Instantané livré avec le logiciel, du 15 janvier 2026, contours de communes généralisés."
+            "Données fournies avec le programme, du 15 janvier 2026, contours de communes généralisés."
             in page.text
         )
         assert (
@@ -412,15 +412,16 @@ def test_objectives_and_principles_of_the_contract(snapshot_pages: dict[str, Pag
 def test_what_is_missing_is_said_to_be_missing_and_why(snapshot_pages: dict[str, Page]) -> None:
     page = snapshot_pages["QN02517N"]
     assert (
-        "Aucune donnée sur 2 thèmes : Santé et droits, Équipements (source non lue par cette version)."
+        "Aucune donnée sur 2 thèmes : Santé et droits, Équipements (source non lue pour cette publication)."
         in page.text
     )
     assert "sante" not in page.attributes("h2", "id"), "a theme without data has no section"
     assert "Scolarité dans les QPV (2024-2025)" in page.text
-    assert "complémentaire santé solidaire (01-01-2025) (source non lue par cette version)" in page.text
+    assert "complémentaire santé solidaire (01-01-2025) (source non lue pour cette publication)" in page.text
     assert "quartier entré dans la géographie prioritaire en 2024" in page.text
     assert (
-        "Pas de superposition des contours de 2015 et de 2024 : source non lue par cette version" in page.text
+        "Pas de superposition des contours de 2015 et de 2024 : source non lue pour cette publication"
+        in page.text
     )
     assert "précision insuffisante : l'estimation est trop incertaine pour être publiée" in page.text
 

@@ -32,7 +32,7 @@ def raw(source: str, **changes: object) -> RawFile:
 
 def test_the_snapshot_says_what_it_is_and_that_its_communes_are_generalised() -> None:
     assert origin_sentence(snapshot_raws()) == (
-        "Instantané livré avec le logiciel, du 15 janvier 2026, contours de communes généralisés."
+        "Données fournies avec le programme, du 15 janvier 2026, contours de communes généralisés."
     )
 
 
@@ -57,8 +57,8 @@ def test_mixed_origins_are_said_in_one_sentence_and_name_their_sources() -> None
         "cog_epci": None,
     }
     assert origin_sentence(raws) == (
-        "Données de plusieurs origines : sites officiels, du 1er février 2026 ; instantané livré avec le "
-        "logiciel, du 1er janvier 2026, contours de communes généralisés."
+        "Données de plusieurs origines : sites officiels, du 1er février 2026 ; extraits fournis avec le "
+        "programme, du 1er janvier 2026, contours de communes généralisés."
     )
     assert list(titles_by_origin(raws).values()) == [
         ["Quartiers prioritaires de la politique de la ville (QPV 2024)"],
@@ -95,7 +95,7 @@ def test_every_used_source_is_listed_with_its_state() -> None:
     assert table.loc["qpv_2024", "sha256"] == raws["qpv_2024"].sha256  # type: ignore[union-attr]
     assert table.loc["qpv_2024", "motif"] == "site injoignable : délai dépassé"
     assert table.loc["cog_epci", "etat"] == "absente"
-    assert "ni site officiel" in table.loc["cog_epci", "motif"]
+    assert "ni sur le site officiel" in table.loc["cog_epci", "motif"]
     del raws["cog_epci"]
     assert sources_table(raws, CATALOGUE).set_index("source").loc["cog_epci", "etat"] == "sans objet"
 

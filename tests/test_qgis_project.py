@@ -19,6 +19,7 @@ from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.project import project_name, write_project
 from qpv_geo.qgis.styles import build_styles
 from qpv_geo.settings import Settings
+from qpv_geo.typography import typeset
 from tests.mapping import full_content, snapshot_content, write
 from tests.publishing import whole_snapshot
 
@@ -170,7 +171,9 @@ def test_extents_are_numbers_that_hold_the_layers(project: Element, content: Con
 
 def test_tables_are_related_to_the_qpv_by_its_code(project: Element) -> None:
     relations = {relation.get("name"): relation for relation in project.iter("relation")}
-    assert {"Statistiques", "QPV par commune", "Contrat de ville : chiffres comparés"} <= set(relations)
+    assert {"Statistiques", "QPV par commune", typeset("Contrat de ville : chiffres comparés")} <= set(
+        relations
+    )
     for relation in relations.values():
         field = found(relation, "fieldRef")
         assert relation.get("referencedLayer") == "qpv_geo_besancon_qpv"

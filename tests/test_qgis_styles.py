@@ -232,9 +232,9 @@ def test_the_legend_lists_every_class_and_the_reasons_that_occur(content: Conten
         "45\u00a0% à moins de 50\u00a0%",
         "50\u00a0% à moins de 55\u00a0%",
         "55\u00a0% et plus",
-        "Valeur absente : secret statistique",
-        "Valeur absente : non significatif",
-        "Valeur absente : non disponible",
+        "Valeur absente\u00a0: secret statistique",
+        "Valeur absente\u00a0: non significatif",
+        "Valeur absente\u00a0: non disponible",
     ]
 
 
@@ -285,7 +285,7 @@ def test_a_missing_value_without_status_is_drawn_as_not_available() -> None:
     )
     heading, reason = classify(CHOROPLETH, frame)
     assert heading.label == CHOROPLETH.heading
-    assert reason.label == "Valeur absente : non disponible"
+    assert reason.label == "Valeur absente\u00a0: non disponible"
     assert reason.filter == (
         '"taux_pauvrete_60" IS NULL AND coalesce("taux_pauvrete_60_statut", \'non_disponible\') = '
         "'non_disponible'"

@@ -66,7 +66,7 @@ def test_a_release_holds_what_it_should_and_latest_points_to_it(settings: Settin
     assert first.id == f"2026-01-15-{first.fingerprint[:10]}"
     assert first.layers["qpv"] == 6
     assert first.layers["communes"] == 67
-    assert first.origin.startswith("Instantané livré avec le logiciel")
+    assert first.origin.startswith("Données fournies avec le programme")
     latest = folder_of(settings) / "latest"
     assert latest.is_symlink()
     assert latest.readlink() == Path(first.id), "relative, so that the folder can be moved"

@@ -65,7 +65,7 @@ def test_the_file_says_which_release_from_what(release: Release) -> None:
     assert report.publication.id == release.id
     assert report.publication.empreinte == release.fingerprint
     assert report.publication.environnement["GDAL"]
-    assert report.origine.startswith("Instantané livré avec le logiciel, du 15 janvier 2026")
+    assert report.origine.startswith("Données fournies avec le programme, du 15 janvier 2026")
     assert {source.source: source.millesime for source in report.sources} == {
         "qpv_2024": "2024",
         "insee_population": "2020",
@@ -171,7 +171,7 @@ def outline(page: str) -> Outline:
 
 def test_the_page_says_first_where_the_data_come_from(page: str) -> None:
     body = page.partition("<body>")[2]
-    assert body.index("Instantané livré avec le logiciel, du 15 janvier 2026") < body.index("<h2")
+    assert body.index("Données fournies avec le programme, du 15 janvier 2026") < body.index("<h2")
     assert "contours de communes généralisés" in body.partition("<h2")[0]
 
 

@@ -15,6 +15,7 @@ from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.sources.catalogue import Zone
 from qpv_geo.sources.raw import Origin
 from qpv_geo.statuses import ABSENCES, STATUSES, VALUED
+from qpv_geo.typography import typeset
 
 DECLARED = {value for name, value in vars(statuses).items() if name.isupper() and isinstance(value, str)}
 GUIDE = (Path(__file__).parents[1] / "docs" / "guide-sig.md").read_text(encoding="utf-8")
@@ -40,7 +41,9 @@ def test_qgis_says_statuses_in_these_words(field: str) -> None:
 
 
 def test_qgis_says_zones_in_these_words() -> None:
-    assert load_cartography().words_of("statistiques", "zone") == ZONE_WORDS
+    assert load_cartography().words_of("statistiques", "zone") == {
+        zone: typeset(words) for zone, words in ZONE_WORDS.items()
+    }
 
 
 def test_every_origin_and_outcome_has_words() -> None:

@@ -14,6 +14,7 @@ from qpv_geo.french import decimals_of
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.statuses import STATUSES
 from qpv_geo.toml_file import read_toml
+from qpv_geo.typography import FrenchText
 
 _FIELDS = Path(__file__).with_name("fields.toml")
 
@@ -34,8 +35,8 @@ class LayerField(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: FieldType
-    alias: str
-    description: str = ""
+    alias: FrenchText
+    description: FrenchText = ""
     unit: str = ""
     decimals: int | None = None
     """How many are published of a value that is computed here, or that a producer gives (`with_decimals`)."""
@@ -55,8 +56,8 @@ class Layer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    title: str
-    abstract: str
+    title: FrenchText
+    abstract: FrenchText
     """In French, what QGIS shows."""
     geometry: GeometryType | None = None
     """Geometry type, None for a table."""

@@ -20,7 +20,10 @@ _READ_COLUMNS = (
     *("etat", "origine", "motif", "date_source", "telecharge_le", "fichier"),
     *("url", "url_resolue", "sha256", "taille_octets", "mention"),
 )
-_ABSENT = "Source facultative qui n'a pu être lue : ni site officiel, ni copie gardée, ni instantané."
+_ABSENT = (
+    "Source facultative qui n'a pas pu être lue : ni sur le site officiel, ni dans une copie gardée, ni dans "
+    "l'extrait fourni avec le programme."
+)
 
 
 def present(raws: Raws) -> list[RawFile]:

@@ -314,7 +314,7 @@ def _absent(
     """Name each source that is not in the release, with what is known of the reason."""
     for key in (key for key, raw in raws.items() if raw is None):
         source = catalogue[source_id_of(key)]
-        reason = "source facultative qui n'a pu être lue, ses données manquent à cette version"
+        reason = "source facultative qui n'a pas pu être lue, ses données manquent à cette publication"
         if source.id in territory.sources_ignorees:
             reason = "source que la configuration du territoire ignore (sources_ignorees)"
         second = next((other for other in catalogue.used() if other.alternative_to == source.id), None)

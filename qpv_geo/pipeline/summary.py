@@ -40,9 +40,9 @@ def _state(release: Release) -> State:
 def _differences(release: Release) -> str:
     """Say what this run changes, or would change, in French Markdown."""
     if release.published or release.held:
-        first = "Première version : il n'y en a pas d'autre à laquelle la comparer."
+        first = "Première publication : il n'y en a pas d'autre à laquelle la comparer."
         return changes_markdown(release.differences) if release.differences else first
-    return "Aucune différence : la version en cours reste la même."
+    return "Aucune différence : la publication en cours reste la même."
 
 
 def _source_row(key: str, raw: RawFile | None) -> dict[str, str]:

@@ -45,7 +45,7 @@ _LAYERS: dict[str, tuple[str, TableName | None]] = {
 _GROUPED = ("origine", "motif", "geographie", "licence", "licence_url")
 # On paper, an indicator is a row: the QPV that a sheet of A4 holds side by side.
 _PRINTED_QPV = 8
-_NOT_COMPUTED = "couche que cette version ne calcule pas"
+_NOT_COMPUTED = "couche que cette publication ne calcule pas"
 _CONTENTS = "<!-- sommaire -->"
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>')
 _LEAFLET = "xstatic-leaflet"

@@ -18,7 +18,7 @@ from qpv_geo.toml_file import read_toml
 
 _SECTIONS = Path(__file__).with_name("sections.toml")
 _READ = "lue"
-_NOT_READ = "source non lue par cette version"
+_NOT_READ = "source non lue pour cette publication"
 _CONTOURS = "qpv_2024"
 _CHARTS_AT_MOST = 4
 # Columns of comparison on paper, and which kinds are left out first if there are more.

@@ -1,7 +1,8 @@
 """The print layout of the project: one A3 page per QPV with its map, its key figures and their sources."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.formats.summaries import Summaries
@@ -28,6 +29,7 @@ _SITUATION_LEAST, _SITUATION_MOST = 46.0, 80.0
 _SCALE_WIDTH = 56.0
 _MAP = "Carte"
 _BAND = "bande_300m"
+_EVALUATED = re.compile(r"(\[%.*?%\])", re.DOTALL)
 # What an entry of the legend takes, and its titles; the room that the sentences on a QPV need.
 _ENTRY, _LEGEND_TITLES, _SENTENCES_HEIGHT = 5.4, 20.0, 24.0
 # Words that a tile has room for.
@@ -136,7 +138,7 @@ def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartograph
         situation_view=_fitted(content.bounds("epci"), _COLUMN_WIDTH / small),
         band=refs.get(_BAND),
         band_title=f"Bande de {shown(width, '300 ou 500')} m (TVA réduite)",
-        texts=(
+        texts=_set(
             *_headings(content.spec.territory),
             *(_sentences(content, _BOTTOM - small - _HEADING - _SENTENCES_HEIGHT) if sentences else ()),
             _heading("Situation", "Situation dans le territoire", _BOTTOM - small),
@@ -151,6 +153,20 @@ def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartograph
         ink=_plain(colors.ink),
         ruler=(SymbolLayer("SimpleLine", ruler),),
         overview=(SymbolLayer("SimpleFill", frame | {"color": rgba(colors.frame, 0.1)}),),
+    )
+
+
+def _set(*texts: Text) -> tuple[Text, ...]:
+    """Return the texts in French typography, without what QGIS evaluates in them."""
+    return tuple(
+        replace(
+            text,
+            name=typeset(text.name),
+            text="".join(
+                part if part.startswith("[%") else typeset(part) for part in _EVALUATED.split(text.text)
+            ),
+        )
+        for text in texts
     )
 
 

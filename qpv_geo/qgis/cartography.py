@@ -12,6 +12,7 @@ from qpv_geo.errors import ConfigurationError
 from qpv_geo.french import AGREEMENT_WORDS, CHECK_WORDS, ORIGIN_WORDS, STATUS_WORDS, ZONE_WORDS
 from qpv_geo.statuses import ABSENCES
 from qpv_geo.toml_file import read_toml
+from qpv_geo.typography import FrenchText
 
 _CARTOGRAPHY = Path(__file__).with_name("cartography.toml")
 
@@ -101,7 +102,7 @@ class Label(_Frozen):
 class GeneralisedLook(_Frozen):
     """What differs where contours are generalised: title and rules, and labels that are added."""
 
-    title: str
+    title: FrenchText
     rules: tuple[LegendRule, ...]
     labels: tuple[Label, ...] = ()
 
@@ -130,7 +131,7 @@ class Choropleth(_Frozen):
     layer: str
     field: str
     """What is classified."""
-    heading: str
+    heading: FrenchText
     unit: str
     """For the legend, in French."""
     method: str
@@ -159,7 +160,7 @@ class Choropleth(_Frozen):
 class Group(_Frozen):
     """A group of the layer tree; layers in the order of drawing, top first."""
 
-    title: str
+    title: FrenchText
     expanded: bool = True
     layers: tuple[str, ...]
 
@@ -168,7 +169,7 @@ class Words(_Frozen):
     """French words for the coded values of some fields, named ``layer.field`` with wildcards."""
 
     fields: tuple[str, ...]
-    words: dict[str, str]
+    words: dict[str, FrenchText]
 
 
 # Words that pages and reports say as well; the cartography's own come first.
@@ -200,7 +201,7 @@ class Atlas(_Frozen):
 class FormTab(_Frozen):
     """A tab of the form of the QPV: its fields, and the layers whose rows belong to a QPV."""
 
-    title: str
+    title: FrenchText
     fields: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
 
@@ -218,14 +219,14 @@ class FormLook(_Frozen):
 class MapTheme(_Frozen):
     """A choice of layers that QGIS shows together."""
 
-    title: str
+    title: FrenchText
     layers: tuple[str, ...]
 
 
 class Tiles(_Frozen):
     """A base map of web tiles: title, address with ``{x}``, ``{y}``, ``{z}``, greatest zoom, who to name."""
 
-    title: str
+    title: FrenchText
     url: str
     zoom: int = Field(gt=0)
     attribution: str
@@ -234,7 +235,7 @@ class Tiles(_Frozen):
 class BaseMap(_Frozen):
     """The group of base maps, off at first: nothing is asked of the network before somebody turns it on."""
 
-    title: str
+    title: FrenchText
     tiles: tuple[Tiles, ...]
 
 

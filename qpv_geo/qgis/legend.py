@@ -5,6 +5,7 @@ import pandas as pd
 from qpv_geo.french import NO_BREAK, class_labels, short_number
 from qpv_geo.qgis.cartography import Choropleth, LegendRule
 from qpv_geo.statuses import NOT_AVAILABLE, STATUSES
+from qpv_geo.typography import typeset
 
 
 def labels_of(choropleth: Choropleth) -> tuple[str, ...]:
@@ -50,7 +51,7 @@ def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[LegendRule, .
 
 def missing_label(status: str) -> str:
     """Say in French why a value is missing."""
-    return f"Valeur absente : {STATUSES[status].words}"
+    return typeset(f"Valeur absente : {STATUSES[status].words}")
 
 
 def _condition(field: str, breaks: tuple[float, ...], rank: int) -> str:

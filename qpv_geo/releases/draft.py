@@ -102,7 +102,7 @@ def _reasons_to_hold(changes: Changes | None, spec: ReleaseSpec) -> tuple[str, .
     if refusal := read_ledger(spec.folder).refusal(spec.id, spec.raw_files):
         deed = "abandonnée" if refusal.by == "drop" else "retirée"
         reasons.append(
-            f"La version {refusal.release}, faite des mêmes fichiers bruts, a été {deed} le "
+            f"La publication {refusal.release}, faite des mêmes fichiers bruts, a été {deed} le "
             f"{french_date(refusal.at.date())}."
         )
     return tuple(reasons)

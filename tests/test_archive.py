@@ -4,6 +4,7 @@ import random
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -335,6 +336,27 @@ def test_a_truncated_archive_is_refused(
         path.write_bytes(data[: int(len(data) * kept)])
         with pytest.raises(SourceContentError, match="damaged or truncated"):
             check_archive(raw_of(path), settings)
+
+
+def test_the_table_of_contents_is_read_once_however_many_members_there_are(
+    tmp_path: Path, raw_of: RawOf, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = {f"{number}.csv": b"" for number in range(300)}
+    opened = Counter[str]()
+
+    def count(kind: type) -> None:
+        def opening(self: object, *args: object, **options: object) -> None:
+            opened[kind.__name__] += 1
+            begin(self, *args, **options)
+
+        begin = kind.__init__
+        monkeypatch.setattr(kind, "__init__", opening)
+
+    archives = [zip_of(tmp_path / "a.zip", *members.items()), seven_zip_of(tmp_path / "a.7z", members)]
+    count(zipfile.ZipFile)
+    count(py7zr.SevenZipFile)
+    assert all(check_archive(raw_of(path), settings) for path in archives)
+    assert opened == {"ZipFile": 1, "SevenZipFile": 2}
 
 
 def test_a_changed_byte_is_found_by_the_checksum_of_the_archive(

@@ -7,8 +7,8 @@ and kinds are checked.
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -112,9 +112,8 @@ def check_archive(raw: RawFile, settings: Settings) -> bool:
     """Return whether a file is an archive; if so, read it to its end, as `read_member` would."""
     with _opened(raw, settings) as opened:
         if opened.container.packed:
-            for entry in opened.entries:
-                for _ in opened.chunks(entry):
-                    pass
+            for _ in opened.within_limit(opened.container.unpacked(opened.entries)):
+                pass
         return opened.container.packed
 
 
@@ -137,8 +136,11 @@ class _Opened:
         return [entry for entry in self.entries if re.fullmatch(pattern, entry.name)]
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:
-        """Pass a member's chunks on until the limit is reached: declared sizes may lie."""
-        for chunk in self.container.chunks(entry):
+        return self.within_limit(self.container.chunks(entry))
+
+    def within_limit(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass chunks on until the limit is reached: declared sizes may lie."""
+        for chunk in chunks:
             self.left -= len(chunk)
             if self.left < 0:
                 raise SourceContentError(f"{self.raw.label}: refused: {self.too_big(self.limit - self.left)}")
@@ -179,8 +181,9 @@ def _only(opened: _Opened, pattern: str | None) -> Entry:
 def _opened(raw: RawFile, settings: Settings) -> Iterator[_Opened]:
     try:
         opened = _Opened(raw, settings)
-        _refuse_harmful(opened)
-        yield opened
+        with closing(opened.container):
+            _refuse_harmful(opened)
+            yield opened
     except DamagedError as error:
         raise unreadable(raw, f"{raw.label}: the file is damaged or truncated ({error})") from error
 

@@ -13,9 +13,10 @@ import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -73,6 +74,14 @@ class Container(ABC):
     @abstractmethod
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """Yield the bytes of a member."""
+
+    def unpacked(self, entries: Sequence[Entry]) -> Iterator[bytes]:
+        """Yield the bytes of members in turn, as far as they must be read to find damage."""
+        for entry in entries:
+            yield from self.chunks(entry)
+
+    def close(self) -> None:  # noqa: B027 - most kinds keep nothing open
+        """Close what was opened."""
 
 
 class Bare(Container):
@@ -155,9 +164,19 @@ class Zip(Container):
     _DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError,
                 RuntimeError, OSError)  # fmt: skip
 
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile:
+        """The archive, whose table of contents is read once for all members."""
+        return zipfile.ZipFile(self.path)
+
+    def close(self) -> None:
+        """Close the archive."""
+        if "_archive" in vars(self):
+            self._archive.close()
+
     def entries(self) -> list[Entry]:
         """Return the archive's table of contents."""
-        with _reraise_damage(*self._DAMAGES), zipfile.ZipFile(self.path) as archive:
+        with _reraise_damage(*self._DAMAGES):
             return [
                 # ``orig_filename`` is what the archive says, before the library makes it presentable.
                 Entry(
@@ -166,17 +185,13 @@ class Zip(Container):
                     link=stat.S_ISLNK(info.external_attr >> 16),
                     encrypted=bool(info.flag_bits & 0x1),
                 )
-                for info in archive.infolist()
+                for info in self._archive.infolist()
                 if not info.is_dir() and not _NOT_DATA.fullmatch(info.filename)
             ]
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """Unpack one member."""
-        with (
-            _reraise_damage(*self._DAMAGES),
-            zipfile.ZipFile(self.path) as archive,
-            archive.open(entry.name) as stream,
-        ):
+        with _reraise_damage(*self._DAMAGES), self._archive.open(entry.name) as stream:
             while chunk := stream.read(_CHUNK):
                 yield chunk
 
@@ -215,6 +230,13 @@ class SevenZip(Container):
         if len(data) != entry.size:
             raise DamagedError(f"{entry.name} unpacks to {len(data)} bytes, {entry.size} were declared")
         yield data
+
+    def unpacked(self, entries: Sequence[Entry]) -> Iterator[bytes]:  # noqa: ARG002 - the library reads them all
+        """Yield nothing: the library checks all members in one pass, no further than the sizes declared."""
+        with self._open() as archive:
+            if damaged := archive.testzip():
+                raise DamagedError(f"{damaged}: its checksum is not the one declared")
+        return iter(())
 
 
 _PACKED: dict[str, type[Container]] = {"zip": Zip, "gzip": Gzip, "7z": SevenZip}

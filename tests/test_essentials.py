@@ -436,3 +436,17 @@ def test_every_strip_stays_inside_its_drawing_and_its_columns_count_all_qpv(
 def test_nothing_is_drawn_of_a_figure_without_value() -> None:
     with pytest.raises(ValueError, match="nothing to draw"):
         strip(essential("pauvrete", figure("pauvrete", status="secret")), "A")
+
+
+def test_a_qpv_in_two_towns_is_compared_with_neither_in_its_sentences_and_strips() -> None:
+    own = figure("pauvrete", 31)
+    two = [
+        beside(own, "commune", "Grandville", 18),
+        Comparison(Zone("commune", "1", "Petitbourg"), own, None),
+    ]
+    of = [
+        essential("population", figure("population", 800)),
+        essential("pauvrete", own, [31, 52], [beside(own, "ensemble_qpv", "", 44), *two]),
+    ]
+    assert of_qpv(of)[0].endswith("13 points de moins que dans l'ensemble des QPV de métropole (44 %).")
+    assert "Grandville" not in strip(of[1], "La Frontière")

@@ -22,6 +22,8 @@ from qpv_geo.toml_file import read_toml
 _ESSENTIALS = Path(__file__).with_name("essentials.toml")
 POPULATION, POVERTY = "population", "pauvrete"
 """Ids of two figures, which sentences begin with."""
+TOWN = "commune"
+"""Kind of zone."""
 
 
 class EssentialPlan(BaseModel):
@@ -97,7 +99,9 @@ class Comparison:
         """The gap in points, or the share; empty if a value is missing."""
         if not math.isnan(self.share):
             return f"dont {number(self.share, 1)}{THIN}% ici"
-        return "" if math.isnan(self.gap) else gap(self.gap, "%", self.decimals)
+        if math.isnan(self.gap):
+            return ""
+        return gap(self.gap, "%", self.decimals) if self.gap else "sans écart"
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,13 @@ class Essential:
     """With the QPV of the EPCI taken together, all QPV, and each commune of the zone."""
     spread: Distribution | None = None
     """The values of all QPV of metropolitan France; None without."""
+
+    @property
+    def town(self) -> Comparison | None:
+        """The comparison with the only commune of the zone, if that has a value."""
+        towns = [beside for beside in self.comparisons if beside.zone.kind == TOWN]
+        known = [town for town in towns if town.other and town.other.present]
+        return known[0] if len(towns) == len(known) == 1 else None
 
     @property
     def higher(self) -> int:

@@ -6,7 +6,7 @@ They never name a QPV or an EPCI where its article, gender or number, which are 
 import math
 from collections.abc import Sequence
 
-from qpv_geo.formats.essentials import POPULATION, POVERTY, Comparison, Essential, TerritorySummary
+from qpv_geo.formats.essentials import POPULATION, POVERTY, TOWN, Comparison, Essential, TerritorySummary
 from qpv_geo.french import THIN, counted, in_place, listing, number, points
 from qpv_geo.statuses import STATUSES
 
@@ -50,7 +50,7 @@ def _population(essential: Essential, genre: str, qpv: int) -> str:
     sentence = f"Le quartier compte {counted(int(figure.value), 'habitant')} ({figure.vintage})"
     if qpv == 1:
         return f"{sentence} : c'est le seul QPV {_OF_TERRITORY[genre]}"
-    sets = (beside for beside in essential.comparisons if beside.zone.kind != "commune")
+    sets = (beside for beside in essential.comparisons if beside.zone.kind != TOWN)
     share = next((beside.share for beside in sets), math.nan)
     if math.isnan(share):
         return sentence
@@ -63,10 +63,9 @@ def _poverty(essential: Essential) -> str:
     if not figure.present:
         return f"le taux de pauvreté n'y est pas publié ({STATUSES[figure.status].words})"
     sentence = f"{figure.short} des personnes y vivent sous le seuil de pauvreté ({figure.vintage})"
-    known = [beside for beside in essential.comparisons if beside.other and beside.other.present]
-    towns = [beside for beside in known if beside.zone.kind == "commune"]
-    # A QPV in several towns is compared with none of them alone.
-    if beside := next(iter(towns if len(towns) == 1 else known), None):
+    # A QPV in several towns is compared with none of them.
+    sets = (beside for beside in essential.comparisons if beside.known and beside.zone.kind != TOWN)
+    if beside := essential.town or next(sets, None):
         return f"{sentence}, {_against(beside)}"
     if essential.is_ranked:
         return f"{sentence} ; dans la moitié des QPV de métropole, ce taux ne dépasse pas {essential.median}"
@@ -76,7 +75,7 @@ def _poverty(essential: Essential) -> str:
 def _against(beside: Comparison) -> str:
     """Say the gap: ``32 points de plus qu'à Besançon (23 %)``."""
     name = beside.zone.name
-    there = in_place(name) if beside.zone.kind == "commune" else f"dans l'{_TOGETHER[beside.zone.kind]}"
+    there = in_place(name) if beside.zone.kind == TOWN else f"dans l'{_TOGETHER[beside.zone.kind]}"
     value = beside.other.short if beside.other else ""
     if not beside.gap:
         return f"comme {there} ({value})"
@@ -137,9 +136,8 @@ def _poorest(summary: TerritorySummary) -> str:
     extent = summary.extents[rank]
     if extent is None:
         return "Le taux de pauvreté n'est publié pour aucun de ces quartiers."
-    town = next((one for one in essential.comparisons if one.zone.kind == "commune" and one.other), None)
     against = ""
-    if town and town.other and town.other.present:
+    if (town := essential.town) and town.other:
         against = f", contre {town.other.short} {in_place(town.zone.name)}"
     low, high, vintage = extent.lowest, extent.highest, extent.lowest.vintage
     if low.value == high.value:

@@ -7,6 +7,7 @@ from functools import cached_property
 from qpv_geo.analysis.ranks import read_distributions
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.essentials import (
+    TOWN,
     Comparison,
     Essential,
     EssentialPlan,
@@ -112,17 +113,16 @@ class Summaries:
         return next(iter(known), found[0])
 
     def _everywhere(self, figure: Figure, communes: Sequence[str]) -> Iterator[Comparison]:
-        """Compare with all QPV, and with each commune of which the same is published.
+        """Compare with all QPV, and with each commune if the same is published of one of them.
 
         A count is no part of all QPV's, which nobody publishes, nor of one of several communes'.
         """
         is_count = figure.indicator.kind == "count"
         if not is_count:
             yield self._compare(figure, EVERY_QPV, EVERY_QPV_CODE, ZONE_WORDS[EVERY_QPV])
-        for code in communes if not is_count or len(communes) == 1 else ():
-            comparison = self._compare(figure, "commune", code, self._towns.get(code, code))
-            if comparison.other:
-                yield comparison
+        towns = [self._compare(figure, TOWN, code, self._towns.get(code, code)) for code in communes]
+        if any(town.other for town in towns) and not (is_count and len(towns) > 1):
+            yield from towns
 
     def _compare(self, figure: Figure, kind: str, code: str, name: str) -> Comparison:
         zone = Zone(kind, code, name[:1].upper() + name[1:])

@@ -72,6 +72,7 @@ def bar_chart(title: str, bars: Sequence[Bar], reference: Reference | None = Non
     longest = max(*(bar.end for bar in bars), reference.value if reference else 0.0) or 1.0
     words = [f"{bar.label} {bar.text}" for bar in bars] + ([reference.text] if reference else [])
     top = _MARGIN + (_ROW - 6 if reference else 0)
+    line = left + reference.value * room / longest if reference else None
     svg = render(
         "qpv_geo.portraits",
         "chart.svg",
@@ -83,10 +84,18 @@ def bar_chart(title: str, bars: Sequence[Bar], reference: Reference | None = Non
         gap=_GAP,
         left=left,
         unit=room / longest,
-        bars=bars,
+        bars=[(bar, _beside(left + bar.end * room / longest, bar.text, line)) for bar in bars],
+        line=line,
         reference=reference,
     )
     return Markup(svg)  # noqa: S704 - the template has escaped every text
+
+
+def _beside(end: float, text: str, line: float | None) -> float:
+    """Return where a value is written: after its bar, or after the line that would cross it."""
+    start = end + _GAP
+    crossed = line is not None and start - _GAP < line < start + _LETTER * len(text)
+    return line + _GAP if line is not None and crossed else start
 
 
 def range_chart(title: str, ranges: Sequence[Range]) -> Markup:

@@ -29,6 +29,7 @@ _SINCE_2015 = {
         "quartiers étaient déjà prioritaires en 2015, au même contour",
     ),
 }
+_NAMED_AT_MOST = 20
 _HECTARE = 10_000
 EVOLUTION, _CORRESPONDENCE = "evolution_2015_2024", "correspondance_2015"
 
@@ -80,7 +81,7 @@ def changes_since_2015(frames: Frames) -> Iterator[str]:
         those = sorted(names[codes.str.endswith(letter)])
         if those:
             begin = one if len(those) == 1 else f"{number(len(those))} {several}"
-            yield f"{begin} : {listing(those)}."
+            yield f"{begin} : {listing(those)}." if len(those) <= _NAMED_AT_MOST else f"{begin}."
     if EVOLUTION not in frames:
         return
     layer = frames[EVOLUTION]

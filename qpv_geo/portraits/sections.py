@@ -148,7 +148,7 @@ class Sections:
             yield from self._charts.structure(plan.structure, zone, others)
         if plan.range:
             yield from self._charts.range(plan.range, zone, others)
-        yield from self._charts.of(table.rows, zone, table.zones)
+        yield from self._charts.of(table.rows, zone, table.zones, others)
 
     def _is_held(self, indicator: Indicator) -> bool:
         """Tell whether the release holds at least a status of an indicator."""

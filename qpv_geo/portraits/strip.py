@@ -81,12 +81,12 @@ def strip(essential: Essential, name: str) -> Markup:
     spread, figure = essential.spread, essential.figure
     if spread is None or not figure.present:
         raise ValueError(f"{essential.plan.id} of {name}: nothing to draw")
-    towns = [beside for beside in essential.comparisons if beside.zone.kind == "commune"]
-    town = towns[0] if len(towns) == 1 and not math.isnan(towns[0].gap) else None
+    powers = figure.indicator.kind == "count"
+    town = None if powers else essential.town
     interval = [] if math.isnan(figure.low) else [figure.low, figure.high]
     least, most = float(spread.levels[0]), float(spread.levels[-1])
     values = [figure.value, least, most, *interval, *([town.other.value] if town and town.other else [])]
-    axis = _Axis(min(values), max(values), powers=figure.indicator.kind == "count")
+    axis = _Axis(min(values), max(values), powers=powers)
     svg = render(
         "qpv_geo.portraits",
         "strip.svg",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.essentials import Essential, EssentialPlan, essential_plans
+from qpv_geo.formats.essentials import TOWN, Comparison, Essential, EssentialPlan
 from qpv_geo.formats.figures import Figure
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.french import counted, number
@@ -15,7 +15,6 @@ from qpv_geo.statuses import STATUSES, Status
 from qpv_geo.templates import render
 
 _DWELLINGS = "logements_sociaux"
-_TOWN = "commune"
 # Units of a gauge.
 _WIDTH = 100
 
@@ -39,6 +38,8 @@ class SynthesisRow:
 
     name: str
     code: str
+    place: str
+    """Its communes, empty if all QPV are in the same one."""
     cells: tuple[SynthesisCell, ...]
 
 
@@ -53,6 +54,9 @@ class Synthesis:
     rows: tuple[SynthesisRow, ...]
     sets: tuple[SynthesisRow, ...]
 
+    with_town: bool
+    """Whether gauges show the only commune."""
+
     @property
     def statuses(self) -> list[Status]:
         """Those that stand in the table in place of a value."""
@@ -64,12 +68,16 @@ def synthesis_of(content: Content, summaries: Summaries) -> Synthesis:
     """Return the synthesis of a release's territory."""
     summary = summaries.territory
     gauges = [
-        _Gauge([qpv.essentials[place] for qpv in summary.qpv]) for place in range(len(essential_plans()))
+        _Gauge([qpv.essentials[place].figure for qpv in summary.qpv], together.town)
+        for place, together in enumerate(summary.essentials)
     ]
+    communes = content.frames["qpv"]["lib_com_calcule"].fillna("")
+    places = dict(zip(content.frames["qpv"]["code_qp"], communes, strict=True))
     rows = [
         SynthesisRow(
             qpv.zone.name,
             qpv.zone.code,
+            places[qpv.zone.code] if communes.nunique() > 1 else "",
             tuple(
                 SynthesisCell(one.figure, gauge.draw(one.figure))
                 for one, gauge in zip(qpv.essentials, gauges, strict=True)
@@ -83,6 +91,7 @@ def synthesis_of(content: Content, summaries: Summaries) -> Synthesis:
         tuple((one.plan, one.figure.vintage) for one in summary.essentials),
         tuple(sorted(rows, key=lambda row: row.name)),
         tuple(_sets(summary.essentials, len(rows))),
+        any(one.town for one in summary.essentials),
     )
 
 
@@ -90,15 +99,15 @@ def _sets(essentials: Sequence[Essential], count: int) -> Iterator[SynthesisRow]
     """Yield the QPV taken together, then what they are compared with and has a figure."""
     if count > 1:
         cells = tuple(SynthesisCell(one.figure) for one in essentials)
-        yield SynthesisRow(f"Les {number(count)} QPV ensemble", "", cells)
+        yield SynthesisRow(f"Les {number(count)} QPV ensemble", "", "", cells)
     compared = [beside for one in essentials for beside in one.comparisons if beside.other]
     # Sets of QPV before towns.
-    for zone in sorted({beside.zone for beside in compared}, key=lambda zone: zone.kind == _TOWN):
+    for zone in sorted({beside.zone for beside in compared}, key=lambda zone: zone.kind == TOWN):
         others = (
             next((beside.other for beside in one.comparisons if beside.zone == zone), None)
             for one in essentials
         )
-        yield SynthesisRow(zone.name, "", tuple(SynthesisCell(other) for other in others))
+        yield SynthesisRow(zone.name, "", "", tuple(SynthesisCell(other) for other in others))
 
 
 def _facts(content: Content, summaries: Summaries) -> Iterator[str]:
@@ -115,19 +124,10 @@ def _facts(content: Content, summaries: Summaries) -> Iterator[str]:
 class _Gauge:
     """A column's scale, from zero to the highest value, and the line of its town."""
 
-    def __init__(self, essentials: Sequence[Essential]) -> None:
-        figures = [one.figure for one in essentials if one.figure.present]
-        towns = {
-            beside.other.value
-            for one in essentials
-            for beside in one.comparisons
-            if beside.zone.kind == _TOWN
-            and beside.other
-            and beside.other.present
-            and one.figure.indicator.kind != "count"
-        }
-        self._town = next(iter(towns)) if len(towns) == 1 else None
-        ends = [max(figure.value, figure.high) if figure.interval else figure.value for figure in figures]
+    def __init__(self, figures: Sequence[Figure], town: Comparison | None) -> None:
+        is_rate = figures[0].indicator.kind != "count"
+        self._town = town.other.value if town and town.other and is_rate else None
+        ends = [one.high if one.interval else one.value for one in figures if one.present]
         self._unit = _WIDTH / (max([*ends, self._town or 0.0], default=0.0) or 1.0)
 
     def draw(self, figure: Figure) -> Markup | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field
 
-from qpv_geo.formats.essentials import essential_plans
+from qpv_geo.formats.essentials import TOWN, essential_plans
 from qpv_geo.formats.figures import Figure, Figures, Zone, qpv_zones
 from qpv_geo.formats.frames import Frames
 from qpv_geo.ingest.registry import Indicator
@@ -14,9 +14,8 @@ from qpv_geo.portraits.charts import Bar, Range, Reference, bar_chart, range_cha
 
 # QPV in one chart.
 _BARS_AT_MOST = 8
-_TOWN = "commune"
 # With which of the zones a structure is compared: the first that has it whole.
-_BEHIND = (_TOWN, "ensemble_qpv_epci", "ensemble_qpv")
+_BEHIND = (TOWN, "ensemble_qpv_epci", "ensemble_qpv")
 
 
 class StructurePlan(BaseModel):
@@ -116,13 +115,15 @@ class ThemeCharts:
         if ranges and ranges[0].strong:
             yield Chart(plan.title, own[0].vintage, (), range_chart(plan.title, ranges))
 
-    def of(self, rows: Sequence[Row], zone: Zone, zones: Sequence[Zone]) -> Iterator[Chart]:
+    def of(
+        self, rows: Sequence[Row], zone: Zone, zones: Sequence[Zone], others: Sequence[Zone]
+    ) -> Iterator[Chart]:
         """Draw rates and amounts beside other zones; if there are none, the first beside the other QPV.
 
-        `zones` are those of the rows. A QPV's only town is a line across the bars.
+        `zones` are those of the rows, of all the `others`. A QPV's only town is a line across the bars.
         """
-        towns = [other for other in zones if other.kind == _TOWN]
-        town = zones.index(towns[0]) if len(towns) == 1 else None
+        towns = [other for other in others if other.kind == TOWN]
+        town = zones.index(towns[0]) if len(towns) == 1 and towns[0] in zones else None
         measured = [row for row in rows if row.indicator.kind != "count" and row.figure.present]
         compared = [row for row in measured if any(other and other.present for other in row.others)]
         # The essential figures stand beside all QPV at the top of the page.

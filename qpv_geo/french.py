@@ -3,6 +3,7 @@
 Numbers are rounded in one way everywhere, halves away from zero: 2.5 is 3.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
@@ -27,6 +28,8 @@ _MONTHS = (
 _SIZES = ("octets", "Ko", "Mo", "Go")
 _KILO = 1024
 _KILOMETRE = 1000
+# Community of communes, of agglomeration or urban, before a name that stands by itself.
+_KIND_OF_EPCI = re.compile(r"^C[ACU] (?=(?!(?:De|Du|Des|D')\b)[A-ZÀ-Ý])")
 # French plurals begin at two: 1,9 point, 2 points.
 _PLURAL = 2
 
@@ -181,6 +184,14 @@ def counted(count: int, noun: str) -> str:
 def ordinal(rank: int) -> str:
     """Write a rank: ``1ᵉʳ``, ``12ᵉ``."""
     return f"{number(rank)}{'ᵉʳ' if rank == 1 else 'ᵉ'}"
+
+
+def own_name(epci: str) -> str:
+    """Return the name of an EPCI without the letters of its kind: ``CU Grand Besançon Métropole``.
+
+    They stay where the name needs them: ``CC du Val de Morteau``.
+    """
+    return _KIND_OF_EPCI.sub("", epci)
 
 
 def in_place(name: str) -> str:

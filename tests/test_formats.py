@@ -34,6 +34,7 @@ from qpv_geo.formats.xlsx_synthesis import SYNTHESIS
 from qpv_geo.releases.existing import unchanged_release
 from qpv_geo.releases.formats import FORMATS, chosen_formats
 from qpv_geo.settings import Settings
+from qpv_geo.typography import typeset
 from tests.portraying import full_frames
 from tests.publishing import REGISTRY, content_of, inputs, publish, spec_of
 
@@ -311,9 +312,9 @@ def test_a_formula_stays_a_text_even_when_edited(workbook: openpyxl.Workbook, fo
 
 def test_the_workbook_says_where_it_comes_from(workbook: openpyxl.Workbook, frames: Frames) -> None:
     lines = [row[0] for row in workbook[READ_ME].iter_rows(max_row=3, values_only=True)]
-    assert lines[0] == "Quartiers prioritaires de la politique de la ville : Grand Besançon Métropole"
-    assert lines[1] == ORIGIN
-    assert "n'engage pas les producteurs" in lines[2]
+    assert lines[0] == "Quartiers prioritaires de la politique de la ville\u00a0: Grand Besançon Métropole"
+    assert lines[1] == typeset(ORIGIN)
+    assert "n\u2019engage pas les producteurs" in lines[2]
     counts = {row[0]: row[2] for row in workbook[READ_ME].iter_rows(min_row=6, values_only=True)}
     assert counts == {name: len(frame) for name, frame in frames.items()}
     described = {row[:2] for row in workbook[FIELDS].iter_rows(min_row=2, values_only=True)}

@@ -21,6 +21,7 @@ from qpv_geo.french import (
     measure,
     number,
     ordinal,
+    own_name,
     percentage,
     plain_number,
     short_number,
@@ -156,3 +157,19 @@ def test_codes_have_words_and_unknown_ones_stay() -> None:
     assert word("live") == "site officiel"
     assert word("non_verifiable") == "non vérifiable"
     assert word("inconnu") == "inconnu"
+
+
+@pytest.mark.parametrize(
+    ("official", "own"),
+    [
+        ("CU Grand Besançon Métropole", "Grand Besançon Métropole"),
+        ("CC Faucigny - Glières", "Faucigny - Glières"),
+        ("CA Évreux Portes de Normandie", "Évreux Portes de Normandie"),
+        ("CC du Val de Morteau", "CC du Val de Morteau"),
+        ("CC de l'Oriente", "CC de l'Oriente"),
+        ("Métropole de Lyon", "Métropole de Lyon"),
+        ("Dijon Métropole", "Dijon Métropole"),
+    ],
+)
+def test_an_epci_is_called_by_its_own_name(official: str, own: str) -> None:
+    assert own_name(official) == own

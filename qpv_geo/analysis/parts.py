@@ -23,6 +23,7 @@ from qpv_geo.analysis.selection import (
 )
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
+from qpv_geo.french import own_name
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.parallel import in_threads
@@ -211,13 +212,14 @@ def _epci(
 ) -> gpd.GeoDataFrame:
     """Return each EPCI as the union of its communes; its population is their sum, known only if all are.
 
-    `qpv` is the number of QPV by SIREN. Names are the COG's; without it that of the territory, or the SIREN.
+    `qpv` is the number of QPV by SIREN. Names are the COG's, without the letters of their kind; without it
+    that of the territory, or the SIREN.
     """
     names: dict[str, str] = {}
     if tables.epci_members is not None:
         members = tables.epci_members
         known = members[members["siren_epci"].isin(communes["siren_epci"].unique())]
-        names = dict(zip(known["siren_epci"], known["nom_epci"], strict=True))
+        names = dict(zip(known["siren_epci"], known["nom_epci"].map(own_name), strict=True))
     rows, unions = [], []
     for siren, members in communes.groupby("siren_epci", sort=True):
         union = as_multipolygon(dissolve(members.geometry.to_numpy()))

@@ -15,6 +15,7 @@ from qpv_geo.formats.fields import FieldType, Layer, LayerField
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.xlsx_cells import CellFormats, decimals_shown, finish_table, height_of, set_page
 from qpv_geo.formats.xlsx_synthesis import SYNTHESIS, write_synthesis
+from qpv_geo.typography import typeset
 
 # Limits of the format (ECMA-376, as Excel documents them).
 _ROWS, _LETTERS = 1_048_576, 32_767
@@ -133,7 +134,7 @@ def _write_cell(
 def _write_read_me(
     sheet: Worksheet, formats: CellFormats, frames: Frames, layers: Mapping[str, Layer], lines: list[str]
 ) -> None:
-    for row, line in enumerate(lines):
+    for row, line in enumerate(map(typeset, lines)):
         sheet.write_string(row, 0, line, None if row else formats.title)
     first = len(lines) + 1
     for column, heading in enumerate(("Feuille", "Contenu", "Lignes")):

@@ -10,6 +10,7 @@ from qpv_geo.formats.figures import Figure
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.formats.xlsx_cells import CellFormats, finish_table
 from qpv_geo.french import number
+from qpv_geo.typography import typeset
 
 SYNTHESIS = "Synthèse"
 _ZONE, _CODE, _VALUE, _RANK = 30, 11, 16, 8
@@ -24,9 +25,9 @@ def write_synthesis(sheet: Worksheet, formats: CellFormats, content: Content) ->
     """Write the essential figures, a zone per row; of a QPV, also its rank in metropolitan France."""
     summaries = Summaries(content)
     territory = summaries.territory
-    sheet.write_string(0, 0, content.spec.title, formats.title)
+    sheet.write_string(0, 0, typeset(content.spec.title), formats.title)
     lines = [*territory.sentences, _NOTE]
-    for row, line in enumerate(lines, 1):
+    for row, line in enumerate(map(typeset, lines), 1):
         sheet.write_string(row, 0, line, formats.plain(line))
     row = top = len(lines) + 2
     _write_headings(sheet, formats, top, territory)
@@ -52,7 +53,7 @@ def _write_headings(sheet: Worksheet, formats: CellFormats, top: int, territory:
         ranked = (one for summary in territory.qpv if (one := summary.essentials[place]).is_ranked)
         among = next((f" sur {number(one.figure.among)}" for one in ranked), "")
         headings += [f"{essential.plan.title} ({essential.figure.vintage})", f"Rang{among}"]
-    for column, heading in enumerate(headings):
+    for column, heading in enumerate(map(typeset, headings)):
         sheet.write_string(top, column, heading, formats.heading)
     sheet.set_row(top, _HEADING_HEIGHT)
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from qpv_geo.analysis.selection import declares
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.french import own_name
 from qpv_geo.pipeline.country import Country
 from qpv_geo.territory import Expected, Kind, Territory, codes_of
 from qpv_geo.zones import zone_of
@@ -122,7 +123,12 @@ def _draft(code: str, kind: Kind, communes: pd.DataFrame, country: Country) -> T
         department = _most(parts["insee_dep"], rows["insee_com"])
         region = _most(parts["insee_reg"], ["00"])
         return Territory(
-            id=slug(name), nom=name, epci=code, departement=department, region=region, expected=nothing
+            id=slug(name),
+            nom=own_name(name),
+            epci=code,
+            departement=department,
+            region=region,
+            expected=nothing,
         )
     if kind == "commune":
         rows = communes[communes["insee_com"] == code]

@@ -12,6 +12,7 @@ from qpv_geo.sources.catalogue import (
     NoAddress,
     Source,
     TerritoryFileAddress,
+    WfsAddress,
     load_catalogue,
 )
 
@@ -156,7 +157,7 @@ def _section(source: Source) -> str:
     return "\n".join([*lines, ""])
 
 
-def _address(source: Source) -> str:
+def _address(source: Source) -> str:  # noqa: PLR0911 - one for each kind
     match source.address:
         case DataGouvAddress(dataset=dataset, resource=str(resource)):
             return f"data.gouv.fr, resource `{resource}` of dataset `{dataset}` (its stable redirect)"
@@ -166,6 +167,12 @@ def _address(source: Source) -> str:
             return f"the link of INSEE's page {page} that matches `{pattern}`"
         case TerritoryFileAddress(key=key):
             return f"the file that `{key}` of the territory's configuration names"
+        case WfsAddress() as wfs:
+            types = ", ".join(f"`{name}`" for name in wfs.types)
+            return (
+                f"WFS `{wfs.url}`, {types} within {wfs.metres:g} m of the QPV, {wfs.page} features a "
+                f"request; not for France, nor if it is more than {wfs.square_kilometres:g} km²"
+            )
         case NoAddress():
             return "none is known: had from a mirror, the store or the snapshot"
         case plain:

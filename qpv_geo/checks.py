@@ -37,6 +37,8 @@ CHECKS: Mapping[str, str] = {
     "epci_declare_ou_calcule": "L'EPCI déclaré d'un QPV est celui des communes qu'il recouvre.",
     "commune_declaree_ou_calculee": "Les communes déclarées d'un QPV sont celles qu'il recouvre.",
     "ecart_au_contrat": "Les chiffres du Contrat de ville sont proches de ceux des sources.",
+    "fond_de_plan_lu": "Les objets du fond de plan se lisent, et sont comptés.",
+    "fond_de_plan_complet": "Le fond de plan a des rues dans chaque QPV.",
     # From 2015 to 2024.
     "qpv_2015_du_territoire": "Les QPV de 2015 retenus sont pour l'essentiel dans le territoire.",
     "conservation_des_surfaces": "Les surfaces conservées, entrées et sorties font celles des QPV.",

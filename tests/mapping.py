@@ -1,5 +1,6 @@
 """What the tests of maps draw: the snapshot's release, and one with every layer that can be drawn."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import shapely
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.geopackage import geopackage_name, write_geopackage
+from qpv_geo.ingest.base_map import BackgroundFeatures
 from qpv_geo.ingest.contours import Contours
 from qpv_geo.ingest.facilities import FacilityTable, load_facility_types
 from qpv_geo.ingest.statistic_rows import StatisticRows
@@ -20,6 +22,7 @@ from qpv_geo.qgis.project import write_qgis
 from qpv_geo.releases.draft import build_content
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Contract, FragileDistrict, LocalDistrict, Territory
+from tests.city import city
 from tests.publishing import BESANCON, CATALOGUE, REGISTRY, spec_of, whole_snapshot
 
 # One QPV without a rate for each reason that there is.
@@ -54,6 +57,7 @@ def full_content(settings: Settings) -> Content:
         iris=iris,
         fragile_contours=_fragile(qpv),
         facilities=_facilities(qpv),
+        base_map=_base_map(qpv),
         rows=_masked(tables),
     )
     content = _content(tables, territory)
@@ -135,6 +139,19 @@ def _facilities(qpv: gpd.GeoDataFrame) -> FacilityTable:
         {"type_equipement": kinds, "insee_com": "25056", "x": x, "y": y, "code_qp_insee": None}
     )
     return FacilityTable(points, types, "2025", placed_by_insee=False)
+
+
+def _base_map(qpv: gpd.GeoDataFrame) -> BackgroundFeatures:
+    """Return the features of a generated city around Planoise."""
+    west, south, east, north = qpv.loc[qpv["code_qp"] == "QN02503M"].total_bounds
+    features = city([(west - 300, south - 300, east + 300, north + 300)])
+    frames = []
+    for listed in features.values():
+        shapes = shapely.force_2d([shapely.from_geojson(json.dumps(one["geometry"])) for one in listed])
+        table = pd.DataFrame([one["properties"] for one in listed])
+        table = table.rename(columns={"nom_collaboratif_gauche": "nom", "position_par_rapport_au_sol": "sol"})
+        frames.append(gpd.GeoDataFrame(table, geometry=shapely.make_valid(shapes), crs=qpv.crs))
+    return BackgroundFeatures(*frames, vintage="V3")
 
 
 def _iris(communes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

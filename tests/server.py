@@ -15,6 +15,7 @@ import struct
 import sys
 import threading
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -22,13 +23,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from qpv_geo.sources.catalogue import DataGouvAddress, InseePageAddress, NoAddress, Source, load_catalogue
 from qpv_geo.sources.resolve import known_url, mirror_paths
 from qpv_geo.territory import load_territory
 
 _FIRST_EDITION = datetime(2026, 1, 15, 20, 43, 23, tzinfo=UTC)
+WFS = "/data.geopf.fr/wfs/ows"
 MAINTENANCE = b"<!DOCTYPE html>\n<html><head><title>Site en maintenance</title></head><body></body></html>\n"
 
 
@@ -89,6 +91,8 @@ class OfficialSites:
         Where the same files are laid out like the mirror.
     requests
         All requests so far, the oldest first.
+    wfs
+        What answers the queries to the WFS of the Géoplateforme, if anything does; see `tests.city`.
     """
 
     def __init__(self, root: Path, territory: str = "besancon") -> None:
@@ -101,6 +105,7 @@ class OfficialSites:
         self.stopped = threading.Event()
         self._server = _Server(self)
         self.requests: list[Request] = []
+        self.wfs: Callable[[dict[str, str]], bytes] | None = None
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.mirror_url = f"{self.url}/mirror"
 
@@ -314,7 +319,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._request = Request(self.path, headers)
         sites.requests.append(self._request)
         fault = sites.fault_at(self.path)
-        answer = sites.answer(unquote(urlsplit(self.path).path))
+        parts = urlsplit(self.path)
+        answer = sites.answer(unquote(parts.path))
+        if sites.wfs and parts.path == WFS and "BDTOPO" in parts.query:
+            answer = _Answer(sites.wfs(dict(parse_qsl(parts.query))), "application/json")
         if fault:
             self._misbehave(fault, answer.data if answer else b"")
         elif answer is None:

@@ -79,6 +79,7 @@ def test_what_was_kept_entered_and_left() -> None:
         "part_2024",
         "part_2015",
         "geometry",
+        "rues",
     ]
     rows = pieces[(pieces["code_qp"] == "QN02503M") | (pieces["code_qp_2015"] == "QP025004")]
     assert rows["nature"].tolist() == ["conserve", "entrant", "sortant"]

@@ -609,6 +609,11 @@ def test_the_report_names_each_source_that_is_absent(bare: Published) -> None:
         "bande_quartiers_fragiles",
         "equipements",
         "equipements_lieux",
+        "fond_batiments",
+        "fond_routes",
+        "fond_voies_ferrees",
+        "fond_eau",
+        "fond_vegetation",
     }
     assert "Couchant" in bare.checks("quartiers_par_iris")["villeneuve"]["message"]
     fragile = bare.layer("quartiers_fragiles")

@@ -8,6 +8,7 @@ from qpv_geo.errors import ConfigurationError
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.plan import (
     Wanted,
+    around_qpv,
     first_choices,
     ignored,
     one_of_each_host_first,
@@ -32,7 +33,9 @@ def test_every_used_source_but_second_choices(catalogue: Catalogue, besancon: Te
     found = {source_id_of(each.key) for each in wanted}
     seconds = {source.id for source in catalogue.used() if source.alternative_to}
     local = {"quartiers_fichier", "quartiers_fragiles_fichier"}
-    assert found == {source.id for source in catalogue.used()} - seconds - local
+    around = {source_id_of(each.key) for each in around_qpv(catalogue, besancon, None)}
+    assert around == {"bdtopo"}
+    assert found == {source.id for source in catalogue.used()} - seconds - local - around
     assert {"qpv_2015_wfs", "iris_france"} <= seconds
     assert all(each.source.id == source_id_of(each.key) for each in wanted)
 

@@ -28,6 +28,7 @@ from qpv_geo.ingest.registry import Registry
 from qpv_geo.portraits.charts import Bar, Range, Reference, bar_chart, range_chart
 from qpv_geo.portraits.classes import classes_of, quintiles
 from qpv_geo.portraits.drawing import Labels, View
+from qpv_geo.portraits.evolution import evolution_of
 from qpv_geo.portraits.qpv_map import draw_qpv
 from qpv_geo.portraits.sections import plans_for, section_plans
 from qpv_geo.portraits.theme_charts import around
@@ -808,6 +809,37 @@ def test_the_map_shows_facilities_by_domain_and_what_the_perimeter_gained_and_lo
     assert len(used) == len(drawing.places) + len({place.domain for place in drawing.places})
     for domain in domains:
         assert domain in page.text
+
+
+def test_the_map_has_streets_with_names_and_buildings_close_by(settings: Settings, tmp_path: Path) -> None:
+    """The base map of these frames is around Planoise."""
+    frames = full_content(settings).frames
+    drawing = draw_qpv("QN02503M", frames)
+    kinds = [shape.kind for shape in drawing.shapes]
+    assert {"fond-batiments", "fond-principale", "fond-locale", "fond-chemin", "fond-tramway"} <= set(kinds)
+    assert all(kinds.count(kind) == 1 for kind in kinds if kind.startswith("fond-"))
+    assert kinds.index("fond-principale") < kinds.index("bande") < kinds.index("qpv")
+    assert "sur un fond de rues et de bâtiments" in drawing.alternative
+    streets = [label for label in drawing.labels if label.kind == "rue"]
+    assert streets
+    assert all(label.text.startswith("Rue de Bourgogne") for label in streets), "the main ones"
+    assert {label.angle for label in streets} == {0, -90}
+    page = one_page(tmp_path, frames, "QN02503M")
+    assert "Rue de Bourgogne" in page.text
+    assert (tmp_path / "portraits" / "QN02503M.html").stat().st_size < 400_000
+    entered = next(
+        piece for piece in evolution_of("QN02503M", frames, {}).pieces if piece.nature == "Entré en 2024"
+    )
+    assert entered.streets.endswith("autres rues")
+    assert entered.streets.translate(PLAIN) in page.text
+
+
+def test_a_street_is_named_only_where_there_is_room() -> None:
+    room = Labels(100, 100)
+    assert room.place_turned("Rue", (50, 50), 0, 10)
+    assert not room.place_turned("Rue", (52, 52), 90, 10)
+    assert not room.place_turned("Rue", (98, 20), 0, 10), "it would leave the map"
+    assert room.place_turned("Rue", (90, 20), -90, 10)
 
 
 def test_a_release_without_facilities_shows_none(snapshot_pages: dict[str, Page]) -> None:

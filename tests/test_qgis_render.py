@@ -40,7 +40,6 @@ ROOT = 0
 
 # Points inside a polygon whose colours are looked at; names and hatches cover some.
 SAMPLES = 150
-WHITE = "#ffffff"
 
 
 @dataclass(frozen=True)
@@ -431,7 +430,8 @@ def test_missing_rates_are_hatched_and_of_no_class(full_seen: Seen) -> None:
     colors = full_seen.said["map"]["colors"]
     for code in MISSING:
         assert not set(colors[code]) & set(LOOK.choropleth.colors), code
-        assert most_seen(colors[code]) == WHITE, code
+        # White, multiplied with what is below: the map lets the base map through.
+        assert int(most_seen(colors[code])[1:3], 16) > 0xE0, code
         grey = [color for color in colors[code] if int(color[1:3], 16) < 200]
         assert len(grey) > 0.05 * len(colors[code]), code
 
@@ -439,7 +439,7 @@ def test_missing_rates_are_hatched_and_of_no_class(full_seen: Seen) -> None:
 def test_bands_and_territory_are_tinted_differently(full_seen: Seen) -> None:
     colors = full_seen.said["map"]["colors"]
     band, territory = most_seen(colors["bande"]), most_seen(colors["territoire"])
-    assert WHITE not in {band, territory}
+    assert "#ffffff" not in {band, territory}
     assert band != territory
     red, _, blue = bytes.fromhex(band.removeprefix("#"))
     assert blue > red
@@ -488,6 +488,26 @@ def test_each_page_shows_its_qpv_whole_and_in_its_colour(snapshot_seen: Seen) ->
         assert None not in colors, code
         rank = sum(rate >= bound for bound in LOOK.choropleth.breaks)
         assert most_seen(colors) == LOOK.choropleth.colors[rank], code
+
+
+def test_streets_show_through_the_qpv_on_a_page(full_seen: Seen, snapshot_seen: Seen) -> None:
+    """The base map of the full release is around Planoise; the snapshot has none."""
+    page, bare = (seen.pages["QN02503M"]["colors"]["QN02503M"] for seen in (full_seen, snapshot_seen))
+    assert len(set(page)) > len(set(bare))
+    rank = sum(bound <= 55 for bound in LOOK.choropleth.breaks)
+    assert LOOK.choropleth.colors[rank] == most_seen(bare)
+    assert LOOK.choropleth.colors[rank] not in page
+
+
+def test_the_base_map_lies_below_all_else(full_seen: Seen) -> None:
+    layers = [layer for layer in full_seen.said["project"]["layers"] if layer["spatial"]]
+    below = [
+        layer["id"].removeprefix(full_seen.prefix) for layer in layers if layer["group"] == "Fond de plan"
+    ]
+    assert below == ["fond_voies_ferrees", "fond_routes", "fond_batiments", "fond_eau", "fond_vegetation"]
+    assert all(layer["visible"] for layer in layers if layer["group"] == "Fond de plan")
+    vectors = [layer for layer in layers if layer["group"] != load_cartography().base_map.title]
+    assert [layer["group"] for layer in vectors][-5:] == ["Fond de plan"] * 5
 
 
 def test_pages_give_the_key_figures_in_french(full_seen: Seen) -> None:

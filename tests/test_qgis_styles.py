@@ -36,6 +36,7 @@ from tests.mapping import full_content, snapshot_content, write
 
 LOOK = load_cartography()
 CHOROPLETH = LOOK.choropleth
+(BASE_MAP,) = (group.layers for group in LOOK.groups if group.title == "Fond de plan")
 WHITE = "#ffffff"
 # CIECAM02-UCS: a difference of 1 can just be seen, of 5 is plain.
 PLAIN = 5
@@ -365,6 +366,9 @@ def test_outlines_and_texts_stand_out_from_the_paper() -> None:
     for name, drawn in LOOK.layers.items():
         for label in drawn.labels:
             assert contrast(label.color, WHITE) >= 4.5, name
+        if name in BASE_MAP:
+            # Quiet on purpose: it says nothing that is not elsewhere.
+            continue
         for rule in drawn.rules:
             for part in (rule, *rule.children):
                 colors = [part.marker.color] if part.marker else [line.color for line in part.outlines[-1:]]
@@ -436,11 +440,22 @@ def test_a_wrong_declaration_is_said(tmp_path: Path, old: str, new: str, message
     assert "cartography.toml" in str(caught.value)
 
 
+def test_fills_of_qpv_let_the_base_map_through_where_there_is_one(content: Content) -> None:
+    style = build_styles(content)["qpv"]
+    assert style.blend_mode == 6, "multiply"
+    fills = [layers[0] for layers in style.symbols if layers[0].kind == "SimpleFill"]
+    assert {fill.properties["color"].rpartition(",")[2] for fill in fills} == {f"{0.62 * 255:.0f}"}
+    bare = replace(content, frames={n: f for n, f in content.frames.items() if n not in BASE_MAP})
+    style = build_styles(bare)["qpv"]
+    assert style.blend_mode == 0
+    assert {layers[0].properties["color"].rpartition(",")[2] for layers in style.symbols} == {"255"}
+
+
 def test_the_order_of_drawing_puts_small_things_on_large_ones() -> None:
     assert isinstance(LOOK, Cartography)
     order = LOOK.order
     assert order[:2] == ["equipements_lieux", "qpv"]
-    assert order[-1] == "epci"
+    assert order[-6:] == ["epci", *BASE_MAP]
     assert order.index("bande_300m") < order.index("communes")
     assert order.index("qpv_2015") < order.index("bande_300m")
 

@@ -12,6 +12,7 @@ import geopandas as gpd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from tests.city import city
 from tests.country import country, zipped
 from tests.raw_files import write_csv, write_json, write_zip, zip_shapefile
 
@@ -147,6 +148,7 @@ def write_mirror(root: Path, *, only: Sequence[str] | None = None) -> Path:
         "listeqp_2025": _write_list,
         "iris": _write_iris,
         "bpe": _write_facilities,
+        "bdtopo": _write_base_map,
         "insee": _write_thematic,
         "iris_statistics": _write_iris_statistics,
     }
@@ -158,6 +160,13 @@ def write_mirror(root: Path, *, only: Sequence[str] | None = None) -> Path:
         if only is None or source in only:
             write(root)
     return root
+
+
+def _write_base_map(root: Path) -> None:
+    x, y = _CORNER
+    features = city([(x + 1000, y + 1000, x + 4000, y + 4000), (x + 5500, y + 4500, x + 11_500, y + 8000)])
+    every = [feature for listed in features.values() for feature in listed]
+    write_json(root / f"ign/bdtopo-{EPCI}.geojson", {"type": "FeatureCollection", "features": every})
 
 
 def _frame(columns: Mapping[str, Sequence[object]], shapes: Sequence[BaseGeometry]) -> gpd.GeoDataFrame:

@@ -78,7 +78,8 @@ def compare_geographies(
         *_check_correspondence(qpv["code_qp"], old["code_qp"], links, correspondence),
     ]
     return Evolution(
-        pieces.drop(columns=["surface_2024", "surface_2015"]),
+        # Streets are known where there is a base map (`base_map.streets_of`).
+        pieces.drop(columns=["surface_2024", "surface_2015"]).assign(rues=None),
         _layer_2015(old, pieces, links),
         _columns_of_qpv(qpv, pieces, links),
         tuple(checks),

@@ -11,6 +11,7 @@ import pandas as pd
 import shapely
 
 from qpv_geo.analysis.bands import qpv_bands
+from qpv_geo.analysis.base_map import base_map_layers, streets_of
 from qpv_geo.analysis.concordances import Concordance
 from qpv_geo.analysis.districts import district_statistics, local_districts
 from qpv_geo.analysis.evolution import compare_geographies
@@ -54,6 +55,12 @@ def add_perimeters(
     _add_2015(result, tables, qpv, territory)
     _add_districts(result, tables, qpv, territory, registry)
     _add_facilities(result, tables, qpv, territory)
+    if tables.base_map is not None:
+        layers, checks = base_map_layers(tables.base_map, qpv)
+        result.layers |= layers
+        result.checks += checks
+        if (pieces := result.layers.get("evolution_2015_2024")) is not None:
+            pieces["rues"] = pd.Series(streets_of(pieces, layers["fond_routes"]), pieces.index, dtype=object)
     return result
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError, SourceContentError
+from qpv_geo.ingest.base_map import BackgroundFeatures, read_base_map
 from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.ingest.communes import report_communes
 from qpv_geo.ingest.contours import Contours, read_contours
@@ -80,6 +81,7 @@ class Tables:
     declared_zones: pd.DataFrame | None = None
     iris: gpd.GeoDataFrame | None = field(default=None, metadata=_METROPOLITAN)
     facilities: FacilityTable | None = field(default=None, metadata=_METROPOLITAN)
+    base_map: BackgroundFeatures | None = None
     district_contours: gpd.GeoDataFrame | None = None
     fragile_contours: gpd.GeoDataFrame | None = None
     set_aside: tuple[SetAside, ...] = ()
@@ -154,6 +156,15 @@ def _read_facilities(files: SourceFiles, context: _Context) -> FacilityTable | N
     )
 
 
+def _read_base_map(files: SourceFiles, context: _Context) -> BackgroundFeatures | None:
+    communes = context.communes
+    if communes is None:
+        return None
+    return files.keep_checks(
+        files.read_first("base_map", lambda raw: read_base_map(raw, communes, context.settings))
+    )
+
+
 def _read_local(files: SourceFiles, context: _Context, table: TableName) -> gpd.GeoDataFrame | None:
     territory = context.territory
 
@@ -180,6 +191,7 @@ _READERS: Mapping[TableName, Callable[[SourceFiles, _Context], object]] = {
     "declared_zones": _read_declared_zones,
     "iris": _read_iris,
     "facilities": _read_facilities,
+    "base_map": _read_base_map,
     "district_contours": lambda files, context: _read_local(files, context, "district_contours"),
     "fragile_contours": lambda files, context: _read_local(files, context, "fragile_contours"),
 }

@@ -8,9 +8,17 @@ from contextvars import ContextVar, copy_context
 
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
 from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.surroundings import boxes_around_qpv
 from qpv_geo.sources.catalogue import TerritoryFileAddress
 from qpv_geo.sources.fetch import Progress, fall_back, fetch_primary
-from qpv_geo.sources.plan import Wanted, first_choices, ignored, one_of_each_host_first, second_choices
+from qpv_geo.sources.plan import (
+    Wanted,
+    around_qpv,
+    first_choices,
+    ignored,
+    one_of_each_host_first,
+    second_choices,
+)
 from qpv_geo.sources.raw import RawFile, unusable
 
 _LOGGER = logging.getLogger(__name__)
@@ -39,12 +47,13 @@ def fetch(job: Job) -> Raws:
 
 
 def fetch_all(job: Job, together: Callable[[list[Wanted], Job], Raws]) -> Raws:
-    """Fetch the first choices, then the second choices of those that could not be had."""
+    """Fetch the first choices, second choices where those fail, then what is around the QPV."""
     raws: Raws = dict.fromkeys(ignored(job.catalogue, job.territory))
     first = first_choices(job.catalogue, job.territory)
     fetched = together(one_of_each_host_first(first), job)
     raws |= {wanted.key: fetched[wanted.key] for wanted in first}
     raws |= together(second_choices(job.catalogue, job.territory, raws), job)
+    raws |= together(around_qpv(job.catalogue, job.territory, boxes_around_qpv(job, raws)), job)
     for key, raw in raws.items():
         if raw and raw.reason:
             _LOGGER.warning("%s: the copy from the %s stands in for the official file", key, raw.origin)

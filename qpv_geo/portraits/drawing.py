@@ -71,12 +71,17 @@ class View:
         light = shapely.simplify(polygon, _TOLERANCE / self.scale)
         # Of several polygons at once, `get_rings` gives none.
         rings = shapely.get_rings(shapely.get_parts(light))
-        return "".join(self._ring(shapely.get_coordinates(ring)) for ring in rings)
+        return "".join(f"{self._points(shapely.get_coordinates(ring)[:-1])}Z" for ring in rings)
 
-    def _ring(self, metres: NDArray[np.float64]) -> str:
-        units = np.column_stack((metres[:-1, 0] - self.left, self.top - metres[:-1, 1])) * self.scale
+    def strokes(self, lines: BaseGeometry) -> str:
+        """Return the ``d`` of an SVG path for a line or several; empty for an empty one."""
+        parts = shapely.get_parts(shapely.simplify(lines, _TOLERANCE / self.scale))
+        return "".join(self._points(points) for part in parts if len(points := shapely.get_coordinates(part)))
+
+    def _points(self, metres: NDArray[np.float64]) -> str:
+        units = np.column_stack((metres[:, 0] - self.left, self.top - metres[:, 1])) * self.scale
         # Adding zero turns -0.0 into 0.0.
-        return "M" + " ".join(f"{x:g},{y:g}" for x, y in np.round(units, _DECIMALS) + 0.0) + "Z"
+        return "M" + " ".join(f"{x:g},{y:g}" for x, y in (np.round(units, _DECIMALS) + 0.0).tolist())
 
     def scale_bar(self) -> tuple[int, float]:
         """Return a round length in metres that takes about a quarter of the width, and its units."""
@@ -114,6 +119,24 @@ class Labels:
                 self._taken.append(box)
                 return x, middle + size / 3
         return None
+
+    def width_of(self, text: str, size: float) -> float:
+        """Return about how long a text is, in units."""
+        return len(text) * size * _LETTER
+
+    def place_turned(self, text: str, middle: tuple[float, float], angle: float, size: float) -> bool:
+        """Tell whether there is room for a text about its middle at an angle in degrees, and take it."""
+        turn = np.radians(angle)
+        length, line = self.width_of(text, size), size * _LINE
+        across = (length * abs(np.cos(turn)) + line * abs(np.sin(turn))) / 2
+        down = (length * abs(np.sin(turn)) + line * abs(np.cos(turn))) / 2
+        x, y = middle
+        box = (x - across, y - down, x + across, y + down)
+        inside = box[0] >= 0 and box[1] >= 0 and box[2] <= self.width and box[3] <= self.height
+        if not inside or any(_overlap(box, taken) for taken in self._taken):
+            return False
+        self._taken.append(box)
+        return True
 
 
 def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:

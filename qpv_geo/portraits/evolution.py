@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from qpv_geo.formats.frames import Frames
-from qpv_geo.french import listing, measure, number
+from qpv_geo.french import counted, listing, measure, number
 from qpv_geo.portraits.sections import Absence
 
 # What the letter of an official code says (ANCT).
@@ -31,6 +31,7 @@ _SINCE_2015 = {
 }
 _NAMED_AT_MOST = 20
 _HECTARE = 10_000
+_STREETS_AT_MOST = 6
 EVOLUTION, _CORRESPONDENCE = "evolution_2015_2024", "correspondance_2015"
 
 
@@ -42,6 +43,8 @@ class Piece:
     old: str
     area: str
     share: str
+    streets: str = ""
+    """The longest streets in it; empty if there are none, or no base map."""
 
 
 @dataclass(frozen=True)
@@ -123,4 +126,11 @@ def _piece(piece: dict[Any, Any]) -> Piece:
         " ".join(piece[name] for name in ("nom_qp_2015", "code_qp_2015") if not pd.isna(piece[name])),
         f"{number(piece['surface_m2'] / _HECTARE, 1)} ha",
         f"{measure(piece[f'part_{year}'], '%')} du quartier {year}",
+        _streets(piece["rues"]),
     )
+
+
+def _streets(listed: object) -> str:
+    names = listed.split("), ") if isinstance(listed, str) else []
+    more = [counted(len(names) - _STREETS_AT_MOST, "autre rue")] if len(names) > _STREETS_AT_MOST else []
+    return listing([*(name.rpartition(" (")[0] for name in names[:_STREETS_AT_MOST]), *more])

@@ -41,6 +41,7 @@ _LAYERS: dict[str, tuple[str, TableName | None]] = {
     "evolution_2015_2024": ("Évolution du périmètre", "qpv_2015"),
     "iris": ("IRIS", "iris"),
     "equipements": ("Équipements", "facilities"),
+    "fond_routes": ("Fond de plan", "base_map"),
 }
 _GROUPED = ("origine", "motif", "geographie", "licence", "licence_url")
 # On paper, an indicator is a row: the QPV that a sheet of A4 holds side by side.
@@ -140,8 +141,8 @@ def colours_of(look: Cartography) -> dict[str, str]:
     colours["contour"] = look.choropleth.outline.color
     colours["hachure"] = look.choropleth.missing[SECRET][0].color
     for name, layer in look.layers.items():
-        if len(layer.rules) == 1 and layer.rules[0].outlines:
-            colours[name] = layer.rules[0].outlines[-1].color
+        if len(layer.rules) == 1:
+            colours[name] = layer.rules[0].outlines[-1].color if layer.rules[0].outlines else "none"
             colours[f"{name}-fond"] = layer.rules[0].fill or "none"
         for rank, rule in enumerate(layer.rules if len(layer.rules) > 1 else ()):
             if rule.fill:

@@ -22,7 +22,7 @@ from qpv_geo.statuses import STATUSES, Status
 
 _HECTARE = 10_000
 _NO_INDICATOR = "aucun fichier lu n'en parle"
-_MAPPED = ("bande_300m", "qpv_2015", "iris")
+_MAPPED = ("fond_routes", "bande_300m", "qpv_2015", "iris")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import shapely
 
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import band_name, length_name
+from qpv_geo.portraits.background import background, street_names
 from qpv_geo.portraits.drawing import Labels, View
 
 # Units of the drawing.
@@ -40,6 +41,8 @@ class MapLabel:
     text: str
     x: float
     y: float
+    angle: float = 0.0
+    """Degrees, clockwise."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,17 @@ def draw_qpv(code: str, frames: Frames) -> Drawing:
 def _shapes(code: str, frames: Frames, view: View) -> Iterator[Shape]:
     """Yield outlines from below to above."""
     qpv, bands, old = frames["qpv"], frames.get("bande_300m"), frames.get("qpv_2015")
+    own = qpv[qpv["code_qp"] == code]
     yield from outline_shapes(frames["communes"], "nom_com", "commune", view)
+    for kind, path in background(own.geometry.iloc[0], frames, view):
+        if path:
+            yield Shape(kind, path, "")
     if "qpv_voisins" in frames:
         yield from outline_shapes(frames["qpv_voisins"], "lib_qp", "dehors", view)
     if bands is not None:
         yield from outline_shapes(bands[bands["code_qp"] == code], "lib_qp", "bande", view)
     yield from outline_shapes(qpv[qpv["code_qp"] != code], "lib_qp", "voisin", view)
-    yield from outline_shapes(qpv[qpv["code_qp"] == code], "lib_qp", "qpv", view)
+    yield from outline_shapes(own, "lib_qp", "qpv", view)
     if "iris" in frames:
         yield from outline_shapes(frames["iris"], "nom_iris", "iris", view)
     if old is not None:
@@ -142,7 +149,7 @@ def outline_shapes(frame: gpd.GeoDataFrame, name: str, kind: str, view: View) ->
 
 
 def _labels(code: str, frames: Frames, view: View) -> Iterator[MapLabel]:
-    """Yield the names of QPV, then of communes where two or more meet, wherever there is room."""
+    """Yield the names of QPV, of communes where two or more meet, of streets, wherever there is room."""
     room = Labels(view.width, view.height)
     room.reserve(_SCALE_ROOM)
     qpv, communes = frames["qpv"], frames["communes"]
@@ -162,6 +169,8 @@ def _labels(code: str, frames: Frames, view: View) -> Iterator[MapLabel]:
             place = room.place(text or "", view.in_units(geometry), _FONT)
             if place:
                 yield MapLabel(kind, text, *place)
+    for text, x, y, angle in street_names(frames, view, room):
+        yield MapLabel("rue", text, x, y, angle)
 
 
 def band_of(code: str, frames: Frames) -> str:
@@ -175,6 +184,8 @@ def _alternative(name: str, shapes: tuple[Shape, ...], band: str) -> str:
     communes = [shape.name for shape in shapes if shape.kind == "commune"]
     neighbours = [shape.name for shape in shapes if shape.kind in {"voisin", "dehors"}]
     parts = [f"Carte du quartier {name}, au nord en haut, sur les communes {', '.join(communes)}"]
+    if any(kind.startswith("fond-") for kind in kinds):
+        parts.append("sur un fond de rues et de bâtiments")
     if "bande" in kinds:
         parts.append(f"avec la {band[0].lower()}{band[1:]} qui l'entoure")
     if "ancien" in kinds:

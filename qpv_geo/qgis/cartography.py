@@ -141,6 +141,8 @@ class Choropleth(_Frozen):
     colors: tuple[Color, ...]
     """One more than `breaks`."""
     outline: Outline
+    over_base_map: float = Field(gt=0, le=1)
+    """How much a class covers where there is a base map, with which it is multiplied."""
     missing: dict[str, tuple[Hatch, ...]]
     """Hatches of a missing value, by status."""
 

@@ -46,7 +46,9 @@ CREATE TABLE layer_styles (
 """
 _STYLE_NAME = "Style par défaut"
 
-_BAND = "bande_300m"
+_BAND, _STREETS = "bande_300m", "fond_routes"
+# QGIS's number of the blend mode.
+_MULTIPLY = 6
 
 # Labels of the layer on top come first when there is not room for all (QGIS: 0 to 10).
 _HIGHEST_PRIORITY = 10
@@ -111,6 +113,7 @@ class Style:
     labels: tuple[StyleLabel, ...] = ()
     symbols: list[tuple[SymbolLayer, ...]] = field(default_factory=list)
     """Each the symbol layers of one rule."""
+    blend_mode: int = 0
     wkb_type: str = "NoGeometry"
     geometry: str = "No geometry"
     symbol_type: str = ""
@@ -162,6 +165,9 @@ def _style(layer: Layer, content: Content, look: Cartography) -> Style:
     rules = drawn.rules
     if layer.name == look.choropleth.layer:
         rules = (*classify(look.choropleth, frame), *rules)
+        if content.is_drawn(_STREETS):
+            style.blend_mode = _MULTIPLY
+            rules = tuple(_let_through(rule, look.choropleth.over_base_map) for rule in rules)
     style.rules = tuple(_rule(rule, (layer.name, rank), style) for rank, rule in enumerate(rules))
     priority = max(0, _HIGHEST_PRIORITY - look.order.index(layer.name))
     style.labels = tuple(
@@ -169,6 +175,12 @@ def _style(layer: Layer, content: Content, look: Cartography) -> Style:
         for rank, label in enumerate(drawn.labels)
     )
     return style
+
+
+def _let_through(rule: LegendRule, opacity: float) -> LegendRule:
+    """Return a rule and those under it with fills of some opacity."""
+    children = tuple(_let_through(child, opacity) for child in rule.children)
+    return rule.model_copy(update={"opacity": opacity, "children": children})
 
 
 def _with_figure(label: Label, layer: Layer, look: Cartography) -> Label:

@@ -36,6 +36,7 @@ TableName = Literal[
     "declared_zones",
     "iris",
     "facilities",
+    "base_map",
     "district_contours",
     "fragile_contours",
 ]
@@ -64,6 +65,7 @@ def _compiles(value: str) -> str:
 
 
 Pattern = Annotated[str, AfterValidator(_compiles)]
+Box = tuple[float, float, float, float]
 
 
 class _Frozen(BaseModel):
@@ -103,6 +105,27 @@ class PlainAddress(_Frozen):
     url: str
 
 
+class WfsAddress(_Frozen):
+    """Features of a WFS 2.0 around the QPV of a territory, whose number is known once the contours are read.
+
+    It is asked for the features of each of some `types` within `metres` of the QPV, `page` at a time, sorted
+    by `key`, with a pause of some seconds after each request. Never for a territory whose QPV have more than
+    `square_kilometres` around them. A copy that is younger than `days` is not asked for again.
+    """
+
+    kind: Literal["wfs"]
+    url: str
+    types: tuple[str, ...]
+    key: str
+    metres: float = Field(gt=0)
+    square_kilometres: float = Field(gt=0)
+    page: int = Field(gt=0)
+    pause: float = Field(ge=0)
+    days: int = Field(ge=0)
+    boxes: tuple[Box, ...] = ()
+    """What to ask for, filled in by each run: west, south, east, north in metres of the territory's CRS."""
+
+
 class TerritoryFileAddress(_Frozen):
     """A file of the territory itself: `key` is the entry of its configuration that declares it."""
 
@@ -117,7 +140,7 @@ class NoAddress(_Frozen):
 
 
 Address = Annotated[
-    DataGouvAddress | InseePageAddress | PlainAddress | TerritoryFileAddress | NoAddress,
+    DataGouvAddress | InseePageAddress | PlainAddress | WfsAddress | TerritoryFileAddress | NoAddress,
     Field(discriminator="kind"),
 ]
 

@@ -7,15 +7,16 @@ source that is reached and *bad* is not replaced: somebody has to look.
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from qpv_geo.errors import ConfigurationError, SourceUnavailableError
 from qpv_geo.settings import Settings, split_address
-from qpv_geo.sources.catalogue import NoAddress, Source, TerritoryFileAddress
+from qpv_geo.sources.catalogue import NoAddress, Source, TerritoryFileAddress, WfsAddress
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.local import territory_file
 from qpv_geo.sources.raw import Progress, RawFile, digest
-from qpv_geo.sources.resolve import mirror_paths, raw_key
+from qpv_geo.sources.resolve import known_url, mirror_paths, raw_key
 from qpv_geo.sources.store import Copies, mark_accepted
 from qpv_geo.territory import Territory
 from qpv_geo.toml_file import read_toml
@@ -119,11 +120,28 @@ def fetch_primary(
             f"source {source.id}: the network is forbidden (--offline)", reason="exécution hors ligne"
         )
     _refuse_without_address(source, policy)
+    if copy := _young_copy(source, territory, settings, policy):
+        return copy
     # imported lazily: offline runs ask nobody
     from qpv_geo.sources.live import live_source  # noqa: PLC0415
 
     with live_source(source, territory, settings, policy, progress) as live:
         return live.download()
+
+
+def _young_copy(source: Source, territory: Territory, settings: Settings, policy: Policy) -> RawFile | None:
+    """Return the accepted copy of what a WFS was asked for, if it is too young to be asked for again.
+
+    Such a server says of nothing whether it changed, and all pages would have to be sent.
+    """
+    address = source.address
+    if not isinstance(address, WfsAddress) or policy.mirror or policy.require_live:
+        return None
+    oldest = datetime.now(UTC) - timedelta(days=address.days)
+    for raw in Copies(source, raw_key(source, territory), "live", settings).accepted():
+        if raw.url == known_url(source, territory) and raw.retrieved_at and raw.retrieved_at > oldest:
+            return replace(raw, origin="store", reason=f"copie de moins de {address.days} jours")
+    return None
 
 
 def has_changed(source: Source, territory: Territory, settings: Settings, policy: Policy) -> bool:

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import TypeVar, cast
+from typing import BinaryIO, TypeVar, cast
 from urllib.parse import quote
 
 from qpv_geo.settings import Settings
-from qpv_geo.sources.catalogue import Source
+from qpv_geo.sources.catalogue import Source, WfsAddress
 from qpv_geo.sources.content import check_content
-from qpv_geo.sources.download import Downloader, MissingError, Validators
+from qpv_geo.sources.download import Downloader, MissingError, Received, Validators
 from qpv_geo.sources.fetch import Policy, absent_from_mirror
 from qpv_geo.sources.http_client import origin_of
 from qpv_geo.sources.raw import Progress, RawFile
@@ -82,8 +82,7 @@ class LiveSource:
         with self.copies.unfinished() as folder:
             path = folder / "content"
             with path.open("wb") as sink:
-                known = Validators.of(current, url) if current else None
-                received = self.downloader.get(url, sink, self.source.max_bytes, known)
+                received = self._receive(url, sink, current)
             if received is None:
                 return cast("RawFile", current)
             name = file_name(self.source, received.resolved_url)
@@ -98,6 +97,17 @@ class LiveSource:
             )
             check_content(raw, self.settings)
             return self.copies.keep(raw)
+
+    def _receive(self, url: str, sink: BinaryIO, current: RawFile | None) -> Received | None:
+        """Download a file; None if the current copy is still it."""
+        address = self.source.address
+        if self.mirror is None and isinstance(address, WfsAddress):
+            # imported lazily: most runs ask no WFS
+            from qpv_geo.sources.wfs import download_features  # noqa: PLC0415
+
+            return download_features(self.source, address, self.territory.epsg, self.downloader, sink)
+        known = Validators.of(current, url) if current else None
+        return self.downloader.get(url, sink, self.source.max_bytes, known)
 
 
 @contextmanager

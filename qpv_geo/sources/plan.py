@@ -1,15 +1,21 @@
 """What a run asks for: which sources, for which part of the territory, and second choices only if needed."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.sources.catalogue import Catalogue, PlainAddress, Source
+from qpv_geo.sources.catalogue import Box, Catalogue, PlainAddress, Source, WfsAddress
 from qpv_geo.sources.raw import RawFile, usable
 from qpv_geo.sources.resolve import variants
 from qpv_geo.territory import Territory
+
+_LOGGER = logging.getLogger(__name__)
+
+# Rectangles that cover what is within some metres of the QPV.
+Boxes = Callable[[float], tuple[Box, ...]]
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,12 @@ def ignored(catalogue: Catalogue, territory: Territory) -> tuple[str, ...]:
 
 
 def first_choices(catalogue: Catalogue, territory: Territory) -> list[Wanted]:
-    """Return the raw files that a run asks for, but for second choices."""
-    return _wanted(catalogue, territory, lambda source: source.alternative_to is None)
+    """Return the raw files that a run asks for first: neither second choices, nor what is around the QPV."""
+    return _wanted(
+        catalogue,
+        territory,
+        lambda source: source.alternative_to is None and not isinstance(source.address, WfsAddress),
+    )
 
 
 def second_choices(
@@ -62,6 +72,36 @@ def second_choices(
     missing = {source_id_of(key) for key, raw in raws.items() if not usable(raw)}
     missing |= {source.id for source in catalogue.used() if _is_in_parts(source, territory)}
     return _wanted(catalogue, territory, lambda source: source.alternative_to in missing)
+
+
+def around_qpv(catalogue: Catalogue, territory: Territory, boxes: Boxes | None) -> list[Wanted]:
+    """Return the raw files of what is around the QPV.
+
+    `boxes` gives the rectangles to ask for within some metres of them; without it, addresses are not filled
+    in: no site will be asked. A source is left out where they have more square kilometres than it allows.
+    """
+    found = _wanted(catalogue, territory, lambda source: isinstance(source.address, WfsAddress))
+    if boxes is None:
+        return found
+    filled = []
+    for wanted in found:
+        address = wanted.source.address
+        assert isinstance(address, WfsAddress)  # noqa: S101 - chosen above
+        around = boxes(address.metres)
+        area = sum((east - west) * (north - south) for west, south, east, north in around) / 1e6
+        if around and area <= address.square_kilometres:
+            source = wanted.source.model_copy(
+                update={"address": address.model_copy(update={"boxes": around})}
+            )
+            filled.append(replace(wanted, source=source))
+        else:
+            _LOGGER.info(
+                "%s is left out: %.0f km² around the QPV, %g at most",
+                wanted.key,
+                area,
+                address.square_kilometres,
+            )
+    return filled
 
 
 def one_of_each_host_first(choices: list[Wanted]) -> list[Wanted]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
 from qpv_geo.sources.catalogue import (
@@ -26,6 +26,7 @@ from qpv_geo.sources.catalogue import (
     PlainAddress,
     Source,
     TerritoryFileAddress,
+    WfsAddress,
 )
 from qpv_geo.sources.raw import catalogue_entry, to_add
 from qpv_geo.territory import Territory
@@ -48,7 +49,9 @@ class Link:
 
 
 def expand(template: str, territory: Territory) -> str:
-    """Fill ``{epci}``, ``{departement}`` and ``{commune}`` with the territory's codes.
+    """Fill ``{epci}``, ``{departement}``, ``{commune}`` and ``{code}`` with the territory's codes.
+
+    ``{code}`` is the one that names it, whatever its kind.
 
     A source by commune is one raw file for each commune (see `variants`).
 
@@ -57,7 +60,7 @@ def expand(template: str, territory: Territory) -> str:
     ConfigurationError
         For another field, or for *the* commune of a territory that has not exactly one.
     """
-    known = {"epci": territory.epci, "departement": territory.departement}
+    known = {"epci": territory.epci, "departement": territory.departement, "code": territory.code}
     codes = {name: code for name, code in known.items() if code is not None}
     if len(territory.communes_principales) == 1:
         codes["commune"] = territory.communes_principales[0]
@@ -66,7 +69,7 @@ def expand(template: str, territory: Territory) -> str:
     except (LookupError, ValueError, AttributeError) as error:
         raise ConfigurationError(
             f"{template!r} cannot be filled for territory {territory.id!r} ({error}): the fields are "
-            "{epci}, {departement} and {commune}; {commune} needs exactly one of communes_principales"
+            "{code}, {epci}, {departement} and {commune}; {commune} needs exactly one of communes_principales"
         ) from error
 
 
@@ -75,7 +78,8 @@ def variants(source: Source, territory: Territory) -> dict[str, Territory]:
 
     A source is one raw file, under its id. A source by commune is one for each of the main communes: its key
     ends with the commune's code, and its territory is narrowed to that commune. A source by EPCI is none for
-    a territory of another kind, nor is a file that the territory may declare if it does not.
+    a territory of another kind, nor is a file that the territory may declare if it does not, nor for France
+    what is asked for around the QPV.
     """
     match source.address:
         case TerritoryFileAddress(key=key):
@@ -86,6 +90,8 @@ def variants(source: Source, territory: Territory) -> dict[str, Territory]:
                 for code in territory.communes_principales
             )
             return {raw_key(source, each): each for each in narrowed}
+        case WfsAddress():
+            return {} if territory.genre == "france" else {raw_key(source, territory): territory}
         case PlainAddress(url=url) if "{epci}" in url and territory.genre != "epci":
             return {}
         case _:
@@ -94,6 +100,8 @@ def variants(source: Source, territory: Territory) -> dict[str, Territory]:
 
 def raw_key(source: Source, territory: Territory) -> str:
     """Return what tells a raw file from all others: the source's id and the codes that its address holds."""
+    if isinstance(source.address, WfsAddress):
+        return f"{source.id}-{territory.code}"
     if not isinstance(source.address, PlainAddress):
         return source.id
     fields = re.findall(r"\{\w+\}", source.address.url)
@@ -121,10 +129,22 @@ def known_url(source: Source, territory: Territory) -> str:
     match source.address:
         case PlainAddress(url=url):
             return expand(url, territory)
+        case WfsAddress() as address:
+            return wfs_url(address, territory.epsg)
         case DataGouvAddress(resource=str(resource)):
             return f"{_DATA_GOUV}/fr/datasets/r/{resource}"
         case _:
             raise ValueError(f"the address of {source.id} is found through {lookup_url(source)}")
+
+
+def wfs_url(address: WfsAddress, epsg: int) -> str:
+    """Return the address that stands for the whole download: the service, and in its fragment what is asked.
+
+    The rectangles (west, south, east, north) are in metres of the CRS.
+    """
+    boxes = "/".join(",".join(f"{side:.0f}" for side in box) for box in address.boxes)
+    what = urlencode({"TYPENAMES": ",".join(address.types), "SRSNAME": f"EPSG:{epsg}", "BBOX": boxes})
+    return f"{address.url}?SERVICE=WFS&VERSION=2.0.0&REQUEST=GetFeature#{what}"
 
 
 def links_of(source: Source, page: bytes) -> list[Link]:

@@ -1,12 +1,18 @@
 """The command line: which commands there are. Each is imported when it is run, so that help needs none."""
 
+import errno
 import sys
 from typing import Annotated
 
 import typer
 
+from qpv_geo.characters import visible
 from qpv_geo.commands.lazy import Lazy, lazy_group
 from qpv_geo.errors import QpvGeoError
+
+# Exit code of a command that was called wrongly.
+_USAGE = 2
+_LONGEST_NAME = 100
 
 
 def _group(purpose: str, **commands: tuple[str, str]) -> typer.Typer:
@@ -46,7 +52,7 @@ releases = _group(
     ),
     verify=(
         "commands.release_checks:verify",
-        "Check a release again: checksums, GeoPackage rules, RFC 7946, Data Package.",
+        "Check a release again: ledger, checksums, GeoPackage rules, RFC 7946, Data Package.",
     ),
     publish=("commands.decisions:publish", "Publish a held release, or make an earlier one current again."),
     drop=("commands.decisions:drop", "Remove a held release; the same sources are not published again."),
@@ -92,6 +98,17 @@ def main() -> None:
     except QpvGeoError as error:
         typer.echo(f"qpv-geo: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        name = f"{error.filename or ''}"
+        name = f"{name[:_LONGEST_NAME]}…" if len(name) > _LONGEST_NAME else name
+        where = f"{name}: " if name else ""
+        advice = "check the name, the rights, the free space and the limits of this account (ulimit -a)"
+        typer.echo(visible(f"qpv-geo: {where}{error.strerror or error}; {advice}"), err=True)
+        sys.exit(_USAGE if error.errno == errno.ENAMETOOLONG else 1)
+    except MemoryError:
+        advice = "raise the limit of this account (ulimit -v) or of the service (MemoryMax)"
+        typer.echo(f"qpv-geo: not enough memory; {advice}", err=True)
+        sys.exit(1)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value

@@ -31,6 +31,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not valid TOML: {error}{_hint(text, str(error))}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: brackets nested without end") from error
 
 
 def _hint(text: str, message: str) -> str:

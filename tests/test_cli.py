@@ -1,5 +1,6 @@
 """The command line as users run it: a process, its output, its exit code."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -72,13 +73,61 @@ def test_a_held_lock_ends_with_code_6(tmp_path: Path) -> None:
         (("refresh", "--offline", "--formats", "xlsx,shp"), "unknown formats: shp"),
         (("refresh", "--unknown"), "--unknown"),
         (("releases", "verify", "1900-01-01-0000000000"), "1900-01-01-0000000000"),
+        (("releases", "prune", "--older-than", "inf"), "--older-than"),
+        (("refresh", "--territory", "a" * 5_000), "File name too long"),
+        (("refresh", "--mirror", "a" * 5_000), "File name too long"),
     ],
-    ids=["territory", "contradiction", "mirror", "formats", "option", "release"],
+    ids=["territory", "contradiction", "mirror", "formats", "option", "release", "age", "name", "folder"],
 )
 def test_wrong_usage_ends_with_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     done = qpv_geo(*arguments, "--data", tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_territory_nested_without_end_is_no_territory(tmp_path: Path) -> None:
+    path = tmp_path / "profond.toml"
+    path.write_text(f"a = {'[' * 100_000}", encoding="utf-8")
+    done = qpv_geo("refresh", "--territory", path, "--data", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"qpv-geo: {path}: not valid TOML: brackets nested without end\n"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code", "sentence"),
+    [
+        (MemoryError(), 1, "qpv-geo: not enough memory; raise the limit"),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            1,
+            "qpv-geo: Too many open files; check the name, the",
+        ),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "é" * 999),
+            2,
+            f"qpv-geo: {'é' * 100}…: File name",
+        ),
+    ],
+    ids=["memory", "handles", "name"],
+)
+def test_what_the_system_refuses_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refusal: Exception,
+    code: int,
+    sentence: str,
+) -> None:
+    def refuse() -> None:
+        raise refusal
+
+    monkeypatch.setattr(cli, "app", refuse)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == code
+    written = capsys.readouterr().err
+    assert written.startswith(sentence)
+    assert len(written.splitlines()) == 1
 
 
 def test_sources_are_listed() -> None:

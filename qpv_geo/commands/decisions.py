@@ -12,6 +12,7 @@ from qpv_geo.releases.release import current_release
 from qpv_geo.releases.retention import prunable
 from qpv_geo.releases.retention import prune as remove_old
 from qpv_geo.territory import load_territory
+from qpv_geo.territory.tables import MOST_DAYS
 
 
 def publish(
@@ -61,7 +62,9 @@ def prune(
     ] = None,
     older_than: Annotated[
         float | None,
-        typer.Option(min=0, metavar="DAYS", help="Keep those that were current within so many days."),
+        typer.Option(
+            min=0, max=MOST_DAYS, metavar="DAYS", help="Keep those that were current within these days."
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell which ones would go.")] = False,
     territory: TerritoryName = "besancon",

@@ -15,6 +15,9 @@ BAND_WIDTH = 300.0
 """Width in metres of the band with reduced VAT around a QPV without an urban renewal agreement (Code général
 des impôts, article 278 sexies, III, 2°)."""
 
+MOST_DAYS = 36_500.0
+"""How long releases may be kept, in days: a century, since no longer time can be counted back."""
+
 LARGEST_REACH = 10_000.0
 """How far around its communes, in metres, a release knows the QPV, hence the largest distance that `locate`
 answers for. Existing releases publish neighbours up to there: a larger value would not hold for them."""
@@ -136,7 +139,7 @@ class Retention(TerritoryTable):
     """
 
     nombre: int | None = Field(default=None, ge=2)
-    jours: float | None = Field(default=None, ge=0)
+    jours: float | None = Field(default=None, ge=0, le=MOST_DAYS)
 
 
 class ContourFile(TerritoryTable):

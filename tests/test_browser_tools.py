@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from qpv_geo.formats.csv import DECIMAL, SEPARATOR
@@ -32,7 +33,7 @@ def tab(browser: Browser, rich: Path) -> Tab:
 
 def test_portraits_follow_one_another(tab: Tab) -> None:
     page = tab.open("index")
-    page.get_by_role("link", name=NAMES[0], exact=True).click()
+    page.locator("#quartiers").get_by_role("link", name=NAMES[0], exact=True).click()
     titles = [page.inner_text("h1")]
     assert page.locator("a[rel=prev]").count() == 0
     while page.locator("a[rel=next]").count():
@@ -213,3 +214,28 @@ def test_the_policy_names_each_inline_part_by_its_hash() -> None:
     page = secured('<meta charset="utf-8"><style>a</style><script>b</script><script type="x">c</script>')
     assert "style-src 'sha256-ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs='" in page
     assert "script-src 'sha256-PiPoFgA5WUoziU9lZOGxNIu9egCI1CxKy3PurtWcAJ0=';" in page
+
+
+# ---------------------------------------------------------------- the report
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_report_is_one_screen_and_then_details(browser: Browser, offline: Release, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto((offline.path / "rapport.html").as_uri())
+    heading = page.locator("#details").bounding_box()
+    assert heading
+    assert heading["y"] < (900 if width > 1000 else 2000)
+    for folded in (True, False):
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+        options = {"runOnly": {"type": "tag", "values": rules}, "resultTypes": ["violations"]}
+        found = Axe().run(page, options=options).response["violations"]
+        assert [(rule["id"], [node["html"][:150] for node in rule["nodes"][:3]]) for rule in found] == []
+        if folded:
+            page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+    assert page.locator("table:visible").count() >= 5
+    assert said == []
+    page.close()

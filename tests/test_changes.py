@@ -375,7 +375,8 @@ def test_the_report_tells_what_changed_since_the_release_before(
     earlier = json.loads((first.path / "rapport.json").read_text(encoding="utf-8"))
     assert earlier["differences"] is None
     first_page = (first.path / "rapport.html").read_text(encoding="utf-8")
-    assert "Il n'y a pas de publication précédente" in first_page
+    assert "est la première publication" in first_page
+    assert f"Depuis la publication {first.id}" in page
 
 
 @pytest.mark.usefixtures("first")
@@ -390,7 +391,7 @@ def test_a_name_that_is_markup_stays_text_in_the_report(settings: Settings) -> N
     assert second.differences
     assert [qpv.apres for qpv in second.differences.qpv_renommes] == ["<script>alert(1)</script>"]
     page = (second.path / "rapport.html").read_text(encoding="utf-8")
-    assert "devient « &lt;script&gt;alert(1)&lt;/script&gt; »" in page
+    assert "devient «\u00a0&lt;script&gt;alert(1)&lt;/script&gt;\u00a0»" in page
     assert "<script>" not in page
 
 

@@ -27,6 +27,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import load_territory
+from qpv_geo.typography import typeset
 from tests.villeneuve import (
     CARRES,
     CARRES_2015,
@@ -594,7 +595,7 @@ def test_the_report_names_each_source_that_is_absent(bare: Published) -> None:
     assert bare.absent == used - set(REQUIRED) - not_wanted
     page = (bare.path / "rapport.html").read_text(encoding="utf-8")
     titles = {source.title.split(" (")[0] for source in load_catalogue().used() if source.id in bare.absent}
-    assert [title for title in titles if title.replace("'", "&#39;") not in page] == []
+    assert [title for title in titles if typeset(title) not in page] == []
     sources = bare.layer("sources").set_index("source")
     assert sources.loc["bpe", "etat"] == "absente"
     assert "facultative" in sources.loc["bpe", "motif"]

@@ -1,6 +1,8 @@
 """The report: its schema stays, it says first where the data come from, and it escapes what it shows."""
 
+import html
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,11 +12,15 @@ import pytest
 
 from qpv_geo.analysis.concordances import Concordance, Statement, concordances_table
 from qpv_geo.checks import Check
+from qpv_geo.formats.changes_schema import Changes, NamedQpv
+from qpv_geo.formats.headlines import absences, headlines, to_look_at
 from qpv_geo.formats.report import build_report
-from qpv_geo.formats.report_schema import Report
+from qpv_geo.formats.report_schema import Control, Report, SourceAbsent
+from qpv_geo.ingest.registry import load_registry
 from qpv_geo.releases.draft import build_content
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
+from qpv_geo.sources.catalogue import load_catalogue
 from tests.publishing import (
     BESANCON,
     FILES,
@@ -133,10 +139,10 @@ def test_concordances_are_a_section_with_both_sides(settings: Settings) -> None:
     (entry,) = report_of(made).concordances
     assert (entry.valeur_a, entry.valeur_b, entry.ecart) == ("46 <b>", "50", 4.0)
     page = (publish(settings, made).path / "rapport.html").read_text(encoding="utf-8")
-    section = page.partition('<section aria-labelledby="concordances">')[2].partition("</section>")[0]
+    section = page.partition('<details id="concordances">')[2].partition("</details>")[0]
     for part in (
         "46 &lt;b&gt;",
-        "INSEE, insee_filosofi",
+        "INSEE, Revenus et pauvreté dans les QPV (Filosofi 2021)",
         '<td class="avertissement">diverge</td>',
         "46 contre 50.",
     ):
@@ -195,7 +201,7 @@ def test_the_page_has_the_licences_mention_and_claims_no_endorsement(page: str) 
     footer = page.partition("<footer>")[2]
     assert "INSEE, Population municipale des QPV (recensement 2020), mise à jour du 1er août 2024" in footer
     assert "Licence Ouverte 2.0 (Etalab)" in footer
-    assert "n'engage pas leurs producteurs et n'a pas été approuvé par eux" in footer
+    assert "engage pas leurs producteurs et n\u2019a pas été approuvé par eux" in footer
 
 
 def test_the_page_shows_figures_and_the_reason_of_those_that_miss(
@@ -207,6 +213,77 @@ def test_the_page_shows_figures_and_the_reason_of_those_that_miss(
     change(path, "QN02517N;38,0", "QN02517N;s")
     text = (publish(settings, inputs(folder)).path / "rapport.html").read_text(encoding="utf-8")
     assert '<td class="nombre">secret statistique <small>(2021)</small></td>' in text
+
+
+def words_of(page: str) -> str:
+    """Return what a reader sees, with plain spaces and apostrophes."""
+    text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)
+    return " ".join(html.unescape(text).replace("\u2019", "'").split())
+
+
+def test_the_page_begins_with_three_things_to_know(page: str) -> None:
+    text = words_of(page)
+    first, second, third = re.findall(r"<li>(.*?)</li>", page.partition('<ol class="savoir">')[2])[:3]
+    assert "relue et comparée" in first
+    assert "première publication" in second
+    assert "pas pu être lue" in third
+    assert (
+        text.index("Trois choses à savoir")
+        < text.index("Ce qui manque, et pourquoi")
+        < text.index("Le détail")
+    )
+
+
+def test_the_page_has_names_in_the_place_of_identifiers(page: str) -> None:
+    known = {source.id for source in load_catalogue().sources if "_" in source.id}
+    known |= {indicator.id for indicator in load_registry().indicators}
+    layers = set(re.findall(r"<td>([a-z0-9_]+)</td>", page))
+    assert not (known - layers) & set(re.findall(r"[a-z0-9]+(?:_[a-z0-9]+)+", words_of(page)))
+
+
+def test_a_reason_is_said_once_however_many_sources_it_explains(offline: Release) -> None:
+    report = Report.model_validate_json((offline.path / "rapport.json").read_bytes())
+    page = words_of((offline.path / "rapport.html").read_text(encoding="utf-8").partition('id="details"')[0])
+    reasons = absences(report)
+    assert max(map(len, reasons.values())) > 3
+    for reason in reasons:
+        assert page.count(reason) == 1
+
+
+def report_with(**changed: object) -> Report:
+    return report_of(inputs()).model_copy(update=changed)
+
+
+def test_what_changed_is_counted_in_words() -> None:
+    qpv = NamedQpv(code_qp="QN02502M", lib_qp="Orchamps")
+    changes = Changes(precedente="2025-x", empreinte_precedente="x", qpv_entres=(qpv,), qpv_sortis=(qpv, qpv))
+    assert headlines(report_with(differences=changes))[1] == (
+        "Depuis la publication 2025-x : 1 quartier entré et 2 quartiers sortis."
+    )
+    same = Changes(precedente="2025-x", empreinte_precedente="x")
+    assert headlines(report_with(differences=same))[1] == "Rien n'a changé depuis la publication 2025-x."
+
+
+def test_what_is_missing_is_counted_in_words() -> None:
+    report = report_with(sources_absentes=(), indicateurs_manquants=())
+    assert headlines(report)[2].startswith("Rien ne manque")
+    one = SourceAbsent(source="bpe", titre="BPE", etat="absente", motif="BPE : pas de réseau.")
+    other = SourceAbsent(source="iris", titre="IRIS", etat="sans objet", motif=None)
+    report = report_with(sources_absentes=(one, other), couches_absentes=())
+    assert headlines(report)[2] == "1 source n'a pas pu être lue : il manque ses indicateurs."
+    assert absences(report) == {"Pas de réseau": ["BPE"]}
+
+
+def test_a_held_release_says_so_first() -> None:
+    assert headlines(report_with(retenue=("a", "b")))[0].startswith(
+        "Cette publication est retenue pour 2 raisons"
+    )
+
+
+def test_a_warning_about_several_sources_is_told_once() -> None:
+    warning = {"resultat": "avertissement", "attendu": None, "trouve": None, "message": "42 codes."}
+    controls = [Control(controle="statistique_sans_qpv", objet=objet, **warning) for objet in ("a", "b")]
+    assert to_look_at(controls) == {("statistique_sans_qpv", "42 codes."): ["a", "b"]}
 
 
 def test_what_sources_say_is_escaped(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """``rapport.json`` and ``rapport.html``: what a release holds, where it comes from, what was controlled."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from qpv_geo.formats.descriptions import REPORT_HTML, REPORT_JSON
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.formats.fingerprint import environment
 from qpv_geo.formats.frames import Frames, plain_values
+from qpv_geo.formats.headlines import absences, headlines, to_look_at
 from qpv_geo.formats.provenance import Raws, attribution, present
 from qpv_geo.formats.report_schema import (
     Agreement,
@@ -29,9 +31,13 @@ from qpv_geo.formats.report_schema import (
     SourceRead,
     UnknownIndicator,
 )
+from qpv_geo.french import ZONE_WORDS
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.sources.raw import RawFile, usable
-from qpv_geo.templates import render
+from qpv_geo.templates import render, secured
+from qpv_geo.typography import typeset_markup
+
+_IDENTIFIER = re.compile(r"\b[a-z][a-z0-9]*_[a-z0-9_]+\b")
 
 
 def build_report(content: Content) -> Report:
@@ -153,10 +159,31 @@ def write_report(folder: Path, content: Content) -> None:
         "qpv_geo.formats",
         REPORT_HTML,
         report=report,
+        nommer=_Names(content),
+        headlines=headlines(report),
+        absences=absences(report),
+        warnings=to_look_at(report.controles),
+        has_pages=any(each.suffix == ".html" for each in content.spec.formats),
         meanings=CHECKS,
         outcomes=Counter(control.resultat for control in report.controles),
-        warnings=[control for control in report.controles if control.resultat == "avertissement"],
         indicators=[indicator for indicator in content.spec.registry.indicators if indicator.qpv_layer],
         qpv=_records(qpv, [name for name in qpv.columns if name != GEOMETRY_COLUMN]),
     )
-    (folder / REPORT_HTML).write_text(page + "\n", encoding="utf-8")
+    (folder / REPORT_HTML).write_text(secured(typeset_markup(page)) + "\n", encoding="utf-8")
+
+
+class _Names:
+    """The names that stand for identifiers in a text: of sources, layers, indicators, QPV, the territory."""
+
+    def __init__(self, content: Content) -> None:
+        frames, spec = content.frames, content.spec
+        self._names = ZONE_WORDS | {name: layer.title for name, layer in content.layers.items()}
+        self._names |= dict(_pairs(frames["sources"], "source", "titre"))
+        self._names |= {indicator.id: indicator.label for indicator in spec.registry.indicators}
+        self._names |= {code: name for code, name in _pairs(frames["qpv"], "code_qp", "lib_qp") if name}
+        self._names[spec.territory.id] = spec.territory.nom
+
+    def __call__(self, text: str) -> str:
+        """Return the name of an identifier; in a sentence, of those that no word of French could be."""
+        names = self._names
+        return names.get(text) or _IDENTIFIER.sub(lambda found: names.get(found[0], found[0]), text)

@@ -237,6 +237,15 @@ def test_a_chart_has_whiskers_a_line_for_the_town_and_another_zone_behind() -> N
         assert float(place) - left == pytest.approx(widths[1] * value / 100, abs=0.1)
 
 
+def test_a_value_is_written_clear_of_the_line_where_there_is_room() -> None:
+    bars = [Bar("A", 50.0, "50 %"), Bar("B", 100.0, "100 %"), Bar("C", None, "précision insuffisante")]
+    svg = bar_chart("Taux", bars, Reference(55.0, "Besançon 55 %"))
+    line = float(re.search(r'class="ville" d="M([0-9.]+) ', svg)[1])  # type: ignore[index]
+    crossed, beyond, absent = [float(x) for x in re.findall(r'class="valeur" x="([0-9.]+)"', svg)]
+    assert line < crossed < beyond
+    assert absent < line, "no room behind it"
+
+
 def test_a_range_says_its_three_values_and_keeps_to_scale() -> None:
     ranges = [
         Range("Planoise", (8_000, 12_000, 20_000), ("8", "12", "20"), strong=True),

@@ -92,10 +92,11 @@ def bar_chart(title: str, bars: Sequence[Bar], reference: Reference | None = Non
 
 
 def _beside(end: float, text: str, line: float | None) -> float:
-    """Return where a value is written: after its bar, or after the line that would cross it."""
-    start = end + _GAP
-    crossed = line is not None and start - _GAP < line < start + _LETTER * len(text)
-    return line + _GAP if line is not None and crossed else start
+    """Return where a value is written: after its bar, or after a line across it if there is room."""
+    start, width = end + _GAP, _LETTER * len(text)
+    if line is not None and end < line < start + width and line + _GAP + width <= _WIDTH:
+        return line + _GAP
+    return start
 
 
 def range_chart(title: str, ranges: Sequence[Range]) -> Markup:

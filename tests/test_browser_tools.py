@@ -143,6 +143,13 @@ def test_bounds_of_quintiles_have_two_digits() -> None:
     assert all(float(f"{bound:.2g}") == bound for bound in quintiles([1211, 1502, 1636, 2481, 3194, 15603]))
 
 
+def test_forced_colours_leave_the_legend_its_own(browser: Browser, rich: Path) -> None:
+    tab = Tab(browser.new_page(viewport=DESKTOP, forced_colors="active"), rich)
+    signs = tab.open("index").locator("#legende .carre")
+    drawn = signs.evaluate_all("all => all.map(sign => getComputedStyle(sign).backgroundColor)")
+    assert len(set(drawn)) == len(drawn)
+
+
 # ---------------------------------------------------------------- what others show of a page
 
 

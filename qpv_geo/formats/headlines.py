@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+from qpv_geo.checks import CHECKS
 from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.report_schema import Control, Report
 from qpv_geo.french import counted, listing, number
@@ -10,6 +12,8 @@ from qpv_geo.french import counted, listing, number
 _NOT_WANTED = "sans objet"
 # A section of the report says the same of each indicator.
 _TOLD_BELOW = "indicateurs_reconnus"
+# Messages of one check that are shown, and letters of a list that is.
+_MESSAGES_AT_MOST, _LONG = 3, 120
 
 
 def headlines(report: Report) -> tuple[str, str, str]:
@@ -78,10 +82,36 @@ def absences(report: Report) -> dict[str, list[str]]:
     return found
 
 
-def to_look_at(controls: Iterable[Control]) -> dict[tuple[str, str], list[str]]:
-    """Return by code and message the objects of the warnings, except those that another part lists."""
-    found: dict[tuple[str, str], list[str]] = {}
+@dataclass(frozen=True)
+class Finding:
+    """What one or several warnings say: a sentence, what it is about, and what is folded below it."""
+
+    sentence: str
+    subjects: tuple[str, ...]
+    details: tuple[str, ...]
+
+
+def to_look_at(controls: Iterable[Control]) -> list[Finding]:
+    """Return the warnings, except those that another part lists: each message once, however many say it.
+
+    Of a check that warns of much, the sentence is that of the check, and its messages are folded.
+    """
+    messages: dict[str, dict[str, list[str]]] = {}
     for control in controls:
         if control.resultat == "avertissement" and control.controle != _TOLD_BELOW:
-            found.setdefault((control.controle, control.message), []).append(control.objet)
-    return found
+            by_message = messages.setdefault(control.controle, {})
+            by_message.setdefault(control.message, []).append(control.objet)
+    findings = []
+    for code, by_message in messages.items():
+        if len(by_message) > _MESSAGES_AT_MOST:
+            findings.append(Finding(CHECKS[code], (), tuple(by_message)))
+        else:
+            findings += [_finding(message, tuple(subjects)) for message, subjects in by_message.items()]
+    return findings
+
+
+def _finding(message: str, subjects: tuple[str, ...]) -> Finding:
+    head, _, rest = message.partition(" : ")
+    if len(rest) > _LONG:
+        return Finding(f"{head}.", subjects, (rest,))
+    return Finding(message, subjects, ())

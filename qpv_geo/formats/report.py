@@ -181,6 +181,7 @@ class _Names:
         self._names |= dict(_pairs(frames["sources"], "source", "titre"))
         self._names |= {indicator.id: indicator.label for indicator in spec.registry.indicators}
         self._names |= {code: name for code, name in _pairs(frames["qpv"], "code_qp", "lib_qp") if name}
+        self._names |= dict(_pairs(frames["communes"], "insee_com", "nom_com"))
         self._names[spec.territory.id] = spec.territory.nom
 
     def __call__(self, text: str) -> str:

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self, TypeVar
 from urllib.parse import urlsplit
@@ -173,28 +174,8 @@ class Downloader(AbstractContextManager["Downloader"]):
         limit = self._settings.download_deadline
         deadline = time.monotonic() + limit
         with self._reraise_errors(url), self._client.ended_after(limit):
-            return retrying(self._settings, limit)(
-                self._should_retry, self._attempt, url, known, deadline, take
-            )
-
-    def _attempt(
-        self,
-        url: str,
-        known: Validators | None,
-        deadline: float,
-        take: Callable[[httpx.Response, float], _Taken],
-    ) -> _Taken | None:
-        """Ask once; what fails at the deadline fails because of it."""
-        try:
-            taken = self._follow(url, known, deadline, take)
-        except (httpx.TransportError, _TruncatedError) as error:
-            if time.monotonic() < deadline:
-                raise
-            raise _DeadlineError from error
-        # The end of a connection may look like that of a body whose length nobody declared.
-        if time.monotonic() > deadline:
-            raise _DeadlineError
-        return taken
+            attempt = partial(self._follow, url, known, deadline, take)
+            return retrying(self._settings, limit)(self._should_retry, _in_time, attempt, deadline)
 
     def _should_retry(self, error: Exception) -> bool | float:
         _LOGGER.info("source %s: attempt failed: %s", self._source.id, str(error) or type(error).__name__)
@@ -355,6 +336,20 @@ class Downloader(AbstractContextManager["Downloader"]):
         if no_connection:
             self._unreachable[host] = reason
         return SourceUnavailableError(message, reason=reason, transient=not no_connection)
+
+
+def _in_time(attempt: Callable[[], _Taken], deadline: float) -> _Taken:
+    """Return what an attempt takes; what fails at the deadline fails because of it."""
+    try:
+        taken = attempt()
+    except (httpx.TransportError, _TruncatedError) as error:
+        if time.monotonic() < deadline:
+            raise
+        raise _DeadlineError from error
+    # The end of a connection may look like that of a body whose length nobody declared.
+    if time.monotonic() > deadline:
+        raise _DeadlineError
+    return taken
 
 
 def _body_of(response: httpx.Response) -> Iterator[bytes]:

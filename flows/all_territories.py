@@ -9,6 +9,7 @@ from prefect.artifacts import create_table_artifact
 
 from flows.hooks import notify_crash, notify_failure
 from flows.logs import set_up_log
+from flows.names import run_name
 from flows.parameters import (
     DataFolder,
     Force,
@@ -28,7 +29,7 @@ from qpv_geo.pipeline.workers import Result
 _STATES = {"published": "publiée", "unchanged": "inchangée", "held": "retenue", "failed": "échec"}
 
 
-@flow(name="refresh-all", on_failure=[notify_failure], on_crashed=[notify_crash])
+@flow(name="refresh-all", flow_run_name=run_name, on_failure=[notify_failure], on_crashed=[notify_crash])
 def refresh_all(  # noqa: PLR0913 - a flow's parameters are a form
     *,
     offline: Offline = False,

@@ -30,8 +30,8 @@ Offline = Annotated[
     bool,
     _shown(
         "Hors ligne",
-        "N'utiliser aucun réseau : les dernières copies valides, puis l'instantané livré. "
-        "Incompatible avec « Exiger les sites officiels ».",
+        "N'utiliser aucun réseau : les dernières copies valides, puis les données fournies avec le "
+        "programme. Incompatible avec « Exiger les sites officiels ».",
     ),
 ]
 Mirror = Annotated[

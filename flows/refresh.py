@@ -12,6 +12,7 @@ from flows.artifacts import create_artifacts
 from flows.fetching import fetch_as_tasks
 from flows.hooks import notify_crash, notify_failure, sweep_leftovers
 from flows.logs import set_up_log
+from flows.names import run_name
 from flows.notifications import notify_fallbacks
 from flows.parameters import DataFolder, Force, Formats, Mirror, Offline, RequireLive, TerritoryName, Wait
 from qpv_geo.parallel import collector_held_off
@@ -40,6 +41,7 @@ publish = _step("publish", steps.publish)
 
 @flow(
     name="refresh",
+    flow_run_name=run_name,
     # Prefect's own runner does not match the invariant type that its decorator declares.
     task_runner=ThreadPoolTaskRunner(max_workers=8),  # type: ignore[arg-type]
     on_failure=[notify_failure],

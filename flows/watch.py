@@ -7,6 +7,7 @@ from prefect.artifacts import create_table_artifact
 
 from flows.hooks import notify_crash, notify_failure
 from flows.logs import set_up_log
+from flows.names import run_name
 from flows.parameters import DataFolder, Formats, MirrorAddress, TerritoryName
 from flows.refresh import refresh
 from qpv_geo.pipeline.job import job_for
@@ -15,7 +16,7 @@ from qpv_geo.pipeline.watching import ask_sources
 _STATES = {"unchanged": "inchangée", "changed": "changée", "unreachable": "injoignable"}
 
 
-@flow(name="watch", on_failure=[notify_failure], on_crashed=[notify_crash])
+@flow(name="watch", flow_run_name=run_name, on_failure=[notify_failure], on_crashed=[notify_crash])
 def watch(
     *,
     territory: TerritoryName = "besancon",

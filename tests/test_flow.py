@@ -1,15 +1,17 @@
 """The Prefect flow: its states tell the truth, its artifacts tell what was done."""
 
 import json
+import logging
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import Artifact, State, TaskRun
+from prefect.client.schemas.objects import Artifact, State, StateType, TaskRun
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.all_territories import refresh_all
@@ -68,7 +70,7 @@ def test_a_run_publishes_and_leaves_its_artifacts(tmp_path: Path) -> None:
     report = found["rapport"].data
     assert isinstance(report, str)
     assert summary["release"] in report
-    assert "Instantané" in report
+    assert "Données fournies avec le programme" in report
     assert {row["source"] for row in rows(found["sources"])} >= {"qpv_2024", "insee_population"}
     assert all(row["resultat"] for row in rows(found["controles"]))
 
@@ -95,8 +97,8 @@ def test_a_broken_contract_fails_the_run(
     assert "-5" in (state.message or "")
 
 
-def test_a_source_out_of_reach_fails_its_task_and_not_the_run(
-    tmp_path: Path, sites: OfficialSites, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_does_without_a_source_is_green_and_says_why(
+    tmp_path: Path, sites: OfficialSites, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("QPV_GEO_OFFICIAL_SITES", sites.url)
     publish_country(sites)
@@ -107,8 +109,32 @@ def test_a_source_out_of_reach_fails_its_task_and_not_the_run(
     assert origins["communes_epci"] == "snapshot"
     assert origins["qpv_2024"] == "live"
     runs = task_runs(state)
-    assert runs["fetch-communes_epci"].state_name == "Failed"
-    assert runs["fetch-qpv_2024"].state_name == runs["fetch"].state_name == "Completed"
+    assert {run.state_type for run in runs.values()} == {StateType.COMPLETED}
+    names = {name: run.state_name for name, run in runs.items()}
+    assert names["fetch-communes_epci"] == "Données fournies"
+    assert names["fetch-bpe"] == "Absente"
+    assert names["fetch-qpv_2024"] == names["fetch"] == "Completed"
+    communes, bpe = (runs[f"fetch-{key}"].state for key in ("communes_epci", "bpe"))
+    assert communes
+    assert bpe
+    assert "a répondu 404" in (communes.message or "")
+    assert (bpe.message or "").startswith("Source facultative : ")
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    with get_client(sync_client=True) as client:
+        name = client.read_flow_run(state.state_details.flow_run_id).name
+    assert name == f"besancon · direct · {datetime.now(ZoneInfo('Europe/Paris')):%Y-%m-%d}"
+
+
+def test_a_required_source_out_of_reach_fails_its_task_and_the_run(
+    tmp_path: Path, sites: OfficialSites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QPV_GEO_OFFICIAL_SITES", sites.url)
+    publish_country(sites)
+    sites.misbehave("data.gouv.fr", 404)
+    state = refresh(data=str(tmp_path), require_live=True, return_state=True)
+    assert state.is_failed()
+    assert "--require-live forbids" in (state.message or "")
+    assert task_runs(state)["fetch-qpv_2024"].state_name == "Failed"
 
 
 def test_a_held_release_fails_the_run_and_leaves_its_differences(

@@ -27,7 +27,7 @@ def coloured_classes(content: Content, figures: Figures) -> tuple[Classes | None
     newest = {zone.code: figures.newest(zone, field) for zone in qpv_zones(content.frames)}
     values = [figure.value for figure in newest.values() if figure.present]
     if not values:
-        return None, dict.fromkeys(newest, WITHOUT)
+        return None, dict.fromkeys(newest, "")
     classes = classes_of(next(iter(newest.values())).indicator, values)
     ranks = {colour: f"classe-{rank}" for rank, colour in enumerate(classes.colours, 1)}
     return classes, {
@@ -57,15 +57,16 @@ def draw_overview(content: Content, codes: list[str], kinds: dict[str, str]) -> 
     view = View.around(bounds, _WIDTH, _HEIGHT, least=_LEAST)
     shapes = [*outline_shapes(communes, "nom_com", "commune", view)]
     for code in codes:
-        shapes += outline_shapes(qpv[qpv["code_qp"] == code], "lib_qp", f"qpv {kinds[code]}", view)
+        shapes += outline_shapes(qpv[qpv["code_qp"] == code], "lib_qp", f"qpv {kinds[code]}".strip(), view)
     metres, units = view.scale_bar()
+    colours = ", colorés selon leur taux de pauvreté" if any(kinds.values()) else ""
     names = ", ".join(f"{rank} {name}" for rank, name in zip(qpv["rank"], qpv["lib_qp"], strict=True))
     return Drawing(
         _WIDTH,
         _HEIGHT,
         tuple(shapes),
         tuple(_labels(qpv, communes, view)),
-        f"Carte des quartiers prioritaires, au nord en haut, colorés selon leur taux de pauvreté : {names}.",
+        f"Carte des quartiers prioritaires, au nord en haut{colours} : {names}.",
         units,
         length_name(metres),
     )

@@ -154,8 +154,10 @@ def test_ogrinfo_lists_every_layer(full: Published) -> None:
 def test_pieces_add_up_to_each_qpv(full: Published, pieces: str) -> None:
     whole = full.layer("qpv").set_index("code_qp").area
     frame = full.layer(pieces)
-    for total in (frame.groupby("code_qp")["surface_m2"].sum(), frame.dissolve("code_qp").area):
-        assert total[list(QPV)].tolist() == pytest.approx(whole[list(QPV)].tolist(), rel=CONSERVED)
+    published, drawn = frame.groupby("code_qp")["surface_m2"].sum(), frame.dissolve("code_qp").area
+    assert drawn[list(QPV)].tolist() == pytest.approx(whole[list(QPV)].tolist(), rel=CONSERVED)
+    # Each is published to a tenth of a square metre.
+    assert published[list(QPV)].tolist() == pytest.approx(whole[list(QPV)].tolist(), abs=0.05 * len(frame))
 
 
 def test_measures_are_those_of_the_published_geometries(full: Published) -> None:
@@ -165,7 +167,8 @@ def test_measures_are_those_of_the_published_geometries(full: Published) -> None
         for field, measure in (("surface_m2", layer.area), ("perimetre_m", layer.length)):
             if field in layer:
                 measured += 1
-                assert layer[field].tolist() == pytest.approx(measure.tolist(), rel=1e-9), (name, field)
+                # Published to a tenth.
+                assert layer[field].tolist() == pytest.approx(measure.tolist(), abs=0.0501), (name, field)
     assert measured >= len(("qpv", "qpv", "communes", "epci", "qpv_commune", "qpv_iris"))
 
 
@@ -317,7 +320,8 @@ def test_cells_of_the_statistics(full: Published, name: str) -> None:
     place, (value, status) = CELLS[name]
     found, found_status = full.cell(*place)
     assert found_status == status
-    assert found == (None if value is None else pytest.approx(value, rel=1e-9))
+    # What is computed here has two decimals.
+    assert found == (None if value is None else pytest.approx(value, abs=0.00501))
 
 
 def row(frame: pd.DataFrame, **key: object) -> pd.Series:
@@ -338,7 +342,7 @@ def test_cells_of_the_pieces(full: Published) -> None:
     # 600 x 1,000 m of a square kilometre, and of 2.6 x 10 km.
     assert west["surface_m2"] == pytest.approx(600_000)
     assert west["part_qpv"] == pytest.approx(60)
-    assert west["part_iris"] == pytest.approx(100 * 0.6 / 26)
+    assert west["part_iris"] == pytest.approx(100 * 0.6 / 26, abs=0.005)
     assert row(full.layer("iris"), code_iris=EAST)["nb_qpv"] == 2
 
 

@@ -21,7 +21,10 @@ from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavail
 from qpv_geo.locate import geocoding
 from qpv_geo.locate.files import locate_file
 from qpv_geo.locate.geocoding import Geocoder
+from qpv_geo.locate.locator import Locator
+from qpv_geo.locate.one import locate_address, sentence
 from qpv_geo.locate.points import Points
+from qpv_geo.releases.release import find_release
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.territory import Territory
@@ -231,3 +234,22 @@ def test_nothing_is_sent_unless_asked_to(
     path.write_text("adresse,lon,lat\nici,6.02,47.24\n")
     locate_file(path, Points(x="lon", y="lat", crs=4326), besancon, reaching)
     assert service.fields == []
+
+
+def test_one_address_is_located_as_precisely_as_the_service_says(
+    service: Service, reaching: Settings, bandless: Settings, besancon: Territory
+) -> None:
+    release = find_release("besancon", None, bandless)
+    locator = Locator.of_release(release, besancon)
+    service.known = {
+        "place": (6.0192, 47.2415, 0.95, "housenumber"),
+        "rue": (6.0192, 47.2415, 0.95, "street"),
+        "bis": (6.0192, 47.2415, 0.7, "housenumber"),
+    }
+    answers = {name: locate_address(locator, name, reaching) for name in ("place", "rue", "bis", "rien")}
+    words = {name: answer["en_qpv"] for name, answer in answers.items()}
+    assert words == {"place": "oui", "rue": "incertain", "bis": "incertain", "rien": "illisible"}
+    assert locate_address(locator, "bis", reaching, threshold=0.6)["en_qpv"] == "oui"
+    assert sentence(answers["place"]).startswith("PLACE (housenumber, score 0.95). In a QPV: Battant")
+    assert "within the error of the point" in sentence(answers["rue"])
+    assert sentence(answers["rien"]) == "The geocoder finds no such address."

@@ -1,13 +1,17 @@
 """Layer ``qpv_voisins``: the QPV around a territory, needed by `locate` and counted nowhere."""
 
+from typing import TYPE_CHECKING
+
 import geopandas as gpd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.analysis.bands import Geometries, band_widths
-from qpv_geo.ingest.contours import Contours
 from qpv_geo.territory import LARGEST_REACH, Bands, Territory
 from qpv_geo.zones import department_of, zone_of
+
+if TYPE_CHECKING:  # its contracts take half a second to import, and `locate` needs none of them
+    from qpv_geo.ingest.contours import Contours
 
 _OFFICIAL = ["code_qp", "lib_qp", "insee_com", "lib_com", "siren_epci", "ecart_reparation_m2"]
 
@@ -17,7 +21,7 @@ _SURELY = 0.98
 _DEPARTMENT = 250_000.0
 
 
-def undrawn_near(contours: Contours, communes: gpd.GeoDataFrame, territory: Territory) -> list[str]:
+def undrawn_near(contours: "Contours", communes: gpd.GeoDataFrame, territory: Territory) -> list[str]:
     """Return the QPV set aside for a bad contour that may lie near a territory.
 
     Only their department says where they are: they are far if a QPV of the same department is very far.

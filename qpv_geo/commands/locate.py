@@ -1,4 +1,4 @@
-"""``qpv-geo locate``: which points of a file are in a QPV."""
+"""``qpv-geo locate``: which points of a file, or one point or address, are in a QPV."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from qpv_geo.territory import load_territory
 if TYPE_CHECKING:
     from qpv_geo.locate.files import LocateSummary
 
+_ONE = "One point or address, in place of a file"
 _COORDINATES = "Coordinates"
 _PRECISION = "Precision"
 _READING = "Reading the file, in place of what is recognised"
@@ -24,12 +25,23 @@ def _column(what: str, panel: str, *names: str) -> Any:  # noqa: ANN401 - as `ty
 
 def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     file: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            metavar="FILE",
+            metavar="[FILE]",
             help="CSV, XLSX, ODS, Parquet, GeoPackage, GeoJSON, Shapefile, FlatGeobuf, folder of Parquet.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    point: Annotated[
+        str | None,
+        typer.Option(metavar="LON,LAT", help="One point, or X,Y with --crs.", rich_help_panel=_ONE),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="One address, SENT to IGN's geocoding service.", rich_help_panel=_ONE
+        ),
+    ] = None,
     lon: Annotated[str | None, _column("the longitude", _COORDINATES)] = None,
     lat: Annotated[str | None, _column("the latitude", _COORDINATES)] = None,
     x: Annotated[str | None, _column("the easting", _COORDINATES, "--x")] = None,
@@ -99,6 +111,9 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     decimal: Annotated[
         str | None, typer.Option(metavar="SIGN", help="Decimal sign of texts.", rich_help_panel=_READING)
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The one answer as JSON.", rich_help_panel=_ONE)
+    ] = False,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Refuse rows that cannot be read.", rich_help_panel=_READING),
@@ -106,7 +121,7 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
 ) -> None:
-    """Tell which points of a file are in a QPV, in which, and how far the nearest is.
+    """Tell which points of a file, or one point or address, are in a QPV, and how far the nearest is.
 
     Polygons and lines get their share in QPV (part_en_qpv, in percent), and may be à cheval.
     Columns added: en_qpv (oui, non, incertain, illisible), code_qp, lib_qp, distance_m, code_qp_proche,
@@ -116,7 +131,6 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     for bande_tva nearer than the band is wide. Publish the territory france for points of the whole country.
     """
     from qpv_geo.locate.csv_dialect import Dialect  # noqa: PLC0415
-    from qpv_geo.locate.files import locate_file  # noqa: PLC0415 - shapely takes a second
     from qpv_geo.locate.points import Points  # noqa: PLC0415
 
     if (lon or lat) and (x or y or crs):
@@ -135,6 +149,17 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         dialect=Dialect("\t" if separator in {"tab", "\\t"} else separator, encoding, decimal, skip_rows),
         prefix=prefix,
     )
+    if file is None or point is not None or address is not None or as_json:
+        if (point is None and address is None) or file is not None:
+            raise ConfigurationError("give a FILE, or --point or --address, and --json for one of these")
+        from qpv_geo.commands.locate_one import answer_one  # noqa: PLC0415
+
+        answer_one(
+            point, address, points, territory=territory, data=data, max_distance=max_distance, as_json=as_json
+        )
+        return
+    from qpv_geo.locate.files import locate_file  # noqa: PLC0415 - shapely takes a second
+
     outcome = locate_file(
         file,
         points,

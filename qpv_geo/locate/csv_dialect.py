@@ -97,22 +97,26 @@ def recognise_layout(path: Path, mark: bytes, dialect: Dialect, wanted: Collecti
         (*_agreement(lines[above:], sign, dialect.skip_rows, wanted), sign)
         for sign in (separator or _SEPARATORS)
     ]
-    share, cells, header, separator = max(layouts, key=lambda layout: layout[:2])
-    del share, cells
+    *_, header, separator = max(layouts, key=lambda layout: layout[:-2])
     return separator, above + header
 
 
 def _agreement(
     lines: Sequence[str], separator: str, skip_rows: int | None, wanted: Collection[str]
-) -> tuple[float, bool, int]:
-    """Return the share of rows with as many cells as the header, whether it has several, and its position."""
+) -> tuple[float, bool, bool, int]:
+    """Return how well a separator fits some lines, the best first, and the position of the header.
+
+    That is the share of rows with as many cells as the header; whether it has several; and if not, whether
+    the separator is inside quotes, which then are there for it.
+    """
     rows = list(islice(csv.reader(lines, delimiter=separator), 2 * _ROWS))
     header = find_header(rows, wanted) if skip_rows is None else skip_rows
     names = rows[header] if header < len(rows) else []
     filled = [row for row in rows[header + 1 :] if row]
     several = len(names) > 1
     agreeing = sum(len(row) == len(names) for row in filled) / len(filled) if filled else 1.0
-    return (agreeing if several else 0.0), several, header
+    quoted = not several and agreeing == 1 and any(separator in cell for row in filled for cell in row)
+    return (agreeing if several else 0.0), several, quoted, header
 
 
 def recognise_encoding(path: Path, given: str | None) -> tuple[str, bytes]:

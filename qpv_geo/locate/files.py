@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import shapely
 
 from qpv_geo.errors import ContractError
 from qpv_geo.locate.answers import Answer, Located
@@ -114,27 +113,12 @@ class _ChunkLocator:
         self, chunk: Chunk, geometries: Geometries, precision: FloatArray | None, before: list[pa.Array]
     ) -> pa.Table:
         """Return the columns `before` and those of the answers, which are counted."""
-        x, y, shapes = geometries
-        rows = np.array([], np.int64) if shapes is None else np.flatnonzero(~shapely.is_missing(shapes))
-        if len(rows) and not self._points.shapes:
-            # The file declares points, or its first rows are: there is no column for the share of a shape.
-            x[rows] = y[rows] = np.nan
-            shapes = None
-        located = self._locator.locate(x, y, precision)
-        columns = []
-        if self._points.shapes:
-            share = np.where(located.en_qpv == Answer.OUI, 100.0, 0.0)
-            if shapes is not None:
-                radius = None if precision is None else precision[rows]
-                share[rows] = self._locator.locate_shapes(shapes[rows], located, rows, radius)
-            unknown = (located.en_qpv == Answer.INCERTAIN) | (located.en_qpv == Answer.ILLISIBLE)
-            columns = [pa.array(share, mask=unknown | np.isnan(share))]
+        x, y, _ = geometries
+        located, table = self._locator.locate_geometries(geometries, precision, shares=self._points.shapes)
         self.survey.note(x, y)
         self._count(located, x, y)
         self._note_unreadable(chunk, located)
-        return pa.Table.from_arrays(
-            [*before, *self._locator.table(located).columns, *columns], schema=self._points.added
-        )
+        return pa.Table.from_arrays([*before, *table.columns], schema=self._points.added)
 
     def _count(self, located: Located, x: FloatArray, y: FloatArray) -> None:
         summary = self._summary

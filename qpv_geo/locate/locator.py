@@ -1,6 +1,6 @@
 """The QPV of a release, indexed to locate points in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -11,7 +11,7 @@ import shapely
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.answers import Answer, Located, contains, locate
-from qpv_geo.locate.coordinates import first_vertices
+from qpv_geo.locate.coordinates import Geometries, first_vertices
 from qpv_geo.locate.crs import known_crs
 from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, IntArray
 from qpv_geo.locate.index import CELL, LocateIndex
@@ -77,6 +77,11 @@ class Locator:
     """Metres around the territory's communes within which the release knows every QPV."""
     bands: bool = True
     """Whether the release publishes bands; otherwise all are taken to be 300 m wide."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Names of the QPV by code."""
+        return dict(zip(self._codes, self._names, strict=True))
 
     @classmethod
     def of_release(
@@ -189,6 +194,30 @@ class Locator:
             for answer, near in ((located.en_qpv, limit.en_qpv), (located.bande_tva, limit.bande_tva)):
                 answer[(beyond | (near != Answer.NON)) & (answer == Answer.NON)] = Answer.INCERTAIN
         return located
+
+    def locate_geometries(
+        self, geometries: Geometries, precision: FloatArray | None, *, shares: bool
+    ) -> tuple[Located, pa.Table]:
+        """Locate points, polygons and lines, and return the answers as `table` as well.
+
+        With `shares`, the table has column `SHARE` too; otherwise polygons and lines are ``ILLISIBLE``, and
+        their coordinates in `geometries` become NaN.
+        """
+        x, y, shapes = geometries
+        rows = np.array([], np.int64) if shapes is None else np.flatnonzero(~shapely.is_missing(shapes))
+        if len(rows) and not shares:
+            x[rows] = y[rows] = np.nan
+        located = self.locate(x, y, precision)
+        if not shares:
+            return located, self.table(located)
+        share = np.where(located.en_qpv == Answer.OUI, 100.0, 0.0)
+        if shapes is not None:
+            radius = None if precision is None else precision[rows]
+            share[rows] = self.locate_shapes(shapes[rows], located, rows, radius)
+        unknown = (located.en_qpv == Answer.INCERTAIN) | (located.en_qpv == Answer.ILLISIBLE)
+        return located, self.table(located).append_column(
+            SHARE, pa.array(share, mask=unknown | np.isnan(share))
+        )
 
     def locate_shapes(
         self, shapes: GeometryArray, located: Located, rows: IntArray, precision: FloatArray | None = None

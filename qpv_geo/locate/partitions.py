@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pandas.api.extensions import ExtensionArray
 
 from qpv_geo.locate.locator import Locator
 
@@ -27,12 +29,13 @@ class PartitionLocator:
         x, y = frame[self.x].to_numpy(np.float64), frame[self.y].to_numpy(np.float64)
         precision = self.precision
         radius = frame[precision].to_numpy(np.float64) if isinstance(precision, str) else precision
-        added = self.locator.table(self.locator.locate(x, y, radius))
-        columns = {name: added[name].to_pandas() for name in added.column_names}
-        # Typed arrays: Dask asks an empty table for its types.
-        return frame.assign(
-            **{
-                name: (column.astype("str") if column.dtype == "category" else column).array
-                for name, column in columns.items()
-            }
-        )
+        return frame.assign(**answer_columns(self.locator.table(self.locator.locate(x, y, radius))))
+
+
+def answer_columns(table: pa.Table) -> dict[str, ExtensionArray]:
+    """Return answers as columns of a DataFrame, typed: Dask asks an empty table for its types."""
+    columns = {name: table[name].to_pandas() for name in table.column_names}
+    return {
+        name: (column.astype("str") if column.dtype == "category" else column).array
+        for name, column in columns.items()
+    }

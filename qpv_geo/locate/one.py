@@ -1,0 +1,117 @@
+"""One point or one address: the answer as a dictionary, and as a sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.locate.coordinates import split_text
+from qpv_geo.locate.locator import Locator
+from qpv_geo.locate.places import Survey
+from qpv_geo.locate.precision import geocoder_precision
+from qpv_geo.settings import Settings
+from qpv_geo.sources.geocoder import SCORE_THRESHOLD
+
+_FORMER = "bande_300m"
+
+OneAnswer = Mapping[str, Any]
+"""The columns of `locate`, the name of the nearest QPV (``lib_qp_proche``), and whether the release knows the
+QPV there (``known``)."""
+
+
+def parse_point(text: str) -> tuple[float, float]:
+    """Return x and y of two numbers, or WKT; raises `ConfigurationError` if it is neither."""
+    x, y, _ = split_text(pa.array([text]), x_first=True)
+    if not np.isfinite([*x, *y]).all():
+        raise ConfigurationError(
+            f"--point {text!r}: expected longitude and latitude with a comma between, such as 5.963,47.226"
+        )
+    return float(x[0]), float(y[0])
+
+
+def locate_point(locator: Locator, point: tuple[float, float], precision: float | None = None) -> OneAnswer:
+    """Locate a point in the CRS of the locator.
+
+    Raises
+    ------
+    ContractError
+        If the point is not in France; the message says which CRS or order would fit.
+    """
+    x, y = np.array([point[0]]), np.array([point[1]])
+    survey = Survey(locator.points_crs)
+    survey.note(x, y)
+    survey.check("--point")
+    return _answer(locator, x, y, precision)
+
+
+def locate_address(
+    locator: Locator, address: str, settings: Settings, threshold: float = SCORE_THRESHOLD
+) -> OneAnswer:
+    """Send an address to IGN's geocoding service, and locate what it finds; ``illisible`` if nothing.
+
+    Raises
+    ------
+    SourceUnavailableError, SourceContentError
+        If the service cannot be reached, or answers otherwise than expected.
+    """
+    # imported lazily: httpx takes 0.2 s
+    from qpv_geo.locate.geocoding import Geocoder  # noqa: PLC0415
+    from qpv_geo.sources.catalogue import load_catalogue  # noqa: PLC0415
+
+    with Geocoder(load_catalogue()["geocodage"], settings) as geocoder:
+        found = geocoder([address])
+    radius = geocoder_precision(found.type, found.score, 1, threshold)
+    answer = _answer(locator, found.longitude, found.latitude, radius)
+    return {"address": address, **found.table().to_pylist()[0], **answer}
+
+
+def _answer(
+    locator: Locator, x: np.ndarray, y: np.ndarray, precision: float | np.ndarray | None
+) -> OneAnswer:
+    located = locator.locate(x, y, precision)
+    (row,) = locator.table(located).to_pylist()
+    row.pop(_FORMER)
+    row["lib_qp_proche"] = locator.names.get(row["code_qp_proche"])
+    return {**row, "known": not locator.outside(x, y, located)}
+
+
+def sentence(answer: OneAnswer) -> str:
+    """Say an answer in English."""
+    parts = [_place(answer), _qpv(answer), _band(answer)]
+    return " ".join(part for part in parts if part)
+
+
+def _place(answer: OneAnswer) -> str:
+    if "address" not in answer or answer["en_qpv"] == "illisible":
+        return ""
+    return f"{answer['result_label']} ({answer['result_type']}, score {answer['result_score']:.2f})."
+
+
+def _qpv(answer: OneAnswer) -> str:
+    metres = answer["distance_m"]
+    near = "" if metres is None else f"{abs(metres):,.0f} m"
+    nearest = f"{answer['lib_qp_proche']} ({answer['code_qp_proche']})"
+    sentences = {
+        "oui": f"In a QPV: {nearest}, {near} inside its limit.",
+        "non": f"Not in a QPV; the nearest is {nearest}, {near} away.",
+        "incertain": f"Uncertain: the limit of {nearest} is {near} away, within the error of the point.",
+        "illisible": "The geocoder finds no such address.",
+    }
+    if answer["en_qpv"] == "incertain" and not answer["known"]:
+        return "Uncertain: the release does not know the QPV there; publish the territory france."
+    if metres is None and answer["en_qpv"] == "non":
+        return "Not in a QPV, and none is near."
+    if metres is None and answer["en_qpv"] == "incertain":
+        return "Uncertain: the point is not precise enough."
+    return sentences[answer["en_qpv"]]
+
+
+def _band(answer: OneAnswer) -> str:
+    if answer["bande_tva"] not in {"oui", "non"} or answer["en_qpv"] not in {"oui", "non"}:
+        return ""
+    width = answer["largeur_bande_m"]
+    where = "" if width is None else f" ({width:g} m wide)"
+    verb = "Within" if answer["bande_tva"] == "oui" else "Outside"
+    return f"{verb} the band of reduced VAT{where}."

@@ -22,6 +22,7 @@ NAMES = (
     "Rue de Savoie",
     "Chemin des Lilas",
 )
+MODIFIED = "2026-09-15T10:24:07.512Z"
 EXCEPTION = b"""<?xml version="1.0" encoding="UTF-8"?>
 <ows:ExceptionReport xmlns:ows="http://www.opengis.net/ows/1.1" version="2.0.0"><ows:Exception
 exceptionCode="NoApplicableCode"><ows:ExceptionText>Too many requests</ows:ExceptionText></ows:Exception>
@@ -119,7 +120,12 @@ def _add(
 ) -> None:
     for shape, attributes in shapes:
         key = f"{kind[:8].upper()}{len(features[kind]):016d}"
-        common = {"cleabs": key, "etat_de_l_objet": "En service", "position_par_rapport_au_sol": "0"}
+        common = {
+            "cleabs": key,
+            "etat_de_l_objet": "En service",
+            "position_par_rapport_au_sol": "0",
+            "date_modification": MODIFIED if kind == "batiment" else None,
+        }
         features[kind].append(
             {
                 "type": "Feature",

@@ -78,6 +78,7 @@ def test_every_feature_comes_once_in_the_order_of_its_key(
     assert (first["COUNT"], first["STARTINDEX"], first["SORTBY"]) == ("100", "0", "cleabs")
     assert len(wfs.queries) > len(source.address.types) * 2
     assert raw.origin == "live"
+    assert raw.last_modified == datetime(2026, 9, 15, 10, 24, 7, tzinfo=UTC), "the newest feature's"
     assert raw.url == raw.resolved_url
     assert "BBOX=922000%2C6684000%2C923000%2C6685000%2F930000" in f"{raw.url}"
 

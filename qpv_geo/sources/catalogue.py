@@ -110,13 +110,15 @@ class WfsAddress(_Frozen):
 
     It is asked for the features of each of some `types` within `metres` of the QPV, `page` at a time, sorted
     by `key`, with a pause of some seconds after each request. Never for a territory whose QPV have more than
-    `square_kilometres` around them. A copy that is younger than `days` is not asked for again.
+    `square_kilometres` around them. A copy that is younger than `days` is not asked for again. The newest
+    `dated` of the features is the date of the file.
     """
 
     kind: Literal["wfs"]
     url: str
     types: tuple[str, ...]
     key: str
+    dated: str
     metres: float = Field(gt=0)
     square_kilometres: float = Field(gt=0)
     page: int = Field(gt=0)

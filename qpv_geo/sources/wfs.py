@@ -10,9 +10,11 @@ repeats features of another, features are missing: the rectangle is asked for ag
 import hashlib
 import re
 import time
+from contextlib import suppress
+from datetime import UTC, datetime
 from io import BytesIO
 from threading import Lock
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlencode
 
 import orjson
@@ -63,8 +65,17 @@ def download_features(
     lines = b",\n".join(map(orjson.dumps, features))
     data = b'{"type":"FeatureCollection","crs":' + orjson.dumps(crs) + b',"features":[\n' + lines + b"\n]}\n"
     sink.write(data)
-    address_of_all = wfs_url(address, epsg)
-    return Received(address_of_all, None, None, hashlib.sha256(data).hexdigest(), len(data))
+    dates = (feature["properties"].get(address.dated) for feature in features)
+    newest = max(filter(None, map(_moment, dates)), default=None)
+    return Received(wfs_url(address, epsg), None, newest, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _moment(text: object) -> datetime | None:
+    """Return a moment in UTC, in whole seconds; None if the text is none."""
+    with suppress(TypeError, ValueError):
+        moment = datetime.fromisoformat(cast("str", text)).replace(microsecond=0)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None
 
 
 class _Pages:

@@ -835,6 +835,7 @@ def test_the_map_has_streets_with_names_and_buildings_close_by(settings: Setting
     assert {label.angle for label in streets} == {0, -90}
     page = one_page(tmp_path, frames, "QN02503M")
     assert "Rue de Bourgogne" in page.text
+    assert "avec-fond" in " ".join(page.attributes("svg", "class"))
     assert (tmp_path / "portraits" / "QN02503M.html").stat().st_size < 400_000
     entered = next(
         piece for piece in evolution_of("QN02503M", frames, {}).pieces if piece.nature == "Entré en 2024"

@@ -75,6 +75,11 @@ class Drawing:
     marker: tuple[float, float] | None = None
     """A point to mark, in units."""
 
+    @property
+    def with_streets(self) -> bool:
+        """Whether there is a base map below."""
+        return any(shape.kind.startswith("fond-") for shape in self.shapes)
+
 
 def draw_qpv(code: str, frames: Frames) -> Drawing:
     """Draw a QPV and what surrounds it, as far as the release has it, in one projected CRS."""

@@ -11,11 +11,12 @@ from qpv_geo.audit.geopackage import StoredTable, read_geopackage
 from qpv_geo.audit.readers import TextColumn, converted
 from qpv_geo.audit.rules.base import named, rule
 from qpv_geo.audit.rules.files import KINDS, Folder
-from qpv_geo.audit.shapes import Geometries, parse_geojson, polygons_of
+from qpv_geo.audit.shapes import parse_geojson, polygons_of
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, FieldType
 
 _WGS84 = 4326
-# Half a metre in degrees: GeoJSON is rounded to a tenth of one, and what this folds is repaired.
+# Half a metre in degrees: GeoJSON is rounded to a tenth of one, and where that folds a contour, what is
+# narrower may go.
 _NEAR = 5e-6
 
 
@@ -80,16 +81,10 @@ def _far(path: str, table: StoredTable, geometries: Sequence[dict[str, Any] | No
     absent = shapely.is_missing(drawn) & shapely.is_missing(written)
     alike = shapely.equals_exact(shapely.normalize(drawn), shapely.normalize(written), tolerance=_NEAR)
     others = np.flatnonzero(~alike & ~absent)
-    one, other = _without_missing(drawn[others]), _without_missing(written[others])
-    # What differs may be as long as it likes, not as wide: a sliver thinner than the rounding is left out.
-    wide = shapely.buffer(shapely.symmetric_difference(one, other), -_NEAR / 2)
-    far = others[~shapely.is_empty(wide)]
+    # A missing one has no distance, which is not near.
+    others = others[~(shapely.hausdorff_distance(drawn[others], written[others]) <= _NEAR)]
+    differences = shapely.symmetric_difference(drawn[others], written[others])
+    thin = shapely.is_empty(shapely.buffer(differences, -_NEAR / 2)) & ~shapely.is_missing(differences)
+    far = others[~thin]
     if len(far):
         yield f"{path}: contours that are not those of the GeoPackage, in rows {named(far + 1)}"
-
-
-def _without_missing(shapes: Geometries) -> Geometries:
-    """Return shapes of which a missing one covers nothing."""
-    present = shapes.copy()
-    present[shapely.is_missing(shapes)] = shapely.Polygon()
-    return present

@@ -212,6 +212,33 @@ def test_a_shapefile_without_crs_takes_the_given_one_and_keeps_it(
     assert gpd.read_file(outcome.path).crs == 2154
 
 
+def test_fields_named_as_gdal_names_its_own_are_kept(
+    tmp_path: Path, bandless: Settings, besancon: Territory
+) -> None:
+    points = [shapely.Point(927_000, 6_687_000 + n) for n in range(3)]
+    frame = gpd.GeoDataFrame({"FID": [5, 5, 7], "geom": ["a", "b", "c"]}, geometry=points, crs=2154)
+    frame.to_file(tmp_path / "p.shp")
+    found = gpd.read_file(run(tmp_path / "p.shp", bandless, besancon).path)
+    assert (found["FID"].tolist(), found["geom"].tolist()) == ([5, 5, 7], ["a", "b", "c"])
+    assert found["en_qpv"].tolist() == ["non"] * 3
+
+
+def test_a_layer_of_unknown_geometry_is_known_by_its_first_rows(
+    tmp_path: Path, buildings: gpd.GeoDataFrame, bandless: Settings, besancon: Territory
+) -> None:
+    mixed = buildings.iloc[:2].copy()
+    mixed.loc[0, "geometry"] = mixed.geometry[0].centroid
+    mixed.to_crs(4326).to_file(tmp_path / "m.geojson")
+    found = gpd.read_file(run(tmp_path / "m.geojson", bandless, besancon).path)
+    assert found["en_qpv"].tolist() == ["oui", "à cheval"]
+    assert found["part_en_qpv"][0] == 100
+    buildings.iloc[:1].to_crs(4326)[["nom", "geometry"]].to_file(tmp_path / "k.kml", driver="KML")
+    assert gpd.read_file(run(tmp_path / "k.kml", bandless, besancon).path)["en_qpv"].tolist() == ["oui"]
+    frame = gpd.GeoDataFrame({"n": [1]}, geometry=[buildings.geometry[0]], crs=2154)
+    frame.to_file(tmp_path / "g.gpkg", geometry_type="Unknown")
+    assert gpd.read_file(run(tmp_path / "g.gpkg", bandless, besancon).path)["part_en_qpv"].tolist() == [100]
+
+
 def test_archives_with_several_data_sets_ask_which(
     tmp_path: Path, buildings: gpd.GeoDataFrame, bandless: Settings, besancon: Territory
 ) -> None:

@@ -27,7 +27,7 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]",
+            metavar="FILE",
             help="CSV, XLSX, ODS, Parquet, GeoPackage, GeoJSON, Shapefile, FlatGeobuf, folder of Parquet.",
             show_default=False,
         ),

@@ -14,7 +14,7 @@ import pyogrio.raw
 import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 
-from qpv_geo.errors import ConfigurationError, ContractError
+from qpv_geo.errors import ConfigurationError, ContractError, PublicationError
 from qpv_geo.locate.coordinates import read_wkb
 from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer
 
@@ -59,7 +59,7 @@ class VectorTable:
 
     def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
         """Return the first rows."""
-        with _explained(self.path), self._open(max_features=HEAD_ROWS) as (meta, reader):
+        with _explained(self.path), self._open(HEAD_ROWS) as (meta, reader):
             batch = next(iter(reader), None)
             if batch is None:
                 batch = pa.RecordBatch.from_pylist([], reader.schema)
@@ -99,21 +99,29 @@ class VectorTable:
                     geometry_name=name if place >= 0 else None,
                     geometry_type=kind,
                     crs=meta["crs"] or _text(self._crs),
-                    layer_options=_OPTIONS.get(driver),
+                    layer_options=self._options(driver),
                 )
-            except RuntimeError:
-                raise stream.error from None
+            except RuntimeError as error:
+                unwritten = PublicationError(f"{target.name}: GDAL cannot write it ({error})")
+                raise stream.error or unwritten from error
 
-    def _open(self, **options: Any) -> Any:  # noqa: ANN401 - a context manager of pyogrio, which is untyped
+    def _options(self, driver: str) -> dict[str, str] | None:
+        if driver != "GPKG":
+            return _OPTIONS.get(driver)
+        # A field may have the name that GDAL gives to the key or to the geometry, and another content.
+        fields = {name.lower() for name in self.columns}
+        names = {"FID": "fid", "GEOMETRY_NAME": "geom"}
+        return {option: name if name not in fields else f"{name}_gpkg" for option, name in names.items()}
+
+    def _open(self, rows: int = _ROWS) -> Any:  # noqa: ANN401 - a context manager of pyogrio, which is untyped
         # GDAL's faster way of reading FlatGeobuf is wrong after a feature without geometry.
         pyogrio.set_gdal_config_options({"OGR_FLATGEOBUF_STREAM_BASE_IMPL": "YES"})
         return pyogrio.raw.open_arrow(
             self._source,
             layer=self._layer,
             encoding=self._encoding,
-            batch_size=_ROWS,
+            batch_size=rows,
             use_pyarrow=True,
-            **options,
         )
 
     @staticmethod
@@ -131,7 +139,7 @@ class _Stream(Iterator[pa.RecordBatch]):
 
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
         self._batches = batches
-        self.error: Exception = RuntimeError("GDAL could not write")
+        self.error: Exception | None = None
 
     def __next__(self) -> pa.RecordBatch:
         try:

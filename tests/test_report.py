@@ -13,7 +13,7 @@ import pytest
 from qpv_geo.analysis.concordances import Concordance, Statement, concordances_table
 from qpv_geo.checks import CHECKS, Check
 from qpv_geo.formats.changes_schema import Changes, NamedQpv
-from qpv_geo.formats.headlines import Finding, absences, headlines, to_look_at
+from qpv_geo.formats.headlines import Remark, absences, headlines, to_look_at
 from qpv_geo.formats.report import build_report
 from qpv_geo.formats.report_schema import Control, Report, SourceAbsent
 from qpv_geo.ingest.registry import load_registry
@@ -292,12 +292,12 @@ def warning(subject: str, message: str) -> Control:
 
 
 def test_a_warning_about_several_sources_is_told_once() -> None:
-    assert to_look_at([warning("a", "Rien."), warning("b", "Rien.")]) == [Finding("Rien.", ("a", "b"), ())]
+    assert to_look_at([warning("a", "Rien."), warning("b", "Rien.")]) == [Remark("Rien.", ("a", "b"), ())]
 
 
 def test_a_long_list_and_many_warnings_are_folded() -> None:
     codes = ", ".join(["QN02502M"] * 20)
-    assert to_look_at([warning("a", f"20 codes : {codes}")]) == [Finding("20 codes.", ("a",), (codes,))]
+    assert to_look_at([warning("a", f"20 codes : {codes}")]) == [Remark("20 codes.", ("a",), (codes,))]
     many = [warning("a", f"Code {number}.") for number in range(9)]
     (finding,) = to_look_at(many)
     assert (finding.sentence, len(finding.details)) == (CHECKS["statistique_sans_qpv"], 9)

@@ -83,7 +83,7 @@ def absences(report: Report) -> dict[str, list[str]]:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Remark:
     """What one or several warnings say: a sentence, what it is about, and what is folded below it."""
 
     sentence: str
@@ -91,7 +91,7 @@ class Finding:
     details: tuple[str, ...]
 
 
-def to_look_at(controls: Iterable[Control]) -> list[Finding]:
+def to_look_at(controls: Iterable[Control]) -> list[Remark]:
     """Return the warnings, except those that another part lists: each message once, however many say it.
 
     Of a check that warns of much, the sentence is that of the check, and its messages are folded.
@@ -104,14 +104,14 @@ def to_look_at(controls: Iterable[Control]) -> list[Finding]:
     findings = []
     for code, by_message in messages.items():
         if len(by_message) > _MESSAGES_AT_MOST:
-            findings.append(Finding(CHECKS[code], (), tuple(by_message)))
+            findings.append(Remark(CHECKS[code], (), tuple(by_message)))
         else:
             findings += [_finding(message, tuple(subjects)) for message, subjects in by_message.items()]
     return findings
 
 
-def _finding(message: str, subjects: tuple[str, ...]) -> Finding:
+def _finding(message: str, subjects: tuple[str, ...]) -> Remark:
     head, _, rest = message.partition(" : ")
     if len(rest) > _LONG:
-        return Finding(f"{head}.", subjects, (rest,))
-    return Finding(message, subjects, ())
+        return Remark(f"{head}.", subjects, (rest,))
+    return Remark(message, subjects, ())

@@ -226,7 +226,7 @@ def test_special_characters_are_escaped(content: Content, tmp_path: Path) -> Non
 
 def test_the_legend_lists_every_class_and_the_reasons_that_occur(content: Content) -> None:
     assert legend(content, "qpv") == [
-        "Taux de pauvreté au seuil de 60 %, 2021",
+        "Taux de pauvreté au seuil de 60\u202f%, 2021",
         "Moins de 35\u00a0%",
         "35\u00a0% à moins de 40\u00a0%",
         "40\u00a0% à moins de 45\u00a0%",

@@ -146,7 +146,9 @@ def _contract_rows(zone: Zone, frames: Frames, figures: Figures) -> list[Contrac
                 contract=amount(stated, unit, own_decimals),
                 insee=figure.short,
                 vintage=figure.vintage if figure.present else "",
-                gap=gap(row["ecart"], points, max(own_decimals, figure.decimals)) if figure.present else "",
+                gap=""
+                if pd.isna(row["ecart"])
+                else gap(row["ecart"], points, max(own_decimals, figure.decimals)),
                 differs=(zone.code, row["libelle"]) in disagreements,
             )
         )

@@ -407,9 +407,9 @@ def test_a_short_name_of_the_territory_costs_no_layer(short_seen: Seen) -> None:
 
 def test_names_are_shown_and_not_evaluated(short_seen: Seen) -> None:
     page = short_seen.pages["QN02503M"]["texts"]
-    assert page["titre"] == HOSTILE
-    assert page["sous_titre"].endswith(f" · {HOSTILE}")
-    assert page["contrat"] == HOSTILE
+    assert page["Titre"] == HOSTILE
+    assert page["Sous-titre"].endswith(typeset(f" · {HOSTILE}"))
+    assert page["Contrat de ville"] == typeset(HOSTILE)
     (tip,) = [tip for tip in short_seen.layers["qpv"]["tips"] if "QN02503M" in tip]
     assert tip.startswith("<b>Lens [% 1 + 1 %] &amp; &lt;u></b>")
 
@@ -514,11 +514,13 @@ def test_pages_give_the_key_figures_in_french(full_seen: Seen) -> None:
     planoise, orchamps = full_seen.pages["QN02503M"]["texts"], full_seen.pages["QN02502M"]["texts"]
     fields = full_seen.content.layers["qpv"].fields
     poverty, families = fields["taux_pauvrete_60"].alias, fields["part_familles_monoparentales"].alias
-    assert planoise[f"Valeur : {fields['population_municipale'].alias}"] == "15\u202f603\u00a0habitants"
-    assert planoise[f"Valeur : {poverty}"] == "55\u00a0%"
-    assert planoise[f"Libellé : {poverty}"].endswith(", 2021")
-    assert planoise[f"Libellé : {families}"].endswith(", 2020 [36,9\u00a0;\u00a039,8]")
-    assert orchamps[f"Valeur : {poverty}"] == "secret statistique"
+    assert (
+        planoise[typeset(f"Valeur : {fields['population_municipale'].alias}")] == "15\u202f603\u00a0habitants"
+    )
+    assert planoise[typeset(f"Valeur : {poverty}")] == "55\u00a0%"
+    assert planoise[typeset(f"Libellé : {poverty}")].endswith(", 2021")
+    assert planoise[typeset(f"Libellé : {families}")].endswith(", 2020 [36,9\u00a0;\u00a039,8]")
+    assert orchamps[typeset(f"Valeur : {poverty}")] == "secret statistique"
     assert planoise["Page"] == "Page 6 sur 6"
     assert planoise["Date"] == "Données du 15 janvier 2026"
     assert "INSEE, Revenus et pauvreté" in planoise["Sources"]

@@ -82,7 +82,7 @@ def test_offline_publishes_the_six_qpv_of_besancon(refreshed: Outcome) -> None:
     assert figures.tolist() == [46, 50, 4]
 
     assert {raw.origin for raw in outcome.raws.values() if raw} == {"snapshot"}
-    assert "Instantané" in outcome.release.origin
+    assert "Données fournies" in outcome.release.origin
     assert verify_release(outcome.release.path) == []
 
 

@@ -102,7 +102,7 @@ def test_a_release_is_shown(data: Path, second: Release, held: Release) -> None:
     for words in (
         f"Release {second.id} (current)",
         second.fingerprint,
-        "Instantané",
+        "Données fournies",
         "statistiques",
         "15\u202f700",
     ):

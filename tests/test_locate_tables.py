@@ -1,6 +1,8 @@
 """Files of points without any release: what is refused, what is kept, how cells are added."""
 
+import csv as csv_module
 import gzip
+import io
 import os
 import shutil
 import sqlite3
@@ -15,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qpv_geo.errors import ConfigurationError, ContractError, PublicationError, QpvGeoError
 from qpv_geo.locate.coordinates import to_floats
@@ -127,6 +131,23 @@ def test_separator_and_header_are_recognised(
     assert after.replace('"', "").count(f"{separator}half") == 1
 
 
+@given(st.text(alphabet='a1;,"\n\r é', max_size=60))
+def test_whatever_the_rows_are_each_gets_its_cells_in_its_columns(
+    tmp_path_factory: pytest.TempPathFactory, body: str
+) -> None:
+    """Text is written in quotes as it should be, or not at all as it should."""
+    path = tmp_path_factory.mktemp("csv") / "p.csv"
+    path.write_bytes(f"a;b\n{body}".encode())
+    written = extend(CsvTable(path, Dialect(separator=";"))).read_bytes().decode()
+    rows = [row for row in csv_module.reader(io.StringIO(written, newline=""), delimiter=";") if row]
+    assert {len(row) for row in rows} == {4}
+    assert all(row[3] in {"", 'oui; non, "oui"'} for row in rows[1:])
+    kept = [sign for sign in body if sign in "a1é"]
+    assert sorted(sign for row in rows[1:] for cell in row[:2] for sign in cell if sign in "a1é") == sorted(
+        kept
+    )
+
+
 def nothing(chunk: Chunk) -> pa.Table:
     return pa.table([pa.nulls(chunk.rows, pa.float64())], schema=pa.schema([("half", pa.float64())]))
 
@@ -140,6 +161,8 @@ def test_a_title_of_two_cells_is_told_by_the_columns_or_the_user(tmp_path: Path)
         ["p.csv: the header is row 2; --skip-rows says otherwise"],
     )
     assert list(CsvTable(path, Dialect(skip_rows=1)).columns) == ["a", "b"]
+    accents = csv(tmp_path, "Commune;Besançon\né;è\n1;2\n", "q.csv")
+    assert list(CsvTable(accents, wanted=["è"]).columns) == ["é", "è"]
     assert CsvTable(path, Dialect(skip_rows=1)).notes == []
     with refused(ContractError, "the file is empty"):
         CsvTable(path, Dialect(skip_rows=9))

@@ -1,5 +1,6 @@
-"""Points located in the QPV of a release; nothing here is needed to make a release.
+"""Points, polygons and lines located in the QPV of a release; nothing here is needed to make a release.
 
-`files.locate_file` writes a user's file again with columns added; `locator.Locator` locates arrays of points,
-`partitions.PartitionLocator` the partitions of a table. `answers` and `index.LocateIndex` do the geometry.
+`files.locate_file` writes a user's file again with columns added, whichever `tables.PointTable` it is; `one`
+answers for one point or address; `locator.Locator` locates arrays, `partitions.PartitionLocator` the
+partitions of a table. `answers`, `shapes` and `index.LocateIndex` do the geometry.
 """

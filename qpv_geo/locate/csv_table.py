@@ -43,7 +43,8 @@ class CsvTable:
         self._given = dialect
         try:
             self._encoding, self._mark = recognise_encoding(path, dialect.encoding)
-            self._separator, self.titles = recognise_layout(path, self._mark, dialect, wanted)
+            names = [name.encode(self._encoding, "replace").decode(BYTES) for name in wanted]
+            self._separator, self.titles = recognise_layout(path, self._mark, dialect, names)
             with open_text(path, self._mark) as stream:
                 header = next(islice(self._plain_records(stream), self.titles, None), None)
         except (OSError, EOFError) as error:
@@ -174,9 +175,11 @@ class CsvTable:
         last = [self._separator.join(surplus)] if len(cells) > width else list(surplus)
         kept = [*cells[: width - 1], *last]
         text = io.StringIO()
-        writer = csv.writer(text, delimiter=self._separator, lineterminator=line[len(line.rstrip("\r\n")) :])
+        # A cell with either sign of a line's end is quoted only if that sign ends lines.
+        writer = csv.writer(text, delimiter=self._separator, lineterminator="\r\n")
         writer.writerow([*kept, *[""] * (width - len(kept))])
-        return _Record(text.getvalue(), [""] * width, fault)
+        end = line[len(line.rstrip("\r\n")) :]
+        return _Record(text.getvalue().removesuffix("\r\n") + end, [""] * width, fault)
 
 
 class _Record(NamedTuple):

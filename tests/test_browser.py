@@ -416,7 +416,6 @@ def test_a_portrait_prints_on_three_sheets_of_which_the_first_is_whole(
         "essentiel",
         "Moins de 25 ans",
         "Le Contrat de ville 2024-2030",
-        "Évolution du périmètre",
     ):
         assert words in first
     assert all((round(sheet.mediabox.width), round(sheet.mediabox.height)) == A4 for sheet in sheets)

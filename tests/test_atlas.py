@@ -127,6 +127,7 @@ def test_a_territory_with_every_layer_and_missing_values_is_composed(tmp_path: P
     write_atlas(tmp_path, content)
     text = " ".join(words(page) for page in pypdf.PdfReader(next(tmp_path.glob("*.pdf"))).pages)
     assert "secret statistique" in text
+    assert "Valeur absente" in text
     assert "Contour de 2015" in text
 
 

@@ -24,7 +24,7 @@ from qpv_geo.formats.essentials import Comparison, Essential, QpvSummary
 from qpv_geo.formats.figures import Figure, Figures
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.french import band_name, french_date, number
-from qpv_geo.portraits.overview_map import coloured_classes, draw_overview, draw_territory, groups_of
+from qpv_geo.portraits.overview_map import WITHOUT, coloured_classes, draw_overview, draw_territory, groups_of
 from qpv_geo.portraits.pages import colours_of, pictograms_of
 from qpv_geo.portraits.qpv_map import Drawing, draw_qpv
 from qpv_geo.qgis.cartography import load_cartography
@@ -101,7 +101,7 @@ class PrintedAtlas:
     def data(self) -> dict[str, Any]:
         """What the template reads beside the maps."""
         spec, territory = self.content.spec, self.summaries.territory
-        classes, _ = coloured_classes(self.content, self.figures)
+        classes, kinds = coloured_classes(self.content, self.figures)
         return {
             "title": spec.title,
             "territory": spec.territory.nom,
@@ -118,6 +118,7 @@ class PrintedAtlas:
             "legend_title": load_cartography().choropleth.heading,
             "classes": list(classes.labels) if classes else [],
             "colours": list(classes.colours) if classes else [],
+            "without": WITHOUT in kinds.values(),
             "comparison": [self._bars(place) for place in range(len(territory.essentials))],
             "qpv": [
                 self._page(rank, row, self.summaries.qpv[row["code_qp"]])

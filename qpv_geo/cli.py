@@ -79,7 +79,7 @@ app = _group(
     refresh=("commands.refresh:refresh", "Fetch, check, join, verify and publish."),
     locate=(
         "commands.locate:locate",
-        "Tell which points of a file are in a QPV, in which, and how far the nearest is.",
+        "Tell which points of a file, or one point or address, are in a QPV, and how far the nearest is.",
     ),
     serve=(
         "commands.serve:serve",

@@ -1,5 +1,6 @@
 """The command line, as users run it, and in this process where only what it says matters."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -29,8 +30,11 @@ def qpv_geo_here(*arguments: str | Path) -> Finished:
     """Run a command in this process, which spares a second of imports."""
     code: object = 0
     words = ["qpv-geo", *map(str, arguments)]
+    log = logging.getLogger("qpv_geo")
     with (
         patch.object(sys, "argv", words),
+        # A refresh writes its log to the standard error of this moment, which is gone afterwards.
+        patch.object(log, "handlers", [*log.handlers]),
         redirect_stdout(StringIO()) as out,
         redirect_stderr(StringIO()) as err,
     ):

@@ -428,7 +428,9 @@ def test_every_strip_stays_inside_its_drawing_and_its_columns_count_all_qpv(
     xs = [float(x) for x in re.findall(r"[MH]([0-9.]+)", svg)]
     assert all(0 <= x <= 320 for x in xs), xs
     (here,), (median,) = places(svg, "ici"), places(svg, "mediane")
-    assert (here <= median) == (values[0] <= sorted(values)[-(-len(values) // 2) - 1])
+    middle = sorted(values)[-(-len(values) // 2) - 1]
+    # Two values that are nearly the same may stand at the same tenth of a pixel.
+    assert here <= median if values[0] <= middle else here >= median
     columns = re.search('class="tous" d="(.*?)"', svg)[1]  # type: ignore[index]
     assert 1 <= columns.count("M") <= len(set(values))
 

@@ -86,7 +86,7 @@ def test_fields_carry_alias_description_and_unit(database: sqlite3.Connection) -
         "Mesurée dans la projection de la couche. Unité : m².",
     )
     assert rows["qpv", "code_qp"] == ("Code du QPV", "Code du QPV", None)
-    assert rows["qpv", "taux_pauvrete_60"][0].startswith("Taux de pauvreté au seuil de 60 %")
+    assert rows["qpv", "taux_pauvrete_60"][0].startswith("Taux de pauvreté au seuil de 60\u202f%")
     extension = database.execute(
         "SELECT scope FROM gpkg_extensions WHERE extension_name = 'gpkg_schema' ORDER BY table_name"
     ).fetchall()

@@ -7,7 +7,7 @@ and kinds are checked.
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -58,7 +58,8 @@ def stream_member(
     """
     with _opened(raw, settings) as opened:
         entry = _only(opened, pattern)
-        yield entry.name, opened.chunks(entry)
+        with closing(opened.chunks(entry)) as chunks:
+            yield entry.name, chunks
 
 
 def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
@@ -135,10 +136,10 @@ class _Opened:
             return self.entries
         return [entry for entry in self.entries if re.fullmatch(pattern, entry.name)]
 
-    def chunks(self, entry: Entry) -> Iterator[bytes]:
+    def chunks(self, entry: Entry) -> Generator[bytes]:
         return self.within_limit(self.container.chunks(entry))
 
-    def within_limit(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def within_limit(self, chunks: Iterable[bytes]) -> Generator[bytes]:
         """Pass chunks on until the limit is reached: declared sizes may lie."""
         for chunk in chunks:
             self.left -= len(chunk)

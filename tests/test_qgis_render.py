@@ -160,7 +160,8 @@ def look_at(content: Content) -> Iterator[Seen]:
 def keep_screenshots(pictures: Path, content: Content) -> None:
     """Copy the pictures of the documentation to the folder that ``QPV_GEO_SCREENSHOTS`` names."""
     folder = os.environ.get("QPV_GEO_SCREENSHOTS")
-    if folder and content.frames["qpv"]["taux_pauvrete_60"].notna().all():
+    official = content.spec.territory == BESANCON and content.frames["qpv"]["taux_pauvrete_60"].notna().all()
+    if folder and official:
         shutil.copy(pictures / "carte.png", Path(folder) / "qgis-carte.png")
         shutil.copy(pictures / "qpv_QN02503M.png", Path(folder) / "qgis-atlas.png")
         shutil.copy(pictures / "formulaire.png", Path(folder) / "qgis-formulaire.png")

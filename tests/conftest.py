@@ -28,6 +28,7 @@ _ROOT = Path(__file__).parents[1]
 # What the quick tier leaves out: servers, browsers, QGIS, kills, faults, all of France, whole runs.
 SLOW = {
     "test_all_territories",
+    "test_base_map",
     "test_browser",
     "test_browser_finder",
     "test_browser_labels",
@@ -58,6 +59,7 @@ SLOW = {
     "test_locate_shapes",
     "test_lock",
     "test_outside",
+    "test_portraits",
     "test_qgis_render",
     "test_ranks",
     "test_refresh",

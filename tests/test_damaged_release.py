@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import qpv_geo_here as qpv_geo
+from tests.command_line import qpv_geo, qpv_geo_here
 
 DEEP = "[" * 100_000 + "]" * 100_000
 
@@ -14,7 +14,7 @@ DEEP = "[" * 100_000 + "]" * 100_000
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("data")
-    assert qpv_geo("refresh", "--offline", "--data", data).returncode == 0
+    assert qpv_geo_here("refresh", "--offline", "--data", data).returncode == 0
     return data
 
 
@@ -63,12 +63,12 @@ DAMAGES = {
 def test_a_damaged_release_is_told_and_made_again(data: Path, damage: Callable[[Path], None]) -> None:
     damage(data / "out" / "besancon")
     for command in ("list", "show", "verify"):
-        done = qpv_geo("releases", command, "--data", data)
+        done = qpv_geo_here("releases", command, "--data", data)
         assert "Traceback" not in done.stderr
         assert command != "verify" or done.returncode in {2, 5}
-    done = qpv_geo("refresh", "--offline", "--data", data)
+    done = qpv_geo_here("refresh", "--offline", "--data", data)
     assert done.returncode == 0, done.stderr
-    done = qpv_geo("releases", "verify", "--data", data)
+    done = qpv_geo_here("releases", "verify", "--data", data)
     assert done.returncode == 0, done.stderr
 
 

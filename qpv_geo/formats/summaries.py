@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from qpv_geo.analysis.ranks import read_distributions
 from qpv_geo.formats.base import Content
@@ -32,13 +32,19 @@ _TOGETHER = {
 _IN_EPCI = "ensemble_qpv_epci"
 
 
+@lru_cache(maxsize=1)
+def summaries_of(content: Content) -> "Summaries":
+    """Return the essentials of a release, which the workbook, QGIS, the pages and the atlas share."""
+    return Summaries(content)
+
+
 class Summaries:
     """The essentials of a release."""
 
-    def __init__(self, content: Content, figures: Figures | None = None) -> None:
+    def __init__(self, content: Content) -> None:
         frames, territory = content.frames, content.spec.territory
         self._content = content
-        self.figures = figures or Figures(content)
+        self.figures = Figures(content)
         """Those that it reads."""
         self._together = [(kind, territory.code) for kind in _TOGETHER[territory.genre]]
         communes = frames["communes"]

@@ -7,7 +7,7 @@ from xlsxwriter.worksheet import Worksheet
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.essentials import Essential, TerritorySummary
 from qpv_geo.formats.figures import Figure
-from qpv_geo.formats.summaries import Summaries
+from qpv_geo.formats.summaries import summaries_of
 from qpv_geo.formats.xlsx_cells import CellFormats, finish_table
 from qpv_geo.french import number
 from qpv_geo.typography import typeset
@@ -23,7 +23,7 @@ _NOTE = (
 
 def write_synthesis(sheet: Worksheet, formats: CellFormats, content: Content) -> None:
     """Write the essential figures, a zone per row; of a QPV, also its rank in metropolitan France."""
-    summaries = Summaries(content)
+    summaries = summaries_of(content)
     territory = summaries.territory
     sheet.write_string(0, 0, typeset(content.spec.title), formats.title)
     lines = [*territory.sentences, _NOTE]

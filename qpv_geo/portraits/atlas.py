@@ -21,12 +21,12 @@ import typst
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import UNDECLARED, Content
 from qpv_geo.formats.essentials import Comparison, Essential, QpvSummary
-from qpv_geo.formats.figures import Figure, Figures
-from qpv_geo.formats.summaries import Summaries
+from qpv_geo.formats.figures import Figure
+from qpv_geo.formats.summaries import Summaries, summaries_of
 from qpv_geo.french import band_name, french_date, number
-from qpv_geo.portraits.overview_map import WITHOUT, coloured_classes, draw_overview, draw_territory, groups_of
+from qpv_geo.portraits.overview_map import WITHOUT, coloured_classes, draw_territory, groups_of, overviews_of
 from qpv_geo.portraits.pages import colours_of, pictograms_of
-from qpv_geo.portraits.qpv_map import Drawing, draw_qpv
+from qpv_geo.portraits.qpv_map import Drawing, maps_of
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.statuses import STATUSES
 from qpv_geo.templates import render
@@ -87,21 +87,16 @@ class PrintedAtlas:
 
     content: Content
 
-    @cached_property
-    def figures(self) -> Figures:
-        """The figures of the release."""
-        return Figures(self.content)
-
-    @cached_property
+    @property
     def summaries(self) -> Summaries:
         """The essentials of the territory and of each QPV."""
-        return Summaries(self.content, self.figures)
+        return summaries_of(self.content)
 
     @cached_property
     def data(self) -> dict[str, Any]:
         """What the template reads beside the maps."""
         spec, territory = self.content.spec, self.summaries.territory
-        classes, kinds = coloured_classes(self.content, self.figures)
+        classes, kinds = coloured_classes(self.content, self.summaries.figures)
         return {
             "title": spec.title,
             "territory": spec.territory.nom,
@@ -213,12 +208,8 @@ class PrintedAtlas:
 
     @cached_property
     def _maps(self) -> dict[str, Drawing]:
-        frames = self.content.frames
-        _, kinds = coloured_classes(self.content, self.figures)
-        maps = {"territory": draw_territory(self.content)}
-        for name, codes in self._groups.items():
-            maps[name] = draw_overview(self.content, codes, kinds)
-        return maps | {code: draw_qpv(code, frames) for code in frames["qpv"]["code_qp"]}
+        overviews = dict(zip(self._groups, overviews_of(self.content), strict=True))
+        return {"territory": draw_territory(self.content), **overviews, **maps_of(self.content)}
 
 
 def _essential(essential: Essential) -> dict[str, Any]:

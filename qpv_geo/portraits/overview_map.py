@@ -1,10 +1,13 @@
 """The map of a territory's QPV on paper: coloured by poverty, numbered, named where there is room."""
 
+from functools import lru_cache
+
 import geopandas as gpd
 import shapely
 
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Figures, qpv_zones
+from qpv_geo.formats.summaries import summaries_of
 from qpv_geo.french import length_name
 from qpv_geo.portraits.classes import Classes, classes_of
 from qpv_geo.portraits.drawing import Labels, View
@@ -44,6 +47,13 @@ def groups_of(content: Content) -> list[list[str]]:
     groups = [qpv.loc[shapely.intersects(place, points), "code_qp"].tolist() for place in places]
     order = qpv["code_qp"].tolist()
     return sorted(groups, key=lambda codes: order.index(codes[0]))
+
+
+@lru_cache(maxsize=1)
+def overviews_of(content: Content) -> tuple[Drawing, ...]:
+    """Return the map of each group of QPV, which the index and the atlas share."""
+    _, kinds = coloured_classes(content, summaries_of(content).figures)
+    return tuple(draw_overview(content, codes, kinds) for codes in groups_of(content))
 
 
 def draw_overview(content: Content, codes: list[str], kinds: dict[str, str]) -> Drawing:

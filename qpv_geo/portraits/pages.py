@@ -13,14 +13,13 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.figures import Figures
 from qpv_geo.formats.provenance import titles_by_origin
-from qpv_geo.formats.summaries import Summaries
+from qpv_geo.formats.summaries import Summaries, summaries_of
 from qpv_geo.portraits.extract import extracts_of
 from qpv_geo.portraits.finder import finder_data
 from qpv_geo.portraits.glossary import glossary
 from qpv_geo.portraits.index_page import downloads_of, table_of
-from qpv_geo.portraits.overview_map import coloured_classes, draw_overview, groups_of
+from qpv_geo.portraits.overview_map import coloured_classes, overviews_of
 from qpv_geo.portraits.portrait import build_portrait
 from qpv_geo.portraits.sections import Absence, Sections
 from qpv_geo.portraits.synthesis import synthesis_of
@@ -63,9 +62,8 @@ def write_portraits(folder: Path, content: Content) -> None:
     if not content.crs.is_projected:
         return
     spec, frames = content.spec, content.frames
-    figures = Figures(content)
-    sections = Sections(content, figures)
-    summaries = Summaries(content, figures)
+    summaries = summaries_of(content)
+    sections = Sections(content, summaries.figures)
     absences = {
         layer: Absence(title, sections.why_empty(table) if table else _NOT_COMPUTED)
         for layer, (title, table) in _LAYERS.items()
@@ -110,7 +108,7 @@ def _index(content: Content, summaries: Summaries) -> dict[str, Any]:
     """Return what the index shows beside what all pages show."""
     figures = summaries.figures
     choices = map_choices(content, figures)
-    classes, kinds = coloured_classes(content, figures)
+    classes, _ = coloured_classes(content, figures)
     columns, rows = table_of(content, figures)
     coloured = {choice.id for choice in choices if not choice.circles}
     first = next((i.id for i in figures.leading if i.id in coloured), choices[0].id if choices else "")
@@ -125,7 +123,7 @@ def _index(content: Content, summaries: Summaries) -> dict[str, Any]:
             i.label for i in content.spec.registry.indicators if i.qpv_layer and i not in figures.leading
         ],
         "data": map_data(content.frames, choices),
-        "overviews": [draw_overview(content, codes, kinds) for codes in groups_of(content)],
+        "overviews": list(overviews_of(content)),
         "overview_classes": classes,
         "legend_title": load_cartography().choropleth.heading,
         "finder": finder_data(content, map_origin(content.frames)),

@@ -15,7 +15,7 @@ from qpv_geo.french import amount, decimals_of, gap, number
 from qpv_geo.portraits.evolution import EvolutionSection, evolution_of
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.portraits.facilities import Facilities, facilities_of
-from qpv_geo.portraits.qpv_map import Drawing, band_of, draw_locator, draw_qpv
+from qpv_geo.portraits.qpv_map import Drawing, band_of, draw_locator, maps_of
 from qpv_geo.portraits.sections import Absence, Section, Sections
 from qpv_geo.portraits.strip import strip
 from qpv_geo.statuses import STATUSES, Status
@@ -113,7 +113,7 @@ def build_portrait(
         essentials=tuple(
             (one, strip(one, zone.name) if one.is_ranked else None) for one in summary.essentials
         ),
-        map=draw_qpv(zone.code, frames),
+        map=maps_of(content)[zone.code],
         locator=draw_locator(zone.code, frames, territory.nom),
         band=band_of(zone.code, frames),
         map_absences=tuple(absences[layer] for layer in _MAPPED if layer in absences),

@@ -1,11 +1,13 @@
 """The map of a portrait: a QPV with its band, 2015 outline, IRIS and communes; its place in the EPCI."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import geopandas as gpd
 import shapely
 
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import band_name, length_name
 from qpv_geo.portraits.background import background, street_names
@@ -79,6 +81,12 @@ class Drawing:
     def with_streets(self) -> bool:
         """Whether there is a base map below."""
         return any(shape.kind.startswith("fond-") for shape in self.shapes)
+
+
+@lru_cache(maxsize=1)
+def maps_of(content: Content) -> Mapping[str, Drawing]:
+    """Return the map of each QPV by its code, which its portrait and the atlas share."""
+    return {code: draw_qpv(code, content.frames) for code in content.frames["qpv"]["code_qp"]}
 
 
 def draw_qpv(code: str, frames: Frames) -> Drawing:

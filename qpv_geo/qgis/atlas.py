@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qpv_geo.formats.base import Bounds, Content, rounded_bounds
-from qpv_geo.formats.summaries import Summaries
+from qpv_geo.formats.summaries import summaries_of
 from qpv_geo.french import french_date
 from qpv_geo.qgis.cartography import Atlas, Cartography
 from qpv_geo.qgis.expressions import interval_of, literal, quoted, shown, text_of, vintage_of
@@ -184,7 +184,7 @@ def _sentences(content: Content, y: float) -> tuple[Text, Text]:
     """Return the two sentences on each QPV, which a page chooses by the code of its own."""
     pairs = [
         f"{quoted(code)}, {quoted(typeset(chr(10).join(summary.sentences)))}"
-        for code, summary in Summaries(content).qpv.items()
+        for code, summary in summaries_of(content).qpv.items()
     ]
     text = shown(f'map_get(map({", ".join(pairs)}), "code_qp")', "Deux phrases sur le quartier")
     box = Box(_COLUMN_X, y, _COLUMN_WIDTH, _SENTENCES_HEIGHT, 10)

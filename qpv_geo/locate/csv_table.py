@@ -135,7 +135,7 @@ class CsvTable:
     def _plain_records(self, stream: TextIO) -> "Iterator[_Record]":
         """Yield records as they are, whatever they are: titles and the header."""
         raw: list[str] = []
-        for cells in csv.reader(_kept(stream, raw, deque()), delimiter=self._separator):
+        for cells in csv.reader(_noted_lines(stream, raw, deque()), delimiter=self._separator):
             yield _Record("".join(raw), cells)
             raw.clear()
 
@@ -152,11 +152,15 @@ class CsvTable:
         width = len(self.columns)
         while True:
             try:
-                for cells in csv.reader(_kept(stream, raw, again), delimiter=self._separator, strict=True):
+                for cells in csv.reader(
+                    _noted_lines(stream, raw, again), delimiter=self._separator, strict=True
+                ):
                     if len(cells) == width or not cells:
                         yield _Record("".join(raw), cells)
                     else:
-                        yield self._mended("".join(raw), cells, f"{len(cells)} cells, expected {width}")
+                        yield self._padded_record(
+                            "".join(raw), cells, f"{len(cells)} cells, expected {width}"
+                        )
                     raw.clear()
             except csv.Error:
                 # What follows the line with the quote is read as if there were none.
@@ -164,11 +168,11 @@ class CsvTable:
                 again.extendleft(reversed(rest))
                 raw.clear()
                 cells = next(csv.reader([first.rstrip("\r\n")], delimiter=self._separator))
-                yield self._mended(first, cells, "a quote is not closed, or not doubled inside")
+                yield self._padded_record(first, cells, "a quote is not closed, or not doubled inside")
             else:
                 return
 
-    def _mended(self, line: str, cells: Sequence[str], fault: str) -> "_Record":
+    def _padded_record(self, line: str, cells: Sequence[str], fault: str) -> "_Record":
         """Return a record with as many cells as the header; none of them is read."""
         width = len(self.columns)
         surplus = cells[width - 1 :]
@@ -250,7 +254,7 @@ def _decimal(separator: str, columns: Sequence[pa.Array]) -> str:
     return "," if separator == ";" else "."
 
 
-def _kept(stream: TextIO, raw: list[str], again: deque[str]) -> Iterator[str]:
+def _noted_lines(stream: TextIO, raw: list[str], again: deque[str]) -> Iterator[str]:
     """Yield lines, those of `again` first, and note them in `raw`."""
     while again:
         raw.append(again.popleft())

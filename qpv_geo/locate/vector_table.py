@@ -38,7 +38,7 @@ class VectorTable:
         """Open the layer, the only one without `layer`; `crs` is written if the file declares none."""
         self.path = path
         self._encoding, self._crs = encoding, crs
-        with _explained(path):
+        with _reraise_gdal_errors(path):
             self._source = _member(path, layer) if path.suffix.lower() == ".zip" else str(path)
             self._layer = _layer(self._source, path, layer)
             self._info = pyogrio.read_info(self._source, layer=self._layer, encoding=encoding)
@@ -59,7 +59,7 @@ class VectorTable:
 
     def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
         """Return the first rows."""
-        with _explained(self.path), self._open(HEAD_ROWS) as (meta, reader):
+        with _reraise_gdal_errors(self.path), self._open(HEAD_ROWS) as (meta, reader):
             batch = next(iter(reader), None)
             if batch is None:
                 batch = pa.RecordBatch.from_pylist([], reader.schema)
@@ -71,7 +71,7 @@ class VectorTable:
         """Write the file with columns added, see `PointTable.extend`; fields keep their types."""
         plain = pa.schema([(f.name, _plain(f.type)) for f in added])
         driver = WRITTEN.get(target.suffix.lower(), "GPKG")
-        with _explained(self.path), self._open() as (meta, reader):
+        with _reraise_gdal_errors(self.path), self._open() as (meta, reader):
             name = _geometry_name(meta)
             place = reader.schema.get_field_index(name)
             schema = pa.schema([*reader.schema, *plain])
@@ -152,7 +152,7 @@ class _Stream(Iterator[pa.RecordBatch]):
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _reraise_gdal_errors(path: Path) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             # GDAL's remarks on a file that it reads all the same, and on a layer that has no CRS.

@@ -8,7 +8,7 @@ from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.formats.summaries import summaries_of
 from qpv_geo.french import french_date
 from qpv_geo.qgis.cartography import Atlas, Cartography
-from qpv_geo.qgis.expressions import interval_of, literal, quoted, shown, text_of, vintage_of
+from qpv_geo.qgis.expressions import evaluation, interval_of, literal, quoted, text_of, vintage_of
 from qpv_geo.qgis.styles import SymbolLayer
 from qpv_geo.qgis.templating import key, rgba
 from qpv_geo.statuses import IMPRECISE
@@ -137,7 +137,7 @@ def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartograph
         map_view=_fitted(content.bounds("qpv"), _MAP_WIDTH / _MAP_HEIGHT),
         situation_view=_fitted(content.bounds("epci"), _COLUMN_WIDTH / small),
         band=refs.get(_BAND),
-        band_title=f"Bande de {shown(width, '300 ou 500')} m (TVA réduite)",
+        band_title=f"Bande de {evaluation(width, '300 ou 500')} m (TVA réduite)",
         texts=_set(
             *_headings(content.spec.territory),
             *(_sentences(content, _BOTTOM - small - _HEADING - _SENTENCES_HEIGHT) if sentences else ()),
@@ -186,7 +186,7 @@ def _sentences(content: Content, y: float) -> tuple[Text, Text]:
         f"{quoted(code)}, {quoted(typeset(chr(10).join(summary.sentences)))}"
         for code, summary in summaries_of(content).qpv.items()
     ]
-    text = shown(f'map_get(map({", ".join(pairs)}), "code_qp")', "Deux phrases sur le quartier")
+    text = evaluation(f'map_get(map({", ".join(pairs)}), "code_qp")', "Deux phrases sur le quartier")
     box = Box(_COLUMN_X, y, _COLUMN_WIDTH, _SENTENCES_HEIGHT, 10)
     return (
         _heading("Essentiel", "L'essentiel", y),
@@ -233,8 +233,8 @@ def _fitted(bounds: Bounds, ratio: float) -> Bounds:
 
 
 def _headings(territory: Territory) -> tuple[Text, ...]:
-    where = shown('coalesce("lib_com_calcule", "lib_com", \'\')', "commune")
-    code, name = shown('"code_qp"', "code"), literal(territory.nom)
+    where = evaluation('coalesce("lib_com_calcule", "lib_com", \'\')', "commune")
+    code, name = evaluation('"code_qp"', "code"), literal(territory.nom)
     subtitle = f"Quartier prioritaire de la politique de la ville {code} · {where} · {name}"
     contract = literal(territory.contrat.titre) if territory.contrat else name
     title = Box(_MAP_X, 7, _MAP_WIDTH, 14, 10)
@@ -242,7 +242,7 @@ def _headings(territory: Territory) -> tuple[Text, ...]:
     aside = Box(_COLUMN_X, 9, _COLUMN_WIDTH, 20, 10)
     figures = Box(_COLUMN_X, _MAP_Y, _COLUMN_WIDTH, 7, 10)
     return (
-        Text("Titre", shown('"lib_qp"', "Nom du quartier"), title, 30, bold=True, vertical=_MIDDLE),
+        Text("Titre", evaluation('"lib_qp"', "Nom du quartier"), title, 30, bold=True, vertical=_MIDDLE),
         Text("Sous-titre", subtitle, below, 12, "soft", vertical=_MIDDLE),
         Text("Contrat de ville", contract, aside, 10, "soft", horizontal=_RIGHT),
         Text("Chiffres clés (titre)", "Chiffres clés", figures, 12, bold=True),
@@ -257,10 +257,10 @@ def _tiles(figures: Sequence[str], content: Content, look: Cartography) -> tuple
         row, column = divmod(rank, 2)
         x = _COLUMN_X + column * (_TILE_WIDTH + _GAP)
         y = _TILES_Y + row * (_TILE_HEIGHT + _GAP)
-        value = shown(text_of(layer, name, look.words_of(layer.name, f"{name}_statut") | _SHORT))
+        value = evaluation(text_of(layer, name, look.words_of(layer.name, f"{name}_statut") | _SHORT))
         vintage = vintage_of(layer, name, before=", ")
         alias = layer.fields[name].alias
-        caption = alias + shown(f"{vintage} || {interval_of(layer, name)}", "")
+        caption = alias + evaluation(f"{vintage} || {interval_of(layer, name)}", "")
         upper = Box(x, y, _TILE_WIDTH, _TILE_HEIGHT, 8)
         lower = Box(x, y + 7.5, _TILE_WIDTH, _TILE_HEIGHT - 7.5, 9)
         texts.append(Text(f"Valeur : {alias}", value, upper, 16, bold=True, background="panel", margin=2))
@@ -280,7 +280,7 @@ def _mentions(indicators: Collection[str], content: Content) -> str:
 def _notes(indicators: Collection[str], content: Content) -> tuple[Text, ...]:
     """Return the scale in figures, the sources, the date of the data and the page."""
     scale_of_map = f"map_get(item_variables({quoted(_MAP)}), 'map_scale')"
-    denominator = shown(f"format_number(10 * round({scale_of_map} / 10), 0, 'fr')")
+    denominator = evaluation(f"format_number(10 * round({scale_of_map} / 10), 0, 'fr')")
     # Without the datum: "RGF93 v1 / Lambert-93", "RGR92 / UTM zone 40S".
     crs = content.crs.name.rpartition(" / ")[2].replace("zone", "fuseau")
     scale = f"Échelle 1:{denominator} · {crs}"

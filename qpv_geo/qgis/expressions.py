@@ -83,7 +83,7 @@ def html_of(expression: str) -> str:
     return f"replace(replace({expression}, '&', '&amp;'), '<', '&lt;')"
 
 
-def shown(expression: str, without: str = "…") -> str:
+def evaluation(expression: str, without: str = "…") -> str:
     """Return a text of a layout that shows an expression, and `without` until a page is seen."""
     return f"[% try({expression}, {quoted(without)}) %]"
 

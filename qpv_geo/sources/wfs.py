@@ -157,8 +157,8 @@ class _Pages:
 
     def _unexpected(self, url: str, data: bytes, error: Exception) -> SourceContentError:
         """Return the error of an answer that is not a page: what the server says, or what it is."""
-        if said := _EXCEPTION.search(data):
-            found = f"an exception: {said[1].decode('utf-8', errors='replace')[:300]}"
+        if exception := _EXCEPTION.search(data):
+            found = f"an exception: {exception[1].decode('utf-8', errors='replace')[:300]}"
         elif (kind := kind_of(data)).name == "json":
             found = f"{kind.description} ({error})"
         else:

@@ -263,7 +263,9 @@ def test_areas_are_conserved_both_ways(new: list[MultiPolygon], old: list[MultiP
     assert pieces.geometry.is_valid.all()
     for frame, column in ((qpv, "code_qp"), (qpv_2015, "code_qp_2015")):
         total = pieces.groupby(column)["surface_m2"].sum().reindex(frame["code_qp"])
-        np.testing.assert_allclose(total.to_numpy(), frame.area.to_numpy(), rtol=1e-6)
+        # Overlays may move vertices by a micrometre.
+        tolerance = 1e-6 * (frame.area + frame.length).to_numpy()
+        assert (np.abs(total.to_numpy() - frame.area.to_numpy()) <= tolerance).all()
     (check,) = checks_of(evolution, "conservation_des_surfaces").values()
     assert check.outcome == "conforme"
     assert ((evolution.of_qpv["part_conservee_2015"] - 100) <= 1e-4).all()

@@ -70,26 +70,19 @@ class Check:
     """One control, in the words that GIS users read.
 
     A control that fails outright is not a `Check`: it raises, and nothing is published.
-
-    Attributes
-    ----------
-    subject
-        What was looked at: a source id, a layer, a QPV code.
-    outcome
-        ``conforme``, ``avertissement`` (published all the same, somebody should look) or
-        ``non_verifiable`` (with the reason in `message`).
-    expected, found
-        As text, in French.
-    message
-        One sentence in French.
     """
 
     code: str
     subject: str
+    """What was looked at: a source id, a layer, a QPV code."""
     outcome: Outcome
+    """``conforme``, ``avertissement`` (published all the same, somebody should look) or ``non_verifiable``
+    (with the reason in `message`)."""
     expected: str
     found: str
+    """As text, in French."""
     message: str
+    """One sentence in French."""
 
     def __post_init__(self) -> None:
         """Refuse a code that the report and the documents cannot explain."""

@@ -117,21 +117,10 @@ class Hold:
 def territory_lock(folder: Path, *, wait: float = 0.0, lease: float = LEASE) -> Iterator[Hold]:
     """Hold the lock of the territory whose releases are in a folder, which is created if missing.
 
-    Parameters
-    ----------
-    wait
-        Seconds to wait for another run to finish. It may take up to `lease` seconds more to see whether a
-        holder on another machine is alive.
-    lease
-        Seconds without a sign of life after which a holder on another machine counts as dead; the same for
-        all runs that share the folder.
-
-    Raises
-    ------
-    LockedError
-        If another run holds the lock; the message names it.
-    PublicationError
-        If the folder cannot be written or does not support locks.
+    `wait` is how many seconds to wait for another run to finish, `lease` after how many without a sign of
+    life a holder on another machine counts as dead: so long it may take to see whether it is alive. All runs
+    that share the folder have the same. Raises `LockedError` if another run holds the lock, which the message
+    names, and `PublicationError` if the folder cannot be written or does not support locks.
     """
     deadline = time.monotonic() + wait
     lock = FileLock(folder / _LOCK, timeout=wait, fallback_to_soft=False)

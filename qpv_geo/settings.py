@@ -40,44 +40,32 @@ def _default_sources_file() -> Path | None:
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders and limits of one run.
-
-    Attributes
-    ----------
-    data_dir
-        Holds ``raw/`` (originals) and ``out/`` (releases).
-    connect_timeout, read_timeout, download_deadline
-        Seconds; the last is for one download in all.
-    attempts
-        Number of requests before an address counts as unreachable.
-    backoff
-        Seconds before the second attempt; doubled at each later one.
-    max_retry_after
-        Longest pause, in seconds, that is granted to a server (``Retry-After``).
-    max_unpacked_bytes, max_unpacked_ratio
-        Limits of an unpacked archive, in bytes and relative to its own size.
-    sources_file
-        TOML file of an administrator that completes the catalogue and the registry (see `ingest.additions`);
-        ``QPV_GEO_SOURCES`` sets it.
-    official_sites
-        Loopback address of a server that stands in for all official sites, each below a folder named after
-        its host (``http://127.0.0.1:8000/www.insee.fr/…``), to try the live path without them.
-        ``QPV_GEO_OFFICIAL_SITES`` sets it; another machine is a `ConfigurationError`.
-    """
+    """Folders and limits of one run."""
 
     data_dir: Path = field(default_factory=default_data_dir)
+    """Holds ``raw/`` (originals) and ``out/`` (releases)."""
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
     download_deadline: float = 600.0
+    """Seconds; the last is for one download in all."""
     attempts: int = 3
+    """Number of requests before an address counts as unreachable."""
     backoff: float = 0.5
+    """Seconds before the second attempt; doubled at each later one."""
     max_retry_after: float = 60.0
+    """Longest pause, in seconds, that is granted to a server (``Retry-After``)."""
     max_unpacked_bytes: int = 2 * 1024**3
     max_unpacked_ratio: int = 200
+    """Limits of an unpacked archive, in bytes and relative to its own size."""
     sources_file: Path | None = field(default_factory=_default_sources_file)
+    """TOML file of an administrator that completes the catalogue and the registry (see `ingest.additions`);
+    ``QPV_GEO_SOURCES`` sets it."""
     official_sites: str | None = field(
         default_factory=lambda: os.environ.get("QPV_GEO_OFFICIAL_SITES") or None
     )
+    """Loopback address of a server that stands in for all official sites, each below a folder named after its
+    host (``http://127.0.0.1:8000/www.insee.fr/…``), to try the live path without them.
+    ``QPV_GEO_OFFICIAL_SITES`` sets it; another machine is a `ConfigurationError`."""
 
     def __post_init__(self) -> None:
         """Refuse another machine in place of the official sites."""

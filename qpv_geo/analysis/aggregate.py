@@ -56,30 +56,16 @@ _NOT_COMPUTED = Computation()
 def aggregate(
     values: pd.DataFrame, members: Mapping[str, Sequence[str]], rules: Mapping[str, Computation], zone: str
 ) -> pd.DataFrame:
-    """Compute the values of sets of whole zones.
+    """Compute the values of sets of whole zones; `zone` is the kind of these sets, such as ``quartier``.
 
-    Parameters
-    ----------
-    values
-        Columns of layer ``statistiques``, one kind of zone; a zone without a row counts as unavailable.
-    members
-        For each set, the codes of its zones, each once.
-    rules
-        By indicator; an indicator without a rule is left empty.
-    zone
-        Kind of the sets, such as ``quartier``.
+    `values` are rows of layer ``statistiques`` of one kind of zone, of which one without a row counts as
+    unavailable; `members` are the codes of the zones of each set, each once. An indicator without a rule is
+    left empty.
 
-    Returns
-    -------
-    DataFrame
-        Columns of layer ``statistiques``, one row per set, indicator and vintage, sorted. ``valeur`` is the
-        exact sum, or the ratio of two, and ``statut`` is ``ok`` if every part's is. Otherwise the value is
-        missing and ``statut`` is that of the parts, or ``non_calculable``.
-
-    Raises
-    ------
-    ContractError
-        If a zone has two values of one indicator and vintage, or zones come from several geographies.
+    Returned is a row of layer ``statistiques`` per set, indicator and vintage, sorted. ``valeur`` is the
+    exact sum, or the ratio of two, and ``statut`` is ``ok`` if every part's is. Otherwise the value is
+    missing and ``statut`` is that of the parts, or ``non_calculable``. Raises `ContractError` if a zone has
+    two values of one indicator and vintage, or zones come from several geographies.
     """
     parts = {code: [_Part(member) for member in codes] for code, codes in members.items()}
     return _compute(values, parts, rules, zone)

@@ -32,10 +32,7 @@ def _decimal_difference(value: float, other: float) -> float:
 def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataFrame:
     """Return layer ``contrat_de_ville``: each figure of the contract, INSEE's, and INSEE minus contract.
 
-    Raises
-    ------
-    ConfigurationError
-        If the contract names a QPV that is not in the territory.
+    Raises `ConfigurationError` if the contract names a QPV that is not in the territory.
     """
     names = dict(zip(qpv["code_qp"], qpv["lib_qp"], strict=True))
     contract = territory.contrat

@@ -50,14 +50,9 @@ def local_districts(
     """Draw the city's districts, declared as sets of IRIS or given by a contour file.
 
     `iris` and `contours` are in the territory's CRS, None if there are none; `label` is the contour file's,
-    for errors.
-
-    Raises
-    ------
-    ConfigurationError
-        If a set names an IRIS that has no contour; the message names them all.
-    ContractError
-        If names of the contour file are missing or repeated; the message names them all.
+    for errors. Raises `ConfigurationError` if a set names an IRIS that has no contour; the message names them
+    all. Raises `ContractError` if names of the contour file are missing or repeated; the message names them
+    all.
     """
     checks, frames = [], []
     sets = territory.quartiers

@@ -41,31 +41,16 @@ def count_facilities(
 ) -> tuple[pd.DataFrame, list[Check]]:
     """Return table ``equipements``: how many facilities of each type in each QPV and within 500 m of it.
 
-    Parameters
-    ----------
-    points
-        One row per facility: ``type_equipement``, ``insee_com``, ``x``, ``y`` in the CRS of `qpv` (NaN if it
-        was not located).
-    types
-        The types to count, each once: ``type_equipement``, ``libelle``, ``domaine``.
-    qpv, communes
-        The territory's, in one projected CRS.
-    covered
-        INSEE codes of the communes that the source covers; None for all of them.
+    `points` has a row per facility: ``type_equipement``, ``insee_com``, ``x``, ``y`` in the CRS of `qpv` (NaN
+    if it was not located); `types` those to count, each once: ``type_equipement``, ``libelle``, ``domaine``.
+    `qpv` and `communes` are the territory's, in one projected CRS; `covered` are the communes that the source
+    covers, None for all of them.
 
-    Returns
-    -------
-    table : DataFrame
-        One row per QPV, perimeter (``qpv``, or ``500m`` which includes it) and type, sorted. ``statut`` is
-        ``non_disponible`` where the source does not cover the whole perimeter; ``non_localises`` counts the
-        facilities without coordinates in the communes that the perimeter touches.
-    checks : list of Check
-        Communes with facilities that were not located, and communes that the source does not cover.
-
-    Raises
-    ------
-    ContractError
-        If most facilities of the territory's communes lie outside them: the CRS is wrong.
+    The table has a row per QPV, perimeter (``qpv``, or ``500m`` which includes it) and type, sorted.
+    ``statut`` is ``non_disponible`` where the source does not cover the whole perimeter; ``non_localises``
+    counts the facilities without coordinates in the communes that the perimeter touches. Checks name the
+    communes with such facilities, and those that the source does not cover. Raises `ContractError` if most
+    facilities of the territory's communes lie outside them: the CRS is wrong.
     """
     points = points[points["type_equipement"].isin(types["type_equipement"])]
     located = np.isfinite(points[["x", "y"]].to_numpy(dtype="float64")).all(axis=1)

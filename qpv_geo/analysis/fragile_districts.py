@@ -45,15 +45,9 @@ def fragile_districts(
     """Give the contract's fragile districts the contours of the metropolis's own file, by name.
 
     Accents, case, apostrophes and hyphens of names do not matter. `contours` (``nom``) are in the territory's
-    CRS, None without such a file; `label` is the file's, for errors.
-
-    Raises
-    ------
-    ContractError
-        If a name is missing, repeated or unknown to the contract, or a contour does not touch its commune;
-        the message lists every problem.
-    ConfigurationError
-        If the contract names a commune that is not the territory's.
+    CRS, None without such a file; `label` is the file's, for errors. Raises `ContractError` if a name is
+    missing, repeated or unknown to the contract, or a contour does not touch its commune; the message lists
+    every problem. Raises `ConfigurationError` if the contract names a commune that is not the territory's.
     """
     declared = sorted(territory.contrat.quartiers_fragiles if territory.contrat else (), key=lambda d: d.nom)
     drawn = communes.set_index("insee_com").geometry

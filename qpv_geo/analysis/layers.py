@@ -36,14 +36,9 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     """Join everything and return the layers of a release, each sorted by its key, and what was checked.
 
     Areas and distances are measured in the territory's `epsg`; for France, in that of each part. Spatial
-    layers are returned in its `published_epsg`. Layers ``sources`` and ``controles`` are added later.
-
-    Raises
-    ------
-    ContractError
-        If the territory does not have the expected number of QPV or communes.
-    ConfigurationError
-        If the contract names a QPV that is not in the territory.
+    layers are returned in its `published_epsg`. Layers ``sources`` and ``controles`` are added later. Raises
+    `ContractError` if the territory does not have the expected number of QPV or communes, and
+    `ConfigurationError` if the contract names a QPV that is not in the territory.
     """
     checks = _check_communes(tables, territory)
     joined = join_parts(tables, territory, registry)

@@ -34,23 +34,16 @@ _SHIPPED = "répartition livrée avec le programme"
 
 @dataclass(frozen=True)
 class Peers:
-    """The QPV among which those of a territory are ranked.
-
-    Attributes
-    ----------
-    distributions
-        By indicator of layer ``qpv`` and vintage: counted in national files, or shipped if a file is not
-        national.
-    epci
-        Pairs of ``code`` and ``siren_epci``: the QPV of each EPCI in which the territory's QPV are ranked. A
-        QPV that declares two EPCI is in both.
-    figures
-        Figures of these QPV: ``code``, ``indicateur``, ``millesime``, ``valeur``.
-    """
+    """The QPV among which those of a territory are ranked."""
 
     distributions: Distributions
+    """By indicator of layer ``qpv`` and vintage: counted in national files, or shipped if a file is not
+    national."""
     epci: pd.DataFrame
+    """Pairs of ``code`` and ``siren_epci``: the QPV of each EPCI in which the territory's QPV are ranked. A
+    QPV that declares two EPCI is in both."""
     figures: pd.DataFrame
+    """Figures of these QPV: ``code``, ``indicateur``, ``millesime``, ``valeur``."""
 
 
 def peers_of(codes: Iterable[str], tables: Tables, territory: Territory, registry: Registry) -> Peers:

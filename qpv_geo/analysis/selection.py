@@ -49,12 +49,7 @@ def select(
 
     `qpv` are all those of the file in the territory's CRS, `pieces` these cut by the territory's communes. A
     check names each QPV whose declaration and contour disagree; `with_neighbours` says that those left out
-    are published as neighbours.
-
-    Raises
-    ------
-    ContractError
-        If the territory does not have the expected number.
+    are published as neighbours. Raises `ContractError` if the territory does not have the expected number.
     """
     share = pieces[pieces["membre"]].groupby("code_qp")["part_qpv"].sum()
     computed = qpv["code_qp"].map(share).fillna(0.0)

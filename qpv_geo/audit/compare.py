@@ -42,12 +42,8 @@ def compare_release(folder: Path, content: Content, tables: Mapping[str, StoredT
     differ in area by what is recorded; each statistic must be what its raw cell says, and each absence must
     have its status. What is derived here is proven by tests.
 
-    `tables` are those of the GeoPackage.
-
-    Raises
-    ------
-    PublicationError
-        With file, layer, row, field, published and expected value of each mismatch.
+    `tables` are those of the GeoPackage. Raises `PublicationError` with file, layer, row, field, published
+    and expected value of each mismatch.
     """
     mismatches: dict[object, Mismatch] = {}
     formats = []

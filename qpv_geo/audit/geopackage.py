@@ -96,12 +96,7 @@ def connect(path: Path) -> sqlite3.Connection:
 def read_geopackage(path: Path, names: Collection[str] | None = None) -> dict[str, StoredTable]:
     """Read the tables that ``gpkg_contents`` lists, in its order; without `names`, all but QGIS's styles.
 
-    Names that are not there are left out.
-
-    Raises
-    ------
-    PublicationError
-        If the file cannot be read.
+    Names that are not there are left out. Raises `PublicationError` if the file cannot be read.
     """
     try:
         with closing(connect(path)) as database:

@@ -106,12 +106,8 @@ def read_features(raw: RawFile, settings: Settings) -> Features:
     """Read a vector file again: GeoJSON with json, a GeoPackage with sqlite3.
 
     A Shapefile is read with GDAL, as ingestion does, for want of another reader: the comparison then proves
-    what was done after reading.
-
-    Raises
-    ------
-    PublicationError
-        If the file cannot be read any more, or a declared column is not there.
+    what was done after reading. Raises `PublicationError` if the file cannot be read any more, or a declared
+    column is not there.
     """
     return _KEPT.of(raw, settings, _read_features)
 

@@ -97,10 +97,7 @@ def read_csv(path: Path, layer: Layer) -> WrittenLayer:
 def read_cells(path: Path, first: int | None = None) -> dict[str, TextColumn]:
     """Return the columns of a CSV file of a release, or only the first of them.
 
-    Raises
-    ------
-    ValueError
-        If a row has more or fewer cells than the header, or the file is not UTF-8.
+    Raises `ValueError` if a row has more or fewer cells than the header, or the file is not UTF-8.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         header = next(csv.reader(stream, delimiter=SEPARATOR, strict=True), [])

@@ -113,10 +113,7 @@ def load_layers(path: Path = _FIELDS) -> dict[str, Layer]:
 def published_layers(registry: Registry) -> dict[str, Layer]:
     """Return the declared layers, those with indicators completed by the registry's `qpv_layer` columns.
 
-    Raises
-    ------
-    ConfigurationError
-        If an indicator's columns or labels clash with declared fields.
+    Raises `ConfigurationError` if an indicator's columns or labels clash with declared fields.
     """
     layers = {}
     for name, layer in load_layers().items():

@@ -40,14 +40,10 @@ def conform(frames: Mapping[str, pd.DataFrame], layers: Mapping[str, Layer], eps
     the declarations, and of each layer the declared columns in their order: text as str or None (an empty
     text is a missing one), ``Int64``, ``float64``, ``boolean``, ``datetime64[s]``, ``datetime64[ms, UTC]`` in
     whole seconds. Rows keep their order. Spatial layers, in the CRS `epsg`, have `geom` as well; one whose
-    geometry is optional and that has none at all is a table, see `fields.as_held`.
-
-    Raises
-    ------
-    PublicationError
-        With all problems of all layers: undeclared layer or column, missing column, value of another type,
-        infinite number, key that is missing or not unique, geometry that is missing, empty, invalid,
-        three-dimensional, of another type or in another CRS.
+    geometry is optional and that has none at all is a table, see `fields.as_held`. Raises `PublicationError`
+    with all problems of all layers: undeclared layer or column, missing column, value of another type,
+    infinite number, key that is missing or not unique, geometry that is missing, empty, invalid,
+    three-dimensional, of another type or in another CRS.
     """
     problems = [f"layer {name} is not declared in fields.toml" for name in frames if name not in layers]
     conformed: Frames = {}

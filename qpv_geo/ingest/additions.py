@@ -84,10 +84,7 @@ def administrator_contact(settings: Settings) -> Contact | None:
 def declarations(settings: Settings, territory: Territory | None = None) -> tuple[Catalogue, Registry]:
     """Return the catalogue and the registry, with what the administrator and the territory add.
 
-    Raises
-    ------
-    ConfigurationError
-        For an addition that is not valid, naming its file and the key.
+    Raises `ConfigurationError` for an addition that is not valid, naming its file and the key.
     """
     catalogue, registry = load_catalogue(), load_registry()
     places: dict[str, Mapping[str, Any]] = {}

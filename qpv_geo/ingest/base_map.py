@@ -54,14 +54,9 @@ def read_base_map(
 ) -> tuple[BackgroundFeatures, tuple[Check, ...]]:
     """Read the features of every type; those that cannot be drawn are left out and counted.
 
-    `communes` are the territory's, in its CRS, in which the features must be.
-
-    Raises
-    ------
-    SourceContentError
-        If the file is not a whole GeoJSON.
-    ContractError
-        If a type is missing, has other geometries or lacks a column, or if its features lie elsewhere.
+    `communes` are the territory's, in its CRS, in which the features must be. Raises `SourceContentError` if
+    the file is not a whole GeoJSON, and `ContractError` if a type is missing, has other geometries or lacks a
+    column, or if its features lie elsewhere.
     """
     problems = Problems(raw.label, raw.source)
     by_type = _by_type(raw, settings)

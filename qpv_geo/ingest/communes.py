@@ -34,20 +34,12 @@ def read_communes(
 ) -> dict[int, gpd.GeoDataFrame]:
     """Read communes, GeoJSON of geo.api.gouv.fr or of Etalab, and hold them to their contract.
 
-    Parameters
-    ----------
-    epsg
-        Projected CRS, of which the communes that it serves are returned; None for each part of France in its
-        own.
-    outside
-        Receives the defective communes outside the territory; without it, each stops the reading.
+    Returned are those that the projected CRS `epsg` serves; without it, those of each part of France in its
+    own. `outside` receives the defective communes outside the territory; without it, each stops the reading.
 
-    Returns
-    -------
-    dict
-        By CRS: ``insee_com``, ``nom_com``, ``siren_epci``, ``insee_dep``, ``insee_reg`` (text or None),
-        ``population`` (Int64), ``ecart_reparation_m2`` (NaN where the contour was valid), MultiPolygons, in
-        the file's order; ``attrs["remarques"]``, what was unusual in the file, in French.
+    By CRS: ``insee_com``, ``nom_com``, ``siren_epci``, ``insee_dep``, ``insee_reg`` (text or None),
+    ``population`` (Int64), ``ecart_reparation_m2`` (NaN where the contour was valid), MultiPolygons, in the
+    file's order; ``attrs["remarques"]``, what was unusual in the file, in French.
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)

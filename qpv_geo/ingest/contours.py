@@ -35,24 +35,17 @@ _NAMED_AT_MOST = 30
 
 @dataclass(frozen=True)
 class Contours:
-    """Every QPV of a file.
-
-    Attributes
-    ----------
-    by_epsg
-        By the projected CRS of their part of France (2154: metropolitan France), in the file's order.
-        Official columns as published, text or None; ``ecart_reparation_m2``, NaN where the official geometry
-        is valid; MultiPolygons.
-    national
-        Whether the file covers the country.
-    set_aside
-        Official columns of the QPV without a usable contour, which are reported elsewhere (see `Outside`).
-    """
+    """Every QPV of a file."""
 
     by_epsg: dict[int, gpd.GeoDataFrame]
+    """By the projected CRS of their part of France (2154: metropolitan France), in the file's order. Official
+    columns as published, text or None; ``ecart_reparation_m2``, NaN where the official geometry is valid;
+    MultiPolygons."""
     national: bool
+    """Whether the file covers the country."""
     checks: tuple[Check, ...]
     set_aside: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Official columns of the QPV without a usable contour, which are reported elsewhere (see `Outside`)."""
 
     @property
     def attributes(self) -> pd.DataFrame:

@@ -31,15 +31,10 @@ def read_delimited(
     """Read a CSV file as text; the result has no row if `keeps` wants none of them.
 
     `keeps` judges the rows of a national file by their code in its key column. `extra_keys` are further
-    spellings of that column (see `recognition.KEYS`).
-
-    Raises
-    ------
-    SourceContentError
-        If the file is empty, a web page, or not text in UTF-8 or Windows-1252.
-    ContractError
-        If there is no row, a column is there twice or has no name, or a row has not as many cells as the
-        header (a truncated file ends with such a row).
+    spellings of that column (see `recognition.KEYS`). Raises `SourceContentError` if the file is empty, a web
+    page, or not text in UTF-8 or Windows-1252, and `ContractError` if there is no row, a column is there
+    twice or has no name, or a row has not as many cells as the header (a truncated file ends with such a
+    row).
     """
     label = raw.label_of(member.name)
     text, encoding = decode(member.data, label)

@@ -88,15 +88,10 @@ def read_facilities(
 ) -> tuple[FacilityTable, tuple[Check, ...]]:
     """Read the facilities of the territory and around it, from INSEE's file of one row per facility.
 
-    `communes` are the territory's (``insee_com``), in its projected CRS.
-
-    Raises
-    ------
-    SourceContentError
-        If the file is a web page, empty, or not whole.
-    ContractError
-        If a column is missing, rows have not as many cells as the header, coordinates are not numbers or are
-        in another CRS, or there is nothing in the territory's communes; the message lists every problem.
+    `communes` are the territory's (``insee_com``), in its projected CRS. Raises `SourceContentError` if the
+    file is a web page, empty, or not whole, and `ContractError` if a column is missing, rows have not as many
+    cells as the header, coordinates are not numbers or are in another CRS, or there is nothing in the
+    territory's communes; the message lists every problem.
     """
     types = load_facility_types()
     epsg = str(communes.crs.to_epsg())

@@ -43,10 +43,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, strict=False)
 def read_properties(text: str, count: int, problems: Problems) -> Sequence[dict[str, Any]]:
     """Return the properties of each feature as they are written; keys that are there twice are problems.
 
-    Raises
-    ------
-    SourceContentError
-        For what is not JSON, or does not hold the `count` features that GDAL found.
+    Raises `SourceContentError` for what is not JSON, or does not hold the `count` features that GDAL found.
     """
     try:
         properties = _scan(text, count, problems)

@@ -38,13 +38,9 @@ def read_iris(
 ) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
     """Read the IRIS of communes, from a file for each or one for the country; hold them to their contract.
 
-    `outside` receives the defective IRIS outside the territory; without it, each stops the reading.
-
-    Returns
-    -------
-    iris : GeoDataFrame
-        ``code_iris``, ``nom_iris``, ``type_iris`` (or None), ``insee_com``, ``nom_com``, ``geographie`` (date
-        of the geography, or None), ``ecart_reparation_m2``, MultiPolygons in `epsg`, sorted by code.
+    Returned are ``code_iris``, ``nom_iris``, ``type_iris`` (or None), ``insee_com``, ``nom_com``,
+    ``geographie`` (date of the geography, or None), ``ecart_reparation_m2``, MultiPolygons in `epsg`, sorted
+    by code. `outside` receives the defective IRIS outside the territory; without it, each stops the reading.
     """
     frames, checks = [], []
     there: set[str] = set()

@@ -42,19 +42,12 @@ def read_local_contours(
 
     Without `communes`, the territory's in its CRS, contours may be anywhere in their part of France.
 
-    Returns
-    -------
-    contours : GeoDataFrame
-        ``nom`` (text or None, as in the file), ``ecart_reparation_m2``, MultiPolygons in the territory's CRS,
-        in the file's order; ``attrs["fichier"]``, how errors name the file.
-
-    Raises
-    ------
-    SourceContentError
-        If the file is not a whole file of its format, or was saved meanwhile.
-    ContractError
-        If the field of the names is missing, a name cannot be published, the CRS is not declared, contradicts
-        the file or cannot be transformed exactly, or a geometry is not a polygon in or near the territory.
+    Returned are ``nom`` (text or None, as in the file), ``ecart_reparation_m2``, MultiPolygons in the
+    territory's CRS, in the file's order; ``attrs["fichier"]`` is how errors name the file. Raises
+    `SourceContentError` if the file is not a whole file of its format, or was saved meanwhile, and
+    `ContractError` if the field of the names is missing, a name cannot be published, the CRS is not declared,
+    contradicts the file or cannot be transformed exactly, or a geometry is not a polygon in or near the
+    territory.
     """
     layer = read_layer(raw, settings, file.couche)
     if digest(raw.path) != (raw.sha256, raw.size):

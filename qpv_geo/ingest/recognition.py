@@ -97,12 +97,8 @@ def recognise(
     """Tell which zones a table is about; the row of all QPV of France, below others, is a table of its own.
 
     `epci`, the official list if it was read, decides where codes may be of EPCI or of IRIS; `extra_keys` are
-    further spellings of the key column.
-
-    Raises
-    ------
-    ContractError
-        Which says what decides, if no column is a known key or its codes leave the kind of zone open.
+    further spellings of the key column. Raises `ContractError`, which says what decides, if no column is a
+    known key or its codes leave the kind of zone open.
     """
     key = find_key(table, extra_keys)
     if key is None:

@@ -73,58 +73,41 @@ class Computation(BaseModel):
 
 
 class Indicator(Computation):
-    """One measure.
-
-    Attributes
-    ----------
-    id
-        Lower snake case, never renamed; column name where a layer carries it.
-    theme, label
-        In French.
-    unit
-        French unit (``habitants``, ``%``, ``€``), empty for an index; that of a rate is ``%`` if not given.
-    additive
-        A count is, unless it is declared otherwise.
-    source, sources
-        Id in the catalogue; by kind of zone, those of zones that have a source of their own.
-    zones
-        Kinds of zones for which the producers publish it.
-    codes
-        The producers' spellings by kind of zone, each in order of preference; ``{yy}`` stands for the last
-        two digits of the source's vintage. A kind of zone without spellings has those of the first. An
-        indicator without codes is computed, as no producer publishes it.
-    codes_by_vintage
-        Spellings of one vintage that come before `codes`: a producer renamed a column for a while.
-    intervals
-        Whether the producer gives the confidence interval of its values.
-    minimum, maximum
-        Bounds of a sound value; only whole numbers are sound if `whole`.
-    required
-        Whether the source is wrong without it; the others are listed when a file lacks them.
-    past
-        Whether only earlier tables of the producer hold it: a file without it lacks nothing.
-    qpv_layer
-        Whether layer ``qpv`` carries it as a column.
-    """
+    """One measure."""
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Lower snake case, never renamed; column name where a layer carries it."""
     theme: str
     label: str
+    """In French."""
     unit: str
+    """French unit (``habitants``, ``%``, ``€``), empty for an index; that of a rate is ``%`` if not given."""
     kind: Kind
     additive: bool
+    """A count is, unless it is declared otherwise."""
     source: str
     sources: dict[Zone, str] = {}
+    """Id in the catalogue; by kind of zone, those of zones that have a source of their own."""
     zones: tuple[Zone, ...] = ("qpv",)
+    """Kinds of zones for which the producers publish it."""
     codes: Codes = {}
+    """The producers' spellings by kind of zone, each in order of preference; ``{yy}`` stands for the last two
+    digits of the source's vintage. A kind of zone without spellings has those of the first. An indicator
+    without codes is computed, as no producer publishes it."""
     codes_by_vintage: dict[str, Codes] = {}
+    """Spellings of one vintage that come before `codes`: a producer renamed a column for a while."""
     intervals: bool = False
+    """Whether the producer gives the confidence interval of its values."""
     minimum: float = 0.0
     maximum: float = math.inf
+    """Bounds of a sound value; only whole numbers are sound if `whole`."""
     whole: bool = False
     required: bool = False
+    """Whether the source is wrong without it; the others are listed when a file lacks them."""
     past: bool = False
+    """Whether only earlier tables of the producer hold it: a file without it lacks nothing."""
     qpv_layer: bool = False
+    """Whether layer ``qpv`` carries it as a column."""
 
     @model_validator(mode="before")
     @classmethod

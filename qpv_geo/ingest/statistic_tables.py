@@ -88,13 +88,8 @@ def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> tuple[
     """Return the recognised tables of a source with a row in scope, and what its dictionaries say.
 
     `raw` is a CSV file, an XLSX workbook, or an archive or folder of them, with or without dictionaries.
-
-    Raises
-    ------
-    SourceContentError
-        If the file holds no table at all, or a damaged one.
-    ContractError
-        If a table is not whole, has no known key, or leaves open which zones it is about.
+    Raises `SourceContentError` if the file holds no table at all, or a damaged one, and `ContractError` if a
+    table is not whole, has no known key, or leaves open which zones it is about.
     """
     texts: list[TextTable] = []
     for member in read_tables_of(raw, settings):

@@ -41,28 +41,20 @@ _COLUMNS = [
 
 @dataclass(frozen=True)
 class Statistics:
-    """What one source holds.
-
-    Attributes
-    ----------
-    rows
-        One row per zone and indicator: ``zone`` (its kind), ``code``, ``indicateur``, ``millesime``,
-        ``valeur`` (float, NaN where there is none), ``statut``, ``borne_basse`` and ``borne_haute`` (of the
-        95 % confidence interval, NaN without), ``remarque`` (what the producer says of the cell, or None),
-        ``source``, ``fichier``, ``fichier_intervalle``, ``code_producteur``, ``geographie`` (date).
-    unknown
-        Producer's code and label of the columns that the registry does not know. They are in `rows` too,
-        under their code in lower case.
-    missing
-        Ids of the indicators that the registry expects of this source's own zones and its tables lack.
-    checks
-        What was controlled, and which columns were left out (``colonne_ecartee``).
-    """
+    """What one source holds."""
 
     rows: pd.DataFrame
+    """One row per zone and indicator: ``zone`` (its kind), ``code``, ``indicateur``, ``millesime``,
+    ``valeur`` (float, NaN where there is none), ``statut``, ``borne_basse`` and ``borne_haute`` (of the 95 %
+    confidence interval, NaN without), ``remarque`` (what the producer says of the cell, or None), ``source``,
+    ``fichier``, ``fichier_intervalle``, ``code_producteur``, ``geographie`` (date)."""
     unknown: tuple[tuple[str, str], ...]
+    """Producer's code and label of the columns that the registry does not know. They are in `rows` too, under
+    their code in lower case."""
     missing: tuple[str, ...]
+    """Ids of the indicators that the registry expects of this source's own zones and its tables lack."""
     checks: tuple[Check, ...]
+    """What was controlled, and which columns were left out (``colonne_ecartee``)."""
 
 
 @dataclass
@@ -81,15 +73,9 @@ def read_statistics(
 ) -> Statistics:
     """Read every table of a source and hold it to its contract; columns that break theirs are left out.
 
-    Without a `scope`, all rows are read.
-
-    Raises
-    ------
-    SourceContentError
-        If a file is not what its format says.
-    ContractError
-        If no key is known, a code is wrong or there twice, a required indicator is missing or wrong, or
-        two tables give one cell two values; the message lists every problem.
+    Without a `scope`, all rows are read. Raises `SourceContentError` if a file is not what its format says,
+    and `ContractError` if no key is known, a code is wrong or there twice, a required indicator is missing or
+    wrong, or two tables give one cell two values; the message lists every problem.
     """
     source = raw.source
     scope = scope or Scope()

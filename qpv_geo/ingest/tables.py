@@ -43,39 +43,20 @@ _METROPOLITAN = {"metropolitan": True}
 
 @dataclass(frozen=True)
 class Tables:
-    """Checked tables of all sources; those of optional sources are None when the source is absent.
-
-    Attributes
-    ----------
-    communes
-        The territory's, in its CRS (see `read_communes`).
-    rows
-        Statistics of all sources: every zone of the files; of communes and IRIS, those of the territory.
-    epci_members
-        Communes of every EPCI.
-    labels
-        Indicators that the registry does not know: ``source``, ``code_producteur``, ``indicateur`` (their
-        name in `statistics`), ``libelle`` (the producer's, may be empty).
-    checks
-        What was controlled, and which sources are absent.
-    district_contours, fragile_contours
-        Contours that the territory declares (see `read_local_contours`).
-    set_aside
-        Features outside the territory that are not used, because something is wrong with them.
-    around
-        The other communes of the same EPCI, where the territory is no EPCI itself and holds parts of some.
-    overseas
-        Communes of the parts of France that have a CRS of their own, by CRS; of the territory France only.
-    defects
-        What is wrong with each optional source that is bad, by key: nothing of it is used.
-    """
+    """Checked tables of all sources; those of optional sources are None when the source is absent."""
 
     contours: Contours
     communes: gpd.GeoDataFrame
+    """The territory's, in its CRS (see `read_communes`)."""
     rows: StatisticRows
+    """Statistics of all sources: every zone of the files; of communes and IRIS, those of the territory."""
     epci_members: pd.DataFrame | None
+    """Communes of every EPCI."""
     labels: pd.DataFrame
+    """Indicators that the registry does not know: ``source``, ``code_producteur``, ``indicateur`` (their name
+    in `statistics`), ``libelle`` (the producer's, may be empty)."""
     checks: tuple[Check, ...]
+    """What was controlled, and which sources are absent."""
     qpv_2015: gpd.GeoDataFrame | None = field(default=None, metadata=_METROPOLITAN)
     correspondence: pd.DataFrame | None = None
     declared_zones: pd.DataFrame | None = None
@@ -84,10 +65,15 @@ class Tables:
     base_map: BackgroundFeatures | None = None
     district_contours: gpd.GeoDataFrame | None = None
     fragile_contours: gpd.GeoDataFrame | None = None
+    """Contours that the territory declares (see `read_local_contours`)."""
     set_aside: tuple[SetAside, ...] = ()
+    """Features outside the territory that are not used, because something is wrong with them."""
     around: gpd.GeoDataFrame | None = None
+    """The other communes of the same EPCI, where the territory is no EPCI itself and holds parts of some."""
     overseas: Mapping[int, gpd.GeoDataFrame] = field(default_factory=dict)
+    """Communes of the parts of France that have a CRS of their own, by CRS; of the territory France only."""
     defects: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with each optional source that is bad, by key: nothing of it is used."""
 
     @property
     def statistics(self) -> pd.DataFrame:
@@ -208,24 +194,15 @@ def read_tables(
 ) -> Tables:
     """Read every source into the table that the catalogue says it fills.
 
-    Errors of required sources are raised together; other bad sources are left out.
+    `raws` are by key (`plan.Wanted`), None (or nothing) for an optional source that is absent. If the
+    releases of `several` territories are made from these tables, the statistics of every commune of the EPCI
+    that have a QPV are read, not only those of the communes that hold one, and a defect of a single feature
+    is no error: `Tables.set_aside` is asked whose it is.
 
-    Parameters
-    ----------
-    raws
-        By key (see `plan.Wanted`); None (or nothing) for an optional source that is absent.
-    several
-        Whether the releases of many territories are made from these tables. Then the statistics of every
-        commune of the EPCI that have a QPV are read, not only those of the communes that hold one, and a
-        defect of a single feature is no error: `Tables.set_aside` is asked whose it is.
-
-    Raises
-    ------
-    SourceUnavailableError
-        If the contours, the communes or every table of statistics are absent.
-    SourceContentError, ContractError
-        If the file of a required source, or of the territory itself, is not what its format says or breaks
-        its contract.
+    Errors of required sources are raised together; other bad sources are left out. Raises
+    `SourceUnavailableError` if the contours, the communes or every table of statistics are absent, and
+    `SourceContentError` or `ContractError` if the file of a required source, or of the territory itself, is
+    not what its format says or breaks its contract.
     """
     files = SourceFiles(raws, catalogue)
     files.require()

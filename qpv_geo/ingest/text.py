@@ -14,11 +14,7 @@ def decode(data: bytes, label: str) -> tuple[str, str]:
 
     UTF-8 is the rule; what is not UTF-8 is Windows-1252, as INSEE's older files are. In Windows-1252 a French
     accented letter is one byte that UTF-8 only allows in pairs, so that one is not taken for the other.
-
-    Raises
-    ------
-    SourceContentError
-        If the file is empty, a web page, or not text in either encoding.
+    Raises `SourceContentError` if the file is empty, a web page, or not text in either encoding.
     """
     refuse_page(data, label)
     kind = kind_of(data)

@@ -34,26 +34,18 @@ _DECLARED_CRS = re.compile(r'"crs"\s*:\s*\{[^{}]*\{[^{}]*"name"\s*:\s*"([^"]+)"'
 
 @dataclass(frozen=True)
 class VectorLayer:
-    """A vector file as it was read.
-
-    Attributes
-    ----------
-    frame
-        Every feature, in the file's order, indexed from 0, heights dropped. ``crs`` is None when the file
-        declares none; a geometry that cannot be built (a ring that is not closed) is None.
-    remarks
-        In French: what was unusual, and what GDAL warned about.
-    assumed_crs
-        Whether the file declares no CRS: such GeoJSON is in WGS84 (RFC 7946).
-    as_written
-        Cells, as the file has them, of the columns that GDAL may have changed.
-    """
+    """A vector file as it was read."""
 
     frame: gpd.GeoDataFrame
+    """Every feature, in the file's order, indexed from 0, heights dropped. ``crs`` is None when the file
+    declares none; a geometry that cannot be built (a ring that is not closed) is None."""
     label: str
     remarks: tuple[str, ...]
+    """In French: what was unusual, and what GDAL warned about."""
     assumed_crs: bool = False
+    """Whether the file declares no CRS: such GeoJSON is in WGS84 (RFC 7946)."""
     as_written: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    """Cells, as the file has them, of the columns that GDAL may have changed."""
 
     def names(self, codes: pd.Series) -> Names:
         """Name each feature as a user finds it: its number in the file, from 1, and its code."""
@@ -91,14 +83,9 @@ class VectorLayer:
 def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> VectorLayer:
     """Read the vector file of a source, bare or in its archive, in any format in which it is published.
 
-    `layer` names one of a GeoPackage that holds several.
-
-    Raises
-    ------
-    SourceContentError
-        If the file is a web page, empty, truncated, or not of its format.
-    ContractError
-        If it has several layers or not the one that is asked for, a column twice, or an unknown CRS.
+    `layer` names one of a GeoPackage that holds several. Raises `SourceContentError` if the file is a web
+    page, empty, truncated, or not of its format, and `ContractError` if it has several layers or not the one
+    that is asked for, a column twice, or an unknown CRS.
     """
     raw = as_shipped(raw, settings)
     if raw.source.format == "geojson":

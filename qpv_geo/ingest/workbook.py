@@ -30,14 +30,8 @@ def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) 
 
     Tables are named ``<workbook>, feuille <sheet>``. Sheets without a row of codes (documentation) are left
     out, and so are the empty rows and columns that pad a sheet. `extra_keys` are further spellings of the key
-    column (see `recognition.KEYS`).
-
-    Raises
-    ------
-    SourceContentError
-        If the file is not a workbook, has cells in error, or no sheet holds a row of codes.
-    ContractError
-        If a code is there twice in a row of codes.
+    column (see `recognition.KEYS`). Raises `SourceContentError` if the file is not a workbook, has cells in
+    error, or no sheet holds a row of codes, and `ContractError` if a code is there twice in a row of codes.
     """
     label = raw.label_of(member.name)
     try:

@@ -21,11 +21,7 @@ def dask_client(workers: int = 0) -> Iterator[Client]:
     """Connect to the scheduler that ``QPV_GEO_DASK`` names, or start a cluster of processes on this machine.
 
     The cluster has `workers` processes; if 0, as many as the variable says (``local:4``), else one per core.
-
-    Raises
-    ------
-    ConfigurationError
-        If the variable is not understood, or the scheduler does not answer.
+    Raises `ConfigurationError` if the variable is not understood, or the scheduler does not answer.
     """
     where = os.environ.get(DASK, "")
     number = where.removeprefix("local:")

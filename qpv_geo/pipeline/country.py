@@ -87,12 +87,8 @@ def attributes_of(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
 def read_country(settings: Settings, policy: Policy) -> Country:
     """Get and read the official files that territories are made from.
 
-    Raises
-    ------
-    SourceUnavailableError
-        If one of them can be had from nowhere.
-    SourceContentError, ContractError
-        If one is not what it should be.
+    Raises `SourceUnavailableError` if one of them can be had from nowhere, and `SourceContentError` or
+    `ContractError` if one is not what it should be.
     """
     contours, communes, members = _fetch_all(load_territory("france"), settings, policy)
     # Nothing is drawn here: the territory that has a defective contour is described, and then not published.

@@ -34,14 +34,9 @@ def fetch(job: Job) -> Raws:
 
     By key (see `plan.Wanted`); None for an optional source that could not be had, or is ignored.
 
-    Raises
-    ------
-    SourceUnavailableError
-        If a required source can be had from nowhere.
-    SourceContentError
-        If a required source was reached and sent something else than what is declared.
-    ConfigurationError
-        If the territory ignores a source that is required, or declares a file that is not there.
+    Raises `SourceUnavailableError` if a required source can be had from nowhere, `SourceContentError` if one
+    was reached and sent something else than what is declared, and `ConfigurationError` if the territory
+    ignores a source that is required, or declares a file that is not there.
     """
     return fetch_all(job, in_threads)
 

@@ -51,12 +51,7 @@ def job_for(
     """Return the job of a territory, with what the administrator's file and the territory's declare.
 
     `name` is that of a shipped territory, or the path of a TOML file; `data` the folder that holds ``raw/``
-    and ``out/``.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no such territory, or something is not valid.
+    and ``out/``. Raises `ConfigurationError` if there is no such territory, or something is not valid.
     """
     allowed, written = Policy(**policy), chosen_formats(formats, pages=pages)
     territory = load_territory(name)

@@ -25,11 +25,8 @@ def read_national(job: Job, raws: Raws) -> Tables:
 def tables_of(territory: Territory, national: Tables) -> Tables:
     """Return the tables of an EPCI: what is drawn in Lambert-93 is of metropolitan France only.
 
-    Raises
-    ------
-    ContractError
-        If something is wrong with a feature that may be the territory's, or if a QPV that declares it
-        lies elsewhere; the other territories have their releases all the same.
+    Raises `ContractError` if something is wrong with a feature that may be the territory's, or if a QPV that
+    declares it lies elsewhere; the other territories have their releases all the same.
     """
     for aside in national.set_aside:
         aside.refuse(may_hold(territory, aside.places))

@@ -27,10 +27,8 @@ class SourceNews:
 def ask_sources(job: Job) -> list[SourceNews]:
     """Ask every source that a refresh reads, concurrently; second choices where the first cannot be reached.
 
-    Raises
-    ------
-    SourceUnavailableError
-        If none of them could be: then it is rather this machine's network that is down.
+    Raises `SourceUnavailableError` if none of them could be: then it is rather this machine's network that is
+    down.
     """
     # The territory's own files have no site to ask.
     choices = first_choices(job.catalogue, job.territory)

@@ -57,14 +57,9 @@ def _options(territory: Territory, settings: Settings) -> str:
 def publish_held(territory_id: str, release_id: str, settings: Settings) -> Release:
     """Publish a held release, or make an earlier one current again, whatever the guards say.
 
-    `published` of the result is False if it was current already.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no such release.
-    PublicationError
-        If it is damaged, or the release it was compared with is no longer current.
+    `published` of the result is False if it was current already. Raises `ConfigurationError` if there is no
+    such release, and `PublicationError` if it is damaged, or the release it was compared with is no longer
+    current.
     """
     folder = settings.out_dir / territory_id
     refuse_what_is_not_a_link(folder / LATEST)
@@ -88,10 +83,7 @@ def publish_held(territory_id: str, release_id: str, settings: Settings) -> Rele
 def drop_held(territory_id: str, release_id: str, settings: Settings) -> Release:
     """Remove a held release. A run that would make it again publishes nothing.
 
-    Raises
-    ------
-    ConfigurationError
-        If no such release is held.
+    Raises `ConfigurationError` if no such release is held.
     """
     folder = settings.out_dir / territory_id
     held = {release.path.name: release for release in held_releases(territory_id, settings)}
@@ -110,14 +102,8 @@ def drop_held(territory_id: str, release_id: str, settings: Settings) -> Release
 def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> Release:
     """Make an earlier release current. A run that would publish the one left behind publishes nothing.
 
-    Without an id, it is the latest earlier release that nobody refused.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no such release, or none is current.
-    PublicationError
-        If the release to go back to is damaged.
+    Without an id, it is the latest earlier release that nobody refused. Raises `ConfigurationError` if there
+    is no such release, or none is current, and `PublicationError` if the release to go back to is damaged.
     """
     folder = settings.out_dir / territory_id
     current = current_release(territory_id, settings)

@@ -111,10 +111,7 @@ def _reasons_to_hold(changes: Changes | None, spec: ReleaseSpec) -> tuple[str, .
 def verify_draft(draft: Draft) -> None:
     """Compare what was written with what was read, apply every quick rule, and make the files read-only.
 
-    Raises
-    ------
-    PublicationError
-        If a value is not what was read, and names it, or if a rule is broken.
+    Raises `PublicationError` if a value is not what was read, and names it, or if a rule is broken.
     """
     with reraise_move_errors(draft.content.spec.folder):
         compare_release(draft.path, draft.content, draft.tables)

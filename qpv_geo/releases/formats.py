@@ -124,10 +124,7 @@ ON_REQUEST = tuple(each.name for each in FORMATS if each.written == "on_request"
 def chosen_formats(names: Iterable[str] = (), *, pages: bool = True) -> tuple[Format, ...]:
     """Return what is always written, the formats of these names and, unless they are declined, the pages.
 
-    Raises
-    ------
-    ConfigurationError
-        If a name is not that of a format that is written on request.
+    Raises `ConfigurationError` if a name is not that of a format that is written on request.
     """
     chosen = set(names)
     if unknown := sorted(chosen - set(ON_REQUEST)):

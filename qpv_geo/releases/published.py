@@ -31,10 +31,7 @@ class PublishedRelease:
 def read_published(path: Path) -> PublishedRelease:
     """Read a release from its descriptor and its GeoPackage.
 
-    Raises
-    ------
-    PublicationError
-        If it cannot be read, or lacks what a comparison needs.
+    Raises `PublicationError` if it cannot be read, or lacks what a comparison needs.
     """
     try:
         descriptor = json.loads((path / DESCRIPTOR).read_text(encoding="utf-8"))

@@ -57,10 +57,7 @@ class Release:
 def current_release(territory_id: str, settings: Settings) -> Release | None:
     """Return the release that ``latest`` points to, None if it points to none.
 
-    Raises
-    ------
-    PublicationError
-        If ``latest`` is not a link.
+    Raises `PublicationError` if ``latest`` is not a link.
     """
     latest = settings.out_dir / territory_id / LATEST
     refuse_what_is_not_a_link(latest)

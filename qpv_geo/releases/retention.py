@@ -48,12 +48,8 @@ def prune(territory_id: str, retention: Retention, settings: Settings) -> list[R
     """Remove the releases that `prunable` returns, and return those that are gone.
 
     Callers must hold the territory lock. Files that somebody has open stay readable; where the system refuses
-    to move them (SMB, Windows), the release stays until the next time.
-
-    Raises
-    ------
-    PublicationError
-        If ``latest`` is not a link or the ledger cannot be written.
+    to move them (SMB, Windows), the release stays until the next time. Raises `PublicationError` if
+    ``latest`` is not a link or the ledger cannot be written.
     """
     folder = settings.out_dir / territory_id
     gone = []

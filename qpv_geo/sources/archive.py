@@ -36,13 +36,9 @@ def read_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member
     """Return the one member whose path matches `pattern` in full; the only one if that is None.
 
     `raw` is a zip, a 7z, a gzip, a folder or a bare file. A bare file is the member whatever the pattern, and
-    so is the content of a gzip: publishers zip and unzip the same file from one edition to the next.
-
-    Raises
-    ------
-    SourceContentError
-        If no member or more than one matches, or if the archive is damaged, encrypted, holds a name that
-        leaves it, or unpacks beyond the limits of the settings.
+    so is the content of a gzip: publishers zip and unzip the same file from one edition to the next. Raises
+    `SourceContentError` if no member or more than one matches, or if the archive is damaged, encrypted, holds
+    a name that leaves it, or unpacks beyond the limits of the settings.
     """
     with _opened(raw, settings) as opened:
         return opened.read(_only(opened, pattern))

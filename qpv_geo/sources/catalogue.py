@@ -148,80 +148,58 @@ Address = Annotated[
 
 
 class Source(_Frozen):
-    """One official file.
-
-    Attributes
-    ----------
-    id
-        Lower snake case, never renamed.
-    theme
-        French theme under which the report lists it.
-    address, hosts
-        How its official address is found, and the hosts that its download may touch, redirects included.
-    mirror
-        Paths in a mirror or in the shipped snapshot; the first that exists is read.
-    fills
-        Tables that it is read into; none for a source that a refresh does not read.
-    zone
-        Kind of zone that a table of statistics is about.
-    member
-        Regular expression for the data file inside the archive (full match on the path). Tables of statistics
-        need none.
-    forms
-        Further formats in which the same edition is published, and the data file in the archive of each; a
-        mirror may hold any.
-    vintage
-        ``millesime`` of the values, as INSEE writes it.
-    geography
-        Date of the geography the codes belong to.
-    published
-        Date of the edition described here; stands in for a date that the server does not give.
-    key, columns
-        Key column and expected columns; for each, the accepted spellings. Of tables of statistics, spellings
-        of the key beyond those that every table may have, and of columns that describe zones.
-    keep_unknown
-        Whether columns that the registry does not know are kept under their own code.
-    counts
-        Expected number of rows of the national file, by scope (``metropole``).
-    alternative_to
-        Id of the source of which this is the second choice: it is asked for only if that one cannot be had.
-    edition_of
-        Id of the source of which this is another edition, with the same indicators.
-    blank
-        Status of an empty cell in its tables.
-    seen, seen_as
-        When a genuine file of it was seen, and which; None and empty if it was declared from documentation.
-    """
+    """One official file."""
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]+$")
+    """Lower snake case, never renamed."""
     theme: str
+    """French theme under which the report lists it."""
     title: str
     publisher: str
     page: str
     address: Address
     hosts: tuple[str, ...] = ()
+    """How its official address is found, and the hosts that its download may touch, redirects included."""
     mirror: tuple[str, ...] = ()
+    """Paths in a mirror or in the shipped snapshot; the first that exists is read."""
     format: Format
     zone: Zone = "qpv"
+    """Kind of zone that a table of statistics is about."""
     member: Pattern | None = None
+    """Regular expression for the data file inside the archive (full match on the path). Tables of statistics
+    need none."""
     forms: dict[Format, Pattern] = {}
+    """Further formats in which the same edition is published, and the data file in the archive of each; a
+    mirror may hold any."""
     vintage: str
+    """``millesime`` of the values, as INSEE writes it."""
     geography: date | None = None
+    """Date of the geography the codes belong to."""
     published: date
+    """Date of the edition described here; stands in for a date that the server does not give."""
     licence: str = "Licence Ouverte 2.0 (Etalab)"
     licence_url: str = "https://www.etalab.gouv.fr/licence-ouverte-open-licence"
     key: tuple[str, ...] = ()
     columns: dict[str, tuple[str, ...]] = {}
+    """Key column and expected columns; for each, the accepted spellings. Of tables of statistics, spellings
+    of the key beyond those that every table may have, and of columns that describe zones."""
     keep_unknown: bool = True
+    """Whether columns that the registry does not know are kept under their own code."""
     counts: dict[str, int] = {}
+    """Expected number of rows of the national file, by scope (``metropole``)."""
     max_bytes: int = Field(default=200 * 1024**2, gt=0)
     alternative_to: str | None = None
+    """Id of the source of which this is the second choice: it is asked for only if that one cannot be had."""
     edition_of: str | None = None
+    """Id of the source of which this is another edition, with the same indicators."""
     blank: str = NOT_AVAILABLE
+    """Status of an empty cell in its tables."""
     required: bool = False
     fills: tuple[TableName, ...] = ()
+    """Tables that it is read into; none for a source that a refresh does not read."""
     seen: date | None = None
     seen_as: str = ""
+    """When a genuine file of it was seen, and which; None and empty if it was declared from documentation."""
     note: str = ""
 
     @model_validator(mode="before")

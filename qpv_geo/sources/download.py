@@ -95,14 +95,9 @@ class Received:
 class Downloader(AbstractContextManager["Downloader"]):
     """The requests that one source needs, over one client.
 
-    Parameters
-    ----------
-    origins
-        The ``scheme://host[:port]`` that requests may go to, redirects included. None: the official ones,
-        ``https://`` and each of the source's hosts.
-    unreachable
-        The hosts that took no connection during this run, with the reason in French; the downloads of a run
-        share it and add to it.
+    Requests go to `origins` (``scheme://host[:port]``) alone, redirects included; without them, to the
+    official ones, ``https://`` and each of the source's hosts. `unreachable` are the hosts that took no
+    connection during this run, with the reason in French; the downloads of a run share it and add to it.
     """
 
     def __init__(
@@ -129,15 +124,10 @@ class Downloader(AbstractContextManager["Downloader"]):
     ) -> Received | None:
         """Download a file into `sink`, or return None if it is still the one that `known` describes.
 
-        Raises
-        ------
-        SourceUnavailableError
-            If it could not be had: no connection, no answer in time, a status of failure, endless redirects.
-        MissingError
-            If the server says that there is no such file.
-        SourceContentError
-            If the answer is not a file: another status, a body cut short each time or beyond
-            `max_bytes`, a redirect to a host that the catalogue does not declare.
+        Raises `SourceUnavailableError` if it could not be had: no connection, no answer in time, a status of
+        failure, endless redirects; `MissingError` if the server says that there is no such file;
+        `SourceContentError` if the answer is not a file: another status, a body cut short each time or beyond
+        `max_bytes`, a redirect to a host that the catalogue does not declare.
         """
 
         def take(response: httpx.Response, deadline: float) -> Received:

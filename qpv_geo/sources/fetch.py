@@ -100,16 +100,10 @@ def fetch_primary(
     What is downloaded is put into the store as a candidate; see `accept`. An unchanged source costs headers.
     A file of the territory itself is read where it lies.
 
-    Raises
-    ------
-    SourceUnavailableError
-        If it cannot be reached, is not there, or the run is offline. Its `reason` says so in French.
-    SourceContentError
-        If what was reached is not the declared file.
-    ConfigurationError
-        If the store cannot be written, or a file that the territory declares is not there.
-    LockedError
-        If another run has been downloading the same file for too long.
+    Raises `SourceUnavailableError` if it cannot be reached, is not there, or the run is offline (its `reason`
+    says so in French), `SourceContentError` if what was reached is not the declared file,
+    `ConfigurationError` if the store cannot be written, or a file that the territory declares is not there,
+    and `LockedError` if another run has been downloading the same file for too long.
     """
     if isinstance(source.address, TerritoryFileAddress):
         return territory_file(source, source.address, territory, settings)

@@ -39,10 +39,7 @@ def source_id_of(key: str) -> str:
 def ignored(catalogue: Catalogue, territory: Territory) -> tuple[str, ...]:
     """Return the sources that the territory does without.
 
-    Raises
-    ------
-    ConfigurationError
-        If one of them does not exist, or there is no release without it.
+    Raises `ConfigurationError` if one of them does not exist, or there is no release without it.
     """
     for source_id in territory.sources_ignorees:
         if catalogue[source_id].required:

@@ -26,42 +26,32 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class RawFile:
-    """One source's bytes on this disk.
-
-    Attributes
-    ----------
-    path
-        A file, a folder where an archive was shipped unpacked, or the ``.shp`` of a Shapefile (`parts_of`).
-    sha256, size
-        Hexadecimal checksum and bytes; of several files, see `digest`.
-    url, resolved_url
-        Address that was asked (None for a file of the snapshot or of a mirror on disk), and the one that
-        answered, after look-up and redirects.
-    etag, last_modified
-        The server's, verbatim, and in UTC.
-    retrieved_at
-        When these bytes were first downloaded, in UTC; None for a file that was not downloaded.
-    origin, provenance
-        Where this run took it from, and where the bytes first came from: a copy from the store remembers it.
-    reason
-        French sentence that says why this is not the first choice, else empty.
-    defect
-        What is wrong with an optional source that was reached and is bad, else empty; nothing of it is used.
-    """
+    """One source's bytes on this disk."""
 
     source: Source
     path: Path
+    """A file, a folder where an archive was shipped unpacked, or the ``.shp`` of a Shapefile (`parts_of`)."""
     sha256: str
     size: int
+    """Hexadecimal checksum and bytes; of several files, see `digest`."""
     url: str | None
     resolved_url: str | None
+    """Address that was asked (None for a file of the snapshot or of a mirror on disk), and the one that
+    answered, after look-up and redirects."""
     etag: str | None
     last_modified: datetime | None
+    """The server's, verbatim, and in UTC."""
     retrieved_at: datetime | None
+    """When these bytes were first downloaded, in UTC; None for a file that was not downloaded."""
     origin: Origin
     provenance: Provenance
+    """Where this run took it from, and where the bytes first came from: a copy from the store remembers
+    it."""
     reason: str = ""
+    """French sentence that says why this is not the first choice, else empty."""
     defect: str = ""
+    """What is wrong with an optional source that was reached and is bad, else empty; nothing of it is
+    used."""
 
     @property
     def date(self) -> date:

@@ -53,12 +53,8 @@ def expand(template: str, territory: Territory) -> str:
 
     ``{code}`` is the one that names it, whatever its kind.
 
-    A source by commune is one raw file for each commune (see `variants`).
-
-    Raises
-    ------
-    ConfigurationError
-        For another field, or for *the* commune of a territory that has not exactly one.
+    A source by commune is one raw file for each commune (see `variants`). Raises `ConfigurationError` for
+    another field, or for *the* commune of a territory that has not exactly one.
     """
     known = {"epci": territory.epci, "departement": territory.departement, "code": territory.code}
     codes = {name: code for name, code in known.items() if code is not None}
@@ -199,13 +195,9 @@ def _data_gouv_links(source: Source, page: bytes) -> list[Link]:
 def choose(source: Source, links: Iterable[Link]) -> Link:
     """Choose the source's file among a page's links, by the rule in the module's description.
 
-    Raises
-    ------
-    SourceContentError
-        If no link matches the declared pattern, or several do equally; the message lists the links seen.
-    SourceUnavailableError
-        If no link matches, and the source is not required: pages lose such files, and the others are of use
-        without them.
+    Raises `SourceContentError` if no link matches the declared pattern, or several do equally; the message
+    lists the links seen. Raises `SourceUnavailableError` if no link matches, and the source is not required:
+    pages lose such files, and the others are of use without them.
     """
     seen = list({link.url: link for link in links}.values())
     address = source.address

@@ -88,12 +88,8 @@ class Copies:
     def locked(self) -> Iterator[None]:
         """Hold the key's lock, and remove what a dead run left.
 
-        Raises
-        ------
-        LockedError
-            If another run does not let go of it.
-        ConfigurationError
-            If the store cannot be written.
+        Raises `LockedError` if another run does not let go of it, and `ConfigurationError` if the store
+        cannot be written.
         """
         with _writable_folder(self.folder), _lock(self.folder, self._patience):
             shutil.rmtree(self.folder / _UNFINISHED, ignore_errors=True)

@@ -43,15 +43,10 @@ def download_features(
 ) -> Received:
     """Download the features of every type in every rectangle into `sink`, as one GeoJSON in the CRS `epsg`.
 
-    Without rectangles, one feature of each type from anywhere: enough to see what they look like.
-
-    Raises
-    ------
-    SourceUnavailableError
-        As `Downloader.get`.
-    SourceContentError
-        If an answer is not a page of features, pages do not fit together at each attempt, or everything is
-        larger than the source's `max_bytes`.
+    Without rectangles, one feature of each type from anywhere: enough to see what they look like. Raises
+    `SourceUnavailableError` as `Downloader.get`, and `SourceContentError` if an answer is not a page of
+    features, pages do not fit together at each attempt, or everything is larger than the source's
+    `max_bytes`.
     """
     pages = _Pages(source, address, epsg, downloader)
     features: list[Feature] = []

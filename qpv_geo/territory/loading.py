@@ -21,10 +21,7 @@ def territory_names() -> list[str]:
 def load_territory(name_or_path: str) -> Territory:
     """Read a shipped territory by its name (``besancon``), or the TOML file at a path.
 
-    Raises
-    ------
-    ConfigurationError
-        If there is none, or the file is not valid, naming the file and the key.
+    Raises `ConfigurationError` if there is none, or the file is not valid, naming the file and the key.
     """
     path = Path(name_or_path) if name_or_path.endswith(".toml") else _SHIPPED / f"{name_or_path}.toml"
     if not path.is_file():

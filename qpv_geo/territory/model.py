@@ -36,60 +36,45 @@ _CODES: dict[Kind, tuple[str, ...]] = {
 
 
 class Territory(TerritoryTable):
-    """What a release is about.
-
-    Attributes
-    ----------
-    id
-        Names the folder and the files of its releases.
-    epci
-        SIREN of the EPCI (9 digits, kept as text); for a commune, that of its EPCI if it has one.
-    commune, departement, region
-        INSEE codes; an EPCI that spans several has those of most of its communes.
-    communes
-        INSEE codes of its communes. By default, those whose contour declares the EPCI (or the department).
-    communes_principales
-        Communes for which files exist by commune (IRIS).
-    epsg
-        Projected CRS in which the release is measured. For France it is that of metropolitan France; each
-        overseas territory is measured in its own.
-    sliver_share, sliver_area
-        A QPV belongs to a commune when their overlap exceeds this share of the QPV and this area (square
-        metres); a smaller overlap comes from contours that do not quite match.
-    sources_ignorees
-        Optional sources that are not fetched, so that a broken one does not prevent a release.
-    contact
-        Without it, that of the administrator's file; without both, the release says so.
-    quartiers, quartiers_fichier
-        The city's districts, as sets of IRIS and as a contour file.
-    sources, indicators
-        Additions to the catalogue and to the registry, validated by `ingest.additions`.
-    """
+    """What a release is about."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """Names the folder and the files of its releases."""
     nom: str
     genre: Kind = "epci"
     epci: str | None = Field(default=None, pattern=r"^\d{9}$")
+    """SIREN of the EPCI (9 digits, kept as text); for a commune, that of its EPCI if it has one."""
     commune: str | None = Field(default=None, pattern=COMMUNE)
     departement: str | None = Field(default=None, pattern=r"^(\d{2}|2[AB]|9[78]\d)$")
     region: str | None = Field(default=None, pattern=r"^\d{2}$")
+    """INSEE codes; an EPCI that spans several has those of most of its communes."""
     communes: tuple[str, ...] = ()
+    """INSEE codes of its communes. By default, those whose contour declares the EPCI (or the department)."""
     communes_principales: tuple[str, ...] = ()
+    """Communes for which files exist by commune (IRIS)."""
     epsg: Literal[2154, 2972, 2975, 3163, 3297, 4467, 4471, 5490] = 2154
+    """Projected CRS in which the release is measured. For France it is that of metropolitan France; each
+    overseas territory is measured in its own."""
     sliver_share: float = Field(default=0.02, ge=0, lt=0.5)
     sliver_area: float = Field(default=100.0, ge=0)
+    """A QPV belongs to a commune when their overlap exceeds this share of the QPV and this area (square
+    metres); a smaller overlap comes from contours that do not quite match."""
     expected: Expected
     sources_ignorees: tuple[str, ...] = ()
+    """Optional sources that are not fetched, so that a broken one does not prevent a release."""
     contrat: Contract | None = None
     contact: Contact | None = None
+    """Without it, that of the administrator's file; without both, the release says so."""
     garde: Guard = Guard()
     conservation: Retention = Retention()
     bandes: Bands = Bands()
     quartiers: tuple[LocalDistrict, ...] = ()
     quartiers_fichier: ContourFile | None = None
+    """The city's districts, as sets of IRIS and as a contour file."""
     quartiers_fragiles_fichier: ContourFile | None = None
     sources: dict[str, Any] = Field(default={})
     indicators: dict[str, Any] = Field(default={})
+    """Additions to the catalogue and to the registry, validated by `ingest.additions`."""
 
     _folder: Path = PrivateAttr(default=Path())
 

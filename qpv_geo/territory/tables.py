@@ -109,26 +109,19 @@ class Bands(TerritoryTable):
 
 
 class Guard(TerritoryTable):
-    """Changes beyond which a new release is held until somebody has looked.
-
-    Attributes
-    ----------
-    nombre_pct
-        Percent change of the number of rows of a layer, or of values of an indicator.
-    surface_qpv_pct
-        Area that a QPV's contour gains or loses, in percent.
-    total_pct, mediane_pct
-        Percent change of the total of an additive indicator, and of the median of another one.
-    qpv_entre_ou_sorti, retrait
-        Whether the release is held for a QPV that enters or leaves; for a removed layer, field or indicator.
-    """
+    """Changes beyond which a new release is held until somebody has looked."""
 
     nombre_pct: float = Field(default=10.0, ge=0)
+    """Percent change of the number of rows of a layer, or of values of an indicator."""
     surface_qpv_pct: float = Field(default=5.0, ge=0)
+    """Area that a QPV's contour gains or loses, in percent."""
     total_pct: float = Field(default=10.0, ge=0)
     mediane_pct: float = Field(default=25.0, ge=0)
+    """Percent change of the total of an additive indicator, and of the median of another one."""
     qpv_entre_ou_sorti: bool = True
     retrait: bool = True
+    """Whether the release is held for a QPV that enters or leaves; for a removed layer, field or
+    indicator."""
 
 
 class Retention(TerritoryTable):

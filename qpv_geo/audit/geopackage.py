@@ -121,5 +121,8 @@ def _rows(database: sqlite3.Connection, name: str, geometry: str | None) -> pd.D
     keys = {key for (key,) in database.execute("SELECT name FROM pragma_table_info(?) WHERE pk", (name,))}
     cursor = database.execute(f'SELECT * FROM "{quoted}" ORDER BY rowid')  # noqa: S608 - a name of the file's own
     columns = [column for column, *_ in cursor.description]
-    rows = pd.DataFrame(cursor.fetchall(), columns=columns, dtype=object).drop(columns=list(keys))
-    return rows.rename(columns={geometry: GEOMETRY_COLUMN})
+    wanted = [place for place, column in enumerate(columns) if column not in keys]
+    names = [GEOMETRY_COLUMN if columns[place] == geometry else columns[place] for place in wanted]
+    rows = cursor.fetchall()
+    cells = {name: [row[place] for row in rows] for name, place in zip(names, wanted, strict=True)}
+    return pd.DataFrame(cells, dtype=object)

@@ -1,7 +1,6 @@
 """What a release depends on, in one hash: same fingerprint, same bytes."""
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Iterable
 from functools import cache
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import orjson
 import pandas as pd
 import pyogrio
 import pyproj
@@ -55,8 +55,7 @@ def fingerprint(
         "code": code_digest(),
         "environment": environment(),
     }
-    canonical = json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 @cache

@@ -2,6 +2,8 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: not valid TOML: {error}{_hint(text, str(error))}") from error
     except RecursionError as error:
         raise ConfigurationError(f"{path}: not valid TOML: brackets nested without end") from error
+
+
+@contextmanager
+def read_declarations(path: Path, problem: str) -> Iterator[dict[str, Any]]:
+    """Yield what a TOML file holds; a `ConfigurationError` names the file if that makes no models."""
+    entries = read_toml(path)
+    try:
+        yield entries
+    # pydantic's errors are ValueErrors.
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ConfigurationError(f"{path}: {problem}: {error}") from error
 
 
 def _hint(text: str, message: str) -> str:

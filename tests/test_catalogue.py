@@ -174,7 +174,7 @@ def test_a_file_that_is_no_toml_is_refused(written: Path) -> None:
     written.write_text("<html>", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="not valid"):
         load_catalogue(written)
-    with pytest.raises(ConfigurationError, match="not valid"):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
         load_catalogue(written.with_name("absent.toml"))
 
 

@@ -26,6 +26,7 @@ BASE = (
     "parallel",
     "files",
     "french",
+    "frozen",
     "statuses",
     "templates",
     "characters",

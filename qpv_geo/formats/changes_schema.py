@@ -3,23 +3,17 @@
 from datetime import date
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from qpv_geo.frozen import Frozen
 
 
-class Part(BaseModel):
-    """A part of ``rapport.json``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NamedQpv(Part):
+class NamedQpv(Frozen):
     """A QPV that entered or left."""
 
     code_qp: str
     lib_qp: str | None
 
 
-class RenamedQpv(Part):
+class RenamedQpv(Frozen):
     """A QPV whose official name changed."""
 
     code_qp: str
@@ -27,7 +21,7 @@ class RenamedQpv(Part):
     apres: str | None
 
 
-class ContourChange(Part):
+class ContourChange(Frozen):
     """A QPV whose contour changed: its area, what it gained and what it lost, in square metres."""
 
     code_qp: str
@@ -38,7 +32,7 @@ class ContourChange(Part):
     sortant_m2: float
 
 
-class CellChange(Part):
+class CellChange(Frozen):
     """The value of a zone, before and after."""
 
     code: str
@@ -46,7 +40,7 @@ class CellChange(Part):
     apres: float
 
 
-class StatisticChange(Part):
+class StatisticChange(Frozen):
     """An indicator of one kind of zone whose values changed, in its newest vintage.
 
     ``cellules`` counts the zones in both releases whose value, status or vintage changed; ``apparues`` and
@@ -71,21 +65,21 @@ class StatisticChange(Part):
     plus_grand_ecart: CellChange | None
 
 
-class NamedLayer(Part):
+class NamedLayer(Frozen):
     """A layer that one release has and the other has not."""
 
     couche: str
     titre: str
 
 
-class NamedField(Part):
+class NamedField(Frozen):
     """A field of a layer of both releases that one has and the other has not."""
 
     couche: str
     champ: str
 
 
-class RowsChange(Part):
+class RowsChange(Frozen):
     """A layer of both releases whose rows changed, geometry included; rows are told apart by their key."""
 
     couche: str
@@ -97,7 +91,7 @@ class RowsChange(Part):
     modifiees: int
 
 
-class SourceState(Part):
+class SourceState(Frozen):
     """What a release was made from, of one source."""
 
     millesime: str | None
@@ -107,7 +101,7 @@ class SourceState(Part):
     sha256: str | None
 
 
-class SourceChange(Part):
+class SourceChange(Frozen):
     """A source whose bytes, vintage, date or origin changed; None where it was not read."""
 
     source: str
@@ -124,7 +118,7 @@ class SourceChange(Part):
 Guard = Literal["qpv", "surface_qpv", "nombre", "total", "mediane", "couche", "champ", "indicateur"]
 
 
-class Overrun(Part):
+class Overrun(Frozen):
     """A change beyond a bound that the territory declares; it holds the release back."""
 
     garde: Guard
@@ -132,7 +126,7 @@ class Overrun(Part):
     message: str
 
 
-class Changes(Part):
+class Changes(Frozen):
     """What changed since the release before; ``depassements`` says what went beyond the declared bounds."""
 
     precedente: str

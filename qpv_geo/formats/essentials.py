@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.figures import Figure, Zone
 from qpv_geo.french import THIN, gap, number
+from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.distribution import Distribution, canonical
-from qpv_geo.toml_file import read_toml
+from qpv_geo.toml_file import read_declarations
 
 _ESSENTIALS = Path(__file__).with_name("essentials.toml")
 POPULATION, POVERTY = "population", "pauvrete"
@@ -26,10 +26,8 @@ TOWN = "commune"
 """Kind of zone."""
 
 
-class EssentialPlan(BaseModel):
+class EssentialPlan(Frozen):
     """One of the five: the indicator, its heading, its name in a sentence, what it means in plain words."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     indicator: str
@@ -46,11 +44,8 @@ class EssentialPlan(BaseModel):
 @cache
 def essential_plans(path: Path = _ESSENTIALS) -> tuple[EssentialPlan, ...]:
     """Read the declared figures; raise `ConfigurationError` if the file is not valid."""
-    entries = read_toml(path)
-    try:
+    with read_declarations(path, "the essential figures are not valid") as entries:
         plans = tuple(EssentialPlan(id=key, **entry) for key, entry in entries.items())
-    except (ValidationError, TypeError) as error:
-        raise ConfigurationError(f"{path}: the essential figures are not valid: {error}") from error
     if not {POPULATION, POVERTY} <= entries.keys():
         raise ConfigurationError(f"{path}: sentences need the figures {POPULATION!r} and {POVERTY!r}")
     return plans

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Literal, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.french import decimals_of
+from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.statuses import STATUSES
-from qpv_geo.toml_file import read_toml
+from qpv_geo.toml_file import read_declarations
 from qpv_geo.typography import FrenchText
 
 _FIELDS = Path(__file__).with_name("fields.toml")
@@ -29,10 +30,8 @@ _RANKED = "Nombre de QPV de France métropolitaine qui ont une valeur."
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-class LayerField(BaseModel):
+class LayerField(Frozen):
     """One published field: official or lower-snake-case name, French alias and description, unit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: FieldType
     alias: FrenchText
@@ -50,10 +49,8 @@ class LayerField(BaseModel):
         return " ".join(part for part in (self.description, unit) if part)
 
 
-class Layer(BaseModel):
+class Layer(Frozen):
     """One published table, with a geometry or without."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     title: FrenchText
@@ -103,11 +100,8 @@ class Layer(BaseModel):
 @cache
 def load_layers(path: Path = _FIELDS) -> dict[str, Layer]:
     """Read the declared layers, by name, in the order of publication."""
-    entries = read_toml(path)
-    try:
+    with read_declarations(path, "the declared layers are not valid") as entries:
         return {name: Layer(name=name, **entry) for name, entry in entries.items()}
-    except (ValidationError, TypeError) as error:
-        raise ConfigurationError(f"{path}: the declared layers are not valid: {error}") from error
 
 
 def published_layers(registry: Registry) -> dict[str, Layer]:

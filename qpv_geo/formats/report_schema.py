@@ -3,10 +3,11 @@
 from datetime import date
 from typing import Literal
 
-from qpv_geo.formats.changes_schema import Changes, Part
+from qpv_geo.formats.changes_schema import Changes
+from qpv_geo.frozen import Frozen
 
 
-class Publication(Part):
+class Publication(Frozen):
     """Which release of which territory, made by what."""
 
     id: str
@@ -20,7 +21,7 @@ class Publication(Part):
     environnement: dict[str, str]
 
 
-class SourceRead(Part):
+class SourceRead(Frozen):
     """A source that the release was made from."""
 
     source: str
@@ -39,7 +40,7 @@ class SourceRead(Part):
     mention: str
 
 
-class SourceAbsent(Part):
+class SourceAbsent(Frozen):
     """A source that could not be had, or that this release has no use for."""
 
     source: str
@@ -48,7 +49,7 @@ class SourceAbsent(Part):
     motif: str | None
 
 
-class Control(Part):
+class Control(Frozen):
     """A row of table ``controles``."""
 
     controle: str
@@ -59,7 +60,7 @@ class Control(Part):
     message: str
 
 
-class Agreement(Part):
+class Agreement(Frozen):
     """A row of table ``concordances``."""
 
     theme: str
@@ -77,7 +78,7 @@ class Agreement(Part):
     message: str
 
 
-class LayerHeld(Part):
+class LayerHeld(Frozen):
     """A published layer."""
 
     nom: str
@@ -88,14 +89,14 @@ class LayerHeld(Part):
     """Whether it is there to be drawn, and in no other format."""
 
 
-class LayerAbsent(Part):
+class LayerAbsent(Frozen):
     """A declared layer that this release leaves out."""
 
     nom: str
     titre: str
 
 
-class UnknownIndicator(Part):
+class UnknownIndicator(Frozen):
     """A producer's column that the registry does not know; it is published under its own code."""
 
     indicateur: str
@@ -104,7 +105,7 @@ class UnknownIndicator(Part):
     libelle: str | None
 
 
-class MissingIndicator(Part):
+class MissingIndicator(Frozen):
     """An indicator that its source was expected to hold and does not."""
 
     indicateur: str
@@ -112,7 +113,7 @@ class MissingIndicator(Part):
     source: str
 
 
-class Repair(Part):
+class Repair(Frozen):
     """An official contour that was not valid and had to be repaired."""
 
     couche: str
@@ -120,7 +121,7 @@ class Repair(Part):
     ecart_m2: float
 
 
-class Report(Part):
+class Report(Frozen):
     """The content of ``rapport.json``. Renaming a field here means a new number after ``rapport``.
 
     ``differences`` tells what changed since the release before; None for the first one. ``retenue`` says why

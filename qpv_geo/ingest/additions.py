@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.registry import Indicator, Registry, load_registry
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import (
@@ -31,11 +32,7 @@ from qpv_geo.toml_file import read_toml
 _Address = Annotated[DataGouvAddress | InseePageAddress | PlainAddress, Field(discriminator="kind")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SourceAddition(_Frozen):
+class SourceAddition(Frozen):
     """Additions to a source: `mirror` goes first, spellings last; the rest replaces what was declared."""
 
     address: _Address | None = None
@@ -43,7 +40,7 @@ class SourceAddition(_Frozen):
     member: Pattern | None = None
     mirror: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
-    columns: dict[str, tuple[str, ...]] = {}
+    columns: dict[str, tuple[str, ...]] = Field(default={})
 
     @model_validator(mode="after")
     def _hosts_are_meant(self) -> Self:
@@ -56,7 +53,7 @@ class SourceAddition(_Frozen):
         return self
 
 
-class IndicatorAddition(_Frozen):
+class IndicatorAddition(Frozen):
     """Spellings added to one indicator, after the registry's; a plain list is of its first kind of zone."""
 
     codes: tuple[str, ...] | dict[Zone, tuple[str, ...]] = Field(min_length=1)
@@ -66,11 +63,11 @@ class IndicatorAddition(_Frozen):
         return self.codes if isinstance(self.codes, dict) else {indicator.zones[0]: self.codes}
 
 
-class Additions(_Frozen):
+class Additions(Frozen):
     """Everything that one place adds."""
 
-    sources: dict[str, SourceAddition] = {}
-    indicators: dict[str, IndicatorAddition] = {}
+    sources: dict[str, SourceAddition] = Field(default={})
+    indicators: dict[str, IndicatorAddition] = Field(default={})
     contact: Contact | None = None
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -15,16 +14,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.codes import QPV_2024
 from qpv_geo.ingest.contracts import Problems, find_columns, refuse_doubled
 from qpv_geo.ingest.text import refuse_page, report_reading
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import stream_member
 from qpv_geo.sources.raw import RawFile
+from qpv_geo.toml_file import read_declarations
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -41,9 +42,7 @@ _KEPT = ["type_equipement", "insee_com", "x", "y", "code_qp_insee"]
 _TYPES = Path(__file__).with_name("facilities.toml")
 
 
-class _Domain(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Domain(Frozen):
     domaine: str = Field(min_length=1)
     types: dict[str, str] = Field(min_length=1)
 
@@ -51,16 +50,13 @@ class _Domain(BaseModel):
 @cache
 def load_facility_types(path: Path = _TYPES) -> pd.DataFrame:
     """Read the types in the order of the file: ``type_equipement`` (each once), ``libelle``, ``domaine``."""
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    with read_declarations(path, "the types of facilities are not valid") as entries:
         domains = TypeAdapter(dict[str, _Domain]).validate_python(entries)
         rows = [
             (code, label, domain.domaine)
             for domain in domains.values()
             for code, label in domain.types.items()
         ]
-    except (OSError, ValueError, ValidationError) as error:
-        raise ConfigurationError(f"{path}: the types of facilities are not valid: {error}") from error
     types = pd.DataFrame(rows, columns=["type_equipement", "libelle", "domaine"], dtype=object)
     if twice := sorted(types.loc[types["type_equipement"].duplicated(), "type_equipement"]):
         raise ConfigurationError(f"{path}: types of facilities declared twice: {', '.join(twice)}")

@@ -1,16 +1,16 @@
 """The registry of indicators: one measure has one name, whatever its producer calls it."""
 
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from qpv_geo.errors import ConfigurationError
+from qpv_geo.frozen import Frozen
 from qpv_geo.sources.catalogue import Zone
+from qpv_geo.toml_file import read_declarations
 
 _REGISTRY = Path(__file__).with_name("indicators.toml")
 
@@ -18,15 +18,13 @@ Kind = Literal["count", "rate", "median", "index", "amount"]
 Codes = dict[Zone, tuple[str, ...]]
 
 
-class Computation(BaseModel):
+class Computation(Frozen):
     """How an indicator is computed for a set of zones, or for a zone of which no producer publishes it.
 
     An `additive` one is added over disjoint zones. `numerator` and `denominator` are the ids of the two
     additive indicators whose ratio it is. `sum_of` are those of the shares of one whole whose sum it is: they
     are added within a zone, never over a set of zones.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Kind = "rate"
     additive: bool = False
@@ -86,15 +84,15 @@ class Indicator(Computation):
     additive: bool
     """A count is, unless it is declared otherwise."""
     source: str
-    sources: dict[Zone, str] = {}
+    sources: dict[Zone, str] = Field(default={})
     """Id in the catalogue; by kind of zone, those of zones that have a source of their own."""
     zones: tuple[Zone, ...] = ("qpv",)
     """Kinds of zones for which the producers publish it."""
-    codes: Codes = {}
+    codes: Codes = Field(default={})
     """The producers' spellings by kind of zone, each in order of preference; ``{yy}`` stands for the last two
     digits of the source's vintage. A kind of zone without spellings has those of the first. An indicator
     without codes is computed, as no producer publishes it."""
-    codes_by_vintage: dict[str, Codes] = {}
+    codes_by_vintage: dict[str, Codes] = Field(default={})
     """Spellings of one vintage that come before `codes`: a producer renamed a column for a while."""
     intervals: bool = False
     """Whether the producer gives the confidence interval of its values."""
@@ -159,10 +157,8 @@ class Indicator(Computation):
         return tuple(dict.fromkeys(code.replace("{yy}", vintage[-2:]) for code in declared))
 
 
-class Registry(BaseModel):
+class Registry(Frozen):
     """All indicators, in the order of the file."""
-
-    model_config = ConfigDict(frozen=True)
 
     indicators: tuple[Indicator, ...]
 
@@ -222,11 +218,8 @@ def load_registry(path: Path = _REGISTRY) -> Registry:
     itself. Its `stem` stands for the codes that the group's `patterns` make of it, by zone; its own `codes`
     come after them.
     """
-    try:
-        groups = tomllib.loads(path.read_text(encoding="utf-8"))["groups"]
-        return Registry(indicators=tuple(_indicators(groups)))
-    except (OSError, tomllib.TOMLDecodeError, ValidationError, TypeError, AttributeError, KeyError) as error:
-        raise ConfigurationError(f"{path}: the registry of indicators is not valid: {error}") from error
+    with read_declarations(path, "the registry of indicators is not valid") as entries:
+        return Registry(indicators=tuple(_indicators(entries["groups"])))
 
 
 def _indicators(groups: list[dict[str, Any]]) -> Iterator[Indicator]:

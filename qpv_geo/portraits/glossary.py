@@ -3,19 +3,17 @@
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from qpv_geo.errors import ConfigurationError
+from qpv_geo.frozen import Frozen
 from qpv_geo.statuses import STATUSES, VALUED
-from qpv_geo.toml_file import read_toml
+from qpv_geo.toml_file import read_declarations
 
 _GLOSSARY = Path(__file__).with_name("glossary.toml")
 
 
-class Term(BaseModel):
+class Term(Frozen):
     """A word and its meaning, in French sentences."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     term: str
     meaning: str = Field(min_length=1)
@@ -24,10 +22,8 @@ class Term(BaseModel):
 @cache
 def glossary(path: Path = _GLOSSARY) -> tuple[Term, ...]:
     """Return the declared words, then the reasons of a missing value."""
-    try:
-        terms = tuple(Term(term=term, **entry) for term, entry in read_toml(path).items())
-    except (ValidationError, TypeError) as error:
-        raise ConfigurationError(f"{path}: the glossary is not valid: {error}") from error
+    with read_declarations(path, "the glossary is not valid") as entries:
+        terms = tuple(Term(term=term, **entry) for term, entry in entries.items())
     reasons = (status for code, status in STATUSES.items() if code not in VALUED)
     return terms + tuple(
         Term(term=f"{words[0].upper()}{words[1:]}", meaning=f"{sentence[0].upper()}{sentence[1:]}.")

@@ -6,15 +6,15 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Figures, Zone
+from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.portraits.theme_charts import Chart, RangePlan, Row, StructurePlan, ThemeCharts
 from qpv_geo.sources.catalogue import Source, TableName
-from qpv_geo.toml_file import read_toml
+from qpv_geo.toml_file import read_declarations
 
 _SECTIONS = Path(__file__).with_name("sections.toml")
 _READ = "lue"
@@ -28,10 +28,8 @@ _LEFT_OUT_FIRST = ("ensemble_qpv_region", "ensemble_qpv_departement", "departeme
 _LEADING = 8
 
 
-class SectionPlan(BaseModel):
+class SectionPlan(Frozen):
     """A section and the themes that it holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     title: str
@@ -47,11 +45,8 @@ class SectionPlan(BaseModel):
 @cache
 def section_plans(path: Path = _SECTIONS) -> tuple[SectionPlan, ...]:
     """Read the declared sections."""
-    entries = read_toml(path)
-    try:
+    with read_declarations(path, "the sections of portraits are not valid") as entries:
         return tuple(SectionPlan(id=key, **entry) for key, entry in entries.items())
-    except (ValidationError, TypeError) as error:
-        raise ConfigurationError(f"{path}: the sections of portraits are not valid: {error}") from error
 
 
 def plans_for(registry: Registry) -> tuple[SectionPlan, ...]:

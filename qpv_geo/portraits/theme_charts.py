@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from qpv_geo.formats.essentials import TOWN, essential_plans
 from qpv_geo.formats.figures import Figure, Figures, Zone, qpv_zones
 from qpv_geo.formats.frames import Frames
+from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.portraits.charts import Bar, Range, Reference, bar_chart, range_chart
 
@@ -18,19 +19,15 @@ _BARS_AT_MOST = 8
 _BEHIND = (TOWN, "ensemble_qpv_epci", "ensemble_qpv")
 
 
-class StructurePlan(BaseModel):
+class StructurePlan(Frozen):
     """Shares of one whole that are drawn side by side: a title, and their names by indicator."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
     parts: Mapping[str, str] = Field(min_length=2)
 
 
-class RangePlan(BaseModel):
+class RangePlan(Frozen):
     """A low, a middle and a high value that are drawn on one line."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
     indicators: tuple[str, str, str]

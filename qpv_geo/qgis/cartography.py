@@ -6,12 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from qpv_geo.errors import ConfigurationError
 from qpv_geo.french import AGREEMENT_WORDS, CHECK_WORDS, ORIGIN_WORDS, STATUS_WORDS, ZONE_WORDS
+from qpv_geo.frozen import Frozen
 from qpv_geo.statuses import ABSENCES
-from qpv_geo.toml_file import read_toml
+from qpv_geo.toml_file import read_declarations
 from qpv_geo.typography import FrenchText
 
 _CARTOGRAPHY = Path(__file__).with_name("cartography.toml")
@@ -19,11 +19,7 @@ _CARTOGRAPHY = Path(__file__).with_name("cartography.toml")
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Outline(_Frozen):
+class Outline(Frozen):
     """A line along the border: colour, width in millimetres, lengths of dashes and gaps in millimetres.
 
     `thinner` gives other widths by the denominator of the scale beyond which they hold: there, small polygons
@@ -32,12 +28,12 @@ class Outline(_Frozen):
 
     color: Color
     width: float = Field(gt=0)
-    thinner: dict[int, Annotated[float, Field(gt=0)]] = {}
+    thinner: dict[int, Annotated[float, Field(gt=0)]] = Field(default={})
     dash: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?(;\d+(\.\d+)?)+$")
     solid_beyond: int = Field(default=0, ge=0)
 
 
-class Hatch(_Frozen):
+class Hatch(Frozen):
     """Parallel lines inside: angle in degrees, distance and width in millimetres, colour."""
 
     angle: float
@@ -46,7 +42,7 @@ class Hatch(_Frozen):
     color: Color
 
 
-class Marker(_Frozen):
+class Marker(Frozen):
     """A pictogram of the cartography, white on a disc or a square: colour, width in millimetres."""
 
     pictogram: str
@@ -55,7 +51,7 @@ class Marker(_Frozen):
     square: bool = False
 
 
-class LegendRule(_Frozen):
+class LegendRule(Frozen):
     """One entry of the legend and how its features are drawn."""
 
     label: str = ""
@@ -74,7 +70,7 @@ class LegendRule(_Frozen):
     """Entries under this one, which is then a heading without a symbol."""
 
 
-class Label(_Frozen):
+class Label(Frozen):
     """Texts on the map, with a white halo."""
 
     expression: str
@@ -99,7 +95,7 @@ class Label(_Frozen):
     """Whether the text is drawn even where it covers another."""
 
 
-class GeneralisedLook(_Frozen):
+class GeneralisedLook(Frozen):
     """What differs where contours are generalised: title and rules, and labels that are added."""
 
     title: FrenchText
@@ -107,7 +103,7 @@ class GeneralisedLook(_Frozen):
     labels: tuple[Label, ...] = ()
 
 
-class LayerLook(_Frozen):
+class LayerLook(Frozen):
     """One spatial layer."""
 
     name: str
@@ -125,7 +121,7 @@ class LayerLook(_Frozen):
     generalised: GeneralisedLook | None = None
 
 
-class Choropleth(_Frozen):
+class Choropleth(Frozen):
     """Classes of one indicator."""
 
     layer: str
@@ -159,7 +155,7 @@ class Choropleth(_Frozen):
         return self
 
 
-class Group(_Frozen):
+class Group(Frozen):
     """A group of the layer tree; layers in the order of drawing, top first."""
 
     title: FrenchText
@@ -167,7 +163,7 @@ class Group(_Frozen):
     layers: tuple[str, ...]
 
 
-class Words(_Frozen):
+class Words(Frozen):
     """French words for the coded values of some fields, named ``layer.field`` with wildcards."""
 
     fields: tuple[str, ...]
@@ -184,7 +180,7 @@ _SHARED = {
 }
 
 
-class Atlas(_Frozen):
+class Atlas(Frozen):
     """The print layout."""
 
     figures: tuple[str, ...]
@@ -200,7 +196,7 @@ class Atlas(_Frozen):
     """Layers in the legend, and on the small map of the whole territory, top first."""
 
 
-class FormTab(_Frozen):
+class FormTab(Frozen):
     """A tab of the form of the QPV: its fields, and the layers whose rows belong to a QPV."""
 
     title: FrenchText
@@ -208,7 +204,7 @@ class FormTab(_Frozen):
     layers: tuple[str, ...] = ()
 
 
-class FormLook(_Frozen):
+class FormLook(Frozen):
     """The form of a layer; the tab titled `indicators`, with a box per theme, stands after its first tab."""
 
     layer: str
@@ -218,14 +214,14 @@ class FormLook(_Frozen):
     """Fields ``layer.field`` whose codes the form shows by the name that another layer gives them."""
 
 
-class MapTheme(_Frozen):
+class MapTheme(Frozen):
     """A choice of layers that QGIS shows together."""
 
     title: FrenchText
     layers: tuple[str, ...]
 
 
-class Tiles(_Frozen):
+class Tiles(Frozen):
     """A base map of web tiles: title, address with ``{x}``, ``{y}``, ``{z}``, greatest zoom, who to name."""
 
     title: FrenchText
@@ -234,14 +230,14 @@ class Tiles(_Frozen):
     attribution: str
 
 
-class BaseMap(_Frozen):
+class BaseMap(Frozen):
     """The group of base maps, off at first: nothing is asked of the network before somebody turns it on."""
 
     title: FrenchText
     tiles: tuple[Tiles, ...]
 
 
-class Cartography(_Frozen):
+class Cartography(Frozen):
     """Everything that decides what a map of qpv-geo looks like."""
 
     groups: tuple[Group, ...]
@@ -285,8 +281,5 @@ class Cartography(_Frozen):
 @cache
 def load_cartography(path: Path = _CARTOGRAPHY) -> Cartography:
     """Read how layers are drawn."""
-    entries = read_toml(path)
-    try:
+    with read_declarations(path, "the cartography is not valid") as entries:
         return Cartography.model_validate(entries)
-    except ValidationError as error:
-        raise ConfigurationError(f"{path}: the cartography is not valid: {error}") from error

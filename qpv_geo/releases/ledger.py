@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, ValidationError
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.files import replace_file
+from qpv_geo.frozen import Frozen
 
 LEDGER = "releases.json"
 # A refusal matters until its source changes: the oldest of this many no longer does.
@@ -22,11 +23,7 @@ _REFUSALS = 50
 By = Literal["refresh", "publish", "rollback"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Turn(_Part):
+class Turn(Frozen):
     """A release became current: when, and by which command."""
 
     release: str
@@ -34,7 +31,7 @@ class Turn(_Part):
     by: By
 
 
-class Refusal(_Part):
+class Refusal(Frozen):
     """A release that somebody rolled back or dropped: a run that would make it again publishes nothing."""
 
     release: str
@@ -44,7 +41,7 @@ class Refusal(_Part):
     by: Literal["rollback", "drop"]
 
 
-class Seal(_Part):
+class Seal(Frozen):
     """A release as it was published or held."""
 
     release: str
@@ -54,7 +51,7 @@ class Seal(_Part):
     """Whether its files could be made so: some shares do not hold modes."""
 
 
-class Ledger(_Part):
+class Ledger(Frozen):
     """Turns, refusals and seals, the oldest first."""
 
     ledger: Literal["qpv-geo/releases/1"] = "qpv-geo/releases/1"

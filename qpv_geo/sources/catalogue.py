@@ -1,25 +1,18 @@
 """The catalogue: every official source, declared as data and read into frozen, validated models."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.frozen import Frozen
 from qpv_geo.statuses import ABSENCES, NOT_AVAILABLE
+from qpv_geo.toml_file import read_declarations
 
 _CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
@@ -68,11 +61,7 @@ Pattern = Annotated[str, AfterValidator(_compiles)]
 Box = tuple[float, float, float, float]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataGouvAddress(_Frozen):
+class DataGouvAddress(Frozen):
     """A resource of a data.gouv.fr dataset, named by its id, and then the stable redirect is the address.
 
     Or it is found by a pattern on the titles and addresses of the dataset's description.
@@ -90,7 +79,7 @@ class DataGouvAddress(_Frozen):
         return self
 
 
-class InseePageAddress(_Frozen):
+class InseePageAddress(Frozen):
     """A file linked from a page of insee.fr: the page's links are the truth, the pattern says which one."""
 
     kind: Literal["insee_page"]
@@ -98,14 +87,14 @@ class InseePageAddress(_Frozen):
     pattern: Pattern
 
 
-class PlainAddress(_Frozen):
+class PlainAddress(Frozen):
     """An address without look-up; ``{epci}``, ``{departement}`` and ``{commune}`` are the territory's."""
 
     kind: Literal["plain"]
     url: str
 
 
-class WfsAddress(_Frozen):
+class WfsAddress(Frozen):
     """Features of a WFS 2.0 around the QPV of a territory, whose number is known once the contours are read.
 
     It is asked for the features of each of some `types` within `metres` of the QPV, `page` at a time, sorted
@@ -128,14 +117,14 @@ class WfsAddress(_Frozen):
     """What to ask for, filled in by each run: west, south, east, north in metres of the territory's CRS."""
 
 
-class TerritoryFileAddress(_Frozen):
+class TerritoryFileAddress(Frozen):
     """A file of the territory itself: `key` is the entry of its configuration that declares it."""
 
     kind: Literal["territory_file"]
     key: Literal["quartiers_fichier", "quartiers_fragiles_fichier"]
 
 
-class NoAddress(_Frozen):
+class NoAddress(Frozen):
     """No official address is known: the file comes from a mirror, the store or the snapshot."""
 
     kind: Literal["none"]
@@ -147,7 +136,7 @@ Address = Annotated[
 ]
 
 
-class Source(_Frozen):
+class Source(Frozen):
     """One official file."""
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]+$")
@@ -168,7 +157,7 @@ class Source(_Frozen):
     member: Pattern | None = None
     """Regular expression for the data file inside the archive (full match on the path). Tables of statistics
     need none."""
-    forms: dict[Format, Pattern] = {}
+    forms: dict[Format, Pattern] = Field(default={})
     """Further formats in which the same edition is published, and the data file in the archive of each; a
     mirror may hold any."""
     vintage: str
@@ -180,12 +169,12 @@ class Source(_Frozen):
     licence: str = "Licence Ouverte 2.0 (Etalab)"
     licence_url: str = "https://www.etalab.gouv.fr/licence-ouverte-open-licence"
     key: tuple[str, ...] = ()
-    columns: dict[str, tuple[str, ...]] = {}
+    columns: dict[str, tuple[str, ...]] = Field(default={})
     """Key column and expected columns; for each, the accepted spellings. Of tables of statistics, spellings
     of the key beyond those that every table may have, and of columns that describe zones."""
     keep_unknown: bool = True
     """Whether columns that the registry does not know are kept under their own code."""
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = Field(default={})
     """Expected number of rows of the national file, by scope (``metropole``)."""
     max_bytes: int = Field(default=200 * 1024**2, gt=0)
     alternative_to: str | None = None
@@ -244,7 +233,7 @@ class Source(_Frozen):
         return f"{self.publisher}, {self.title}"
 
 
-class Catalogue(_Frozen):
+class Catalogue(Frozen):
     """All sources, by id, in the order of the file."""
 
     sources: tuple[Source, ...]
@@ -280,8 +269,5 @@ class Catalogue(_Frozen):
 @cache
 def load_catalogue(path: Path = _CATALOGUE) -> Catalogue:
     """Read and validate a catalogue; a `ConfigurationError` names the entry and the field at fault."""
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    with read_declarations(path, "the catalogue of sources is not valid") as entries:
         return Catalogue(sources=tuple(Source(id=key, **entry) for key, entry in entries.items()))
-    except (OSError, tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
-        raise ConfigurationError(f"{path}: the catalogue of sources is not valid: {error}") from error

@@ -22,10 +22,11 @@ from typing import Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from qpv_geo.errors import ConfigurationError, LockedError, SourceContentError
 from qpv_geo.files import replace_file, synchronise
+from qpv_geo.frozen import Frozen
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.raw import RawFile, digest
@@ -43,13 +44,11 @@ _CANDIDATE_LIFE = timedelta(days=1)
 _REMEMBERED = {"sha256", "size", "url", "resolved_url", "etag", "last_modified", "retrieved_at"}
 
 Shelf = Literal["live", "mirror"]
-_Model = TypeVar("_Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound=Frozen)
 
 
-class CopyMetadata(BaseModel):
+class CopyMetadata(Frozen):
     """What ``_raw.json`` says of the copy beside it; `accepted_at` is None for a candidate."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
     vintage: str
@@ -64,10 +63,8 @@ class CopyMetadata(BaseModel):
     accepted_at: AwareDatetime | None = None
 
 
-class Lookup(BaseModel):
+class Lookup(Frozen):
     """The links that a publisher's page held, so that an unchanged page costs headers only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str
     etag: str | None

@@ -3,9 +3,10 @@
 import re
 from datetime import date
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from qpv_geo.characters import forbidden_character
+from qpv_geo.frozen import Frozen
 from qpv_geo.toml_file import WINDOWS_PATH
 
 COMMUNE = r"^\d[\dAB]\d{3}$"
@@ -23,10 +24,8 @@ LARGEST_REACH = 10_000.0
 answers for. Existing releases publish neighbours up to there: a larger value would not hold for them."""
 
 
-class TerritoryTable(BaseModel):
-    """Base of every table: frozen, without unknown keys or characters that XML cannot hold."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class TerritoryTable(Frozen):
+    """Base of every table: no text has characters that XML cannot hold."""
 
     @field_validator("*", mode="after")
     @classmethod

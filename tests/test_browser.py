@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pandas as pd
@@ -329,11 +330,15 @@ def test_downloads_lead_to_files(tab: Tab) -> None:
 
 @pytest.mark.parametrize("stem", ["index", "QN02502M", "QN02503M"])
 @pytest.mark.parametrize("release", ["poor", "rich"])
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    "form",
+    [{"viewport": DESKTOP}, {"viewport": PHONE}, {"color_scheme": "dark"}],
+    ids=["desktop", "phone", "dark"],
+)
 def test_axe_finds_nothing(
-    browser: Browser, request: pytest.FixtureRequest, release: str, stem: str, viewport: dict[str, int]
+    browser: Browser, request: pytest.FixtureRequest, release: str, stem: str, form: dict[str, Any]
 ) -> None:
-    page = browser.new_page(viewport=viewport)
+    page = browser.new_page(**form)
     Tab(page, request.getfixturevalue(release)).open(stem)
     page.evaluate("for (const more of document.querySelectorAll('details')) { more.open = true }")
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -343,6 +348,16 @@ def test_axe_finds_nothing(
     assert [
         (rule["id"], rule["impact"], [node["html"][:200] for node in rule["nodes"][:3]]) for rule in found
     ] == []
+    page.close()
+
+
+def test_a_dark_page_keeps_its_drawings_on_white(browser: Browser, rich: Path) -> None:
+    page = browser.new_page(color_scheme="dark")
+    Tab(page, rich).open("QN02503M")
+    back = "element => getComputedStyle(element).backgroundColor"
+    assert page.locator("html").evaluate(back) == "rgb(20, 24, 31)"
+    for drawing in (".ruban", ".barres", ".legende svg"):
+        assert page.locator(drawing).first.evaluate(back) == "rgb(255, 255, 255)", drawing
     page.close()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qpv_geo.checks import CHECKS
 from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.report_schema import Control, Report
-from qpv_geo.french import counted, listing, number
+from qpv_geo.french import counted, listing
 
 _NOT_WANTED = "sans objet"
 # A section of the report says the same of each indicator.
@@ -27,10 +27,10 @@ def _certainty(report: Report) -> str:
         return f"Cette publication est retenue pour {reasons} : quelqu'un doit décider avant qu'elle serve."
     outcomes = Counter(control.resultat for control in report.controles)
     parts = [counted(outcomes["conforme"], "contrôle conforme")]
-    if warnings := len(to_look_at(report.controles)):
-        parts.append(f"{number(warnings)} à regarder")
     if untold := outcomes["non_verifiable"]:
         parts.append(counted(untold, "impossible"))
+    if points := len(to_look_at(report.controles)):
+        parts.append(f"{counted(points, 'point')} à regarder")
     return f"Chaque valeur a été relue et comparée aux fichiers d'origine : {listing(parts)}."
 
 

@@ -1,11 +1,15 @@
 """The PDF atlas and the pictures: what each page says, tagged, with bookmarks, the same bytes twice."""
 
 import struct
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pypdf
+import pypdfium2
 import pytest
+from PIL import Image, ImageChops
 
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Figures
@@ -16,6 +20,7 @@ from qpv_geo.portraits.overview_map import coloured_classes, draw_overview, grou
 from qpv_geo.portraits.qpv_map import draw_qpv
 from qpv_geo.settings import Settings
 from tests.mapping import full_content, snapshot_content
+from tests.pictures import GUIDE, SHARE, SQUARE, differing_share, look_the_same
 
 SIZE = 10 * 1024**2
 
@@ -150,3 +155,21 @@ def test_maps_are_files_of_their_own_with_the_colours_of_pages(content: Content)
     overview = draw_overview(content, list(kinds), kinds)
     assert kinds["QN02503M"] == "classe-6", "55 % begins the last class"
     assert [label.text for label in overview.labels if label.kind == "qpv"][1] == "2 Planoise"
+
+
+def test_the_page_of_a_qpv_is_the_one_of_the_guide(folder: Path, tmp_path: Path) -> None:
+    with closing(pypdfium2.PdfDocument(folder / "atlas_besancon.pdf")) as pdf:
+        pages = [page.get_textpage().get_text_bounded() for page in pdf]
+        (place,) = (place for place, text in enumerate(pages) if text.startswith("Planoise"))
+        pdf[place].render().to_pil().save(tmp_path / "page.png")
+    assert look_the_same(tmp_path / "page.png", "atlas-pdf.png")
+
+
+def test_a_moved_map_and_another_colour_are_noticed() -> None:
+    page = Image.open(GUIDE / "atlas-pdf.png").convert("RGB")
+    moved = ImageChops.offset(page, SQUARE, 0)
+    assert differing_share(page, page) == 0
+    assert differing_share(page, moved) > SHARE
+    orange = np.asarray(page).copy()
+    orange[orange[..., 2] < 100] = (0, 114, 178)
+    assert differing_share(page, Image.fromarray(orange)) > SHARE

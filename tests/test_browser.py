@@ -15,6 +15,7 @@ from pypdf import PdfReader
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.settings import Settings
 from tests.browsing import CODES, DESKTOP, FILES, PHONE, Tab, write
+from tests.pictures import look_the_same
 from tests.portraying import full_frames
 from tests.publishing import REGISTRY
 
@@ -326,6 +327,13 @@ def test_downloads_lead_to_files(tab: Tab) -> None:
 
 
 # ---------------------------------------------------------------- for everybody
+
+
+def test_a_portrait_begins_as_the_guide_shows(browser: Browser, poor: Path, tmp_path: Path) -> None:
+    page = browser.new_page(viewport={"width": 1000, "height": 780})
+    Tab(page, poor).open("QN02503M").screenshot(path=tmp_path / "portrait.png")
+    page.close()
+    assert look_the_same(tmp_path / "portrait.png", "portrait.png")
 
 
 @pytest.mark.parametrize("stem", ["index", "QN02502M", "QN02503M"])

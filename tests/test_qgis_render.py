@@ -30,6 +30,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES
 from qpv_geo.typography import typeset
 from tests.mapping import MISSING, full_content, snapshot_content, write
+from tests.pictures import look_the_same
 from tests.publishing import BESANCON
 
 LOOK = load_cartography()
@@ -152,19 +153,8 @@ def look_at(content: Content) -> Iterator[Seen]:
         )
         assert result.returncode == 0, result.stderr
         assert {path.name: path.read_bytes() for path in release.iterdir()} == before
-        keep_screenshots(pictures, content)
         yield Seen(content, json.loads(result.stdout), pictures)
         release.chmod(0o755)
-
-
-def keep_screenshots(pictures: Path, content: Content) -> None:
-    """Copy the pictures of the documentation to the folder that ``QPV_GEO_SCREENSHOTS`` names."""
-    folder = os.environ.get("QPV_GEO_SCREENSHOTS")
-    official = content.spec.territory == BESANCON and content.frames["qpv"]["taux_pauvrete_60"].notna().all()
-    if folder and official:
-        shutil.copy(pictures / "carte.png", Path(folder) / "qgis-carte.png")
-        shutil.copy(pictures / "qpv_QN02503M.png", Path(folder) / "qgis-atlas.png")
-        shutil.copy(pictures / "formulaire.png", Path(folder) / "qgis-formulaire.png")
 
 
 def sample_points(content: Content) -> dict[str, list[list[float]]]:
@@ -562,3 +552,15 @@ def test_a_page_says_its_projection_and_what_is_essential(snapshot_seen: Seen) -
 def test_the_legend_ends_above_what_is_below(seen: Seen) -> None:
     for code, page in seen.pages.items():
         assert page["legend_bottom"] < page["below_legend"], code
+
+
+@pytest.mark.parametrize(
+    ("picture", "guide"),
+    [
+        ("carte.png", "qgis-carte.png"),
+        ("qpv_QN02503M.png", "qgis-atlas.png"),
+        ("formulaire.png", "qgis-formulaire.png"),
+    ],
+)
+def test_qgis_draws_what_the_guide_shows(snapshot_seen: Seen, picture: str, guide: str) -> None:
+    assert look_the_same(snapshot_seen.pictures / picture, guide)

@@ -23,6 +23,7 @@ def _group(purpose: str, **commands: tuple[str, str]) -> typer.Typer:
         cls=lazy_group(lazy),
         help=purpose,
         no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
     )
 

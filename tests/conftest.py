@@ -105,8 +105,9 @@ def _alone() -> Iterator[None]:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             patch.delenv(name, raising=False)
             patch.delenv(name.lower(), raising=False)
-        patch.delenv("QPV_GEO_DATA", raising=False)
-        patch.delenv("QPV_GEO_SOURCES", raising=False)
+        # Workers of pytest have a narrow terminal, it says.
+        for name in ("QPV_GEO_DATA", "QPV_GEO_SOURCES", "COLUMNS"):
+            patch.delenv(name, raising=False)
         # Nothing listens there: without a server of its own, a test finds every official site unreachable.
         patch.setenv("QPV_GEO_OFFICIAL_SITES", "http://127.0.0.1:9")
         yield

@@ -1,6 +1,7 @@
 """The command line as users run it: a process, its output, its exit code."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from qpv_geo.commands import prefect_server
 from qpv_geo.commands.prefect_server import configured_server
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.lock import territory_lock
-from tests.command_line import qpv_geo
+from qpv_geo.releases.release import Release
+from qpv_geo.settings import Settings
+from tests.command_line import qpv_geo, qpv_geo_here
 from tests.country import publish_country
 from tests.server import OfficialSites
 
@@ -131,10 +134,103 @@ def test_what_the_system_refuses_is_one_sentence(
 
 
 def test_sources_are_listed() -> None:
-    done = qpv_geo("sources", "list")
+    done = qpv_geo_here("sources", "list")
     assert done.returncode == 0
     for words in ("qpv_2024", "insee_filosofi", "as declared"):
         assert words in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sources list",
+        "sources check",
+        "releases list",
+        "releases show",
+        "releases verify",
+        "releases diff",
+        "territory list",
+        "territory show",
+        "refresh",
+    ],
+)
+def test_every_command_that_reports_does_so_in_json(
+    command: str, offline: Release, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QPV_GEO_DATA", str(settings.data_dir))
+    more = {"releases diff": [offline.id], "territory show": ["besancon"], "refresh": ["--offline"]}
+    done = qpv_geo_here(*command.split(), "--json", *more.get(command, []))
+    assert done.returncode == (3 if command == "sources check" else 0), done.stderr
+    content = json.loads(done.stdout)
+    group, _, name = command.partition(" ")
+    known = {"sources": "insee_filosofi", "territory": "Grand Besançon Métropole"}
+    assert known.get(group, offline.id) in done.stdout
+    assert isinstance(content, list) == (name in {"list", "check"})
+
+
+def test_quiet_prints_errors_and_json_alone(offline: Release, settings: Settings) -> None:
+    given = ("--offline", "--data", settings.data_dir)
+    quiet = qpv_geo_here("refresh", "-q", *given)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    as_json = qpv_geo_here("refresh", "--quiet", "--json", *given)
+    assert json.loads(as_json.stdout)["release"] == offline.id
+    wrong = qpv_geo_here("refresh", "-q", "--territory", "bezancon")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr == "qpv-geo: no territory 'bezancon': did you mean besancon?\n"
+
+
+def test_verbose_logs_every_step(offline: Release, settings: Settings) -> None:
+    done = qpv_geo("refresh", "--offline", "-v", "--data", settings.data_dir)
+    assert offline.id in done.stdout
+    assert "source bpe is left out" in done.stderr
+    assert "source bpe is left out" not in qpv_geo("refresh", "--offline", "--data", settings.data_dir).stderr
+
+
+def test_tables_are_as_wide_as_the_terminal_says(offline: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = []
+    data = offline.path.parents[2]
+    for columns in ("70", "130"):
+        monkeypatch.setenv("COLUMNS", columns)
+        done = qpv_geo_here("releases", "list", "--data", data)
+        widths.append(max(map(len, done.stdout.splitlines())))
+    assert widths == [70, 130]
+
+
+def test_a_refresh_names_the_file_to_open_next(offline: Release, settings: Settings) -> None:
+    done = qpv_geo_here("refresh", "--offline", "--data", settings.data_dir)
+    assert done.stdout.endswith(f"Open next: {offline.path.resolve() / 'portraits' / 'index.html'}\n")
+
+
+@pytest.mark.parametrize("help_option", ["-h", "--help"])
+def test_help_has_a_short_name_everywhere(help_option: str) -> None:
+    for command in ([], ["releases"], ["releases", "list"]):
+        done = qpv_geo_here(*command, help_option)
+        assert done.returncode == 0
+        assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("Besançon", "did you mean besancon?"),
+        ("242500361", "did you mean besancon?"),
+        ("frnace", "did you mean france?"),
+        ("200065647", "`qpv-geo territory init 200065647`"),
+        ("Pays de Montbéliard", "`qpv-geo territory init 'Pays de Montbéliard'`"),
+    ],
+)
+def test_an_unknown_territory_is_answered_with_what_is_rather_meant(given: str, meant: str) -> None:
+    done = qpv_geo_here("releases", "list", "--territory", given)
+    assert done.returncode == 2
+    assert meant in done.stderr
+
+
+def test_advice_is_about_the_territory_that_was_asked_for(tmp_path: Path) -> None:
+    options = f"--territory france --data {tmp_path}`"
+    listed = qpv_geo_here("releases", "list", "--territory", "france", "--data", tmp_path)
+    assert f"`qpv-geo refresh {options} makes the first" in listed.stdout
+    shown = qpv_geo_here("releases", "show", "--territory", "france", "--data", tmp_path)
+    assert f"run `qpv-geo refresh {options}" in shown.stderr
 
 
 def test_sources_are_checked(tmp_path: Path, sites: OfficialSites) -> None:

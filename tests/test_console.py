@@ -5,8 +5,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from qpv_geo.commands.all_territories import territories_table
+from qpv_geo.commands.all_territories import territory_rows
 from qpv_geo.commands.console import summary_tables
+from qpv_geo.commands.output import table
 
 
 def check(code: str, subject: str, outcome: str, expected: str = "", message: str = "") -> dict[str, Any]:
@@ -32,6 +33,7 @@ def closing(*checks: dict[str, Any], absent: tuple[str, ...] = ()) -> list[Table
         "state": "published",
         "refused": None,
         "path": "/out",
+        "open": "/out/portraits/index.html",
     }
     return list(summary_tables(summary))
 
@@ -106,7 +108,7 @@ def test_one_table_names_the_territories_that_need_a_look_and_counts_the_others(
         result("b", "unchanged"),
         result("c", "published"),
     ]
-    text = printed([territories_table(results)])
+    text = printed([table("Territories", territory_rows(results))])
     rows = [
         [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line
     ]

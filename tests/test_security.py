@@ -16,8 +16,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from qpv_geo.commands.console import start_log, table
-from qpv_geo.commands.options import console
+from qpv_geo.commands.output import console, start_log, table
 from qpv_geo.errors import ConfigurationError, SourceUnavailableError
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import run

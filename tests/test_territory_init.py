@@ -13,7 +13,7 @@ from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.locator import Locator
 from qpv_geo.pipeline.country import Country, read_country
 from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.new_territory import describe_territory, to_toml
+from qpv_geo.pipeline.new_territory import code_of, describe_territory, to_toml
 from qpv_geo.pipeline.one import run
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
@@ -50,6 +50,38 @@ def test_a_territory_is_written_and_reads_back(country: Country, tmp_path: Path,
     path.write_text(to_toml(territory), encoding="utf-8")
     assert load_territory(str(path)).model_dump() == territory.model_dump()
     assert territory.contrat is None, "a contract is of one territory"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Montbéliard", "200065647"),
+        ("ca pays de montbeliard agglomeration", "200065647"),
+        ("Grand Besançon Métropole", "242500361"),
+        ("Doubs", "25"),
+        ("La Réunion", "974"),
+    ],
+)
+def test_a_name_stands_for_its_epci_or_department(country: Country, name: str, code: str) -> None:
+    found, remark = code_of(name, country)
+    assert found == code
+    assert ("25388" in remark) == (name == "Montbéliard")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Saint-Denis", "several places are called Saint-Denis, give the code of one: "),
+        ("pays de montbeliar", "did you mean CA Pays de Montbéliard Agglomération (200065647)"),
+        ("xyzzy", "no EPCI, department or commune is called 'xyzzy'"),
+    ],
+)
+def test_a_name_that_nobody_or_several_have_is_answered_with_codes(
+    country: Country, name: str, words: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        code_of(name, country)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("code", PUBLISHED)

@@ -104,7 +104,7 @@ def test_what_stops_a_refresh_is_shown_before_it(
     spoil(folder)
     settings = Settings(data_dir=folder / "data")
     with pytest.raises(QpvGeoError) as shown:
-        show_territory(str(folder / "ville.toml"), settings.data_dir)
+        show_territory(str(folder / "ville.toml"), data=settings.data_dir)
     job = Job(load_territory(str(folder / "ville.toml")), settings, Policy(offline=True))
     with pytest.raises(QpvGeoError) as refreshed:
         run(job)

@@ -1,8 +1,5 @@
 """What a refresh shows: log lines, or on a terminal the downloads while they go; tables at the end."""
 
-import logging
-import os
-import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +8,7 @@ from typing import Any
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from qpv_geo.characters import visible
+from qpv_geo.commands.output import on_terminal, table
 from qpv_geo.pipeline.fetching import progress_listener
 
 # Absent sources are named once, below the table of sources.
@@ -41,34 +38,6 @@ _STATES = {
     "unchanged": "unchanged, nothing was published",
     "refused": "unchanged, nothing was published: the sources make {refused}, which was refused",
 }
-
-
-class _VisibleFormatter(logging.Formatter):
-    """Writes the names in a message, such as those in an archive, without letting a terminal obey them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return visible(super().format(record))
-
-
-def on_terminal() -> bool:
-    """Tell whether somebody looks on: progress bars and tables say it better than log lines."""
-    return sys.stdout.isatty()
-
-
-def start_log(*, prefect: bool) -> None:
-    """Write log lines to standard error, unless progress is shown on a terminal; Prefect has its own log."""
-    if prefect:
-        if on_terminal():
-            os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-        return
-    log = logging.getLogger("qpv_geo")
-    if on_terminal():
-        log.addHandler(logging.NullHandler())
-        return
-    handler = logging.StreamHandler()
-    handler.setFormatter(_VisibleFormatter("%(asctime)s | %(levelname)-7s | %(name)s - %(message)s"))
-    log.addHandler(handler)
-    logging.getLogger("qpv_geo.pipeline").setLevel(logging.INFO)
 
 
 @contextmanager
@@ -108,6 +77,7 @@ def summary_tables(summary: Mapping[str, Any]) -> Iterator[Table | str]:
     yield table("Layers", layers, {"layer": "layer", "rows": "rows"})
     yield f"\n{summary['origin']}"
     yield f"Release {summary['release']} ({_STATES[summary['state']].format_map(summary)}): {summary['path']}"
+    yield f"Open next: {summary['open']}"
 
 
 def _needs_a_look(check: dict[str, Any]) -> bool:
@@ -119,14 +89,3 @@ def _with_short_message(check: dict[str, Any]) -> dict[str, Any]:
     """Return a check with the beginning of its message, if somebody should read it."""
     message = "" if check["resultat"] == "conforme" else check["message"]
     return check | {"message": textwrap.shorten(message, _LONGEST_MESSAGE, placeholder=" …")}
-
-
-def table(title: str, rows: list[dict[str, Any]], columns: Mapping[str, str]) -> Table:
-    """Return a table; `columns` gives the key of each title."""
-    table = Table(title=title, title_justify="left")
-    for heading in columns:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        cells = (row.get(key) for key in columns.values())
-        table.add_row(*("" if cell is None else visible(str(cell)) for cell in cells))
-    return table

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from qpv_geo.commands.output import verbosity
+
 
 class Lazy(NamedTuple):
     """A command that is not imported yet."""
@@ -24,7 +26,10 @@ class Lazy(NamedTuple):
             return typer.main.get_group(command)
         app = typer.Typer(add_completion=False)
         app.command(name)(command)
-        return typer.main.get_command(app)
+        app.command()(verbosity)
+        loaded, common = typer.main.get_group(app).commands.values()
+        loaded.params += common.params
+        return loaded
 
 
 def lazy_group(commands: Mapping[str, Lazy]) -> type[TyperGroup]:

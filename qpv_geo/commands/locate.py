@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from qpv_geo.commands.options import DataDir, TerritoryName, console, settings_of
+from qpv_geo.commands.options import DataDir, TerritoryName, settings_of
+from qpv_geo.commands.output import console
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.territory import load_territory
 

@@ -3,14 +3,14 @@
 from typing import Any
 
 from qpv_geo.commands.console import downloads_shown, summary_tables
-from qpv_geo.commands.options import console
+from qpv_geo.commands.output import console, print_json
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import run
 from qpv_geo.pipeline.summary import summarise
 from qpv_geo.releases.decisions import held_error
 
 
-def publish_one(job: Job, form: dict[str, Any] | None) -> None:
+def publish_one(job: Job, form: dict[str, Any] | None, *, as_json: bool) -> None:
     """Publish a release and show tables of it; raises `HeldError` if it is held.
 
     `form` is the job as the flow takes it; None to do without Prefect.
@@ -25,5 +25,8 @@ def publish_one(job: Job, form: dict[str, Any] | None) -> None:
             if outcome.release.held:
                 raise held_error(outcome.release, job.territory, job.settings)
             summary = summarise(outcome)
+    if as_json:
+        print_json(summary)
+        return
     for part in summary_tables(summary):
         console().print(part, soft_wrap=isinstance(part, str))

@@ -1,11 +1,9 @@
-"""What commands have in common: options, settings, the console."""
+"""What commands have in common: options and settings."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from qpv_geo.settings import Settings, default_data_dir
 
@@ -35,22 +33,6 @@ Wait = Annotated[
 ]
 
 
-def console() -> Console:
-    """Return a console as wide as the terminal, or wide enough for a log."""
-    return Console() if sys.stdout.isatty() else Console(width=160, no_color=True)
-
-
 def settings_of(data: Path | None) -> Settings:
     """Return the settings of one command."""
     return Settings(data_dir=data or default_data_dir())
-
-
-def print_markdown(markdown: str) -> None:
-    """Print Markdown, laid out on a terminal."""
-    if sys.stdout.isatty():
-        # imported lazily: a log needs none of it
-        from rich.markdown import Markdown  # noqa: PLC0415
-
-        console().print(Markdown(markdown))
-    else:
-        typer.echo(markdown)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from qpv_geo.commands.options import DataDir, Mirror, OneTerritory, Wait
+from qpv_geo.commands.output import Json, start_log
 from qpv_geo.commands.prefect_server import configured_server
 from qpv_geo.errors import ConfigurationError
 
@@ -31,6 +32,7 @@ def refresh(  # noqa: PLR0913 - a command is a form
     prefect: Annotated[
         bool, typer.Option("--prefect", help="Run as a flow of the configured Prefect server, or not at all.")
     ] = False,
+    as_json: Json = False,
     all_territories: Annotated[
         bool, typer.Option("--all-territories", help="Publish each EPCI that has a QPV, in place of one.")
     ] = False,
@@ -55,7 +57,6 @@ def refresh(  # noqa: PLR0913 - a command is a form
     Prefect otherwise.
     """
     # imported lazily: the help needs none of it
-    from qpv_geo.commands.console import start_log  # noqa: PLC0415
     from qpv_geo.pipeline.job import job_for  # noqa: PLC0415
 
     many = all_territories or bool(only)
@@ -85,11 +86,13 @@ def refresh(  # noqa: PLR0913 - a command is a form
         from qpv_geo.commands.all_territories import publish_all_territories  # noqa: PLC0415
 
         form |= {"pages": pages}
-        publish_all_territories(job, form if server else None, only=_split(only), workers=workers)
+        publish_all_territories(
+            job, form if server else None, only=_split(only), workers=workers, as_json=as_json
+        )
     else:
         from qpv_geo.commands.one_territory import publish_one  # noqa: PLC0415 - as above
 
-        publish_one(job, form | {"territory": name} if server else None)
+        publish_one(job, form | {"territory": name} if server else None, as_json=as_json)
 
 
 def _split(listed: str) -> tuple[str, ...]:

@@ -1,22 +1,14 @@
 """``qpv-geo releases list`` and ``releases show``: which releases there are."""
 
-from datetime import datetime
-
 import typer
-from rich.table import Table
 
-from qpv_geo.commands.options import (
-    DataDir,
-    MaybeReleaseId,
-    TerritoryName,
-    console,
-    print_markdown,
-    settings_of,
-)
+from qpv_geo.commands.options import DataDir, MaybeReleaseId, TerritoryName, settings_of
+from qpv_geo.commands.output import Json, print_entries, print_markdown, print_rows
 from qpv_geo.releases.changes_text import changes_markdown
 from qpv_geo.releases.ledger import read_ledger
 from qpv_geo.releases.placement import LATEST
 from qpv_geo.releases.release import (
+    command_options,
     current_release,
     find_release,
     held_releases,
@@ -27,30 +19,35 @@ from qpv_geo.settings import Settings
 from qpv_geo.territory import load_territory
 
 
-def list_all(territory: TerritoryName = "besancon", data: DataDir = None) -> None:
+def list_all(*, territory: TerritoryName = "besancon", data: DataDir = None, as_json: Json = False) -> None:
     """List the releases of a territory: the current one, the one before, those that are held or refused."""
     settings, territory_id = settings_of(data), load_territory(territory).id
-    ledger = read_ledger(settings.out_dir / territory_id)
-    table = Table(title=f"Releases of {territory_id}")
-    for column in ("", "id", "current since", "origin", "path"):
-        table.add_column(column, overflow="fold")
+    folder, options = settings.out_dir / territory_id, command_options(territory_id, settings)
+    ledger, states = read_ledger(folder), _states(territory_id, settings)
     releases = [*list_releases(territory_id, settings), *held_releases(territory_id, settings)]
-    if not releases:
+    rows = [
+        {
+            "state": "held" if release.held else states.get(release.id, ""),
+            "id": release.id,
+            "current_since": ledger.published_at(release.id),
+            "origin": release.origin or "damaged",
+            "path": release.path,
+        }
+        for release in releases
+    ]
+    if rows or as_json:
+        print_rows(f"Releases of {territory_id}", rows, as_json=as_json)
+    if not rows:
         typer.echo(
-            f"no release in {settings.out_dir / territory_id}: `qpv-geo refresh` makes the first; "
-            "if there should be some, give their folder by --data or QPV_GEO_DATA"
+            f"no release in {folder}: `qpv-geo refresh{options}` makes the first; if there should be some, "
+            "give their folder by --data or QPV_GEO_DATA",
+            err=as_json,
         )
-        return
-    states = _states(territory_id, settings)
-    for release in releases:
-        since = _moment(ledger.published_at(release.id))
-        state = "held" if release.held else states.get(release.id, "")
-        table.add_row(state, release.id, since, release.origin or "damaged", str(release.path))
-    console().print(table)
-    if current_release(territory_id, settings) is None:
+    elif current_release(territory_id, settings) is None:
         typer.echo(
-            f"{settings.out_dir / territory_id / LATEST} leads to no release: `qpv-geo refresh`, or "
-            "`qpv-geo releases publish ID`, makes one current"
+            f"{folder / LATEST} leads to no release: `qpv-geo refresh{options}`, or "
+            f"`qpv-geo releases publish ID{options}`, makes one current",
+            err=as_json,
         )
 
 
@@ -67,32 +64,29 @@ def _states(territory_id: str, settings: Settings) -> dict[str, str]:
 
 
 def show(
-    release_id: MaybeReleaseId = None, territory: TerritoryName = "besancon", data: DataDir = None
+    release_id: MaybeReleaseId = None,
+    *,
+    territory: TerritoryName = "besancon",
+    data: DataDir = None,
+    as_json: Json = False,
 ) -> None:
     """Show a release: what it is, its layers, what changed since the one before."""
     settings, territory_id = settings_of(data), load_territory(territory).id
     release = find_release(territory_id, release_id, settings)
-    since = read_ledger(settings.out_dir / territory_id).published_at(release.id)
-    state = "held" if release.held else _states(territory_id, settings).get(release.id, "published")
-    lines = (
-        f"Release {release.id} ({state})",
-        f"Folder: {release.path}",
-        f"Current since: {_moment(since) or 'unknown'}" if since else "",
-        f"Fingerprint: {release.fingerprint or 'cannot be read, the release is damaged'}",
-        release.origin,
-        *(f"Held because: {reason}" for reason in release.held_because),
-    )
-    for line in filter(None, lines):
-        typer.echo(line)
-    table = Table(title="Layers", title_justify="left")
-    table.add_column("layer")
-    table.add_column("rows", justify="right")
-    for layer, rows in release.layers.items():
-        table.add_row(layer, str(rows))
-    console().print(table)
+    entries = {
+        "id": release.id,
+        "state": "held" if release.held else _states(territory_id, settings).get(release.id, "published"),
+        "path": release.path,
+        "current_since": read_ledger(settings.out_dir / territory_id).published_at(release.id),
+        "fingerprint": release.fingerprint or "cannot be read, the release is damaged",
+        "origin": release.origin,
+        "held_because": release.held_because,
+    }
+    if as_json:
+        changes = release.differences and release.differences.model_dump(mode="json")
+        print_entries("", entries | {"layers": release.layers, "differences": changes}, as_json=True)
+        return
+    print_entries(f"Release {release.id} ({entries['state']})", entries)
+    print_rows("Layers", [{"layer": layer, "rows": rows} for layer, rows in release.layers.items()])
     if release.differences:
         print_markdown(changes_markdown(release.differences))
-
-
-def _moment(moment: datetime | None) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}" if moment else ""

@@ -1,54 +1,69 @@
 """``qpv-geo sources list`` and ``sources check``."""
 
-import typer
-from rich.table import Table
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, replace
 
-from qpv_geo.commands.options import DataDir, TerritoryName, console, settings_of
+import typer
+
+from qpv_geo.commands.options import DataDir, TerritoryName, settings_of
+from qpv_geo.commands.output import Json, on_terminal, print_rows
 from qpv_geo.ingest.additions import declarations
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
+from qpv_geo.sources.plan import Wanted, one_of_each_host_first
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import load_territory
 
 
-def list_() -> None:
+def list_(*, as_json: Json = False) -> None:
     """List every declared source."""
-    table = Table(title="Sources")
-    for column in ("id", "title", "publisher", "vintage", "read", "required", "seen"):
-        table.add_column(column, overflow="fold")
     catalogue, _ = declarations(settings_of(None))
-    for source in catalogue.sources:
-        flags = (_yes(source.used), _yes(source.required), str(source.seen or "as declared"))
-        table.add_row(source.id, source.title, source.publisher, source.vintage, *flags)
-    console().print(table)
+    rows = [
+        {
+            "id": source.id,
+            "title": source.title,
+            "publisher": source.publisher,
+            "vintage": source.vintage,
+            "read": source.used,
+            "required": source.required,
+            "seen": source.seen or "as declared",
+        }
+        for source in catalogue.sources
+    ]
+    print_rows("Sources", rows, as_json=as_json)
 
 
-def check(territory: TerritoryName = "besancon", data: DataDir = None) -> None:
+def check(*, territory: TerritoryName = "besancon", data: DataDir = None, as_json: Json = False) -> None:
     """Ask each live address whether it is reachable and still as declared."""
     # imported lazily: a list needs neither tables nor the network
+    from rich.progress import track  # noqa: PLC0415
+
     from qpv_geo.ingest.statistics import differences_from_declaration  # noqa: PLC0415
     from qpv_geo.sources.probe import probe  # noqa: PLC0415
 
     def inspect(raw: RawFile, settings: Settings) -> list[str]:
         return differences_from_declaration(raw, registry, settings)
 
-    about, settings, policy = load_territory(territory), settings_of(data), Policy()
+    about, policy = load_territory(territory), Policy()
+    # Somebody waits: a site that takes no connection is given less time than by a refresh.
+    settings = replace(settings_of(data), connect_timeout=3.0, attempts=2)
     catalogue, registry = declarations(settings, about)
-    table = Table(title="Live addresses")
-    for column in ("id", "reachable", "last modified", "address", "what differs"):
-        table.add_column(column, overflow="fold")
-    failed = False
     # The territory's own files have no address, and that of some others is not known.
-    for source in (source for source in catalogue.sources if source.hosts):
-        result = probe(source, about, settings, policy, inspect)
-        failed |= source.required and not (result.reachable and not result.differences)
-        modified = result.last_modified.date().isoformat() if result.last_modified else ""
-        differences = "\n".join(result.differences) or ("as declared" if result.reachable else "")
-        table.add_row(source.id, _yes(result.reachable), modified, result.resolved_url or "", differences)
-    console().print(table)
-    if failed:
+    asked = [Wanted(source.id, source, about) for source in catalogue.sources if source.hosts]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        answers = {
+            one.key: pool.submit(probe, one.source, about, settings, policy, inspect)
+            for one in one_of_each_host_first(asked)
+        }
+        for _ in track(
+            as_completed(answers.values()),
+            "sources",
+            len(asked),
+            transient=True,
+            disable=as_json or not on_terminal(),
+        ):
+            pass
+    rows = [asdict(answers[one.key].result()) | {"required": one.source.required} for one in asked]
+    print_rows("Live addresses", rows, as_json=as_json)
+    if any(row["required"] and (row["differences"] or not row["reachable"]) for row in rows):
         raise typer.Exit(3)
-
-
-def _yes(value: bool) -> str:  # noqa: FBT001 - a word for a truth value
-    return "yes" if value else "no"

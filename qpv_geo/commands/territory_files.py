@@ -5,17 +5,17 @@ from typing import Annotated
 
 import geopandas as gpd
 import typer
-from rich.table import Table
 
 from qpv_geo.analysis.districts import local_districts
 from qpv_geo.analysis.fragile_districts import fragile_districts
-from qpv_geo.commands.options import DataDir, Mirror, console, settings_of
+from qpv_geo.commands.options import DataDir, Mirror, settings_of
+from qpv_geo.commands.output import Json, print_entries
 from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError
 from qpv_geo.ingest.additions import administrator_contact, declarations
 from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.territory_communes import read_territory_communes
 from qpv_geo.pipeline.country import read_country
-from qpv_geo.pipeline.new_territory import describe_territory, kind_of, to_toml
+from qpv_geo.pipeline.new_territory import code_of, describe_territory, kind_of, to_toml
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy, fetch, fetch_primary
@@ -26,31 +26,34 @@ from qpv_geo.territory import Territory, load_territory
 
 def show(
     territory: Annotated[str, typer.Argument(help="Name of a shipped territory, or path of a TOML file.")],
+    *,
     data: DataDir = None,
+    as_json: Json = False,
 ) -> None:
     """Check a territory file and the files that it declares, and say what it is about."""
     about, settings = load_territory(territory), settings_of(data)
     catalogue, _ = declarations(settings, about)
     wanted = [one for one in first_choices(catalogue, about) if one.source.territory_key]
     files = _read_local_files(wanted, about, settings) if wanted else {}
-    table = Table(title=about.nom, show_header=False)
-    rows = {
+    overseas = " and that of each overseas part" if about.genre == "france" else ""
+    contact = about.contact or administrator_contact(settings)
+    entries = {
         "identifier": about.id,
-        "kind": f"{about.genre} {about.code}",
-        "department, region": f"{about.departement or 'all'}, {about.region or 'all'}",
-        "QPV": str(about.expected.qpv),
-        "communes": str(about.expected.communes or "unknown"),
-        "communes with a QPV": str(len(about.communes_principales) or "not listed"),
-        "measured in": f"EPSG:{about.epsg}"
-        + (" and that of each overseas part" if about.genre == "france" else ""),
-        "published in": f"EPSG:{about.published_epsg}",
+        "title": about.nom,
+        "kind": about.genre,
+        "code": about.code,
+        "department": about.departement or "all",
+        "region": about.region or "all",
+        "QPV": about.expected.qpv,
+        "communes": about.expected.communes or "unknown",
+        "communes_with_a_QPV": len(about.communes_principales) or "not listed",
+        "measured_in": f"EPSG:{about.epsg}{overseas}",
+        "published_in": f"EPSG:{about.published_epsg}",
         "contact": contact.organisation
-        if (contact := about.contact or administrator_contact(settings))
+        if contact
         else "none: releases will say that nobody is declared; add a table [contact] to the territory's file",
     }
-    for name, value in (rows | files).items():
-        table.add_row(name, value)
-    console().print(table)
+    print_entries(about.nom, entries | files, as_json=as_json)
 
 
 def _read_local_files(wanted: list[Wanted], about: Territory, settings: Settings) -> dict[str, str]:
@@ -92,7 +95,8 @@ def init(
     code: Annotated[
         str,
         typer.Argument(
-            metavar="CODE", help="SIREN of an EPCI, INSEE code of a commune or a department, or france."
+            metavar="CODE",
+            help="SIREN of an EPCI, INSEE code of a commune or a department, france, or a name.",
         ),
     ],
     *,
@@ -108,13 +112,16 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write the file of a territory from the official geographic code and the contours."""
-    kind_of(code)
+    named = not any(sign.isdigit() for sign in code) and code.lower() != "france"
+    if not named:
+        kind_of(code)
     if output:
         _refuse_existing(output, force=force)
     policy, settings = Policy(offline=offline, mirror=mirror), settings_of(data)
-    new = describe_territory(
-        code.lower() if code.lower() == "france" else code, read_country(settings, policy)
-    )
+    country, remark = read_country(settings, policy), ""
+    if named:
+        code, remark = code_of(code, country)
+    new = describe_territory(code.lower() if code.lower() == "france" else code, country)
     path = output or Path(f"{new.territory.id}.toml")
     _refuse_existing(path, force=force)
     try:
@@ -123,8 +130,8 @@ def init(
         raise ConfigurationError(
             f"{path}: cannot be written ({error}); choose another with --output"
         ) from error
-    for remark in new.remarks:
-        typer.echo(f"note: {remark}", err=True)
+    for note in filter(None, (remark, *new.remarks)):
+        typer.echo(f"note: {note}", err=True)
     expected = new.territory.expected
     typer.echo(
         f"{path}: {new.territory.nom}, {expected.qpv} QPV, {expected.communes} communes, "

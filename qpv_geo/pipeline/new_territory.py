@@ -47,6 +47,37 @@ def kind_of(code: str) -> Kind:
     )
 
 
+def code_of(name: str, country: Country) -> tuple[str, str]:
+    """Return the code of the EPCI or the department of a name, and a remark in English if there is one.
+
+    The name of a commune stands for its EPCI. Case, accents and hyphens do not matter. Raises
+    `ConfigurationError` if there is no such name, or several places have it; similar ones are named.
+    """
+    members, communes, qpv = country.members, country.communes, country.qpv.dropna(subset="lib_dep")
+    epci = dict(zip(members["siren_epci"], members["nom_epci"], strict=True))
+    of_commune = dict(zip(members["insee_com"], members["siren_epci"], strict=True))
+    names: dict[str, str] = epci | dict(zip(qpv["insee_dep"], qpv["lib_dep"], strict=True))
+    places = names | dict(zip(communes["insee_com"], communes["nom_com"], strict=True))
+    wanted = slug(name)
+    for some in (names, places):
+        found = [code for code, own in some.items() if wanted in {slug(own), slug(own_name(own))}]
+        if len(found) == 1:
+            (code,) = found
+            siren = of_commune.get(code, code)
+            what = f"{places[code]} is a commune of {epci.get(siren)} ({siren}), whose file this is; the code"
+            return siren, "" if siren == code else f"{what} {code} gives that of the commune alone"
+        if found:
+            listed = ", ".join(f"{code} ({places[code]})" for code in found)
+            raise ConfigurationError(f"several places are called {name}, give the code of one: {listed}")
+    words = {code: slug(own) for code, own in places.items()}
+    spelt = difflib.get_close_matches(wanted, words.values(), n=_NEAR, cutoff=0.75)
+    near = [code for code, own in words.items() if (code in names and wanted in own) or own in spelt][:_NEAR]
+    listed = ", ".join(f"{places[code]} ({code})" for code in near)
+    raise ConfigurationError(
+        f"no EPCI, department or commune is called {name!r}" + (f"; did you mean {listed}?" if near else "")
+    )
+
+
 def describe_territory(code: str, country: Country) -> NewTerritory:
     """Describe a territory: its communes, its QPV, its CRS and the zones that it is compared with.
 

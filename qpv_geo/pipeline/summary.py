@@ -1,6 +1,7 @@
 """What a run has to say at its end: the same on the command line and in Prefect."""
 
 import json
+from pathlib import Path
 from typing import Any, Literal
 
 from qpv_geo.pipeline.one import Outcome
@@ -10,6 +11,8 @@ from qpv_geo.sources.raw import RawFile
 
 State = Literal["published", "unchanged", "held", "refused"]
 ABSENT = "absente"
+# What to open first in a release; that of France has no portraits.
+_PAGES = ("portraits/index.html", "rapport.html")
 
 
 def summarise(outcome: Outcome) -> dict[str, Any]:
@@ -19,6 +22,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
     return {
         "release": release.id,
         "path": str(release.path),
+        "open": str(next(filter(Path.is_file, (release.path / name for name in _PAGES)), release.path)),
         "state": _state(release),
         "refused": release.refused,
         "differences": _differences(release),

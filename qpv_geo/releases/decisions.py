@@ -3,8 +3,6 @@
 Callers must hold the territory lock.
 """
 
-import shlex
-
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, HeldError, PublicationError
 from qpv_geo.releases.existing import comparable_release
@@ -12,6 +10,7 @@ from qpv_geo.releases.ledger import write_ledger
 from qpv_geo.releases.placement import LATEST, discard, refuse_what_is_not_a_link, reraise_move_errors, sweep
 from qpv_geo.releases.release import (
     Release,
+    command_options,
     current_release,
     find_release,
     held_releases,
@@ -19,8 +18,8 @@ from qpv_geo.releases.release import (
     switch_to,
 )
 from qpv_geo.releases.seals import HELD, is_intact
-from qpv_geo.settings import Settings, default_data_dir
-from qpv_geo.territory import Territory, territory_names
+from qpv_geo.settings import Settings
+from qpv_geo.territory import Territory
 
 _NAMED_AT_MOST = 20
 
@@ -31,7 +30,7 @@ def held_error(release: Release, territory: Territory, settings: Settings) -> He
     more = [f"and {len(reasons) - _NAMED_AT_MOST} more"] if len(reasons) > _NAMED_AT_MOST else []
     listed = "\n".join(f"- {reason}" for reason in [*reasons[:_NAMED_AT_MOST], *more])
     before = f" since {release.differences.precedente}" if release.differences else ""
-    options = _options(territory, settings)
+    options = command_options(territory.id, settings)
     return HeldError(
         f"release {release.id} is held: it is complete and verified, and somebody has to look at what changed"
         f"{before} before it is published:\n{listed}\n"
@@ -39,19 +38,6 @@ def held_error(release: Release, territory: Territory, settings: Settings) -> He
         f"`qpv-geo releases publish {release.id}{options}` publishes it, or "
         f"`qpv-geo releases drop {release.id}{options}` removes it"
     )
-
-
-def _options(territory: Territory, settings: Settings) -> str:
-    """Return the options that point a command to the same territory and folder."""
-    options = []
-    generated = settings.territories_dir / f"{territory.id}.toml"
-    if territory.id not in territory_names():
-        options += ["--territory", str(generated) if generated.is_file() else f"FILE OF {territory.id}"]
-    elif territory.id != "besancon":
-        options += ["--territory", territory.id]
-    if settings.data_dir != default_data_dir():
-        options += ["--data", str(settings.data_dir)]
-    return "".join(f" {shlex.quote(option)}" for option in options)
 
 
 def publish_held(territory_id: str, release_id: str, settings: Settings) -> Release:
@@ -64,15 +50,15 @@ def publish_held(territory_id: str, release_id: str, settings: Settings) -> Rele
     folder = settings.out_dir / territory_id
     refuse_what_is_not_a_link(folder / LATEST)
     release = find_release(territory_id, release_id, settings)
-    _refuse_damaged(release)
+    _refuse_damaged(release, command_options(territory_id, settings))
     if release.held:
         before = comparable_release(folder, release.id)
         compared = release.differences and release.differences.empreinte_precedente
         if compared != (before and before.fingerprint):
             raise PublicationError(
                 f"release {release.id} was compared with another release than the current one"
-                f"{f' ({before.id})' if before else ''}: run `qpv-geo refresh` to have it made and compared "
-                "again, or drop it"
+                f"{f' ({before.id})' if before else ''}: run `qpv-geo refresh"
+                f"{command_options(territory_id, settings)}` to have it made and compared again, or drop it"
             )
     with reraise_move_errors(folder):
         sweep(folder)
@@ -121,19 +107,19 @@ def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> 
     if target.held or target.id == current.id:
         state = "held" if target.held else "the current one"
         raise ConfigurationError(f"release {target.id} is {state}: give an earlier one")
-    _refuse_damaged(target)
+    _refuse_damaged(target, command_options(territory_id, settings))
     with reraise_move_errors(folder):
         sweep(folder)
         ledger = ledger.with_refused(current.id, current.raw_files, "rollback")
         return switch_to(folder, target.path, ledger, "rollback")
 
 
-def _refuse_damaged(release: Release) -> None:
+def _refuse_damaged(release: Release, options: str) -> None:
     """Refuse a release that breaks a quick rule, before it becomes current."""
     findings = [] if is_intact(release.path) else ["its files are not those that were published"]
     findings += [str(finding) for finding in verify_release(release.path, quick=True)]
     if findings:
         raise PublicationError(
-            f"release {release.id} is damaged and cannot become current; `qpv-geo refresh --force` makes "
-            "again what its sources still give:\n- " + "\n- ".join(findings)
+            f"release {release.id} is damaged and cannot become current; `qpv-geo refresh --force{options}` "
+            "makes again what its sources still give:\n- " + "\n- ".join(findings)
         )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,7 +22,8 @@ from qpv_geo.releases.placement import (
     sweep,
 )
 from qpv_geo.releases.seals import HELD, seal_of
-from qpv_geo.settings import Settings
+from qpv_geo.settings import Settings, default_data_dir
+from qpv_geo.territory import territory_names
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -54,6 +56,19 @@ class Release:
     """Id of the release that this run would have made if nobody had rolled it back or dropped it."""
 
 
+def command_options(territory_id: str, settings: Settings) -> str:
+    """Return the options that point a command to a territory and a folder, with a space before each."""
+    options = []
+    generated = settings.territories_dir / f"{territory_id}.toml"
+    if territory_id not in territory_names():
+        options += ["--territory", str(generated) if generated.is_file() else f"FILE OF {territory_id}"]
+    elif territory_id != "besancon":
+        options += ["--territory", territory_id]
+    if settings.data_dir != default_data_dir():
+        options += ["--data", str(settings.data_dir)]
+    return "".join(f" {shlex.quote(option)}" for option in options)
+
+
 def current_release(territory_id: str, settings: Settings) -> Release | None:
     """Return the release that ``latest`` points to, None if it points to none.
 
@@ -84,7 +99,8 @@ def find_release(territory_id: str, release_id: str | None, settings: Settings) 
         current = current_release(territory_id, settings)
         if current is None:
             raise ConfigurationError(
-                f"no release of {territory_id!r} in {settings.out_dir}: run `qpv-geo refresh`, or give --data"
+                f"no release of {territory_id!r} in {settings.out_dir}: run `qpv-geo refresh"
+                f"{command_options(territory_id, settings)}`, or give --data"
             )
         return current
     candidates = [*held_releases(territory_id, settings), *list_releases(territory_id, settings)]

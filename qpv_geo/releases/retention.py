@@ -7,7 +7,13 @@ from pathlib import Path
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.releases.ledger import Ledger, age, read_ledger, write_ledger
 from qpv_geo.releases.placement import LATEST, discard, reraise_move_errors
-from qpv_geo.releases.release import Release, current_release, list_releases, previous_release
+from qpv_geo.releases.release import (
+    Release,
+    command_options,
+    current_release,
+    list_releases,
+    previous_release,
+)
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Retention
 
@@ -27,9 +33,10 @@ def prunable(territory_id: str, retention: Retention, settings: Settings) -> lis
     current, previous = current_release(territory_id, settings), previous_release(territory_id, settings)
     folder = settings.out_dir / territory_id
     if current is None:
+        options = command_options(territory_id, settings)
         raise ConfigurationError(
-            f"{folder / LATEST} leads to no release: run `qpv-geo refresh`, or make one current with "
-            "`qpv-geo releases publish ID`, before old ones are removed"
+            f"{folder / LATEST} leads to no release: run `qpv-geo refresh{options}`, or make one current "
+            f"with `qpv-geo releases publish ID{options}`, before old ones are removed"
         )
     ledger = read_ledger(folder)
     releases.sort(key=lambda release: (_last_current(release.path, ledger), release.path.name))

@@ -1,6 +1,7 @@
 """Territory files: find one, read it, and explain what is wrong with it."""
 
 import difflib
+import shlex
 from pathlib import Path
 from typing import get_args
 
@@ -25,15 +26,25 @@ def load_territory(name_or_path: str) -> Territory:
     """
     path = Path(name_or_path) if name_or_path.endswith(".toml") else _SHIPPED / f"{name_or_path}.toml"
     if not path.is_file():
-        known = ", ".join(territory_names())
-        raise ConfigurationError(
-            f"no territory {name_or_path!r}: give one of {known}, or the path of a .toml file"
-        )
+        raise ConfigurationError(_unknown(name_or_path))
     entries = read_toml(path)
     try:
         return Territory.model_validate(entries, context={"folder": path.parent})
     except ValidationError as error:
         raise ConfigurationError(f"{path}: the territory is not valid: {_problems(error)}") from error
+
+
+def _unknown(name: str) -> str:
+    """Say that there is no such territory, and what is rather meant: a name misspelt, a code, a place."""
+    by_code = {load_territory(known).code: known for known in territory_names()}
+    near = by_code.get(name) or next(
+        iter(difflib.get_close_matches(name.lower(), by_code.values(), n=1, cutoff=0.7)), None
+    )
+    others = ", ".join(sorted(by_code.values()))
+    hint = f"did you mean {near}?" if near else f"give one of {others}, or the path of a .toml file"
+    if not near and not name.endswith(".toml"):
+        hint += f"; `qpv-geo territory init {shlex.quote(name)}` writes that of another place"
+    return f"no territory {name!r}: {hint}"
 
 
 def _problems(error: ValidationError) -> str:

@@ -97,7 +97,7 @@ class OpenRelease:
 
     release: Release
     territory: Territory
-    _locators: dict[tuple[str, float], Locator] = field(default_factory=dict, repr=False, compare=False)
+    _locators: dict[tuple[object, ...], Locator] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -175,6 +175,7 @@ class OpenRelease:
         crs: object | None = None,
         precision: float | npt.ArrayLike | None = None,
         max_distance: float = 1000.0,
+        with_: Sequence[str] = (),
     ) -> pd.DataFrame:
         """Tell which points are in a QPV, in which, and how far the nearest is, as ``qpv-geo locate`` does.
 
@@ -191,6 +192,8 @@ class OpenRelease:
             Metres by which the points may be wrong, one for all or one each.
         max_distance
             Metres beyond which there is neither distance nor nearest QPV.
+        with_
+            Layers to answer about as well (``"commune"``, ``"iris"``, …), as option ``--with``.
 
         Returns
         -------
@@ -201,12 +204,12 @@ class OpenRelease:
         Raises
         ------
         ConfigurationError
-            If the DataFrame lacks the columns, or the CRS is unknown.
+            If the DataFrame lacks the columns, the release a layer, or the CRS is unknown.
         ContractError
             If the points are all outside France, x and y are swapped or of different lengths.
         """
         geometries, crs = _geometries(points, y, columns, crs)
-        locator = self._locator(crs, max_distance)
+        locator = self._locator(crs, max_distance, tuple(with_))
         survey = Survey(locator.points_crs, declared=isinstance(points, gpd.GeoDataFrame))
         survey.note(geometries.x, geometries.y)
         survey.check("points")
@@ -217,11 +220,11 @@ class OpenRelease:
         answers = answer_columns(table)
         return points.assign(**answers) if isinstance(points, pd.DataFrame) else pd.DataFrame(answers)
 
-    def _locator(self, crs: object, max_distance: float) -> Locator:
-        key = str(crs), max_distance
+    def _locator(self, crs: object, max_distance: float, layers: tuple[str, ...]) -> Locator:
+        key = str(crs), max_distance, layers
         if key not in self._locators:
             self._locators[key] = Locator.of_release(
-                self.release, self.territory, points_crs=crs, max_distance=max_distance
+                self.release, self.territory, points_crs=crs, max_distance=max_distance, layers=layers
             )
         return self._locators[key]
 

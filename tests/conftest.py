@@ -178,6 +178,18 @@ def offline(refreshed: Outcome, settings: Settings) -> Release:
     return moved(refreshed.release, settings)
 
 
+@pytest.fixture(scope="session")
+def villeneuve(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, Territory]:
+    """Return a release of Grand Villeneuve with every layer to locate points in, and its territory."""
+    from tests.villeneuve import write_mirror, write_territory  # noqa: PLC0415 - few tests need it
+
+    folder = tmp_path_factory.mktemp("villeneuve")
+    write_mirror(folder / "mirror", only=("qpv_2024", "communes_epci", "qpv_2015", "iris"))
+    territory = load_territory(str(write_territory(folder)))
+    settings = Settings(data_dir=folder / "data")
+    return run(Job(territory, settings, Policy(mirror=str(folder / "mirror")))).release, territory
+
+
 @pytest.fixture
 def sites(snapshot: Path) -> Iterator[OfficialSites]:
     """Official sites that serve the shipped originals."""

@@ -15,30 +15,15 @@ from playwright.sync_api import Browser, Page, Route
 
 from qpv_geo.locate.answers import Answer
 from qpv_geo.locate.locator import Locator
-from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.one import run
 from qpv_geo.portraits.finder import fit_projection
 from qpv_geo.releases.release import Release
-from qpv_geo.settings import Settings
-from qpv_geo.sources.fetch import Policy
 from qpv_geo.sources.geocoder import SEARCH
-from qpv_geo.territory import Territory, load_territory
+from qpv_geo.territory import load_territory
 from tests.browsing import DESKTOP, Tab
-from tests.villeneuve import write_mirror, write_territory
 
 POINTS = 6000
 ANSWERS = [answer.name.lower() for answer in Answer]
 PLANOISE = (925_023.0, 6_684_345.0)
-
-
-@pytest.fixture(scope="module")
-def villeneuve(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, Territory]:
-    """Return a release that knows the QPV around its territory, and its territory."""
-    folder = tmp_path_factory.mktemp("villeneuve")
-    write_mirror(folder / "mirror")
-    territory = load_territory(str(write_territory(folder)))
-    settings = Settings(data_dir=folder / "data")
-    return run(Job(territory, settings, Policy(mirror=str(folder / "mirror")))).release, territory
 
 
 @pytest.fixture

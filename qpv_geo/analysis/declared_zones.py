@@ -20,13 +20,11 @@ from qpv_geo.analysis.concordances import (
     Statement,
 )
 from qpv_geo.french import number
-from qpv_geo.territory import Territory, codes_of
+from qpv_geo.territory import COMMUNES_PRECISION, Territory, codes_of
 from qpv_geo.zones import department_of
 
-# Metres. Published contours of communes are generalised: over all of France, the coarsest edition (1,000 m)
-# puts parts of a QPV up to 188 m beyond a limit. The only commune wrongly declared is 16 km away.
-_PRECISION = 250.0
-_TOLERANCE = f"{_PRECISION:.0f} m : précision des contours de communes"
+# The only commune wrongly declared is 16 km away.
+_TOLERANCE = f"{COMMUNES_PRECISION:.0f} m : précision des contours de communes"
 
 _METROPOLIS = "200054781"
 # Around Paris, producers declare these parts of the metropolis: Paris or a *territoire*.
@@ -182,14 +180,14 @@ def _judge(stated: set[str], code_qp: str, shape: BaseGeometry, zones: _Zones) -
     ]
     for zone in sorted(drawn - computed):
         distance = shapely.distance(shape, zones.shape({zone}))
-        if distance > _PRECISION:
+        if distance > COMMUNES_PRECISION:
             reasons.append(f"{zones.name(zone)}, déclaré, est à {number(distance / 1000, 1)} km du QPV")
     # If every declared zone has lapsed, there is nothing to measure from.
     if drawn or not lapsed:
         reasons += [
             f"le QPV est pour {number(overlaps[zone].share, 1)} % dans {zones.name(zone)}, non déclaré"
             for zone in sorted(computed - drawn)
-            if _depth(overlaps[zone].pieces, zones.shape(drawn)) > _PRECISION
+            if _depth(overlaps[zone].pieces, zones.shape(drawn)) > COMMUNES_PRECISION
         ]
     if reasons:
         return "diverge", " ; ".join(reasons)

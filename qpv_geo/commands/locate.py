@@ -89,6 +89,15 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     max_distance: Annotated[
         float, typer.Option(min=0, max=10_000, help="Metres beyond which no distance is given.")
     ] = 1000.0,
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            metavar="LAYERS",
+            help="Layers of the release to answer about as well, with commas between: commune, epci, iris,"
+            " quartier, quartier_fragile, bande, bande_quartier_fragile, qpv2015.",
+        ),
+    ] = None,
     territory: TerritoryName = "besancon",
     data: DataDir = None,
     output: Annotated[
@@ -145,9 +154,10 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         type_column=type_col,
         score_column=score_col,
         score_threshold=score_threshold,
-        addresses=tuple(name.strip() for name in geocode.split(",") if name.strip()) if geocode else (),
+        addresses=_names(geocode),
         layer=layer,
         dialect=Dialect("\t" if separator in {"tab", "\\t"} else separator, encoding, decimal, skip_rows),
+        layers=_names(beside),
         prefix=prefix,
     )
     if file is None or point is not None or address is not None or as_json:
@@ -204,6 +214,10 @@ def _print(outcome: "LocateSummary") -> None:
     if outcome.rows and outcome.answers["illisible"] == outcome.rows:
         typer.echo("no row has a point that can be read: are these the columns of the coordinates?", err=True)
     typer.echo(str(outcome.path))
+
+
+def _names(given: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (given or "").split(",") if name.strip())
 
 
 def _crs(given: str | None) -> str | None:

@@ -31,7 +31,9 @@ def answer_one(
         raise ConfigurationError("--point and --address have no columns: leave the options of a file out")
     settings, place = settings_of(data), load_territory(territory)
     release = find_release(place.id, None, settings)
-    locator = Locator.of_release(release, place, points_crs=points.crs or 4326, max_distance=max_distance)
+    locator = Locator.of_release(
+        release, place, points_crs=points.crs or 4326, max_distance=max_distance, layers=points.layers
+    )
     if point is not None:
         metres = points.precision if isinstance(points.precision, float) else None
         answer = locate_point(locator, parse_point(point), metres)

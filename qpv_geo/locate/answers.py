@@ -92,6 +92,18 @@ def contains(index: LocateIndex, x: FloatArray, y: FloatArray, *, threads: int |
     return answers
 
 
+def near_edge(index: LocateIndex, x: FloatArray, y: FloatArray, radius: FloatArray) -> BoolArray:
+    """Tell which points are nearer to an edge of any polygon than a radius in metres, perhaps infinite."""
+    index.prepare()
+    near = np.empty(len(x), bool)
+
+    def fill(part: slice) -> None:
+        near[part] = index.near_edge(x[part], y[part], radius[part])
+
+    _each_chunk(fill, len(x), None)
+    return near
+
+
 def locate(
     index: LocateIndex,
     x: FloatArray,
@@ -210,6 +222,7 @@ def _precisions(precision: float | FloatArray, points: int) -> FloatArray:
 
 
 def _each_chunk(fill: Callable[[slice], None], points: int, threads: int | None) -> None:
+    """Fill the parts of arrays of so many points, in several threads unless `threads` says otherwise."""
     parts = [slice(start, start + _CHUNK) for start in range(0, points, _CHUNK)]
     workers = min(threads or os.cpu_count() or 1, len(parts))
     if workers <= 1:

@@ -218,7 +218,9 @@ def locate_file(
     points = settle(points, tables, notes)
     crs = points_crs(tables, points)
     release = find_release(territory.id, None, settings)
-    locator = Locator.of_release(release, territory, points_crs=crs, max_distance=max_distance)
+    locator = Locator.of_release(
+        release, territory, points_crs=crs, max_distance=max_distance, layers=points.layers
+    )
     with ExitStack() as stack:
         geocoder = None
         if points.addresses:

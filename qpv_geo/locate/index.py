@@ -202,6 +202,20 @@ class LocateIndex:
         within[placed[hits]] = True
         return within
 
+    def near_edge(self, x: FloatArray, y: FloatArray, radius: FloatArray) -> BoolArray:
+        """Tell which points are nearer to an edge of any polygon than so many metres."""
+        x, y = self.projected(x, y)
+        cells = self._grid.cells(x, y)
+        near = np.isinf(radius)
+        rows = np.flatnonzero(cells.number)
+        distance, _ = self.edge_grid.nearest(cells.take(rows), x[rows], y[rows])
+        near[rows] |= distance < radius[rows]
+        rough = np.flatnonzero(~near & (radius > self.reach) & np.isfinite(x) & np.isfinite(y))
+        points = shapely.points(x[rough], y[rough])
+        (row, _), distance = self._outlines.query_nearest(points, all_matches=False, return_distance=True)
+        near[rough[row]] = distance < radius[rough[row]]
+        return near
+
     @cached_property
     def edge_grid(self) -> EdgeGrid:
         """The edges to measure against, built when first needed: `find` works without them."""
@@ -211,6 +225,10 @@ class LocateIndex:
     def _boundaries(self) -> GeometryArray:
         boundaries: GeometryArray = shapely.boundary(self._polygons)
         return boundaries
+
+    @cached_property
+    def _outlines(self) -> shapely.STRtree:
+        return shapely.STRtree(self._boundaries)
 
     @cached_property
     def tree(self) -> shapely.STRtree:

@@ -1,10 +1,10 @@
 """The QPV that a release knows: its own, its neighbours, the widths of their bands, and up to where."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 import shapely
 
@@ -12,16 +12,18 @@ from qpv_geo.analysis.neighbours import known_ground
 from qpv_geo.audit.geopackage import StoredTable, read_geopackage
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.fields import GEOMETRY_COLUMN
+from qpv_geo.locate.layers import LayerSpec, layer_specs, projected
 from qpv_geo.territory import BAND_WIDTH, Territory
 
-_NEIGHBOURS, _BANDS = "qpv_voisins", "bande_300m"
+_NEIGHBOURS, _BANDS, _SOURCES = "qpv_voisins", "bande_300m", "sources"
 _WANTED = {
     "qpv": ("code_qp", "lib_qp"),
     "communes": ("insee_com",),
     _NEIGHBOURS: ("code_qp", "lib_qp", "largeur_bande_m"),
     _BANDS: ("code_qp", "distance_m"),
 }
-_POLYGON_DIMENSION = 2
+_COARSE = "1000m"
+"""In the name of the file of communes that are generalised to a kilometre, as the snapshot's are."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,21 @@ class KnownQpv:
     """How far `ground` reaches around the communes of the territory, in metres."""
     bands: bool
     """Whether the release publishes bands; otherwise all are taken to be 300 m wide."""
+    communes: gpd.GeoSeries | None
+    """The area of the communes of the territory; None for the whole country."""
+    generalised: bool
+    """Whether their outlines are generalised, so that they are wrong by up to `COMMUNES_PRECISION`."""
+    layers: Mapping[str, gpd.GeoDataFrame]
+    """The other layers asked for, by name, with all their fields."""
 
 
-def read_known_qpv(folder: Path, territory: Territory) -> KnownQpv:
-    """Read the QPV that a release of a territory knows from its GeoPackage.
+def read_known_qpv(folder: Path, territory: Territory, layers: Sequence[LayerSpec] = ()) -> KnownQpv:
+    """Read the QPV that a release of a territory knows from its GeoPackage, and other layers of it.
 
     Raises
     ------
     ConfigurationError
-        If it has no QPV.
+        If it has no QPV, or not one of the layers; the message lists those that it has.
     PublicationError
         If it cannot be read.
     """
@@ -53,53 +61,68 @@ def read_known_qpv(folder: Path, territory: Territory) -> KnownQpv:
         raise PublicationError(
             f"{folder}: expected one GeoPackage, found {len(paths)}; refresh the territory"
         )
-    tables = _read(paths[0])
+    tables = _read(paths[0], {*_WANTED, *(spec.layer for spec in layers), *([_SOURCES] if layers else [])})
+    if lacking := [
+        spec.name for spec in layers if spec.layer not in tables or tables[spec.layer].epsg is None
+    ]:
+        held = read_geopackage(paths[0], [spec.layer for spec in layer_specs().values()])
+        there = [name for name, spec in layer_specs().items() if spec.layer in held and held[spec.layer].epsg]
+        raise ConfigurationError(
+            f"--with {', '.join(lacking)}: the release has no such layer; it has {', '.join(there)}"
+        )
     if not len(tables["qpv"].rows):
         raise ConfigurationError(f"{paths[0]} has no QPV: nothing to locate points in")
-    qpv = _frame(tables["qpv"], "qpv").assign(largeur_bande_m=BAND_WIDTH)
+    qpv = _frame(tables["qpv"], _WANTED["qpv"]).assign(largeur_bande_m=BAND_WIDTH)
     if bands := tables.get(_BANDS):
         qpv["largeur_bande_m"] = qpv["code_qp"].map(bands.rows.set_index("code_qp")["distance_m"])
     neighbours = tables.get(_NEIGHBOURS)
     if neighbours:
-        qpv = pd.concat([qpv, _frame(neighbours, _NEIGHBOURS)], ignore_index=True)
+        qpv = pd.concat([qpv, _frame(neighbours, _WANTED[_NEIGHBOURS])], ignore_index=True)
     communes = tables["communes"].shapes
-    ground, around = None, 0.0
+    ground = whole = None
+    around = 0.0
     if territory.genre != "france" and len(communes):
         shapes = projected(communes, territory.epsg).to_numpy()
         area, around = known_ground(shapes, neighbours=neighbours is not None)
         ground = gpd.GeoSeries([area], crs=territory.epsg)
-    return KnownQpv(qpv, ground, around, bands is not None)
+        whole = gpd.GeoSeries([shapely.union_all(shapes)], crs=territory.epsg) if layers else None
+    return KnownQpv(
+        qpv,
+        ground,
+        around,
+        bands is not None,
+        whole,
+        _generalised(tables),
+        {spec.layer: _frame(tables[spec.layer], tables[spec.layer].fields) for spec in layers},
+    )
 
 
-def _read(path: Path) -> dict[str, StoredTable]:
+def _generalised(tables: Mapping[str, StoredTable]) -> bool:
+    if _SOURCES not in tables:
+        return False
+    rows = tables[_SOURCES].rows
+    read = rows[rows["source"].str.startswith("communes_") & (rows["etat"] == "lue")]
+    snapshot = (read["origine"] == "snapshot") & (read["source"] == "communes_epci")
+    return bool((snapshot | read["fichier"].str.contains(_COARSE)).any())
+
+
+def _read(path: Path, names: Collection[str]) -> dict[str, StoredTable]:
     """Read the layers needed; optional ones only if they exist."""
     try:
-        tables = read_geopackage(path, _WANTED)
+        tables = read_geopackage(path, names)
     except PublicationError as error:
         raise PublicationError(f"{error}; refresh the territory") from error
     missing = [name for name in ("qpv", "communes") if name not in tables]
     missing += [
         f"{name}.{field}"
-        for name, table in tables.items()
+        for name in _WANTED.keys() & tables.keys()
         for field in (*_WANTED[name], GEOMETRY_COLUMN)
-        if field not in table.rows
+        if field not in tables[name].rows
     ]
     if missing:
         raise PublicationError(f"{path}: lacks {', '.join(missing)}; refresh the territory")
     return tables
 
 
-def _frame(table: StoredTable, name: str) -> gpd.GeoDataFrame:
-    return gpd.GeoDataFrame(
-        {field: table.rows[field].tolist() for field in _WANTED[name]}, geometry=table.shapes
-    )
-
-
-def projected(shapes: gpd.GeoSeries, epsg: int) -> gpd.GeoSeries:
-    """Return polygons in another CRS, repaired if the rounding of coordinates made one cross itself."""
-    projected = shapes.to_crs(epsg).reset_index(drop=True)
-    broken = np.flatnonzero(~projected.is_valid)
-    for row in broken:
-        parts = shapely.get_parts(shapely.make_valid(projected.iloc[row], method="structure"))
-        projected.iloc[row] = shapely.union_all(parts[shapely.get_dimensions(parts) == _POLYGON_DIMENSION])
-    return projected
+def _frame(table: StoredTable, fields: Sequence[str]) -> gpd.GeoDataFrame:
+    return gpd.GeoDataFrame({field: table.rows[field].tolist() for field in fields}, geometry=table.shapes)

@@ -15,8 +15,18 @@ from qpv_geo.locate.coordinates import Geometries, first_vertices
 from qpv_geo.locate.crs import known_crs
 from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, IntArray
 from qpv_geo.locate.index import CELL, LocateIndex
-from qpv_geo.locate.known import projected, read_known_qpv
-from qpv_geo.locate.places import Place, places_in
+from qpv_geo.locate.known import read_known_qpv
+from qpv_geo.locate.layers import (
+    Covered,
+    Part,
+    ZoneLayer,
+    answer_words,
+    as_texts,
+    parts_of,
+    specs_of,
+    zone_layers,
+)
+from qpv_geo.locate.places import places_in
 from qpv_geo.locate.shapes import locate_shapes
 from qpv_geo.releases.release import Release
 from qpv_geo.territory import BAND_WIDTH, Territory
@@ -41,22 +51,11 @@ COLUMNS = pa.schema(
 SHARE = pa.field("part_en_qpv", pa.float64())
 """The column added for polygons and lines: the share that is in a QPV, in percent."""
 
-_ANSWERS = pa.array([answer.word for answer in Answer])
 _CENTIMETRES = 2
 _BEYOND = 50.0
 """Width in metres of the ring that stands for everything beyond the ground that a release knows."""
 _GROUND_CELL = 8 * CELL
 """Few points lie near the limit of the ground: coarse cells are built in a tenth of the time."""
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The QPV of one projected CRS."""
-
-    index: LocateIndex
-    position: IntArray
-    """Position of each of its QPV among all."""
-    places: tuple[Place, ...]
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,15 @@ class Locator:
     """Metres beyond which there is neither distance nor nearest QPV."""
     _codes: tuple[str, ...]
     _names: tuple[str, ...]
-    _parts: tuple[_Part, ...]
+    _parts: tuple[Part, ...]
     _ground: LocateIndex | None
     _around: LocateIndex | None
     known_around: float = 0.0
     """Metres around the territory's communes within which the release knows every QPV."""
     bands: bool = True
     """Whether the release publishes bands; otherwise all are taken to be 300 m wide."""
+    layers: tuple[ZoneLayer, ...] = ()
+    """Layers of the release to answer about as well."""
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -91,14 +92,17 @@ class Locator:
         *,
         points_crs: object = 4326,
         max_distance: float = 1000.0,
+        layers: Sequence[str] = (),
     ) -> Self:
         """Index the QPV that a release of a territory knows, each in the projected CRS of its own zone.
 
-        The CRS of the points is anything that pyproj understands; x is the longitude or the easting. Raises
-        `ConfigurationError` if it is unknown or does not cover the QPV, or `max_distance` is out of range;
+        The CRS of the points is anything that pyproj understands; x is the longitude or the easting. `layers`
+        names those of `layers.layer_specs` to answer about as well. Raises `ConfigurationError` if the CRS is
+        unknown or does not cover the QPV, the release lacks a layer, or `max_distance` is out of range;
         `PublicationError` if the release cannot be read.
         """
-        known = read_known_qpv(release.path, territory)
+        specs = specs_of(layers)
+        known = read_known_qpv(release.path, territory, specs)
         locator = cls.of_districts(
             known.qpv,
             release=release.id,
@@ -107,7 +111,8 @@ class Locator:
             max_distance=max_distance,
             ground=known.ground,
         )
-        return replace(locator, known_around=known.around, bands=known.bands)
+        added = zone_layers(known, specs, known_crs(points_crs))
+        return replace(locator, known_around=known.around, bands=known.bands, layers=added)
 
     @classmethod
     def of_districts(
@@ -134,22 +139,14 @@ class Locator:
             is ``NON``.
         """
         crs = known_crs(points_crs)
-        places = places_in(crs)
         zones = np.array([zone_of(department_of(code)).epsg for code in qpv["code_qp"]])
         widths = np.full(len(qpv), BAND_WIDTH)
         if "largeur_bande_m" in qpv:
             widths = qpv["largeur_bande_m"].to_numpy(np.float64)
         widest = float(widths.max())
-        parts = []
-        for zone in dict.fromkeys(zones[np.argsort(zones != epsg, kind="stable")].tolist()):
-            here = tuple(place for place in places if place.zone.epsg == zone)
-            if here:
-                position = np.flatnonzero(zones == zone)
-                shapes = projected(qpv.geometry.iloc[position], zone)
-                index = LocateIndex.build(
-                    shapes, points_crs=crs, reach=max(max_distance, widest), widths=widths[position]
-                )
-                parts.append(_Part(index, position, here))
+        covered = Covered(crs, places_in(crs), max(max_distance, widest))
+        parts = parts_of(qpv.geometry, zones.tolist(), covered, widths)
+        parts.sort(key=lambda part: part.places[0].zone.epsg != epsg)
         if not parts:
             raise ConfigurationError(
                 f"{crs.name} is not made for where the QPV are (EPSG:{zones[0]}): give the CRS of the points"
@@ -198,7 +195,7 @@ class Locator:
     def locate_geometries(
         self, geometries: Geometries, precision: FloatArray | None, *, shares: bool
     ) -> tuple[Located, pa.Table]:
-        """Locate points, polygons and lines, and return the answers as `table` as well.
+        """Locate points, polygons and lines, and return the answers as `table` does, with those of `layers`.
 
         With `shares`, the table has column `SHARE` too; otherwise polygons and lines are ``ILLISIBLE``, and
         their coordinates in `geometries` become NaN.
@@ -207,17 +204,22 @@ class Locator:
         rows = np.array([], np.int64) if shapes is None else np.flatnonzero(~shapely.is_missing(shapes))
         if len(rows) and not shares:
             x[rows] = y[rows] = np.nan
+            shapes = None
         located = self.locate(x, y, precision)
-        if not shares:
-            return located, self.table(located)
         share = np.where(located.en_qpv == Answer.OUI, 100.0, 0.0)
         if shapes is not None:
             radius = None if precision is None else precision[rows]
             share[rows] = self.locate_shapes(shapes[rows], located, rows, radius)
-        unknown = (located.en_qpv == Answer.INCERTAIN) | (located.en_qpv == Answer.ILLISIBLE)
-        return located, self.table(located).append_column(
-            SHARE, pa.array(share, mask=unknown | np.isnan(share))
-        )
+        table = self.table(located)
+        if shares:
+            unknown = (located.en_qpv == Answer.INCERTAIN) | (located.en_qpv == Answer.ILLISIBLE)
+            table = table.append_column(SHARE, pa.array(share, mask=unknown | np.isnan(share)))
+        unreadable = located.en_qpv == Answer.ILLISIBLE
+        for layer in self.layers:
+            added = layer.locate(Geometries(x, y, shapes), precision, unreadable)
+            for field, column in zip(added.schema, added.columns, strict=True):
+                table = table.append_column(field, column)
+        return located, table
 
     def locate_shapes(
         self, shapes: GeometryArray, located: Located, rows: IntArray, precision: FloatArray | None = None
@@ -265,13 +267,13 @@ class Locator:
     def table(self, located: Located) -> pa.Table:
         """Return the answers as `COLUMNS`; distances are rounded to the centimetre."""
         distance = np.round(located.distance_m, _CENTIMETRES)
-        band = _answers(located.bande_tva)
+        band = answer_words(located.bande_tva)
         arrays = [
-            _answers(located.en_qpv),
-            _texts(located.qpv, self._codes),
-            _texts(located.qpv, self._names),
+            answer_words(located.en_qpv),
+            as_texts(located.qpv, self._codes, pa.int16()),
+            as_texts(located.qpv, self._names, pa.int16()),
             pa.array(distance, mask=np.isnan(distance)),
-            _texts(located.qpv_proche, self._codes),
+            as_texts(located.qpv_proche, self._codes, pa.int16()),
             band,
             pa.array(located.largeur_bande_m, mask=np.isnan(located.largeur_bande_m)),
             band,
@@ -279,13 +281,13 @@ class Locator:
         return pa.Table.from_arrays(arrays, schema=COLUMNS)
 
     def _in_part(
-        self, part: _Part, x: FloatArray, y: FloatArray, precision: float | FloatArray | None
+        self, part: Part, x: FloatArray, y: FloatArray, precision: float | FloatArray | None
     ) -> Located:
         return self._of_all(
             part, locate(part.index, x, y, precision=precision, max_distance=self.max_distance)
         )
 
-    def _of_all(self, part: _Part, located: Located) -> Located:
+    def _of_all(self, part: Part, located: Located) -> Located:
         """Return answers whose positions are those of the QPV among all, not of the part."""
         if len(self._parts) == 1 and len(part.position) == len(self._codes):
             return located
@@ -303,15 +305,3 @@ def _around(ground: gpd.GeoSeries) -> gpd.GeoSeries:
     """Return a ring around a ground; only its inner edge, the ground's limit, matters."""
     whole = ground.union_all()
     return gpd.GeoSeries([whole.buffer(_BEYOND).difference(whole)], crs=ground.crs)
-
-
-def _answers(numbers: np.ndarray) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(numbers.astype(np.int8)), _ANSWERS)
-
-
-def _texts(position: np.ndarray, texts: Sequence[str]) -> pa.DictionaryArray:
-    # Several QPV may share a name, which a dictionary may hold only once.
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    number_of = np.array([numbers[text] for text in texts], dtype=np.int16)
-    indices = pa.array(number_of[position], mask=position < 0)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(list(numbers), pa.string()))

@@ -1,13 +1,14 @@
 """One point or one address: the answer as a dictionary, and as a sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.locate.coordinates import split_text
+from qpv_geo.locate.coordinates import Geometries, split_text
+from qpv_geo.locate.layers import layer_specs
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.places import Survey
 from qpv_geo.locate.precision import geocoder_precision
@@ -70,8 +71,9 @@ def locate_address(
 def _answer(
     locator: Locator, x: np.ndarray, y: np.ndarray, precision: float | np.ndarray | None
 ) -> OneAnswer:
-    located = locator.locate(x, y, precision)
-    (row,) = locator.table(located).to_pylist()
+    radius = None if precision is None else np.broadcast_to(np.float64(precision), x.shape)
+    located, table = locator.locate_geometries(Geometries(x, y), radius, shares=False)
+    (row,) = table.to_pylist()
     row.pop(_FORMER)
     row["lib_qp_proche"] = locator.names.get(row["code_qp_proche"])
     return {**row, "known": not locator.outside(x, y, located)}
@@ -79,7 +81,7 @@ def _answer(
 
 def sentence(answer: OneAnswer) -> str:
     """Say an answer in English."""
-    parts = [_place(answer), _qpv(answer), _band(answer)]
+    parts = [_place(answer), _qpv(answer), _band(answer), *_layers(answer)]
     return " ".join(part for part in parts if part)
 
 
@@ -115,3 +117,13 @@ def _band(answer: OneAnswer) -> str:
     where = "" if width is None else f" ({width:g} m wide)"
     verb = "Within" if answer["bande_tva"] == "oui" else "Outside"
     return f"{verb} the band of reduced VAT{where}."
+
+
+def _layers(answer: OneAnswer) -> Iterator[str]:
+    """Say the answers for the layers asked for."""
+    for name, spec in layer_specs().items():
+        if (inside := answer.get(f"en_{name}")) is None or inside == "illisible":
+            continue
+        *codes, label = [answer[column] for column in reversed(spec.columns) if answer[column]] or ["none"]
+        zone = f"{codes[0]} ({label})" if codes else label
+        yield f"{name}: {zone}{', uncertain' if inside == 'incertain' else ''}."

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.csv_dialect import Dialect
+from qpv_geo.locate.layers import specs_of
 from qpv_geo.locate.locator import COLUMNS, SHARE
 from qpv_geo.sources.geocoder import SCORE_THRESHOLD
 
@@ -49,6 +50,8 @@ class Points:
     """How a file of text or a sheet is written."""
     shapes: bool = False
     """Whether geometries may be polygons and lines: `added` then has their share in QPV."""
+    layers: tuple[str, ...] = ()
+    """Layers of the release to answer about as well, see `layers.layer_specs`."""
     prefix: str = ""
     """Prefix of the names of the added columns."""
 
@@ -104,4 +107,5 @@ class Points:
     def added(self) -> pa.Schema:
         """Columns to add."""
         fields = [*(GEOCODED if self.addresses else ()), *COLUMNS, *([SHARE] if self.shapes else [])]
+        fields += [field for spec in specs_of(self.layers) for field in spec.schema]
         return pa.schema([field.with_name(self.prefix + field.name) for field in fields])

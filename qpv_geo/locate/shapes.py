@@ -67,6 +67,22 @@ def locate_shapes(
     return answers
 
 
+def hold_shapes(
+    index: LocateIndex, shapes: GeometryArray, precision: FloatArray | None
+) -> tuple[np.ndarray, IntArray]:
+    """Return for each shape its answer, as a number, and the polygon that holds most of it, -1 if none.
+
+    Shapes are in the index's CRS of points. In one polygon means wholly in this one, whatever others meet it.
+    """
+    answer, holder = np.full(len(shapes), Answer.ILLISIBLE, np.uint8), np.full(len(shapes), -1)
+    placed = _projected(index, shapes)
+    known = np.flatnonzero(~shapely.is_missing(placed) & ~shapely.is_empty(placed))
+    if len(known):
+        radius = np.zeros(len(known)) if precision is None else precision[known]
+        answer[known], holder[known] = _Overlay(index, placed[known], radius).holders()
+    return answer, holder
+
+
 class _Overlay:
     """Shapes, the polygons within reach of each, and how much of it each holds."""
 
@@ -108,6 +124,19 @@ class _Overlay:
         located.largeur_bande_m[rows] = np.where(known | (margin < 0), width, np.nan)
         answers.share[rows] = share
 
+    def holders(self) -> tuple[np.ndarray, IntArray]:
+        """Return the answers of `hold_shapes`."""
+        self._shares()
+        holder, most = self._least(-self._inside)
+        share = np.round(np.clip(-most, 0.0, 1.0) * _ALL, SHARE_DECIMALS)
+        holder = np.where(share > 0, holder, -1)
+        answer = np.where(share == _ALL, Answer.OUI, np.where(holder < 0, Answer.NON, Answer.A_CHEVAL))
+        _, distance = self._least(self._distance)
+        held = np.flatnonzero(answer == Answer.OUI)
+        distance[held] = shapely.distance(self._shapes[held], shapely.boundary(self._zones[holder[held]]))
+        answer[self._doubtful(distance, answer, holder)] = Answer.INCERTAIN
+        return answer, holder
+
     def _shares(self) -> FloatArray:
         """Return the share of each shape that is inside, in percent as published."""
         touching = np.flatnonzero(self._distance == 0)
@@ -136,12 +165,18 @@ class _Overlay:
         zone[shapes], least[shapes] = self._zone[order[first]], values[order[first]]
         return zone, least
 
-    def _doubtful(self, distance: FloatArray, in_qpv: np.ndarray) -> BoolArray:
-        """Tell which answers could be others if the shapes moved by as much as they may be wrong."""
+    def _doubtful(
+        self, distance: FloatArray, answer: np.ndarray, holder: IntArray | None = None
+    ) -> BoolArray:
+        """Tell which answers could be others if the shapes moved by as much as they may be wrong.
+
+        An answer is about all polygons together or, with `holder`, about this one.
+        """
         doubtful: BoolArray = np.isinf(self._radius) | (np.abs(distance) < self._radius)
-        across = np.flatnonzero((in_qpv == Answer.A_CHEVAL) & (self._radius > 0) & ~np.isinf(self._radius))
+        across = np.flatnonzero((answer == Answer.A_CHEVAL) & (self._radius > 0) & ~np.isinf(self._radius))
         for place in across:
-            zones = self._zones[self._zone[self._shape == place]]
+            near = self._zone[self._shape == place] if holder is None else holder[[place]]
+            zones = self._zones[near]
             union, radius, shape = shapely.union_all(zones), self._radius[place], self._shapes[place]
             deep = shapely.intersects(shape, shapely.buffer(union, -radius))
             doubtful[place] = not deep or shapely.covers(shapely.buffer(union, radius), shape)

@@ -7,6 +7,7 @@ from qpv_geo.territory.loading import load_territory, territory_names
 from qpv_geo.territory.model import Kind, Territory, codes_of
 from qpv_geo.territory.tables import (
     BAND_WIDTH,
+    COMMUNES_PRECISION,
     LARGEST_REACH,
     Bands,
     Contact,
@@ -22,6 +23,7 @@ from qpv_geo.territory.tables import (
 
 __all__ = [
     "BAND_WIDTH",
+    "COMMUNES_PRECISION",
     "LARGEST_REACH",
     "Bands",
     "Contact",

@@ -12,6 +12,10 @@ from qpv_geo.toml_file import WINDOWS_PATH
 COMMUNE = r"^\d[\dAB]\d{3}$"
 """Pattern of the INSEE code of a commune."""
 
+COMMUNES_PRECISION = 250.0
+"""Metres by which generalised outlines of communes may be wrong: over all of France, the coarsest edition
+(1,000 m) puts parts of a QPV up to 188 m beyond a limit."""
+
 BAND_WIDTH = 300.0
 """Width in metres of the band with reduced VAT around a QPV without an urban renewal agreement (Code général
 des impôts, article 278 sexies, III, 2°)."""

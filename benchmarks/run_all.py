@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 SCRIPTS = (
+    "bench_api.py",
     "bench_commands.py",
     "bench_locate.py",
     "bench_locate_files.py",

@@ -82,6 +82,10 @@ app = _group(
         "commands.locate:locate",
         "Tell which points of a file, or one point or address, are in a QPV, and how far the nearest is.",
     ),
+    api=(
+        "commands.api:api",
+        "Serve current releases and locate by HTTP (OGC API), until SIGTERM; needs the extra api.",
+    ),
     serve=(
         "commands.serve:serve",
         "Refresh every week, watch every day, and refresh when asked to; until SIGTERM.",

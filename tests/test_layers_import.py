@@ -45,6 +45,7 @@ ORDER = (
     "releases",
     "locate",
     "pipeline",
+    "api",
     "front",
 )
 

@@ -37,6 +37,7 @@ def versions(file: str, python: str) -> dict[str, str]:
     ("file", "wanted"),
     [
         ("requirements.txt", []),
+        ("requirements-api.txt", ["api"]),
         ("constraints.txt", [*EXTRAS]),
     ],
 )

@@ -224,7 +224,7 @@ def _precisions(precision: float | FloatArray, points: int) -> FloatArray:
 def _each_chunk(fill: Callable[[slice], None], points: int, threads: int | None) -> None:
     """Fill the parts of arrays of so many points, in several threads unless `threads` says otherwise."""
     parts = [slice(start, start + _CHUNK) for start in range(0, points, _CHUNK)]
-    workers = min(threads or os.cpu_count() or 1, len(parts))
+    workers = 1 if len(parts) == 1 else min(threads or os.cpu_count() or 1, len(parts))
     if workers <= 1:
         for part in parts:
             fill(part)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
@@ -240,12 +240,22 @@ def answer_words(numbers: np.ndarray) -> pa.DictionaryArray:
 
 def as_texts(position: np.ndarray, texts: Sequence[str], kind: pa.DataType) -> pa.DictionaryArray:
     """Return the texts at positions, none where it is negative."""
-    # Several zones may share a name, which a dictionary may hold only once.
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    if len(numbers) < len(texts):
-        position = np.array([*(numbers[text] for text in texts), -1], np.int32)[position]
+    words, number = _dictionary(tuple(texts))
+    if number is not None:
+        position = number[position]
     indices = pa.array(position.astype(kind.to_pandas_dtype(), copy=False), mask=position < 0)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(list(numbers), pa.string()))
+    return pa.DictionaryArray.from_arrays(indices, words)
+
+
+@lru_cache(64)
+def _dictionary(texts: tuple[str, ...]) -> tuple[pa.Array, Int32Array | None]:
+    """Return the texts, each once as a dictionary wants them, and which of them is at each position.
+
+    None if all differ: several zones may share a name.
+    """
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    number = np.array([*(numbers[text] for text in texts), -1], np.int32)
+    return pa.array(list(numbers), pa.string()), number if len(numbers) < len(texts) else None
 
 
 def _zones_at(shapes: gpd.GeoSeries) -> IntArray:

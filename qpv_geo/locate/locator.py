@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Self
 
 import geopandas as gpd
@@ -79,7 +80,7 @@ class Locator:
     layers: tuple[ZoneLayer, ...] = ()
     """Layers of the release to answer about as well."""
 
-    @property
+    @cached_property
     def names(self) -> Mapping[str, str]:
         """Names of the QPV by code."""
         return dict(zip(self._codes, self._names, strict=True))

@@ -15,7 +15,8 @@ from qpv_geo.locate.precision import geocoder_precision
 from qpv_geo.settings import Settings
 from qpv_geo.sources.geocoder import SCORE_THRESHOLD
 
-_FORMER = "bande_300m"
+FORMER = "bande_300m"
+"""Column that the files still have; the next version drops it."""
 
 OneAnswer = Mapping[str, Any]
 """The columns of `locate`, the name of the nearest QPV (``lib_qp_proche``), and whether the release knows the
@@ -32,8 +33,10 @@ def parse_point(text: str) -> tuple[float, float]:
     return float(x[0]), float(y[0])
 
 
-def locate_point(locator: Locator, point: tuple[float, float], precision: float | None = None) -> OneAnswer:
-    """Locate a point in the CRS of the locator.
+def locate_point(
+    locator: Locator, point: tuple[float, float], precision: float | None = None, *, options: bool = True
+) -> OneAnswer:
+    """Locate a point in the CRS of the locator; with `options`, messages name those of the command.
 
     Raises
     ------
@@ -41,9 +44,9 @@ def locate_point(locator: Locator, point: tuple[float, float], precision: float 
         If the point is not in France; the message says which CRS or order would fit.
     """
     x, y = np.array([point[0]]), np.array([point[1]])
-    survey = Survey(locator.points_crs)
+    survey = Survey(locator.points_crs, options=options)
     survey.note(x, y)
-    survey.check("--point")
+    survey.check("--point" if options else "point")
     return _answer(locator, x, y, precision)
 
 
@@ -74,7 +77,7 @@ def _answer(
     radius = None if precision is None else np.broadcast_to(np.float64(precision), x.shape)
     located, table = locator.locate_geometries(Geometries(x, y), radius, shares=False)
     (row,) = table.to_pylist()
-    row.pop(_FORMER)
+    row.pop(FORMER)
     row["lib_qp_proche"] = locator.names.get(row["code_qp_proche"])
     return {**row, "known": not locator.outside(x, y, located)}
 

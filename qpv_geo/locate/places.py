@@ -1,6 +1,7 @@
 """Are the points of a file in France? Detects a wrong CRS and swapped axes."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +77,8 @@ class Survey:
     crs: str
     declared: bool = False
     """Whether the file itself declares it."""
+    options: bool = True
+    """Whether messages name options of the command."""
     points: int = 0
     """Number of points with coordinates, wherever they are."""
     inside: int = 0
@@ -86,7 +89,7 @@ class Survey:
 
     def __post_init__(self) -> None:
         """Locate France in the CRS."""
-        self._places = places_in(pyproj.CRS.from_user_input(self.crs))
+        self._places = _places_in(self.crs)
 
     def note(self, x: FloatArray, y: FloatArray) -> None:
         """Count more points."""
@@ -132,7 +135,12 @@ class Survey:
                 if share_in_france(east, north, epsg) > _MOST:
                     options = "--lon and --lat" if epsg == _DEGREES else f"--x, --y and --crs {epsg}"
                     advice = _CORRECT if self.declared else f"use {options}"
-                    return f"they look like EPSG:{epsg}{order}: {advice}"
+                    return f"they look like EPSG:{epsg}{order}" + (f": {advice}" if self.options else "")
         if self.declared:
             return _CORRECT
-        return "give the CRS of the file with --crs"
+        return "give the CRS of the file with --crs" if self.options else "give their CRS"
+
+
+@cache
+def _places_in(crs: str) -> tuple[Place, ...]:
+    return places_in(pyproj.CRS.from_user_input(crs))

@@ -1,0 +1,207 @@
+"""One territory by HTTP: its current release, what pygeoapi serves of it, and the locators."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import pyproj
+from pygeoapi.api import API
+from pygeoapi.openapi import get_oas
+
+from qpv_geo.api.features import ReleaseFeatures
+from qpv_geo.api.locating import DEGREES, PROCESS, LocateProcess
+from qpv_geo.audit.geopackage import STYLES, connect
+from qpv_geo.errors import PublicationError
+from qpv_geo.formats.descriptions import DESCRIPTOR
+from qpv_geo.formats.fields import FID_COLUMN, load_layers
+from qpv_geo.locate.locator import Locator
+from qpv_geo.releases.placement import LATEST
+from qpv_geo.releases.release import Release, find_release
+from qpv_geo.settings import Settings
+from qpv_geo.territory import Territory
+
+CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+PAGE, MOST_ITEMS = 100, 1000
+"""Features of one answer, unless the request asks for more, and at most."""
+# A map without network: pygeoapi wants tiles, and gets an empty picture.
+_NO_TILE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
+
+# It logs what is asked.
+logging.getLogger("pygeoapi").setLevel(logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True)
+class Service:
+    """The current release of a territory, ready to be served."""
+
+    territory: Territory
+    settings: Settings
+    release: Release
+    licence: Mapping[str, str]
+    """Title and address."""
+    server: str
+    """Address of the server."""
+    api: Any
+    """That of pygeoapi, which has no types."""
+    locators: Mapping[int, Locator]
+    """By EPSG code of the points: longitude and latitude, and the projected CRS of the territory."""
+
+    @classmethod
+    def of(cls, territory: Territory, settings: Settings, url: str) -> Self:
+        """Open the current release; `url` is the address of the server.
+
+        Raises
+        ------
+        QpvGeoError
+            If there is none, or it cannot be read.
+        """
+        release = find_release(territory.id, None, settings)
+        try:
+            descriptor = json.loads((release.path / DESCRIPTOR).read_text(encoding="utf-8"))
+            licence = {"title": descriptor["licenses"][0]["title"], "url": descriptor["licenses"][0]["path"]}
+        except (OSError, ValueError, LookupError) as error:
+            raise PublicationError(f"{release.path / DESCRIPTOR}: cannot be read ({error})") from error
+        config = _config(release, territory, licence, f"{url}/{territory.id}")
+        locators = {
+            epsg: Locator.of_release(release, territory, points_crs=epsg)
+            for epsg in (DEGREES, territory.epsg)
+        }
+        openapi = get_oas(config)
+        for path in ("/jobs/{jobId}", "/jobs/{jobId}/results"):
+            openapi["paths"].pop(path, None)  # answers are given at once
+        return cls(territory, settings, release, licence, url, API(config, openapi), locators)
+
+    def current_folder(self) -> Path:
+        """Return the folder of the release that is current now."""
+        return (self.settings.out_dir / self.territory.id / LATEST).resolve()
+
+    def renewed(self) -> Self:
+        """Open the release that is current now; raises as `of` does."""
+        return self.of(self.territory, self.settings, self.server)
+
+    @property
+    def url(self) -> str:
+        """Address of the territory."""
+        return f"{self.server}/{self.territory.id}"
+
+    @property
+    def title(self) -> str:
+        """French title."""
+        return f"Quartiers prioritaires : {self.territory.nom}"
+
+    @cached_property
+    def credits(self) -> dict[str, str]:
+        """What answers say of the release: id, date of its newest source, licence."""
+        return _credits(self.release, self.licence)
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """The same as headers, for every answer."""
+        return {"QPV-Release": self.release.id, "Link": f'<{self.licence["url"]}>; rel="license"'}
+
+    def crs_of(self, collection: str) -> int | None:
+        """Return the EPSG code of a collection, None if there is no such collection or it is a table."""
+        resource = self.api.config["resources"].get(collection, {})
+        return resource["providers"][0]["epsg"] if "providers" in resource else None
+
+
+def _credits(release: Release, licence: Mapping[str, str]) -> dict[str, str]:
+    return {"release": release.id, "date": release.id[: len("2026-01-01")], "licence": licence["title"]}
+
+
+def _config(release: Release, territory: Territory, licence: Mapping[str, str], url: str) -> dict[str, Any]:
+    """Return pygeoapi's configuration."""
+    title = f"Quartiers prioritaires : {territory.nom}"
+    known = territory.contact
+    contact = {"name": known.organisation if known else territory.nom, "url": (known and known.site) or url}
+    if known and known.courriel:
+        contact["email"] = known.courriel
+    return {
+        "server": {
+            "bind": {"host": "127.0.0.1", "port": 0},
+            "url": url,
+            "mimetype": "application/json; charset=UTF-8",
+            "encoding": "utf-8",
+            "languages": ["fr-FR", "en-US"],
+            "limits": {"default_items": PAGE, "max_items": MOST_ITEMS, "on_exceed": "throttle"},
+            "map": {"url": _NO_TILE, "attribution": licence["title"]},
+        },
+        "logging": {"level": "CRITICAL"},
+        "metadata": {
+            "identification": {
+                "title": title,
+                "description": f"{release.origin} Publication {release.id}, {licence['title']}.",
+                "keywords": ["QPV", "politique de la ville", territory.nom],
+                "keywords_type": "theme",
+                "terms_of_service": licence["url"],
+                "url": url,
+            },
+            "license": {"name": licence["title"], "url": licence["url"]},
+            "provider": contact,
+            "contact": contact,
+        },
+        "resources": {
+            **dict(_collections(release, _credits(release, licence))),
+            PROCESS: {
+                "type": "process",
+                "processor": {"name": f"{LocateProcess.__module__}.{LocateProcess.__name__}"},
+            },
+        },
+    }
+
+
+def _collections(release: Release, credits_: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each layer and table of the release's GeoPackage as a collection of pygeoapi."""
+    paths = list(release.path.glob("*.gpkg"))
+    if len(paths) != 1:
+        raise PublicationError(f"{release.path}: expected one GeoPackage, found {len(paths)}; refresh it")
+    with closing(connect(paths[0])) as database:
+        rows = database.execute(
+            "SELECT table_name, identifier, contents.description, column_name, organization_coordsys_id,"
+            " min_x, min_y, max_x, max_y FROM gpkg_contents AS contents"
+            " LEFT JOIN gpkg_geometry_columns USING (table_name)"
+            " LEFT JOIN gpkg_spatial_ref_sys AS crs ON crs.srs_id = gpkg_geometry_columns.srs_id"
+            " ORDER BY contents.rowid"
+        ).fetchall()
+    boxes = {row[0]: _in_degrees(row[4], row[5:9]) for row in rows if row[3] and None not in row}
+    everywhere = boxes.get("communes", [-180.0, -90.0, 180.0, 90.0])
+    for name, title, description, geometry, epsg, *_ in rows:
+        if name == STYLES:
+            continue
+        key = load_layers()[name].key if name in load_layers() else ()
+        own = [] if epsg in {None, DEGREES} else [f"http://www.opengis.net/def/crs/EPSG/0/{epsg}"]
+        provider = {
+            "type": "feature",
+            "name": f"{ReleaseFeatures.__module__}.{ReleaseFeatures.__name__}",
+            "data": str(paths[0]),
+            "table": name,
+            "geometry": geometry,
+            "credits": credits_,
+            "id_field": key[0] if len(key) == 1 else FID_COLUMN,
+            "epsg": epsg,
+            "crs": [CRS84, *own],
+            "storage_crs": own[0] if own else CRS84,
+        }
+        yield (
+            name,
+            {
+                "type": "collection",
+                "title": title,
+                "description": description,
+                "keywords": ["QPV"],
+                "links": [],
+                "extents": {"spatial": {"bbox": boxes.get(name, everywhere), "crs": CRS84}},
+                "providers": [provider],
+            },
+        )
+
+
+def _in_degrees(epsg: int, box: tuple[float, float, float, float]) -> list[float]:
+    """Return the rectangle of longitudes and latitudes around one of another CRS."""
+    return list(pyproj.Transformer.from_crs(epsg, DEGREES, always_xy=True).transform_bounds(*box))

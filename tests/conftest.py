@@ -86,6 +86,11 @@ hypothesis.settings.register_profile("long", _common, max_examples=3_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one process more than there are cores: a third of a test's time is waiting for servers and browsers."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not even import the slow files for ``pytest -m quick``."""
     return True if config.option.markexpr == "quick" and collection_path.stem in SLOW else None

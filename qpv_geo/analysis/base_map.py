@@ -23,8 +23,6 @@ _TOLERANCE, _SOFT_TOLERANCE, _GRID = 1.0, 3.0, 0.25
 _LEAST_BUILDING, _LEAST_AREA = 20.0, 400.0
 # Metres of a street below which it only touches a piece.
 _LEAST_STREET = 20.0
-# Side of the squares in which buildings are merged, in metres.
-_TILE = 500.0
 
 _PATHS = {"Sentier", "Escalier", "Chemin", "Route empierrée", "Piste cyclable"}
 _MAIN = {"1", "2", "3", "4"}
@@ -88,22 +86,25 @@ def _buildings(shapes: Geometries, around: shapely.Geometry) -> Geometries:
     near = _near(shapes, around)
     if not len(near):
         return near
-    one, other = shapely.STRtree(near).query(near, predicate="dwithin", distance=_GRID)
-    touching = np.zeros(len(near), dtype=bool)
-    touching[one[one != other]] = True
-    parts = np.concatenate([near[~touching], shapely.get_parts(_merged(near[touching]))])
+    blocks = _blocks(near)
+    # Alone they stay as they are; merged on a grid, the gaps between walls close.
+    merged = [block[0] if len(block) == 1 else shapely.union_all(block, grid_size=_GRID) for block in blocks]
+    parts = shapely.get_parts(merged)
     light = in_threads(lambda some: shapely.simplify(some, _TOLERANCE), parts)
     return _sorted(light[in_threads(shapely.is_valid, light) & (shapely.area(light) >= _LEAST_BUILDING)])
 
 
-def _merged(shapes: Geometries) -> Geometries:
-    """Return unions of polygons, square by square: many small ones are faster than a large one."""
-    squares = (shapely.bounds(shapes)[:, :2] // _TILE).astype(int)
-    _, tile = np.unique(squares, axis=0, return_inverse=True)
-    order = np.argsort(tile.reshape(-1), kind="stable")
-    groups = np.split(shapes[order], np.flatnonzero(np.diff(tile.reshape(-1)[order])) + 1)
-    # On a grid that closes the gaps between walls.
-    return np.array([shapely.union_all(group, grid_size=_GRID) for group in groups], dtype=object)
+def _blocks(shapes: Geometries) -> list[Geometries]:
+    """Return polygons in groups of those that touch, directly or through others."""
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="dwithin", distance=_GRID)
+    # Each takes the least number among its neighbours, and then the number that this one has taken.
+    block, before = np.arange(len(shapes)), None
+    while before is None or (block != before).any():
+        before = block.copy()
+        np.minimum.at(block, one, before[other])
+        block = block[block]
+    order = np.argsort(block, kind="stable")
+    return np.split(shapes[order], np.flatnonzero(np.diff(block[order])) + 1)
 
 
 def _areas(shapes: Geometries, around: shapely.Geometry) -> Geometries:

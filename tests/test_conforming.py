@@ -156,7 +156,7 @@ def test_fragile_districts_that_all_have_a_contour_conform() -> None:
     )
     found = sentences(fragile_districts(BESANCON, contours, communes, "fragiles.gpkg").checks)
     assert found["contours_des_quartiers_fragiles", "quartiers_fragiles"] == (
-        "6 / 6 : Tous les quartiers fragiles ont un contour dans fragiles.gpkg."
+        "6 / 6 : Tous les quartiers fragiles ont un contour."
     )
     assert found["commune_du_quartier_fragile", "Cité Viotte"] == (
         "Besançon (25056) / 100,0 % : Cité Viotte : part du contour située dans Besançon."

@@ -139,6 +139,13 @@ def test_every_source_is_read_and_every_layer_is_filled(full: Published) -> None
     assert verify_release(full.path) == []
 
 
+def test_no_file_names_a_folder_of_this_machine(full: Published) -> None:
+    folder = full.outcome.release.path.parents[3].as_posix().encode()
+    files = [path for path in full.path.rglob("*") if path.is_file()]
+    assert files
+    assert [path.name for path in files if folder in path.read_bytes()] == []
+
+
 def test_ogrinfo_lists_every_layer(full: Published) -> None:
     command = ["ogrinfo", "-ro", "-so", "-al", str(full.geopackage)]
     try:

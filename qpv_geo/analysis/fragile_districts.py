@@ -66,7 +66,7 @@ def fragile_districts(
             for d in declared
             if inside.get(d.nom) == 0
         ]
-        checks = _report(declared, inside, label)
+        checks = _report(declared, inside)
         if problems:
             raise ContractError(
                 f"{label}: {'; '.join(problems)}. Correct the file, or 'contrat.quartiers_fragiles' in the "
@@ -109,7 +109,7 @@ def _inside(district: FragileDistrict, shape: shapely.MultiPolygon, communes: gp
     return 100 * float(pieces.area[pieces.zone == 0].sum()) / float(shape.area)
 
 
-def _report(declared: list[FragileDistrict], inside: Mapping[str, float], label: str) -> list[Check]:
+def _report(declared: list[FragileDistrict], inside: Mapping[str, float]) -> list[Check]:
     """Check that districts have a contour, and that each contour lies in its commune."""
     missing = [district.nom for district in declared if district.nom not in inside]
     checks = [
@@ -119,9 +119,9 @@ def _report(declared: list[FragileDistrict], inside: Mapping[str, float], label:
             "avertissement" if missing else "conforme",
             str(len(declared)),
             str(len(inside)),
-            f"Sans contour dans {label} : {', '.join(missing)}."
+            f"Sans contour dans le fichier fourni : {', '.join(missing)}."
             if missing
-            else f"Tous les quartiers fragiles ont un contour dans {label}.",
+            else "Tous les quartiers fragiles ont un contour.",
         )
     ]
     checks += [

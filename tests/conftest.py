@@ -87,7 +87,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one process more than there are cores: a third of a test's time is waiting for servers and browsers."""
+    """Run one process more than there are cores: a third of the time goes into waiting for servers."""
     return (os.cpu_count() or 1) + 1
 
 

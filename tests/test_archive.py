@@ -1,6 +1,7 @@
 import gzip
 import io
 import random
+import re
 import stat
 import zipfile
 import zlib
@@ -107,6 +108,16 @@ def test_a_missing_member_is_named_with_what_is_there(
     assert "[sources.insee_filosofi]" in message
     assert "member = " in message
     assert "pop.zip" in message
+
+
+@pytest.mark.parametrize(("count", "more"), [(20, ""), (22, " and 2 more")])
+def test_the_first_twenty_members_are_named_and_the_others_counted(
+    tmp_path: Path, raw_of: RawOf, settings: Settings, count: int, more: str
+) -> None:
+    path = zip_of(tmp_path / "a.zip", *((f"{number:02}.txt", b"x") for number in range(count)))
+    listed = ", ".join(f"{number:02}.txt" for number in range(20))
+    with pytest.raises(SourceContentError, match=rf"found: {re.escape(listed + more)}\. "):
+        read_member(raw_of(path), r"other\.csv", settings)
 
 
 def test_an_empty_archive_has_no_member(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:

@@ -44,6 +44,7 @@ def test_profiles_are_those_of_data_package_v1(descriptor: dict[str, Any]) -> No
     for resource in descriptor["resources"]:
         tabular = resource["path"].startswith("csv/")
         assert resource["profile"] == ("tabular-data-resource" if tabular else "data-resource")
+        assert ("schema" in resource) == tabular, resource["path"]
 
 
 def test_schemas_say_how_french_spreadsheets_write(descriptor: dict[str, Any]) -> None:

@@ -85,6 +85,16 @@ def of_qpv(essentials: Sequence[Essential], genre: str = "epci", qpv: int = 6) -
     return [sentence.translate(PLAIN) for sentence in qpv_sentences(essentials, genre, qpv)]
 
 
+def test_a_gap_has_the_decimals_of_the_finer_of_both(besancon: Summaries) -> None:
+    rate = besancon.qpv["QN02503M"].essentials[2].figure
+    for own, other in ((0, 1), (1, 0)):
+        comparison = Comparison(
+            Zone("commune", "1", "Besançon"), replace(rate, decimals=own), replace(rate, decimals=other)
+        )
+        assert comparison.decimals == 1
+    assert Comparison(Zone("commune", "1", "Besançon"), replace(rate, decimals=0), None).decimals == 0
+
+
 # ---------------------------------------------------------------- the declared figures
 
 

@@ -1,5 +1,6 @@
 """Files of the territory with the faults of an office: what is read, or said to their owner."""
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -11,7 +12,6 @@ import geopandas as gpd
 import pyogrio
 import pytest
 from shapely import box
-from test_local_contours import KEY, declaring, districts, raw_of, written
 
 from qpv_geo.audit.originals import read_features
 from qpv_geo.errors import ContractError, QpvGeoError, SourceContentError
@@ -21,9 +21,10 @@ from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
-from qpv_geo.sources.raw import digest
+from qpv_geo.sources.raw import digest, parts_of
 from qpv_geo.territory import Territory
 from tests.raw_files import raw_file, shipped, six_qpv, write_zip
+from tests.test_local_contours import KEY, declaring, districts, raw_of, written
 
 OF_A_PUBLISHER = ("publisher", "catalogue", "official", "http", "download")
 
@@ -387,3 +388,16 @@ def test_a_key_twice(tmp_path: Path, besancon: Territory, settings: Settings) ->
     with pytest.raises(ContractError) as error:
         read(declaring(besancon, path), settings)
     told(error, path, "expected each column once; found 'nom' twice at feature 2")
+
+
+def test_the_checksum_of_a_shapefile_is_that_of_all_its_files(tmp_path: Path) -> None:
+    pyogrio.write_dataframe(districts(), tmp_path / "q.shp")
+    (tmp_path / "q.txt").write_text("notes", encoding="utf-8")
+    (tmp_path / "r.dbf").write_bytes(b"another")
+    parts = parts_of(tmp_path / "q.shp")
+    assert set(parts) == {"q.shp", "q.shx", "q.dbf", "q.prj", "q.cpg"}
+    lines = [
+        f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for name, path in sorted(parts.items())
+    ]
+    expected = hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert digest(tmp_path / "q.shp") == (expected, sum(path.stat().st_size for path in parts.values()))

@@ -7,7 +7,6 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 import pytest
-from test_iris_contours import geojson, service
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
@@ -21,6 +20,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.territory import Expected, Territory, load_territory
 from tests.country import country
 from tests.raw_files import Json, raw_file, set_property, some_communes, write_json
+from tests.test_iris_contours import geojson, service
 
 PLANOISE, ELSEWHERE = 1, 800
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import pyogrio
 import pytest
 from shapely import box
-from test_cli import qpv_geo
-from test_local_contours import districts
 
 from qpv_geo.commands.territory_files import show as show_territory
 from qpv_geo.errors import QpvGeoError
@@ -17,6 +15,8 @@ from qpv_geo.pipeline.one import run
 from qpv_geo.settings import Settings, project_root
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import load_territory
+from tests.test_cli import qpv_geo
+from tests.test_local_contours import districts
 
 FRAGILE = ["Cité Viotte", "Cité des Vareilles"]
 

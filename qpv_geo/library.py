@@ -4,6 +4,7 @@ Releases are opened, read as (Geo)DataFrames and located in; `refresh` makes one
 `qpv_geo.errors`, each a `QpvGeoError`.
 """
 
+import datetime as dt
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,12 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import pyogrio
 
 from qpv_geo.errors import ConfigurationError, ContractError, PublicationError
 from qpv_geo.locate.coordinates import Geometries, split_geometries
+from qpv_geo.locate.dates import to_dates
 from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.partitions import answer_columns
@@ -176,6 +179,7 @@ class OpenRelease:
         precision: float | npt.ArrayLike | None = None,
         max_distance: float = 1000.0,
         with_: Sequence[str] = (),
+        date: str | dt.date | npt.ArrayLike | None = None,
     ) -> pd.DataFrame:
         """Tell which points are in a QPV, in which, and how far the nearest is, as ``qpv-geo locate`` does.
 
@@ -194,6 +198,8 @@ class OpenRelease:
             Metres beyond which there is neither distance nor nearest QPV.
         with_
             Layers to answer about as well (``"commune"``, ``"iris"``, …), as option ``--with``.
+        date
+            Day at which the QPV were in force, one for all or one each; None: those of today.
 
         Returns
         -------
@@ -209,22 +215,33 @@ class OpenRelease:
             If the points are all outside France, x and y are swapped or of different lengths.
         """
         geometries, crs = _geometries(points, y, columns, crs)
-        locator = self._locator(crs, max_distance, tuple(with_))
+        locator = self._locator(crs, max_distance, tuple(with_), dated=date is not None)
         survey = Survey(locator.points_crs, declared=isinstance(points, gpd.GeoDataFrame))
         survey.note(geometries.x, geometries.y)
         survey.check("points")
         radius = None
         if precision is not None:
             radius = np.broadcast_to(np.asarray(precision, np.float64), len(geometries.x))
-        _, table = locator.locate_geometries(geometries, radius, shares=geometries.shapes is not None)
+        dates = None
+        if date is not None:
+            cells = [date] * len(geometries.x) if isinstance(date, str | dt.date) else np.asarray(date)
+            dates = to_dates(pa.array(cells, from_pandas=True))
+        _, table = locator.locate_geometries(
+            geometries, radius, shares=geometries.shapes is not None, dates=dates
+        )
         answers = answer_columns(table)
         return points.assign(**answers) if isinstance(points, pd.DataFrame) else pd.DataFrame(answers)
 
-    def _locator(self, crs: object, max_distance: float, layers: tuple[str, ...]) -> Locator:
-        key = str(crs), max_distance, layers
+    def _locator(self, crs: object, max_distance: float, layers: tuple[str, ...], *, dated: bool) -> Locator:
+        key = str(crs), max_distance, layers, dated
         if key not in self._locators:
             self._locators[key] = Locator.of_release(
-                self.release, self.territory, points_crs=crs, max_distance=max_distance, layers=layers
+                self.release,
+                self.territory,
+                points_crs=crs,
+                max_distance=max_distance,
+                layers=layers,
+                dated=dated,
             )
         return self._locators[key]
 

@@ -12,6 +12,7 @@ from qpv_geo.analysis.concordances import (
 )
 from qpv_geo.analysis.contract import check_contract, contract_figures
 from qpv_geo.analysis.findings import check_expected
+from qpv_geo.analysis.geographies import geographies_table
 from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.perimeters import Layers
 from qpv_geo.analysis.ranks import add_ranks, distribution_table, peers_of
@@ -81,6 +82,7 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
         every = set(tables.contours.attributes["code_qp"])
         checks.append(check_completeness(tables.correspondence, every, national=tables.contours.national))
     layers["concordances"] = concordances_table(compared, territory)
+    layers["geographies"] = geographies_table(layers, territory)
     return layers, [*checks, report_concordances(compared)]
 
 

@@ -1,5 +1,7 @@
 """``qpv-geo locate``: which points of a file, or one point or address, are in a QPV."""
 
+import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,6 +91,17 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     max_distance: Annotated[
         float, typer.Option(min=0, max=10_000, help="Metres beyond which no distance is given.")
     ] = 1000.0,
+    date: Annotated[
+        dt.datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%d/%m/%Y"],
+            metavar="DAY",
+            help="Day at which the QPV were in force, such as 2022-06-30: those of 2015 or of 2024.",
+        ),
+    ] = None,
+    date_column: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of such a day for each row.")
+    ] = None,
     beside: Annotated[
         str | None,
         typer.Option(
@@ -157,6 +170,8 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         addresses=_names(geocode),
         layer=layer,
         dialect=Dialect("\t" if separator in {"tab", "\\t"} else separator, encoding, decimal, skip_rows),
+        date=date.date() if date else None,
+        date_column=date_column,
         layers=_names(beside),
         prefix=prefix,
     )
@@ -188,32 +203,36 @@ def _print(outcome: "LocateSummary") -> None:
     """Print the counts, and on standard error what their reader should know."""
     for note in outcome.notes:
         typer.echo(note, err=True)
-    table = Table(title=f"{outcome.rows:,} rows, release {outcome.release}")
+    title = f"{outcome.rows:,} rows, release {outcome.release}"
+    table = Table(title=title, min_width=len(title))
     table.add_column("answer")
-    table.add_column("en_qpv", justify="right")
-    table.add_column("bande_tva", justify="right")
-    for answer, count in outcome.answers.items():
-        table.add_row(answer, f"{count:,}", f"{outcome.band.get(answer, 0):,}")
+    columns = {"en_qpv": outcome.answers} | ({} if outcome.dated else {"bande_tva": outcome.band})
+    for name in columns:
+        table.add_column(name, justify="right")
+    for answer in outcome.answers:
+        table.add_row(answer, *(f"{counts.get(answer, 0):,}" for counts in columns.values()))
     console().print(table)
+    for remark in _remarks(outcome):
+        typer.echo(remark, err=True)
+    typer.echo(str(outcome.path))
+
+
+def _remarks(outcome: "LocateSummary") -> Iterator[str]:
     where = "in no commune of the territory"
     if outcome.known_around:
         where = f"farther than {outcome.known_around:g} m from the territory"
-    remarks = {
+    counts = {f"incertain, {reason}": count for reason, count in outcome.reasons.items()} | {
         f"incertain, {where}: its release does not know the QPV there": outcome.outside_territory,
         "outside France": outcome.outside_france,
         "in France only if x and y were exchanged": outcome.swapped,
     }
-    for remark, count in remarks.items():
-        if count:
-            typer.echo(f"points {remark}: {count:,}", err=True)
+    yield from (f"points {remark}: {count:,}" for remark, count in counts.items() if count)
     if outcome.rows > outcome.answers["illisible"]:
-        for row in outcome.unreadable:
-            typer.echo(f"illisible: {row}", err=True)
-    if not outcome.bands:
-        typer.echo("the release has no layer bande_300m: each band is taken to be 300 m wide", err=True)
-    if outcome.rows and outcome.answers["illisible"] == outcome.rows:
-        typer.echo("no row has a point that can be read: are these the columns of the coordinates?", err=True)
-    typer.echo(str(outcome.path))
+        yield from (f"illisible: {row}" for row in outcome.unreadable)
+    elif outcome.rows:
+        yield "no row has a point that can be read: are these the columns of the coordinates?"
+    if not outcome.bands and not outcome.dated:
+        yield "the release has no layer bande_300m: each band is taken to be 300 m wide"
 
 
 def _names(given: str | None) -> tuple[str, ...]:

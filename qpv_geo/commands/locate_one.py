@@ -32,13 +32,18 @@ def answer_one(
     settings, place = settings_of(data), load_territory(territory)
     release = find_release(place.id, None, settings)
     locator = Locator.of_release(
-        release, place, points_crs=points.crs or 4326, max_distance=max_distance, layers=points.layers
+        release,
+        place,
+        points_crs=points.crs or 4326,
+        max_distance=max_distance,
+        layers=points.layers,
+        dated=points.dated,
     )
     if point is not None:
         metres = points.precision if isinstance(points.precision, float) else None
-        answer = locate_point(locator, parse_point(point), metres)
+        answer = locate_point(locator, parse_point(point), metres, points.date)
     else:
-        answer = locate_address(locator, str(address), settings, points.threshold)
+        answer = locate_address(locator, str(address), settings, points)
     if as_json:
         typer.echo(json.dumps({"release": release.id, **answer}, ensure_ascii=False))
     else:

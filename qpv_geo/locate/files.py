@@ -1,6 +1,7 @@
 """`locate` on files: each row is kept, in its place, and gets the answer for its point."""
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from qpv_geo.errors import ContractError
 from qpv_geo.locate.answers import Answer, Located
 from qpv_geo.locate.coordinates import Geometries, split_text, to_floats
+from qpv_geo.locate.dates import DateArray, to_dates
 from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.paths import (
@@ -54,6 +56,7 @@ class LocateSummary:
     known_around: float = 0.0
     bands: bool = True
     """As in `Locator`."""
+    dated: bool = False
     rows: int = 0
     answers: dict[str, int] = field(default_factory=_none_yet)
     band: dict[str, int] = field(default_factory=_none_yet)
@@ -63,6 +66,8 @@ class LocateSummary:
     outside_france: int = 0
     swapped: int = 0
     """Points outside France, and those that would be inside if x were y."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Number of rows by the reason why no geography answers at their date."""
     unreadable: list[str] = field(default_factory=list)
     """The first ten rows that cannot be read, and what is wrong with each."""
     notes: list[str] = field(default_factory=list)
@@ -114,7 +119,12 @@ class _ChunkLocator:
     ) -> pa.Table:
         """Return the columns `before` and those of the answers, which are counted."""
         x, y, _ = geometries
-        located, table = self._locator.locate_geometries(geometries, precision, shares=self._points.shapes)
+        located, table = self._locator.locate_geometries(
+            geometries, precision, shares=self._points.shapes, dates=self._dates(chunk)
+        )
+        if self._points.dated:
+            for reason in table["motif_geographie"].drop_null().value_counts().to_pylist():
+                self._summary.reasons[reason["values"]] += reason["counts"]
         self.survey.note(x, y)
         self._count(located, x, y)
         self._note_unreadable(chunk, located)
@@ -138,6 +148,12 @@ class _ChunkLocator:
             if self._strict:
                 raise ContractError(f"{row}; correct it, or leave --strict out to have it flagged illisible")
             self._summary.unreadable.append(row)
+
+    def _dates(self, chunk: Chunk) -> DateArray | None:
+        points = self._points
+        if points.date_column:
+            return to_dates(chunk.cells[points.date_column])
+        return None if points.date is None else np.full(chunk.rows, np.datetime64(points.date))
 
     def _radii(self, chunk: Chunk) -> list[FloatArray]:
         """Return what the file itself says of the precision of its points."""
@@ -219,7 +235,12 @@ def locate_file(
     crs = points_crs(tables, points)
     release = find_release(territory.id, None, settings)
     locator = Locator.of_release(
-        release, territory, points_crs=crs, max_distance=max_distance, layers=points.layers
+        release,
+        territory,
+        points_crs=crs,
+        max_distance=max_distance,
+        layers=points.layers,
+        dated=points.dated,
     )
     with ExitStack() as stack:
         geocoder = None
@@ -257,7 +278,7 @@ def locate_with(
     first; `points` that names addresses needs a geocoder. Raises as `locate_file`: targets may then be
     incomplete.
     """
-    summary = LocateSummary(targets[0], locator.release, locator.known_around, locator.bands)
+    summary = LocateSummary(targets[0], locator.release, locator.known_around, locator.bands, points.dated)
     chunks = _ChunkLocator(locator, points, summary, geocoder, strict=strict)
     geometry = not points.in_columns and not points.addresses
     for part, target in zip(parts, targets, strict=True):

@@ -22,6 +22,7 @@ _WANTED = {
     _NEIGHBOURS: ("code_qp", "lib_qp", "largeur_bande_m"),
     _BANDS: ("code_qp", "distance_m"),
 }
+_GEOGRAPHIES, _FORMER = "geographies", "qpv_2015"
 _COARSE = "1000m"
 """In the name of the file of communes that are generalised to a kilometre, as the snapshot's are."""
 
@@ -40,14 +41,20 @@ class KnownQpv:
     """Whether the release publishes bands; otherwise all are taken to be 300 m wide."""
     communes: gpd.GeoSeries | None
     """The area of the communes of the territory; None for the whole country."""
+    geographies: pd.DataFrame | None
+    """Table ``geographies``, None if it was not asked for."""
     generalised: bool
     """Whether their outlines are generalised, so that they are wrong by up to `COMMUNES_PRECISION`."""
     layers: Mapping[str, gpd.GeoDataFrame]
     """The other layers asked for, by name, with all their fields."""
 
 
-def read_known_qpv(folder: Path, territory: Territory, layers: Sequence[LayerSpec] = ()) -> KnownQpv:
+def read_known_qpv(
+    folder: Path, territory: Territory, layers: Sequence[LayerSpec] = (), *, dated: bool = False
+) -> KnownQpv:
     """Read the QPV that a release of a territory knows from its GeoPackage, and other layers of it.
+
+    With `dated`, table ``geographies`` is read as well, and the QPV of 2015 if the release has them.
 
     Raises
     ------
@@ -61,7 +68,10 @@ def read_known_qpv(folder: Path, territory: Territory, layers: Sequence[LayerSpe
         raise PublicationError(
             f"{folder}: expected one GeoPackage, found {len(paths)}; refresh the territory"
         )
-    tables = _read(paths[0], {*_WANTED, *(spec.layer for spec in layers), *([_SOURCES] if layers else [])})
+    former = (_GEOGRAPHIES, _FORMER) if dated else ()
+    tables = _read(paths[0], {*_WANTED, *(spec.layer for spec in layers), _SOURCES, *former})
+    if dated and _GEOGRAPHIES not in tables:
+        raise PublicationError(f"{paths[0]}: lacks table {_GEOGRAPHIES}; refresh the territory")
     if lacking := [
         spec.name for spec in layers if spec.layer not in tables or tables[spec.layer].epsg is None
     ]:
@@ -85,15 +95,20 @@ def read_known_qpv(folder: Path, territory: Territory, layers: Sequence[LayerSpe
         shapes = projected(communes, territory.epsg).to_numpy()
         area, around = known_ground(shapes, neighbours=neighbours is not None)
         ground = gpd.GeoSeries([area], crs=territory.epsg)
-        whole = gpd.GeoSeries([shapely.union_all(shapes)], crs=territory.epsg) if layers else None
+        whole = gpd.GeoSeries([shapely.union_all(shapes)], crs=territory.epsg)
     return KnownQpv(
         qpv,
         ground,
         around,
         bands is not None,
         whole,
+        tables[_GEOGRAPHIES].rows if dated else None,
         _generalised(tables),
-        {spec.layer: _frame(tables[spec.layer], tables[spec.layer].fields) for spec in layers},
+        {
+            name: _frame(tables[name], tables[name].fields)
+            for name in dict.fromkeys([*(spec.layer for spec in layers), *former])
+            if name in tables and tables[name].epsg
+        },
     )
 
 

@@ -14,6 +14,7 @@ from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.answers import Answer, Located, contains, locate
 from qpv_geo.locate.coordinates import Geometries, first_vertices
 from qpv_geo.locate.crs import known_crs
+from qpv_geo.locate.dates import DateArray, History
 from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, IntArray
 from qpv_geo.locate.index import CELL, LocateIndex
 from qpv_geo.locate.known import read_known_qpv
@@ -49,6 +50,9 @@ COLUMNS = pa.schema(
 )
 """The columns added to each row; the next version drops ``bande_300m``, the former name of ``bande_tva``."""
 
+BANDS = ("bande_tva", "largeur_bande_m", "bande_300m")
+"""Those of them that a date leaves out: which band opened which right then is not known here."""
+
 SHARE = pa.field("part_en_qpv", pa.float64())
 """The column added for polygons and lines: the share that is in a QPV, in percent."""
 
@@ -68,8 +72,8 @@ class Locator:
     """CRS of the points, as WKT."""
     max_distance: float
     """Metres beyond which there is neither distance nor nearest QPV."""
-    _codes: tuple[str, ...]
-    _names: tuple[str, ...]
+    codes: tuple[str, ...]
+    labels: tuple[str, ...]
     _parts: tuple[Part, ...]
     _ground: LocateIndex | None
     _around: LocateIndex | None
@@ -79,11 +83,15 @@ class Locator:
     """Whether the release publishes bands; otherwise all are taken to be 300 m wide."""
     layers: tuple[ZoneLayer, ...] = ()
     """Layers of the release to answer about as well."""
+    history: History | None = None
+    """Which QPV were in force when, if points have dates."""
+    former: "Locator | None" = None
+    """The QPV of 2015, if points have dates and the release has them; their codes are also among `codes`."""
 
     @cached_property
     def names(self) -> Mapping[str, str]:
         """Names of the QPV by code."""
-        return dict(zip(self._codes, self._names, strict=True))
+        return dict(zip(self.codes, self.labels, strict=True))
 
     @classmethod
     def of_release(
@@ -94,16 +102,23 @@ class Locator:
         points_crs: object = 4326,
         max_distance: float = 1000.0,
         layers: Sequence[str] = (),
+        dated: bool = False,
     ) -> Self:
         """Index the QPV that a release of a territory knows, each in the projected CRS of its own zone.
 
         The CRS of the points is anything that pyproj understands; x is the longitude or the easting. `layers`
-        names those of `layers.layer_specs` to answer about as well. Raises `ConfigurationError` if the CRS is
-        unknown or does not cover the QPV, the release lacks a layer, or `max_distance` is out of range;
-        `PublicationError` if the release cannot be read.
+        names those of `layers.layer_specs` to answer about as well; `dated` points each have a date.
+
+        Raises
+        ------
+        ConfigurationError
+            If the CRS is unknown or does not cover the QPV, the release lacks a layer, or `max_distance` is
+            out of range.
+        PublicationError
+            If the release cannot be read.
         """
         specs = specs_of(layers)
-        known = read_known_qpv(release.path, territory, specs)
+        known = read_known_qpv(release.path, territory, specs, dated=dated)
         locator = cls.of_districts(
             known.qpv,
             release=release.id,
@@ -113,7 +128,21 @@ class Locator:
             ground=known.ground,
         )
         added = zone_layers(known, specs, known_crs(points_crs))
-        return replace(locator, known_around=known.around, bands=known.bands, layers=added)
+        locator = replace(locator, known_around=known.around, bands=known.bands, layers=added)
+        if known.geographies is None:
+            return locator
+        locator = replace(locator, history=History.of_table(known.geographies))
+        if (qpv_2015 := known.layers.get("qpv_2015")) is None or qpv_2015.empty:
+            return locator
+        former = cls.of_districts(
+            qpv_2015.rename(columns={"nom_qp": "lib_qp"}),
+            epsg=territory.epsg,
+            points_crs=points_crs,
+            max_distance=max_distance,
+            ground=known.communes,
+        )
+        codes, names = locator.codes + former.codes, locator.labels + former.labels
+        return replace(locator, former=former, codes=codes, labels=names)
 
     @classmethod
     def of_districts(
@@ -194,33 +223,76 @@ class Locator:
         return located
 
     def locate_geometries(
-        self, geometries: Geometries, precision: FloatArray | None, *, shares: bool
+        self,
+        geometries: Geometries,
+        precision: FloatArray | None,
+        *,
+        shares: bool,
+        dates: DateArray | None = None,
     ) -> tuple[Located, pa.Table]:
         """Locate points, polygons and lines, and return the answers as `table` does, with those of `layers`.
 
         With `shares`, the table has column `SHARE` too; otherwise polygons and lines are ``ILLISIBLE``, and
-        their coordinates in `geometries` become NaN.
+        their coordinates in `geometries` become NaN. With `dates` (see `of_release`), it has `DATED` in place
+        of the columns about bands: the QPV are those in force then, and where the release does not have them,
+        the answer is ``INCERTAIN``.
         """
         x, y, shapes = geometries
-        rows = np.array([], np.int64) if shapes is None else np.flatnonzero(~shapely.is_missing(shapes))
-        if len(rows) and not shares:
+        if shapes is not None and not shares:
+            rows = np.flatnonzero(~shapely.is_missing(shapes))
             x[rows] = y[rows] = np.nan
-            shapes = None
-        located = self.locate(x, y, precision)
-        share = np.where(located.en_qpv == Answer.OUI, 100.0, 0.0)
-        if shapes is not None:
-            radius = None if precision is None else precision[rows]
-            share[rows] = self.locate_shapes(shapes[rows], located, rows, radius)
+            geometries = Geometries(x, y)
+        located, share = self.locate_all(geometries, precision)
+        chosen = np.array([], np.int64)
+        if dates is not None:
+            chosen = self._choose(located, share, (geometries, precision, dates))
         table = self.table(located)
+        if dates is not None and self.history is not None:
+            table = table.select([name for name in table.column_names if name not in BANDS])
+            table = _beside(table, self.history.table(chosen, dates, located.en_qpv == Answer.ILLISIBLE))
         if shares:
             unknown = (located.en_qpv == Answer.INCERTAIN) | (located.en_qpv == Answer.ILLISIBLE)
             table = table.append_column(SHARE, pa.array(share, mask=unknown | np.isnan(share)))
         unreadable = located.en_qpv == Answer.ILLISIBLE
         for layer in self.layers:
-            added = layer.locate(Geometries(x, y, shapes), precision, unreadable)
-            for field, column in zip(added.schema, added.columns, strict=True):
-                table = table.append_column(field, column)
+            table = _beside(table, layer.locate(geometries, precision, unreadable))
         return located, table
+
+    def locate_all(self, geometries: Geometries, precision: FloatArray | None) -> tuple[Located, FloatArray]:
+        """Locate points, polygons and lines, and return their shares in percent as well."""
+        x, y, shapes = geometries
+        located = self.locate(x, y, precision)
+        share = np.where(located.en_qpv == Answer.OUI, 100.0, 0.0)
+        if shapes is not None:
+            rows = np.flatnonzero(~shapely.is_missing(shapes))
+            radius = None if precision is None else precision[rows]
+            share[rows] = self.locate_shapes(shapes[rows], located, rows, radius)
+        return located, share
+
+    def _choose(
+        self, located: Located, share: FloatArray, rows: tuple[Geometries, FloatArray | None, DateArray]
+    ) -> IntArray:
+        """Put in place the answers of the QPV in force at each date, and return the geography of each."""
+        (x, y, shapes), precision, dates = rows
+        if self.history is None:
+            raise ConfigurationError("points with dates need a locator made for them")
+        places = places_in(known_crs(self.points_crs))
+        chosen = self.history.choose(places, x, y, dates)
+        then = self.history.rows_of(chosen, "qpv_2015")
+        unknown = self.history.rows_of(chosen, None)
+        if self.former is None:
+            unknown = np.append(unknown, then)
+        elif len(then):
+            at = Geometries(x[then], y[then], None if shapes is None else shapes[then])
+            former, share[then] = self.former.locate_all(at, None if precision is None else precision[then])
+            here = len(self.codes) - len(self.former.codes)
+            moved = [np.where(column < 0, -1, column + here) for column in (former.qpv, former.qpv_proche)]
+            _put(replace(former, qpv=moved[0], qpv_proche=moved[1]), located, then)
+        unknown = unknown[located.en_qpv[unknown] != Answer.ILLISIBLE]
+        located.en_qpv[unknown] = located.bande_tva[unknown] = Answer.INCERTAIN
+        located.qpv[unknown] = located.qpv_proche[unknown] = -1
+        located.distance_m[unknown] = located.largeur_bande_m[unknown] = np.nan
+        return chosen
 
     def locate_shapes(
         self, shapes: GeometryArray, located: Located, rows: IntArray, precision: FloatArray | None = None
@@ -271,10 +343,10 @@ class Locator:
         band = answer_words(located.bande_tva)
         arrays = [
             answer_words(located.en_qpv),
-            as_texts(located.qpv, self._codes, pa.int16()),
-            as_texts(located.qpv, self._names, pa.int16()),
+            as_texts(located.qpv, self.codes, pa.int16()),
+            as_texts(located.qpv, self.labels, pa.int16()),
             pa.array(distance, mask=np.isnan(distance)),
-            as_texts(located.qpv_proche, self._codes, pa.int16()),
+            as_texts(located.qpv_proche, self.codes, pa.int16()),
             band,
             pa.array(located.largeur_bande_m, mask=np.isnan(located.largeur_bande_m)),
             band,
@@ -290,10 +362,16 @@ class Locator:
 
     def _of_all(self, part: Part, located: Located) -> Located:
         """Return answers whose positions are those of the QPV among all, not of the part."""
-        if len(self._parts) == 1 and len(part.position) == len(self._codes):
+        if len(self._parts) == 1 and len(part.position) == len(self.codes):
             return located
         position = np.append(part.position, -1).astype(np.int32)  # -1, no QPV, stays -1
         return replace(located, qpv=position[located.qpv], qpv_proche=position[located.qpv_proche])
+
+
+def _beside(table: pa.Table, added: pa.Table) -> pa.Table:
+    for field, column in zip(added.schema, added.columns, strict=True):
+        table = table.append_column(field, column)
+    return table
 
 
 def _put(answers: Located, located: Located, rows: IntArray) -> None:

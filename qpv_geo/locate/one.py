@@ -1,5 +1,6 @@
 """One point or one address: the answer as a dictionary, and as a sentence."""
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,9 +12,9 @@ from qpv_geo.locate.coordinates import Geometries, split_text
 from qpv_geo.locate.layers import layer_specs
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.places import Survey
+from qpv_geo.locate.points import Points
 from qpv_geo.locate.precision import geocoder_precision
 from qpv_geo.settings import Settings
-from qpv_geo.sources.geocoder import SCORE_THRESHOLD
 
 FORMER = "bande_300m"
 """Column that the files still have; the next version drops it."""
@@ -34,9 +35,16 @@ def parse_point(text: str) -> tuple[float, float]:
 
 
 def locate_point(
-    locator: Locator, point: tuple[float, float], precision: float | None = None, *, options: bool = True
+    locator: Locator,
+    point: tuple[float, float],
+    precision: float | None = None,
+    date: dt.date | None = None,
+    *,
+    options: bool = True,
 ) -> OneAnswer:
-    """Locate a point in the CRS of the locator; with `options`, messages name those of the command.
+    """Locate a point in the CRS of the locator, at a date if it is `dated`.
+
+    With `options`, messages name those of the command.
 
     Raises
     ------
@@ -47,13 +55,15 @@ def locate_point(
     survey = Survey(locator.points_crs, options=options)
     survey.note(x, y)
     survey.check("--point" if options else "point")
-    return _answer(locator, x, y, precision)
+    return _answer(locator, (x, y), precision, date)
 
 
 def locate_address(
-    locator: Locator, address: str, settings: Settings, threshold: float = SCORE_THRESHOLD
+    locator: Locator, address: str, settings: Settings, points: Points | None = None
 ) -> OneAnswer:
     """Send an address to IGN's geocoding service, and locate what it finds; ``illisible`` if nothing.
+
+    Of `points` the threshold of the score and the date count.
 
     Raises
     ------
@@ -64,27 +74,32 @@ def locate_address(
     from qpv_geo.locate.geocoding import Geocoder  # noqa: PLC0415
     from qpv_geo.sources.catalogue import load_catalogue  # noqa: PLC0415
 
+    points = points or Points()
     with Geocoder(load_catalogue()["geocodage"], settings) as geocoder:
         found = geocoder([address])
-    radius = geocoder_precision(found.type, found.score, 1, threshold)
-    answer = _answer(locator, found.longitude, found.latitude, radius)
+    radius = geocoder_precision(found.type, found.score, 1, points.threshold)
+    answer = _answer(locator, (found.longitude, found.latitude), radius, points.date)
     return {"address": address, **found.table().to_pylist()[0], **answer}
 
 
 def _answer(
-    locator: Locator, x: np.ndarray, y: np.ndarray, precision: float | np.ndarray | None
+    locator: Locator,
+    at: tuple[np.ndarray, np.ndarray],
+    precision: float | np.ndarray | None,
+    date: dt.date | None,
 ) -> OneAnswer:
-    radius = None if precision is None else np.broadcast_to(np.float64(precision), x.shape)
-    located, table = locator.locate_geometries(Geometries(x, y), radius, shares=False)
+    radius = None if precision is None else np.broadcast_to(np.float64(precision), at[0].shape)
+    dates = None if date is None else np.array([date], "datetime64[D]")
+    located, table = locator.locate_geometries(Geometries(*at), radius, shares=False, dates=dates)
     (row,) = table.to_pylist()
-    row.pop(FORMER)
+    row.pop(FORMER, None)
     row["lib_qp_proche"] = locator.names.get(row["code_qp_proche"])
-    return {**row, "known": not locator.outside(x, y, located)}
+    return {**row, "known": not locator.outside(*at, located)}
 
 
 def sentence(answer: OneAnswer) -> str:
     """Say an answer in English."""
-    parts = [_place(answer), _qpv(answer), _band(answer), *_layers(answer)]
+    parts = [_place(answer), _geography(answer), _qpv(answer), _band(answer), *_layers(answer)]
     return " ".join(part for part in parts if part)
 
 
@@ -92,6 +107,11 @@ def _place(answer: OneAnswer) -> str:
     if "address" not in answer or answer["en_qpv"] == "illisible":
         return ""
     return f"{answer['result_label']} ({answer['result_type']}, score {answer['result_score']:.2f})."
+
+
+def _geography(answer: OneAnswer) -> str:
+    name = answer.get("geographie_qpv")
+    return f"{name}." if name else ""
 
 
 def _qpv(answer: OneAnswer) -> str:
@@ -104,6 +124,8 @@ def _qpv(answer: OneAnswer) -> str:
         "incertain": f"Uncertain: the limit of {nearest} is {near} away, within the error of the point.",
         "illisible": "The geocoder finds no such address.",
     }
+    if reason := answer.get("motif_geographie"):
+        return f"Uncertain: {reason}."
     if answer["en_qpv"] == "incertain" and not answer["known"]:
         return "Uncertain: the release does not know the QPV there; publish the territory france."
     if metres is None and answer["en_qpv"] == "non":
@@ -114,7 +136,7 @@ def _qpv(answer: OneAnswer) -> str:
 
 
 def _band(answer: OneAnswer) -> str:
-    if answer["bande_tva"] not in {"oui", "non"} or answer["en_qpv"] not in {"oui", "non"}:
+    if answer.get("bande_tva") not in {"oui", "non"} or answer["en_qpv"] not in {"oui", "non"}:
         return ""
     width = answer["largeur_bande_m"]
     where = "" if width is None else f" ({width:g} m wide)"

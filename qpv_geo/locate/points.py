@@ -1,13 +1,15 @@
 """Where the points of a file are, and how precisely they are placed, as its user declares it."""
 
+import datetime as dt
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.csv_dialect import Dialect
+from qpv_geo.locate.dates import DATED
 from qpv_geo.locate.layers import specs_of
-from qpv_geo.locate.locator import COLUMNS, SHARE
+from qpv_geo.locate.locator import BANDS, COLUMNS, SHARE
 from qpv_geo.sources.geocoder import SCORE_THRESHOLD
 
 GEOCODED = pa.schema(
@@ -50,6 +52,10 @@ class Points:
     """How a file of text or a sheet is written."""
     shapes: bool = False
     """Whether geometries may be polygons and lines: `added` then has their share in QPV."""
+    date: dt.date | None = None
+    """Day at which the QPV were in force, for all points."""
+    date_column: str | None = None
+    """Column of the day of each, see `dates.to_dates`."""
     layers: tuple[str, ...] = ()
     """Layers of the release to answer about as well, see `layers.layer_specs`."""
     prefix: str = ""
@@ -69,6 +75,8 @@ class Points:
             raise ConfigurationError(
                 "--geocode has its own type and score: leave --type-col and --score-col out"
             )
+        if self.date is not None and self.date_column is not None:
+            raise ConfigurationError("--date and --date-column: give one or the other")
         self._check_threshold()
         if isinstance(self.precision, int | float) and not self.precision >= 0:
             raise ConfigurationError(f"precision {self.precision:g}: expected metres, 0 or more")
@@ -91,6 +99,11 @@ class Points:
         return self.x is not None or self.coordinates is not None
 
     @property
+    def dated(self) -> bool:
+        """Whether points have dates."""
+        return self.date is not None or self.date_column is not None
+
+    @property
     def threshold(self) -> float:
         """Score below which a geocoder's answer is uncertain."""
         return SCORE_THRESHOLD if self.score_threshold is None else self.score_threshold
@@ -99,6 +112,7 @@ class Points:
     def columns(self) -> list[str]:
         """Columns to read."""
         named = [self.x, self.y, self.coordinates, self.type_column, self.score_column, *self.addresses]
+        named.append(self.date_column)
         if isinstance(self.precision, str):
             named.append(self.precision)
         return list(dict.fromkeys(name for name in named if name is not None))
@@ -106,6 +120,9 @@ class Points:
     @property
     def added(self) -> pa.Schema:
         """Columns to add."""
-        fields = [*(GEOCODED if self.addresses else ()), *COLUMNS, *([SHARE] if self.shapes else [])]
+        answers = (
+            [*(field for field in COLUMNS if field.name not in BANDS), *DATED] if self.dated else COLUMNS
+        )
+        fields = [*(GEOCODED if self.addresses else ()), *answers, *([SHARE] if self.shapes else [])]
         fields += [field for spec in specs_of(self.layers) for field in spec.schema]
         return pa.schema([field.with_name(self.prefix + field.name) for field in fields])

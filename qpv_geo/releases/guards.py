@@ -12,7 +12,7 @@ from qpv_geo.french import ZONE_WORDS, counted, number, percentage, short_number
 from qpv_geo.territory import Guard
 
 # Values are guarded by indicator, and fewer disagreements between producers are not a loss of data.
-_NOT_COUNTED = {"statistiques", "repartition", "indicateurs", "concordances"}
+_NOT_COUNTED = {"statistiques", "repartition", "indicateurs", "concordances", "geographies"}
 # Name of an amount, of none, and decimals: a Gini index has three or four.
 _AMOUNTS: tuple[tuple[Literal["total", "mediane"], str, str, int], ...] = (
     ("total", "total", "aucun", 2),

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from qpv_geo.french import counted, french_date, listing, short_number, word
+from qpv_geo.french import counted, french_date, listing, percentage, short_number, word
 
 _HEAD = '<meta charset="utf-8">'
 _INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
@@ -28,6 +28,7 @@ def environment(package: str) -> Environment:
     templates.filters |= {
         "jour": french_date,
         "nombre": short_number,
+        "part": percentage,
         "liste": listing,
         "compte": counted,
         "mot": word,

@@ -363,7 +363,7 @@ def test_rows_that_cannot_be_read_are_flagged_and_the_rest_done(
         "5: 2 cells, expected 3",
     ]
     with pytest.raises(ContractError, match=r"p\.csv: row 2: 4 cells, expected 3; correct it"):
-        run(path, bandless, besancon, force=True, strict=True)
+        run(path, bandless, besancon, Points(x="lon", y="lat", crs=4326, strict=True), force=True)
     path.write_text("lon,lat\n6.02,47.24\n" + ",\n" * 12)
     assert len(run(path, bandless, besancon, force=True).unreadable) == 10
 

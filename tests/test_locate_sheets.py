@@ -121,7 +121,7 @@ def test_a_workbook_with_wrong_rows(tmp_path: Path, bandless: Settings, besancon
     assert found["lib_qp"][0] == "Battant"
     assert outcome.unreadable == [f"p.xlsx: row {row}: no coordinates that can be read" for row in (3, 4)]
     with pytest.raises(ContractError, match=r"p\.xlsx: row 3"):
-        run(path, bandless, besancon, force=True, strict=True)
+        locate_file(path, Points(strict=True), besancon, bandless, force=True)
 
 
 def test_ods_comes_out_as_xlsx_and_it_is_said(

@@ -117,6 +117,13 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         Path | None,
         typer.Option(metavar="FILE", help="Default: beside FILE, with _qpv at the end of its name."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write counts and shares by QPV, at least and at most, as .xlsx or .html.",
+        ),
+    ] = None,
     *,
     skip_rows: Annotated[
         int | None, typer.Option(min=0, help="Rows above the header.", rich_help_panel=_READING)
@@ -173,6 +180,7 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         date=date.date() if date else None,
         date_column=date_column,
         layers=_names(beside),
+        strict=strict,
         prefix=prefix,
     )
     if file is None or point is not None or address is not None or as_json:
@@ -194,9 +202,11 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         output=output,
         max_distance=max_distance,
         force=force,
-        strict=strict,
+        report=report,
     )
     _print(outcome)
+    if report is not None:
+        typer.echo(str(report))
 
 
 def _print(outcome: "LocateSummary") -> None:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import shapely
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.locate.edges import FloatArray, GeometryArray
+from qpv_geo.locate.edges import FloatArray, GeometryArray, IntArray
 
 _POINT, _MULTIPOINT = 0, 4
 _NUMBER = r"[+-]?\d+(?:[.,]\d+)?"
@@ -71,6 +71,10 @@ class Geometries(NamedTuple):
     """Coordinates of the points, NaN where there is none; of polygons and lines the first vertex."""
     shapes: GeometryArray | None = None
     """Those that are not points, None elsewhere; None if all are points."""
+
+    def take(self, rows: IntArray) -> "Geometries":
+        """Return those of some rows."""
+        return Geometries(self.x[rows], self.y[rows], None if self.shapes is None else self.shapes[rows])
 
 
 def read_wkb(column: pa.Array) -> Geometries:

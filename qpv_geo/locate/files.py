@@ -31,6 +31,7 @@ from qpv_geo.locate.places import Survey
 from qpv_geo.locate.points import Points
 from qpv_geo.locate.precision import check_precision, check_scores, geocoder_precision, least_precise
 from qpv_geo.locate.tables import Chunk
+from qpv_geo.locate.tally import Tally, street_columns
 from qpv_geo.releases.release import find_release
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
@@ -83,14 +84,13 @@ class _ChunkLocator:
         points: Points,
         summary: LocateSummary,
         geocoder: "Geocoder | None",
-        *,
-        strict: bool,
+        tally: "Tally | None",
     ) -> None:
         self._locator = locator
         self._points = points
         self._summary = summary
         self._geocoder = geocoder
-        self._strict = strict
+        self._tally = tally
         self.survey = Survey(locator.points_crs, declared=not points.in_columns)
         self.file = ""
 
@@ -128,6 +128,8 @@ class _ChunkLocator:
         self.survey.note(x, y)
         self._count(located, x, y)
         self._note_unreadable(chunk, located)
+        if self._tally is not None:
+            self._tally.add(chunk.cells, geometries, precision, (located, table))
         return pa.Table.from_arrays([*before, *table.columns], schema=self._points.added)
 
     def _count(self, located: Located, x: FloatArray, y: FloatArray) -> None:
@@ -145,7 +147,7 @@ class _ChunkLocator:
         for place in np.flatnonzero(located.en_qpv == Answer.ILLISIBLE)[:room].tolist():
             fault = chunk.faults.get(place, "no coordinates that can be read")
             row = f"{self.file}: row {chunk.first_row + place}: {fault}"
-            if self._strict:
+            if self._points.strict:
                 raise ContractError(f"{row}; correct it, or leave --strict out to have it flagged illisible")
             self._summary.unreadable.append(row)
 
@@ -190,7 +192,7 @@ def locate_file(
     output: Path | None = None,
     max_distance: float = 1000.0,
     force: bool = False,
-    strict: bool = False,
+    report: Path | None = None,
 ) -> LocateSummary:
     """Write a file again with, for each row, whether its point is in a QPV, in which, and how far it is.
 
@@ -211,16 +213,16 @@ def locate_file(
     max_distance
         Metres beyond which there is neither distance nor nearest QPV.
     force
-        Replace an existing output.
-    strict
-        Refuse rows that cannot be read, in place of flagging them ``illisible``.
+        Replace an existing output or report.
+    report
+        Where to write a report, see `report.LocateReport`: its suffix is ``.xlsx`` or ``.html``.
 
     Raises
     ------
     ConfigurationError
         If there is no release, the output exists, or the file lacks the columns that `points` names.
     ContractError
-        If the file cannot be read, or a row if `strict`, or its points are all outside France or
+        If the file cannot be read, or a row if `points` is strict, or its points are all outside France or
         have swapped axes.
     SourceUnavailableError, SourceContentError
         If addresses cannot be geocoded.
@@ -230,6 +232,12 @@ def locate_file(
     suffix = path.suffix if path.is_dir() else tables[0].suffix
     target = output or path.with_name(f"{stem_of(path, suffix)}_qpv{suffix}")
     check_target(path, target, force=force, suffix=suffix)
+    if report is not None:
+        # imported lazily: most files need none
+        from qpv_geo.locate.report import check_report, report_of, write_report  # noqa: PLC0415
+
+        check_report(report, force=force)
+        points = replace(points, street=tuple(street_columns(tables[0].columns).values()))
     notes = [note for table in tables for note in table.notes]
     points = settle(points, tables, notes)
     crs = points_crs(tables, points)
@@ -250,10 +258,12 @@ def locate_file(
 
             geocoder = stack.enter_context(Geocoder(load_catalogue()["geocodage"], settings))
         aside = stack.enter_context(replacing(target))
+        tally = None if report is None else Tally(locator, street_columns(tables[0].columns))
         written = [aside / part.relative_to(path) if path.is_dir() else aside for part in parts]
-        summary = locate_with(
-            locator, parts, written, points, name=path.name, geocoder=geocoder, strict=strict
-        )
+        summary = locate_with(locator, parts, written, points, name=path.name, geocoder=geocoder, tally=tally)
+        if report is not None and tally is not None:
+            beside = stack.enter_context(replacing(report))
+            write_report(beside, report_of(summary, tally, path.name, territory.nom))
     summary.notes[:0] = notes
     if not path.name.lower().endswith(suffix.lower()):
         summary.notes.append(
@@ -270,16 +280,16 @@ def locate_with(
     *,
     name: str = "",
     geocoder: "Geocoder | None" = None,
-    strict: bool = False,
+    tally: Tally | None = None,
 ) -> LocateSummary:
     """Locate the points of files that belong together, each written to its target.
 
     The locator takes points in the CRS of the files, and messages name the files by `name`, or else by the
-    first; `points` that names addresses needs a geocoder. Raises as `locate_file`: targets may then be
-    incomplete.
+    first; `points` that names addresses needs a geocoder; a `tally` counts for a report. Raises as
+    `locate_file`: targets may then be incomplete.
     """
     summary = LocateSummary(targets[0], locator.release, locator.known_around, locator.bands, points.dated)
-    chunks = _ChunkLocator(locator, points, summary, geocoder, strict=strict)
+    chunks = _ChunkLocator(locator, points, summary, geocoder, tally)
     geometry = not points.in_columns and not points.addresses
     for part, target in zip(parts, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,7 @@ def guess_points(points: Points, table: PointTable) -> tuple[Points, str]:
         crs, why = _crs_of(best[0], points, table)
         noted = f"{best[0].x!r} and {best[0].y!r} in {known_crs(crs).name}, {why}"
         return replace(points, x=best[0].x, y=best[0].y, crs=crs), _sentence(table, noted)
-    both = [name for name in table.columns if " ".join(_words(name)) in _names()["both"]["names"]]
+    both = [name for name in table.columns if spelled(name) in _names()["both"]["names"]]
     if len(both) != 1:
         raise ConfigurationError(
             f"{table.path.name} has no geometry: give the columns of the coordinates with --lon and --lat,"
@@ -79,6 +79,16 @@ def settle_coordinates(points: Points, table: PointTable) -> tuple[Points, str]:
 
 def _sentence(table: PointTable, what: str) -> str:
     return f"{table.path.name}: coordinates are {what}; name the columns and --crs to say otherwise"
+
+
+def spelled(name: str) -> str:
+    """Return the name of a column as ``columns.toml`` spells it."""
+    return " ".join(_words(name))
+
+
+def names_of(part: str) -> list[str]:
+    """Return the names by which a part of an address is recognised, the surest first."""
+    return _names()["address"][part]
 
 
 def _words(name: str) -> list[str]:

@@ -29,7 +29,7 @@ from qpv_geo.locate.layers import (
     zone_layers,
 )
 from qpv_geo.locate.places import places_in
-from qpv_geo.locate.shapes import locate_shapes
+from qpv_geo.locate.shapes import locate_shapes, projected_shapes
 from qpv_geo.releases.release import Release
 from qpv_geo.territory import BAND_WIDTH, Territory
 from qpv_geo.zones import department_of, zone_of
@@ -283,7 +283,7 @@ class Locator:
         if self.former is None:
             unknown = np.append(unknown, then)
         elif len(then):
-            at = Geometries(x[then], y[then], None if shapes is None else shapes[then])
+            at = Geometries(x, y, shapes).take(then)
             former, share[then] = self.former.locate_all(at, None if precision is None else precision[then])
             here = len(self.codes) - len(self.former.codes)
             moved = [np.where(column < 0, -1, column + here) for column in (former.qpv, former.qpv_proche)]
@@ -326,6 +326,21 @@ class Locator:
             coordinates, owner = shapely.get_coordinates(shapes[rows], return_index=True)
             vertices = self.locate(*np.ascontiguousarray(coordinates.T))
             answer[rows[owner[getattr(vertices, name) == Answer.INCERTAIN]]] = Answer.INCERTAIN
+
+    def within_reach(self, geometries: Geometries, radius: FloatArray) -> tuple[IntArray, IntArray]:
+        """Return (row, QPV) of each QPV within so many metres, not infinite, of each geometry."""
+        x, y, shapes = geometries
+        found = [(np.array([], np.int64),) * 2]
+        for part in self._parts:
+            rows = part.rows(x, y)
+            placed = np.asarray(shapely.points(*part.index.projected(x[rows], y[rows])), object)
+            if shapes is not None:
+                drawn = ~shapely.is_missing(shapes[rows])
+                placed[drawn] = projected_shapes(part.index, shapes[rows][drawn])
+            row, zone = part.index.tree.query(placed, predicate="dwithin", distance=radius[rows])
+            found.append((rows[row], part.position[zone]))
+        row, qpv = (np.concatenate(column) for column in zip(*found, strict=True))
+        return row, qpv
 
     def outside(self, x: FloatArray, y: FloatArray, located: Located) -> int:
         """Count the points outside the ground that the release knows."""

@@ -58,6 +58,10 @@ class Points:
     """Column of the day of each, see `dates.to_dates`."""
     layers: tuple[str, ...] = ()
     """Layers of the release to answer about as well, see `layers.layer_specs`."""
+    street: tuple[str, ...] = ()
+    """Columns of a street and its numbers, which a report counts."""
+    strict: bool = False
+    """Whether rows that cannot be read are refused, in place of being flagged ``illisible``."""
     prefix: str = ""
     """Prefix of the names of the added columns."""
 
@@ -112,7 +116,7 @@ class Points:
     def columns(self) -> list[str]:
         """Columns to read."""
         named = [self.x, self.y, self.coordinates, self.type_column, self.score_column, *self.addresses]
-        named.append(self.date_column)
+        named += [self.date_column, *self.street]
         if isinstance(self.precision, str):
             named.append(self.precision)
         return list(dict.fromkeys(name for name in named if name is not None))

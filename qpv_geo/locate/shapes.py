@@ -57,7 +57,7 @@ def locate_shapes(
             f"max_distance is {max_distance:g} m, the reach of the index {index.reach:g} m"
         )
     answers = LocatedShapes.unreadable(len(shapes))
-    placed = _projected(index, shapes)
+    placed = projected_shapes(index, shapes)
     known = np.flatnonzero(~shapely.is_missing(placed) & ~shapely.is_empty(placed))
     if len(known):
         radius = (
@@ -75,7 +75,7 @@ def hold_shapes(
     Shapes are in the index's CRS of points. In one polygon means wholly in this one, whatever others meet it.
     """
     answer, holder = np.full(len(shapes), Answer.ILLISIBLE, np.uint8), np.full(len(shapes), -1)
-    placed = _projected(index, shapes)
+    placed = projected_shapes(index, shapes)
     known = np.flatnonzero(~shapely.is_missing(placed) & ~shapely.is_empty(placed))
     if len(known):
         radius = np.zeros(len(known)) if precision is None else precision[known]
@@ -183,7 +183,7 @@ class _Overlay:
         return doubtful
 
 
-def _projected(index: LocateIndex, shapes: GeometryArray) -> GeometryArray:
+def projected_shapes(index: LocateIndex, shapes: GeometryArray) -> GeometryArray:
     """Return shapes in the CRS of the polygons, repaired if need be; None where nothing is left."""
     placed = shapes.copy()
     given = np.flatnonzero(~shapely.is_missing(placed))

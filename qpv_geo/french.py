@@ -32,6 +32,7 @@ _KILOMETRE = 1000
 _KIND_OF_EPCI = re.compile(r"^C[ACU] (?=(?!(?:De|Du|Des|D')\b)[A-ZÀ-Ý])")
 # French plurals begin at two: 1,9 point, 2 points.
 _PLURAL = 2
+_LISTED = 20
 
 
 class Origin(NamedTuple):
@@ -229,6 +230,12 @@ def band_name(widths: Iterable[float]) -> str:
 def listing(words: Sequence[str]) -> str:
     """Join words as a sentence does: ``a, b et c``."""
     return " et ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def first_of(names: Sequence[str]) -> str:
+    """List names of which there may be many: the first twenty, and how many others there are."""
+    others = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" et {counted(others, 'autre')}" if others > 0 else "")
 
 
 def french_date(day: date) -> str:

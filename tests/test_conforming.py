@@ -18,11 +18,11 @@ from qpv_geo.analysis.contract import check_contract
 from qpv_geo.analysis.districts import local_districts
 from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.facilities import count_facilities
-from qpv_geo.analysis.findings import check_none, first_codes
 from qpv_geo.analysis.fragile_districts import fragile_districts
 from qpv_geo.analysis.iris import match_geographies
 from qpv_geo.analysis.layers import build_layers
-from qpv_geo.checks import Check
+from qpv_geo.checks import Check, check_none
+from qpv_geo.french import first_of
 from qpv_geo.ingest.tables import Tables, read_tables
 from qpv_geo.settings import Settings
 from tests.publishing import BESANCON, CATALOGUE, REGISTRY, whole_snapshot
@@ -221,8 +221,8 @@ def test_the_contract_warns_beyond_ten_points_or_ten_percent() -> None:
 )
 def test_twenty_codes_are_named_and_the_others_counted(count: int, end: str) -> None:
     codes = [f"c{number:02}" for number in range(count)]
-    assert first_codes(codes).endswith(end)
-    assert first_codes(codes).count("c") == min(count, 20)
+    assert first_of(codes).endswith(end)
+    assert first_of(codes).count("c") == min(count, 20)
     check = check_none("lettre_du_code", "s", codes, "m")
     assert (check.outcome, check.found) == ("avertissement" if count else "conforme", str(count))
 

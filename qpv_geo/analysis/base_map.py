@@ -9,7 +9,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, check_none
 from qpv_geo.ingest.base_map import BackgroundFeatures
 from qpv_geo.parallel import in_threads
 
@@ -167,11 +167,7 @@ def _report_bare(roads: gpd.GeoDataFrame, qpv: gpd.GeoDataFrame) -> Check:
     streets = shapely.union_all(roads.geometry.to_numpy())
     bare = ~shapely.intersects(qpv.geometry.to_numpy(), streets)
     codes = sorted(qpv.loc[bare, "code_qp"])
-    message = (
-        f"Le fond de plan n'a aucune rue dans {', '.join(codes)}."
-        if codes
-        else "Le fond de plan a des rues dans chaque QPV."
-    )
-    outcome: Outcome = "avertissement" if codes else "conforme"
-    found = str(len(qpv) - len(codes))
-    return Check("fond_de_plan_complet", "fond_routes", outcome, str(len(qpv)), found, message)
+    message = f"Le fond de plan n'a aucune rue dans {', '.join(codes)}."
+    otherwise = "Le fond de plan a des rues dans chaque QPV."
+    counts = len(qpv), len(qpv) - len(codes)
+    return check_none("fond_de_plan_complet", "fond_routes", codes, message, otherwise, counts)

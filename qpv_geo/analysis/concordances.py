@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from qpv_geo.analysis.findings import check_none
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, check_none
 from qpv_geo.french import plain_number
 from qpv_geo.territory import Contract, Territory
 
@@ -289,6 +288,5 @@ def check_completeness(correspondence: pd.DataFrame, codes: set[str], *, nationa
         reasons.append(f"QPV absents de la table : {', '.join(missing)}")
     if unknown := sorted(listed - codes):
         reasons.append(f"QPV sans contour : {', '.join(unknown)}")
-    outcome: Outcome = "avertissement" if reasons else "conforme"
     message = f"{' ; '.join(reasons) or 'La table de correspondance cite chaque QPV 2024'}."
-    return Check(code, _CORRESPONDENCE, outcome, expected, found, message)
+    return check_none(code, _CORRESPONDENCE, reasons, message, counts=(expected, found))

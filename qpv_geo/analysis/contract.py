@@ -5,9 +5,8 @@ from decimal import Decimal
 
 import pandas as pd
 
-from qpv_geo.analysis.findings import check_none
 from qpv_geo.analysis.statistics import newest_of_qpv
-from qpv_geo.checks import Check
+from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.french import plain_number
 from qpv_geo.territory import Territory

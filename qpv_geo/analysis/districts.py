@@ -11,10 +11,9 @@ import shapely
 from numpy.typing import NDArray
 
 from qpv_geo.analysis.aggregate import aggregate, estimate_by_area
-from qpv_geo.analysis.findings import check_none
 from qpv_geo.analysis.iris import shares_of_iris
 from qpv_geo.analysis.overlay import as_multipolygon
-from qpv_geo.checks import Check
+from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.ingest.registry import Computation
 from qpv_geo.territory import LocalDistrict, Territory

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from qpv_geo.analysis.overlay import GRIDS, Pieces, at, cut_by_zones, overlay
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, Outcome, check_none
 from qpv_geo.french import number, significant
 from qpv_geo.territory import Territory
 
@@ -206,15 +206,13 @@ def _check_areas(pieces: pd.DataFrame, qpv: gpd.GeoDataFrame, old: gpd.GeoDataFr
         tolerance = _CONSERVED * whole + GRIDS[-1] * frame.length.set_axis(whole.index)
         deviating |= set(whole.index[gap > tolerance])
         largest = max(largest, gap.max(), 0.0) if len(gap) else largest
-    message = (
-        "Des contours d'une même année se chevauchent, leurs surfaces ne se partagent pas : "
-        + ", ".join(sorted(deviating))
-        if deviating
-        else "Conservé et entrant totalisent chaque QPV 2024, conservé et sortant chaque QPV 2015"
+    listed = ", ".join(sorted(deviating))
+    message = f"Des contours d'une même année se chevauchent, leurs surfaces ne se partagent pas : {listed}."
+    otherwise = "Conservé et entrant totalisent chaque QPV 2024, conservé et sortant chaque QPV 2015."
+    counts = "0 m²", f"{significant(largest, 2)} m²"
+    return check_none(
+        "conservation_des_surfaces", "evolution_2015_2024", deviating, message, otherwise, counts
     )
-    outcome: Outcome = "avertissement" if deviating else "conforme"
-    found = f"{significant(largest, 2)} m²"
-    return Check("conservation_des_surfaces", "evolution_2015_2024", outcome, "0 m²", found, f"{message}.")
 
 
 def _check_letters(qpv: pd.DataFrame, links: pd.DataFrame, territory: Territory) -> list[Check]:

@@ -9,7 +9,7 @@ import shapely
 
 from qpv_geo.analysis.concordances import COMPUTED, FACILITIES, INSEE, Concordance, Statement
 from qpv_geo.analysis.overlay import overlay
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ContractError
 from qpv_geo.french import counted
 from qpv_geo.territory import Territory
@@ -236,11 +236,7 @@ def _report_lost(lost: pd.DataFrame) -> list[Check]:
 
 def _report_coverage(communes: gpd.GeoDataFrame, covered: Collection[str] | None) -> Check:
     missing = sorted(set(communes["insee_com"]) - set(covered)) if covered is not None else []
-    message = (
-        f"La source ne couvre pas les communes {', '.join(missing)} : aucun compte n'y est donné."
-        if missing
-        else "La source couvre toutes les communes du territoire."
-    )
-    outcome: Outcome = "avertissement" if missing else "conforme"
-    found = str(len(communes) - len(missing))
-    return Check("equipements_communes_couvertes", "equipements", outcome, str(len(communes)), found, message)
+    message = f"La source ne couvre pas les communes {', '.join(missing)} : aucun compte n'y est donné."
+    otherwise = "La source couvre toutes les communes du territoire."
+    counts = len(communes), len(communes) - len(missing)
+    return check_none("equipements_communes_couvertes", "equipements", missing, message, otherwise, counts)

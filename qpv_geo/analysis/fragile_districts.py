@@ -14,7 +14,7 @@ from qpv_geo.analysis.bands import draw_bands
 from qpv_geo.analysis.districts import comparable, name_problems
 from qpv_geo.analysis.iris import shares_of_iris
 from qpv_geo.analysis.overlay import as_multipolygon, overlay
-from qpv_geo.checks import Check
+from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.french import number
 from qpv_geo.ingest.registry import Computation
@@ -113,15 +113,13 @@ def _report(declared: list[FragileDistrict], inside: Mapping[str, float]) -> lis
     """Check that districts have a contour, and that each contour lies in its commune."""
     missing = [district.nom for district in declared if district.nom not in inside]
     checks = [
-        Check(
+        check_none(
             "contours_des_quartiers_fragiles",
             "quartiers_fragiles",
-            "avertissement" if missing else "conforme",
-            str(len(declared)),
-            str(len(inside)),
-            f"Sans contour dans le fichier fourni : {', '.join(missing)}."
-            if missing
-            else "Tous les quartiers fragiles ont un contour.",
+            missing,
+            f"Sans contour dans le fichier fourni : {', '.join(missing)}.",
+            "Tous les quartiers fragiles ont un contour.",
+            (len(declared), len(inside)),
         )
     ]
     checks += [

@@ -8,9 +8,9 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.findings import check_none, first_codes
 from qpv_geo.analysis.overlay import at, cut_by_zones
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, Outcome, check_none
+from qpv_geo.french import first_of
 from qpv_geo.territory import Territory
 
 # An IRIS code begins with that of its commune.
@@ -117,7 +117,7 @@ def _shown(day: date | None) -> str:
 
 
 def _orphans(code: str, source: str, codes: set[str], what: str) -> Check:
-    message = f"{len(codes)} {what}{' : ' if codes else ''}{first_codes(sorted(codes))}."
+    message = f"{len(codes)} {what}{' : ' if codes else ''}{first_of(sorted(codes))}."
     return check_none(code, source, codes, message)
 
 

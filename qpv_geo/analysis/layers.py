@@ -11,7 +11,6 @@ from qpv_geo.analysis.concordances import (
     report_concordances,
 )
 from qpv_geo.analysis.contract import check_contract, contract_figures
-from qpv_geo.analysis.findings import check_expected
 from qpv_geo.analysis.geographies import geographies_table
 from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.perimeters import Layers
@@ -25,7 +24,7 @@ from qpv_geo.analysis.statistics import (
     join_by_code,
     together,
 )
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, check_expected, check_none
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import Tables
@@ -112,16 +111,10 @@ def _check_communes(tables: Tables, territory: Territory) -> list[Check]:
     official = _official_communes(tables.epci_members, territory)
     # Four islands are in no EPCI, so only an EPCI requires every commune to be a member.
     different = sorted(official ^ codes if territory.genre == "epci" else official - codes)
-    message = (
-        f"Communes du COG et communes avec contour diffèrent : {', '.join(different)}."
-        if different
-        else "Les communes avec contour sont celles du code officiel géographique."
-    )
-    outcome: Outcome = "avertissement" if different else "conforme"
-    return [
-        *checks,
-        Check("communes_du_cog", territory.id, outcome, str(len(official)), str(len(codes)), message),
-    ]
+    message = f"Communes du COG et communes avec contour diffèrent : {', '.join(different)}."
+    otherwise = "Les communes avec contour sont celles du code officiel géographique."
+    counts = len(official), len(codes)
+    return [*checks, check_none("communes_du_cog", territory.id, different, message, otherwise, counts)]
 
 
 def _official_communes(members: pd.DataFrame, territory: Territory) -> set[str]:

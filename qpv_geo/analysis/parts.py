@@ -8,7 +8,6 @@ import shapely
 
 from qpv_geo.analysis.concordances import Concordance
 from qpv_geo.analysis.declared_zones import compare_zones
-from qpv_geo.analysis.findings import check_expected, check_none
 from qpv_geo.analysis.misplaced import refuse_misplaced
 from qpv_geo.analysis.neighbours import undrawn_near
 from qpv_geo.analysis.overlay import as_multipolygon, dissolve
@@ -21,7 +20,7 @@ from qpv_geo.analysis.selection import (
     declares,
     select,
 )
-from qpv_geo.checks import Check
+from qpv_geo.checks import Check, check_expected, check_none
 from qpv_geo.errors import ContractError
 from qpv_geo.french import own_name
 from qpv_geo.ingest.registry import Registry

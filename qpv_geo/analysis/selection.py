@@ -7,9 +7,8 @@ from typing import NamedTuple
 import geopandas as gpd
 import pandas as pd
 
-from qpv_geo.analysis.findings import check_expected
 from qpv_geo.analysis.overlay import at, cut_by_zones, is_sizeable
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, Outcome, check_expected
 from qpv_geo.errors import ContractError
 from qpv_geo.french import number, significant
 from qpv_geo.territory import Territory, codes_of

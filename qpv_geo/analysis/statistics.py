@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from qpv_geo.analysis.aggregate import aggregate
-from qpv_geo.analysis.findings import check_none, first_codes
 from qpv_geo.analysis.ratios import WITHOUT_INTERVAL
-from qpv_geo.checks import Check
+from qpv_geo.checks import Check, check_none
+from qpv_geo.french import first_of
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.sources.catalogue import Zone
@@ -98,7 +98,7 @@ def together(
 
 
 def _named(source: str, code: str, codes: list[str], what: str) -> Check:
-    message = f"{len(codes)} {what} : {first_codes(codes)}." if codes else f"Aucun {what}."
+    message = f"{len(codes)} {what} : {first_of(codes)}." if codes else f"Aucun {what}."
     return check_none(code, source, codes, message)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, check_none
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.csv import format_cells
 from qpv_geo.formats.fields import Layer
@@ -80,8 +80,8 @@ def _report(layer: str, decimals: int, repaired: list[str], lost: list[str]) -> 
     message = f"GeoJSON arrondi à {decimals} décimales de degré ({_PRECISIONS[decimals]}) : " + (
         " ; ".join(remarks) or "tous les contours restent valides"
     )
-    outcome: Outcome = "avertissement" if remarks else "conforme"
-    return Check("arrondi_geojson", layer, outcome, "0", str(len(repaired) + len(lost)), message + ".")
+    counts = 0, len(repaired) + len(lost)
+    return check_none("arrondi_geojson", layer, remarks, f"{message}.", counts=counts)
 
 
 def write_geojson(folder: Path, content: Content) -> None:

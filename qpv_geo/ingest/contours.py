@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, check_none
 from qpv_geo.ingest.cell_text import clean_text
 from qpv_geo.ingest.codes import COMMUNE, COMMUNES, DEPARTEMENT, EPCIS, QPV_2015, QPV_2024, REGION
 from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
@@ -212,6 +212,5 @@ def _empty_fields(table: pd.DataFrame, source_id: str) -> Check:
     """Say which official fields the publisher left empty."""
     missing = table.isna().sum()
     parts = [f"{column} ({count})" for column, count in missing[missing > 0].items()]
-    message = f"Champs vides à la source : {', '.join(parts)}." if parts else "Aucun champ vide."
-    outcome: Outcome = "avertissement" if parts else "conforme"
-    return Check("champs_vides", source_id, outcome, "0", str(int(missing.sum())), message)
+    message, counts = f"Champs vides à la source : {', '.join(parts)}.", (0, int(missing.sum()))
+    return check_none("champs_vides", source_id, parts, message, "Aucun champ vide.", counts)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, check_none
 from qpv_geo.ingest.cell_text import clean_text
 from qpv_geo.ingest.codes import COMMUNE, EPCI, QPV_2024, CodeKind
 from qpv_geo.ingest.delimited import read_delimited
@@ -48,10 +48,9 @@ def read_declared_zones(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
     declared = declared.replace({"": None}).astype(object)
     declared = declared.where(declared.notna(), None).dropna(subset="code_qp")
     declared = declared.drop_duplicates("code_qp", ignore_index=True)
-    outcome: Outcome = "avertissement" if remarks else "conforme"
     found = f"{len(declared)} QPV"
     message = sentence(remarks) or f"Communes et EPCI déclarés lus pour {found}."
-    return declared, (Check("zones_declarees", raw.source.id, outcome, "", found, message),)
+    return declared, (check_none("zones_declarees", raw.source.id, remarks, message, counts=("", found)),)
 
 
 def _codes(cell: str, kind: CodeKind) -> str:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 from pydantic import Field, TypeAdapter
 
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.codes import QPV_2024
@@ -244,14 +244,10 @@ def _report_types(types: pd.DataFrame, seen: set[str], source_id: str) -> Check:
         f"{code} ({label})"
         for code, label in zip(missing["type_equipement"], missing["libelle"], strict=True)
     )
-    message = (
-        f"Types d'équipement déclarés qu'aucun équipement du fichier ne porte : {listed}."
-        if listed
-        else "Tous les types d'équipement déclarés sont dans le fichier."
-    )
-    counts = str(len(types)), str(len(types) - len(missing))
-    outcome: Outcome = "avertissement" if listed else "conforme"
-    return Check("types_equipement_reconnus", source_id, outcome, *counts, message)
+    message = f"Types d'équipement déclarés qu'aucun équipement du fichier ne porte : {listed}."
+    otherwise = "Tous les types d'équipement déclarés sont dans le fichier."
+    counts = len(types), len(types) - len(missing)
+    return check_none("types_equipement_reconnus", source_id, missing, message, otherwise, counts)
 
 
 def _report_random(count: int, source_id: str) -> Check:

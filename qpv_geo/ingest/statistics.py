@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError, SourceContentError
-from qpv_geo.french import counted
+from qpv_geo.french import counted, first_of
 from qpv_geo.ingest.codes import QPV_2015, QPV_2024, CodeKind
 from qpv_geo.ingest.columns import Columns, require_columns, sort_columns
 from qpv_geo.ingest.contracts import Problems, code_column, validate
@@ -32,7 +32,6 @@ from qpv_geo.statuses import OK, STATUSES
 from qpv_geo.zones import is_metropolitan
 
 _GEOGRAPHY_2024 = date(2024, 1, 1)
-_LISTED = 20
 _COLUMNS = [
     "zone", "code", "indicateur", "millesime", "valeur", "statut", "borne_basse", "borne_haute", "remarque",
     "source", "fichier", "fichier_intervalle", "code_producteur", "geographie",
@@ -102,7 +101,7 @@ def read_statistics(
         checks.append(_recognised(group, lacking, _subject(source, zone)))
     unknown = tuple(dict.fromkeys(pair for part in parts for pair in _unknown(part, dictionary.labels)))
     if nameless := [column for column, label in unknown if not label]:
-        remarks.append(f"aucun dictionnaire ne dit ce que mesurent {_cut(nameless)}")
+        remarks.append(f"aucun dictionnaire ne dit ce que mesurent {first_of(nameless)}")
     checks.append(report_reading(remarks, counted(len(tables), "table"), source.id))
     rows = [_rows(part, source, registry, scope.qpv) for part in parts if part.measures]
     frame = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=_COLUMNS)
@@ -328,19 +327,14 @@ def _recognised(parts: list[_Part], missing: tuple[str, ...], subject: str) -> C
     ignored = sum(len(part.columns.unknown) for part in parts) - len(unread) - len(texts)
     sentences = []
     if missing:
-        sentences.append(f"indicateurs absents du fichier : {_cut(missing)}")
+        sentences.append(f"indicateurs absents du fichier : {first_of(missing)}")
     if unread:
-        sentences.append(f"colonnes hors registre, reprises sous leur code : {_cut(unread)}")
+        sentences.append(f"colonnes hors registre, reprises sous leur code : {first_of(unread)}")
     outcome: Outcome = "avertissement" if sentences else "conforme"
     if texts:
-        sentences.append(f"colonnes de texte non reprises : {_cut(texts)}")
+        sentences.append(f"colonnes de texte non reprises : {first_of(texts)}")
     if ignored > 0:
         sentences.append(f"{ignored} colonnes hors registre non reprises")
     message = sentence(sentences) or "Tous les indicateurs attendus, et aucun autre."
     known = len({indicator.id for part in parts for indicator in part.columns.known.values()})
     return Check("indicateurs_reconnus", subject, outcome, str(known + len(missing)), str(known), message)
-
-
-def _cut(names: Sequence[str]) -> str:
-    more = f" et {len(names) - _LISTED} autres" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more

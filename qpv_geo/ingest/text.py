@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Sequence
 
 from qpv_geo.characters import is_binary
-from qpv_geo.checks import Check, Outcome
+from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import SourceContentError
 from qpv_geo.sources.file_kinds import kind_of
 
@@ -49,9 +49,8 @@ def refuse_page(data: bytes, label: str) -> None:
 
 def report_reading(remarks: Sequence[str], found: str, subject: str) -> Check:
     """Return the check on how a file was read: what was in it, and what was unusual."""
-    outcome: Outcome = "avertissement" if remarks else "conforme"
     message = sentence(remarks) or "Fichier lu sans remarque."
-    return Check("lecture_du_fichier", subject, outcome, "", found, message)
+    return check_none("lecture_du_fichier", subject, remarks, message, counts=("", found))
 
 
 def sentence(remarks: Sequence[str]) -> str:

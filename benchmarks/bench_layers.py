@@ -120,8 +120,9 @@ def all_qpv(watch: Stopwatch) -> None:
     """Join the statistics of all QPV, every theme of the registry, into `statistiques` and layer `qpv`."""
     import pandas as pd
 
+    from qpv_geo.analysis.aggregate import aggregate
     from qpv_geo.analysis.ranks import Peers, add_ranks
-    from qpv_geo.analysis.statistics import add_indicators, join_by_code, together
+    from qpv_geo.analysis.statistics import add_indicators, join_by_code
     from qpv_geo.ingest.contours import read_contours
     from qpv_geo.ingest.registry import load_registry
     from qpv_geo.ingest.statistic_rows import StatisticRows
@@ -145,7 +146,7 @@ def all_qpv(watch: Stopwatch) -> None:
             figures = joined[["code", "indicateur", "millesime", "valeur"]]
             statistics = add_ranks(joined, Peers({}, epci, figures), registry)
         with watch.timed("taken together"):
-            together(statistics, codes, registry, territory)
+            aggregate(statistics, {territory.code: codes}, registry.by_id, "qpv_france")
         with watch.timed("columns of layer qpv"):
             for frame in frames.values():
                 add_indicators(frame, statistics, registry)

@@ -101,7 +101,7 @@ def test_the_layer_counts_the_qpv_that_really_overlap() -> None:
 def test_shares_tell_slivers_from_small_iris_that_lie_whole_inside() -> None:
     tiny = iris(("250560104", box(100, 100, 150, 150)), ("250560105", box(150, 100, 5000, 1000)))
     zones = gpd.GeoDataFrame({"nom": ["Cité"]}, geometry=[box(0, 0, 1000, 1000)], crs=2154)
-    shares = shares_of_iris(zones, "nom", tiny, TERRITORY).set_index("code_iris")
+    shares = shares_of_iris(zones, tiny, TERRITORY).set_index("code_iris")
     # 2 500 m² of a million are a quarter of a percent of the zone, and all of the IRIS.
     assert shares.loc["250560104", "part_zone"] == 0.25
     assert shares.loc["250560104", "part_iris"] == 100
@@ -110,7 +110,7 @@ def test_shares_tell_slivers_from_small_iris_that_lie_whole_inside() -> None:
     outside = shares[shares.index.isna()]
     assert outside["significatif"].tolist() == [True]
     edge = gpd.GeoDataFrame({"nom": ["Bord"]}, geometry=[box(-1, 0, 1000, 1000)], crs=2154)
-    bare = shares_of_iris(edge, "nom", IRIS, TERRITORY)
+    bare = shares_of_iris(edge, IRIS, TERRITORY)
     assert bare.loc[bare["code_iris"].isna(), "significatif"].tolist() == [False]
 
 

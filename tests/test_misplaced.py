@@ -8,7 +8,7 @@ import pytest
 import shapely
 from shapely.geometry import box
 
-from qpv_geo.analysis.misplaced import refuse_misplaced
+from qpv_geo.analysis.selection import refuse_misplaced
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.contours import read_contours
 from qpv_geo.settings import Settings

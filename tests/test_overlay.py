@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Polygon, box
 
 from qpv_geo.analysis.overlay import cut_by_zones, is_sizeable, overlay
+from qpv_geo.territory import Territory, load_territory
 
 coordinate = st.integers(-1000, 1000) | st.floats(-1000, 1000, allow_nan=False, width=32)
 point = st.tuples(coordinate, coordinate)
@@ -110,15 +111,19 @@ def test_overlap_with_a_shared_edge_keeps_only_its_polygons() -> None:
     assert all(geometry.geom_type == "MultiPolygon" for geometry in pieces.geometry)
 
 
+def tolerating(share: float, area: float) -> Territory:
+    return load_territory("besancon").model_copy(update={"sliver_share": share, "sliver_area": area})
+
+
 def test_shares_and_membership() -> None:
     qpv = gpd.GeoDataFrame(geometry=[box(0, 0, 100, 100)], crs=2154)
     zones = gpd.GeoDataFrame(geometry=[box(0, 0, 99, 1000), box(99, 0, 200, 1000)], crs=2154)
     pieces = cut_by_zones(qpv, zones, "commune")
     assert pieces["part_qpv"].tolist() == [99, 1]
     assert pieces["part_commune"].tolist() == pytest.approx([10, 100 * 100 / 101_000])
-    assert is_sizeable(pieces, sliver_share=0.02, sliver_area=50).tolist() == [True, False]
-    assert is_sizeable(pieces, sliver_share=0.005, sliver_area=50).tolist() == [True, True]
-    assert is_sizeable(pieces, sliver_share=0.005, sliver_area=100).tolist() == [True, False]
+    assert is_sizeable(pieces, tolerating(0.02, 50)).tolist() == [True, False]
+    assert is_sizeable(pieces, tolerating(0.005, 50)).tolist() == [True, True]
+    assert is_sizeable(pieces, tolerating(0.005, 100)).tolist() == [True, False]
 
 
 @given(st.lists(polygons(), min_size=1, max_size=3), st.lists(polygons(), max_size=4))

@@ -98,7 +98,12 @@ def _compute(
     values: pd.DataFrame, parts: Mapping[str, list[_Part]], rules: Mapping[str, Computation], zone: str
 ) -> pd.DataFrame:
     measures = _measures(values)
-    wanted = sorted({*measures, *_computed_to_add(measures, rules)})
+    vintages = {vintage for _, vintage in measures}
+    # Ratios that no file holds for these zones and whose terms are all there.
+    ratios = {
+        (name, year) for name, rule in rules.items() for year in vintages if _terms(rule, year, measures)
+    }
+    wanted = sorted(measures.keys() | ratios)
     rows = []
     for code in sorted(parts):
         for indicator, vintage in wanted:
@@ -146,13 +151,6 @@ def _one_origin(
 
 def _joined(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
-
-
-def _computed_to_add(measures: _Measures, rules: Mapping[str, Computation]) -> Iterable[tuple[str, str]]:
-    """Return the ratios that no file holds for these zones and whose terms are all there."""
-    vintages = {vintage for _, vintage in measures}
-    for indicator, rule in rules.items():
-        yield from ((indicator, vintage) for vintage in vintages if _terms(rule, vintage, measures))
 
 
 def _apply(

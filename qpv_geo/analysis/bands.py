@@ -15,11 +15,10 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.overlay import GRIDS, as_multipolygon, overlay
+from qpv_geo.analysis.overlay import GRIDS, Geometries, as_multipolygon, part_of
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.territory import Bands
 
-Geometries = NDArray[np.object_]
 Coordinates = NDArray[np.float64]
 
 # Metres: how far inside the true curve the chords of an arc may lie.
@@ -82,11 +81,9 @@ def draw_bands(
     drawn = np.empty(len(polygons), dtype=object)
     outside = []
     for index, (polygon, distance) in enumerate(zip(polygons, distances, strict=True)):
-        pieces = overlay(_array(widen(polygon, float(distance))), _array(polygon))
-        band = _piece(pieces.geometry[pieces.zone < 0])
+        band = part_of(widen(polygon, float(distance)), polygon, inside=False)
         if within is not None:
-            pieces = overlay(_array(band), _array(within))
-            band = _piece(pieces.geometry[pieces.zone == 0])
+            band = part_of(band, within, inside=True)
         drawn[index] = band
         if band.is_empty:
             outside.append(names[index])
@@ -96,14 +93,6 @@ def draw_bands(
             f"with the communes, or set 'bandes.decoupe_epci = false' in the territory file"
         )
     return drawn
-
-
-def _array(geometry: BaseGeometry) -> Geometries:
-    return np.array([geometry], dtype=object)
-
-
-def _piece(pieces: Geometries) -> BaseGeometry:
-    return pieces[0] if len(pieces) else shapely.MultiPolygon()
 
 
 def widen(polygon: BaseGeometry, distance: float) -> shapely.MultiPolygon:

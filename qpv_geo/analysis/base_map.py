@@ -9,11 +9,10 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from qpv_geo.analysis.overlay import Geometries
 from qpv_geo.checks import Check, check_none
 from qpv_geo.ingest.base_map import BackgroundFeatures
 from qpv_geo.parallel import in_threads
-
-Geometries = NDArray[np.object_]
 
 # Metres around the QPV that are shown.
 AROUND = 1000.0

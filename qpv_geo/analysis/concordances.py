@@ -14,7 +14,7 @@ import pandas as pd
 
 from qpv_geo.checks import Check, check_none
 from qpv_geo.french import plain_number
-from qpv_geo.territory import Contract, Territory
+from qpv_geo.territory import Territory
 
 Agreement = Literal["concorde", "diverge", "non_verifiable"]
 
@@ -128,7 +128,28 @@ def compare_contract(
         return []
     sources = dict(zip(statistics["indicateur"], statistics["source"], strict=True))
     rows = [_compare_figure(row, sources) for row in figures.to_dict("records")]
-    return [*rows, *_compare_total(contract, statistics, sources)]
+    total = contract.total
+    if total is None:
+        return rows
+    codes = [entry.code_qp for entry in contract.qpv]
+    people = statistics[(statistics["indicateur"] == _POPULATION) & statistics["code"].isin(codes)]
+    values = people.sort_values("millesime").drop_duplicates("code", keep="last")["valeur"]
+    insee = float(values.sum()) if values.notna().sum() == len(codes) else math.nan
+    both = _both("l'ANCT", total.population, insee)
+    rows.append(
+        Concordance(
+            "Population",
+            total.code,
+            contract.titre,
+            Statement(_spell(total.population), ANCT, total.source),
+            Statement(_spell(insee), INSEE, sources.get(_POPULATION, _POPULATION)),
+            _EXACT,
+            _agreement(insee, agrees=insee == total.population),
+            f"Population des {len(codes)} QPV du contrat {total.code} ensemble : {both}.",
+            insee - total.population,
+        )
+    )
+    return rows
 
 
 def _compare_figure(row: Mapping[Any, Any], sources: Mapping[str, str]) -> Concordance:
@@ -155,32 +176,6 @@ def _compare_figure(row: Mapping[Any, Any], sources: Mapping[str, str]) -> Conco
         f"{row['lib_qp']}, {row['libelle'].lower()} : {both}.",
         gap,
     )
-
-
-def _compare_total(
-    contract: Contract, statistics: pd.DataFrame, sources: Mapping[str, str]
-) -> list[Concordance]:
-    total = contract.total
-    if total is None:
-        return []
-    codes = [entry.code_qp for entry in contract.qpv]
-    rows = statistics[(statistics["indicateur"] == _POPULATION) & statistics["code"].isin(codes)]
-    values = rows.sort_values("millesime").drop_duplicates("code", keep="last")["valeur"]
-    insee = float(values.sum()) if values.notna().sum() == len(codes) else math.nan
-    both = _both("l'ANCT", total.population, insee)
-    return [
-        Concordance(
-            "Population",
-            total.code,
-            contract.titre,
-            Statement(_spell(total.population), ANCT, total.source),
-            Statement(_spell(insee), INSEE, sources.get(_POPULATION, _POPULATION)),
-            _EXACT,
-            _agreement(insee, agrees=insee == total.population),
-            f"Population des {len(codes)} QPV du contrat {total.code} ensemble : {both}.",
-            insee - total.population,
-        )
-    ]
 
 
 def compare_sets(

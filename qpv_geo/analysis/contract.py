@@ -23,11 +23,6 @@ _FIGURES = {
 }
 
 
-def _decimal_difference(value: float, other: float) -> float:
-    """Return the difference of two decimal numbers, without the noise of binary fractions."""
-    return value if math.isnan(value) else float(Decimal(str(value)) - Decimal(str(other)))
-
-
 def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataFrame:
     """Return layer ``contrat_de_ville``: each figure of the contract, INSEE's, and INSEE minus contract.
 
@@ -54,6 +49,8 @@ def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.Dat
                 continue
             absent = (float("nan"), "non_disponible", None)
             value, status, vintage = insee.get((entry.code_qp, indicator), absent)
+            # As decimal numbers: without the noise of binary fractions.
+            gap = value if math.isnan(value) else float(Decimal(str(value)) - Decimal(str(stated)))
             rows.append(
                 {
                     "code_qp": entry.code_qp,
@@ -66,7 +63,7 @@ def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.Dat
                     "valeur_insee": value,
                     "statut_insee": status,
                     "millesime_insee": vintage,
-                    "ecart": _decimal_difference(value, stated),
+                    "ecart": gap,
                     "source_contrat": contract.source,
                 }
             )

@@ -70,7 +70,7 @@ def local_districts(
                 f"district of several parts is one feature"
             )
         if iris is not None:
-            shares = shares_of_iris(contours, "nom", iris, territory)
+            shares = shares_of_iris(contours, iris, territory)
         frames.append(_from_contours(contours, shares, territory, iris_read=iris is not None))
         checks.append(_check_overlaps(contours, territory))
     columns = ["nom", "mode", "nb_iris", "surface_m2", "geometry"]

@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.overlay import GRIDS, Pieces, at, cut_by_zones, overlay
+from qpv_geo.analysis.overlay import GRIDS, Pieces, at, cut_by_zones, is_sizeable, overlay
 from qpv_geo.checks import Check, Outcome, check_none
 from qpv_geo.french import number, significant
 from qpv_geo.territory import Territory
@@ -62,7 +62,9 @@ def compare_geographies(
     current = _with_others(qpv, others)
     old = select_2015(qpv_2015, communes)
     pieces = _pieces(qpv, current, old, qpv_2015)
-    links = pieces[(pieces["nature"] == "conserve") & _is_succession(pieces, territory)]
+    links = pieces[
+        (pieces["nature"] == "conserve") & is_sizeable(pieces, territory, ("part_2024", "part_2015"))
+    ]
     listed = ", ".join(old["code_qp"]) or "aucun"
     checks = [
         Check(
@@ -150,11 +152,6 @@ def _rows(
             "geometry": cut.geometry,
         }
     )
-
-
-def _is_succession(pieces: pd.DataFrame, territory: Territory) -> pd.Series:
-    share = pieces[["part_2024", "part_2015"]].max(axis=1)
-    return (share > 100 * territory.sliver_share) & (pieces["surface_m2"] > territory.sliver_area)
 
 
 def _layer_2015(old: gpd.GeoDataFrame, pieces: pd.DataFrame, links: pd.DataFrame) -> gpd.GeoDataFrame:

@@ -13,7 +13,7 @@ from qpv_geo.analysis.aggregate import estimate_by_area
 from qpv_geo.analysis.bands import draw_bands
 from qpv_geo.analysis.districts import comparable, name_problems
 from qpv_geo.analysis.iris import shares_of_iris
-from qpv_geo.analysis.overlay import as_multipolygon, overlay
+from qpv_geo.analysis.overlay import as_multipolygon, part_of
 from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.french import number
@@ -105,8 +105,7 @@ def _match(
 
 def _inside(district: FragileDistrict, shape: shapely.MultiPolygon, communes: gpd.GeoSeries) -> float:
     """Return the percentage of a contour in the commune that the contract names."""
-    pieces = overlay(np.array([shape]), np.array([communes[district.insee_com]]))
-    return 100 * float(pieces.area[pieces.zone == 0].sum()) / float(shape.area)
+    return 100 * float(part_of(shape, communes[district.insee_com], inside=True).area) / float(shape.area)
 
 
 def _report(declared: list[FragileDistrict], inside: Mapping[str, float]) -> list[Check]:
@@ -165,5 +164,5 @@ def fragile_statistics(
     is ``quartier_fragile`` and ``code`` the district's name.
     """
     drawn = layer[layer["contour"]].reset_index(drop=True)
-    shares = shares_of_iris(drawn, "nom", iris, territory)
+    shares = shares_of_iris(drawn, iris, territory)
     return estimate_by_area(values, shares, rules, "quartier_fragile")

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from datetime import date
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.overlay import at, cut_by_zones
+from qpv_geo.analysis.overlay import at, cut_by_zones, is_sizeable
+from qpv_geo.analysis.ratios import unavailable
 from qpv_geo.checks import Check, Outcome, check_none
 from qpv_geo.french import first_of
 from qpv_geo.territory import Territory
 
 # An IRIS code begins with that of its commune.
 _COMMUNE_DIGITS = 5
+_SHARES = ("part_qpv", "part_iris")
 
 
 def cut_by_iris(qpv: gpd.GeoDataFrame, iris: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -40,39 +41,28 @@ def iris_layer(iris: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Terr
     """
     columns = ["code_iris", "nom_iris", "type_iris", "insee_com", "nom_com", "geometry"]
     layer = iris[columns].sort_values("code_iris", ignore_index=True)
-    real = pieces[_is_significant(pieces["part_qpv"], pieces["part_iris"], pieces["surface_m2"], territory)]
+    real = pieces[is_sizeable(pieces, territory, _SHARES)]
     count = real.dropna(subset=["code_iris"]).groupby("code_iris")["code_qp"].nunique()
     layer.insert(5, "surface_m2", layer.area)
     layer.insert(6, "nb_qpv", layer["code_iris"].map(count).fillna(0).astype("Int64"))
     return layer
 
 
-def _is_significant(
-    part_zone: pd.Series, part_iris: pd.Series, area: pd.Series, territory: Territory
-) -> pd.Series:
-    """Tell real overlaps from slivers; a small IRIS may lie entirely in a zone and be a small share of it."""
-    share = 100 * territory.sliver_share
-    return ((part_zone > share) | (part_iris > share)) & (area > territory.sliver_area)
-
-
-def shares_of_iris(
-    zones: gpd.GeoDataFrame, name: str, iris: gpd.GeoDataFrame, territory: Territory
-) -> pd.DataFrame:
+def shares_of_iris(zones: gpd.GeoDataFrame, iris: gpd.GeoDataFrame, territory: Territory) -> pd.DataFrame:
     """Return how much of each IRIS lies in contours, for `aggregate.estimate_by_area`: a row per overlap.
 
-    `zones` are in the projected CRS of `iris`, with unique names in column `name`. ``code`` is the name,
+    `zones` are in the projected CRS of `iris`, with unique ``nom``. ``code`` is the name,
     ``code_iris`` is missing outside every IRIS, ``part_zone`` and ``part_iris`` are percentages, and
     ``significatif`` is False for a sliver.
     """
     pieces = cut_by_zones(zones, iris, "iris")
-    significant = _is_significant(pieces["part_qpv"], pieces["part_iris"], pieces["surface_m2"], territory)
     return pd.DataFrame(
         {
-            "code": zones[name].to_numpy()[pieces["polygon"]],
+            "code": zones["nom"].to_numpy()[pieces["polygon"]],
             "code_iris": at(iris["code_iris"], pieces["zone"]),
             "part_zone": pieces["part_qpv"],
             "part_iris": pieces["part_iris"],
-            "significatif": significant,
+            "significatif": is_sizeable(pieces, territory, _SHARES),
         }
     )
 
@@ -154,15 +144,6 @@ def iris_statistics(
             rows.loc[drawn[rows.index], "code"], dated, contours, geography, str(source)
         )
         checks += found
-        completed.append(_unavailable(rows, sorted(contours - matched)))
+        completed.append(unavailable(rows, sorted(contours - matched)))
     kept = pd.concat(completed).sort_values(["code", "indicateur", "millesime"], ignore_index=True)
     return IrisStatistics(kept, kept[kept["code"].isin(contours)].reset_index(drop=True), tuple(checks))
-
-
-def _unavailable(rows: pd.DataFrame, codes: list[str]) -> pd.DataFrame:
-    """Return rows without a value, one per code and per indicator and vintage of a source."""
-    template = rows.drop_duplicates(["indicateur", "millesime"]).drop(columns="code")
-    crossed = template.assign(valeur=np.nan, statut="non_disponible").merge(
-        pd.DataFrame({"code": codes}, dtype=rows["code"].dtype), how="cross"
-    )
-    return crossed[rows.columns]

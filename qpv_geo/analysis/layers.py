@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from qpv_geo.analysis.aggregate import aggregate
 from qpv_geo.analysis.concordances import (
     check_completeness,
     compare_contract,
@@ -22,7 +23,6 @@ from qpv_geo.analysis.statistics import (
     comparison_zones,
     dictionary,
     join_by_code,
-    together,
 )
 from qpv_geo.checks import Check, check_expected, check_none
 from qpv_geo.errors import ContractError
@@ -44,19 +44,19 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     joined = join_parts(tables, territory, registry)
     checks += joined.checks
     qpv, around = joined.layers["qpv"], joined.around
-    whole = None
-    if tables.contours.national:
-        whole = tables.contours.attributes["code_qp"]
+    whole = tables.contours.attributes["code_qp"] if tables.contours.national else None
     of_qpv, orphans = join_by_code(tables.rows, qpv["code_qp"], whole)
     checks += [*orphans, *around.checks]
     communes, epci = joined.layers["communes"]["insee_com"], joined.layers["epci"]["siren_epci"]
     rules = registry.by_id
-    whole_territory = together(of_qpv, qpv["code_qp"], registry, territory)
+    # Counts are added, ratios are sums over sums; medians, and rates without their terms, have no value.
+    members = {territory.code: sorted(qpv["code_qp"])}
+    together = aggregate(of_qpv, members, rules, f"qpv_{territory.genre}")
     peers = peers_of(qpv["code_qp"], tables, territory, registry)
     of_qpv = add_ranks(add_computed(of_qpv, rules), peers, registry)
     statistics = [
         of_qpv,
-        whole_territory,
+        together,
         add_computed(comparison_zones(tables.rows, communes, territory, epci), rules),
         *around.statistics,
     ]
@@ -76,19 +76,14 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     labels = {indicator.id: indicator.label for indicator in registry.indicators}
     compared += compare_sets(layers["statistiques"], labels, territory)
     if tables.correspondence is not None:
-        layers["correspondance_2015"] = _own(tables.correspondence, qpv["code_qp"])
+        own = tables.correspondence[tables.correspondence["code_qp"].isin(qpv["code_qp"])]
+        layers["correspondance_2015"] = own.sort_values(["code_qp", "code_qp_2015"], ignore_index=True)
         compared += compare_statuses(qpv, tables.correspondence)
         every = set(tables.contours.attributes["code_qp"])
         checks.append(check_completeness(tables.correspondence, every, national=tables.contours.national))
     layers["concordances"] = concordances_table(compared, territory)
     layers["geographies"] = geographies_table(layers, territory)
     return layers, [*checks, report_concordances(compared)]
-
-
-def _own(correspondence: pd.DataFrame, codes: pd.Series) -> pd.DataFrame:
-    """Return the rows of the correspondence table for the territory's QPV."""
-    own = correspondence[correspondence["code_qp"].isin(codes)]
-    return own.sort_values(["code_qp", "code_qp_2015"], ignore_index=True)
 
 
 def _check_communes(tables: Tables, territory: Territory) -> list[Check]:

@@ -6,7 +6,8 @@ import geopandas as gpd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.bands import Geometries, band_widths
+from qpv_geo.analysis.bands import band_widths
+from qpv_geo.analysis.overlay import Geometries
 from qpv_geo.territory import LARGEST_REACH, Bands, Territory
 from qpv_geo.zones import department_of, zone_of
 

@@ -1,5 +1,6 @@
 """Cut QPV by zones without losing area: the pieces of a QPV add up to its area."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.parallel import in_threads
+from qpv_geo.territory import Territory
 
 Geometries = NDArray[np.object_]
 
@@ -207,9 +209,20 @@ def at(column: pd.Series, positions: np.ndarray | pd.Series) -> np.ndarray:
     return taken
 
 
-def is_sizeable(pieces: pd.DataFrame, sliver_share: float, sliver_area: float) -> "pd.Series[bool]":
+def is_sizeable(
+    pieces: pd.DataFrame, territory: Territory, shares: Sequence[str] = ("part_qpv",)
+) -> "pd.Series[bool]":
     """Tell pieces that are more than slivers, the thin overlaps of contours that do not quite match.
 
-    `sliver_share` is the largest share of the QPV (0 to 1) of a sliver, `sliver_area` its largest area.
+    One of the `shares` exceeds the territory's: a small zone may lie entirely in a large one, and be a small
+    share of it.
     """
-    return (pieces["part_qpv"] > 100 * sliver_share) & (pieces["surface_m2"] > sliver_area)
+    share = pieces[list(shares)].max(axis=1)
+    return (share > 100 * territory.sliver_share) & (pieces["surface_m2"] > territory.sliver_area)
+
+
+def part_of(polygon: BaseGeometry, zone: BaseGeometry, *, inside: bool) -> BaseGeometry:
+    """Return what of a polygon lies in a zone, or outside it; an empty polygon if nothing does."""
+    pieces = overlay(np.array([polygon], dtype=object), np.array([zone], dtype=object))
+    kept = pieces.geometry[(pieces.zone == 0) == inside]
+    return kept[0] if len(kept) else shapely.MultiPolygon()

@@ -8,7 +8,6 @@ import shapely
 
 from qpv_geo.analysis.concordances import Concordance
 from qpv_geo.analysis.declared_zones import compare_zones
-from qpv_geo.analysis.misplaced import refuse_misplaced
 from qpv_geo.analysis.neighbours import undrawn_near
 from qpv_geo.analysis.overlay import as_multipolygon, dissolve
 from qpv_geo.analysis.perimeters import Layers, Perimeters, add_perimeters
@@ -18,6 +17,7 @@ from qpv_geo.analysis.selection import (
     count_by_epci,
     cut_by_communes,
     declares,
+    refuse_misplaced,
     select,
 )
 from qpv_geo.checks import Check, check_expected, check_none
@@ -59,15 +59,12 @@ def join_parts(tables: Tables, territory: Territory, registry: Registry) -> Join
             communes = tables.communes.iloc[:0].set_crs(epsg, allow_override=True)
         expected = territory.expected.model_copy(update={"qpv": len(contours)})
         part = territory.model_copy(update={"epsg": epsg, "expected": expected})
-        parts.append(_join(_tables_of(tables, communes, epsg, territory), part, registry))
+        drawn = replace(tables.contours, by_epsg={epsg: contours})
+        of_part = replace(tables, contours=drawn, communes=communes, overseas={})
+        if epsg != territory.epsg:
+            of_part = of_part.without_metropole()
+        parts.append(_join(of_part, part, registry))
     return _together(parts, territory)
-
-
-def _tables_of(tables: Tables, communes: gpd.GeoDataFrame, epsg: int, territory: Territory) -> Tables:
-    """Return the tables of one part of France; some are of metropolitan France only."""
-    contours = replace(tables.contours, by_epsg={epsg: tables.contours.by_epsg[epsg]})
-    part = replace(tables, contours=contours, communes=communes, overseas={})
-    return part if epsg == territory.epsg else part.without_metropole()
 
 
 def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:

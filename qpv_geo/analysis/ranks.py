@@ -66,25 +66,16 @@ def peers_of(codes: Iterable[str], tables: Tables, territory: Territory, registr
         sirens = {siren for code, siren in pairs if code in own}
     members = dict.fromkeys(pair for pair in pairs if pair[1] in sirens)
     epci = pd.DataFrame(list(members), columns=["code", "siren_epci"])
-    indicators = _of_layer(registry)
-    figures = _with_computed(tables.rows.of("qpv", set(epci["code"])), indicators)
-    return Peers(_distributions(tables.rows, indicators), epci, figures[["code", *_KEY, "valeur"]])
+    figures = _with_computed(tables.rows.of("qpv", set(epci["code"])), registry.shown)
+    return Peers(_distributions(tables.rows, registry.shown), epci, figures[["code", *_KEY, "valeur"]])
 
 
 def with_computed(of_qpv: pd.DataFrame, registry: Registry) -> pd.DataFrame:
     """Return the rows of the indicators of layer ``qpv``, with those that no producer publishes."""
-    return _with_computed(of_qpv, _of_layer(registry))
+    return _with_computed(of_qpv, registry.shown)
 
 
-_Indicators = tuple[Indicator, ...]
-
-
-def _of_layer(registry: Registry) -> _Indicators:
-    """Return the indicators of layer ``qpv``."""
-    return tuple(indicator for indicator in registry.indicators if indicator.qpv_layer)
-
-
-def _with_computed(of_qpv: pd.DataFrame, indicators: _Indicators) -> pd.DataFrame:
+def _with_computed(of_qpv: pd.DataFrame, indicators: tuple[Indicator, ...]) -> pd.DataFrame:
     names = {indicator.id for indicator in indicators}
     involved = names.union(*(indicator.terms for indicator in indicators))
     rows = add_computed(
@@ -94,7 +85,7 @@ def _with_computed(of_qpv: pd.DataFrame, indicators: _Indicators) -> pd.DataFram
 
 
 @lru_cache(maxsize=1)
-def _distributions(rows: StatisticRows, indicators: _Indicators) -> Distributions:
+def _distributions(rows: StatisticRows, indicators: tuple[Indicator, ...]) -> Distributions:
     """Return the distributions, shared by all territories that are published from the same files."""
     of_qpv = _with_computed(rows.of("qpv"), indicators)
     counted, shipped = count_values(of_qpv, rows.national), load_distributions()
@@ -111,7 +102,7 @@ def add_ranks(statistics: pd.DataFrame, peers: Peers, registry: Registry) -> pd.
     the ``rang_epci_sur`` QPV of the EPCI. All are empty if the value is missing; ``rang``, ``rang_sur`` and
     ``decile`` also overseas, or without a distribution.
     """
-    shown = newest_of_qpv(statistics[statistics["indicateur"].isin([i.id for i in _of_layer(registry)])])
+    shown = newest_of_qpv(statistics[statistics["indicateur"].isin([i.id for i in registry.shown])])
     ranked = shown[shown["valeur"].notna()]
     ranks = pd.concat([_in_metropole(ranked, peers.distributions), _in_epci(ranked, peers)], axis=1)
     columns = ranks.reindex(index=statistics.index, columns=list(RANK_FIELDS)).astype("Int64")

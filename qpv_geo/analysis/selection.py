@@ -1,21 +1,26 @@
-"""Select the QPV of a territory, and compare their declared communes with the computed ones."""
+"""Select the QPV of a territory, and compare where they say that they are with where they are drawn."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
+import shapely
 
-from qpv_geo.analysis.overlay import at, cut_by_zones, is_sizeable
+from qpv_geo.analysis.overlay import GRIDS, at, cut_by_zones, is_sizeable
 from qpv_geo.checks import Check, Outcome, check_expected
 from qpv_geo.errors import ContractError
 from qpv_geo.french import number, significant
 from qpv_geo.territory import Territory, codes_of
-from qpv_geo.zones import department_of_commune
+from qpv_geo.zones import department_of, department_of_commune
 
 # Percent: a QPV that declares nothing belongs to the territory if more than this lies there.
 _MOSTLY_INSIDE = 50.0
+# Metres, and share of a QPV's area in communes of other departments above which it is misplaced: contours of
+# communes are generalised to 1000 m.
+_TOLERANCE, _MOSTLY = 1000.0, 0.5
 _AS_NEIGHBOUR = " Il n'est pas compté dans le territoire : il est publié dans la couche qpv_voisins."
 
 
@@ -31,8 +36,7 @@ def cut_by_communes(
         pieces[column] = at(communes[column].astype(object), pieces["zone"])
     pieces["code_qp"] = qpv["code_qp"].to_numpy()[pieces["polygon"]]
     pieces["lib_qp"] = qpv["lib_qp"].to_numpy()[pieces["polygon"]]
-    sizeable = is_sizeable(pieces, territory.sliver_share, territory.sliver_area)
-    pieces["membre"] = sizeable & (pieces["zone"] >= 0)
+    pieces["membre"] = is_sizeable(pieces, territory) & (pieces["zone"] >= 0)
     declared = [set(codes_of(codes)) for codes in qpv["insee_com"]]
     pieces["declare"] = [
         commune in declared[polygon]
@@ -89,6 +93,41 @@ def declares(qpv: pd.DataFrame, territory: Territory) -> pd.Series:
     return pd.Series(declared, index=qpv.index, dtype=bool)
 
 
+def refuse_misplaced(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> None:
+    """Raise `ContractError` for QPV that mostly lie in communes of departments that they do not declare.
+
+    Contours outside the bounding box of their department were refused when they were read. Here the communes
+    decide, as far as they were read: a QPV outside its commune but in its department is a difference between
+    two producers, not an error. Both layers must be in one projected CRS.
+    """
+    row, zone = communes.sindex.query(qpv.geometry.to_numpy(), predicate="dwithin", distance=_TOLERANCE)
+    declared = [
+        {department_of(code), *map(department_of_commune, codes_of(insee_com))}
+        for code, insee_com in zip(qpv["code_qp"], qpv["insee_com"], strict=True)
+    ]
+    there = map(department_of_commune, communes["insee_com"].to_numpy()[zone])
+    own = np.array([code in declared[of] for of, code in zip(row, there, strict=True)], dtype=bool)
+    problems = []
+    for index in sorted(set(row.tolist()) - set(row[own].tolist())):
+        contour = qpv.geometry.iloc[index]
+        around = communes.iloc[zone[row == index]]
+        parts = shapely.area(shapely.intersection(around.geometry.to_numpy(), contour, grid_size=GRIDS[0]))
+        if parts.sum() > _MOSTLY * contour.area:
+            first = around.iloc[int(parts.argmax())]
+            of = qpv.iloc[index]
+            problems.append(
+                f"{of['code_qp']} ({of['lib_qp']}): expected in commune {of['insee_com'] or 'unknown'} or at "
+                f"least in département {', '.join(sorted(declared[index]))}, found in commune "
+                f"{first['insee_com']} ({first['nom_com']})"
+            )
+    if problems:
+        raise ContractError(
+            "QPV drawn outside the commune and the department that they declare:\n  - "
+            + "\n  - ".join(problems)
+            + "\n  What to do: compare the contours with those of the publisher, and tell the publisher"
+        )
+
+
 def compare_communes(
     qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, drawn: Collection[str], territory: Territory
 ) -> list[Check]:
@@ -99,8 +138,7 @@ def compare_communes(
     elsewhere; so it does not exist if the whole country was read with other communes of its department.
     """
     outside = pieces[pieces["insee_com"].isna()]
-    real = is_sizeable(outside, territory.sliver_share, territory.sliver_area)
-    in_none = set(outside.loc[real, "code_qp"])
+    in_none = set(outside.loc[is_sizeable(outside, territory), "code_qp"])
     whole = {department_of_commune(code) for code in drawn if territory.genre == "france"}
     columns = ("insee_com", "membre", "part_qpv", "surface_m2")
     overlaps: dict[str, list[_Overlap]] = defaultdict(list)

@@ -7,8 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.aggregate import aggregate
-from qpv_geo.analysis.ratios import WITHOUT_INTERVAL
+from qpv_geo.analysis.ratios import unavailable
 from qpv_geo.checks import Check, check_none
 from qpv_geo.french import first_of
 from qpv_geo.ingest.registry import Indicator, Registry
@@ -50,7 +49,7 @@ def join_by_code(
             checks.append(_named(source, "qpv_de_france_sans_ligne", uncovered, "QPV de France sans ligne"))
         if missing:
             measures = rows.qpv_measures
-            completed.append(_unavailable(measures[measures["source"] == source], missing))
+            completed.append(unavailable(measures[measures["source"] == source], missing))
     statistics = pd.concat(completed, ignore_index=True)
     return statistics.sort_values(STATISTICS_KEY, ignore_index=True), checks
 
@@ -86,28 +85,9 @@ def comparison_zones(
     return pd.concat([rows.of(zone, None if of_france else wanted) for zone, wanted in codes.items()])
 
 
-def together(
-    statistics: pd.DataFrame, selected: Iterable[str], registry: Registry, territory: Territory
-) -> pd.DataFrame:
-    """Return the statistics of the territory's QPV taken together, zone ``qpv_epci`` (``qpv_france``, …).
-
-    Counts are added, ratios are sums over sums; medians, and rates without their terms, have no value.
-    """
-    members = {territory.code: sorted(selected)}
-    return aggregate(statistics, members, registry.by_id, f"qpv_{territory.genre}")
-
-
 def _named(source: str, code: str, codes: list[str], what: str) -> Check:
     message = f"{len(codes)} {what} : {first_of(codes)}." if codes else f"Aucun {what}."
     return check_none(code, source, codes, message)
-
-
-def _unavailable(rows: pd.DataFrame, codes: list[str]) -> pd.DataFrame:
-    """Return rows without a value for QPV that a source lacks, one per indicator and vintage."""
-    return pd.concat(
-        [rows.assign(code=code, valeur=math.nan, statut=NOT_AVAILABLE, **WITHOUT_INTERVAL) for code in codes],
-        ignore_index=True,
-    )
 
 
 def newest_of_qpv(statistics: pd.DataFrame) -> pd.DataFrame:
@@ -129,12 +109,11 @@ def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Re
     ``<id>_statut``, ``<id>_millesime``, ``<id>_rang`` and ``<id>_rang_sur``; ``<id>_borne_basse`` and
     ``<id>_borne_haute`` if its producer gives confidence intervals.
     """
-    shown = [indicator for indicator in registry.indicators if indicator.qpv_layer]
-    of_qpv = statistics[statistics["indicateur"].isin([indicator.id for indicator in shown])]
+    of_qpv = statistics[statistics["indicateur"].isin([indicator.id for indicator in registry.shown])]
     rows = zip(*(newest_of_qpv(of_qpv)[name].tolist() for name in _FIGURE), strict=True)
     figures = {(indicator, code): figure for indicator, code, *figure in rows}
     codes, columns = qpv["code_qp"].tolist(), {}
-    for indicator in shown:
+    for indicator in registry.shown:
         found = [figures.get((indicator.id, code), _NO_FIGURE) for code in codes]
         values, statuses, vintages, rank, among, low, high = zip(*found, strict=True) if found else ((),) * 7
         columns[indicator.id] = _typed(pd.Series(values, dtype="float64"), indicator).array

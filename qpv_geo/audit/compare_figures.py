@@ -193,7 +193,7 @@ def compare_indicator_columns(
 ) -> list[Mismatch]:
     """Compare the indicator columns of layer ``qpv`` with the newest rows of ``statistiques``."""
     codes = release["qpv"].attributes["code_qp"]
-    shown = [indicator for indicator in registry.indicators if indicator.qpv_layer]
+    shown = registry.shown
     indicators = np.repeat([indicator.id for indicator in shown], len(codes))
     wanted = _figures(figures, indicators, pd.concat([codes] * len(shown)))
     expected: dict[str, pd.Series] = {}

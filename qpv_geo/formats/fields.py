@@ -113,9 +113,8 @@ def published_layers(registry: Registry) -> dict[str, Layer]:
     for name, layer in load_layers().items():
         added: dict[str, LayerField] = {}
         if layer.indicators:
-            for indicator in registry.indicators:
-                if indicator.qpv_layer:
-                    added |= _indicator_fields(indicator)
+            for indicator in registry.shown:
+                added |= _indicator_fields(indicator)
         if clash := sorted(added.keys() & layer.fields.keys()):
             raise ConfigurationError(
                 f"layer {name} declares {', '.join(clash)}, an indicator does too: rename one"

@@ -124,7 +124,7 @@ class Figures:
                 self._newest[indicator] = max(figure.vintage, self._newest.get(indicator, ""))
         self.indicators = set(self._newest)
         """Those of which a QPV has at least a status."""
-        self.leading = [i for i in indicators if i.qpv_layer and i.id in self.indicators]
+        self.leading = [i for i in content.spec.registry.shown if i.id in self.indicators]
         """Those of layer ``qpv`` among them."""
 
     def newest(self, zone: Zone, indicator: str) -> Figure:

@@ -166,7 +166,7 @@ def write_report(folder: Path, content: Content) -> None:
         has_pages=any(each.suffix == ".html" for each in content.spec.formats),
         meanings=CHECKS,
         outcomes=Counter(control.resultat for control in report.controles),
-        indicators=[indicator for indicator in content.spec.registry.indicators if indicator.qpv_layer],
+        indicators=content.spec.registry.shown,
         qpv=_records(qpv, [name for name in qpv.columns if name != GEOMETRY_COLUMN]),
     )
     (folder / REPORT_HTML).write_text(secured(typeset_markup(page)) + "\n", encoding="utf-8")

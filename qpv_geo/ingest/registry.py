@@ -193,10 +193,14 @@ class Registry(Frozen):
         return {indicator.id: indicator for indicator in self.indicators}
 
     @cached_property
+    def shown(self) -> tuple[Indicator, ...]:
+        """The indicators of layer ``qpv``."""
+        return tuple(indicator for indicator in self.indicators if indicator.qpv_layer)
+
+    @cached_property
     def ranked(self) -> frozenset[str]:
         """Ids of the indicators of layer ``qpv``, and of what they are computed from."""
-        shown = [indicator for indicator in self.indicators if indicator.qpv_layer]
-        return frozenset(name for indicator in shown for name in (indicator.id, *indicator.terms))
+        return frozenset(name for indicator in self.shown for name in (indicator.id, *indicator.terms))
 
     def of_source(self, source_id: str) -> tuple[Indicator, ...]:
         """Return the indicators that one source holds."""

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from qpv_geo.analysis.misplaced import refuse_misplaced
-from qpv_geo.analysis.selection import declares
+from qpv_geo.analysis.selection import declares, refuse_misplaced
 from qpv_geo.errors import SourceUnavailableError
 from qpv_geo.formats.provenance import Raws
 from qpv_geo.ingest.outside import may_hold

@@ -119,9 +119,7 @@ def _index(content: Content, summaries: Summaries) -> dict[str, Any]:
         "columns": columns,
         "rows": rows,
         "printed_qpv": _PRINTED_QPV,
-        "absent": [
-            i.label for i in content.spec.registry.indicators if i.qpv_layer and i not in figures.leading
-        ],
+        "absent": [i.label for i in content.spec.registry.shown if i not in figures.leading],
         "data": map_data(content.frames, choices),
         "overviews": list(overviews_of(content)),
         "overview_classes": classes,

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
-from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.overlay import overlay
+from qpv_geo.analysis.overlay import part_of
 from qpv_geo.audit.geopackage import StoredTable
 from qpv_geo.formats.changes_schema import (
     Changes,
@@ -100,7 +98,10 @@ def _contours(before: StoredTable, after: StoredTable) -> tuple[ContourChange, .
         pair = gpd.GeoSeries([earlier[code], later[code]], crs=shapes.crs)
         # A release of all France is in degrees.
         old, new = pair if pair.crs.is_projected else pair.to_crs(zone_of(department_of(code)).epsg)
-        gained, lost = _rest(new, old), _rest(old, new)
+        gained, lost = (
+            round(float(part_of(one, other, inside=False).area), _DECIMALS)
+            for one, other in ((new, old), (old, new))
+        )
         if gained or lost:
             change = ContourChange(
                 code_qp=code,
@@ -112,12 +113,6 @@ def _contours(before: StoredTable, after: StoredTable) -> tuple[ContourChange, .
             )
             changes.append(change)
     return tuple(changes)
-
-
-def _rest(polygon: BaseGeometry, other: BaseGeometry) -> float:
-    """Return the area of a polygon outside another one."""
-    pieces = overlay(np.array([polygon], dtype=object), np.array([other], dtype=object))
-    return round(float(pieces.area[pieces.zone < 0].sum()), _DECIMALS)
 
 
 def _layers_only_in(

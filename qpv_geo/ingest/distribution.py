@@ -63,23 +63,19 @@ class Distribution:
         """Number of QPV that have a value."""
         return int(self.counts.sum())
 
-    def quantiles(self, parts: NDArray[np.int64], whole: int) -> Floats:
-        """Return the least published values that at least ``part / whole`` of the QPV do not exceed.
+    @cached_property
+    def deciles(self) -> Floats:
+        """The nine deciles: the least published values that at least so many tenths of the QPV do not exceed.
 
-        This is the nearest rank: every quantile is the value of a QPV, none is interpolated.
+        This is the nearest rank: every one is the value of a QPV, none is interpolated.
         """
-        ranks = -(-parts * self.size // whole)
+        ranks = -(-_TENTHS * self.size // 10)
         return self.levels[np.searchsorted(np.cumsum(self.counts), ranks)]
 
     @property
     def median(self) -> float:
         """The fifth decile."""
-        return float(self.quantiles(np.array([5]), 10)[0])
-
-    @property
-    def deciles(self) -> Floats:
-        """The nine deciles (see `quantiles`)."""
-        return self.quantiles(_TENTHS, 10)
+        return float(self.deciles[4])
 
     def ranks(self, values: Floats) -> NDArray[np.int64]:
         """Return 1 plus the number of QPV whose value is higher: 1 is the highest, equals share a rank."""

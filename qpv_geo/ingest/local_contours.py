@@ -120,7 +120,8 @@ def _crs(layer: VectorLayer, file: ContourFile, problems: Problems) -> CRS | Non
     if own is not None and own.name.startswith("Undefined"):
         own = None
     if file.crs is None:
-        if own is not None and not (layer.assumed_crs and _is_in_metres(layer)):
+        in_metres = bool(np.abs(layer.frame.total_bounds).max() > _HALF_TURN)
+        if own is not None and not (layer.assumed_crs and in_metres):
             return own
         beside = " (no .prj beside the .shp?)" if problems.source.format == "shp" else ""
         found = "metres, and GeoJSON that declares none is in degrees" if own else f"none in the file{beside}"
@@ -139,10 +140,6 @@ def _crs(layer: VectorLayer, file: ContourFile, problems: Problems) -> CRS | Non
         problems.add(f"{declared.name} ({file.crs}), as declared in 'crs'", f"{own.name}", column="CRS")
         return None
     return declared
-
-
-def _is_in_metres(layer: VectorLayer) -> bool:
-    return bool(np.abs(layer.frame.total_bounds).max() > _HALF_TURN)
 
 
 def _is_exact(crs: CRS, epsg: int, problems: Problems) -> bool:

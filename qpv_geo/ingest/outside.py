@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qpv_geo.checks import Check
-from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI, CodeKind
+from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI
 from qpv_geo.ingest.contracts import Defect, Names, Problems
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.territory import Territory, codes_of
@@ -111,7 +111,7 @@ def may_hold(territory: Territory, places: pd.DataFrame) -> NDArray[np.bool_]:
 
 def _may_hold(territory: Territory, insee_com: object, siren_epci: object, insee_dep: object) -> bool:
     communes, sirens, departments = (
-        _readable(codes, kind)
+        {code for code in codes_of(codes) if re.fullmatch(kind.pattern, code)}
         for codes, kind in ((insee_com, COMMUNE), (siren_epci, EPCI), (insee_dep, DEPARTEMENT))
     )
     departments |= {department_of_commune(code) for code in communes}
@@ -127,7 +127,3 @@ def _may_hold(territory: Territory, insee_com: object, siren_epci: object, insee
         return True
     placed_elsewhere = sirens or (communes and territory.communes)
     return in_department and not placed_elsewhere
-
-
-def _readable(codes: object, kind: CodeKind) -> set[str]:
-    return {code for code in codes_of(codes) if re.fullmatch(kind.pattern, code)}

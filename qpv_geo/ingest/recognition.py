@@ -118,7 +118,11 @@ def recognise(
     tables = []
     if others.any():
         are_together = together[others].sum() * 2 > others.sum()
-        _refuse_mixed(codes, others & (together != are_together), table, problems)
+        # Nothing tells whether a mixed table is about zones or about their QPV taken together.
+        mixed = others & (together != are_together)
+        expected = "codes that all end with '_QPV24' or '_QPV', or none"
+        problems.add_rows(expected, table.where[mixed], map(repr, codes[mixed]), column=str(key))
+        problems.raise_if_any()
         kinds = {zone: _KINDS[zone] for zone in _TOGETHER_OF} if are_together else _KINDS
         zone, kind = _zone_of(bare[others], whole, kinds, epci, problems)
         zone = _TOGETHER_OF[zone] if are_together else zone
@@ -127,15 +131,6 @@ def recognise(
         kind = CodeKind("code of all QPV", _ALL_QPV, _ALL_QPV)
         tables.append(replace(rows_of(whole, all_qpv), zone="ensemble_qpv", kind=kind))
     return tables
-
-
-def _refuse_mixed(
-    codes: "pd.Series[str]", rows: NDArray[np.bool_], table: TextTable, problems: Problems
-) -> None:
-    """Refuse a table about zones and about their QPV taken together: nothing tells which it is."""
-    expected = "codes that all end with '_QPV24' or '_QPV', or none"
-    problems.add_rows(expected, table.where[rows], map(repr, codes[rows]), column=str(codes.name))
-    problems.raise_if_any()
 
 
 def find_key(table: TextTable, extra_keys: Collection[str] = ()) -> str | None:

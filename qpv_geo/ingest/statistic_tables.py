@@ -27,16 +27,12 @@ _KINDS = ("COM", "EPCI", "DEP", "REG", "FRANCE", "FM", "METRO")
 _CONFIDENTIAL = "c"
 
 
-def is_long(table: TextTable) -> bool:
-    """Tell a table in long form by its columns."""
-    return {_ZONE, _KIND, _VALUE} <= set(map(str.upper, table.cells.columns))
-
-
 def widen(table: TextTable, source: Source) -> list[TextTable]:
-    """Return one table per kind of zone, named ``<table>, <kind>``: a row per zone, a column per measure.
+    """Return a table per kind of zone of one in long form: a row per zone, a column per measure.
 
-    Only the ``TIME_PERIOD`` of the source's vintage is read. A value that ``CONF_STATUS`` says is
-    confidential (``C``) becomes INSEE's mark ``c``. Values scaled by a power of ten are refused.
+    They are named ``<table>, <kind>``. Only the ``TIME_PERIOD`` of the source's vintage is read. A value that
+    ``CONF_STATUS`` says is confidential (``C``) becomes INSEE's mark ``c``. Values scaled by a power of ten
+    are refused.
     """
     problems = Problems(table.label, source)
     cells = table.cells.rename(columns=str.upper)
@@ -112,7 +108,8 @@ def _read(raw: RawFile, member: Member, scope: Scope) -> list[TextTable]:
     if kind_of(member.data).name == "zip":
         return read_sheets(raw, member, raw.source.key)
     text = read_delimited(raw, member, _keeps(scope), raw.source.key)
-    return widen(text, raw.source) if is_long(text) else [text]
+    long = {_ZONE, _KIND, _VALUE} <= set(map(str.upper, text.cells.columns))
+    return widen(text, raw.source) if long else [text]
 
 
 def _keeps(scope: Scope) -> Keeps | None:

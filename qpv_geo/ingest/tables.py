@@ -1,6 +1,6 @@
 """All raw files of a run to the checked tables that the analysis joins."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
@@ -133,53 +133,36 @@ def _read_iris(files: SourceFiles, context: _Context) -> gpd.GeoDataFrame | None
     )
 
 
-def _read_facilities(files: SourceFiles, context: _Context) -> FacilityTable | None:
-    communes = context.communes
-    if communes is None:
-        return None
-    return files.keep_checks(
-        files.read_first("facilities", lambda raw: read_facilities(raw, communes, context.settings))
-    )
+def _first(
+    table: TableName, read: Callable[[RawFile, _Context], tuple[Any, Sequence[Check]] | None]
+) -> Callable[[SourceFiles, _Context], object]:
+    """Return what reads the first choice of a table and keeps its checks."""
+    return lambda files, its: files.keep_checks(files.read_first(table, lambda raw: read(raw, its)))
 
 
-def _read_base_map(files: SourceFiles, context: _Context) -> BackgroundFeatures | None:
-    communes = context.communes
-    if communes is None:
-        return None
-    return files.keep_checks(
-        files.read_first("base_map", lambda raw: read_base_map(raw, communes, context.settings))
-    )
-
-
-def _read_local(files: SourceFiles, context: _Context, table: TableName) -> gpd.GeoDataFrame | None:
-    territory = context.territory
-
-    def read(raw: RawFile) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]] | None:
-        file = territory.files.get(raw.source.territory_key or "")
-        if file is None:
-            return None
-        return read_local_contours(raw, file, territory, context.communes, context.settings)
-
-    return files.keep_checks(files.read_first(table, read))
+def _read_local(raw: RawFile, its: _Context) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]] | None:
+    file = its.territory.files.get(raw.source.territory_key or "")
+    return file if file is None else read_local_contours(raw, file, its.territory, its.communes, its.settings)
 
 
 # How each optional table is read, in the order in which their checks are published.
 _READERS: Mapping[TableName, Callable[[SourceFiles, _Context], object]] = {
-    "qpv_2015": lambda files, context: files.keep_checks(
-        files.read_first(
-            "qpv_2015",
-            lambda raw: read_qpv_2015(raw, context.settings, context.territory.epsg, context.outside),
-        )
+    "qpv_2015": _first(
+        "qpv_2015", lambda raw, its: read_qpv_2015(raw, its.settings, its.territory.epsg, its.outside)
     ),
-    "correspondence": lambda files, context: files.keep_checks(
-        files.read_first("correspondence", lambda raw: read_correspondence(raw, context.settings))
-    ),
+    "correspondence": _first("correspondence", lambda raw, its: read_correspondence(raw, its.settings)),
     "declared_zones": _read_declared_zones,
     "iris": _read_iris,
-    "facilities": _read_facilities,
-    "base_map": _read_base_map,
-    "district_contours": lambda files, context: _read_local(files, context, "district_contours"),
-    "fragile_contours": lambda files, context: _read_local(files, context, "fragile_contours"),
+    "facilities": _first(
+        "facilities",
+        lambda raw, its: None if its.communes is None else read_facilities(raw, its.communes, its.settings),
+    ),
+    "base_map": _first(
+        "base_map",
+        lambda raw, its: None if its.communes is None else read_base_map(raw, its.communes, its.settings),
+    ),
+    "district_contours": _first("district_contours", _read_local),
+    "fragile_contours": _first("fragile_contours", _read_local),
 }
 
 
@@ -213,7 +196,11 @@ def read_tables(
     )
     members = files.read_first("epci_members", lambda raw: read_epci_members(raw, settings))
     scope = _scope(contours, communes, members, territory, whole_epci=several)
-    parts = _read_statistics(files, scope, registry, settings)
+    figures = {
+        key: files.read([key], partial(read_statistics, raw, registry, settings, scope))
+        for key, raw in files.of("statistics").items()
+    }
+    parts = {key: part for key, part in figures.items() if part is not None}
     context = _Context(territory, settings, outside, communes and communes.of_territory)
     optional: dict[str, Any] = {table: read(files, context) for table, read in _READERS.items()}
     files.raise_errors()
@@ -223,6 +210,11 @@ def read_tables(
     statistics = _with_unique_names(
         pd.concat([part.rows for part in parts.values()], ignore_index=True), registry
     )
+    national = {
+        key: CountedFile(key, raw.path.name, raw.sha256, shipped=False)
+        for key, raw in files.of("statistics").items()
+        if key in parts and raw.national
+    }
     checks = [*contours.checks, *report_communes(communes.all, next(iter(files.of("communes"))))]
     checks += [check for part in parts.values() for check in part.checks]
     checks += [*outside.checks(), *files.checks, *_left_out(files.defects, catalogue)]
@@ -230,7 +222,7 @@ def read_tables(
     return Tables(
         contours,
         communes.of_territory,
-        StatisticRows(statistics, _national(files, parts)),
+        StatisticRows(statistics, national),
         members,
         _labels(statistics, parts),
         tuple(checks),
@@ -268,25 +260,6 @@ def _scope(
         epci |= set(members.loc[members["insee_com"].isin(declared), "siren_epci"])
         declared |= set(members.loc[members["siren_epci"].isin(epci), "insee_com"])
     return Scope(frozenset(declared), epci=official)
-
-
-def _read_statistics(
-    files: SourceFiles, scope: Scope, registry: Registry, settings: Settings
-) -> dict[str, Statistics]:
-    parts = {
-        key: files.read([key], partial(read_statistics, raw, registry, settings, scope))
-        for key, raw in files.of("statistics").items()
-    }
-    return {key: part for key, part in parts.items() if part is not None}
-
-
-def _national(files: SourceFiles, parts: Mapping[str, Statistics]) -> dict[str, CountedFile]:
-    """Return the files of statistics that cover the country, by source."""
-    return {
-        key: CountedFile(key, raw.path.name, raw.sha256, shipped=False)
-        for key, raw in files.of("statistics").items()
-        if key in parts and raw.national
-    }
 
 
 def _left_out(defects: Mapping[str, str], catalogue: Catalogue) -> Iterator[Check]:

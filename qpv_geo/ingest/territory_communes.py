@@ -52,7 +52,9 @@ def read_territory_communes(
         found = TerritoryCommunes(by_epsg.pop(territory.epsg), None, by_epsg)
     else:
         communes = read_communes(raw, settings, territory.epsg, outside)[territory.epsg]
-        found = choose_communes(communes, territory, national=_is_national(raw))
+        address = raw.source.address
+        of_epci = isinstance(address, PlainAddress) and "{epci}" in address.url
+        found = choose_communes(communes, territory, national=not of_epci)
     _check(found, raw, territory)
     if found.around is not None and outside:
         # The EPCI is drawn whole, though the territory is but a part of it.
@@ -80,11 +82,6 @@ def choose_communes(
         return TerritoryCommunes(mine)
     others = communes[~chosen & communes["siren_epci"].isin(set(mine["siren_epci"].dropna()))]
     return TerritoryCommunes(mine, others.reset_index(drop=True))
-
-
-def _is_national(raw: RawFile) -> bool:
-    address = raw.source.address
-    return not (isinstance(address, PlainAddress) and "{epci}" in address.url)
 
 
 def _check(found: TerritoryCommunes, raw: RawFile, territory: Territory) -> None:

@@ -108,7 +108,11 @@ def _read_geojson(raw: RawFile, member: Member) -> VectorLayer:
         raise SourceContentError(f"{label}: expected GeoJSON, found {text.lstrip()[:40]!r}…")
     declared = _DECLARED_CRS.search(text)
     if declared:
-        _check_crs_exists(declared[1], problems)
+        try:
+            CRS.from_user_input(declared[1])
+        except CRSError:
+            # GDAL silently takes its coordinates for WGS84.
+            problems.add("a CRS that exists", repr(declared[1]), column="CRS")
     with _reraise_gdal_errors(raw, label, "GeoJSON", remarks):
         # GDAL takes a NUL for the end of the file.
         frame = _read(data.replace(b"\x00", b" "))
@@ -116,14 +120,6 @@ def _read_geojson(raw: RawFile, member: Member) -> VectorLayer:
     problems.raise_if_any()
     written = {name: [one.get(name) for one in properties] for name in frame.columns}
     return replace(_layer(frame, problems, remarks), assumed_crs=declared is None, as_written=written)
-
-
-def _check_crs_exists(declared: str, problems: Problems) -> None:
-    """Refuse a CRS that does not exist: GDAL silently takes its coordinates for WGS84."""
-    try:
-        CRS.from_user_input(declared)
-    except CRSError:
-        problems.add("a CRS that exists", repr(declared), column="CRS")
 
 
 def _read_geopackage(raw: RawFile, member: Member, wanted: str | None) -> VectorLayer:

@@ -15,7 +15,7 @@ from qpv_geo.settings import Settings, split_address
 from qpv_geo.sources.catalogue import NoAddress, Source, TerritoryFileAddress, WfsAddress
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.local import territory_file
-from qpv_geo.sources.raw import Progress, RawFile, digest
+from qpv_geo.sources.raw import Progress, RawFile, raw_at
 from qpv_geo.sources.resolve import known_url, mirror_paths, raw_key
 from qpv_geo.sources.store import Copies, mark_accepted
 from qpv_geo.territory import Territory
@@ -188,10 +188,7 @@ def fall_back(
     for path in mirror_paths(source, territory):
         shipped = settings.snapshot_dir / path
         if is_of_it and shipped.exists():
-            sha256, size = digest(shipped)
-            return RawFile(
-                source, shipped, sha256, size, None, None, None, None, None, "snapshot", "snapshot", reason
-            )
+            return raw_at(source, shipped, "snapshot", reason)
     if source.required:
         shipped_one = f"none of {', '.join(mirror_paths(source, territory))} in {settings.snapshot_dir}"
         if own and not is_of_it:
@@ -238,8 +235,7 @@ def _from_mirror_folder(source: Source, territory: Territory, settings: Settings
     if found is None:
         raise absent_from_mirror(source, folder, paths)
     try:
-        sha256, size = digest(found)
-        raw = RawFile(source, found, sha256, size, None, None, None, None, None, "mirror", "mirror")
+        raw = raw_at(source, found, "mirror")
         check_content(raw, settings)
     except OSError as error:
         raise SourceUnavailableError(

@@ -9,7 +9,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import list_members
 from qpv_geo.sources.catalogue import Format, Source, TerritoryFileAddress
 from qpv_geo.sources.content import check_content
-from qpv_geo.sources.raw import RawFile, digest
+from qpv_geo.sources.raw import RawFile, raw_at
 from qpv_geo.territory import Territory
 
 _FORMATS: dict[str, Format] = {
@@ -56,10 +56,9 @@ def territory_file(
         }
     )
     try:
-        sha256, size = digest(path)
+        raw = raw_at(known_better, path, "local")
     except OSError as error:
         raise ConfigurationError(f"{where}: {path} cannot be read: {error}") from error
-    raw = RawFile(known_better, path, sha256, size, None, None, None, None, None, "local", "local")
     if form == "shp":
         stem = _shapefile(raw, declared.couche, settings)[: -len(".shp")]
         member = rf"(?i){re.escape(stem)}\.shp"

@@ -73,6 +73,14 @@ class RawFile:
         return self.label if member == self.path.name else f"{self.label}, member {member}"
 
 
+def raw_at(
+    source: Source, path: Path, origin: Literal["mirror", "snapshot", "local"], reason: str = ""
+) -> RawFile:
+    """Return a file that lies on this disk, and was not downloaded."""
+    sha256, size = digest(path)
+    return RawFile(source, path, sha256, size, None, None, None, None, None, origin, origin, reason)
+
+
 def unusable(source: Source, defect: str) -> RawFile:
     """Return a stand-in for an optional source whose download is not the declared file."""
     return RawFile(source, Path(), "", 0, None, None, None, None, None, "live", "live", defect=defect)

@@ -46,7 +46,7 @@ endorse it.
 _DICTIONARY = """\
 # Dictionnaire des données
 
-<!-- Produit par docs/generate.py d'après formats/fields.toml, ingest/indicators.toml et checks.py. -->
+<!-- Produit par docs/generate.py d'après formats/fields.toml, ingest/indicators.toml et checks.toml. -->
 
 Les couches et les champs publiés, les contrôles, puis les indicateurs de la table `statistiques`. Un effectif
 additif peut être sommé sur des zones disjointes ; un rapport se recalcule alors en divisant la somme de ses

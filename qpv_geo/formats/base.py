@@ -19,6 +19,7 @@ from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.fingerprint import fingerprint
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.provenance import Raws, newest_date, origin_sentence, present
+from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.additions import administrator_contact
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.settings import Settings
@@ -30,8 +31,7 @@ UNDECLARED = Contact(organisation="Organisme de publication non déclaré")
 """The contact of a release that was made without one."""
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(Frozen):
     """A way to write a release."""
 
     name: str

@@ -227,6 +227,11 @@ def band_name(widths: Iterable[float]) -> str:
     return f"Bande de {' ou '.join(number(width) for width in sorted(set(widths)))} m (TVA réduite)"
 
 
+def capitalised(text: str) -> str:
+    """Return a text that begins with a capital; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def listing(words: Sequence[str]) -> str:
     """Join words as a sentence does: ``a, b et c``."""
     return " et ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

@@ -28,9 +28,8 @@ from qpv_geo.formats.changes_schema import (
     RowsChange,
 )
 from qpv_geo.formats.report_schema import Report
-from qpv_geo.releases.changes import compare_releases
+from qpv_geo.releases.changes import PublishedRelease, compare_releases, read_published
 from qpv_geo.releases.changes_text import changes_markdown
-from qpv_geo.releases.published import PublishedRelease, read_published
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 from tests.examples import examples

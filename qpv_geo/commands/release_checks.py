@@ -7,9 +7,8 @@ import typer
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.commands.options import DataDir, MaybeReleaseId, TerritoryName, settings_of
 from qpv_geo.commands.output import Json, print_json, print_markdown
-from qpv_geo.releases.changes import compare_releases
+from qpv_geo.releases.changes import compare_releases, read_published
 from qpv_geo.releases.changes_text import changes_markdown
-from qpv_geo.releases.published import read_published
 from qpv_geo.releases.release import find_release
 from qpv_geo.releases.seals import seal_findings
 from qpv_geo.territory import load_territory

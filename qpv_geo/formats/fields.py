@@ -43,6 +43,11 @@ class LayerField(Frozen):
     """For a field of the key: whether it may be empty all the same."""
 
     @property
+    def heading(self) -> str:
+        """Alias, with the unit in brackets."""
+        return f"{self.alias} ({self.unit})" if self.unit else self.alias
+
+    @property
     def comment(self) -> str:
         """Description and unit in one French sentence or two; empty when there is neither."""
         unit = f"Unité : {self.unit}." if self.unit else ""

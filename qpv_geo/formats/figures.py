@@ -9,7 +9,7 @@ import pandas as pd
 
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames, plain_values
-from qpv_geo.french import ZONE_WORDS, amount, decimals_of, interval, measure, number, ordinal
+from qpv_geo.french import ZONE_WORDS, amount, capitalised, decimals_of, interval, measure, number, ordinal
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.statuses import NOT_AVAILABLE, OK, STATUSES
 from qpv_geo.zones import department_of
@@ -217,9 +217,5 @@ def comparison_zones(row: pd.Series, content: Content) -> list[Zone]:
         *(Zone("commune", code, names.get(code, code)) for code in communes),
         *([Zone("epci", epci, names_of_epci.get(epci) or territory.nom)] if epci else []),
         Zone("departement", department, row["lib_dep"] or f"Département {department}"),
-        *(Zone(kind, code, _capital(ZONE_WORDS[kind])) for kind, code in together.items() if code),
+        *(Zone(kind, code, capitalised(ZONE_WORDS[kind])) for kind, code in together.items() if code),
     ]
-
-
-def _capital(words: str) -> str:
-    return words[0].upper() + words[1:]

@@ -1,7 +1,9 @@
 """The GeoPackage of a release: every layer and table, with French titles, aliases and units inside."""
 
+import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import geopandas as gpd
@@ -35,7 +37,6 @@ CREATE TABLE gpkg_data_column_constraints (
   CONSTRAINT gdcc_ntv UNIQUE (constraint_name, constraint_type, value)
 );
 """
-_SCHEMA_DEFINITION = "http://www.geopackage.org/spec130/#extension_schema"
 
 
 def geopackage_name(territory_id: str) -> str:
@@ -86,12 +87,20 @@ def _describe_columns(path: Path, layers: list[Layer]) -> None:
         for layer in layers
         for name, field in layer.fields.items()
     ]
+    with extended(path, _SCHEMA_EXTENSION, "gpkg_schema") as database:
+        database.executemany("INSERT INTO gpkg_data_columns VALUES (?, ?, ?, ?, ?, NULL, NULL)", rows)
+
+
+@contextmanager
+def extended(path: Path, tables: str, extension: str) -> Iterator[sqlite3.Connection]:
+    """Create the tables of an extension of the standard in a GeoPackage, register them, and yield it."""
+    definition = f"http://www.geopackage.org/spec130/#extension_{extension.removeprefix('gpkg_')}"
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA synchronous = OFF")
-        database.executescript("BEGIN;" + _SCHEMA_EXTENSION)
-        database.executemany("INSERT INTO gpkg_data_columns VALUES (?, ?, ?, ?, ?, NULL, NULL)", rows)
+        database.executescript("BEGIN;" + tables)
+        yield database
         database.executemany(
-            "INSERT INTO gpkg_extensions VALUES (?, NULL, 'gpkg_schema', ?, 'read-write')",
-            [(name, _SCHEMA_DEFINITION) for name in ("gpkg_data_columns", "gpkg_data_column_constraints")],
+            "INSERT INTO gpkg_extensions VALUES (?, NULL, ?, ?, 'read-write')",
+            [(name, extension, definition) for name in re.findall(r"CREATE TABLE (\w+)", tables)],
         )
         database.commit()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qpv_geo.checks import CHECKS
 from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.report_schema import Control, Report
-from qpv_geo.french import counted, listing
+from qpv_geo.french import capitalised, counted, listing
 
 _NOT_WANTED = "sans objet"
 # A section of the report says the same of each indicator.
@@ -78,7 +78,7 @@ def absences(report: Report) -> dict[str, list[str]]:
         if source.etat != _NOT_WANTED:
             # The sentence begins with the title, which stands beside it here.
             reason = (source.motif or source.etat).removeprefix(f"{source.titre} : ").rstrip(".")
-            found.setdefault(f"{reason[0].upper()}{reason[1:]}", []).append(source.titre)
+            found.setdefault(capitalised(reason), []).append(source.titre)
     return found
 
 

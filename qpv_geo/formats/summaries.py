@@ -18,7 +18,7 @@ from qpv_geo.formats.essentials import (
 )
 from qpv_geo.formats.figures import EVERY_QPV, EVERY_QPV_CODE, Figure, Figures, Zone, qpv_zones
 from qpv_geo.formats.sentences import qpv_sentences, territory_sentences
-from qpv_geo.french import ZONE_WORDS
+from qpv_geo.french import ZONE_WORDS, capitalised
 from qpv_geo.ingest.distribution import Distributions
 from qpv_geo.territory import codes_of
 
@@ -131,6 +131,6 @@ class Summaries:
             yield from towns
 
     def _compare(self, figure: Figure, kind: str, code: str, name: str) -> Comparison:
-        zone = Zone(kind, code, name[:1].upper() + name[1:])
+        zone = Zone(kind, code, capitalised(name))
         other = self.figures.same_vintage(zone, figure.indicator.id, figure.vintage)
         return Comparison(zone, figure, other)

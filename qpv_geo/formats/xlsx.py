@@ -83,17 +83,13 @@ def _refuse_what_does_not_fit(frames: Frames, layers: Mapping[str, Layer]) -> No
 def _write_layer(sheet: Worksheet, formats: CellFormats, frame: pd.DataFrame, layer: Layer) -> None:
     widths = []
     for column, (name, field) in enumerate(layer.fields.items()):
-        heading = _heading(field)
-        sheet.write_string(0, column, heading, formats.heading)
+        sheet.write_string(0, column, field.heading, formats.heading)
         texts = _write_column(sheet, formats, column, frame[name], field)
-        widest = max((len(text) for text in (*texts[:_SEEN], *heading.split())), default=0)
+        widest = max((len(text) for text in (*texts[:_SEEN], *field.heading.split())), default=0)
         widths.append(min(max(widest + 2, _NARROWEST), _WIDEST))
-    sheet.set_row(0, height_of(zip(map(_heading, layer.fields.values()), widths, strict=True)))
+    headings = (field.heading for field in layer.fields.values())
+    sheet.set_row(0, height_of(zip(headings, widths, strict=True)))
     finish_table(sheet, 0, len(frame), widths)
-
-
-def _heading(field: LayerField) -> str:
-    return f"{field.alias} ({field.unit})" if field.unit else field.alias
 
 
 def _write_column(
@@ -137,8 +133,7 @@ def _write_read_me(
     for row, line in enumerate(map(typeset, lines)):
         sheet.write_string(row, 0, line, None if row else formats.title)
     first = len(lines) + 1
-    for column, heading in enumerate(("Feuille", "Contenu", "Lignes")):
-        sheet.write_string(first, column, heading, formats.heading)
+    sheet.write_row(first, 0, ("Feuille", "Contenu", "Lignes"), formats.heading)
     for row, (name, frame) in enumerate(frames.items(), first + 1):
         sheet.write_url(row, 0, f"internal:'{name}'!A1", formats.link, string=name)
         text = f"{layers[name].title}. {layers[name].abstract}"
@@ -157,8 +152,7 @@ def _write_fields(sheet: Worksheet, formats: CellFormats, layers: list[Layer]) -
         for layer in layers
         for name, field in layer.fields.items()
     ]
-    for column, heading in enumerate(headings):
-        sheet.write_string(0, column, heading, formats.heading)
+    sheet.write_row(0, 0, headings, formats.heading)
     for row, texts in enumerate(rows, 1):
         for column, text in enumerate(texts):
             sheet.write_string(row, column, text, formats.text if column == len(headings) - 1 else None)

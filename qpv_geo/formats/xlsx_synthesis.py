@@ -53,8 +53,7 @@ def _write_headings(sheet: Worksheet, formats: CellFormats, top: int, territory:
         ranked = (one for summary in territory.qpv if (one := summary.essentials[place]).is_ranked)
         among = next((f" sur {number(one.figure.among)}" for one in ranked), "")
         headings += [f"{essential.plan.title} ({essential.figure.vintage})", f"Rang{among}"]
-    for column, heading in enumerate(map(typeset, headings)):
-        sheet.write_string(top, column, heading, formats.heading)
+    sheet.write_row(top, 0, map(typeset, headings), formats.heading)
     sheet.set_row(top, _HEADING_HEIGHT)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from qpv_geo.characters import is_binary
 from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import SourceContentError
+from qpv_geo.french import capitalised
 from qpv_geo.sources.file_kinds import kind_of
 
 
@@ -56,4 +57,4 @@ def report_reading(remarks: Sequence[str], found: str, subject: str) -> Check:
 def sentence(remarks: Sequence[str]) -> str:
     """Join remarks into a French sentence, empty without remarks."""
     text = " ; ".join(remarks)
-    return text and f"{text[0].upper()}{text[1:]}."
+    return text and f"{capitalised(text)}."

@@ -8,6 +8,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from qpv_geo.formats.base import Bounds
+
 Geometries = NDArray[np.object_]
 
 # Units of the drawing: outlines may move by this much when vertices are left out.
@@ -98,9 +100,9 @@ class Labels:
     width: float
     height: float
     """The map, in units."""
-    _taken: list[tuple[float, float, float, float]] = field(default_factory=list)
+    _taken: list[Bounds] = field(default_factory=list)
 
-    def reserve(self, box: tuple[float, float, float, float]) -> None:
+    def reserve(self, box: Bounds) -> None:
         """Keep labels out of a rectangle (left, top, right, bottom)."""
         self._taken.append(box)
 
@@ -114,9 +116,7 @@ class Labels:
             # Beside what it names, it would name something else.
             if not named.intersects(shapely.box(*box)):
                 continue
-            inside = box[0] >= 0 and box[1] >= 0 and box[2] <= self.width and box[3] <= self.height
-            if inside and not any(_overlap(box, taken) for taken in self._taken):
-                self._taken.append(box)
+            if self._take(box):
                 return x, middle + size / 3
         return None
 
@@ -131,13 +131,16 @@ class Labels:
         across = (length * abs(np.cos(turn)) + line * abs(np.sin(turn))) / 2
         down = (length * abs(np.sin(turn)) + line * abs(np.cos(turn))) / 2
         x, y = middle
-        box = (x - across, y - down, x + across, y + down)
-        inside = box[0] >= 0 and box[1] >= 0 and box[2] <= self.width and box[3] <= self.height
-        if not inside or any(_overlap(box, taken) for taken in self._taken):
-            return False
-        self._taken.append(box)
-        return True
+        return self._take((x - across, y - down, x + across, y + down))
 
-
-def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+    def _take(self, box: Bounds) -> bool:
+        """Tell whether a rectangle is free, and reserve it."""
+        left, top, right, bottom = box
+        inside = left >= 0 and top >= 0 and right <= self.width and bottom <= self.height
+        free = inside and not any(
+            left < taken[2] and taken[0] < right and top < taken[3] and taken[1] < bottom
+            for taken in self._taken
+        )
+        if free:
+            self.reserve(box)
+        return free

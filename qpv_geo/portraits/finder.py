@@ -33,21 +33,17 @@ def finder_data(content: Content, origin: np.ndarray) -> dict[str, Any]:
     if "bande_300m" in frames:
         bands = frames["bande_300m"]
         widths = dict(zip(bands["code_qp"], bands["distance_m"].tolist(), strict=True))
-    districts = [
-        {"code": code, "nom": name or code, "portrait": True, "largeur": widths.get(code, BAND_WIDTH)}
-        | {"contour": _rings(shape, origin)}
-        for code, name, shape in zip(qpv["code_qp"], qpv["lib_qp"], qpv.geometry, strict=True)
-    ]
+    own = qpv.assign(largeur_bande_m=[widths.get(code, BAND_WIDTH) for code in qpv["code_qp"]])
     others = frames.get("qpv_voisins")
-    if others is not None:
-        columns = ("code_qp", "lib_qp", "largeur_bande_m")
-        districts += [
-            {"code": code, "nom": name or code, "portrait": False, "largeur": width}
-            | {"contour": _rings(shape, origin)}
-            for code, name, width, shape in zip(
-                *(others[column].tolist() for column in columns), others.geometry, strict=True
-            )
-        ]
+    columns = ("code_qp", "lib_qp", "largeur_bande_m")
+    districts = [
+        {"code": code, "nom": name or code, "portrait": layer is own, "largeur": width}
+        | {"contour": _rings(shape, origin)}
+        for layer in ([own] if others is None else [own, others])
+        for code, name, width, shape in zip(
+            *(layer[column].tolist() for column in columns), layer.geometry, strict=True
+        )
+    ]
     ground, around = known_ground(frames["communes"].geometry.to_numpy(), neighbours=others is not None)
     box = shapely.box(*ground.bounds).buffer(_MARGIN, join_style="mitre")
     projection, error = fit_projection(content.epsg, box.bounds)

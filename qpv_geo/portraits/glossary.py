@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from qpv_geo.french import capitalised
 from qpv_geo.frozen import Frozen
 from qpv_geo.statuses import STATUSES, VALUED
 from qpv_geo.toml_file import read_declarations
@@ -26,6 +27,5 @@ def glossary(path: Path = _GLOSSARY) -> tuple[Term, ...]:
         terms = tuple(Term(term=term, **entry) for term, entry in entries.items())
     reasons = (status for code, status in STATUSES.items() if code not in VALUED)
     return terms + tuple(
-        Term(term=f"{words[0].upper()}{words[1:]}", meaning=f"{sentence[0].upper()}{sentence[1:]}.")
-        for words, sentence in reasons
+        Term(term=capitalised(words), meaning=f"{capitalised(sentence)}.") for words, sentence in reasons
     )

@@ -52,7 +52,7 @@ def form_fields(layer: Layer, look: Cartography) -> tuple[FormField, ...]:
 
 def _field(layer: Layer, name: str, look: Cartography, *, folded: bool) -> FormField:
     declared = layer.fields[name]
-    alias = f"{declared.alias} ({declared.unit})" if declared.unit else declared.alias
+    alias = declared.heading
     long = declared.type == "text" and name.startswith(_LONG_NAMES)
     short = declared.type != "text" or name.startswith("code")
     return FormField(

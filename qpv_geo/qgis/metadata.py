@@ -1,7 +1,5 @@
 """ISO 19115 metadata inside the GeoPackage (OGC metadata extension), and QGIS's own for each layer."""
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +7,7 @@ import pandas as pd
 import pyproj
 
 from qpv_geo.formats.base import Content
+from qpv_geo.formats.geopackage import extended
 from qpv_geo.french import french_date
 from qpv_geo.qgis.templating import fill, key
 
@@ -33,7 +32,6 @@ CREATE TABLE gpkg_metadata_reference (
   CONSTRAINT crmr_mpi_fk FOREIGN KEY (md_parent_id) REFERENCES gpkg_metadata(id)
 );
 """
-_DEFINITION = "http://www.geopackage.org/spec130/#extension_metadata"
 _ISO = "http://www.isotc211.org/2005/gmd"
 _QGIS = "http://mrcc.com/qgis.dtd"
 
@@ -115,16 +113,8 @@ def add_metadata(path: Path, content: Content) -> None:
         spatial = content.spatial(name) is not None
         records.append((number, _QGIS, fill("layer.qmd", content=content, name=name, spatial=spatial)))
         references.append(("table", name, content.spec.moment, number, _WHOLE))
-    tables = ("gpkg_metadata", "gpkg_metadata_reference")
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA synchronous = OFF")
-        database.executescript("BEGIN;" + _EXTENSION)
+    with extended(path, _EXTENSION, "gpkg_metadata") as database:
         database.executemany("INSERT INTO gpkg_metadata VALUES (?, 'dataset', ?, 'text/xml', ?)", records)
         database.executemany(
             "INSERT INTO gpkg_metadata_reference VALUES (?, ?, NULL, NULL, ?, ?, ?)", references
         )
-        database.executemany(
-            "INSERT INTO gpkg_extensions VALUES (?, NULL, 'gpkg_metadata', ?, 'read-write')",
-            [(name, _DEFINITION) for name in tables],
-        )
-        database.commit()

@@ -1,12 +1,16 @@
 """What changed between two releases, found in their own files."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
 
 from qpv_geo.analysis.overlay import part_of
-from qpv_geo.audit.geopackage import StoredTable
+from qpv_geo.audit.geopackage import StoredTable, read_geopackage
+from qpv_geo.errors import PublicationError
 from qpv_geo.formats.changes_schema import (
     Changes,
     ContourChange,
@@ -18,9 +22,9 @@ from qpv_geo.formats.changes_schema import (
     SourceChange,
     SourceState,
 )
-from qpv_geo.formats.fields import load_layers
+from qpv_geo.formats.descriptions import DESCRIPTOR
+from qpv_geo.formats.fields import GEOMETRY_COLUMN, load_layers
 from qpv_geo.releases.changes_statistics import statistic_changes
-from qpv_geo.releases.published import PublishedRelease
 from qpv_geo.zones import department_of, zone_of
 
 _QPV, _STATISTICS, _DICTIONARY, _SOURCES = "qpv", "statistiques", "indicateurs", "sources"
@@ -28,6 +32,47 @@ _QPV, _STATISTICS, _DICTIONARY, _SOURCES = "qpv", "statistiques", "indicateurs",
 _OF_THE_RUN = {_SOURCES, "controles"}
 # Areas are given to a tenth of a square metre: what rounds to zero is reprojection noise.
 _DECIMALS = 1
+
+# What a comparison cannot do without.
+_NEEDED = {
+    "qpv": {"code_qp", "lib_qp", GEOMETRY_COLUMN},
+    "statistiques": {"zone", "code", "indicateur", "millesime", "valeur", "statut"},
+    "indicateurs": {"indicateur", "libelle", "additif"},
+    "sources": {"source", "titre", "etat", "millesime", "date_source", "origine", "fichier", "sha256"},
+}
+
+
+@dataclass(frozen=True)
+class PublishedRelease:
+    """A release read back: its layers by name."""
+
+    id: str
+    fingerprint: str
+    tables: Mapping[str, StoredTable]
+
+
+def read_published(path: Path) -> PublishedRelease:
+    """Read a release from its descriptor and its GeoPackage.
+
+    Raises `PublicationError` if it cannot be read, or lacks what a comparison needs.
+    """
+    try:
+        descriptor = json.loads((path / DESCRIPTOR).read_text(encoding="utf-8"))
+        (package,) = path.glob("qpv_*.gpkg")
+        tables = read_geopackage(package)
+        _require_what_is_compared(tables)
+        return PublishedRelease(descriptor["version"], descriptor["fingerprint"], tables)
+    except (OSError, ValueError, KeyError, TypeError, PublicationError) as error:
+        raise PublicationError(
+            f"{path}: the release cannot be read ({type(error).__name__}: {error}); "
+            "`qpv-geo releases verify` tells what is wrong with it"
+        ) from error
+
+
+def _require_what_is_compared(tables: Mapping[str, StoredTable]) -> None:
+    for name, columns in _NEEDED.items():
+        if missing := columns - set(tables[name].rows.columns):
+            raise KeyError(f"layer {name} lacks {', '.join(sorted(missing))}")
 
 
 def compare_releases(before: PublishedRelease, after: PublishedRelease) -> Changes:

@@ -24,7 +24,7 @@ from qpv_geo.formats.geopackage import geopackage_name
 from qpv_geo.formats.provenance import checks_table, sources_table
 from qpv_geo.formats.report import write_report
 from qpv_geo.french import french_date
-from qpv_geo.releases.changes import compare_releases
+from qpv_geo.releases.changes import PublishedRelease, compare_releases
 from qpv_geo.releases.existing import comparable_release
 from qpv_geo.releases.guards import overruns
 from qpv_geo.releases.ledger import read_ledger, write_ledger
@@ -35,7 +35,6 @@ from qpv_geo.releases.placement import (
     refuse_what_is_not_a_link,
     reraise_move_errors,
 )
-from qpv_geo.releases.published import PublishedRelease
 from qpv_geo.releases.release import Release, ledger_matching_latest, load_release, switch_to
 from qpv_geo.releases.seals import seal_of
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import ReleaseSpec
-from qpv_geo.releases.changes import compare_releases
+from qpv_geo.releases.changes import PublishedRelease, compare_releases, read_published
 from qpv_geo.releases.ledger import read_ledger
 from qpv_geo.releases.placement import LATEST, refuse_what_is_not_a_link, reraise_move_errors
-from qpv_geo.releases.published import PublishedRelease, read_published
 from qpv_geo.releases.release import (
     Release,
     current_release,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Generic, TypeVar
 from xml.etree.ElementTree import ParseError
 
-import numpy as np
 import shapely
 
 from qpv_geo.errors import PublicationError
@@ -90,8 +89,3 @@ def named(rows: Iterable[object]) -> str:
     listed = [str(row) for row in rows]
     more = f" and {len(listed) - _NAMED_AT_MOST} more" if len(listed) > _NAMED_AT_MOST else ""
     return ", ".join(listed[:_NAMED_AT_MOST]) + more
-
-
-def chosen(rows: Iterable[object], mask: np.ndarray) -> list[object]:
-    """Return the rows that a mask marks."""
-    return [row for row, marked in zip(rows, mask, strict=True) if marked]

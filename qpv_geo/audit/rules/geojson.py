@@ -4,13 +4,13 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import chain
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
 import shapely
 
-from qpv_geo.audit.rules.base import CheckedFile, chosen, named, rule
+from qpv_geo.audit.rules.base import CheckedFile, named, rule
 from qpv_geo.audit.shapes import RING_MINIMUM, parse_geojson, polygons_of, positions
 from qpv_geo.formats.geojson import OFFICIAL_DECIMALS
 from qpv_geo.parallel import in_threads
@@ -154,7 +154,7 @@ def valid_polygons(collection: Collection) -> Iterator[str]:
     shapes = polygons_of([feature["geometry"] for feature in collection.features])
     bad = ~(in_threads(shapely.is_valid, shapes) | shapely.is_missing(shapes))
     if bad.any():
-        yield f"features {named(chosen(range(1, len(shapes) + 1), bad))}"
+        yield f"features {named(compress(range(1, len(shapes) + 1), bad))}"
 
 
 @rule("GEOJSON09")

@@ -1,12 +1,13 @@
 """Rules of OGC GeoPackage 1.3 about geometries: columns, binaries, validity, extents, spatial indexes."""
 
 from collections.abc import Iterator, Sequence
+from itertools import compress
 
 import numpy as np
 import shapely
 
 from qpv_geo.audit.geopackage import Blob
-from qpv_geo.audit.rules.base import chosen, named, rule
+from qpv_geo.audit.rules.base import named, rule
 from qpv_geo.audit.rules.geopackage import GeoPackage
 from qpv_geo.formats.fields import load_layers
 from qpv_geo.parallel import in_threads
@@ -69,8 +70,7 @@ def geometry_blobs(package: GeoPackage) -> Iterator[str]:
             "empty flag": empty != shapely.is_empty(shapes),
         }
         for what, mask in wrong.items():
-            rows = chosen(rowids, np.asarray(mask, dtype=bool))
-            if rows:
+            if rows := list(compress(rowids, np.asarray(mask, dtype=bool))):
                 yield f"{table}: wrong {what} in rows {named(rows)}"
 
 
@@ -91,7 +91,7 @@ def valid(package: GeoPackage) -> Iterator[str]:
         shapes = package.shapes[table]
         bad = ~in_threads(shapely.is_valid, shapes) | shapely.is_empty(shapes)
         if bad.any():
-            yield f"{table}: not valid or empty in rows {named(chosen(rowids, bad))}"
+            yield f"{table}: not valid or empty in rows {named(compress(rowids, bad))}"
         (count,) = package.database.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # noqa: S608 - a table of the file
         declared = load_layers().get(table)
         if count != len(rowids) and not (declared and declared.geometry_optional):
@@ -139,4 +139,4 @@ def spatial_index(package: GeoPackage) -> Iterator[str]:
             gaps = np.abs(np.array(entries)[:, 1:] - bounds)
             off = np.any(gaps > _SINGLE * np.abs(bounds) + _SINGLE, axis=1)
             if off.any():
-                yield f"{table}: the index has another envelope for rows {named(chosen(rowids, off))}"
+                yield f"{table}: the index has another envelope for rows {named(compress(rowids, off))}"

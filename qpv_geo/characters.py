@@ -18,6 +18,11 @@ def visible(text: str) -> str:
     return _COMMANDS.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
+def printable(text: str) -> str:
+    """Return a text, or its codes if a character of it cannot be printed."""
+    return text if text.isprintable() else ascii(text)
+
+
 def forbidden_character(text: str) -> str:
     """Name the first character of a text that XML cannot hold (``U+0007``); empty if there is none."""
     match = _FORBIDDEN.search(text)

@@ -147,7 +147,8 @@ def territory_lock(folder: Path, *, wait: float = 0.0, lease: float = LEASE) -> 
 
 def _claim(folder: Path, deadline: float, lease: float) -> _Run:
     """Name this run as the holder as soon as no run on another machine holds the lock."""
-    holder, run = folder / _HOLDER, _this_run()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    holder, run = folder / _HOLDER, _Run(socket.gethostname(), os.getpid(), started, _kernel())
     last: _Seen | None = None
     since, alive = 0.0, False
     while True:
@@ -200,11 +201,6 @@ def _replace(holder: Path, run: _Run) -> _Run:
     aside.write_text(json.dumps(asdict(run)), encoding="utf-8")
     aside.replace(holder)
     return run
-
-
-def _this_run() -> _Run:
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    return _Run(socket.gethostname(), os.getpid(), started, _kernel())
 
 
 def _kernel() -> str:

@@ -33,11 +33,6 @@ def default_data_dir() -> Path:
     return (project_root() or Path.cwd()) / "data"
 
 
-def _default_sources_file() -> Path | None:
-    chosen = os.environ.get("QPV_GEO_SOURCES")
-    return Path(chosen) if chosen else None
-
-
 @dataclass(frozen=True)
 class Settings:
     """Folders and limits of one run."""
@@ -57,7 +52,9 @@ class Settings:
     max_unpacked_bytes: int = 2 * 1024**3
     max_unpacked_ratio: int = 200
     """Limits of an unpacked archive, in bytes and relative to its own size."""
-    sources_file: Path | None = field(default_factory=_default_sources_file)
+    sources_file: Path | None = field(
+        default_factory=lambda: Path(chosen) if (chosen := os.environ.get("QPV_GEO_SOURCES")) else None
+    )
     """TOML file of an administrator that completes the catalogue and the registry (see `ingest.additions`);
     ``QPV_GEO_SOURCES`` sets it."""
     official_sites: str | None = field(

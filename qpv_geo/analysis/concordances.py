@@ -136,20 +136,14 @@ def compare_contract(
     values = people.sort_values("millesime").drop_duplicates("code", keep="last")["valeur"]
     insee = float(values.sum()) if values.notna().sum() == len(codes) else math.nan
     both = _both("l'ANCT", total.population, insee)
-    rows.append(
-        Concordance(
-            "Population",
-            total.code,
-            contract.titre,
-            Statement(_spell(total.population), ANCT, total.source),
-            Statement(_spell(insee), INSEE, sources.get(_POPULATION, _POPULATION)),
-            _EXACT,
-            _agreement(insee, agrees=insee == total.population),
-            f"Population des {len(codes)} QPV du contrat {total.code} ensemble : {both}.",
-            insee - total.population,
-        )
+    statements = (
+        Statement(_spell(total.population), ANCT, total.source),
+        Statement(_spell(insee), INSEE, sources.get(_POPULATION, _POPULATION)),
     )
-    return rows
+    what, gap = ("Population", total.code, contract.titre), insee - total.population
+    message = f"Population des {len(codes)} QPV du contrat {total.code} ensemble : {both}."
+    agreement = _agreement(insee, agrees=gap == 0)
+    return [*rows, Concordance(*what, *statements, _EXACT, agreement, message, gap)]
 
 
 def _compare_figure(row: Mapping[Any, Any], sources: Mapping[str, str]) -> Concordance:
@@ -165,17 +159,13 @@ def _compare_figure(row: Mapping[Any, Any], sources: Mapping[str, str]) -> Conco
     both = _both("le contrat", stated, insee) + cut
     if math.isnan(gap):
         both += f" (statut {row['statut_insee']})"
-    return Concordance(
-        row["libelle"],
-        row["code_qp"],
-        row["lib_qp"],
+    statements = (
         Statement(_spell(stated), "Contrat de ville", row["source_contrat"]),
         Statement(_spell(insee), INSEE, sources.get(row["indicateur"], row["indicateur"])),
-        tolerance,
-        _agreement(insee, agrees=agrees),
-        f"{row['lib_qp']}, {row['libelle'].lower()} : {both}.",
-        gap,
     )
+    what = row["libelle"], row["code_qp"], row["lib_qp"]
+    message = f"{row['lib_qp']}, {row['libelle'].lower()} : {both}."
+    return Concordance(*what, *statements, tolerance, _agreement(insee, agrees=agrees), message, gap)
 
 
 def compare_sets(
@@ -198,20 +188,17 @@ def compare_sets(
         step = min(_last_place(published), 0.1) / 2
         gap = round(computed - published, 9)
         label = labels[row["indicateur"]]
-        rows.append(
-            Concordance(
-                f"QPV pris ensemble : {label} ({row['millesime']})",
-                territory.code,
-                territory.nom,
-                Statement(_spell(published), INSEE, row["source_insee"]),
-                Statement(_spell(computed), COMPUTED, "statistiques"),
-                f"{_spell(step)} : l'arrondi de l'INSEE",
-                _agreement(published, agrees=abs(gap) <= step),
-                f"{label} des QPV de {territory.nom} ensemble : l'INSEE publie {_spell(published)}, "
-                f"le calcul donne {_spell(computed)}.",
-                gap,
-            )
+        statements = (
+            Statement(_spell(published), INSEE, row["source_insee"]),
+            Statement(_spell(computed), COMPUTED, "statistiques"),
         )
+        what = f"QPV pris ensemble : {label} ({row['millesime']})", territory.code, territory.nom
+        verdict = f"{_spell(step)} : l'arrondi de l'INSEE", _agreement(published, agrees=abs(gap) <= step)
+        message = (
+            f"{label} des QPV de {territory.nom} ensemble : l'INSEE publie {_spell(published)}, le calcul "
+            f"donne {_spell(computed)}."
+        )
+        rows.append(Concordance(*what, *statements, *verdict, message, gap))
     return rows
 
 
@@ -253,18 +240,8 @@ def compare_statuses(qpv: pd.DataFrame, correspondence: pd.DataFrame) -> list[Co
             result, comment = "non_verifiable", "la table lue ne donne pas son statut"
         elif expected is None:
             result, comment = "non_verifiable", f"la lettre {letter} n'a pas d'équivalent dans la table"
-        rows.append(
-            Concordance(
-                STATUSES,
-                code,
-                name,
-                Statement(status, ANCT, _CORRESPONDENCE),
-                Statement(letter, ANCT, "qpv_2024"),
-                _EXACT,
-                result,
-                f"{name} : {comment}.",
-            )
-        )
+        statements = Statement(status, ANCT, _CORRESPONDENCE), Statement(letter, ANCT, "qpv_2024")
+        rows.append(Concordance(STATUSES, code, name, *statements, _EXACT, result, f"{name} : {comment}."))
     return rows
 
 

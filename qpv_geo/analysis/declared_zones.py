@@ -77,18 +77,12 @@ def compare_zones(
             result, reason = _judge(
                 {_PARTS_OF_METROPOLIS.get(zone, zone) for zone in stated}, code, shapes[code], zones
             )
-            rows.append(
-                Concordance(
-                    theme,
-                    code,
-                    names[code],
-                    Statement(", ".join(stated), INSEE if source.startswith("insee") else ANCT, source),
-                    Statement(zones.listed(code, 100 * territory.sliver_share), COMPUTED, _PIECES),
-                    _TOLERANCE,
-                    result,
-                    f"{names[code]} : {reason}.",
-                )
+            statements = (
+                Statement(", ".join(stated), INSEE if source.startswith("insee") else ANCT, source),
+                Statement(zones.listed(code, 100 * territory.sliver_share), COMPUTED, _PIECES),
             )
+            message = f"{names[code]} : {reason}."
+            rows.append(Concordance(theme, code, names[code], *statements, _TOLERANCE, result, message))
     return rows
 
 

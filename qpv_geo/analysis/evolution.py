@@ -66,15 +66,9 @@ def compare_geographies(
         (pieces["nature"] == "conserve") & is_sizeable(pieces, territory, ("part_2024", "part_2015"))
     ]
     listed = ", ".join(old["code_qp"]) or "aucun"
+    message = f"QPV 2015 situés pour l'essentiel dans {territory.nom} : {listed}."
     checks = [
-        Check(
-            "qpv_2015_du_territoire",
-            territory.id,
-            "conforme",
-            "",
-            str(len(old)),
-            f"QPV 2015 situés pour l'essentiel dans {territory.nom} : {listed}.",
-        ),
+        Check("qpv_2015_du_territoire", territory.id, "conforme", "", str(len(old)), message),
         _check_areas(pieces, qpv, old),
         *_check_letters(qpv, links, territory),
         *_check_correspondence(qpv["code_qp"], old["code_qp"], links, correspondence),
@@ -233,15 +227,10 @@ def _check_letters(qpv: pd.DataFrame, links: pd.DataFrame, territory: Territory)
         outcome: Outcome = "conforme" if agrees.get(letter) else "avertissement"
         if letter not in meaning:
             outcome = "non_verifiable"
+        expected = f"{letter} : {meaning.get(letter, 'sens non documenté')}"
+        message = f"{name} : {_explain(outcome, unchanged=unchanged)}"
         checks.append(
-            Check(
-                "lettre_du_code",
-                code,
-                outcome,
-                f"{letter} : {meaning.get(letter, 'sens non documenté')}",
-                f"prédécesseurs : {predecessors}",
-                f"{name} : " + _explain(outcome, unchanged=unchanged),
-            )
+            Check("lettre_du_code", code, outcome, expected, f"prédécesseurs : {predecessors}", message)
         )
     return checks
 

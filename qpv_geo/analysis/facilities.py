@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from qpv_geo.analysis.concordances import COMPUTED, FACILITIES, INSEE, Concordance, Statement
+from qpv_geo.analysis.concordances import (
+    COMPUTED,
+    FACILITIES,
+    INSEE,
+    Agreement,
+    Concordance,
+    Statement,
+)
 from qpv_geo.analysis.overlay import overlay
 from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ContractError
@@ -126,19 +133,14 @@ def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDa
             if apart
             else "l'INSEE et la superposition placent les mêmes équipements"
         )
-        rows.append(
-            Concordance(
-                FACILITIES,
-                code,
-                name,
-                Statement(str(len(of_insee)), INSEE, "bpe"),
-                Statement(str(len(inside)), COMPUTED, "equipements"),
-                f"{_ROUNDED:.0f} m autour de la limite : coordonnées arrondies",
-                "diverge" if apart else "concorde",
-                f"{name} : {comment}.",
-                float(len(inside) - len(of_insee)),
-            )
+        statements = (
+            Statement(str(len(of_insee)), INSEE, "bpe"),
+            Statement(str(len(inside)), COMPUTED, "equipements"),
         )
+        tolerance = f"{_ROUNDED:.0f} m autour de la limite : coordonnées arrondies"
+        result: Agreement = "diverge" if apart else "concorde"
+        message, gap = f"{name} : {comment}.", float(len(inside) - len(of_insee))
+        rows.append(Concordance(FACILITIES, code, name, *statements, tolerance, result, message, gap))
     return rows
 
 

@@ -19,8 +19,8 @@ _WORST_FIRST = np.array([*ABSENCES, ESTIMATE, OK], dtype=object)
 DECIMALS = 2
 """Of what is computed here from several values: producers give rates and indices with one or two."""
 
-# Columns of a row of layer ``statistiques`` without interval and remark.
-_WITHOUT_INTERVAL: dict[str, Any] = {
+# Columns of a row of layer ``statistiques`` that has neither interval nor remark.
+WITHOUT_INTERVAL: dict[str, Any] = {
     "borne_basse": math.nan,
     "borne_haute": math.nan,
     "remarque": None,
@@ -59,7 +59,7 @@ def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Computation]) -> 
     if not computed:
         return statistics
     columns = {name: np.concatenate([part[name] for part in computed]) for name in computed[0]}
-    rows = table.iloc[columns.pop(_LIKE)].assign(**columns, **_WITHOUT_INTERVAL)
+    rows = table.iloc[columns.pop(_LIKE)].assign(**columns, **WITHOUT_INTERVAL)
     rows = rows[statistics.columns].astype(statistics.dtypes.to_dict())
     return pd.concat([statistics, rows], ignore_index=True)
 
@@ -107,6 +107,6 @@ def _joined(column: "pd.Series[str]", terms: NDArray[np.intp]) -> NDArray[np.obj
 def unavailable(rows: pd.DataFrame, codes: Sequence[str]) -> pd.DataFrame:
     """Return rows without a value for zones that a source lacks, one for each measure of its `rows`."""
     measures = rows.drop_duplicates(["indicateur", "millesime"]).drop(columns="code")
-    bare = measures.assign(valeur=math.nan, statut=NOT_AVAILABLE, **_WITHOUT_INTERVAL)
+    bare = measures.assign(valeur=math.nan, statut=NOT_AVAILABLE, **WITHOUT_INTERVAL)
     crossed = bare.merge(pd.DataFrame({"code": list(codes)}, dtype=rows["code"].dtype), how="cross")
-    return crossed[rows.columns].astype(rows.dtypes.to_dict())
+    return crossed[rows.columns]

@@ -88,9 +88,8 @@ def select(
 
 def declares(qpv: pd.DataFrame, territory: Territory) -> pd.Series:
     """Tell which QPV declare that they are in a territory (``code_qp``, ``insee_com``, ``siren_epci``)."""
-    columns = (qpv[name] for name in ("code_qp", "insee_com", "siren_epci"))
-    declared = [territory.is_declared(*row) for row in zip(*columns, strict=True)]
-    return pd.Series(declared, index=qpv.index, dtype=bool)
+    rows = qpv[["code_qp", "insee_com", "siren_epci"]].itertuples(index=False, name=None)
+    return pd.Series([territory.is_declared(*row) for row in rows], index=qpv.index, dtype=bool)
 
 
 def refuse_misplaced(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> None:
@@ -155,16 +154,9 @@ def compare_communes(
             known = computed - declared or missing & set(drawn) or code not in in_none
             lapsed = {commune for commune in missing if department_of_commune(commune) in whole}
             outcome = "avertissement" if known or lapsed else "non_verifiable"
-        checks.append(
-            Check(
-                "commune_declaree_ou_calculee",
-                code,
-                outcome,
-                ", ".join(sorted(declared)) or "aucune",
-                ", ".join(sorted(computed)) or "aucune",
-                f"{name} : " + _explain(declared, overlaps[code], drawn),
-            )
-        )
+        expected, found = (", ".join(sorted(codes)) or "aucune" for codes in (declared, computed))
+        message = f"{name} : {_explain(declared, overlaps[code], drawn)}"
+        checks.append(Check("commune_declaree_ou_calculee", code, outcome, expected, found, message))
     return checks
 
 
@@ -204,10 +196,9 @@ def count_by_epci(qpv: pd.DataFrame, communes: pd.DataFrame, pieces: pd.DataFram
     in the one in which most of its `pieces` lie.
     """
     of_commune = dict(zip(communes["insee_com"], communes["siren_epci"], strict=True))
-    columns = (qpv[name] for name in ("insee_com", "siren_epci"))
     declared = [
         {*codes_of(siren), *(of_commune.get(code) for code in codes_of(insee_com))}
-        for insee_com, siren in zip(*columns, strict=True)
+        for insee_com, siren in zip(qpv["insee_com"], qpv["siren_epci"], strict=True)
     ]
     counts = Counter(siren for sirens in declared for siren in sirens if siren)
     silent = set(qpv.loc[qpv["siren_epci"].isna() & qpv["insee_com"].isna(), "code_qp"])

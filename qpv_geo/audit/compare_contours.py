@@ -165,16 +165,9 @@ def _compare_shapes(
         same = same_vertices(shapes, official.projected, _METRES)
     same &= changes.isna().to_numpy() & ~shapely.is_empty(official.projected)
     known = np.array([code in features.rows for code in official.codes], dtype=bool)
+    file, origin, expected = written.path.name, features.raw.label, "the official contour"
     return [
-        Mismatch(
-            written.path.name,
-            layer,
-            official.codes[row],
-            "geometry",
-            problem,
-            "the official contour",
-            features.raw.label,
-        )
+        Mismatch(file, layer, official.codes[row], "geometry", problem, expected, origin)
         for row in np.flatnonzero(known & ~same).tolist()
         if (problem := _shape_problem(shapes[row], row, official, changes[row], written.epsg))
     ]

@@ -143,16 +143,9 @@ def _cells_without_row(statistics: WrittenLayer, qpv: set[str], originals: Origi
         wanted = set(rows["code"]) | (cells.rows.keys() & qpv if zone == "qpv" else set())
         there = set(zip(rows["code"], rows["code_producteur"], strict=True))
         columns = rows["code_producteur"].unique().tolist()
+        file, origin = statistics.path.name, f"{cells.raw.label}, {member}"
         mismatches += [
-            Mismatch(
-                statistics.path.name,
-                _LAYER,
-                f"{zone} / {code}",
-                column,
-                "no row",
-                cells.cell(code, column),
-                f"{cells.raw.label}, {member}",
-            )
+            Mismatch(file, _LAYER, f"{zone} / {code}", column, "no row", cells.cell(code, column), origin)
             for code in sorted(wanted)
             for column in columns
             if (code, column) not in there

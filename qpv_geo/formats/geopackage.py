@@ -56,25 +56,22 @@ def write_geopackage(folder: Path, content: Content) -> None:
     sqlite = {"OGR_SQLITE_JOURNAL": "DELETE", "OGR_SQLITE_SYNCHRONOUS": "OFF"}
     with gdal_options(**clock, **sqlite):
         for number, (name, frame) in enumerate(content.frames.items()):
-            spatial = isinstance(frame, gpd.GeoDataFrame)
+            layer = layers[name]
+            about = f"{layer.abstract} {spec.origin}"
+            options = {"FID": FID_COLUMN, "IDENTIFIER": layer.title, "DESCRIPTION": about}
+            if isinstance(frame, gpd.GeoDataFrame):
+                options |= {"GEOMETRY_NAME": GEOMETRY_COLUMN, "SPATIAL_INDEX": "YES"}
             write_layer(
                 path,
                 frame,
-                layers[name],
+                layer,
                 driver="GPKG",
                 crs=f"EPSG:{spec.territory.published_epsg}",
                 dataset_options=None if number else {"VERSION": "1.3"},
-                layer_options=_layer_options(layers[name], spec.origin, spatial=spatial),
+                layer_options=options,
                 append=number > 0,
             )
     _describe_columns(path, [layers[name] for name in content.frames])
-
-
-def _layer_options(layer: Layer, origin: str, *, spatial: bool) -> dict[str, str]:
-    options = {"FID": FID_COLUMN, "IDENTIFIER": layer.title, "DESCRIPTION": f"{layer.abstract} {origin}"}
-    if spatial:
-        options |= {"GEOMETRY_NAME": GEOMETRY_COLUMN, "SPATIAL_INDEX": "YES"}
-    return options
 
 
 def _describe_columns(path: Path, layers: list[Layer]) -> None:

@@ -104,15 +104,17 @@ def _complete(
 ) -> tuple[Catalogue, Registry]:
     notes: dict[str, list[str]] = {}
     sources = {source.id: source for source in catalogue.sources}
-    for source_id, added in additions.sources.items():
-        sources[source_id] = _with(catalogue[source_id], added)
-        notes.setdefault(source_id, []).extend(sorted(added.model_fields_set))
+    for source_id, addition in additions.sources.items():
+        sources[source_id] = _with(catalogue[source_id], addition)
+        notes.setdefault(source_id, []).extend(sorted(addition.model_fields_set))
     indicators = dict(registry.by_id)
-    for name, addition in additions.indicators.items():
+    for name, spelled in additions.indicators.items():
         if name not in indicators:
             raise ConfigurationError(f"'indicators.{name}': the registry has no such indicator")
-        codes = addition.by_zone(indicators[name])
-        indicators[name] = _spelled(indicators[name], codes)
+        codes = spelled.by_zone(indicators[name])
+        declared = indicators[name].codes
+        added = {zone: _after(declared.get(zone, ()), spellings) for zone, spellings in codes.items()}
+        indicators[name] = Indicator(**(indicators[name].model_dump() | {"codes": declared | added}))
         for zone, spellings in codes.items():
             source_id = indicators[name].source_of(zone)
             notes.setdefault(source_id, []).append(f"{name} = {', '.join(spellings)}")
@@ -139,11 +141,6 @@ def _with(source: Source, added: SourceAddition) -> Source:
     }
     replaced = {"address": added.address, "hosts": added.hosts, "member": added.member}
     return Source(**(entry | {name: value for name, value in replaced.items() if value}))
-
-
-def _spelled(indicator: Indicator, added: Mapping[Zone, tuple[str, ...]]) -> Indicator:
-    codes = {zone: _after(indicator.codes.get(zone, ()), spellings) for zone, spellings in added.items()}
-    return Indicator(**(indicator.model_dump() | {"codes": indicator.codes | codes}))
 
 
 def _after(declared: tuple[str, ...], added: tuple[str, ...]) -> tuple[str, ...]:

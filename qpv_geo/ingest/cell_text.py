@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qpv_geo.characters import forbidden_character
+from qpv_geo.characters import forbidden_character, printable
 from qpv_geo.ingest.contracts import Names, Problems, shown
 
 _EXPECTED = "text without control characters, which XML cannot hold"
@@ -53,7 +53,7 @@ def check_cells(cells: pd.DataFrame, where: Names, problems: Problems) -> None:
     columns = [str(column) for column in cells.columns]
     check_characters(columns, np.full(len(columns), "the header", dtype=object), problems)
     for position, column in enumerate(columns):
-        check_characters(cells.iloc[:, position], where, problems, _printable(column))
+        check_characters(cells.iloc[:, position], where, problems, printable(column))
 
 
 def check_labels(values: Sequence[object] | pd.Series, where: Names, problems: Problems, column: str) -> None:
@@ -64,10 +64,6 @@ def check_labels(values: Sequence[object] | pd.Series, where: Names, problems: P
     for place, value in zip(where, values, strict=True):
         if not isinstance(value, str) and (isinstance(value, dict | list) or not pd.isna(value)):
             problems.add("text", f"{shown(str(value))}, {_kind(value)}", column=column, where=place)
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else ascii(text)
 
 
 def _kind(value: object) -> str:

@@ -75,7 +75,7 @@ def _records(
     variable = next((place for place, column in enumerate(columns) if column.upper() == "COD_VAR"), None)
     if variable is not None:
         # Most lines of a dictionary name the zones of a national file: they are of no use here.
-        position, keeps = variable, _describes
+        position, keeps = variable, lambda name: name.lower() not in KEYS
     records = []
     ragged = []
     is_empty = True
@@ -91,11 +91,6 @@ def _records(
         [f"{count}" for _, count in ragged],
     )
     return columns, records, is_empty
-
-
-def _describes(variable: str) -> bool:
-    """Tell whether a line of a dictionary is about another variable than the key."""
-    return variable.lower() not in KEYS
 
 
 def _unwrapped(cell: str) -> str:

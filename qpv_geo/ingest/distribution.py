@@ -56,7 +56,9 @@ class Distribution:
     @cached_property
     def text(self) -> str:
         """The values as the shipped file and layer ``repartition`` hold them: ``value*count``, ascending."""
-        return " ".join(_pair(*pair) for pair in zip(self.levels, self.counts, strict=True))
+        texts = (np.format_float_positional(level, trim="-") for level in self.levels)
+        pairs = zip(texts, self.counts, strict=True)
+        return " ".join(text if count == 1 else f"{text}*{count}" for text, count in pairs)
 
     @property
     def size(self) -> int:
@@ -187,8 +189,3 @@ def write_distributions(distributions: Distributions, path: Path) -> None:
                     distribution.text,
                 ]
             )
-
-
-def _pair(value: float, count: int) -> str:
-    text = np.format_float_positional(value, trim="-")
-    return text if count == 1 else f"{text}*{count}"

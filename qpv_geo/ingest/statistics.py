@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.french import counted, first_of
-from qpv_geo.ingest.codes import QPV_2015, QPV_2024, CodeKind
+from qpv_geo.ingest.codes import QPV_2015, QPV_2024
 from qpv_geo.ingest.columns import Columns, require_columns, sort_columns
 from qpv_geo.ingest.contracts import Problems, code_column, validate
 from qpv_geo.ingest.distribution import load_distributions
@@ -121,8 +121,11 @@ def differences_from_declaration(raw: RawFile, registry: Registry, settings: Set
 def _check_codes(table: ZoneTable, source: Source) -> None:
     """Hold the key to its contract: each code of the right form, and once."""
     problems = Problems(table.text.label, source)
-    codes = pd.DataFrame({table.key: table.codes})
-    schema = pa.DataFrameSchema({table.key: code_column(_expected_kind(table, source), key=True)})
+    codes, kind = pd.DataFrame({table.key: table.codes}), table.kind
+    if table.zone == "qpv":
+        old = source.geography is not None and source.geography < _GEOGRAPHY_2024
+        kind = QPV_2015 if old else QPV_2024
+    schema = pa.DataFrameSchema({table.key: code_column(kind, key=True)})
     validate(codes, schema, problems, table.text.where, as_published=table.text.cells)
     problems.raise_if_any()
 
@@ -146,14 +149,6 @@ def _read_table(table: ZoneTable, source: Source, registry: Registry, dictionary
             part.measures.append(measure)
     explain_blanks(part.measures, table.text, columns.notes, dictionary)
     return part
-
-
-def _expected_kind(table: ZoneTable, source: Source) -> CodeKind:
-    """Return what codes must look like; those of QPV depend on the source's geography."""
-    if table.zone != "qpv":
-        return table.kind
-    old = source.geography is not None and source.geography < _GEOGRAPHY_2024
-    return QPV_2015 if old else QPV_2024
 
 
 def _require(parts: Sequence[_Part], raw: RawFile, registry: Registry) -> None:

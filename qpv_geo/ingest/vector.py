@@ -18,6 +18,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
+from qpv_geo.characters import printable
 from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.cell_text import check_characters, check_labels, clean_text
 from qpv_geo.ingest.contracts import Names, Problems, find_columns
@@ -49,8 +50,8 @@ class VectorLayer:
 
     def names(self, codes: pd.Series) -> Names:
         """Name each feature as a user finds it: its number in the file, from 1, and its code."""
-        shown = (code if str(code).isprintable() else ascii(code) for code in codes)
-        return np.array([f"feature {n} ({code})" for n, code in enumerate(shown, start=1)], dtype=object)
+        names = [f"feature {n} ({printable(str(code))})" for n, code in enumerate(codes, start=1)]
+        return np.array(names, dtype=object)
 
     def written(self, column: str) -> Sequence[object] | pd.Series:
         """Return the cells of a column as the file has them."""

@@ -126,8 +126,9 @@ def _index(content: Content, summaries: Summaries) -> dict[str, Any]:
         "legend_title": load_cartography().choropleth.heading,
         "finder": finder_data(content, map_origin(content.frames)),
         "fragile_drawn": bool(outlines(content.frames, "quartiers_fragiles")),
-        "leaflet_js": leaflet_script(),
-        "leaflet_css": leaflet_style(),
+        # Without the address of its source map, and the pictures of controls that the index lacks.
+        "leaflet_js": _leaflet("leaflet.js", r"//# sourceMappingURL=.*", ""),
+        "leaflet_css": _leaflet("leaflet.css", r"url\([^)]*\)", "none"),
     }
 
 
@@ -162,20 +163,9 @@ def _render(template: str, values: Mapping[str, Any], connect: str = "'none'") -
 
 
 @cache
-def leaflet_script() -> str:
-    """Return Leaflet's script without the address of its source map."""
-    return re.sub(r"//# sourceMappingURL=.*", "", _leaflet("leaflet.js")).strip()
-
-
-@cache
-def leaflet_style() -> str:
-    """Return Leaflet's style sheet without the pictures of controls that the index lacks."""
-    return re.sub(r"url\([^)]*\)", "none", _leaflet("leaflet.css")).strip()
-
-
-def _leaflet(name: str) -> str:
+def _leaflet(name: str, pattern: str, instead: str) -> str:
     path = distribution(_LEAFLET).locate_file(f"{_LEAFLET_FOLDER}/{name}")
-    return Path(str(path)).read_text(encoding="utf-8")
+    return re.sub(pattern, instead, Path(str(path)).read_text(encoding="utf-8")).strip()
 
 
 def _sources(read: pd.DataFrame) -> list[tuple[dict[str, Any], list[dict[Any, Any]]]]:

@@ -134,7 +134,10 @@ def _contract_rows(zone: Zone, frames: Frames, figures: Figures) -> list[Contrac
     contract = frames.get("contrat_de_ville")
     if contract is None:
         return []
-    rows, disagreements = [], _disagreements(frames)
+    rows, disagreements = [], set()
+    if (table := frames.get("concordances")) is not None:
+        diverging = table[table["resultat"] == "diverge"]
+        disagreements = set(zip(diverging["objet"], diverging["theme"], strict=True))
     for row in contract[contract["code_qp"] == zone.code].to_dict("records"):
         unit, stated = row["unite"] or "", row["valeur_contrat"]
         own_decimals = decimals_of([stated], unit)
@@ -153,15 +156,6 @@ def _contract_rows(zone: Zone, frames: Frames, figures: Figures) -> list[Contrac
             )
         )
     return rows
-
-
-def _disagreements(frames: Frames) -> set[tuple[str, str]]:
-    """Return on which object and theme two producers disagree; none if the release has not compared them."""
-    table = frames.get("concordances")
-    if table is None:
-        return set()
-    diverging = table[table["resultat"] == "diverge"]
-    return set(zip(diverging["objet"], diverging["theme"], strict=True))
 
 
 def _figures_of(sections: Sequence[Section], *, folded: bool = True) -> list[Figure]:

@@ -153,17 +153,15 @@ class ThemeCharts:
             values = [figure.value for _, figure in figures]
             own = [other.code for other, _ in figures].index(zone.code)
             figures = [figures[rank] for rank in around(own, len(figures), _BARS_AT_MOST)]
-            names |= {other.code: _ranked(other.name, figure, values) for other, figure in figures}
+            # Equal values have the same rank.
+            names |= {
+                other.code: f"{1 + sum(value > figure.value for value in values)}. {other.name}"
+                for other, figure in figures
+                if figure.present
+            }
             detail = f"{len(figures)} des {count} quartiers du territoire, par rang"
         strong = [other.code for other, _ in figures].index(zone.code)
         return _chart(row, detail, [(names[other.code], figure) for other, figure in figures], strong, line)
-
-
-def _ranked(name: str, figure: Figure, values: Sequence[float]) -> str:
-    """Put the rank of a value before a name; equal values have the same."""
-    if not figure.present:
-        return name
-    return f"{1 + sum(value > figure.value for value in values)}. {name}"
 
 
 def around(own: int, count: int, most: int) -> list[int]:

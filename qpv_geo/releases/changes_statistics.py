@@ -25,7 +25,9 @@ def statistic_changes(
         _newest(after), on=[*_GROUP, "code"], how="outer", suffixes=("_avant", "_apres"), indicator="where"
     )
     both = cells["where"] == "both"
-    changed = both & ~np.logical_and.reduce([_same(cells, name) for name in _VALUES])
+    pairs = ((cells[f"{name}_avant"], cells[f"{name}_apres"]) for name in _VALUES)
+    same = [(before == after) | (before.isna() & after.isna()) for before, after in pairs]
+    changed = both & ~np.logical_and.reduce(same)
     counts = pd.DataFrame(
         {
             "cellules": changed,
@@ -60,11 +62,6 @@ def _newest(frame: pd.DataFrame) -> pd.DataFrame:
     newest = frame.groupby(_GROUP)["millesime"].transform("max")
     cells = frame.loc[frame["millesime"] == newest, [*_GROUP, "code", *_VALUES]]
     return cells.astype({"valeur": "float64"})
-
-
-def _same(cells: pd.DataFrame, name: str) -> pd.Series:
-    before, after = cells[f"{name}_avant"], cells[f"{name}_apres"]
-    return (before == after) | (before.isna() & after.isna())
 
 
 def _vintage(column: pd.Series) -> str | None:

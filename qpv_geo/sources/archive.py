@@ -7,7 +7,7 @@ and kinds are checked.
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -64,7 +64,9 @@ def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
     Raises as `read_member`, and if there is none.
     """
     with _opened(raw, settings) as opened:
-        if is_workbook([entry.name for entry in opened.entries]):
+        names = [entry.name for entry in opened.entries]
+        # An XLSX workbook is a zip archive.
+        if "[Content_Types].xml" in names and any(name.startswith("xl/") for name in names):
             return [Member(raw.path.name, raw.path.read_bytes())]
         if opened.container.single:
             return [opened.read(entry) for entry in opened.entries]
@@ -78,11 +80,6 @@ def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
         for member in members:
             opened.refuse_packed_bomb(member)
         return members
-
-
-def is_workbook(names: Collection[str]) -> bool:
-    """Tell an XLSX workbook, which is a zip archive, by the names of its parts."""
-    return "[Content_Types].xml" in names and any(name.startswith("xl/") for name in names)
 
 
 def read_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]:

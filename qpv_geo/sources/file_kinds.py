@@ -46,16 +46,13 @@ def kind_of(data: bytes) -> FileKind:
     if is_binary(text):
         return FileKind("binary", f"binary data that begins with 0x{start[:8].hex()}")
     if text.startswith(b"<"):
-        return FileKind("markup", _markup(text))
+        what = "an HTML page" if re.search(rb"<(!doctype\s+)?html", text, re.IGNORECASE) else "XML"
+        title = _TITLE.search(text)
+        seen = f"titled {excerpt(title[1])}" if title else f"that begins with {excerpt(text)}"
+        return FileKind("markup", f"{what} {seen}")
     if text.startswith((b"{", b"[")):
         return FileKind("json", f"JSON that begins with {excerpt(text)}")
     return FileKind("text", f"text that begins with {excerpt(text)}")
-
-
-def _markup(text: bytes) -> str:
-    what = "an HTML page" if re.search(rb"<(!doctype\s+)?html", text, re.IGNORECASE) else "XML"
-    title = _TITLE.search(text)
-    return f"{what} titled {excerpt(title[1])}" if title else f"{what} that begins with {excerpt(text)}"
 
 
 def excerpt(text: bytes) -> str:

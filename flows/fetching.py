@@ -12,7 +12,8 @@ from prefect.tasks import Task
 
 from flows.progress import ProgressArtifact
 from qpv_geo.errors import SourceUnavailableError
-from qpv_geo.pipeline.fetching import Raws, ask, fetch_all, in_threads, progress_listener, settle
+from qpv_geo.formats.provenance import Raws
+from qpv_geo.pipeline.fetching import ask, fetch_all, in_threads, progress_listener, settle
 from qpv_geo.pipeline.job import Job
 from qpv_geo.sources.plan import Wanted
 from qpv_geo.sources.raw import RawFile
@@ -32,10 +33,7 @@ def fetch_as_tasks(job: Job) -> Raws:
 
 def _as_tasks(choices: list[Wanted], job: Job) -> Raws:
     futures = [fetch_source.submit(wanted, job) for wanted in choices]
-    raws: Raws = {}
-    for wanted, future in zip(choices, futures, strict=True):
-        (raws[wanted.key],) = future.result()
-    return raws
+    return {wanted.key: future.result()[0] for wanted, future in zip(choices, futures, strict=True)}
 
 
 def _is_busy(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -26,8 +26,6 @@ from qpv_geo.cli import app
 from qpv_geo.errors import ConfigurationError, TerritoriesError
 from qpv_geo.formats.provenance import Raws
 from qpv_geo.ingest.tables import Tables
-from qpv_geo.pipeline import cluster
-from qpv_geo.pipeline.cluster import DASK, dask_client
 from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.many import (
@@ -40,7 +38,9 @@ from qpv_geo.pipeline.many import (
 from qpv_geo.pipeline.national import qpv_left_out, read_national, territories_of
 from qpv_geo.pipeline.one import run
 from qpv_geo.pipeline.workers import (
+    DASK,
     Result,
+    dask_client,
     failed,
     national_files,
     publish_all,
@@ -337,7 +337,7 @@ def test_a_scheduler_elsewhere_is_used_and_said_to_be_away(
     with dask_client() as client:
         assert client.scheduler_info()["address"] == scheduler
     monkeypatch.setenv(DASK, "tcp://127.0.0.1:9")
-    monkeypatch.setattr(cluster, "_CONNECT", "0.5s")
+    monkeypatch.setattr("qpv_geo.pipeline.workers._CONNECT", "0.5s")
     with pytest.raises(ConfigurationError, match="no scheduler answers there"), dask_client():
         pass
 

@@ -18,16 +18,16 @@ from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.audit.geopackage import StoredTable, parse_blob
 from qpv_geo.errors import PublicationError
-from qpv_geo.formats.changes_schema import (
+from qpv_geo.formats.report_schema import (
     CellChange,
     Changes,
     NamedField,
     NamedLayer,
     NamedQpv,
     RenamedQpv,
+    Report,
     RowsChange,
 )
-from qpv_geo.formats.report_schema import Report
 from qpv_geo.releases.changes import PublishedRelease, compare_releases, read_published
 from qpv_geo.releases.changes_text import changes_markdown
 from qpv_geo.releases.release import Release

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qpv_geo.ingest.columns import Columns, sort_columns
 from qpv_geo.ingest.contracts import Problems
+from qpv_geo.ingest.measures import Columns, sort_columns
 from qpv_geo.ingest.recognition import recognise
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.text_table import TextTable

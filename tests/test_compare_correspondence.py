@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from qpv_geo.audit.compare_correspondence import compare_correspondence
+from qpv_geo.audit.compare_figures import compare_correspondence
 from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.ingest.correspondence import read_correspondence

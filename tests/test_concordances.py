@@ -14,9 +14,9 @@ from qpv_geo.analysis.concordances import (
     compare_sets,
     compare_statuses,
     concordances_table,
+    contract_figures,
     report_concordances,
 )
-from qpv_geo.analysis.contract import contract_figures
 from qpv_geo.territory import Territory
 
 NAMES = {

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qpv_geo.analysis.contract import check_contract, contract_figures
+from qpv_geo.analysis.concordances import check_contract, contract_figures
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.territory import load_territory
 

@@ -14,12 +14,12 @@ import shapely
 from qpv_geo.analysis.parts import Joined, join_parts
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.cog import read_epci_members
+from qpv_geo.ingest.communes import read_territory_communes
 from qpv_geo.ingest.contours import Contours, read_contours
 from qpv_geo.ingest.outside import Outside
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables
-from qpv_geo.ingest.territory_communes import read_territory_communes
 from qpv_geo.pipeline.national import tables_of, territories_of
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory, load_territory

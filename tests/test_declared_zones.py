@@ -14,11 +14,11 @@ from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.selection import cut_by_communes
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.cog import read_epci_members
+from qpv_geo.ingest.communes import read_territory_communes
 from qpv_geo.ingest.contours import read_contours
-from qpv_geo.ingest.declared_zones import read_declared_zones
+from qpv_geo.ingest.correspondence import read_declared_zones
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.tables import Tables
-from qpv_geo.ingest.territory_communes import read_territory_communes
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory, load_territory
 from tests.raw_files import raw_file, shipped, write_csv

@@ -28,7 +28,7 @@ from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.sentences import qpv_sentences, territory_sentences
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.ingest.distribution import CountedFile, Distribution
-from qpv_geo.portraits.strip import strip
+from qpv_geo.portraits.charts import strip
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames, snapshot_frames
 from tests.publishing import BESANCON, REGISTRY, spec_of, whole_snapshot

@@ -13,7 +13,7 @@ from shapely.affinity import translate
 
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, HeldError, PublicationError
-from qpv_geo.formats.changes_schema import (
+from qpv_geo.formats.report_schema import (
     Changes,
     ContourChange,
     NamedField,
@@ -27,7 +27,7 @@ from qpv_geo.formats.changes_schema import (
 from qpv_geo.releases.decisions import drop_held, held_error, publish_held, roll_back
 from qpv_geo.releases.existing import existing_release
 from qpv_geo.releases.guards import overruns
-from qpv_geo.releases.ledger import read_ledger
+from qpv_geo.releases.ledger import is_intact, read_ledger
 from qpv_geo.releases.release import (
     Release,
     current_release,
@@ -36,7 +36,6 @@ from qpv_geo.releases.release import (
     list_releases,
     previous_release,
 )
-from qpv_geo.releases.seals import is_intact
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Guard
 from tests.publishing import BESANCON, Inputs, inhabitants, inputs, publish, snapshot_copy, spec_of

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.iris import (
+from qpv_geo.analysis.districts import (
     cut_by_iris,
     iris_layer,
     iris_statistics,

@@ -24,8 +24,8 @@ from qpv_geo.releases import release as releasing
 from qpv_geo.releases.draft import publish_draft, verify_draft, write_draft
 from qpv_geo.releases.existing import existing_release
 from qpv_geo.releases.formats import chosen_formats
+from qpv_geo.releases.ledger import is_intact
 from qpv_geo.releases.placement import make_current, make_read_only, place
-from qpv_geo.releases.seals import is_intact
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import accept
 from qpv_geo.sources.raw import digest

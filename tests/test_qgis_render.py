@@ -25,7 +25,7 @@ from qpv_geo.formats.base import UNDECLARED, Content
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.forms import form_fields, form_tabs
-from qpv_geo.qgis.legend import missing_label
+from qpv_geo.qgis.styles import missing_label
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES
 from qpv_geo.typography import typeset

@@ -28,8 +28,7 @@ from qpv_geo.formats.fields import Layer, LayerField, load_layers
 from qpv_geo.ingest.facilities import load_facility_types
 from qpv_geo.qgis.cartography import Cartography, load_cartography
 from qpv_geo.qgis.forms import form_fields
-from qpv_geo.qgis.legend import classify, labels_of
-from qpv_geo.qgis.styles import StyleRule, build_styles, pictogram
+from qpv_geo.qgis.styles import StyleRule, build_styles, classify, labels_of, pictogram
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import ABSENCES, STATUSES
 from tests.mapping import full_content, snapshot_content, write

@@ -8,7 +8,7 @@ import pytest
 from shapely import box
 
 from qpv_geo.errors import ContractError, SourceContentError
-from qpv_geo.ingest.qpv_2015 import read_qpv_2015
+from qpv_geo.ingest.contours import read_qpv_2015
 from qpv_geo.settings import Settings
 from tests.raw_files import raw_file, write_json, zip_shapefile
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from shapely.geometry import box
 from typer.testing import CliRunner
 
+from qpv_geo.analysis.aggregate import WITHOUT_INTERVAL, add_computed
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.analysis.ranks import RANK_FIELDS, add_ranks, distribution_table, peers_of
-from qpv_geo.analysis.ratios import WITHOUT_INTERVAL, add_computed
 from qpv_geo.cli import app
 from qpv_geo.ingest.contours import Contours
 from qpv_geo.ingest.distribution import SHIPPED, CountedFile, load_distributions

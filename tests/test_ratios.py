@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qpv_geo.analysis.aggregate import aggregate
-from qpv_geo.analysis.ratios import add_computed
+from qpv_geo.analysis.aggregate import add_computed, aggregate
 from qpv_geo.ingest.registry import Computation
 
 RULES = {

@@ -12,10 +12,8 @@ import pytest
 
 from qpv_geo.analysis.concordances import Concordance, Statement, concordances_table
 from qpv_geo.checks import CHECKS, Check
-from qpv_geo.formats.changes_schema import Changes, NamedQpv
-from qpv_geo.formats.headlines import Remark, absences, headlines, to_look_at
-from qpv_geo.formats.report import build_report
-from qpv_geo.formats.report_schema import Control, Report, SourceAbsent
+from qpv_geo.formats.report import Remark, absences, build_report, headlines, to_look_at
+from qpv_geo.formats.report_schema import Changes, Control, NamedQpv, Report, SourceAbsent
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.releases.draft import build_content
 from qpv_geo.releases.release import Release

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from qpv_geo.errors import ContractError
-from qpv_geo.ingest.distribution import CountedFile, Distribution, Distributions
+from qpv_geo.ingest.distribution import CountedFile, Distribution, Distributions, compare_scale
 from qpv_geo.ingest.registry import Indicator, load_registry
-from qpv_geo.ingest.scale import compare_scale
 from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from qpv_geo.audit.verify import verify_release
-from qpv_geo.releases.ledger import LEDGER, read_ledger, write_ledger
+from qpv_geo.releases.ledger import LEDGER, is_intact, read_ledger, seal_findings, write_ledger
 from qpv_geo.releases.release import Release, current_release, held_releases
-from qpv_geo.releases.seals import is_intact, seal_findings
 from qpv_geo.settings import Settings
 from tests.command_line import qpv_geo_here as qpv_geo
 from tests.publishing import BESANCON, inhabitants, inputs, publish, snapshot_copy

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
+from qpv_geo.ingest.cell_text import decode
 from qpv_geo.ingest.registry import Indicator, Registry, load_registry
 from qpv_geo.ingest.statistics import Statistics, read_statistics
-from qpv_geo.ingest.text import decode
 from qpv_geo.ingest.text_table import MARKS, parse_values
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue

@@ -24,7 +24,7 @@ from qpv_geo.releases.decisions import drop_held, publish_held, roll_back
 from qpv_geo.releases.ledger import read_ledger
 from qpv_geo.files import unfinished
 from qpv_geo.releases.placement import hold, make_read_only, sweep
-from qpv_geo.releases.seals import is_intact
+from qpv_geo.releases.ledger import is_intact
 from qpv_geo.releases.release import (
     current_release,
     held_releases,

@@ -17,8 +17,8 @@ from qpv_geo.audit.rules import files
 from qpv_geo.audit.rules.base import Finding
 from qpv_geo.audit.verify import RULE_SETS, verify_release
 from qpv_geo.errors import PublicationError
+from qpv_geo.releases.ledger import is_intact
 from qpv_geo.releases.release import Release
-from qpv_geo.releases.seals import is_intact
 from tests.publishing import edit, writable_copy
 from tests.releases import edit_json, sign
 

@@ -11,8 +11,7 @@ import shapely
 
 from qpv_geo.analysis.aggregate import estimate_by_area
 from qpv_geo.analysis.bands import draw_bands
-from qpv_geo.analysis.districts import comparable, name_problems
-from qpv_geo.analysis.iris import shares_of_iris
+from qpv_geo.analysis.districts import comparable, name_problems, shares_of_iris
 from qpv_geo.analysis.overlay import as_multipolygon, part_of
 from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ConfigurationError, ContractError

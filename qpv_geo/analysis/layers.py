@@ -2,21 +2,21 @@
 
 import pandas as pd
 
-from qpv_geo.analysis.aggregate import aggregate
+from qpv_geo.analysis.aggregate import add_computed, aggregate
 from qpv_geo.analysis.concordances import (
     check_completeness,
+    check_contract,
     compare_contract,
     compare_sets,
     compare_statuses,
     concordances_table,
+    contract_figures,
     report_concordances,
 )
-from qpv_geo.analysis.contract import check_contract, contract_figures
 from qpv_geo.analysis.geographies import geographies_table
 from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.perimeters import Layers
 from qpv_geo.analysis.ranks import add_ranks, distribution_table, peers_of
-from qpv_geo.analysis.ratios import add_computed
 from qpv_geo.analysis.statistics import (
     STATISTICS_KEY,
     add_indicators,

@@ -10,16 +10,21 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from qpv_geo.analysis.aggregate import add_computed
 from qpv_geo.analysis.bands import qpv_bands
 from qpv_geo.analysis.base_map import base_map_layers, streets_of
 from qpv_geo.analysis.concordances import Concordance
-from qpv_geo.analysis.districts import district_statistics, local_districts
+from qpv_geo.analysis.districts import (
+    cut_by_iris,
+    district_statistics,
+    iris_layer,
+    iris_statistics,
+    local_districts,
+)
 from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.facilities import compare_placements, count_facilities, locate_facilities
 from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
-from qpv_geo.analysis.iris import cut_by_iris, iris_layer, iris_statistics
 from qpv_geo.analysis.neighbours import neighbours, undrawn_near
-from qpv_geo.analysis.ratios import add_computed
 from qpv_geo.checks import Check
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import Tables

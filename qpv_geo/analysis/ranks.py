@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.ratios import add_computed
+from qpv_geo.analysis.aggregate import add_computed
 from qpv_geo.analysis.statistics import newest_of_qpv
 from qpv_geo.ingest.distribution import (
     CountedFile,

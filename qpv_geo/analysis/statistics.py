@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.ratios import unavailable
+from qpv_geo.analysis.aggregate import unavailable
 from qpv_geo.checks import Check, check_none
 from qpv_geo.french import first_of
 from qpv_geo.ingest.registry import Indicator, Registry

@@ -9,9 +9,9 @@ import pandas as pd
 import shapely
 
 from qpv_geo.audit.compare_contours import compare_attributes, compare_shapes
-from qpv_geo.audit.compare_correspondence import compare_correspondence
 from qpv_geo.audit.compare_figures import (
     compare_contract,
+    compare_correspondence,
     compare_indicator_columns,
     compare_sources,
     compare_statistics,

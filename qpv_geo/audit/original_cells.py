@@ -15,8 +15,8 @@ from functools import cached_property
 import python_calamine
 
 from qpv_geo.errors import PublicationError
+from qpv_geo.ingest.cell_text import decode
 from qpv_geo.ingest.recognition import KEYS
-from qpv_geo.ingest.text import decode
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_tables_of
 from qpv_geo.sources.file_kinds import kind_of

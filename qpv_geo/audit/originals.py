@@ -18,7 +18,7 @@ from qpv_geo.audit.geopackage import read_geopackage
 from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells
 from qpv_geo.audit.shapes import Geometries, parse_geojson, polygons_of
 from qpv_geo.errors import PublicationError
-from qpv_geo.ingest.text import decode
+from qpv_geo.ingest.cell_text import decode
 from qpv_geo.ingest.vector import read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member

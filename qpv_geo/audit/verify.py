@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic
 
-from qpv_geo.audit.rules import files, geojson, geopackage, geopackage_geometry, qgis, same_values
+from qpv_geo.audit.rules import files, geojson, geopackage, geopackage_geometry, qgis
 from qpv_geo.audit.rules.base import File, Finding, Rule
 from qpv_geo.errors import PublicationError
 
@@ -38,7 +38,7 @@ def _rules(module: ModuleType) -> tuple[Rule[Any], ...]:
 
 
 RULE_SETS: tuple[RuleSet[Any], ...] = (
-    RuleSet(".", files.Folder, (*_rules(files), *_rules(same_values))),
+    RuleSet(".", files.Folder, _rules(files)),
     RuleSet("geojson/*.geojson", geojson.Collection, _rules(geojson)),
     RuleSet(
         "*.gpkg",

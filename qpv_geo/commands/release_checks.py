@@ -9,8 +9,8 @@ from qpv_geo.commands.options import DataDir, MaybeReleaseId, TerritoryName, set
 from qpv_geo.commands.output import Json, print_json, print_markdown
 from qpv_geo.releases.changes import compare_releases, read_published
 from qpv_geo.releases.changes_text import changes_markdown
+from qpv_geo.releases.ledger import seal_findings
 from qpv_geo.releases.release import find_release
-from qpv_geo.releases.seals import seal_findings
 from qpv_geo.territory import load_territory
 
 

@@ -12,8 +12,8 @@ from qpv_geo.commands.options import DataDir, Mirror, settings_of
 from qpv_geo.commands.output import Json, print_entries
 from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError
 from qpv_geo.ingest.additions import administrator_contact, declarations
+from qpv_geo.ingest.communes import read_territory_communes
 from qpv_geo.ingest.local_contours import read_local_contours
-from qpv_geo.ingest.territory_communes import read_territory_communes
 from qpv_geo.pipeline.country import read_country
 from qpv_geo.pipeline.new_territory import code_of, describe_territory, kind_of, to_toml
 from qpv_geo.settings import Settings

@@ -14,11 +14,11 @@ import pyproj
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.files import reraise_write_errors
-from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.fingerprint import fingerprint
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.provenance import Raws, newest_date, origin_sentence, present
+from qpv_geo.formats.report_schema import Changes
 from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.additions import administrator_contact
 from qpv_geo.ingest.registry import Registry

@@ -12,10 +12,37 @@ import pyogrio
 import pyogrio.raw
 import shapely
 
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import Layer
 
 # GDAL's code for UTC in a column of time zones.
 _UTC = 100
+
+
+def write_flatgeobuf(folder: Path, content: Content) -> None:
+    """Write ``<folder>/flatgeobuf/<layer>.fgb`` for each spatial layer, with its spatial index.
+
+    The index puts features in the order of a Hilbert curve: rows are not in the order of the layer. A layer
+    with a missing geometry has no index, which the format does not allow it.
+    """
+    spec, folder = content.spec, folder / "flatgeobuf"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in content.shared.items():
+        if not isinstance(frame, gpd.GeoDataFrame):
+            continue
+        layer = content.layers[name]
+        write_layer(
+            folder / f"{name}.fgb",
+            frame,
+            layer,
+            driver="FlatGeobuf",
+            crs=f"EPSG:{spec.territory.published_epsg}",
+            layer_options={
+                "SPATIAL_INDEX": "NO" if frame.geometry.isna().any() else "YES",
+                "TITLE": layer.title,
+                "DESCRIPTION": f"{layer.abstract} {spec.origin}",
+            },
+        )
 
 
 @contextmanager

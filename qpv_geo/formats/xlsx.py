@@ -1,20 +1,27 @@
 """One XLSX workbook with the attributes of every layer, typed, under French headings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
+from math import ceil
 from pathlib import Path
 
 import pandas as pd
 import xlsxwriter
+import xlsxwriter.utility
+from xlsxwriter.format import Format
+from xlsxwriter.workbook import Workbook
 from xlsxwriter.worksheet import Worksheet
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
+from qpv_geo.formats.csv import neutralised
+from qpv_geo.formats.essentials import Essential, TerritorySummary
 from qpv_geo.formats.fields import FieldType, Layer, LayerField
+from qpv_geo.formats.figures import Figure
 from qpv_geo.formats.frames import Frames
-from qpv_geo.formats.xlsx_cells import CellFormats, decimals_shown, finish_table, height_of, set_page
-from qpv_geo.formats.xlsx_synthesis import SYNTHESIS, write_synthesis
+from qpv_geo.formats.summaries import summaries_of
+from qpv_geo.french import THIN, number
 from qpv_geo.typography import typeset
 
 # Limits of the format (ECMA-376, as Excel documents them).
@@ -29,6 +36,156 @@ _DISCLAIMER = (
     "Données jointes et transformées par qpv-geo : ce classeur n'engage pas les producteurs des sources, "
     "qui ne l'ont ni approuvé ni cautionné. Mentions à reproduire : feuille « sources »."
 )
+SYNTHESIS = "Synthèse"
+_ZONE, _CODE, _VALUE, _RANK = 30, 11, 16, 8
+_HEADING_HEIGHT = 45
+_NOTE = (
+    "Rang parmi les QPV de métropole qui ont une valeur (1 : la plus élevée). Intervalles de confiance, "
+    "statuts et sources : feuille « statistiques »."
+)
+_MOST_DECIMALS = 2
+_A4 = 9
+# Height of a line of text in points.
+_LINE, _LINES_AT_MOST = 15, 6
+# Width of the columns, in letters, that stay legible side by side on a landscape page.
+_LETTERS_OF_PAGE = 165
+_SIGNS = {"%", "€"}
+
+
+class CellFormats:
+    """The formats of cells, each of which a workbook declares once."""
+
+    def __init__(self, workbook: Workbook) -> None:
+        self._workbook = workbook
+        self._numbers: dict[tuple[str, bool], Format] = {}
+        self.heading: Format = workbook.add_format(
+            {"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#E9EDF3"}
+        )
+        self.title: Format = workbook.add_format({"bold": True, "font_size": 14})
+        self.total: Format = workbook.add_format({"bold": True, "top": 1})
+        self.text: Format = workbook.add_format({"text_wrap": True, "valign": "top"})
+        self.link: Format = workbook.add_format({"font_color": "#0563C1", "underline": 1, "valign": "top"})
+        self.absent: Format = workbook.add_format({"italic": True, "font_color": "#595959", "align": "right"})
+        self.quoted: Format = workbook.add_format({"quote_prefix": True})
+        self.moment: dict[FieldType, Format] = {
+            "date": workbook.add_format({"num_format": "dd/mm/yyyy"}),
+            "datetime": workbook.add_format({"num_format": "dd/mm/yyyy hh:mm:ss"}),
+        }
+
+    def plain(self, text: str) -> Format | None:
+        """Return the format of a text of others: one that looks like a formula is marked as text."""
+        return self.quoted if neutralised(text) != text else None
+
+    def number(self, decimals: int, unit: str = "", *, total: bool = False) -> Format:
+        """Return the format of numbers with so many decimals, and with the unit if that is a sign."""
+        code = "#,##0" + (f".{'0' * decimals}" if decimals else "")
+        if unit in _SIGNS:
+            code += f'"{THIN}{unit}"'
+        if (code, total) not in self._numbers:
+            look = {"num_format": code} | ({"bold": True, "top": 1} if total else {})
+            self._numbers[code, total] = self._workbook.add_format(look)
+        return self._numbers[code, total]
+
+
+def height_of(texts: Iterable[tuple[str, float]]) -> float:
+    """Return the height of a row, in points, that shows wrapped texts in columns of given widths."""
+    return _LINE * min(max(ceil(len(text) / max(width - 2, 1)) for text, width in texts), _LINES_AT_MOST)
+
+
+def decimals_shown(values: Sequence[float]) -> int:
+    """Return how many decimals numbers need to be seen whole, two at most: 3194 needs none."""
+    fewer = (n for n in range(_MOST_DECIMALS) if all(round(value, n) == value for value in values))
+    return next(fewer, _MOST_DECIMALS)
+
+
+def finish_table(sheet: Worksheet, top: int, rows: int, widths: Sequence[float]) -> None:
+    """Give a table, whose heading is row `top`, its widths, frozen heading, filters and print set-up.
+
+    On paper the sheet is landscape and as many pages wide as its columns need; each page has the heading, the
+    first column and a number. Codes are not marked as numbers written as texts.
+    """
+    last = len(widths) - 1
+    for column, width in enumerate(widths):
+        sheet.set_column(column, column, width)
+    sheet.freeze_panes(top + 1, 1)
+    sheet.autofilter(top, 0, top + rows, last)
+    sheet.ignore_errors(
+        {"number_stored_as_text": f"A1:{xlsxwriter.utility.xl_rowcol_to_cell(top + rows, last)}"}
+    )
+    sheet.repeat_rows(top)
+    sheet.repeat_columns(0)
+    set_page(sheet, ceil(sum(widths) / _LETTERS_OF_PAGE))
+
+
+def set_page(sheet: Worksheet, wide: int = 1) -> None:
+    """Print a sheet on landscape A4, so many pages wide, with its name and the page number below."""
+    sheet.set_landscape()
+    sheet.set_paper(_A4)
+    sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
+    sheet.fit_to_pages(wide, 0)
+    sheet.set_footer("&L&8&A&R&8Page &P sur &N")
+
+
+def write_synthesis(sheet: Worksheet, formats: CellFormats, content: Content) -> None:
+    """Write the essential figures, a zone per row; of a QPV, also its rank in metropolitan France."""
+    summaries = summaries_of(content)
+    territory = summaries.territory
+    sheet.write_string(0, 0, typeset(content.spec.title), formats.title)
+    lines = [*territory.sentences, _NOTE]
+    for row, line in enumerate(map(typeset, lines), 1):
+        sheet.write_string(row, 0, line, formats.plain(line))
+    row = top = len(lines) + 2
+    _write_headings(sheet, formats, top, territory)
+    for row, summary in enumerate(summaries.qpv.values(), top + 1):
+        sheet.write_string(row, 0, summary.zone.name, formats.plain(summary.zone.name))
+        sheet.write_string(row, 1, summary.zone.code)
+        _write_figures(sheet, formats, row, (essential.figure for essential in summary.essentials))
+    rows = row - top
+    row += 1
+    sheet.write_string(row, 0, "Ensemble des QPV du territoire", formats.total)
+    sheet.write_blank(row, 1, None, formats.total)
+    _write_figures(sheet, formats, row, (each.figure for each in territory.essentials), total=True)
+    for name, figures in _comparisons(territory.essentials):
+        row += 1
+        sheet.write_string(row, 0, name, formats.plain(name))
+        _write_figures(sheet, formats, row, figures)
+    finish_table(sheet, top, rows, [_ZONE, _CODE, *[_VALUE, _RANK] * len(territory.essentials)])
+
+
+def _write_headings(sheet: Worksheet, formats: CellFormats, top: int, territory: TerritorySummary) -> None:
+    headings = ["Quartier", "Code"]
+    for place, essential in enumerate(territory.essentials):
+        ranked = (one for summary in territory.qpv if (one := summary.essentials[place]).is_ranked)
+        among = next((f" sur {number(one.figure.among)}" for one in ranked), "")
+        headings += [f"{essential.plan.title} ({essential.figure.vintage})", f"Rang{among}"]
+    sheet.write_row(top, 0, map(typeset, headings), formats.heading)
+    sheet.set_row(top, _HEADING_HEIGHT)
+
+
+def _write_figures(
+    sheet: Worksheet, formats: CellFormats, row: int, figures: Iterable[Figure | None], *, total: bool = False
+) -> None:
+    for place, figure in enumerate(figures):
+        column = 2 + 2 * place
+        if total:
+            sheet.write_blank(row, column + 1, None, formats.total)
+        if figure is None:
+            continue
+        if not figure.present:
+            sheet.write_string(row, column, figure.text, formats.absent)
+            continue
+        form = formats.number(figure.decimals, figure.indicator.unit, total=total)
+        sheet.write_number(row, column, figure.value, form)
+        if figure.ranked:
+            sheet.write_number(row, column + 1, figure.rank, formats.number(0))
+
+
+def _comparisons(essentials: Iterable[Essential]) -> Iterable[tuple[str, list[Figure | None]]]:
+    """Return the zones that the QPV taken together are compared with, and the figures that each has."""
+    zones = {beside.zone.code: beside.zone for essential in essentials for beside in essential.comparisons}
+    for code, zone in zones.items():
+        sides = [[b.other for b in essential.comparisons if b.zone.code == code] for essential in essentials]
+        yield zone.name, [next(iter(others), None) for others in sides]
 
 
 def write_xlsx(folder: Path, content: Content) -> None:

@@ -11,10 +11,9 @@ import pandera.pandas as pa
 
 from qpv_geo.characters import forbidden_character
 from qpv_geo.errors import SourceContentError
-from qpv_geo.ingest.cell_text import check_characters, check_labels, clean_text
+from qpv_geo.ingest.cell_text import check_characters, check_labels, clean_text, decode
 from qpv_geo.ingest.codes import COMMUNE, EPCI
 from qpv_geo.ingest.contracts import Problems, code_column, find_columns, validate
-from qpv_geo.ingest.text import decode
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
 from qpv_geo.sources.raw import RawFile, unreadable

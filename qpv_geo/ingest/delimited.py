@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from qpv_geo.characters import forbidden_character
-from qpv_geo.ingest.cell_text import check_cells
+from qpv_geo.ingest.cell_text import check_cells, decode
 from qpv_geo.ingest.contracts import Names, Problems, refuse_doubled
 from qpv_geo.ingest.recognition import KEYS, known_keys
-from qpv_geo.ingest.text import decode
 from qpv_geo.ingest.text_table import DICTIONARY, TextTable
 from qpv_geo.sources.archive import Member
 from qpv_geo.sources.raw import RawFile

@@ -19,9 +19,9 @@ from pydantic import Field, TypeAdapter
 from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.frozen import Frozen
+from qpv_geo.ingest.cell_text import refuse_page, report_reading
 from qpv_geo.ingest.codes import QPV_2024
 from qpv_geo.ingest.contracts import Problems, find_columns, refuse_doubled
-from qpv_geo.ingest.text import refuse_page, report_reading
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import stream_member
 from qpv_geo.sources.raw import RawFile

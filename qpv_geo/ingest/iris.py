@@ -8,11 +8,11 @@ import pandas as pd
 import pandera.pandas as pa
 
 from qpv_geo.checks import Check
+from qpv_geo.ingest.cell_text import report_reading
 from qpv_geo.ingest.codes import COMMUNE, IRIS
 from qpv_geo.ingest.contracts import Problems, code_column, shown, validate
 from qpv_geo.ingest.geometry import draw, report_repairs
 from qpv_geo.ingest.outside import Outside
-from qpv_geo.ingest.text import report_reading
 from qpv_geo.ingest.vector import VectorLayer, read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile

@@ -12,10 +12,9 @@ from pyproj.transformer import TransformerGroup
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import SourceContentError
-from qpv_geo.ingest.cell_text import check_characters, check_labels, clean_text
+from qpv_geo.ingest.cell_text import check_characters, check_labels, clean_text, report_reading
 from qpv_geo.ingest.contracts import Names, Problems, describe_columns, shown
 from qpv_geo.ingest.geometry import check_position, check_shapes, project, report_repairs
-from qpv_geo.ingest.text import report_reading
 from qpv_geo.ingest.vector import VectorLayer, read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile, digest

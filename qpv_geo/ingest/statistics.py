@@ -14,16 +14,22 @@ from numpy.typing import NDArray
 from qpv_geo.checks import Check, Outcome
 from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.french import counted, first_of
+from qpv_geo.ingest.cell_text import report_reading, sentence
 from qpv_geo.ingest.codes import QPV_2015, QPV_2024
-from qpv_geo.ingest.columns import Columns, require_columns, sort_columns
 from qpv_geo.ingest.contracts import Problems, code_column, validate
-from qpv_geo.ingest.distribution import load_distributions
-from qpv_geo.ingest.measures import MeasureColumn, add_intervals, explain_blanks, read_measure
+from qpv_geo.ingest.distribution import compare_scale, load_distributions
+from qpv_geo.ingest.measures import (
+    Columns,
+    MeasureColumn,
+    add_intervals,
+    explain_blanks,
+    read_measure,
+    require_columns,
+    sort_columns,
+)
 from qpv_geo.ingest.recognition import ZoneTable
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.ingest.scale import compare_scale
 from qpv_geo.ingest.statistic_tables import Scope, read_source_tables
-from qpv_geo.ingest.text import report_reading, sentence
 from qpv_geo.ingest.text_table import Dictionary
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source, Zone

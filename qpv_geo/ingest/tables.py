@@ -15,22 +15,19 @@ from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.base_map import BackgroundFeatures, read_base_map
 from qpv_geo.ingest.cog import read_epci_members
-from qpv_geo.ingest.communes import report_communes
-from qpv_geo.ingest.contours import Contours, read_contours
-from qpv_geo.ingest.correspondence import read_correspondence
-from qpv_geo.ingest.declared_zones import read_declared_zones
+from qpv_geo.ingest.communes import TerritoryCommunes, read_territory_communes, report_communes
+from qpv_geo.ingest.contours import Contours, read_contours, read_qpv_2015
+from qpv_geo.ingest.correspondence import read_correspondence, read_declared_zones
 from qpv_geo.ingest.distribution import CountedFile
 from qpv_geo.ingest.facilities import FacilityTable, read_facilities
 from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.outside import Outside, SetAside
-from qpv_geo.ingest.qpv_2015 import read_qpv_2015
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.source_files import SourceFiles
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.statistic_tables import Scope
 from qpv_geo.ingest.statistics import Statistics, read_statistics
-from qpv_geo.ingest.territory_communes import TerritoryCommunes, read_territory_communes
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue, TableName
 from qpv_geo.sources.plan import source_id_of

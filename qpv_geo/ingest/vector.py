@@ -20,10 +20,9 @@ from pyproj.exceptions import CRSError
 
 from qpv_geo.characters import printable
 from qpv_geo.errors import SourceContentError
-from qpv_geo.ingest.cell_text import check_characters, check_labels, clean_text
+from qpv_geo.ingest.cell_text import check_characters, check_labels, clean_text, decode, refuse_page
 from qpv_geo.ingest.contracts import Names, Problems, find_columns
 from qpv_geo.ingest.gdal_text import check_encoding, cut_at_nul, encoding_of, read_properties
-from qpv_geo.ingest.text import decode, refuse_page
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_member, read_members
 from qpv_geo.sources.content import as_shipped

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 
 from qpv_geo.errors import ConfigurationError, TerritoriesError
-from qpv_geo.pipeline.cluster import dask_client
 from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.new_territory import CODE_FORMS, to_toml
-from qpv_geo.pipeline.workers import Result, national_files, publish_all, survey
+from qpv_geo.pipeline.workers import Result, dask_client, national_files, publish_all, survey
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import accept
 from qpv_geo.territory import Territory

@@ -6,9 +6,9 @@ from dataclasses import replace
 from qpv_geo.analysis.selection import declares, refuse_misplaced
 from qpv_geo.errors import SourceUnavailableError
 from qpv_geo.formats.provenance import Raws
+from qpv_geo.ingest.communes import choose_communes
 from qpv_geo.ingest.outside import may_hold
 from qpv_geo.ingest.tables import Tables, read_tables
-from qpv_geo.ingest.territory_communes import choose_communes
 from qpv_geo.pipeline.country import Country, attributes_of
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.new_territory import qpv_without_territory, territories_with_qpv

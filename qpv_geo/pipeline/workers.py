@@ -1,6 +1,7 @@
-"""The Dask workers that publish territories: each reads the national files once."""
+"""The Dask workers, here or elsewhere, that publish territories: each reads the national files once."""
 
 import gc
+import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,10 +11,11 @@ from functools import cached_property
 from threading import Lock
 from typing import Literal, cast
 
-from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed, get_worker
+import dask
+from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed, get_worker
 
 from qpv_geo.audit.originals import keep_originals
-from qpv_geo.errors import QpvGeoError
+from qpv_geo.errors import ConfigurationError, QpvGeoError
 from qpv_geo.formats.provenance import Raws
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.pipeline.job import Job
@@ -27,6 +29,50 @@ State = Literal["unchanged", "published", "held", "failed"]
 _DEAD = "each worker that tried died: is there enough memory?"
 # Only one territory at a time in a process, whatever its threads: GDAL's configuration is the process's.
 _ALONE = Lock()
+DASK = "QPV_GEO_DASK"
+
+# How often a task may have been on a worker that died before Dask gives it up.
+_DEATHS = 1
+_CONNECT = "10s"
+
+
+@contextmanager
+def dask_client(workers: int = 0) -> Iterator[Client]:
+    """Connect to the scheduler that ``QPV_GEO_DASK`` names, or start a cluster of processes on this machine.
+
+    The cluster has `workers` processes; if 0, as many as the variable says (``local:4``), else one per core.
+    Raises `ConfigurationError` if the variable is not understood, or the scheduler does not answer.
+    """
+    where = os.environ.get(DASK, "")
+    number = where.removeprefix("local:")
+    if "://" in where:
+        try:
+            client = Client(where, timeout=_CONNECT, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{DASK}={where}: no scheduler answers there ({error})") from error
+        with client:
+            yield client
+        return
+    if where and not (number != where and number.isdecimal() and int(number)):
+        raise ConfigurationError(f"{DASK}={where}: give a scheduler's address (tcp://host:8786) or local:4")
+    settings = {
+        "distributed.scheduler.allowed-failures": _DEATHS,
+        "distributed.scheduler.worker-saturation": 1,
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=workers or int(number or 0) or os.cpu_count(),
+            # One at a time in a process: GDAL's configuration is the process's.
+            threads_per_worker=1,
+            # A worker whose territory needs more than its share is not killed for it.
+            memory_limit=0,
+            dashboard_address="127.0.0.1:0",
+            silence_logs="CRITICAL",
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,15 @@
 """Charts as SVG that stands in a page and is read out in words: bars with their intervals, and ranges."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
 
+from qpv_geo.formats.essentials import Comparison, Essential
+from qpv_geo.french import amount, number
+from qpv_geo.ingest.distribution import Distribution
 from qpv_geo.templates import render
 
 # Units of the drawing, whose letters are 12 high and, on average, so wide.
@@ -14,6 +19,113 @@ _LETTERS_OF_LABEL = 24
 _SHORTEST = 20
 # Of a range: its name above, its line, the words of its ends below.
 _RANGE_ROW = 48
+# Units of the drawing: its width, where columns stand and how high the highest is, room at both ends.
+_STRIP_WIDTH, _BASE, _HIGHEST, _STRIP_MARGIN = 320.0, 44.0, 30.0, 12.0
+_LOWEST = 0.8
+_COLUMNS_AT_MOST, _TICKS_AT_MOST = 36, 6
+_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+# Width of a column, in powers of ten.
+_POWER = 0.07
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Where values stand; those of counts, of which a few are far above all others, by their logarithm."""
+
+    low: float
+    high: float
+    powers: bool
+
+    def bent(self, value: float) -> float:
+        return math.log10(max(value, 1.0)) if self.powers else value
+
+    def at(self, bent: float) -> float:
+        """Return a place; the axis holds whole columns."""
+        start, end = self.cell(self.low) * self.column, (self.cell(self.high) + 1) * self.column
+        return _STRIP_MARGIN + (_STRIP_WIDTH - 2 * _STRIP_MARGIN) * (bent - start) / (end - start)
+
+    def place(self, value: float) -> float:
+        return self.at(self.bent(value))
+
+    def cell(self, value: float) -> int:
+        """Return the column of a value."""
+        return math.floor(self.bent(value) / self.column)
+
+    @property
+    def column(self) -> float:
+        """How much a column spans."""
+        return _POWER if self.powers else self.step(_COLUMNS_AT_MOST)
+
+    def step(self, most: int) -> float:
+        """Return a round step that divides the axis into `most` parts at most."""
+        return next((step for step in _STEPS if (self.high - self.low) / step <= most), _STEPS[-1])
+
+    @property
+    def ticks(self) -> list[float]:
+        if self.powers:
+            return [10.0**power for power in range(10) if self.low <= 10**power <= self.high]
+        step = max(self.step(_TICKS_AT_MOST), 1)
+        return [step * rank for rank in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
+
+    def columns(self, spread: Distribution) -> str:
+        """Return a path of columns, each as high as its QPV are many."""
+        cells = [self.cell(level) for level in spread.levels.tolist()]
+        starts, of_level = np.unique(cells, return_inverse=True)
+        heights = np.bincount(of_level, weights=spread.counts)
+        return "".join(
+            f"M{self.at(start * self.column) + 0.4:.1f} {_BASE:.0f}"
+            f"v{-max(_HIGHEST * height / heights.max(), _LOWEST):.1f}"
+            f"H{self.at((start + 1) * self.column) - 0.4:.1f}V{_BASE:.0f}z"
+            for start, height in zip(starts.tolist(), heights.tolist(), strict=True)
+        )
+
+
+def strip(essential: Essential, name: str) -> Markup:
+    """Draw how a figure spreads over the QPV, with the named QPV, its interval, the median and its town.
+
+    The text alternative says the same in words. The ``<svg>`` has the colours of the page's style sheet.
+    A `ValueError` is raised for a figure without value or spread.
+    """
+    spread, figure = essential.spread, essential.figure
+    if spread is None or not figure.present:
+        raise ValueError(f"{essential.plan.id} of {name}: nothing to draw")
+    powers = figure.indicator.kind == "count"
+    town = None if powers else essential.town
+    interval = [] if math.isnan(figure.low) else [figure.low, figure.high]
+    least, most = float(spread.levels[0]), float(spread.levels[-1])
+    values = [figure.value, least, most, *interval, *([town.other.value] if town and town.other else [])]
+    axis = _Axis(min(values), max(values), powers=powers)
+    svg = render(
+        "qpv_geo.portraits",
+        "strip.svg",
+        alternative=_in_words(essential, name, spread, town),
+        width=_STRIP_WIDTH,
+        columns=axis.columns(spread),
+        own=axis.place(figure.value),
+        interval=[axis.place(bound) for bound in interval],
+        median=axis.place(spread.median),
+        town=(axis.place(town.other.value), _of_town(town)) if town and town.other else None,
+        ticks=[(axis.place(value), amount(value, figure.indicator.unit, 0)) for value in axis.ticks],
+    )
+    return Markup(svg)  # noqa: S704 - the template has escaped every text
+
+
+def _of_town(town: Comparison) -> str:
+    return f"{town.zone.name} {town.other.short if town.other else ''}"
+
+
+def _in_words(essential: Essential, name: str, spread: Distribution, town: Comparison | None) -> str:
+    figure = essential.figure
+    least, middle, most = (
+        amount(float(value), figure.indicator.unit, figure.decimals)
+        for value in (spread.levels[0], spread.median, spread.levels[-1])
+    )
+    parts = [
+        f"{essential.plan.title} : {name} {figure.short} {figure.interval}".rstrip(),
+        f"{number(spread.size)} QPV de métropole de {least} à {most}, dont la moitié à {middle} ou moins",
+        *([_of_town(town)] if town else []),
+    ]
+    return " ; ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Figures, qpv_zones
 from qpv_geo.formats.summaries import summaries_of
 from qpv_geo.french import length_name
-from qpv_geo.portraits.classes import Classes, classes_of
 from qpv_geo.portraits.drawing import Labels, View
 from qpv_geo.portraits.qpv_map import Drawing, MapLabel, Shape, outline_shapes
+from qpv_geo.portraits.territory_map import Classes, classes_of
 from qpv_geo.qgis.cartography import load_cartography
 
 _WIDTH, _HEIGHT = 480.0, 400.0

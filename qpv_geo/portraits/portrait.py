@@ -12,12 +12,12 @@ from qpv_geo.formats.figures import Figure, Figures, Zone, comparison_zones
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.french import amount, decimals_of, gap, number
+from qpv_geo.portraits.charts import strip
 from qpv_geo.portraits.evolution import EvolutionSection, evolution_of
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.portraits.facilities import Facilities, facilities_of
 from qpv_geo.portraits.qpv_map import Drawing, band_of, draw_locator, maps_of
 from qpv_geo.portraits.sections import Absence, Section, Sections
-from qpv_geo.portraits.strip import strip
 from qpv_geo.statuses import STATUSES, Status
 
 _HECTARE = 10_000

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from qpv_geo.formats.changes_schema import Changes, NamedQpv, SourceState, StatisticChange
+from qpv_geo.formats.report_schema import Changes, NamedQpv, SourceState, StatisticChange
 from qpv_geo.french import french_date, number, short_number, word
 
 _MARKS = re.compile(r"([\\`*\[\]<>|#])")

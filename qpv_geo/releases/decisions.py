@@ -6,7 +6,7 @@ Callers must hold the territory lock.
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, HeldError, PublicationError
 from qpv_geo.releases.existing import comparable_release
-from qpv_geo.releases.ledger import write_ledger
+from qpv_geo.releases.ledger import HELD, is_intact, write_ledger
 from qpv_geo.releases.placement import LATEST, discard, refuse_what_is_not_a_link, reraise_move_errors, sweep
 from qpv_geo.releases.release import (
     Release,
@@ -17,7 +17,6 @@ from qpv_geo.releases.release import (
     ledger_matching_latest,
     switch_to,
 )
-from qpv_geo.releases.seals import HELD, is_intact
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
 

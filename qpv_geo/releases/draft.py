@@ -14,7 +14,6 @@ from qpv_geo.checks import Check
 from qpv_geo.errors import PublicationError
 from qpv_geo.files import unfinished
 from qpv_geo.formats.base import Content, ReleaseSpec
-from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.datapackage import write_datapackage
 from qpv_geo.formats.dcat import write_dcat
 from qpv_geo.formats.fields import as_held, published_layers, with_decimals
@@ -23,11 +22,12 @@ from qpv_geo.formats.geojson import to_wgs84
 from qpv_geo.formats.geopackage import geopackage_name
 from qpv_geo.formats.provenance import checks_table, sources_table
 from qpv_geo.formats.report import write_report
+from qpv_geo.formats.report_schema import Changes
 from qpv_geo.french import french_date
 from qpv_geo.releases.changes import PublishedRelease, compare_releases
 from qpv_geo.releases.existing import comparable_release
 from qpv_geo.releases.guards import overruns
-from qpv_geo.releases.ledger import read_ledger, write_ledger
+from qpv_geo.releases.ledger import read_ledger, seal_of, write_ledger
 from qpv_geo.releases.placement import (
     LATEST,
     hold,
@@ -36,7 +36,6 @@ from qpv_geo.releases.placement import (
     reraise_move_errors,
 )
 from qpv_geo.releases.release import Release, ledger_matching_latest, load_release, switch_to
-from qpv_geo.releases.seals import seal_of
 
 
 @dataclass(frozen=True)

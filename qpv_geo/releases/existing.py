@@ -7,7 +7,7 @@ from pathlib import Path
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import ReleaseSpec
 from qpv_geo.releases.changes import PublishedRelease, compare_releases, read_published
-from qpv_geo.releases.ledger import read_ledger
+from qpv_geo.releases.ledger import is_intact, read_ledger
 from qpv_geo.releases.placement import LATEST, refuse_what_is_not_a_link, reraise_move_errors
 from qpv_geo.releases.release import (
     Release,
@@ -17,7 +17,6 @@ from qpv_geo.releases.release import (
     load_release,
     switch_to,
 )
-from qpv_geo.releases.seals import is_intact
 
 _LOGGER = logging.getLogger(__name__)
 

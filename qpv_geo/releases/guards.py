@@ -7,7 +7,7 @@ do only if a source that both releases read has other bytes. Whatever is removed
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from qpv_geo.formats.changes_schema import Changes, Overrun, StatisticChange
+from qpv_geo.formats.report_schema import Changes, Overrun, StatisticChange
 from qpv_geo.french import ZONE_WORDS, counted, number, percentage, short_number
 from qpv_geo.territory import Guard
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from qpv_geo.errors import PublicationError
 from qpv_geo.files import UNFINISHED, reraise_write_errors, synchronise, unfinished
 from qpv_geo.formats.descriptions import DESCRIPTOR
-from qpv_geo.releases.seals import HELD, is_intact
+from qpv_geo.releases.ledger import HELD, is_intact
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.formats.changes_schema import Changes
 from qpv_geo.formats.descriptions import DESCRIPTOR, REPORT_JSON
-from qpv_geo.releases.ledger import By, Ledger, read_ledger, write_ledger
+from qpv_geo.formats.report_schema import Changes
+from qpv_geo.releases.ledger import HELD, By, Ledger, read_ledger, seal_of, write_ledger
 from qpv_geo.releases.placement import (
     LATEST,
     clear_held,
@@ -21,7 +21,6 @@ from qpv_geo.releases.placement import (
     release_folders,
     sweep,
 )
-from qpv_geo.releases.seals import HELD, seal_of
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.territory import territory_names
 

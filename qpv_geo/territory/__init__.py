@@ -3,8 +3,7 @@
 ``tables.py`` models the tables of the file, ``model.py`` the file, ``loading.py`` reads one.
 """
 
-from qpv_geo.territory.loading import load_territory, territory_names
-from qpv_geo.territory.model import Kind, Territory, codes_of
+from qpv_geo.territory.model import Kind, Territory, codes_of, load_territory, territory_names
 from qpv_geo.territory.tables import (
     BAND_WIDTH,
     COMMUNES_PRECISION,

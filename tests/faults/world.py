@@ -13,7 +13,7 @@ from qpv_geo.audit.verify import verify_release
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import Outcome, run
 from qpv_geo.releases.formats import chosen_formats
-from qpv_geo.releases.seals import is_intact
+from qpv_geo.releases.ledger import is_intact
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy

@@ -25,7 +25,6 @@ from qpv_geo.formats.base import UNDECLARED, Content
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.forms import form_fields, form_tabs
-from qpv_geo.qgis.styles import missing_label
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES
 from qpv_geo.typography import typeset
@@ -240,7 +239,9 @@ def test_every_layer_tells_title_abstract_licence_and_contact(seen: Seen) -> Non
 
 def test_each_qpv_is_drawn_by_one_class_or_with_its_reason(full_seen: Seen) -> None:
     drawn = dict(full_seen.layers["qpv"]["drawn_as"])
-    reasons = {code: missing_label(status) for code, status in MISSING.items()}
+    reasons = {
+        code: typeset(f"Valeur absente : {STATUSES[status].words}") for code, status in MISSING.items()
+    }
     expected = {
         "QN02503M": "55\u00a0% et plus",
         "QN02504M": "45\u00a0% à moins de 50\u00a0%",

@@ -176,8 +176,8 @@ def estimate_by_area(
     """Estimate the values of contours by sharing out each count of an IRIS in proportion to areas.
 
     As `aggregate`, except that the status is ``estimation`` in place of ``ok``. `shares` are those of
-    `iris.shares_of_iris`: a sliver counts where its value is known, and does not make the whole unknown where
-    it is not.
+    `districts.shares_of_iris`: a sliver counts where its value is known, and does not make the whole unknown
+    where it is not.
     """
     parts = {
         str(code): [

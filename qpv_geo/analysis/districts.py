@@ -166,7 +166,7 @@ class Districts:
 
     In the layer, ``mode`` is ``iris`` or ``contour``; ``nb_iris`` counts the IRIS of the set, or those that
     the contour overlaps by more than a sliver. `members` are the IRIS of each set; `shares`, for contours,
-    are those of `iris.shares_of_iris`, empty without IRIS contours.
+    are those of `shares_of_iris`, empty without IRIS contours.
     """
 
     layer: gpd.GeoDataFrame
@@ -316,7 +316,7 @@ def district_statistics(
 ) -> pd.DataFrame:
     """Return the statistics of the city's districts: sums for sets of IRIS, estimates for contours.
 
-    `values` are those by IRIS that match the contours (`iris.IrisStatistics.joined`). In the result ``zone``
+    `values` are those by IRIS that match the contours (`IrisStatistics.joined`). In the result ``zone``
     is ``quartier`` and ``code`` the district's name.
     """
     rows = pd.concat(

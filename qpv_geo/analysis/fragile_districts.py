@@ -159,8 +159,8 @@ def fragile_statistics(
 ) -> pd.DataFrame:
     """Estimate the statistics of the fragile districts that have a contour covered by IRIS.
 
-    `values` are those by IRIS that match the contours (`iris.IrisStatistics.joined`). In the result ``zone``
-    is ``quartier_fragile`` and ``code`` the district's name.
+    `values` are those by IRIS that match the contours (`districts.IrisStatistics.joined`). In the result
+    ``zone`` is ``quartier_fragile`` and ``code`` the district's name.
     """
     drawn = layer[layer["contour"]].reset_index(drop=True)
     shares = shares_of_iris(drawn, iris, territory)

@@ -66,16 +66,12 @@ def peers_of(codes: Iterable[str], tables: Tables, territory: Territory, registr
         sirens = {siren for code, siren in pairs if code in own}
     members = dict.fromkeys(pair for pair in pairs if pair[1] in sirens)
     epci = pd.DataFrame(list(members), columns=["code", "siren_epci"])
-    figures = _with_computed(tables.rows.of("qpv", set(epci["code"])), registry.shown)
+    figures = with_computed(tables.rows.of("qpv", set(epci["code"])), registry.shown)
     return Peers(_distributions(tables.rows, registry.shown), epci, figures[["code", *_KEY, "valeur"]])
 
 
-def with_computed(of_qpv: pd.DataFrame, registry: Registry) -> pd.DataFrame:
-    """Return the rows of the indicators of layer ``qpv``, with those that no producer publishes."""
-    return _with_computed(of_qpv, registry.shown)
-
-
-def _with_computed(of_qpv: pd.DataFrame, indicators: tuple[Indicator, ...]) -> pd.DataFrame:
+def with_computed(of_qpv: pd.DataFrame, indicators: tuple[Indicator, ...]) -> pd.DataFrame:
+    """Return the rows of some indicators, with those that no producer publishes."""
     names = {indicator.id for indicator in indicators}
     involved = names.union(*(indicator.terms for indicator in indicators))
     rows = add_computed(
@@ -87,7 +83,7 @@ def _with_computed(of_qpv: pd.DataFrame, indicators: tuple[Indicator, ...]) -> p
 @lru_cache(maxsize=1)
 def _distributions(rows: StatisticRows, indicators: tuple[Indicator, ...]) -> Distributions:
     """Return the distributions, shared by all territories that are published from the same files."""
-    of_qpv = _with_computed(rows.of("qpv"), indicators)
+    of_qpv = with_computed(rows.of("qpv"), indicators)
     counted, shipped = count_values(of_qpv, rows.national), load_distributions()
     there = set(of_qpv[_KEY].drop_duplicates().itertuples(index=False, name=None))
     return {key: shipped[key] for key in there & shipped.keys()} | counted

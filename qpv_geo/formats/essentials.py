@@ -35,11 +35,6 @@ class EssentialPlan(Frozen):
     name: str
     meaning: str
 
-    @property
-    def is_feminine(self) -> bool:
-        """Gender of its name."""
-        return self.name.startswith("la ")
-
 
 @cache
 def essential_plans(path: Path = _ESSENTIALS) -> tuple[EssentialPlan, ...]:

@@ -96,7 +96,7 @@ def _standing(essentials: Sequence[Essential]) -> str:
             "Aucun de ces pourcentages n'est dans le quart le plus élevé ou le plus faible de ceux des QPV "
             "de métropole."
         )
-    feminine = farthest.plan.is_feminine
+    feminine = farthest.plan.name.startswith("la ")
     degree = ("élevée" if feminine else "élevé") if farthest.higher <= farthest.lower else "faible"
     one = f"{'une' if feminine else 'un'} plus {degree}"
     others = f"{'un seul' if count == 1 else number(count)} sur {number(among)}"

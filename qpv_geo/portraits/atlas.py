@@ -147,11 +147,10 @@ class PrintedAtlas:
 
     def _bars(self, place: int) -> dict[str, Any]:
         """Return the bars of one figure, a QPV each in their order, and the lines to compare them with."""
-        essentials = [summary.essentials[place] for summary in self.summaries.qpv.values()]
+        named = [(each.zone.name, each.essentials[place].figure) for each in self.summaries.qpv.values()]
         whole = self.summaries.territory.essentials[place]
         beside = [side for side in whole.comparisons if side.other and side.other.present]
-        figures = [each.figure for each in essentials]
-        highs = [max(figure.value, figure.high) for figure in figures if figure.present]
+        highs = [max(figure.value, figure.high) for _, figure in named if figure.present]
         is_rate = whole.figure.indicator.kind != "count"
         longest = (
             max([*highs, *(side.other.value for side in beside if side.other and is_rate)], default=0.0)
@@ -161,20 +160,13 @@ class PrintedAtlas:
             "title": whole.plan.title,
             "vintage": whole.figure.vintage,
             "meaning": whole.plan.meaning,
-            "bars": [
-                _bar(rank, each, longest)
-                for rank, each in enumerate(zip(self._names, figures, strict=True), 1)
-            ],
+            "bars": [_bar(rank, each, longest) for rank, each in enumerate(named, 1)],
             "lines": [
                 {"name": side.zone.name, "text": side.other.short, "place": side.other.value / longest}
                 for side in beside
                 if side.other and is_rate
             ],
         }
-
-    @cached_property
-    def _names(self) -> list[str]:
-        return [summary.zone.name for summary in self.summaries.qpv.values()]
 
     def _page(self, rank: int, row: Mapping[Any, Any], summary: QpvSummary) -> dict[str, Any]:
         drawing, code = self._maps[summary.zone.code], summary.zone.code

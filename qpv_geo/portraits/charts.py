@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -26,6 +27,11 @@ _COLUMNS_AT_MOST, _TICKS_AT_MOST = 36, 6
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 # Width of a column, in powers of ten.
 _POWER = 0.07
+
+
+def svg(template: str, **values: Any) -> Markup:  # noqa: ANN401 - templates take what they name
+    """Return a drawing that stands in a page: its template has escaped every text."""
+    return Markup(render("qpv_geo.portraits", template, **values))  # noqa: S704
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,7 @@ def strip(essential: Essential, name: str) -> Markup:
     least, most = float(spread.levels[0]), float(spread.levels[-1])
     values = [figure.value, least, most, *interval, *([town.other.value] if town and town.other else [])]
     axis = _Axis(min(values), max(values), powers=powers)
-    svg = render(
-        "qpv_geo.portraits",
+    return svg(
         "strip.svg",
         alternative=_in_words(essential, name, spread, town),
         width=_STRIP_WIDTH,
@@ -107,7 +112,6 @@ def strip(essential: Essential, name: str) -> Markup:
         town=(axis.place(town.other.value), _of_town(town)) if town and town.other else None,
         ticks=[(axis.place(value), amount(value, figure.indicator.unit, 0)) for value in axis.ticks],
     )
-    return Markup(svg)  # noqa: S704 - the template has escaped every text
 
 
 def _of_town(town: Comparison) -> str:
@@ -185,8 +189,7 @@ def bar_chart(title: str, bars: Sequence[Bar], reference: Reference | None = Non
     words = [f"{bar.label} {bar.text}" for bar in bars] + ([reference.text] if reference else [])
     top = _MARGIN + (_ROW - 6 if reference else 0)
     line = left + reference.value * room / longest if reference else None
-    svg = render(
-        "qpv_geo.portraits",
+    return svg(
         "chart.svg",
         alternative=f"{title}. {' ; '.join(words)}.",
         width=_WIDTH,
@@ -200,7 +203,6 @@ def bar_chart(title: str, bars: Sequence[Bar], reference: Reference | None = Non
         line=line,
         reference=reference,
     )
-    return Markup(svg)  # noqa: S704 - the template has escaped every text
 
 
 def _beside(end: float, text: str, line: float | None) -> float:
@@ -217,8 +219,7 @@ def range_chart(title: str, ranges: Sequence[Range]) -> Markup:
     room = _WIDTH - 4 * _MARGIN
     unit = room / ((max(one.values[2] for one in ranges) - least) or 1.0)
     words = [f"{one.label} {', '.join(one.texts)}" for one in ranges]
-    svg = render(
-        "qpv_geo.portraits",
+    return svg(
         "range.svg",
         alternative=f"{title}. {' ; '.join(words)}.",
         width=_WIDTH,
@@ -226,4 +227,3 @@ def range_chart(title: str, ranges: Sequence[Range]) -> Markup:
         row=_RANGE_ROW,
         ranges=[(one, [2 * _MARGIN + unit * (value - least) for value in one.values]) for one in ranges],
     )
-    return Markup(svg)  # noqa: S704 - the template has escaped every text

@@ -217,7 +217,7 @@ def _places(frames: Frames, view: View) -> Iterator[FacilityMark]:
 
 def outline_shapes(frame: gpd.GeoDataFrame, name: str, kind: str, view: View) -> Iterator[Shape]:
     """Yield the outlines of a layer that the view shows, called by its field `name`."""
-    seen = frame.iloc[sorted(frame.sindex.query(view.box, predicate="intersects"))]
+    seen = _in_view(frame, view)
     clipped = view.clipped(seen.geometry.to_numpy())
     for text, geometry in zip(seen[name], clipped, strict=True):
         if path := view.path(geometry):

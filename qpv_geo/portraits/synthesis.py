@@ -10,9 +10,9 @@ from qpv_geo.formats.essentials import TOWN, Comparison, Essential, EssentialPla
 from qpv_geo.formats.figures import Figure
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.french import counted, number
+from qpv_geo.portraits.charts import svg
 from qpv_geo.portraits.evolution import changes_since_2015
 from qpv_geo.statuses import STATUSES, Status
-from qpv_geo.templates import render
 
 _DWELLINGS = "logements_sociaux"
 # Units of a gauge.
@@ -134,11 +134,9 @@ class _Gauge:
         """Return the gauge of a figure; it says nothing that the cell does not say in words."""
         if not figure.present:
             return None
-        svg = render(
-            "qpv_geo.portraits",
+        return svg(
             "gauge.svg",
             length=self._unit * max(figure.value, 0.0),
             interval=[self._unit * bound for bound in (figure.low, figure.high)] if figure.interval else [],
             town=None if self._town is None else self._unit * self._town,
         )
-        return Markup(svg)  # noqa: S704 - it holds numbers alone

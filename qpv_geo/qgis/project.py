@@ -71,11 +71,6 @@ class Relation:
     field: str
 
 
-def project_name(territory_id: str) -> str:
-    """Return the file name of a territory's QGIS project."""
-    return f"qpv_{territory_id}.qgz"
-
-
 def write_qgis(folder: Path, content: Content) -> None:
     """Write styles and metadata into the GeoPackage of a release, and a project beside it."""
     package = folder / geopackage_name(content.spec.territory.id)
@@ -86,7 +81,7 @@ def write_qgis(folder: Path, content: Content) -> None:
 
 def write_project(folder: Path, content: Content) -> Path:
     """Write the project of a release beside its GeoPackage, which it names by a relative path."""
-    path = folder / project_name(content.spec.territory.id)
+    path = folder / f"qpv_{content.spec.territory.id}.qgz"
     entry = zipfile.ZipInfo(f"{path.stem}.qgs", _EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = 0o644 << 16

@@ -96,7 +96,7 @@ def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[LegendRule, .
     present = set(frame.loc[frame[field].isna(), f"{field}_statut"].fillna(NOT_AVAILABLE))
     reasons = tuple(
         LegendRule(
-            label=missing_label(status),
+            label=typeset(f"Valeur absente : {STATUSES[status].words}"),
             filter=_missing_condition(choropleth, status),
             fill="#ffffff",
             hatches=hatches,
@@ -106,11 +106,6 @@ def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[LegendRule, .
         if status in present
     )
     return (heading, *reasons)
-
-
-def missing_label(status: str) -> str:
-    """Say in French why a value is missing."""
-    return typeset(f"Valeur absente : {STATUSES[status].words}")
 
 
 def _condition(field: str, breaks: tuple[float, ...], rank: int) -> str:

@@ -103,10 +103,6 @@ class Ledger(Frozen):
         others = tuple(other for other in self.seals if other != seal)
         return self.model_copy(update={"seals": (*others, seal)})
 
-    def seals_of(self, release: str) -> list[Seal]:
-        """Return the seals of a release; none if an earlier version published it."""
-        return [seal for seal in self.seals if seal.release == release]
-
     def refusal(self, release: str, raw_files: tuple[str, ...]) -> Refusal | None:
         """Return the refusal of a release, or of another one made from the same raw files."""
         same = [refusal for refusal in self.refusals if refusal.release == release]
@@ -205,7 +201,7 @@ def writable_files(path: Path) -> list[str]:
 
 def _seals(path: Path) -> list[Seal]:
     folder = path.parent.parent if path.parent.name == HELD else path.parent
-    return read_ledger(folder).seals_of(path.name)
+    return [seal for seal in read_ledger(folder).seals if seal.release == path.name]
 
 
 def _is_edited(path: Path, seals: list[Seal]) -> bool:

@@ -1,6 +1,6 @@
 """What a release is about, read from a TOML file: `load_territory` gives a `Territory`.
 
-``tables.py`` models the tables of the file, ``model.py`` the file, ``loading.py`` reads one.
+``tables.py`` models the tables of the file, ``model.py`` the file, which it reads.
 """
 
 from qpv_geo.territory.model import Kind, Territory, codes_of, load_territory, territory_names

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 from qpv_geo.statuses import STATUSES
+from qpv_geo.toml_file import read_toml
 
 # Narrow no-break space: between groups of three digits and before %, € and double punctuation
 # (Lexique des règles typographiques en usage à l'Imprimerie nationale).
@@ -43,51 +45,14 @@ class Origin(NamedTuple):
     sentence: str
 
 
-ORIGINS = {
-    "live": Origin("site officiel", "sites officiels", "Données lues sur les sites officiels"),
-    "mirror": Origin(
-        "miroir des sites officiels",
-        "miroir des sites officiels",
-        "Données lues dans un miroir des sites officiels",
-    ),
-    "store": Origin(
-        "dernière copie gardée",
-        "dernière copie gardée",
-        "Données de la dernière copie gardée, sans lecture des sites officiels",
-    ),
-    "snapshot": Origin(
-        "extrait fourni avec le programme",
-        "extraits fournis avec le programme",
-        "Données fournies avec le programme",
-    ),
-    "local": Origin("fichier du territoire", "fichiers du territoire", "Fichiers du territoire"),
-}
-
-ZONE_WORDS = {
-    "qpv": "QPV",
-    "commune": "commune",
-    "epci": "EPCI",
-    "departement": "département",
-    "region": "région",
-    "france": "France",
-    "iris": "IRIS",
-    "ensemble_qpv_epci": "QPV de l'EPCI",
-    "ensemble_qpv_departement": "QPV du département",
-    "ensemble_qpv_region": "QPV de la région",
-    "ensemble_qpv": "ensemble des QPV",
-    "qpv_commune": "QPV de la commune (calculé)",
-    "qpv_epci": "QPV de l'EPCI (calculé)",
-    "qpv_departement": "QPV du département (calculé)",
-    "qpv_france": "QPV de France (calculé)",
-    "quartier": "quartier de la ville",
-    "quartier_fragile": "quartier fragile",
-}
-"""Kinds of zones. INSEE publishes those of QPV taken together as they are; what is computed here says so."""
+_DECLARED = read_toml(Path(__file__).with_name("words.toml"))
+ORIGINS = {code: Origin(**words) for code, words in _DECLARED["origins"].items()}
+ZONE_WORDS: dict[str, str] = _DECLARED["zones"]
 
 ORIGIN_WORDS = {code: origin.one for code, origin in ORIGINS.items()}
 STATUS_WORDS = {code: status.words for code, status in STATUSES.items()}
-CHECK_WORDS = {"conforme": "conforme", "avertissement": "avertissement", "non_verifiable": "non vérifiable"}
-AGREEMENT_WORDS = {"concorde": "concorde", "diverge": "diverge", "non_verifiable": "non vérifiable"}
+CHECK_WORDS: dict[str, str] = _DECLARED["checks"]
+AGREEMENT_WORDS: dict[str, str] = _DECLARED["agreements"]
 
 _WORDS = ORIGIN_WORDS | STATUS_WORDS | ZONE_WORDS | CHECK_WORDS | AGREEMENT_WORDS
 

@@ -1,6 +1,9 @@
 """Statuses of a value: present, or why it is missing, with the French words that readers see."""
 
+from pathlib import Path
 from typing import NamedTuple
+
+from qpv_geo.toml_file import read_toml
 
 
 class Status(NamedTuple):
@@ -23,19 +26,7 @@ VALUED = (OK, ESTIMATE)
 """Statuses of a value that is present."""
 
 STATUSES = {
-    OK: Status("publiée", "la valeur est celle du producteur"),
-    ESTIMATE: Status("estimation", "les effectifs des IRIS sont répartis au prorata des surfaces"),
-    SECRET: Status(
-        "secret statistique", "l'INSEE ne publie pas la valeur, pour que personne ne puisse être reconnu"
-    ),
-    IMPRECISE: Status(
-        "précision insuffisante",
-        "l'estimation est trop incertaine pour être publiée (coefficient de variation supérieur à 15 %)",
-    ),
-    NOT_SIGNIFICANT: Status("non significatif", "l'effectif est trop faible pour que la valeur ait un sens"),
-    NOT_AVAILABLE: Status("non disponible", "la source ne donne pas de valeur"),
-    NOT_APPLICABLE: Status("sans objet", "l'indicateur n'a pas de sens pour cette zone"),
-    NOT_COMPUTABLE: Status("non calculable", "pour un ensemble de zones, ni somme ni moyenne n'a de sens"),
+    code: Status(**words) for code, words in read_toml(Path(__file__).with_name("statuses.toml")).items()
 }
 """Every status with its words. Absences are in order of precedence: if the parts of a whole lack their values
 for several reasons, the first of these is the whole's."""

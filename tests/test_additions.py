@@ -123,13 +123,16 @@ def test_additions_are_part_of_the_fingerprint(besancon: Territory, tmp_path: Pa
     ("text", "facts"),
     [
         ("[sources.insee_populations]\nkey = ['x']", ["unknown source 'insee_populations'", "insee_caf"]),
-        ("[indicators.population]\ncode = ['x']", ["'indicators.population.code': unknown key", "codes"]),
+        (
+            "[indicators.population]\ncode = ['x']",
+            ["unknown key 'indicators.population.code'; did you mean 'codes'?"],
+        ),
         ("[indicators.populations]\ncodes = ['x']", ["'indicators.populations'", "no such indicator"]),
         ("[indicators.population_municipale]\ncodes = []", ["'indicators.population_municipale.codes"]),
-        ("[source.insee_caf]\nkey = ['x']", ["'source': unknown key; known keys: sources, indicators"]),
+        ("[source.insee_caf]\nkey = ['x']", ["unknown key 'source'; did you mean 'sources'?"]),
         (
             "[sources.insee_caf]\nclef = ['x']",
-            ["'sources.insee_caf.clef': unknown key", "member, mirror, key"],
+            ["unknown key 'sources.insee_caf.clef'", "member, mirror, key"],
         ),
         ("[sources.insee_caf]\nmember = '(['", ["'sources.insee_caf.member'", "not a regular expression"]),
         (

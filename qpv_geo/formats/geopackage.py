@@ -13,30 +13,7 @@ from qpv_geo.formats.fields import FID_COLUMN, GEOMETRY_COLUMN, Layer
 from qpv_geo.formats.ogr import gdal_options, write_layer
 
 # OGC 12-128r17 (GeoPackage 1.3), annex F.9, the Schema extension: column names and descriptions.
-_SCHEMA_EXTENSION = """
-CREATE TABLE gpkg_data_columns (
-  table_name TEXT NOT NULL,
-  column_name TEXT NOT NULL,
-  name TEXT,
-  title TEXT,
-  description TEXT,
-  mime_type TEXT,
-  constraint_name TEXT,
-  CONSTRAINT pk_gdc PRIMARY KEY (table_name, column_name),
-  CONSTRAINT gdc_tn UNIQUE (table_name, name)
-);
-CREATE TABLE gpkg_data_column_constraints (
-  constraint_name TEXT NOT NULL,
-  constraint_type TEXT NOT NULL,
-  value TEXT,
-  min NUMERIC,
-  min_is_inclusive BOOLEAN,
-  max NUMERIC,
-  max_is_inclusive BOOLEAN,
-  description TEXT,
-  CONSTRAINT gdcc_ntv UNIQUE (constraint_name, constraint_type, value)
-);
-"""
+_SCHEMA_EXTENSION = Path(__file__).with_name("gpkg_schema.sql").read_text(encoding="utf-8")
 
 
 def geopackage_name(territory_id: str) -> str:

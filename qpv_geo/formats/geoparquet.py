@@ -31,13 +31,9 @@ def write_geoparquet(folder: Path, content: Content) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in content.shared.items():
         path, fields = folder / f"{name}.parquet", content.layers[name].fields
-        typed = {column: _typed(frame[column], field.type) for column, field in fields.items()}
-        table = frame.assign(**typed)
+        kinds = {column: pd.ArrowDtype(_TYPES[field.type]) for column, field in fields.items()}
+        table = frame.astype(kinds)
         if isinstance(table, gpd.GeoDataFrame):
             table.to_parquet(path, index=False, schema_version=SCHEMA_VERSION, write_covering_bbox=True)
         else:
             table.to_parquet(path, index=False)
-
-
-def _typed(column: pd.Series, kind: FieldType) -> pd.Series:
-    return column.astype(pd.ArrowDtype(_TYPES[kind]))

@@ -34,7 +34,7 @@ from qpv_geo.formats.report_schema import (
 )
 from qpv_geo.french import ZONE_WORDS, capitalised, counted, listing
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.sources.raw import RawFile, usable
+from qpv_geo.sources.raw import usable
 from qpv_geo.templates import render, secured
 from qpv_geo.typography import typeset_markup
 
@@ -151,6 +151,8 @@ def build_report(content: Content) -> Report:
     """Gather what the report says from what is published."""
     spec, frames, layers = content.spec, content.frames, content.layers
     raws, territory = spec.raws, spec.territory
+    rows = _records(frames["sources"], [*SourceRead.model_fields, "url_resolue"])
+    read = {row["source"]: row | {"url": row.pop("url_resolue") or row["url"]} for row in rows}
     return Report(
         publication=Publication(
             id=spec.id,
@@ -166,7 +168,7 @@ def build_report(content: Content) -> Report:
         origine=spec.origin,
         date_des_donnees=spec.newest,
         mentions=tuple(attribution(raw) for raw in present(raws)),
-        sources=tuple(_source_read(key, raw) for key, raw in raws.items() if raw and usable(raw)),
+        sources=tuple(SourceRead(**read[key]) for key, raw in raws.items() if raw and usable(raw)),
         sources_absentes=tuple(
             SourceAbsent(**row)
             for row in _records(frames["sources"], ["source", "titre", "etat", "motif"])
@@ -201,25 +203,6 @@ def _records(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
     table = pd.DataFrame(frame)
     rows = zip(*(plain_values(table[column]) for column in columns), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def _source_read(key: str, raw: RawFile) -> SourceRead:
-    return SourceRead(
-        source=key,
-        titre=raw.source.title,
-        producteur=raw.source.publisher,
-        origine=raw.origin,
-        motif=raw.reason or None,
-        millesime=raw.source.vintage,
-        geographie=raw.source.geography,
-        date_source=raw.date,
-        fichier=raw.path.name,
-        url=raw.resolved_url or raw.url,
-        sha256=raw.sha256,
-        licence=raw.source.licence,
-        licence_url=raw.source.licence_url,
-        mention=attribution(raw),
-    )
 
 
 def _unknown(frames: Frames, registry: Registry) -> tuple[UnknownIndicator, ...]:

@@ -147,16 +147,9 @@ class Changes(Frozen):
     @property
     def named(self) -> bool:
         """Whether a QPV, a layer or a field came, went or changed its name."""
-        return any(
-            (
-                self.qpv_entres,
-                self.qpv_sortis,
-                self.qpv_renommes,
-                self.couches_ajoutees,
-                self.couches_retirees,
-                self.champs_ajoutes,
-                self.champs_retires,
-            )
+        return bool(
+            (self.qpv_entres or self.qpv_sortis or self.qpv_renommes)
+            or (self.couches_ajoutees or self.couches_retirees or self.champs_ajoutes or self.champs_retires)
         )
 
     @property

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.frozen import Frozen
+from qpv_geo.frozen import Frozen, problems_of
 from qpv_geo.ingest.registry import Indicator, Registry, load_registry
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import (
@@ -94,7 +94,7 @@ def declarations(settings: Settings, territory: Territory | None = None) -> tupl
             additions = Additions.model_validate(entries)
             catalogue, registry = _complete(catalogue, registry, additions, Path(place).name)
         except (ConfigurationError, ValidationError) as error:
-            problems = _problems_of(error) if isinstance(error, ValidationError) else error
+            problems = problems_of(error, Additions) if isinstance(error, ValidationError) else error
             raise ConfigurationError(f"{place}: {problems}") from error
     return catalogue, registry
 
@@ -158,23 +158,3 @@ def _host(address: _Address | None) -> str | None:
             return "www.data.gouv.fr"
         case _:
             return None
-
-
-_MODELS: Mapping[str, type[BaseModel]] = {
-    "sources": SourceAddition,
-    "indicators": IndicatorAddition,
-    "contact": Contact,
-}
-
-
-def _problems_of(error: ValidationError) -> str:
-    """Say what is wrong with each key; of an unknown one, list the known keys."""
-    lines = []
-    for problem in error.errors():
-        place = [str(part) for part in problem["loc"]]
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            model = _MODELS[place[0]] if len(place) > 1 and place[0] in _MODELS else Additions
-            message = f"unknown key; known keys: {', '.join(model.model_fields)}"
-        lines.append(f"'{'.'.join(place)}': {message}" if place else message)
-    return "; ".join(dict.fromkeys(lines))

@@ -25,16 +25,8 @@ _READ_IN_PLACE = {".html", ".json", ".jsonld"}
 # Of the dictionary of indicators, then of the statistics.
 _INDICATOR = ("theme", "libelle", "unite")
 _FIGURE = (
-    "millesime",
-    "valeur",
-    "statut",
-    "borne_basse",
-    "borne_haute",
-    "rang",
-    "rang_sur",
-    "remarque",
-    "source",
-    "indicateur",
+    *("millesime", "valeur", "statut", "borne_basse", "borne_haute"),
+    *("rang", "rang_sur", "remarque", "source", "indicateur"),
 )
 
 

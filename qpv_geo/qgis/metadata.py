@@ -12,26 +12,7 @@ from qpv_geo.french import french_date
 from qpv_geo.qgis.templating import fill, key
 
 # OGC 12-128r17 (GeoPackage 1.3), annex F.8, the Metadata extension.
-_EXTENSION = """
-CREATE TABLE gpkg_metadata (
-  id INTEGER CONSTRAINT m_pk PRIMARY KEY ASC NOT NULL,
-  md_scope TEXT NOT NULL DEFAULT 'dataset',
-  md_standard_uri TEXT NOT NULL,
-  mime_type TEXT NOT NULL DEFAULT 'text/xml',
-  metadata TEXT NOT NULL DEFAULT ''
-);
-CREATE TABLE gpkg_metadata_reference (
-  reference_scope TEXT NOT NULL,
-  table_name TEXT,
-  column_name TEXT,
-  row_id_value INTEGER,
-  timestamp DATETIME NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')),
-  md_file_id INTEGER NOT NULL,
-  md_parent_id INTEGER,
-  CONSTRAINT crmr_mfi_fk FOREIGN KEY (md_file_id) REFERENCES gpkg_metadata(id),
-  CONSTRAINT crmr_mpi_fk FOREIGN KEY (md_parent_id) REFERENCES gpkg_metadata(id)
-);
-"""
+_EXTENSION = Path(__file__).with_name("gpkg_metadata.sql").read_text(encoding="utf-8")
 _ISO = "http://www.isotc211.org/2005/gmd"
 _QGIS = "http://mrcc.com/qgis.dtd"
 

@@ -31,23 +31,7 @@ from qpv_geo.statuses import NOT_AVAILABLE, STATUSES
 from qpv_geo.typography import typeset
 
 # As QGIS creates it (`QgsOgrProviderMetadata::saveStyle`), but the moment is given and not the clock's.
-_LAYER_STYLES = """
-CREATE TABLE layer_styles (
-  id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
-  f_table_catalog TEXT(256),
-  f_table_schema TEXT(256),
-  f_table_name TEXT(256),
-  f_geometry_column TEXT(256),
-  styleName TEXT(30),
-  styleQML TEXT,
-  styleSLD TEXT,
-  useAsDefault BOOLEAN,
-  description TEXT,
-  owner TEXT(30),
-  ui TEXT(30),
-  update_time DATETIME
-)
-"""
+_LAYER_STYLES = Path(__file__).with_name("layer_styles.sql").read_text(encoding="utf-8")
 _STYLE_NAME = "Style par défaut"
 
 _BAND, _STREETS = "bande_300m", "fond_routes"

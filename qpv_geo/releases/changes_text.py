@@ -71,14 +71,8 @@ def _contours(changes: Changes) -> list[str]:
 
 def _statistics(changes: Changes) -> list[str]:
     columns = (
-        "Zone",
-        "Indicateur",
-        "Millésime",
-        "Valeurs changées",
-        "apparues",
-        "disparues",
-        "Total",
-        "Plus grand écart",
+        *("Zone", "Indicateur", "Millésime"),
+        *("Valeurs changées", "apparues", "disparues", "Total", "Plus grand écart"),
     )
     rows = (
         (

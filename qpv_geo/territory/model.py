@@ -5,11 +5,12 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.frozen import problems_of
 from qpv_geo.territory.tables import (
     COMMUNE,
     Bands,
@@ -203,7 +204,9 @@ def load_territory(name_or_path: str) -> Territory:
     try:
         return Territory.model_validate(entries, context={"folder": path.parent})
     except ValidationError as error:
-        raise ConfigurationError(f"{path}: the territory is not valid: {_problems(error)}") from error
+        raise ConfigurationError(
+            f"{path}: the territory is not valid: {problems_of(error, Territory)}"
+        ) from error
 
 
 def _unknown(name: str) -> str:
@@ -217,36 +220,3 @@ def _unknown(name: str) -> str:
     if not near and not name.endswith(".toml"):
         hint += f"; `qpv-geo territory init {shlex.quote(name)}` writes that of another place"
     return f"no territory {name!r}: {hint}"
-
-
-def _problems(error: ValidationError) -> str:
-    """List what is wrong, one line per key; for an unknown key, suggest known ones."""
-    lines = []
-    for problem in error.errors():
-        place = ".".join(map(str, problem["loc"]))
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            *table, key = problem["loc"]
-            known = _known_keys(table)
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-            lines.append(f"unknown key '{place}'; {hint}")
-        else:
-            lines.append(f"'{place}': {message}" if place else message)
-    return "\n- ".join(["", *lines])
-
-
-def _known_keys(table: list[str | int]) -> list[str]:
-    """Return the keys allowed in a table of a territory file."""
-    model: type[BaseModel] = Territory
-    for name in table:
-        if isinstance(name, str):
-            model = _model_in(model.model_fields[name].annotation) or model
-    return list(model.model_fields)
-
-
-def _model_in(annotation: object) -> type[BaseModel] | None:
-    """Return the model that a field's type wraps (``tuple[Model, ...]``, ``Model | None``)."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -12,15 +12,10 @@ from qpv_geo.audit.rules.geopackage import GeoPackage
 from qpv_geo.formats.fields import load_layers
 from qpv_geo.parallel import in_threads
 
-_GEOMETRY_TYPES = {
-    "GEOMETRY": None,
-    "POINT": 0,
-    "LINESTRING": 1,
-    "POLYGON": 3,
-    "MULTIPOINT": 4,
-    "MULTILINESTRING": 5,
-    "MULTIPOLYGON": 6,
-    "GEOMETRYCOLLECTION": 7,
+_GEOMETRY_TYPES: dict[str, int | None] = {"GEOMETRY": None} | {
+    kind.name: kind.value
+    for kind in shapely.GeometryType
+    if kind not in {shapely.GeometryType.MISSING, shapely.GeometryType.LINEARRING}
 }
 # Envelopes of the R-tree are single precision, rounded outwards: relative to the size of coordinates.
 _SINGLE = 2.0**-22

@@ -29,7 +29,6 @@ _AREA = 1e-9
 
 
 def _qpv_of(features: Features, territory: Territory) -> set[str]:
-    """Return the QPV that declare the territory."""
     return {
         code
         for code, row in features.rows.items()

@@ -126,7 +126,6 @@ class RawTables:
         return words
 
     def _rows(self, name: str) -> Iterator[list[str]]:
-        """Yield the rows of a CSV file."""
         text, _ = decode(self._members[name].data, self.raw.label)
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=";")
         yield from (row for row in rows if row)

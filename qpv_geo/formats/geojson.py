@@ -56,7 +56,6 @@ def to_wgs84(frames: Frames, layers: Mapping[str, Layer]) -> tuple[Frames, list[
 
 
 def _grid(decimals: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what rounds coordinates."""
     return lambda points: np.round(points, decimals)
 
 

@@ -85,7 +85,6 @@ def _read(raw: RawFile, settings: Settings) -> list[dict[str, Any]]:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield every text in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

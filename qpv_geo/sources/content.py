@@ -73,11 +73,7 @@ def check_content(raw: RawFile, settings: Settings) -> None:
         kind, found = kind_of(next(chunks, b""))
     if kind not in _EXPECTED[raw.source.format][1]:
         raise _unexpected(raw, name, found)
-    if kind != "json":
-        return
-    data = read_member(raw, pattern, settings).data
-    # Brackets inside strings come in pairs as a rule: strings are set aside, which is slow, only in doubt.
-    if not (_is_closed(data) or _is_closed(_JSON_STRING.sub(b"", data))):
+    if kind == "json" and not _is_complete(data := read_member(raw, pattern, settings).data):
         ending = excerpt(data[-_ENDING:])
         raise unreadable(
             raw, f"{raw.label}: {name} is truncated: it ends with {ending} before all brackets are closed"
@@ -96,8 +92,13 @@ def _unexpected(raw: RawFile, name: str, found: str) -> SourceContentError:
     )
 
 
-def _is_closed(data: bytes) -> bool:
+def _is_complete(data: bytes) -> bool:
     """Tell complete JSON from the beginning of one, whose brackets are not all closed."""
+    # Brackets inside strings come in pairs as a rule: strings are set aside, which is slow, only in doubt.
+    return _is_closed(data) or _is_closed(_JSON_STRING.sub(b"", data))
+
+
+def _is_closed(data: bytes) -> bool:
     pairs = ((b"{", b"}"), (b"[", b"]"))
     balanced = all(data.count(left) == data.count(right) for left, right in pairs)
     return balanced and data.rstrip().endswith((b"}", b"]"))

@@ -38,6 +38,8 @@ _COLUMNS = [
     "theme", "objet", "libelle", "valeur_a", "producteur_a", "source_a", "valeur_b", "producteur_b",
     "source_b", "ecart", "tolerance", "resultat", "message",
 ]  # fmt: skip
+# How much INSEE and the contract may differ, because of years or rounding, before it is a warning.
+_POINTS, _SHARE = 10.0, 0.1
 # Each figure of the contract: the indicator that it is compared with, its label and unit.
 _FIGURES = {
     "population": ("population_municipale", "Population", "habitants"),
@@ -95,10 +97,6 @@ def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.Dat
                 }
             )
     return pd.DataFrame(rows)
-
-
-# How much INSEE and the contract may differ, because of years or rounding, before it is a warning.
-_POINTS, _SHARE = 10.0, 0.1
 
 
 def check_contract(figures: pd.DataFrame, territory: Territory) -> list[Check]:

@@ -91,14 +91,30 @@ def test_line_ends_and_blank_lines_stay(tmp_path: Path) -> None:
     [
         (b"", ["p.csv", "the file is empty"]),
         (b"\n\n", ["the file is empty"]),
-        ("a;b\n1;2\n".encode("utf-16"), ["UTF-16; save it in UTF-8"]),
+        ("a;b\n1;2\n".encode("utf-16") + b"\n", ["UTF-16", "give --encoding"]),
         (b"a;b\n1;\x00\n", ["binary data"]),
-        (b"a;b\n1;\x81\n", ["UTF-8 or Windows-1252", "neither"]),
+        (b"a;b\n1;\x81\n", ["UTF-16 or Windows-1252", "none of these"]),
     ],
 )
 def test_what_is_not_csv_text_is_refused(tmp_path: Path, content: bytes, facts: list[str]) -> None:
     with refused(ContractError, *facts):
         CsvTable(csv(tmp_path, content))
+
+
+def named(chunk: Chunk) -> pa.Table:
+    return pa.table({"mot": ["été"] * chunk.rows})
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_the_unicode_text_of_excel_stays_what_it_is(tmp_path: Path, encoding: str) -> None:
+    text = 'Prénom\tb\r\n"Zoé\r\n😀"\t1,5\r\n\r\nœ\t'
+    path = csv(tmp_path, f"\ufeff{text}".encode(encoding))
+    table = CsvTable(path, wanted=["Prénom"])
+    assert table.head(["Prénom"], geometry=False).cells["Prénom"].to_pylist() == ["Zoé\r\n😀", "œ"]
+    out = tmp_path / "out.csv"
+    table.extend(out, [], pa.schema([("mot", pa.string())]), named, geometry=False)
+    written = out.read_bytes().decode(encoding)
+    assert written == '\ufeffPrénom\tb\tmot\r\n"Zoé\r\n😀"\t1,5\tété\r\n\r\nœ\t\tété'
 
 
 @pytest.mark.parametrize(

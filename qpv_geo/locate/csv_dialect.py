@@ -14,7 +14,8 @@ from typing import BinaryIO, TextIO, cast
 from qpv_geo.errors import ConfigurationError, ContractError
 
 # Latin-1 maps every byte to a letter: whatever the encoding of a file, its lines come out as they went in.
-BYTES = "latin-1"
+_BYTES = "latin-1"
+_UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 _SEPARATORS = ";\t|,"
 """In the order of trust where all rows agree with several: a comma is in texts and numbers as well."""
@@ -68,10 +69,15 @@ def find_header(rows: Sequence[Sequence[str]], wanted: Collection[str] = ()) -> 
     return 0
 
 
-def open_text(path: Path, mark: bytes = b"") -> TextIO:
-    """Open a file, compressed or not, as text of one letter for each byte, after its byte-order mark."""
-    stream = io.TextIOWrapper(open_bytes(path), encoding=BYTES, newline="")
-    stream.read(len(mark))
+def letters(encoding: str) -> str:
+    """Return the encoding in which lines are read: one letter for each byte, but for UTF-16."""
+    return encoding if encoding in _UTF_16.values() else _BYTES
+
+
+def open_text(path: Path, encoding: str, mark: bytes = b"") -> TextIO:
+    """Open a file, compressed or not, as text in `letters`, after its byte-order mark."""
+    stream = io.TextIOWrapper(open_bytes(path), encoding=letters(encoding), newline="")
+    stream.read(len(mark.decode(letters(encoding))))
     return stream
 
 
@@ -82,9 +88,9 @@ def open_bytes(path: Path, mode: str = "rb") -> BinaryIO:
     return cast("BinaryIO", gzip.GzipFile(path, mode, mtime=0))
 
 
-def recognise_layout(path: Path, mark: bytes, dialect: Dialect, wanted: Collection[str]) -> tuple[str, int]:
+def recognise_layout(stream: TextIO, dialect: Dialect, wanted: Collection[str]) -> tuple[str, int]:
     """Return the separator of a file and the number of rows above its header."""
-    with open_text(path, mark) as stream:
+    with stream:
         sample = stream.read(_SAMPLE)
     lines = list(io.StringIO(sample, newline=""))
     if len(sample) == _SAMPLE and len(lines) > 1:
@@ -121,23 +127,25 @@ def _agreement(
 
 def recognise_encoding(path: Path, given: str | None) -> tuple[str, bytes]:
     """Return the encoding of a file and its byte-order mark, after reading all of it."""
-    decoders = {name: codecs.getincrementaldecoder(name)() for name in ("utf-8", "cp1252")}
     with open_bytes(path) as stream:
         start = stream.read(len(codecs.BOM_UTF8))
-        mark = start if start == codecs.BOM_UTF8 else b""
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise ContractError(
-                f"{path}: expected text in UTF-8 or Windows-1252, found UTF-16; save it in UTF-8"
-            )
-        if given is not None:
+        mark = next((mark for mark in (codecs.BOM_UTF8, *_UTF_16) if start.startswith(mark)), b"")
+        wide = _UTF_16.get(mark)
+        if given is not None and not wide:
             return codecs.lookup(given).name.removesuffix("-sig"), mark
+        names = [wide] if wide else ["utf-8", "cp1252"]
+        decoders = {name: codecs.getincrementaldecoder(name)() for name in names}
         stream.seek(0)
         block = b" "
         while block:
             block = stream.read(_BLOCK)
-            if b"\x00" in block:
+            if not wide and b"\x00" in block:
                 raise ContractError(f"{path}: expected a CSV file, found binary data")
-            if block.isascii() and all(not decoder.getstate()[0] for decoder in decoders.values()):
+            if (
+                not wide
+                and block.isascii()
+                and all(not decoder.getstate()[0] for decoder in decoders.values())
+            ):
                 continue
             for name in list(decoders):
                 try:
@@ -146,7 +154,7 @@ def recognise_encoding(path: Path, given: str | None) -> tuple[str, bytes]:
                     del decoders[name]
     if not decoders:
         raise ContractError(
-            f"{path}: expected text in UTF-8 or Windows-1252, found bytes that neither has; give --encoding"
+            f"{path}: expected text in UTF-8, UTF-16 or Windows-1252, found none of these; give --encoding"
         )
     return next(iter(decoders)), mark
 

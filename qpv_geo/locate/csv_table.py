@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from qpv_geo.errors import ContractError
 from qpv_geo.locate.csv_dialect import (
-    BYTES,
     Dialect,
+    letters,
     open_bytes,
     open_text,
     recognise_encoding,
@@ -43,9 +43,9 @@ class CsvTable:
         self._given = dialect
         try:
             self._encoding, self._mark = recognise_encoding(path, dialect.encoding)
-            names = [name.encode(self._encoding, "replace").decode(BYTES) for name in wanted]
-            self._separator, self.titles = recognise_layout(path, self._mark, dialect, names)
-            with open_text(path, self._mark) as stream:
+            names = [name.encode(self._encoding, "replace").decode(self._letters) for name in wanted]
+            self._separator, self.titles = recognise_layout(self._open(), dialect, names)
+            with self._open() as stream:
                 header = next(islice(self._plain_records(stream), self.titles, None), None)
         except (OSError, EOFError) as error:
             raise ContractError(f"{path}: cannot be read ({error})") from error
@@ -63,7 +63,7 @@ class CsvTable:
     def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
         """Return the first rows."""
         del geometry
-        with open_text(self.path, self._mark) as stream:
+        with self._open() as stream:
             records = [record for record in islice(self._rows(stream), HEAD_ROWS) if record.cells]
         return self._chunk(records, 1, wanted)
 
@@ -78,12 +78,12 @@ class CsvTable:
         """
         del geometry
         with (
-            open_text(self.path, self._mark) as stream,
+            self._open() as stream,
             open_bytes(target, "wb") as sink,
         ):
             sink.write(codecs.BOM_UTF8 if self._given.encoding == "utf-8-sig" else self._mark)
             above = list(islice(self._plain_records(stream), self.titles + 1))
-            sink.write("".join(record.line for record in above[:-1]).encode(BYTES))
+            sink.write("".join(record.line for record in above[:-1]).encode(self._letters))
             header = above[-1].line
             records = self._records(stream)
             first_row = 1
@@ -121,16 +121,23 @@ class CsvTable:
         faults = {place: fault for place, (_, _, fault) in enumerate(rows) if fault}
         return Chunk(first_row, len(rows), columns, faults=faults)
 
+    @property
+    def _letters(self) -> str:
+        return letters(self._encoding)
+
+    def _open(self) -> TextIO:
+        return open_text(self.path, self._encoding, self._mark)
+
     def _decode(self, text: str) -> str:
-        return text if text.isascii() else text.encode(BYTES).decode(self._encoding)
+        return text if text.isascii() else text.encode(self._letters).decode(self._encoding)
 
     def _write_lines(self, sink: BinaryIO, lines: Sequence[str], ends: Sequence[str]) -> None:
         texts = []
         for line, end in zip(lines, ends, strict=True):
             body = line.rstrip("\r\n")
-            added = end if end.isascii() else end.encode(self._encoding, "replace").decode(BYTES)
+            added = end if end.isascii() else end.encode(self._encoding, "replace").decode(self._letters)
             texts.append(f"{body}{added}{line[len(body) :]}")
-        sink.write("".join(texts).encode(BYTES))
+        sink.write("".join(texts).encode(self._letters))
 
     def _plain_records(self, stream: TextIO) -> "Iterator[_Record]":
         """Yield records as they are, whatever they are: titles and the header."""

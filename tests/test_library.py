@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,6 +15,8 @@ import shapely
 import qpv_geo
 from qpv_geo.errors import ConfigurationError, ContractError, QpvGeoError
 from qpv_geo.locate.files import locate_file
+from qpv_geo.locate.locator import Locator
+from qpv_geo.locate.one import locate_point
 from qpv_geo.locate.points import Points
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
@@ -21,6 +24,7 @@ from tests.command_line import qpv_geo_here
 
 ROOT = Path(__file__).parents[1]
 BATTANT = (6.02, 47.24)
+POINTS, HARDEST = 100_000, 1_000
 
 
 @pytest.fixture(scope="module")
@@ -63,44 +67,63 @@ def test_layers_tables_and_statistics(opened: qpv_geo.OpenRelease) -> None:
             call()
 
 
-def test_points_by_every_road_have_the_same_answers(
-    tmp_path: Path, opened: qpv_geo.OpenRelease, bandless: Settings, besancon: Territory
-) -> None:
-    """Corners and borders of the QPV included, to as many figures as a workbook keeps."""
-    qpv = opened.layer("qpv").to_crs(4326)
-    corners = shapely.get_coordinates(qpv.geometry.to_numpy())[:200]
+def hard_points(qpv: gpd.GeoDataFrame) -> np.ndarray:
+    """Return `POINTS` longitudes and latitudes, the hardest first: corners, borders, beside, around."""
+    corners = shapely.get_coordinates(qpv.geometry.to_numpy())
     middles = (corners[1:] + corners[:-1]) / 2
     west, south, east, north = qpv.total_bounds
     rng = np.random.default_rng(13)
-    spread = np.column_stack([rng.uniform(west, east, 300), rng.uniform(south, north, 300)])
-    points = pd.DataFrame(np.vstack([corners, middles, spread]).round(12), columns=["lon", "lat"])
-    layer = gpd.GeoDataFrame(points, geometry=gpd.points_from_xy(points["lon"], points["lat"]), crs=4326)
-    points.to_csv(tmp_path / "p.csv", index=False)
-    points.to_excel(tmp_path / "p.xlsx", index=False, engine="openpyxl")
-    points.to_parquet(tmp_path / "p.parquet")
-    pd.DataFrame({"geo_point_2d": [f"{y!r}, {x!r}" for x, y in points.to_numpy().tolist()]}).to_csv(
-        tmp_path / "one.csv", index=False
+    beside = rng.choice(corners, POINTS // 2) + rng.normal(size=(POINTS // 2, 2)) * rng.choice(
+        [1e-9, 1e-7, 1e-5, 1e-3], (POINTS // 2, 1)
     )
-    layer.to_file(tmp_path / "p.gpkg")
-    (tmp_path / "p.geojson").write_text(layer.to_json())  # GDAL would round to 15 figures
+    spread = rng.uniform([west, south], [east, north], (POINTS, 2))
+    return np.vstack([corners, middles, beside, spread])[:POINTS].round(12)
+
+
+def test_points_by_every_road_have_the_same_answers(
+    tmp_path: Path, opened: qpv_geo.OpenRelease, bandless: Settings, besancon: Territory
+) -> None:
+    """Corners and borders of the QPV included, to as many figures as a workbook keeps.
+
+    Roads that take one row after the other are tried on the hardest points.
+    """
+    points = pd.DataFrame(hard_points(opened.layer("qpv").to_crs(4326)), columns=["lon", "lat"])
+    layer = gpd.GeoDataFrame(points, geometry=gpd.points_from_xy(points["lon"], points["lat"]), crs=4326)
+    few, few_of_layer = points[:HARDEST], layer[:HARDEST]
+    points.to_csv(tmp_path / "p.csv", index=False)
+    points.to_parquet(tmp_path / "p.parquet")
+    layer.to_parquet(tmp_path / "geo.parquet")
     layer.to_file(tmp_path / "p.fgb", SPATIAL_INDEX="NO")
-    readers = {".csv": pd.read_csv, ".xlsx": pd.read_excel, ".parquet": pd.read_parquet}
+    few.to_excel(tmp_path / "few.xlsx", index=False, engine="openpyxl")
+    pd.DataFrame({"geo_point_2d": [f"{y!r}, {x!r}" for x, y in few.to_numpy().tolist()]}).to_csv(
+        tmp_path / "few.csv", index=False
+    )
+    few_of_layer.to_file(tmp_path / "few.gpkg")
+    (tmp_path / "few.geojson").write_text(few_of_layer.to_json())  # GDAL would round to 15 figures
+    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    readers[".xlsx"] = partial(pd.read_excel, engine="calamine")
     expected = opened.locate(points["lon"], points["lat"])
-    assert expected["en_qpv"].value_counts().min() > 50
+    assert expected["en_qpv"].value_counts().min() > POINTS / 10
     names = list(expected.columns)
+    locator = Locator.of_release(opened.release, besancon)
+    ones = [locate_point(locator, (x, y)) for x, y in few[:200].to_numpy().tolist()]
     roads = {
         path.name: readers.get(path.suffix, gpd.read_file)(
-            locate_file(path, Points(), besancon, bandless).path,
-            **({"engine": "calamine"} if path.suffix == ".xlsx" else {}),
-        )[names]
+            locate_file(path, Points(), besancon, bandless).path
+        )
         for path in sorted(tmp_path.iterdir())
     }
-    roads |= {"DataFrame": opened.locate(points)[names], "GeoDataFrame": opened.locate(layer)[names]}
-    assert len(roads) == 9
+    roads |= {"DataFrame": opened.locate(points), "GeoDataFrame": opened.locate(layer)}
+    roads["one"] = pd.DataFrame([one | {"bande_300m": one["bande_tva"]} for one in ones])
+    assert len(roads) == 11
+    texts = expected.astype(object).where(expected.notna(), None)
     for road, found in roads.items():
-        same = found.astype(object).where(found.notna(), None)
+        same = found[names].astype(object)
         pd.testing.assert_frame_equal(
-            same, expected.astype(object).where(expected.notna(), None), check_dtype=False, obj=road
+            same.where(same.notna(), None),
+            texts[: len(found)],
+            check_dtype=False,
+            obj=road,
         )
 
 

@@ -272,6 +272,19 @@ def test_a_territory_whose_workers_died_twice_is_tried_once_more_alone(
     assert_published(suspect, job.settings)
 
 
+def test_where_no_worker_is_left_territories_fail_in_place_of_waiting(
+    job: Job, raws: Raws, chosen: list[Territory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qpv_geo.pipeline.workers._WITHOUT_WORKERS", "1s")
+    with dask_client(1) as client, national_files(client, job, raws) as files:
+        client.retire_workers(close_workers=True, remove=True)
+        results = list(publish_all(client, files, renamed(chosen, "nobody")))
+    assert len(results) == len(chosen)
+    for result in results:
+        assert (result.state, result.exit_code) == ("failed", 1)
+        assert result.message.startswith("its task failed: ")
+
+
 @pytest.mark.parametrize(("codes", "worst"), [((6, 4, 5), 4), ((6, 2, 3), 3), ((5, 1), 1)])
 def test_the_worst_of_several_failures_is_the_exit_code(
     chosen: list[Territory], codes: tuple[int, ...], worst: int

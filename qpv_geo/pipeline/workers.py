@@ -34,6 +34,8 @@ DASK = "QPV_GEO_DASK"
 # How often a task may have been on a worker that died before Dask gives it up.
 _DEATHS = 1
 _CONNECT = "10s"
+# How long tasks wait where no worker starts any more, as when the code is replaced during a run.
+_WITHOUT_WORKERS = "300s"
 
 
 @contextmanager
@@ -57,6 +59,7 @@ def dask_client(workers: int = 0) -> Iterator[Client]:
         raise ConfigurationError(f"{DASK}={where}: give a scheduler's address (tcp://host:8786) or local:4")
     settings = {
         "distributed.scheduler.allowed-failures": _DEATHS,
+        "distributed.scheduler.no-workers-timeout": _WITHOUT_WORKERS,
         "distributed.scheduler.worker-saturation": 1,
     }
     with (

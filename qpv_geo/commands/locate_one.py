@@ -43,7 +43,7 @@ def answer_one(
         metres = points.precision if isinstance(points.precision, float) else None
         answer = locate_point(locator, parse_point(point), metres, points.date)
     else:
-        answer = locate_address(locator, str(address), settings, points)
+        answer = locate_address(locator, str(address), settings, points.threshold, points.date)
     if as_json:
         typer.echo(json.dumps({"release": release.id, **answer}, ensure_ascii=False))
     else:

@@ -22,22 +22,18 @@ from qpv_geo.locate.csv_dialect import (
     recognise_encoding,
     recognise_layout,
 )
-from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer, suffix_of
+from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer, PointTable, suffix_of
 
 _ROWS = 1 << 17
 _QUOTE = '"'
 
 
-class CsvTable:
+class CsvTable(PointTable):
     """A CSV file with a header, compressed or not; titles above the header are copied as they are."""
-
-    geometry_crs = None
-    has_geometry = False
-    shapes = False
 
     def __init__(self, path: Path, dialect: Dialect | None = None, wanted: Collection[str] = ()) -> None:
         """Open a file, whose header is best recognised by the `wanted` columns."""
-        self.path = path
+        super().__init__(path)
         self.suffix = suffix_of(path)
         dialect = dialect or Dialect()
         self._given = dialect
@@ -51,14 +47,9 @@ class CsvTable:
             raise ContractError(f"{path}: cannot be read ({error})") from error
         if header is None or not header.line.strip():
             raise ContractError(f"{path}: the file is empty; expected a header with the names of the columns")
-        self.columns: Sequence[str] = [self._decode(name).strip() for name in header.cells]
-
-    @property
-    def notes(self) -> list[str]:
-        """What was decided in the place of the user."""
-        if not self.titles or self._given.skip_rows is not None:
-            return []
-        return [f"{self.path.name}: the header is row {self.titles + 1}; --skip-rows says otherwise"]
+        self.columns = [self._decode(name).strip() for name in header.cells]
+        if self.titles and dialect.skip_rows is None:
+            self.notes.append(f"{path.name}: the header is row {self.titles + 1}; --skip-rows says otherwise")
 
     def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
         """Return the first rows."""

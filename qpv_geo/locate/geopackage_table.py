@@ -13,10 +13,9 @@ import pyarrow as pa
 from qpv_geo.audit.geopackage import connect, parse_blob
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.coordinates import Geometries, cells_column, read_wkb
-from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer
+from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer, PointTable
 
 _ROWS = 1 << 17
-_POINTS = {"POINT", "MULTIPOINT"}
 _ANY = {"GEOMETRY", "GEOMETRYCOLLECTION"}
 _BESIDE = ("-wal", "-journal")
 """Files beside a database that hold what was written to it last."""
@@ -25,39 +24,23 @@ _BEFORE_ALL = -(2**63)
 """Below the key of any row."""
 
 
-class GeoPackageTable:
+class GeoPackageTable(PointTable):
     """A layer or a table of a GeoPackage; without `layer`, its only one."""
 
     def __init__(self, path: Path, layer: str | None = None) -> None:
-        self.path = path
-        self.suffix = path.suffix
-        self.notes: list[str] = []
+        super().__init__(path)
         try:
             with _reading(path) as database:
                 self._layer = _layer(database, path, layer)
                 self._key, self.columns, self._geometry = _columns(database, self._layer)
-                self.geometry_crs, self._kind = None, ""
                 if self._geometry:
-                    self.geometry_crs, self._kind = _crs(database, self._layer), _kind(database, self._layer)
+                    self.geometry_crs, self.kind = _declared(database, self._layer)
         except sqlite3.Error as error:
             raise ContractError(f"{path}: not a GeoPackage that can be read ({error})") from error
         if not self._key:
             raise ConfigurationError(
                 f"{path.name}: {self._layer!r} is a view or has no key; save it as a table"
             )
-
-    @property
-    def has_geometry(self) -> bool:
-        """Whether the table is a layer."""
-        return bool(self._geometry)
-
-    @property
-    def shapes(self) -> bool:
-        """Whether the layer has other geometries than points."""
-        if self._kind in _ANY:
-            points = self.head([], geometry=True).points
-            return points is not None and points.shapes is not None
-        return bool(self._geometry) and self._kind not in _POINTS
 
     def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
         """Return the first rows."""
@@ -184,23 +167,17 @@ def _columns(database: sqlite3.Connection, layer: str) -> tuple[str, list[str], 
     return key, [name for _, name, *_ in info if name not in {key, geometry}], geometry
 
 
-def _crs(database: sqlite3.Connection, layer: str) -> object | None:
-    row = database.execute(
-        "SELECT organization, organization_coordsys_id, definition FROM gpkg_geometry_columns"
-        " JOIN gpkg_spatial_ref_sys USING (srs_id) WHERE table_name = ?",
+def _declared(database: sqlite3.Connection, layer: str) -> tuple[object | None, str]:
+    """Return the CRS of a layer, None if it is undefined, and the type of its geometries."""
+    organization, code, definition, kind = database.execute(
+        "SELECT organization, organization_coordsys_id, definition, geometry_type_name"
+        " FROM gpkg_geometry_columns LEFT JOIN gpkg_spatial_ref_sys USING (srs_id) WHERE table_name = ?",
         (layer,),
     ).fetchone()
-    if row is None or row[2] == "undefined":
-        return None
-    organization, code, definition = row
-    return f"EPSG:{code}" if organization.upper() == "EPSG" else definition
-
-
-def _kind(database: sqlite3.Connection, layer: str) -> str:
-    (kind,) = database.execute(
-        "SELECT geometry_type_name FROM gpkg_geometry_columns WHERE table_name = ?", (layer,)
-    ).fetchone()
-    return str(kind).upper()
+    kind = "" if kind.upper() in _ANY else kind
+    if definition in {None, "undefined"}:
+        return None, kind
+    return f"EPSG:{code}" if organization.upper() == "EPSG" else definition, kind
 
 
 def _points(blobs: Sequence[bytes | None]) -> Geometries:

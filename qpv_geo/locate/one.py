@@ -12,9 +12,9 @@ from qpv_geo.locate.coordinates import Geometries, split_text
 from qpv_geo.locate.layers import layer_specs
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.places import Survey
-from qpv_geo.locate.points import Points
 from qpv_geo.locate.precision import geocoder_precision
 from qpv_geo.settings import Settings
+from qpv_geo.sources.geocoder import SCORE_THRESHOLD
 
 FORMER = "bande_300m"
 """Column that the files still have; the next version drops it."""
@@ -59,11 +59,13 @@ def locate_point(
 
 
 def locate_address(
-    locator: Locator, address: str, settings: Settings, points: Points | None = None
+    locator: Locator,
+    address: str,
+    settings: Settings,
+    threshold: float = SCORE_THRESHOLD,
+    date: dt.date | None = None,
 ) -> OneAnswer:
     """Send an address to IGN's geocoding service, and locate what it finds; ``illisible`` if nothing.
-
-    Of `points` the threshold of the score and the date count.
 
     Raises
     ------
@@ -74,11 +76,10 @@ def locate_address(
     from qpv_geo.locate.geocoding import Geocoder  # noqa: PLC0415
     from qpv_geo.sources.catalogue import load_catalogue  # noqa: PLC0415
 
-    points = points or Points()
     with Geocoder(load_catalogue()["geocodage"], settings) as geocoder:
         found = geocoder([address])
-    radius = geocoder_precision(found.type, found.score, 1, points.threshold)
-    answer = _answer(locator, (found.longitude, found.latitude), radius, points.date)
+    radius = geocoder_precision(found.type, found.score, 1, threshold)
+    answer = _answer(locator, (found.longitude, found.latitude), radius, date)
     return {"address": address, **found.table().to_pylist()[0], **answer}
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,54 +12,32 @@ import pyarrow.parquet as pq
 
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.coordinates import Geometries, read_wkb, to_floats
-from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer
+from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer, PointTable
 
 _ROWS = 1 << 20
-_POINTS = {"Point", "MultiPoint"}
 # CRS of a GeoParquet that declares none; whatever it declares, x comes first.
 _LONGITUDE_LATITUDE = "OGC:CRS84"
 
 
-class ParquetTable:
+class ParquetTable(PointTable):
     """A Parquet file; its ``geo`` metadata tell whether it has points."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.suffix = path.suffix
-        self.notes: list[str] = []
+        super().__init__(path)
         try:
             # No read-ahead: it would hold a whole row group, and some files have a single one.
             self._file = pq.ParquetFile(path, pre_buffer=False, arrow_extensions_enabled=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise ContractError(f"{path}: not a Parquet file that can be read ({error})") from error
         self._schema: pa.Schema = self._file.schema_arrow
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """Names of the columns."""
-        return [name for name in self._schema.names if not self.has_geometry or name != self._geometry_name]
-
-    @property
-    def has_geometry(self) -> bool:
-        """Whether it is a GeoParquet file."""
-        return bool(self._geo)
-
-    @property
-    def geometry_crs(self) -> object | None:
-        """CRS of the primary geometry column."""
-        if not self._geo:
-            return None
-        crs: object | None = self._geo["columns"][self._geometry_name].get("crs", _LONGITUDE_LATITUDE)
-        return crs
-
-    @property
-    def shapes(self) -> bool:
-        """Whether it declares other geometries than points; if it declares none, as its first rows are."""
-        kinds = self._geo["columns"][self._geometry_name].get("geometry_types") if self._geo else ["Point"]
-        if kinds:
-            return not all(kind.split()[0] in _POINTS for kind in kinds)
-        points = self.head([], geometry=True).points
-        return points is not None and points.shapes is not None
+        self._geo: dict[str, Any] = json.loads((self._schema.metadata or {}).get(b"geo", "{}"))
+        self._geometry_name = str(self._geo.get("primary_column", ""))
+        self.columns = [name for name in self._schema.names if name != self._geometry_name]
+        if self._geo:
+            declared = self._geo["columns"][self._geometry_name]
+            self.geometry_crs = declared.get("crs", _LONGITUDE_LATITUDE)
+            kinds = sorted(declared.get("geometry_types", ()), key=lambda kind: "Point" in kind)
+            self.kind = kinds[0] if kinds else ""
 
     def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
         """Return the first rows."""
@@ -68,15 +45,6 @@ class ParquetTable:
         if batch is None:
             batch = pa.RecordBatch.from_pylist([], self._schema)
         return self._chunk(batch, 1, wanted, geometry=geometry)
-
-    @cached_property
-    def _geo(self) -> dict[str, Any]:
-        metadata = (self._schema.metadata or {}).get(b"geo")
-        return json.loads(metadata) if metadata else {}
-
-    @property
-    def _geometry_name(self) -> str:
-        return str(self._geo["primary_column"])
 
     def extend(
         self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool

@@ -12,7 +12,7 @@ from python_calamine import CalamineError, CalamineWorkbook
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.coordinates import cell_text, cells_column
 from qpv_geo.locate.csv_dialect import Dialect, find_header
-from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer
+from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer, PointTable
 
 _ROWS = 1 << 16
 _WIDEST = 40
@@ -26,13 +26,8 @@ _FORMATS = {
 _Row = list[Any]
 
 
-class SheetTable:
+class SheetTable(PointTable):
     """A sheet of a workbook; without `sheet`, the only one with rows, or with the wanted columns."""
-
-    geometry_crs = None
-    has_geometry = False
-    shapes = False
-    suffix = ".xlsx"
 
     def __init__(
         self,
@@ -41,8 +36,8 @@ class SheetTable:
         dialect: Dialect | None = None,
         wanted: Collection[str] = (),
     ) -> None:
-        self.path = path
-        self.notes: list[str] = []
+        super().__init__(path)
+        self.suffix = ".xlsx"
         try:
             book = CalamineWorkbook.from_path(path)
             self._sheets: dict[str, list[_Row]] = {
@@ -65,7 +60,7 @@ class SheetTable:
             self.notes.append(
                 f"{path.name}: the header is row {self._header + 1}; --skip-rows says otherwise"
             )
-        self.columns: Sequence[str] = [(cell_text(cell) or "").strip() for cell in rows[self._header]]
+        self.columns = [(cell_text(cell) or "").strip() for cell in rows[self._header]]
         self._rows = [row for row in rows[self._header + 1 :] if _filled(row)]
 
     def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:

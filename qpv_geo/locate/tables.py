@@ -1,9 +1,9 @@
 """The interface of all kinds of files: read in chunks of rows, written again with more columns."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import pyarrow as pa
 
@@ -33,40 +33,41 @@ ChunkAnswer = Callable[[Chunk], pa.Table]
 """Returns the columns to add to a chunk."""
 
 
-class PointTable(Protocol):
+class PointTable(ABC):
     """A file of points."""
 
-    @property
-    def path(self) -> Path:
-        """The file."""
+    columns: Sequence[str]
+    """Names of its columns, without the geometry column."""
+    geometry_crs: object | None = None
+    """CRS of its geometry column; None if there is none or it is unknown."""
+    kind: str | None = None
+    """The declared type of its geometries, such as ``Point``, empty if unknown; None if it has none."""
 
-    @property
-    def columns(self) -> Sequence[str]:
-        """Names of its columns, without the geometry column."""
-
-    @property
-    def geometry_crs(self) -> object | None:
-        """CRS of its geometry column; None if there is none or it is unknown."""
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.suffix = path.suffix
+        """Suffix of the file that `extend` writes: the format of the file, or one that holds the columns."""
+        self.notes: list[str] = []
+        """What was decided in the place of the user."""
 
     @property
     def has_geometry(self) -> bool:
         """Whether it has a geometry column."""
+        return self.kind is not None
 
     @property
     def shapes(self) -> bool:
         """Whether geometries are other than points, as declared or, if it is not, as in the first rows."""
+        if self.kind:
+            return not self.kind.upper().removeprefix("MULTI").startswith("POINT")
+        points = self.head([], geometry=True).points if self.has_geometry else None
+        return points is not None and points.shapes is not None
 
-    @property
-    def suffix(self) -> str:
-        """Suffix of the file that `extend` writes: the format of the file, or one that holds the columns."""
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What was decided in the place of the user."""
-
+    @abstractmethod
     def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
         """Return the first `HEAD_ROWS` rows."""
 
+    @abstractmethod
     def extend(
         self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
     ) -> None:

@@ -16,46 +16,35 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from qpv_geo.errors import ConfigurationError, ContractError, PublicationError
 from qpv_geo.locate.coordinates import read_wkb
-from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer
+from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer, PointTable
 
 WRITTEN = {".geojson": "GeoJSON", ".json": "GeoJSON", ".geojsonl": "GeoJSONSeq", ".fgb": "FlatGeobuf"}
 """Formats that hold the added columns: a Shapefile cuts their names after ten letters."""
 
 _OTHERWISE = ".gpkg"
 _IN_ZIP = (".shp", ".geojson", ".json", ".fgb", ".gpkg", ".kml", ".gml", ".tab", ".mif")
-_POINTS = {"Point", "MultiPoint"}
 _ROWS = 1 << 16
 # A spatial index reorders the features, and refuses those without geometry.
 _OPTIONS = {"FlatGeobuf": {"SPATIAL_INDEX": "NO"}}
 
 
-class VectorTable:
+class VectorTable(PointTable):
     """A layer, read and written in batches of rows by GDAL."""
 
     def __init__(
         self, path: Path, layer: str | None = None, *, encoding: str | None = None, crs: object | None = None
     ) -> None:
         """Open the layer, the only one without `layer`; `crs` is written if the file declares none."""
-        self.path = path
+        super().__init__(path)
         self._encoding, self._crs = encoding, crs
         with _reraise_gdal_errors(path):
             self._source = _member(path, layer) if path.suffix.lower() == ".zip" else str(path)
             self._layer = _layer(self._source, path, layer)
             self._info = pyogrio.read_info(self._source, layer=self._layer, encoding=encoding)
-        self.columns: Sequence[str] = list(self._info["fields"])
-        self.geometry_crs: object | None = self._info["crs"]
-        self.has_geometry = self._info["geometry_type"] is not None
-        self.notes: list[str] = []
+        self.columns = list(self._info["fields"])
+        self.geometry_crs = self._info["crs"]
+        self.kind = "" if self._info["geometry_type"] == "Unknown" else self._info["geometry_type"]
         self.suffix = path.suffix if path.suffix.lower() in WRITTEN else _OTHERWISE
-
-    @property
-    def shapes(self) -> bool:
-        """Whether it has other geometries than points."""
-        kind = self._info["geometry_type"]
-        if kind is None or kind == "Unknown":
-            points = self.head([], geometry=True).points if kind else None
-            return points is not None and points.shapes is not None
-        return kind.split()[0] not in _POINTS
 
     def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
         """Return the first rows."""

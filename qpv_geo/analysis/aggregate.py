@@ -4,7 +4,7 @@ A sum with a missing part is not computed: if the value of a part is secret or u
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -98,21 +98,19 @@ def _compute_ratios(
         statuses[(statuses == OK) & (values[1] == 0)] = NOT_AVAILABLE
         with np.errstate(divide="ignore", invalid="ignore"):
             found = rule.scale * values[0] / values[1]
-    codes = zip(*(table["code_producteur"].to_numpy()[rows] for rows in terms), strict=True)
-    names = [rule.operator.join(codes_of_one) for codes_of_one in codes]
+
+    def joined(column: str, join: Callable[[Iterable[str]], str]) -> NDArray[np.object_]:
+        cells = zip(*(table[column].to_numpy()[rows] for rows in terms), strict=True)
+        return np.array([join(texts) for texts in cells], dtype=object)
+
     return {
         _LIKE: terms[0],
         "indicateur": np.full(statuses.shape, indicator, dtype=object),
         "valeur": np.where(statuses == OK, np.round(found, DECIMALS), np.nan),
         "statut": statuses,
-        "code_producteur": np.array(names, dtype=object),
-        **{name: _joined_ratios(table[name], terms) for name in ("source", "fichier")},
+        "code_producteur": joined("code_producteur", rule.operator.join),
+        **{name: joined(name, _joined) for name in ("source", "fichier")},
     }
-
-
-def _joined_ratios(column: "pd.Series[str]", terms: NDArray[np.intp]) -> NDArray[np.object_]:
-    named = zip(*(column.to_numpy()[rows] for rows in terms), strict=True)
-    return np.array([", ".join(dict.fromkeys(names)) for names in named], dtype=object)
 
 
 def unavailable(rows: pd.DataFrame, codes: Sequence[str]) -> pd.DataFrame:

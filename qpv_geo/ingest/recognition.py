@@ -7,6 +7,8 @@ kinds of zones share a form, the key's name decides, then the official lists, th
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -27,19 +29,13 @@ from qpv_geo.ingest.contracts import Problems, describe_columns, new_spelling
 from qpv_geo.ingest.text_table import TextTable
 from qpv_geo.sources.catalogue import Zone
 from qpv_geo.sources.raw import to_add
+from qpv_geo.toml_file import read_toml
 
-# Known spellings of the key column in lower case, with the kinds of zones that the name admits (None: any).
-# In order of preference among columns whose codes are unique: a table by IRIS names its communes as well.
-KEYS: Mapping[str, frozenset[Zone] | None] = {
-    **dict.fromkeys(("codegeo", "codgeo", "geo"), None),
-    **dict.fromkeys(("codeqpv", "code_qp", "code_qpv", "codeqp", "qp", "qpv"), frozenset[Zone]({"qpv"})),
-    **dict.fromkeys(("iris", "code_iris", "codeiris"), frozenset[Zone]({"iris"})),
-    **dict.fromkeys(
-        ("codedepcom", "depcom", "insee_com", "code_com", "codecom", "com"), frozenset[Zone]({"commune"})
-    ),
-    **dict.fromkeys(("siren_epci", "code_epci", "codeepci", "epci"), frozenset[Zone]({"epci"})),
-    **dict.fromkeys(("insee_dep", "code_dep", "codedep", "dep"), frozenset[Zone]({"departement"})),
-    **dict.fromkeys(("insee_reg", "code_reg", "codereg", "reg"), frozenset[Zone]({"region"})),
+_DECLARED = read_toml(Path(__file__).with_name("recognition.toml"))
+# Known spellings of the key column in lower case, with the kinds of zones that each admits (None: any), the
+# preferred first among columns whose codes are unique.
+KEYS: Mapping[str, frozenset[Zone] | None] = dict.fromkeys(_DECLARED.pop("keys")) | {
+    key: frozenset({cast("Zone", zone)}) for zone, declared in _DECLARED.items() for key in declared["keys"]
 }
 
 # The QPV of a larger zone taken together: the code of that zone and this suffix.
@@ -58,16 +54,6 @@ _KINDS: Mapping[Zone, CodeKind] = {
     "departement": DEPARTEMENT,
     "region": REGION,
     "france": FRANCE,
-}
-# What names of members and sheets say of their zones, where nothing else does.
-_NAMES: Mapping[Zone, str] = {
-    "iris": r"iris",
-    "epci": r"epci",
-    "departement": r"dep|d[eé]partements?",
-    "region": r"reg|r[eé]gions?",
-    "commune": r"com|communes?",
-    "france": r"fr|france|metropole|fm",
-    "qpv": r"qp|qpv|qp24|qpv24|qpv2024|qp2024",
 }
 _INTERVAL = re.compile(r"^\[[^/\]\n]*/[^/\]\n]*\]$", re.MULTILINE)
 _EXAMPLES = 3
@@ -203,4 +189,4 @@ def _zone_of(
 def _is_named(zone: Zone, name: str) -> bool:
     """Tell whether a word of a member's or sheet's name is that of a kind of zone."""
     words = re.split(r"[^0-9A-Za-zÀ-ÿ]+|(?<=[a-z])(?=[A-Z])", name)
-    return any(re.fullmatch(_NAMES[zone], word, re.IGNORECASE) for word in words if word)
+    return any(re.fullmatch(_DECLARED[zone]["names"], word, re.IGNORECASE) for word in words if word)

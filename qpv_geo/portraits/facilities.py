@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import pandas as pd
 
@@ -50,7 +49,8 @@ def facilities_of(code: str, frames: Frames) -> Facilities | None:
     keys = ["domaine", "libelle", "type_equipement"]
     types: dict[tuple[str, ...], dict[str, str]] = {}
     for row in own.to_dict("records"):
-        types.setdefault(tuple(row[key] or "" for key in keys), {})[row["perimetre"]] = _count(row)
+        count = STATUSES[row["statut"]].words if pd.isna(row["nombre"]) else number(row["nombre"])
+        types.setdefault(tuple(row[key] or "" for key in keys), {})[row["perimetre"]] = count
     missing = STATUSES[NOT_AVAILABLE].words
     return Facilities(
         domains=tuple(
@@ -72,7 +72,3 @@ def _domain(name: str, types: list[FacilityType]) -> FacilityDomain:
     """Set apart the types of which there is none, neither in the QPV nor around it."""
     none_near = tuple(one.label for one in types if one.inside == one.around == _ZERO)
     return FacilityDomain(name, tuple(one for one in types if one.label not in none_near), none_near)
-
-
-def _count(row: dict[Any, Any]) -> str:
-    return STATUSES[row["statut"]].words if pd.isna(row["nombre"]) else number(row["nombre"])

@@ -70,7 +70,7 @@ class LocateIndex:
     """Width in metres of the band around each polygon."""
     _polygons: GeometryArray
     _edges: Edges
-    _grid: CellGrid
+    _cell: float
     _points_grid: CellGrid | None
     _to_polygons: Projection | None
     _wider: tuple[tuple[float, "LocateIndex"], ...]
@@ -114,22 +114,22 @@ class LocateIndex:
         polygons = shapely.from_wkb(shapely.to_wkb(series.to_numpy()))
         _prepare(polygons)
         edges = Edges.of(polygons)
-        bounds = shapely.bounds(polygons) + reach * np.array([-1, -1, 1, 1])
         cell = max(cell, float(np.sqrt(shapely.area(polygons).sum() / _MOST_CELLS)))
-        edge, x, y = edges.points_along(cell * PIECE)
-        grid = CellGrid.build(polygons, (edges.polygon[edge], edge, x, y), bounds, cell)
         crs = pyproj.CRS.from_user_input(series.crs if points_crs is None else points_crs)
         wider = tuple(
             (each, cls.build(series[width == each], points_crs=crs, reach=reach, widths=each, cell=cell))
             for each in np.unique(width)[1:].tolist()
         )
         if crs == series.crs:
-            return cls(series, crs, reach, width, polygons, edges, grid, None, None, wider)
+            index = cls(series, crs, reach, width, polygons, edges, cell, None, None, wider)
+            _ = index._grid  # before threads share the index
+            return index
         to_polygons, to_points = _projections(crs, series.crs)
+        edge, x, y = edges.points_along(cell * PIECE)
         along = (edges.polygon[edge], edge, *_placed(to_points(x, y), crs))
-        rectangles, unit = _in_space_of_points(bounds, to_points, crs)
+        rectangles, unit = _in_space_of_points(_around(polygons, reach), to_points, crs)
         points_grid = CellGrid.build(polygons, along, rectangles, cell * unit, to_polygons)
-        return cls(series, crs, reach, width, polygons, edges, grid, points_grid, to_polygons, wider)
+        return cls(series, crs, reach, width, polygons, edges, cell, points_grid, to_polygons, wider)
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Pickle the polygons only: prepared ones cannot be, and the rasters are many times larger."""
@@ -217,6 +217,13 @@ class LocateIndex:
         return near
 
     @cached_property
+    def _grid(self) -> CellGrid:
+        """The raster in the CRS of the polygons: of points in another CRS, only distances need it."""
+        edge, x, y = self._edges.points_along(self._cell * PIECE)
+        along = (self._edges.polygon[edge], edge, x, y)
+        return CellGrid.build(self._polygons, along, _around(self._polygons, self.reach), self._cell)
+
+    @cached_property
     def edge_grid(self) -> EdgeGrid:
         """The edges to measure against, built when first needed: `find` works without them."""
         return EdgeGrid.build(self._grid, self._edges, shapely.bounds(self._polygons), self.reach)
@@ -248,6 +255,12 @@ class LocateIndex:
 
     def _hold_unprojected(self, polygon: IntArray, x: FloatArray, y: FloatArray) -> BoolArray:
         return self._hold(polygon, *self.projected(x, y))
+
+
+def _around(polygons: GeometryArray, reach: float) -> FloatArray:
+    """Return the rectangles within reach of polygons."""
+    bounds: FloatArray = shapely.bounds(polygons) + reach * np.array([-1, -1, 1, 1])
+    return bounds
 
 
 def _rebuild(zones: gpd.GeoSeries, points_crs: str, reach: float, widths: FloatArray) -> LocateIndex:

@@ -18,7 +18,7 @@ from qpv_geo.frozen import Frozen
 from qpv_geo.locate.answers import Answer, contains, near_edge
 from qpv_geo.locate.coordinates import Geometries
 from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, Int32Array, IntArray
-from qpv_geo.locate.index import LocateIndex
+from qpv_geo.locate.index import CELL, LocateIndex
 from qpv_geo.locate.places import Place, places_in
 from qpv_geo.locate.shapes import hold_shapes
 from qpv_geo.territory import BAND_WIDTH, COMMUNES_PRECISION
@@ -27,6 +27,9 @@ from qpv_geo.zones import ZONES
 
 if TYPE_CHECKING:
     from qpv_geo.locate.known import KnownQpv
+
+_MOST_CELLS = 1 << 22
+"""Cells in polygons: those of all communes would take more memory and time to build than they save."""
 
 _TEXTS = pa.dictionary(pa.int32(), pa.string())
 _ANSWERS = pa.dictionary(pa.int8(), pa.string())
@@ -103,10 +106,12 @@ def parts_of(
         here = tuple(place for place in covered.places if place.zone.epsg == zone)
         if here:
             position = np.flatnonzero(epsg == zone)
+            drawn = projected(shapes.iloc[position], zone)
             index = LocateIndex.build(
-                projected(shapes.iloc[position], zone),
+                drawn,
                 points_crs=covered.crs,
                 reach=covered.reach,
+                cell=max(CELL, float(np.sqrt(drawn.area.sum() / _MOST_CELLS))),
                 widths=BAND_WIDTH if widths is None else widths[position],
             )
             parts.append(Part(index, position, here))

@@ -11,6 +11,7 @@ from flows.hooks import notify_crash, notify_failure
 from flows.logs import set_up_log
 from flows.names import run_name
 from flows.parameters import (
+    WAIT,
     DataFolder,
     Force,
     Formats,
@@ -21,9 +22,9 @@ from flows.parameters import (
     RequireLive,
     Wait,
     Workers,
+    job_of_form,
 )
 from qpv_geo.pipeline import many
-from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.workers import Result
 
 _STATES = {"published": "publiée", "unchanged": "inchangée", "held": "retenue", "failed": "échec"}
@@ -39,7 +40,7 @@ def refresh_all(  # noqa: PLR0913 - a flow's parameters are a form
     formats: Formats = (),
     pages: Pages = True,
     force: Force = False,
-    wait: Wait = 0.0,
+    wait: Wait = WAIT,
     only: Only = (),
     workers: Workers = 0,
 ) -> list[dict[str, Any]]:
@@ -56,7 +57,7 @@ def refresh_all(  # noqa: PLR0913 - a flow's parameters are a form
     """
     set_up_log()
     policy: dict[str, Any] = {"offline": offline, "mirror": mirror, "require_live": require_live}
-    job = job_for("france", data, formats, pages=pages, force=force, wait=wait, **policy)
+    job = job_of_form("france", data, formats, pages=pages, force=force, wait=wait, **policy)
     results = many.refresh_all(job, only=only, workers=workers)
     try:
         create_table_artifact(

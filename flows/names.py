@@ -16,7 +16,7 @@ def run_name() -> str:
     """
     given = flow_run.parameters or {}
     territory = Path(str(given["territory"])).stem if "territory" in given else "toutes"
-    # The names of deployments end with what starts them: refresh-hebdomadaire, veille-quotidienne.
-    trigger = (deployment.name or "direct").rpartition("-")[2]
+    # Names of deployments end with what starts them, or the territory: refresh-hebdomadaire, veille-nord.
+    trigger = (deployment.name or "direct").removesuffix(f"-{territory}").rpartition("-")[2]
     start = flow_run.scheduled_start_time or datetime.now(_PARIS)
     return f"{territory} · {trigger} · {start.astimezone(_PARIS):%Y-%m-%d}"

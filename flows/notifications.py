@@ -36,7 +36,7 @@ class Courriel(AppriseNotificationBlock):
 
 def notify(subject: str, body: str) -> None:
     """Send a message through every block that the variable names."""
-    for name in _names():
+    for name in _names(VARIABLE):
         try:
             block = Block.load(name)
             if not isinstance(block, NotificationBlock):
@@ -53,26 +53,37 @@ def notify(subject: str, body: str) -> None:
 
 
 def notify_fallbacks(territory: Territory, raws: Mapping[str, RawFile | None]) -> None:
-    """Notify people of the sources that an older copy stands in for, if any.
+    """Notify people of the sources that an older copy stands in for, and of those that no longer need one.
 
     A source without an official address is not news: a copy is all there ever is.
     """
-    fallen = [
-        raw for raw in raws.values() if raw and raw.reason and not isinstance(raw.source.address, NoAddress)
-    ]
+    fallen = {
+        key: f"- {key} ({raw.origin}, {raw.date}) : {raw.reason}"
+        for key, raw in raws.items()
+        if raw and raw.reason and not isinstance(raw.source.address, NoAddress)
+    }
+    variable = f"qpv_geo_copies_{territory.id.replace('-', '_')}"
+    before = _names(variable)
+    back = [f"- {key}, {raw.date}" for key in before if (raw := raws.get(key)) and not raw.reason]
     if fallen:
-        lines = [f"- {raw.source.id} ({raw.origin}, {raw.date}) : {raw.reason}" for raw in fallen]
-        notify(f"qpv-geo, {territory.id} : sources remplacées par une copie", "\n".join(lines))
+        notify(f"qpv-geo, {territory.id} : sources remplacées par une copie", "\n".join(fallen.values()))
+    if back:
+        notify(f"qpv-geo, {territory.id} : sources de nouveau disponibles", "\n".join(back))
+    if list(fallen) != before:
+        try:
+            Variable.set(variable, list(fallen), overwrite=True)
+        except Exception as error:  # noqa: BLE001 - the server may be gone
+            _LOGGER.warning("variable %s cannot be written: %s", variable, type(error).__name__)
 
 
-def _names() -> list[str]:
+def _names(variable: str) -> list[str]:
     try:
-        value: Any = Variable.get(VARIABLE, default=[])
-    except Exception as error:  # noqa: BLE001 - the server may be gone
-        _LOGGER.error("no notification: variable %s cannot be read: %s", VARIABLE, type(error).__name__)  # noqa: TRY400
+        value: Any = Variable.get(variable, default=[])
+    except Exception as error:  # noqa: BLE001 - as above
+        _LOGGER.error("no notification: variable %s cannot be read: %s", variable, type(error).__name__)  # noqa: TRY400
         return []
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        _LOGGER.error('no notification: variable %s must be a list such as ["custom-webhook/x"]', VARIABLE)
+        _LOGGER.error('no notification: variable %s must be a list such as ["custom-webhook/x"]', variable)
         return []
     return names

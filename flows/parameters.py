@@ -1,10 +1,11 @@
 """The parameters of the flows: their types, what the API refuses, how Prefect's forms show them."""
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.pipeline.job import Job, job_for
 from qpv_geo.releases.formats import ON_REQUEST
 from qpv_geo.territory import territory_names
 
@@ -23,7 +24,7 @@ TerritoryName = Annotated[
         "Territoire",
         f"Territoire livré ({', '.join(territory_names())}), ou chemin d'un fichier .toml là où le flow "
         "s'exécute.",
-        pattern=rf"^({'|'.join(re.escape(name) for name in territory_names())}|.+\.toml)$",
+        min_length=1,
     ),
 ]
 Offline = Annotated[
@@ -85,13 +86,45 @@ Only = Annotated[
     _shown("Seulement", "SIREN d'EPCI ou départements (25, 2A, 974) à publier seuls. Vide : tous."),
 ]
 Force = Annotated[
-    bool, _shown("Forcer", "Publier de nouveau même si ni les sources ni le code n'ont changé.")
+    bool,
+    _shown(
+        "Forcer",
+        "Refaire la publication même si ni les sources ni le programme n'ont changé. Une publication "
+        "retenue le reste, et une autre exécution n'est pas interrompue.",
+    ),
 ]
 Wait = Annotated[
     float,
     _shown(
         "Attente",
-        "Secondes pendant lesquelles attendre la fin d'une autre exécution du même territoire.",
+        "Secondes pendant lesquelles attendre la fin d'une autre exécution du même territoire. Deux "
+        "territoires ne s'attendent pas.",
         ge=0,
     ),
 ]
+
+# What a run waits for another one of the same territory: it is no reason to alarm anybody.
+WAIT = 7200.0
+
+# The options that messages name, as the form calls them.
+_LABELS = {
+    "--territory": "« Territoire »",
+    "--offline": "« Hors ligne »",
+    "--mirror": "« Miroir »",
+    "--require-live": "« Exiger les sites officiels »",
+    "--data": "« Dossier des données »",
+    "--formats": "« Autres formats »",
+    "--only": "« Seulement »",
+    "--force": "« Forcer »",
+}
+
+
+def job_of_form(*given: Any, **named: Any) -> Job:  # noqa: ANN401 - those of `job_for`
+    """Return the job of a form; raises as `job_for`, with the form's own words."""
+    try:
+        return job_for(*given, **named)
+    except ConfigurationError as error:
+        message = str(error)
+        for option, label in _LABELS.items():
+            message = message.replace(option, label)
+        raise ConfigurationError(message) from error

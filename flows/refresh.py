@@ -14,10 +14,20 @@ from flows.hooks import notify_crash, notify_failure, sweep_leftovers
 from flows.logs import set_up_log
 from flows.names import run_name
 from flows.notifications import notify_fallbacks
-from flows.parameters import DataFolder, Force, Formats, Mirror, Offline, RequireLive, TerritoryName, Wait
+from flows.parameters import (
+    WAIT,
+    DataFolder,
+    Force,
+    Formats,
+    Mirror,
+    Offline,
+    RequireLive,
+    TerritoryName,
+    Wait,
+    job_of_form,
+)
 from qpv_geo.parallel import collector_held_off
 from qpv_geo.pipeline import steps
-from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.one import conclude, find_existing, locked_folder
 from qpv_geo.pipeline.summary import summarise
 from qpv_geo.releases.decisions import held_error
@@ -57,7 +67,7 @@ def refresh(
     data: DataFolder = None,
     formats: Formats = (),
     force: Force = False,
-    wait: Wait = 0.0,
+    wait: Wait = WAIT,
 ) -> dict[str, Any]:
     """Refresh the release of a territory, and return a summary: release, sources, checks, layers.
 
@@ -66,7 +76,7 @@ def refresh(
     """
     set_up_log()
     policy: dict[str, Any] = {"offline": offline, "mirror": mirror, "require_live": require_live}
-    job = job_for(territory, data, formats, force=force, wait=wait, **policy)
+    job = job_of_form(territory, data, formats, force=force, wait=wait, **policy)
     with locked_folder(job) as lock:
         raws = fetch(job)
         spec = job.spec(raws)

@@ -9,15 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import httpx
 import psutil
 from prefect import serve
 from prefect.deployments.runner import RunnerDeployment
-from prefect.flows import Flow
 from prefect.logging import get_logger
-from prefect.schedules import Cron
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
@@ -25,28 +23,18 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.refresh import refresh
+from flows.deployments import declared
 from flows.server_password import FILE_NAME, server_password
-from flows.watch import watch
 from qpv_geo.commands.prefect_server import configured_server
 from qpv_geo.errors import ConfigurationError
 
 _LOGGER = get_logger("qpv_geo.serve")
-_TIMEZONE = "Europe/Paris"
 _STARTUP = 120.0
-_DEPLOYMENTS: tuple[tuple[Flow[..., Any], str, str, str], ...] = (
-    (refresh, "refresh-hebdomadaire", "Met à jour la publication chaque lundi à 5 h.", "0 5 * * 1"),
-    (
-        watch,
-        "veille-quotidienne",
-        "Demande chaque jour à 6 h aux sources si elles ont changé ; met à jour si oui.",
-        "0 6 * * *",
-    ),
-    (refresh, "refresh-manuel", "Met à jour à la demande, avec les paramètres choisis.", ""),
-)
+# What pages may ask: this server alone. Prefect's ask a host of Amplitude, whatever its settings are.
+_CONTENT = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'none'"
 
 
-def deployments(territory: str, data: Path) -> list[RunnerDeployment]:
+def deployments(territory: str, data: Path, file: Path | None = None) -> list[RunnerDeployment]:
     """Return the deployments that ``prefect.yaml`` declares for a worker.
 
     Parameters
@@ -55,22 +43,24 @@ def deployments(territory: str, data: Path) -> list[RunnerDeployment]:
         Name of a shipped territory, or path of a TOML file.
     data
         Folder that holds ``raw/`` and ``out/``.
+    file
+        TOML file that lists territories, in the place of that one.
     """
-    parameters = {"territory": territory, "data": str(data.absolute())}
     served = (
-        flow.to_deployment(
-            name,
-            description=description,
-            schedules=[Cron(schedule, timezone=_TIMEZONE)] if schedule else None,
-            parameters=parameters,
+        one.flow.to_deployment(
+            one.name,
+            description=one.description,
+            schedules=one.schedules(),
+            parameters={key: known[key] for key in known if key in one.flow.parameters.properties},
             tags=["qpv-geo"],
         )
-        for flow, name, description, schedule in _DEPLOYMENTS
+        for one in declared(territory, file)
+        for known in [{"territory": one.territory, "data": str(data.absolute())}]
     )
     return [cast("RunnerDeployment", deployment) for deployment in served]
 
 
-def serve_deployments(territory: str, data: Path, port: int) -> None:
+def serve_deployments(territory: str, data: Path, port: int, file: Path | None = None) -> None:
     """Serve the deployments until SIGTERM or Ctrl+C.
 
     Uses the server that ``PREFECT_API_URL`` names; without it, starts one on this machine for as long as this
@@ -78,7 +68,7 @@ def serve_deployments(territory: str, data: Path, port: int) -> None:
 
     Parameters
     ----------
-    territory, data
+    territory, data, file
         As `deployments`.
     port
         Where the server listens if it is started here.
@@ -86,10 +76,11 @@ def serve_deployments(territory: str, data: Path, port: int) -> None:
     Raises
     ------
     ConfigurationError
-        If the server does not answer or cannot be started.
+        If the server does not answer or cannot be started, or the file is not valid.
     """
+    served = deployments(territory, data, file)
     if configured_server():
-        _serve(territory, data)
+        _serve(served)
         return
     home = get_current_settings().home
     password = server_password(home)
@@ -102,19 +93,20 @@ def serve_deployments(territory: str, data: Path, port: int) -> None:
         _LOGGER.info(
             "Prefect's pages: http://127.0.0.1:%d; log in with the whole line of %s", port, home / FILE_NAME
         )
-        _serve(territory, data)
+        _serve(served)
 
 
-def _serve(territory: str, data: Path) -> None:
-    _LOGGER.info("serving refresh-hebdomadaire, veille-quotidienne and refresh-manuel; stop with SIGTERM")
+def _serve(served: list[RunnerDeployment]) -> None:
+    _LOGGER.info("serving %s; stop with SIGTERM", ", ".join(deployment.name for deployment in served))
     # Schedules stay on: those of another process that serves the same, and after a restart.
-    serve(*deployments(territory, data), pause_on_shutdown=False, print_starting_message=False)
+    serve(*served, pause_on_shutdown=False, print_starting_message=False)
     _LOGGER.info("stopped")
 
 
 def _server_environment(port: int, home: Path, password: str) -> dict[str, str]:
     """Return the environment of the server, which only this account can read; `ps` shows arguments to all."""
     return os.environ | {
+        "PREFECT__SERVER_FINAL": "1",
         "PREFECT_SERVER_API_AUTH_STRING": password,
         "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
@@ -129,8 +121,10 @@ def _server_environment(port: int, home: Path, password: str) -> dict[str, str]:
 def _own_server(port: int, environment: dict[str, str]) -> Iterator[str]:
     """Run a Prefect server of this machine only; a group of its own, so that Ctrl+C reaches it last."""
     _require_free(port)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    # Its banner is no log line; what goes wrong comes on the other stream.
+    # As `prefect server start`, which cannot be told of headers; what goes wrong comes on standard error.
+    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--no-access-log"]
+    command += ["--header", f"Content-Security-Policy:{_CONTENT}"]
     server = subprocess.Popen(  # noqa: S603 - our own words
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
     )
@@ -138,6 +132,9 @@ def _own_server(port: int, environment: dict[str, str]) -> Iterator[str]:
         _wait_for(port, server)
         yield f"http://127.0.0.1:{port}/api"
     finally:
+        # Runs that end meanwhile have something to tell it.
+        runs = [child for child in psutil.Process().children() if child.pid != server.pid]
+        psutil.wait_procs(runs, timeout=30)
         server.send_signal(signal.SIGTERM)
         try:
             server.wait(timeout=30)

@@ -8,9 +8,8 @@ from prefect.artifacts import create_table_artifact
 from flows.hooks import notify_crash, notify_failure
 from flows.logs import set_up_log
 from flows.names import run_name
-from flows.parameters import DataFolder, Formats, MirrorAddress, TerritoryName
+from flows.parameters import DataFolder, Formats, MirrorAddress, TerritoryName, job_of_form
 from flows.refresh import refresh
-from qpv_geo.pipeline.job import job_for
 from qpv_geo.pipeline.watching import ask_sources
 
 _STATES = {"unchanged": "inchangée", "changed": "changée", "unreachable": "injoignable"}
@@ -36,7 +35,7 @@ def watch(
         What stopped the refresh.
     """
     set_up_log()
-    job = job_for(territory, data, formats, mirror=mirror)
+    job = job_of_form(territory, data, formats, mirror=mirror)
     answers = ask_sources(job)
     for answer in answers:
         get_run_logger().info("%s: %s %s", answer.key, answer.state, answer.reason)

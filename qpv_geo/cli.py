@@ -1,6 +1,7 @@
 """The command line: which commands there are. Each is imported when it is run, so that help needs none."""
 
 import errno
+import re
 import sys
 from typing import Annotated
 
@@ -9,7 +10,9 @@ import typer
 from qpv_geo.characters import visible
 from qpv_geo.commands.lazy import Lazy, lazy_group
 from qpv_geo.errors import QpvGeoError
+from qpv_geo.files import swept_temporary_files
 
+_OF_MEMORY = re.compile("map segment|allocate memory|start new thread")
 # Exit code of a command that was called wrongly.
 _USAGE = 2
 _LONGEST_NAME = 100
@@ -99,7 +102,8 @@ app = _group(
 def main() -> None:
     """Run a command; every failure that the project explains ends with its exit code."""
     try:
-        app()
+        with swept_temporary_files():
+            app()
     except QpvGeoError as error:
         typer.echo(f"qpv-geo: {error}", err=True)
         sys.exit(error.exit_code)
@@ -110,7 +114,10 @@ def main() -> None:
         advice = "check the name, the rights, the free space and the limits of this account (ulimit -a)"
         typer.echo(visible(f"qpv-geo: {where}{error.strerror or error}; {advice}"), err=True)
         sys.exit(_USAGE if error.errno == errno.ENAMETOOLONG else 1)
-    except MemoryError:
+    except (MemoryError, ImportError, RuntimeError) as error:
+        # A library that cannot be mapped, or a thread without a stack, is an error of another kind.
+        if not isinstance(error, MemoryError) and not _OF_MEMORY.search(str(error)):
+            raise
         advice = "raise the limit of this account (ulimit -v) or of the service (MemoryMax)"
         typer.echo(f"qpv-geo: not enough memory; {advice}", err=True)
         sys.exit(1)

@@ -2,15 +2,22 @@
 
 import os
 import secrets
+import shutil
 import sqlite3
+import tempfile
+import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from qpv_geo.errors import PublicationError, QpvGeoError
 
 UNFINISHED = ".tmp-"
 """How the names begin of what is being written."""
+_TEMPORARY, _LOCK = "qpv-geo-", ".lock"
+_LONGEST_REASON = 300
 
 
 def unfinished(folder: Path) -> Path:
@@ -43,6 +50,34 @@ def synchronise(path: Path) -> None:
 
 
 @contextmanager
+def swept_temporary_files() -> Iterator[None]:
+    """Keep temporary files in one folder, removed at the end; before, remove what killed processes left.
+
+    Processes that are started meanwhile keep theirs there as well. Where none can be made, there are none.
+    """
+    parent = Path(tempfile.gettempdir())
+    for left in parent.glob(f"{_TEMPORARY}*"):
+        # Whoever lives holds its lock.
+        with suppress(OSError, Timeout), FileLock(left / _LOCK, timeout=0):
+            shutil.rmtree(left, ignore_errors=True)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
+    except OSError:
+        yield
+        return
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    with FileLock(folder / _LOCK):
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before[0]
+            del os.environ["TMPDIR"]
+            os.environ |= {"TMPDIR": before[1]} if before[1] else {}
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def reraise_write_errors(path: Path, advice: str = "check the free space and the rights") -> Iterator[None]:
     """Turn what the system, SQLite or GDAL refuses to write into an error that says what to do."""
     try:
@@ -54,4 +89,6 @@ def reraise_write_errors(path: Path, advice: str = "check the free space and the
         place, reason = path, str(error)
         if isinstance(error, OSError):
             place, reason = error.filename or path, error.strerror or reason
+        # GDAL quotes the whole of a table's declaration.
+        reason = textwrap.shorten(reason, _LONGEST_REASON, placeholder=" …")
         raise PublicationError(f"{place}: cannot be written ({reason}); {advice}") from error

@@ -46,6 +46,7 @@ SLOW = {
     "test_formats",
     "test_full_territory",
     "test_fuzz",
+    "test_fuzz_texts",
     "test_genuine_cells",
     "test_genuine_files",
     "test_gpkg_standards",

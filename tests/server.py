@@ -62,7 +62,7 @@ class _File:
 @dataclass
 class _Fault:
     where: str
-    how: str | int
+    how: str | int | bytes | dict[str, str]
     times: int | None
     retry_after: str | None
 
@@ -144,7 +144,12 @@ class OfficialSites:
         return self._files[source_id].data
 
     def misbehave(
-        self, where: str, how: str | int, *, times: int | None = None, retry_after: str | None = None
+        self,
+        where: str,
+        how: str | int | bytes | dict[str, str],
+        *,
+        times: int | None = None,
+        retry_after: str | None = None,
     ) -> None:
         """Answer badly to requests whose path holds `where`, `times` times or until `behave`.
 
@@ -160,7 +165,9 @@ class OfficialSites:
             length of a terabyte), ``encoded`` (compressed for the transfer), ``headers`` (of which a byte
             comes from time to time), ``interim`` (103 again and again), ``extensions`` (a chunk whose first
             line has no end), ``loop``, ``elsewhere`` (a redirect to an undeclared host),
-            ``downgrade`` (to http), ``credentials`` (to an address with a password).
+            ``downgrade`` (to http), ``credentials`` (to an address with a password), ``underscore`` (to a
+            name that begins with one), ``malformed`` (to what is no address). Or the bytes of another answer,
+            or headers in the place of the good answer's.
         """
         self._faults.insert(0, _Fault(where, how, times, retry_after))
 
@@ -323,7 +330,9 @@ class _Handler(BaseHTTPRequestHandler):
         answer = sites.answer(unquote(parts.path))
         if sites.wfs and parts.path == WFS and "BDTOPO" in parts.query:
             answer = _Answer(sites.wfs(dict(parse_qsl(parts.query))), "application/json")
-        if fault:
+        if fault and answer and isinstance(fault.how, dict):
+            self._serve(answer, fault.how)
+        elif fault:
             self._misbehave(fault, answer.data if answer else b"")
         elif answer is None:
             self._reply(404, {"Content-Length": "0"})
@@ -332,12 +341,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._serve(answer)
 
-    def _serve(self, answer: _Answer) -> None:
+    def _serve(self, answer: _Answer, others: dict[str, str] | None = None) -> None:
         headers = {"Content-Type": answer.content_type}
         if answer.etag:
             headers["ETag"] = answer.etag
         if answer.last_modified:
             headers["Last-Modified"] = format_datetime(answer.last_modified, usegmt=True)
+        headers |= others or {}
         asked = self.headers.get("If-None-Match")
         since = self.headers.get("If-Modified-Since")
         if asked == answer.etag if asked else (since is not None and since == headers.get("Last-Modified")):
@@ -365,12 +375,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(fault.how, {"Content-Length": "0"} | pause)
             return
         self.close_connection = True
+        if isinstance(fault.how, bytes):
+            self._reply(200, {"Content-Length": str(len(fault.how))}, fault.how)
+            return
+        assert isinstance(fault.how, str)
         half = data[: len(data) // 2]
         official = "https:/" + self.path
         redirects = {
             "loop": official,
             "elsewhere": "https://example.org/file.zip",
             "downgrade": official.replace("https://", "http://"),
+            "underscore": "https://_depot.insee.fr/file.csv",
+            "malformed": "http://[",
             "credentials": official.replace("https://", "https://user:secret@"),
         }
         bodies = {  # the declared length, the body

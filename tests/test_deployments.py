@@ -171,7 +171,7 @@ def test_the_form_of_the_manual_run_says_what_each_parameter_is(prefect: Prefect
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"territory": "atlantide"}, "atlantide"),
+        ({"territory": ""}, "territory"),
         ({"offline": "peut-être"}, "offline"),
         ({"mirror": 12}, "mirror"),
         ({"data": ""}, "data"),
@@ -228,11 +228,24 @@ def test_the_command_runs_as_a_flow_where_a_server_is_configured(
     webhook.messages.clear()
 
 
-def test_a_contradiction_ends_failed_at_once(prefect: PrefectServer, data: Path, webhook: Webhook) -> None:
-    run_id = prefect.run(MANUAL, offline=True, require_live=True, data=str(data))
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        (
+            {"offline": True, "require_live": True},
+            "« Hors ligne » and « Exiger les sites officiels » contradict each other",
+        ),
+        ({"territory": "bezancon"}, "did you mean besancon?"),
+    ],
+)
+def test_wrong_usage_ends_failed_at_once(
+    prefect: PrefectServer, data: Path, webhook: Webhook, parameters: dict[str, Any], words: str
+) -> None:
+    webhook.messages.clear()
+    run_id = prefect.run(MANUAL, data=str(data), **parameters)
     state = prefect.end_of(run_id)
     assert state["type"] == "FAILED"
-    assert "--offline and --require-live contradict each other" in state["message"]
+    assert words in state["message"]
     assert not data.exists()
     # A run is told to have failed before people are.
     wait_for("the webhook is called", lambda: webhook.messages)

@@ -4,13 +4,18 @@ Each case starts from a data folder that holds a good release, spoils one thing,
 asserts its exit code, what its message says, that the release is the same byte for byte and still current,
 and that the next good edition is published with nothing left behind.
 
-``QPV_GEO_WRITE_DOCS=1 pytest tests/test_faults.py`` writes the table of ``docs/fiabilite.md``.
+``pytest -m matrix`` runs it; ``QPV_GEO_WRITE_DOCS=1 pytest -n 0 -m matrix`` writes the table of
+``docs/fiabilite.md``.
 """
 
 import json
 import os
+import resource
 import shutil
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -43,6 +48,8 @@ from tests.faults.world import (
 from tests.raw_files import set_property
 from tests.server import MAINTENANCE
 
+pytestmark = pytest.mark.matrix
+
 REFUSED = "s'arrête et dit quoi faire ; la publication en cours ne change pas"
 KEPT = "prend la dernière copie valide et le dit ; avec `--require-live`, s'arrête avec le code 3"
 UNCHANGED = "rien à publier : la publication en cours reste"
@@ -72,7 +79,13 @@ def sent(source: str, make: Callable[[], bytes]) -> Spoil:
     return spoil
 
 
-def served(where: str, how: str | int, *, times: int | None = None, retry_after: str | None = None) -> Spoil:
+def served(
+    where: str,
+    how: str | int | bytes | dict[str, str],
+    *,
+    times: int | None = None,
+    retry_after: str | None = None,
+) -> Spoil:
     """Have a site misbehave."""
 
     def spoil(world: World, _undo: ExitStack) -> None:
@@ -198,6 +211,40 @@ BAD_FILES = [
         4,
         ("at most 100 %", "'130,0'"),
     ),
+    (
+        "un CSV d'un million de colonnes",
+        sent(_POPULATION, lambda: b"codeQPV;popMuniQPV" + b";x" * 1_000_000 + b"\nQN02503M;5\n"),
+        4,
+        ("at most 5000 columns", "1000002"),
+    ),
+    (
+        "un CSV réduit à son en-tête",
+        sent(_POPULATION, lambda: b"codeQPV;popMuniQPV\n"),
+        4,
+        ("at least one row",),
+    ),
+    (
+        "un guillemet jamais fermé",
+        csv("QN02503M", '"QN02503M'),
+        4,
+        ("quotes are closed",),
+    ),
+    ("une ligne plus courte que l'en-tête", csv("QN02503M;", "QN02503M"), 4, ("cells in each row",)),
+    *(
+        (f"des crochets ouverts 200 000 fois ({what})", sent(source, make), 3, (source,))
+        for what, source, make in (
+            ("contours", _ARCHIVE, lambda: files.archive((MEMBER, b'{"features":' + b"[" * 200_000))),
+            ("communes", "communes_epci", lambda: b'{"features":' + b"[" * 200_000 + b"]" * 200_000 + b"}"),
+        )
+    ),
+    *(
+        (f"une page de l'INSEE {what}", served("statistiques/8210600", page), 3, ("no link matches",))
+        for what, page in (
+            ("au HTML cassé", b"<![x[<!doctype [<a href='http://['>" + b"<a " * 100_000),
+            ("d'un million de chevrons ouverts", b"<" * 1_000_000),
+            ("dont les commentaires ne finissent pas", b"<!--" * 200_000),
+        )
+    ),
     ("le fichier des QPV de 2015", contours(files.of_2015), 4, ("2015 geography in place of 2024",)),
 ]
 
@@ -270,6 +317,40 @@ NETWORK = [
         "trop lent",
         KEPT,
     ),
+    *(
+        (what, both(served(_FILE, how), with_settings(download_deadline=0.5)), "", KEPT)
+        for what, how in (
+            ("des en-têtes octet par octet", "headers"),
+            ("des réponses 103 sans fin", "interim"),
+            ("une extension de morceau sans fin", "extensions"),
+        )
+    ),
+    *(
+        (f"réponse 503 avec `Retry-After: {shown}`", served(_FILE, 503, retry_after=value), "503", KEPT)
+        for shown, value in (
+            ("bientôt", "bientôt"),
+            ("-1", "-1"),
+            ("999…", "9" * 400),
+            ("l'an 9999", "Fri, 31 Dec 9999 23:59:59 GMT"),
+            ("l'an 1", "Mon, 01 Jan 0001 00:00:00 +2359"),
+        )
+    ),
+    *(
+        (f"`Last-Modified: {shown}`", served(_FILE, {"Last-Modified": value}), "", UNCHANGED)
+        for shown, value in (
+            ("hier", "hier à 5 h"),
+            ("0", "0"),
+            ("l'an 1", "Mon, 01 Jan 0001 00:00:00 +2359"),
+        )
+    ),
+    *(
+        (f"`ETag` {what}", served(_FILE, {"ETag": value}), "", UNCHANGED)
+        for what, value in (
+            ("au-delà de l'ASCII", '"édition"'),
+            ("de dix mille caractères", f'"{"x" * 10_000}"'),
+            ("vide", ""),
+        )
+    ),
     ("réponse 403", served(_FILE, 403), "403", KEPT),
     ("réponse 404", served(_FILE, 404), "404", KEPT),
     ("réponse 429, pause d'une heure demandée", served(_FILE, 429, retry_after="3600"), "429", KEPT),
@@ -304,6 +385,12 @@ BAD_ANSWERS = [
         ("leads to https://example.org",),
     ),
     ("redirection de https vers http", served(_FILE, "downgrade"), ("leads to http://www.insee.fr",)),
+    (
+        "redirection vers un nom qui commence par un tiret bas",
+        served(_FILE, "underscore"),
+        ("leads to https://_depot.insee.fr",),
+    ),
+    ("redirection vers ce qui n'est pas une adresse", served(_FILE, "malformed"), (_POPULATION,)),
     ("redirection vers une adresse avec mot de passe", served(_FILE, "credentials"), ("may be asked",)),
     ("certificat non reconnu (avec `--require-live`)", untrusted, ("CERTIFICATE_VERIFY_FAILED",)),
 ]
@@ -403,6 +490,15 @@ def damaged_metadata(text: str, *, down: bool) -> Spoil:
     return spoil
 
 
+def edited_metadata(**changes: str) -> Spoil:
+    def spoil(world: World, _undo: ExitStack) -> None:
+        path = kept(world) / "_raw.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(content | changes), encoding="utf-8")
+
+    return spoil
+
+
 def unreadable_copy(world: World, undo: ExitStack) -> None:
     (path,) = kept(world).glob("*.csv")
     undo.enter_context(disk.mode(path, 0o000))
@@ -481,6 +577,36 @@ CASES = [
         0,
         (),
         UNCHANGED,
+    ),
+    *(
+        Case(
+            "Copies gardées et publications",
+            f"description d'un original {what}, site {'en panne' if down else 'en état'}",
+            damaged_metadata(text, down=down),
+            0,
+            ("description illisible",) if down else (),
+            SNAPSHOT if down else UNCHANGED,
+        )
+        for what, text in (
+            ("réduite à une liste", "[]"),
+            ("réduite à un nombre", "12"),
+            ("aux crochets sans fin", "[" * 100_000),
+        )
+        for down in (True, False)
+    ),
+    *(
+        Case(
+            "Copies gardées et publications",
+            f"{what} gardé illisible",
+            edited_metadata(**change),
+            0,
+            (),
+            UNCHANGED,
+        )
+        for what, change in (
+            ("`ETag`", {"etag": '"édition\x80"'}),
+            ("`ETag` sur deux lignes", {"etag": "a\nb"}),
+        )
     ),
     Case(
         "Copies gardées et publications",
@@ -589,6 +715,42 @@ def ends_as_it_should(world: World, case: Case) -> int:
 
 # ---------------------------------------------------------------- runs that differ from the others
 
+# What the files of a release become.
+DAMAGES = {
+    "`rapport.json` réduit à une liste": ("rapport.json", "[]"),
+    "`rapport.json` aux crochets sans fin": ("rapport.json", "[" * 100_000),
+    "`datapackage.json` réduit à un nombre": ("datapackage.json", "12"),
+    "`datapackage.json` sans ses sources": ("datapackage.json", '{"version": "x"}'),
+}
+# What an account may not, the exit code and what is said.
+LIMITS: dict[str, tuple[dict[int, int], int, str, str]] = {
+    "fichiers limités à 4 Kio (`ulimit -f`)": (
+        {resource.RLIMIT_FSIZE: 4096},
+        5,
+        "cannot be written",
+        REFUSED,
+    ),
+    "trop peu de mémoire pour commencer (`ulimit -v`)": (
+        {resource.RLIMIT_AS: 300 << 20},
+        1,
+        "not enough memory",
+        REFUSED,
+    ),
+    "trop peu de mémoire pour finir (`ulimit -v`)": (
+        {resource.RLIMIT_AS: 600 << 20},
+        1,
+        "not enough memory",
+        REFUSED,
+    ),
+    "huit fichiers ouverts au plus (`ulimit -n`)": (
+        {resource.RLIMIT_NOFILE: 8},
+        1,
+        "Too many open files",
+        REFUSED,
+    ),
+    "un dossier personnel qui n'existe pas": ({}, 0, "", PUBLISHED),
+}
+
 EXTRA = [
     *(
         Row(
@@ -614,7 +776,16 @@ EXTRA = [
         0,
         "refait la publication, octet pour octet",
     ),
+    *(Row("Exécutions", what, 0, "refait la publication, octet pour octet") for what in DAMAGES),
     Row("Exécutions", "`latest` ne mène nulle part", 0, "remet le lien"),
+    Row("Exécutions", "`latest` mène à lui-même", 0, "remet le lien"),
+    *(Row("Compte et machine", what, code, outcome) for what, (_, code, _, outcome) in LIMITS.items()),
+    Row(
+        "Compte et machine",
+        "processus tué (`kill -9`)",
+        0,
+        "la commande suivante efface ses fichiers temporaires",
+    ),
 ]
 _ROWS = {row.case: row for row in EXTRA}
 
@@ -695,14 +866,73 @@ def test_a_release_that_was_damaged_is_made_again(world: World) -> None:
     seen("fichier de la publication en cours tronqué ou ajouté")
 
 
-def test_a_link_that_leads_nowhere_is_mended(world: World) -> None:
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_release_whose_description_was_damaged_is_made_again(world: World, what: str) -> None:
+    name, text = DAMAGES[what]
+    (world.previous / name).chmod(0o644)
+    (world.previous / name).write_text(text, encoding="utf-8")
+    assert world.run().release.published
+    assert digests(world.previous) == world.before
+    world.assert_publishes()
+    seen(what)
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_what_an_account_may_not_is_one_sentence(world: World, what: str) -> None:
+    limits, code, words, _ = LIMITS[what]
+
+    def limit() -> None:
+        for kind, most in limits.items():
+            resource.setrlimit(kind, (most, most))
+
+    new_edition(world.sites, 15605)
+    done = subprocess.run(
+        [sys.executable, "-m", "qpv_geo", "refresh", "--offline", "--force", "-q", "--data", world.data],
+        env=os.environ | {"HOME": "/nonexistent", "PREFECT_HOME": ""},
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == bool(code)
+    if code:
+        world.assert_untouched()
+        world.assert_publishes()
+    seen(what)
+
+
+def test_what_a_killed_command_left_is_removed_by_the_next_one(world: World) -> None:
+    def command(*arguments: str) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-m", "qpv_geo", *arguments, "--data", str(world.data)]
+        return subprocess.Popen(words, env=os.environ | {"TMPDIR": str(world.scratch)})
+
+    killed = command("refresh", "--offline", "--force", "-q")
+    while not (left := [*world.scratch.iterdir()]) and killed.poll() is None:
+        time.sleep(0.001)
+    killed.kill()
+    killed.wait()
+    assert left
+    assert command("releases", "list", "-q").wait() == 0
+    assert [*world.scratch.iterdir()] == []
+    world.assert_publishes()
+    seen("processus tué (`kill -9`)")
+
+
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [("2020-01-01-0123456789", "`latest` ne mène nulle part"), ("latest", "`latest` mène à lui-même")],
+)
+def test_a_link_that_leads_nowhere_is_mended(world: World, target: str, what: str) -> None:
     world.latest.unlink()
-    world.latest.symlink_to("2020-01-01-0123456789")
+    world.latest.symlink_to(target)
     outcome = world.run()
     assert outcome.release.published
     world.assert_untouched()
     world.assert_publishes()
-    seen("`latest` ne mène nulle part")
+    seen(what)
 
 
 def test_the_page_is_what_was_tried() -> None:
@@ -718,5 +948,5 @@ def test_the_page_is_what_was_tried() -> None:
     assert page.written() != page.render(rows[:-1])
     assert page.written() != page.render([replace(rows[0], code=0), *rows[1:]])
     assert page.written() == page.render(rows), (
-        "run `QPV_GEO_WRITE_DOCS=1 pytest tests/test_faults.py` and commit docs/fiabilite.md"
+        "run `QPV_GEO_WRITE_DOCS=1 pytest -n 0 -m matrix` and commit docs/fiabilite.md"
     )

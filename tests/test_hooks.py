@@ -4,6 +4,7 @@ import logging
 import socketserver
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,17 @@ def test_a_fallback_is_told_and_no_fallback_is_not(
     assert "qpv_2024 (snapshot, 2026-01-15) : site injoignable" in message["body"]
     notify_fallbacks(besancon, {"cog_epci": None})
     assert len(webhook.messages) == 1
+    # The list of copies is now empty: what was never replaced is not back either.
+    assert kept
+    live = replace(kept, reason="")
+    notify_fallbacks(besancon, {"qpv_2024": live})
+    assert len(webhook.messages) == 1
+    notify_fallbacks(besancon, {"qpv_2024": kept})
+    notify_fallbacks(besancon, {"qpv_2024": live})
+    notify_fallbacks(besancon, {"qpv_2024": live})
+    back = webhook.messages[2:]
+    assert [message["subject"] for message in back] == ["qpv-geo, besancon : sources de nouveau disponibles"]
+    assert back[0]["body"] == "- qpv_2024, 2026-01-15"
 
 
 def test_leftovers_are_swept_unless_another_run_is_at_work(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows.server_password import server_password
@@ -57,7 +58,10 @@ def test_one_command_serves_runs_and_stops(tmp_path: Path, prefect: PrefectServe
         )
         assert second.wait(timeout=120) == 2
         assert f"port {prefect.port} of this machine" in (tmp_path / "second.log").read_text(encoding="utf-8")
-        assert prefect.try_run("refresh/refresh-manuel", territory="atlantide").status_code in {409, 422}
+        assert prefect.try_run("refresh/refresh-manuel", wait=-1).status_code in {409, 422}
+        # Pages may ask nobody else, whatever they are made to.
+        policy = httpx.get(f"http://127.0.0.1:{prefect.port}/").headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'self' ")
         run_id = prefect.run("refresh/refresh-manuel", offline=True)
         assert prefect.end_of(run_id)["type"] == "COMPLETED", prefect.log(run_id)
         assert (data / "out" / "besancon" / "latest").is_symlink()

@@ -216,7 +216,7 @@ def test_the_password_is_in_its_file_alone(served: Served) -> None:
     listing = "\n".join(
         " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])
     )
-    assert f"server start --host 127.0.0.1 --port {served.port}" in listing
+    assert f"create_app --host 127.0.0.1 --port {served.port}" in listing
     assert secret not in listing
 
 

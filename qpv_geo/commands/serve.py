@@ -16,6 +16,14 @@ def serve(
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Where Prefect's pages are, without PREFECT_API_URL.")
     ] = 4200,
+    deployments: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="QPV_GEO_DEPLOYMENTS",
+            help="TOML file that lists territories and their schedules, in the place of --territory.",
+        ),
+    ] = None,
 ) -> None:
     """Refresh every week, watch every day, and refresh when asked to; until SIGTERM."""
     load_territory(territory)
@@ -23,4 +31,4 @@ def serve(
 
     # Runs are processes of their own, perhaps in another folder.
     chosen = str(Path(territory).absolute()) if territory.endswith(".toml") else territory
-    serve_deployments(chosen, settings_of(data).data_dir, port)
+    serve_deployments(chosen, settings_of(data).data_dir, port, deployments)

@@ -16,6 +16,8 @@ from qpv_geo.sources.archive import Member
 from qpv_geo.sources.raw import RawFile
 
 _SEPARATOR = ";"
+# Ten times what the widest file of the catalogue has; a row of a million cells costs a gigabyte and more.
+MOST_COLUMNS = 5_000
 # A publisher keeps Excel from taking a code for a number with ="01053" (in a quoted cell, "=""01053""").
 _FOR_EXCEL = '="'
 
@@ -67,6 +69,9 @@ def _records(
     rows = _rows(text, problems)
     _, header = next(rows, (1, [""]))
     columns = [clean(column) for column in header]
+    if len(columns) > MOST_COLUMNS:
+        problems.add(f"at most {MOST_COLUMNS} columns", f"{len(columns)}")
+        problems.raise_if_any()
     # A spreadsheet pads its header with nameless columns, and not every row with as many cells.
     width = max((place for place, column in enumerate(columns, start=1) if column), default=1)
     keys = known_keys(columns, extra_keys)

@@ -3,6 +3,7 @@
 They only read; `archive` judges what is found in them.
 """
 
+import errno
 import gzip
 import lzma
 import re
@@ -42,6 +43,9 @@ def _reraise_damage(*errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
+        # A seek outside the file is EINVAL; what else the system refuses is not the file's fault.
+        if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
+            raise
         raise DamagedError(str(error) or type(error).__name__) from error
 
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from html.parser import HTMLParser
+from html import unescape
 from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
@@ -34,7 +34,11 @@ from qpv_geo.territory import Territory
 _DATA_GOUV = "https://www.data.gouv.fr"
 _INSEE = "https://www.insee.fr"
 _INSEE_FILE = re.compile(r"/fr/statistiques/fichier/\d+/[^/]+")
-_VERSION = re.compile(r"_v(\d+)(?=[_.]|$)", re.IGNORECASE)
+# An anchor of any page, in linear time: Python's parser fails on some, and takes squares of time for others.
+_ANCHOR = re.compile(
+    r"""<a\s[^<>]*?(?<![\w-])href\s*=\s*(?:"([^"<>]*)"|'([^'<>]*)'|([^\s"'<>]+))""", re.IGNORECASE
+)
+_VERSION = re.compile(r"_v(\d{1,9})(?=[_.]|$)", re.IGNORECASE)
 _FORMAT_WORDS = {"csv", "xls", "xlsx", "ods", "pdf", "geojson", "json", "gpkg", "shp", "parquet", "html"}
 _LISTED = 30
 
@@ -151,10 +155,12 @@ def links_of(source: Source, page: bytes) -> list[Link]:
 
 
 def _insee_links(page: str, base: str) -> list[Link]:
-    anchors = _Anchors()
-    anchors.feed(page)
+    # Comments hold links that nobody sees.
+    first, *others = page.split("<!--")
+    seen = first + "".join(comment.partition("-->")[2] for comment in others)
     links = []
-    for href in anchors.hrefs:
+    for match in _ANCHOR.finditer(seen):
+        href = unescape(match[1] or match[2] or match[3] or "").strip()
         # A link that is no address ("http://[") leads to no file.
         with suppress(ValueError):
             url = urljoin(base, href)
@@ -165,23 +171,15 @@ def _insee_links(page: str, base: str) -> list[Link]:
     return links
 
 
-class _Anchors(HTMLParser):
-    """Collects where a page's anchors lead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hrefs: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self.hrefs += [value.strip() for name, value in attrs if name == "href" and value]
-
-
 def _data_gouv_links(source: Source, page: bytes) -> list[Link]:
     try:
         resources = json.loads(page)["resources"]
         return [
-            Link(unquote(urlsplit(entry["url"]).path.rpartition("/")[2]), entry["title"] or "", entry["url"])
+            Link(
+                unquote(urlsplit(entry["url"]).path.rpartition("/")[2]),
+                str(entry["title"] or ""),
+                entry["url"],
+            )
             for entry in resources
         ]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -152,11 +152,11 @@ class World:
         assert leftovers(self.data) == []
 
 
-def leftovers(data: Path) -> list[str]:
+def leftovers(data: Path, territory_id: str = "besancon") -> list[str]:
     """Return what neither is a release nor belongs to the store."""
     strange = [
         path.name
-        for path in (data / "out" / "besancon").iterdir()
+        for path in (data / "out" / territory_id).iterdir()
         if not _RELEASE.fullmatch(path.name) and path.name not in {"latest", ".lock", "held", "releases.json"}
     ]
     half = [
@@ -165,9 +165,9 @@ def leftovers(data: Path) -> list[str]:
     return sorted(strange + [path.relative_to(data).as_posix() for path in half])
 
 
-def visible_releases(data: Path) -> list[Path]:
+def visible_releases(data: Path, territory_id: str = "besancon") -> list[Path]:
     """Return the folders that users take for releases."""
-    return sorted(path for path in (data / "out" / "besancon").iterdir() if _RELEASE.fullmatch(path.name))
+    return sorted(path for path in (data / "out" / territory_id).iterdir() if _RELEASE.fullmatch(path.name))
 
 
 def duplicate(data: Path, target: Path) -> Path:

@@ -213,6 +213,7 @@ def test_one_point_is_a_sentence_or_json(
         (("--point", "6,47", "--lon", "lon", "--lat", "lat"), 2, "no columns"),
         (("p.csv", "--point", "6,47"), 2, "give a FILE, or --point or --address"),
         (("--json",), 2, "give a FILE, or --point or --address"),
+        (("--point", "6,47", "--report", "compte.html"), 2, "--output and --report are for a FILE"),
         ((), 2, "give a FILE, or --point or --address"),
         (("--address", "12 rue de Dole"), 3, "cannot be reached"),
     ],

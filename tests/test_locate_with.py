@@ -234,3 +234,5 @@ def test_the_command_says_it_for_one_point(villeneuve: Ville, tmp_path: Path) ->
     table.write_text(f"x;y;insee_com\n{x};{y};?\n")
     done = qpv_geo_here("locate", table, *options[2:])
     assert (done.returncode, "already has 'insee_com'" in done.stderr) == (2, True), done.stderr
+    shown = qpv_geo_here("locate", "--help").stdout
+    assert all(name in shown for name in EVERY)

@@ -22,134 +22,72 @@ _PRECISION = "Precision"
 _READING = "Reading the file, in place of what is recognised"
 
 
-def _column(what: str, panel: str, *names: str) -> Any:  # noqa: ANN401 - as `typer.Option`
-    return typer.Option(*names, metavar="COL", help=f"Column of {what}.", rich_help_panel=panel)
+def _option(metavar: str | None, text: str, panel: str | None = None, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as `typer.Option`
+    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=panel, **more)
+
+
+def _column(what: str, panel: str | None, *names: str) -> Any:  # noqa: ANN401 - as `typer.Option`
+    return _option("COL", f"Column of {what}.", panel, *names)
+
+
+_FORMATS = "CSV, XLSX, ODS, Parquet, GeoPackage, GeoJSON, Shapefile, FlatGeobuf, folder of Parquet."
+_CRS = "CRS of --x and --y, of columns that are guessed, or of a layer that declares none."
+_GEOCODE = "Columns of the address, with commas between, SENT to IGN's geocoding service."
+_ADDRESS = "One address, SENT to IGN's geocoding service."
+_SCORE = (
+    "Score below which an answer is uncertain (default: 0.8). Exact addresses such as 3 bis often score about"
+    " 0.7; a lower threshold takes more wrong ones."
+)
+_DATE = "Day at which the QPV were in force, such as 2022-06-30: those of 2015 or of 2024."
+_LAYERS = (
+    "Layers of the release to answer about as well, with commas between: commune, epci, iris, quartier,"
+    " quartier_fragile, bande, bande_quartier_fragile, qpv2015."
+)
+_REPORT = "Also write counts and shares by QPV, at least and at most, as .xlsx or .html."
+_ENCODING = "Encoding of a CSV or a Shapefile; with utf-8-sig, Excel reads the accents of the result."
+_DAYS = ["%Y-%m-%d", "%d/%m/%Y"]
+_Text = str | None
 
 
 def locate(  # noqa: PLR0913, PLR0917 - a command is a form
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="FILE",
-            help="CSV, XLSX, ODS, Parquet, GeoPackage, GeoJSON, Shapefile, FlatGeobuf, folder of Parquet.",
-            show_default=False,
-        ),
-    ] = None,
-    point: Annotated[
-        str | None,
-        typer.Option(metavar="LON,LAT", help="One point, or X,Y with --crs.", rich_help_panel=_ONE),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", help="One address, SENT to IGN's geocoding service.", rich_help_panel=_ONE
-        ),
-    ] = None,
-    lon: Annotated[str | None, _column("the longitude", _COORDINATES)] = None,
-    lat: Annotated[str | None, _column("the latitude", _COORDINATES)] = None,
-    x: Annotated[str | None, _column("the easting", _COORDINATES, "--x")] = None,
-    y: Annotated[str | None, _column("the northing", _COORDINATES, "--y")] = None,
-    coordinates: Annotated[
-        str | None, _column("both coordinates: lat, lon or WKT", _COORDINATES, "--coordinates")
-    ] = None,
-    crs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="EPSG",
-            help="CRS of --x and --y, of columns that are guessed, or of a layer that declares none.",
-            rich_help_panel=_COORDINATES,
-        ),
-    ] = None,
-    geocode: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLS",
-            help="Columns of the address, with commas between, SENT to IGN's geocoding service.",
-            rich_help_panel=_COORDINATES,
-        ),
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help=_FORMATS, show_default=False)] = None,
+    point: Annotated[_Text, _option("LON,LAT", "One point, or X,Y with --crs.", _ONE)] = None,
+    address: Annotated[_Text, _option("TEXT", _ADDRESS, _ONE)] = None,
+    lon: Annotated[_Text, _column("the longitude", _COORDINATES)] = None,
+    lat: Annotated[_Text, _column("the latitude", _COORDINATES)] = None,
+    x: Annotated[_Text, _column("the easting", _COORDINATES, "--x")] = None,
+    y: Annotated[_Text, _column("the northing", _COORDINATES, "--y")] = None,
+    coordinates: Annotated[_Text, _column("both coordinates: lat, lon or WKT", _COORDINATES)] = None,
+    crs: Annotated[_Text, _option("EPSG", _CRS, _COORDINATES)] = None,
+    geocode: Annotated[_Text, _option("COLS", _GEOCODE, _COORDINATES)] = None,
     layer: Annotated[
-        str | None, typer.Option(help="Layer of a file, or sheet of a workbook, that has several.")
+        _Text, _option(None, "Layer of a file, or sheet of a workbook, that has several.")
     ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="METRES_OR_COL", help="How far points may be wrong.", rich_help_panel=_PRECISION
-        ),
-    ] = None,
-    type_col: Annotated[str | None, _column("a geocoder's type", _PRECISION)] = None,
-    score_col: Annotated[str | None, _column("a geocoder's score", _PRECISION)] = None,
-    score_threshold: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SCORE",
-            help="Score below which an answer is uncertain (default: 0.8). Exact addresses such as 3 bis"
-            " often score about 0.7; a lower threshold takes more wrong ones.",
-            rich_help_panel=_PRECISION,
-        ),
-    ] = None,
+    precision: Annotated[_Text, _option("METRES_OR_COL", "How far points may be wrong.", _PRECISION)] = None,
+    type_col: Annotated[_Text, _column("a geocoder's type", _PRECISION)] = None,
+    score_col: Annotated[_Text, _column("a geocoder's score", _PRECISION)] = None,
+    score_threshold: Annotated[float | None, _option("SCORE", _SCORE, _PRECISION)] = None,
     max_distance: Annotated[
-        float, typer.Option(min=0, max=10_000, help="Metres beyond which no distance is given.")
+        float, _option(None, "Metres beyond which no distance is given.", min=0, max=10_000)
     ] = 1000.0,
-    date: Annotated[
-        dt.datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d", "%d/%m/%Y"],
-            metavar="DAY",
-            help="Day at which the QPV were in force, such as 2022-06-30: those of 2015 or of 2024.",
-        ),
-    ] = None,
-    date_column: Annotated[
-        str | None, typer.Option(metavar="COL", help="Column of such a day for each row.")
-    ] = None,
-    beside: Annotated[
-        str | None,
-        typer.Option(
-            "--with",
-            metavar="LAYERS",
-            help="Layers of the release to answer about as well, with commas between: commune, epci, iris,"
-            " quartier, quartier_fragile, bande, bande_quartier_fragile, qpv2015.",
-        ),
-    ] = None,
+    date: Annotated[dt.datetime | None, _option("DAY", _DATE, formats=_DAYS)] = None,
+    date_column: Annotated[_Text, _column("such a day for each row", None)] = None,
+    beside: Annotated[_Text, _option("LAYERS", _LAYERS, None, "--with")] = None,
     territory: TerritoryName = "besancon",
     data: DataDir = None,
     output: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Default: beside FILE, with _qpv at the end of its name."),
+        Path | None, _option("FILE", "Default: beside FILE, with _qpv at the end of its name.")
     ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Also write counts and shares by QPV, at least and at most, as .xlsx or .html.",
-        ),
-    ] = None,
+    report: Annotated[Path | None, _option("FILE", _REPORT)] = None,
     *,
-    skip_rows: Annotated[
-        int | None, typer.Option(min=0, help="Rows above the header.", rich_help_panel=_READING)
-    ] = None,
-    separator: Annotated[
-        str | None, typer.Option(metavar="SIGN", help="Separator of a CSV.", rich_help_panel=_READING)
-    ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option(
-            help="Encoding of a CSV or a Shapefile; with utf-8-sig, Excel reads the accents of the result.",
-            rich_help_panel=_READING,
-        ),
-    ] = None,
-    decimal: Annotated[
-        str | None, typer.Option(metavar="SIGN", help="Decimal sign of texts.", rich_help_panel=_READING)
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The one answer as JSON.", rich_help_panel=_ONE)
-    ] = False,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Refuse rows that cannot be read.", rich_help_panel=_READING),
-    ] = False,
-    prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
+    skip_rows: Annotated[int | None, _option(None, "Rows above the header.", _READING, min=0)] = None,
+    separator: Annotated[_Text, _option("SIGN", "Separator of a CSV.", _READING)] = None,
+    encoding: Annotated[_Text, _option(None, _ENCODING, _READING)] = None,
+    decimal: Annotated[_Text, _option("SIGN", "Decimal sign of texts.", _READING)] = None,
+    as_json: Annotated[bool, _option(None, "The one answer as JSON.", _ONE, "--json")] = False,
+    strict: Annotated[bool, _option(None, "Refuse rows that cannot be read.", _READING, "--strict")] = False,
+    prefix: Annotated[str, _option(None, "Put before the names of the added columns.")] = "",
+    force: Annotated[bool, _option(None, "Replace the output and the report.", None, "--force")] = False,
 ) -> None:
     """Tell which points of a file, or one point or address, are in a QPV, and how far the nearest is.
 
@@ -186,6 +124,8 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     if file is None or point is not None or address is not None or as_json:
         if (point is None and address is None) or file is not None:
             raise ConfigurationError("give a FILE, or --point or --address, and --json for one of these")
+        if output is not None or report is not None:
+            raise ConfigurationError("--output and --report are for a FILE")
         from qpv_geo.commands.locate_one import answer_one  # noqa: PLC0415
 
         answer_one(

@@ -15,7 +15,7 @@ from qpv_geo.errors import ContractError, SourceContentError, SourceUnavailableE
 from qpv_geo.formats.provenance import Raws
 from qpv_geo.pipeline.job import Job
 from qpv_geo.sources.catalogue import Box, TerritoryFileAddress
-from qpv_geo.sources.fetch import Progress, fall_back, fetch_primary
+from qpv_geo.sources.fetch import fall_back, fetch_primary
 from qpv_geo.sources.plan import (
     Boxes,
     Wanted,
@@ -26,7 +26,7 @@ from qpv_geo.sources.plan import (
     second_choices,
     source_id_of,
 )
-from qpv_geo.sources.raw import RawFile, unusable, usable
+from qpv_geo.sources.raw import Progress, RawFile, unusable, usable
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,26 +10,11 @@ import pandas as pd
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import counted, listing, measure, number
 from qpv_geo.portraits.sections import Absence
+from qpv_geo.toml_file import read_toml
 
-# What the letter of an official code says (ANCT).
-_LETTERS = {
-    "N": "quartier entré dans la géographie prioritaire en 2024",
-    "M": "quartier prioritaire en 2015, dont le contour a changé en 2024",
-    "I": "quartier prioritaire en 2015, au contour identique en 2024",
-}
+# By the letter that ends an official code, what it says.
+_LETTERS = read_toml(Path(__file__).with_name("evolution.toml"))
 _NATURES = {"conserve": "Conservé", "entrant": "Entré en 2024", "sortant": "Sorti en 2024"}
-# How a sentence on one QPV, and on several, begins.
-_SINCE_2015 = {
-    "N": ("Un quartier est entré en 2024", "quartiers sont entrés en 2024"),
-    "M": (
-        "Un quartier était déjà prioritaire en 2015, son contour a changé",
-        "quartiers étaient déjà prioritaires en 2015, leur contour a changé",
-    ),
-    "I": (
-        "Un quartier était déjà prioritaire en 2015, au même contour",
-        "quartiers étaient déjà prioritaires en 2015, au même contour",
-    ),
-}
 _NAMED_AT_MOST = 20
 _HECTARE = 10_000
 _STREETS_AT_MOST = 6
@@ -63,7 +49,7 @@ class EvolutionSection:
 
 def evolution_of(code: str, frames: Frames, absences: Mapping[str, Absence]) -> EvolutionSection:
     """Return the evolution of a QPV's perimeter; `absences` says by layer why the release lacks it."""
-    letter = _LETTERS.get(code[-1], "")
+    letter = _LETTERS.get(code[-1], {}).get("meaning", "")
     if EVOLUTION not in frames:
         return EvolutionSection(letter, (), absences[EVOLUTION].why, _origin(code, frames))
     layer = frames[EVOLUTION]
@@ -80,10 +66,10 @@ def changes_since_2015(frames: Frames) -> Iterator[str]:
     their area stayed, only their contours tell.
     """
     codes, names = frames["qpv"]["code_qp"], frames["qpv"]["lib_qp"].fillna(frames["qpv"]["code_qp"])
-    for letter, (one, several) in _SINCE_2015.items():
+    for letter, words in _LETTERS.items():
         those = sorted(names[codes.str.endswith(letter)])
         if those:
-            begin = one if len(those) == 1 else f"{number(len(those))} {several}"
+            begin = words["one"] if len(those) == 1 else f"{number(len(those))} {words['several']}"
             yield f"{begin} : {listing(those)}." if len(those) <= _NAMED_AT_MOST else f"{begin}."
     if EVOLUTION not in frames:
         return

@@ -22,8 +22,6 @@ from qpv_geo.sources.store import Copies, mark_accepted
 from qpv_geo.territory import Territory
 from qpv_geo.toml_file import read_toml
 
-__all__ = ["Policy", "Progress", "accept", "fall_back", "fetch", "fetch_primary", "has_changed"]
-
 _LOGGER = logging.getLogger(__name__)
 # Says in a snapshot which territory it holds.
 _SNAPSHOT_OF = "territoire.toml"

@@ -22,7 +22,6 @@ from qpv_geo.sources.geocoder import RADIUS
         ({"crs": 2154, "addresses": ("voie",)}, "one or the other"),
         ({"addresses": ("voie",), "type_column": "t"}, "--type-col and --score-col"),
         ({"addresses": ("voie",), "score_column": "s"}, "--type-col and --score-col"),
-        ({"score_threshold": 0.5}, "--score-threshold without a score"),
         ({"score_threshold": 80, "score_column": "s"}, "--score-threshold 80: expected a score from 0 to 1"),
         ({"precision": -0.5}, "precision -0.5: expected metres, 0 or more"),
         ({"precision": float("nan")}, "expected metres"),

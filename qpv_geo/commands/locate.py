@@ -103,6 +103,10 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
 
     if (lon or lat) and (x or y or crs):
         raise ConfigurationError("--lon and --lat, or --x, --y and --crs: give one or the other")
+    if score_threshold is not None and not (score_col or geocode or address):
+        raise ConfigurationError(
+            "--score-threshold without a score: name its column with --score-col, or give --geocode"
+        )
     points = Points(
         x=lon or x,
         y=lat or y,

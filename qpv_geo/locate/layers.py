@@ -63,11 +63,15 @@ def layer_specs() -> Mapping[str, LayerSpec]:
 
 
 def specs_of(names: Sequence[str]) -> list[LayerSpec]:
-    """Return layers by their names, each once; raises `ConfigurationError` for a name that is unknown."""
+    """Return layers by their names, or those of the release, each once.
+
+    A name that is unknown is a `ConfigurationError`.
+    """
     specs = layer_specs()
-    if unknown := [name for name in names if name not in specs]:
+    known = {spec.layer: name for name, spec in specs.items()} | dict(zip(specs, specs, strict=True))
+    if unknown := [name for name in names if name not in known]:
         raise ConfigurationError(f"--with {', '.join(unknown)}: not a layer; there are {', '.join(specs)}")
-    return [specs[name] for name in dict.fromkeys(names)]
+    return [specs[name] for name in dict.fromkeys(known[name] for name in names)]
 
 
 @dataclass(frozen=True)

@@ -81,21 +81,12 @@ class Points:
             )
         if self.date is not None and self.date_column is not None:
             raise ConfigurationError("--date and --date-column: give one or the other")
-        self._check_threshold()
-        if isinstance(self.precision, int | float) and not self.precision >= 0:
-            raise ConfigurationError(f"precision {self.precision:g}: expected metres, 0 or more")
-
-    def _check_threshold(self) -> None:
-        if self.score_threshold is None:
-            return
-        if not (self.addresses or self.score_column):
-            raise ConfigurationError(
-                "--score-threshold without a score: name its column with --score-col, or give --geocode"
-            )
-        if not 0 <= self.score_threshold <= 1:
+        if self.score_threshold is not None and not 0 <= self.score_threshold <= 1:
             raise ConfigurationError(
                 f"--score-threshold {self.score_threshold:g}: expected a score from 0 to 1"
             )
+        if isinstance(self.precision, int | float) and not self.precision >= 0:
+            raise ConfigurationError(f"precision {self.precision:g}: expected metres, 0 or more")
 
     @property
     def in_columns(self) -> bool:

@@ -211,3 +211,14 @@ def test_a_release_without_the_qpv_of_2015_cannot_tell(bandless: Settings) -> No
 def test_one_date_or_a_column_of_dates() -> None:
     with pytest.raises(ConfigurationError, match="--date and --date-column: give one or the other"):
         Points(date=dt.date(2022, 6, 30), date_column="jour")
+
+
+def test_a_geography_whose_layer_is_empty_answers_nothing(national: pd.DataFrame) -> None:
+    history = History.of_table(national, without="qpv_2015")
+    days = np.array(["2022-06-30", "2024-06-30"], "datetime64[D]")
+    places = places_in(gpd.GeoSeries(crs=4326).crs)
+    chosen = history.choose(places, np.array([6.0, 6.0]), np.array([47.2, 47.2]), days)
+    table = history.table(chosen, days, np.zeros(2, bool)).to_pylist()
+    assert table[0] == {"geographie_qpv": None, "motif_geographie": "QPV 2015 : absente de la publication"}
+    assert table[1] == {"geographie_qpv": "QPV 2024", "motif_geographie": None}
+    assert history.rows_of(chosen, None).tolist() == [0]

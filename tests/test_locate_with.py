@@ -213,6 +213,8 @@ def test_a_layer_that_is_not_there_is_a_usage_error(bandless: Settings) -> None:
         ConfigurationError, match=r"--with iris, bande: the release has no such layer; it has com"
     ):
         opened.locate([6.0], [47.2], with_=["commune", "iris", "bande"])
+    by_layer = opened.locate([6.02], [47.24], with_=["communes", "commune"])
+    assert by_layer["insee_com"].tolist() == ["25056"]
     with pytest.raises(
         ConfigurationError, match=r"--with comune: not a layer; there are commune, epci, iris"
     ):

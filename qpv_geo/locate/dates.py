@@ -45,10 +45,11 @@ class History:
     geographies: tuple[Period, ...]
 
     @classmethod
-    def of_table(cls, rows: pd.DataFrame) -> "History":
-        """Return the geographies of the release's table."""
+    def of_table(cls, rows: pd.DataFrame, without: str = "") -> "History":
+        """Return the geographies of the release's table; it cannot answer by layer `without`."""
         days = [np.array(rows[name].tolist(), "datetime64[D]") for name in ("debut", "fin")]
-        return cls(tuple(map(Period, rows["partie"], rows["geographie"], rows["couche"], *days)))
+        layers = [None if layer == without else layer for layer in rows["couche"]]
+        return cls(tuple(map(Period, rows["partie"], rows["geographie"], layers, *days)))
 
     def choose(self, places: Sequence[Place], x: FloatArray, y: FloatArray, dates: DateArray) -> IntArray:
         """Return the position of the geography in force for each point, -1 where there is none."""

@@ -131,9 +131,10 @@ class Locator:
         locator = replace(locator, known_around=known.around, bands=known.bands, layers=added)
         if known.geographies is None:
             return locator
+        qpv_2015 = known.layers.get("qpv_2015")
+        if qpv_2015 is None or qpv_2015.empty:
+            return replace(locator, history=History.of_table(known.geographies, without="qpv_2015"))
         locator = replace(locator, history=History.of_table(known.geographies))
-        if (qpv_2015 := known.layers.get("qpv_2015")) is None or qpv_2015.empty:
-            return locator
         former = cls.of_districts(
             qpv_2015.rename(columns={"nom_qp": "lib_qp"}),
             epsg=territory.epsg,
@@ -210,7 +211,7 @@ class Locator:
         first, *others = self._parts
         located = self._in_part(first, x, y, precision)
         for part in others:
-            here = np.flatnonzero(np.any([place.holds(x, y) for place in part.places], axis=0))
+            here = part.rows(x, y)
             if len(here):
                 radius = precision[here] if isinstance(precision, np.ndarray) else precision
                 answers = self._in_part(part, x[here], y[here], radius)
@@ -280,9 +281,7 @@ class Locator:
         chosen = self.history.choose(places, x, y, dates)
         then = self.history.rows_of(chosen, "qpv_2015")
         unknown = self.history.rows_of(chosen, None)
-        if self.former is None:
-            unknown = np.append(unknown, then)
-        elif len(then):
+        if self.former is not None and len(then):
             at = Geometries(x, y, shapes).take(then)
             former, share[then] = self.former.locate_all(at, None if precision is None else precision[then])
             here = len(self.codes) - len(self.former.codes)
@@ -305,10 +304,8 @@ class Locator:
         share = np.full(len(shapes), np.nan)
         answers = Located(*(getattr(located, field.name)[rows] for field in fields(Located)))
         x, y = first_vertices(shapes)
-        here = np.arange(len(shapes))
         for number, part in enumerate(self._parts):
-            if number:
-                here = np.flatnonzero(np.any([place.holds(x, y) for place in part.places], axis=0))
+            here = part.rows(x, y) if number else np.arange(len(shapes))
             radius = None if precision is None else precision[here]
             there = locate_shapes(part.index, shapes[here], precision=radius, max_distance=self.max_distance)
             share[here] = there.share

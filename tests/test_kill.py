@@ -74,6 +74,10 @@ LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 KILLS, MOMENTS = (100, 40) if LONG else (50, 20)
 
 
+# As the matrix of faults, `.ci/run` runs them by themselves.
+pytestmark = pytest.mark.matrix
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

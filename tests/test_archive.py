@@ -3,11 +3,12 @@ import io
 import random
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import check_archive, read_member, read_members, read_tables_of, stream_member
 from qpv_geo.sources.catalogue import Catalogue
-from qpv_geo.sources.containers import DamagedError, SevenZip
+from qpv_geo.sources.containers import DamagedError, SevenZip, open_container
 from qpv_geo.sources.raw import RawFile, digest
 
 TABLE = r"(.*/)?.*_QP\.csv"
@@ -429,3 +430,16 @@ def test_the_checksum_of_a_folder_tells_names_and_contents(tmp_path: Path) -> No
     assert digest(tmp_path) == (before, size)
     (tmp_path / "sub" / "b.csv").rename(tmp_path / "sub" / "c.csv")
     assert len({before, swapped, digest(tmp_path)[0]}) == 3
+
+
+def test_a_member_with_a_unicode_path_is_read(tmp_path: Path) -> None:
+    """What archivers write where a name does not fit the old encoding; Python 3.13 prefers it."""
+    old, name = b"donn_es.csv", "données.csv".encode()
+    field = struct.pack("<BL", 1, zlib.crc32(old)) + name
+    info = zipfile.ZipInfo(old.decode())
+    info.extra = struct.pack("<HH", 0x7075, len(field)) + field
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr(info, b"a;b\n1;2\n")
+    with closing(open_container(tmp_path / "x.zip")) as container:
+        (entry,) = container.entries()
+        assert b"".join(container.chunks(entry)) == b"a;b\n1;2\n"

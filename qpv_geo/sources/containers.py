@@ -173,6 +173,14 @@ class Zip(Container):
         """The archive, whose table of contents is read once for all members."""
         return zipfile.ZipFile(self.path)
 
+    @cached_property
+    def _members(self) -> dict[str, zipfile.ZipInfo]:
+        """The members by what the archive calls them, before the library makes it presentable.
+
+        From Python 3.13 on it takes the name of an extra field (Unicode path), and knows no other.
+        """
+        return {info.orig_filename: info for info in self._archive.infolist()}
+
     def close(self) -> None:
         """Close the archive."""
         if "_archive" in vars(self):
@@ -182,7 +190,6 @@ class Zip(Container):
         """Return the archive's table of contents."""
         with _reraise_damage(*self._DAMAGES):
             return [
-                # ``orig_filename`` is what the archive says, before the library makes it presentable.
                 Entry(
                     info.orig_filename,
                     info.file_size,
@@ -195,7 +202,7 @@ class Zip(Container):
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """Unpack one member."""
-        with _reraise_damage(*self._DAMAGES), self._archive.open(entry.name) as stream:
+        with _reraise_damage(*self._DAMAGES), self._archive.open(self._members[entry.name]) as stream:
             while chunk := stream.read(_CHUNK):
                 yield chunk
 

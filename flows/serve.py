@@ -1,5 +1,6 @@
 """All deployments in one process, without a worker: what ``qpv-geo serve`` runs."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -30,6 +31,7 @@ from qpv_geo.errors import ConfigurationError
 
 _LOGGER = get_logger("qpv_geo.serve")
 _STARTUP = 120.0
+_PR_SET_PDEATHSIG = 1
 # What pages may ask: this server alone. Prefect's ask a host of Amplitude, whatever its settings are.
 _CONTENT = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'none'"
 
@@ -126,7 +128,12 @@ def _own_server(port: int, environment: dict[str, str]) -> Iterator[str]:
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--no-access-log"]
     command += ["--header", f"Content-Security-Policy:{_CONTENT}"]
     server = subprocess.Popen(  # noqa: S603 - our own words
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - no thread of ours runs yet
     )
     try:
         _wait_for(port, server)
@@ -140,6 +147,12 @@ def _own_server(port: int, environment: dict[str, str]) -> Iterator[str]:
             server.wait(timeout=30)
         except subprocess.TimeoutExpired:
             server.kill()
+
+
+def end_with_parent() -> None:
+    """Have the system end this process with the one that started it, also if that is killed (Linux)."""
+    if prctl := getattr(ctypes.CDLL(None), "prctl", None):
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _require_free(port: int) -> None:

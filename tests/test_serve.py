@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from flows.server_password import server_password
@@ -74,6 +75,23 @@ def test_one_command_serves_runs_and_stops(tmp_path: Path, prefect: PrefectServe
     assert "stopped" in text
     assert "\x1b" not in text
     assert "Traceback" not in text
+
+
+def test_what_serve_starts_ends_with_it_even_if_it_is_killed() -> None:
+    code = (
+        "import subprocess, sys, time\n"
+        "from flows.serve import end_with_parent\n"
+        "command = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+        "child = subprocess.Popen(command, preexec_fn=end_with_parent)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    psutil.wait_procs([child], timeout=60)
+    assert not child.is_running()
 
 
 def test_a_server_that_does_not_answer_is_wrong_configuration(tmp_path: Path) -> None:

@@ -133,10 +133,13 @@ def test_bands_that_overlap_are_all_named(villeneuve: Ville) -> None:
 
     covered = Covered(frame.crs, places_in(frame.crs), 300.0)
     built = ZoneLayer.build(spec, frame, covered, (), 0.0)
+    empty = ZoneLayer.build(spec, frame[:0], covered, (), 0.0)
     centres = [square(at, 10, at + 2, 12).centroid for at in (5, 24, 40, 94, 60)]
     geometries = split_geometries(np.array(centres, object))
     table = built.locate(geometries, None, np.zeros(5, bool))
     assert table["code_qp_bande"].to_pylist() == ["C", "A, C", "A", "B", None]
+    nothing = empty.locate(geometries, np.full(5, 10.0), np.zeros(5, bool))
+    assert nothing.to_pylist() == [{"en_bande": "non", "code_qp_bande": None}] * 5
     assert len(locator.layers) == 1
 
 

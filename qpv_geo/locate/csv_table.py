@@ -55,7 +55,8 @@ class CsvTable(PointTable):
         """Return the first rows."""
         del geometry
         with self._open() as stream:
-            records = [record for record in islice(self._rows(stream), HEAD_ROWS) if record.cells]
+            deque(islice(self._plain_records(stream), self.titles + 1), maxlen=0)  # above the rows
+            records = [record for record in islice(self._records(stream), HEAD_ROWS) if record.cells]
         return self._chunk(records, 1, wanted)
 
     def extend(
@@ -136,12 +137,6 @@ class CsvTable(PointTable):
         for cells in csv.reader(_noted_lines(stream, raw, deque()), delimiter=self._separator):
             yield _Record("".join(raw), cells)
             raw.clear()
-
-    def _rows(self, stream: TextIO) -> "Iterator[_Record]":
-        """Yield the records below the header."""
-        for _ in islice(self._plain_records(stream), self.titles + 1):
-            pass
-        yield from self._records(stream)
 
     def _records(self, stream: TextIO) -> "Iterator[_Record]":
         """Yield each record as written, line breaks inside cells included, with its cells; mend bad ones."""

@@ -162,7 +162,7 @@ class ZoneLayer:
         )
         zones = _zones_at(drawn.geometry)
         groups = []
-        for number in range(group.max() + 1):
+        for number in range(group.max(initial=0) + 1):
             rows = np.flatnonzero(group == number)
             parts = parts_of(drawn.geometry.iloc[rows], zones[rows].tolist(), covered)
             groups.append(tuple(replace(part, position=rows[part.position]) for part in parts))

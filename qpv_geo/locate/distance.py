@@ -11,11 +11,12 @@ The test: the distance *d* to a segment is a convex function of the point. So, i
   (Jensen's inequality).
 
 The difference of the two bounds is bilinear, hence extreme at the corners: if the plane is above *d_f* at
-all four corners, *e* is nowhere nearer than *f* and is dropped from the square.
+all four corners, *e* is nowhere nearer than *f* and is dropped from the square. So it is from a quarter
+of the square, at the quarter's corners.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -37,7 +38,7 @@ _FEW = 6
 _BATCH = 1 << 16
 """Edges examined at a time."""
 
-_BY_SQUARE = ("number", "column", "row", "x", "y", "count")
+_BY_SQUARE = ("number", "column", "row", "x", "y")
 
 _SLACK = 1e-6
 """Tolerance on distances, in metres and relative: keeps edges that only rounding tells apart."""
@@ -64,12 +65,10 @@ class EdgeGrid:
 
         def cut(squares: _Squares) -> list[_Squares]:
             leaves = []
-            for split in range(_SPLITS + 1):
-                pruned = squares.pruned(edges, reach)
-                done = (pruned.count <= _FEW) | (split == _SPLITS)
-                leaves.append(pruned.where(done))
-                squares = pruned.where(~done).split()
-            return leaves
+            for _ in range(_SPLITS):
+                done, squares = squares.cut(edges, reach)
+                leaves.append(done)
+            return [*leaves, squares]
 
         batches = _Squares.whole_blocks(grid, edges, bounds, reach).batches()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -175,59 +174,86 @@ class _Squares:
         cuts = np.flatnonzero(np.diff(ends // _BATCH)) + 1
         for start, stop in pairwise([0, *cuts.tolist(), len(ends)]):
             edge = self.edge[ends[start] - self.count[start] : ends[stop - 1]]
-            yield self._of(slice(start, stop), edge)
+            yield self._of(slice(start, stop), self.count, edge)
 
-    def pruned(self, edges: Edges, reach: float) -> Self:
-        """Return the squares within reach, with the edges that can be the nearest somewhere in them."""
+    def cut(self, edges: Edges, reach: float) -> tuple[Self, Self]:
+        """Return the squares within reach that have few edges left, and the quarters of the others.
+
+        Each keeps the edges that can be the nearest somewhere in it. Planes and nearest edge are those of
+        the centre of the whole, for quarters too: they are cut again with their own, but for the smallest.
+        """
         if not len(self.count):
-            return self
+            return self, self
         start = np.cumsum(self.count) - self.count
-        square = np.repeat(np.arange(len(self.count)), self.count)
-        squared, ux, uy = edges.squared_distances(self.edge, self.x.take(square), self.y.take(square))
+        centre = np.repeat(self.x, self.count), np.repeat(self.y, self.count)
+        squared, ux, uy = edges.squared_distances(self.edge, *centre)
         least = np.minimum.reduceat(squared, start)
-        at_least = np.flatnonzero(squared == least.take(square))
+        at_least = np.flatnonzero(squared == np.repeat(least, self.count))
         nearest = self.edge[at_least[np.searchsorted(at_least, start)]]
         kept = np.sqrt(least) <= reach + self.half * 1.5
-        distance = np.sqrt(squared)
-        slope = np.divide(self.half, distance, out=squared, where=distance > 0)
-        ux *= slope
-        uy *= slope
-        east, west = distance + ux, distance - ux
-        needed = np.zeros(len(distance), bool)
-        for side, sx in ((east, 1), (west, -1)):
-            for plane, sy in ((side + uy, 1), (side - uy, -1)):
-                corner = edges.squared_distances(nearest, self.x + sx * self.half, self.y + sy * self.half)[0]
-                ceiling = np.where(kept, np.sqrt(corner) * (1 + _SLACK) + _SLACK, -np.inf)
-                needed |= plane <= ceiling.take(square)
-        return replace(
-            self, count=np.add.reduceat(needed, start, dtype=np.int64), edge=self.edge[needed]
-        ).where(kept)
+        ceilings = self._ceilings(edges, nearest)
+        # From the centre to a corner, no plane falls by more than half a diagonal.
+        highest = np.square(ceilings.max(axis=(0, 1)) + self.half * np.sqrt(2) * (1 + _SLACK))
+        near = np.flatnonzero(squared <= np.repeat(np.where(kept, highest, -1), self.count))
+        square = np.repeat(np.arange(len(start), dtype=np.int32), self.count).take(near)
+        distance = np.sqrt(squared.take(near))
+        slope = np.divide(self.half, distance, out=np.zeros_like(distance), where=distance > 0)
+        ux, uy = ux.take(near) * slope, uy.take(near) * slope
+        below = np.empty((3, 3, len(near)), bool)
+        for i, column in enumerate((distance - ux, distance, distance + ux)):
+            for j, plane in enumerate((column - uy, column, column + uy)):
+                np.less_equal(plane, ceilings[i, j].take(square), out=below[i, j])
+        needed = below[0, 0] | below[0, 2] | below[2, 0] | below[2, 2]
+        edge = self.edge.take(near)
+        count = np.bincount(square[needed], minlength=len(start))
+        few = count <= _FEW
+        done = self._of(kept & few, count, edge[needed & few.take(square)])
+        needed &= ~few.take(square)
+        quarters = []
+        for east in (0, 1):
+            for north in (0, 1):
+                here = needed & below[east : east + 2, north : north + 2].any(axis=(0, 1))
+                counts = np.bincount(square[here], minlength=len(start))
+                quarters.append(self._of(kept & ~few, counts, edge[here]).quarter(east, north))
+        return done, self._joined(quarters)
 
-    def where(self, chosen: BoolArray) -> Self:
-        """Return the chosen squares."""
-        return self._of(chosen, self.edge[np.repeat(chosen, self.count)])
+    def _ceilings(self, edges: Edges, nearest: IntArray) -> FloatArray:
+        """Return (3, 3, n): the distance to the nearest edge at corners, middles of sides, and centre."""
+        ceilings = np.empty((3, 3, len(nearest)))
+        for i, east in enumerate((-self.half, 0, self.half)):
+            for j, north in enumerate((-self.half, 0, self.half)):
+                squared, _, _ = edges.squared_distances(nearest, self.x + east, self.y + north)
+                np.sqrt(squared, out=ceilings[i, j])
+        ceilings *= 1 + _SLACK
+        ceilings += _SLACK
+        return ceilings
 
-    def _of(self, which: BoolArray | slice, edge: IntArray) -> Self:
+    def _of(self, which: BoolArray | slice, count: IntArray, edge: IntArray) -> Self:
+        """Return some of the squares, with other edges."""
         arrays: dict[str, Any] = {name: getattr(self, name)[which] for name in _BY_SQUARE}
-        return replace(self, **arrays, edge=edge)
+        return replace(self, **arrays, count=count[which], edge=edge)
 
-    def split(self) -> Self:
-        """Return the quarters of the squares, each with all the edges of the whole."""
-        parent = np.repeat(np.arange(len(self.count)), 4)
-        east, north = np.tile([0, 1, 0, 1], len(self.count)), np.tile([0, 0, 1, 1], len(self.count))
+    def quarter(self, east: int, north: int) -> Self:
+        """Return one quarter of each square, with the same edges."""
         half = self.half / 2
-        start = np.cumsum(self.count) - self.count
-        return type(self)(
-            self.number[parent],
-            self.column[parent] * 2 + east,
-            self.row[parent] * 2 + north,
-            self.x[parent] + (2 * east - 1) * half,
-            self.y[parent] + (2 * north - 1) * half,
-            half,
-            self.size // 2,
-            self.count[parent],
-            self.edge[expand(start[parent], self.count[parent])],
+        return replace(
+            self,
+            column=self.column * 2 + east,
+            row=self.row * 2 + north,
+            x=self.x + (2 * east - 1) * half,
+            y=self.y + (2 * north - 1) * half,
+            half=half,
+            size=self.size // 2,
         )
+
+    @classmethod
+    def _joined(cls, squares: Sequence[Self]) -> Self:
+        """Return squares of one size as one."""
+        names = (*_BY_SQUARE, "count", "edge")
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(each, name) for each in squares]) for name in names
+        }
+        return replace(squares[0], **arrays)
 
     def places(self) -> IntArray:
         """Return (n, k): the positions in the table of the k smallest squares that each square covers."""

@@ -20,6 +20,7 @@ from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.distance import EdgeGrid
 from qpv_geo.locate.edges import BoolArray, Edges, FloatArray, GeometryArray, Int32Array, IntArray
 from qpv_geo.locate.grid import PIECE, CellGrid, Projection
+from qpv_geo.parallel import in_threads
 from qpv_geo.territory import BAND_WIDTH, LARGEST_REACH
 
 CELL = 32.0
@@ -111,7 +112,7 @@ class LocateIndex:
         width = np.broadcast_to(np.asarray(widths, np.float64), len(series))
         _check(series, reach, width)
         # A copy: `prepare` changes geometries, and these belong to the caller.
-        polygons = shapely.from_wkb(shapely.to_wkb(series.to_numpy()))
+        polygons = shapely.force_2d(series.to_numpy())
         _prepare(polygons)
         edges = Edges.of(polygons)
         cell = max(cell, float(np.sqrt(shapely.area(polygons).sum() / _MOST_CELLS)))
@@ -281,7 +282,7 @@ def _check(zones: gpd.GeoSeries, reach: float, widths: FloatArray) -> None:
     if not (np.isfinite(widths) & (widths > 0)).all():
         raise ConfigurationError(f"A band is {widths.min():g} m wide; expected more than 0 metres")
     polygonal = zones.geom_type.isin(["Polygon", "MultiPolygon"]) & ~zones.is_empty
-    wrong = zones.index[~(polygonal & zones.is_valid)]
+    wrong = zones.index[~(polygonal & in_threads(shapely.is_valid, zones.to_numpy()))]
     if len(wrong):
         raise ContractError(
             f"{len(wrong)} zones are not valid polygons, expected non-empty Polygon or MultiPolygon; make"

@@ -12,7 +12,6 @@ SCRIPTS = (
     "bench_api.py",
     "bench_commands.py",
     "bench_locate.py",
-    "bench_locate_files.py",
     "bench_overlay.py",
     "bench_refresh.py",
     "bench_layers.py",

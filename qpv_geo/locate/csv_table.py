@@ -24,7 +24,7 @@ from qpv_geo.locate.csv_dialect import (
 )
 from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer, PointTable, suffix_of
 
-_ROWS = 1 << 17
+_ROWS = 1 << 14
 _QUOTE = '"'
 
 

@@ -65,10 +65,12 @@ class EdgeGrid:
 
         def cut(squares: _Squares) -> list[_Squares]:
             leaves = []
-            for _ in range(_SPLITS):
-                done, squares = squares.cut(edges, reach)
-                leaves.append(done)
-            return [*leaves, squares]
+            for _ in range(_SPLITS + 1):
+                done, quarters = squares.cut(edges, reach)
+                ready = quarters.count <= _FEW
+                leaves += [done, quarters.where(ready)]
+                squares = quarters.where(~ready)
+            return leaves
 
         batches = _Squares.whole_blocks(grid, edges, bounds, reach).batches()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -83,7 +85,7 @@ class EdgeGrid:
             first[places] = (total + np.cumsum(leaf.count) - leaf.count)[:, None]
             count[places] = leaf.count[:, None]
             total += len(leaf.edge)
-        candidates = np.concatenate([leaf.edge for leaf in leaves]).astype(np.int32)
+        candidates = np.concatenate([leaf.edge for leaf in leaves])
         return cls(first, count, candidates, edges)
 
     def nearest(self, cells: Cells, x: FloatArray, y: FloatArray) -> tuple[FloatArray, IntArray]:
@@ -165,7 +167,7 @@ class _Squares:
             side / 2,
             _SIDE,
             np.add.reduceat(sizes, starts),
-            expand(first[polygon], sizes),
+            expand(first[polygon], sizes).astype(np.int32),
         )
 
     def batches(self) -> Iterator[Self]:
@@ -177,10 +179,10 @@ class _Squares:
             yield self._of(slice(start, stop), self.count, edge)
 
     def cut(self, edges: Edges, reach: float) -> tuple[Self, Self]:
-        """Return the squares within reach that have few edges left, and the quarters of the others.
+        """Return the squares within reach that have few edges left or are the smallest; quarters of others.
 
-        Each keeps the edges that can be the nearest somewhere in it. Planes and nearest edge are those of
-        the centre of the whole, for quarters too: they are cut again with their own, but for the smallest.
+        Each keeps the edges that can be the nearest somewhere in it, by the planes at the centre of the
+        whole; quarters that still have many are cut again with their own.
         """
         if not len(self.count):
             return self, self
@@ -191,42 +193,52 @@ class _Squares:
         at_least = np.flatnonzero(squared == np.repeat(least, self.count))
         nearest = self.edge[at_least[np.searchsorted(at_least, start)]]
         kept = np.sqrt(least) <= reach + self.half * 1.5
-        ceilings = self._ceilings(edges, nearest)
-        # From the centre to a corner, no plane falls by more than half a diagonal.
-        highest = np.square(ceilings.max(axis=(0, 1)) + self.half * np.sqrt(2) * (1 + _SLACK))
-        near = np.flatnonzero(squared <= np.repeat(np.where(kept, highest, -1), self.count))
-        square = np.repeat(np.arange(len(start), dtype=np.int32), self.count).take(near)
-        distance = np.sqrt(squared.take(near))
-        slope = np.divide(self.half, distance, out=np.zeros_like(distance), where=distance > 0)
-        ux, uy = ux.take(near) * slope, uy.take(near) * slope
-        below = np.empty((3, 3, len(near)), bool)
-        for i, column in enumerate((distance - ux, distance, distance + ux)):
-            for j, plane in enumerate((column - uy, column, column + uy)):
-                np.less_equal(plane, ceilings[i, j].take(square), out=below[i, j])
-        needed = below[0, 0] | below[0, 2] | below[2, 0] | below[2, 2]
-        edge = self.edge.take(near)
-        count = np.bincount(square[needed], minlength=len(start))
-        few = count <= _FEW
-        done = self._of(kept & few, count, edge[needed & few.take(square)])
-        needed &= ~few.take(square)
+        steps = (-1, 1) if self.size == 1 else (-1, 0, 1)
+        ceilings = self._ceilings(edges, nearest, steps)
+        ceilings[:, :, ~kept] = -1
+        distance = np.sqrt(squared)
+        slope = np.divide(self.half, distance, out=squared, where=distance > 0)
+        ux *= slope
+        uy *= slope
+        below = []
+        for east, ceiling in zip(steps, ceilings, strict=True):
+            column = distance + east * ux if east else distance
+            planes = (column + north * uy if north else column for north in steps)
+            below.append(
+                [plane <= np.repeat(each, self.count) for plane, each in zip(planes, ceiling, strict=True)]
+            )
+        needed = below[0][0] | below[0][-1] | below[-1][0] | below[-1][-1]
+        count = np.add.reduceat(needed, start, dtype=np.int64)
+        few = (count <= _FEW) | (self.size == 1)
+        late = np.repeat(few, self.count)
+        done = self._of(kept & few, count, self.edge[needed & late])
+        if self.size == 1:
+            return done, self.where(np.zeros(len(start), bool))
+        needed &= ~late
         quarters = []
         for east in (0, 1):
             for north in (0, 1):
-                here = needed & below[east : east + 2, north : north + 2].any(axis=(0, 1))
-                counts = np.bincount(square[here], minlength=len(start))
-                quarters.append(self._of(kept & ~few, counts, edge[here]).quarter(east, north))
+                here = below[east][north] | below[east][north + 1]
+                here |= below[east + 1][north] | below[east + 1][north + 1]
+                here &= needed
+                counts = np.add.reduceat(here, start, dtype=np.int64)
+                quarters.append(self._of(kept & ~few, counts, self.edge[here]).quarter(east, north))
         return done, self._joined(quarters)
 
-    def _ceilings(self, edges: Edges, nearest: IntArray) -> FloatArray:
-        """Return (3, 3, n): the distance to the nearest edge at corners, middles of sides, and centre."""
-        ceilings = np.empty((3, 3, len(nearest)))
-        for i, east in enumerate((-self.half, 0, self.half)):
-            for j, north in enumerate((-self.half, 0, self.half)):
-                squared, _, _ = edges.squared_distances(nearest, self.x + east, self.y + north)
-                np.sqrt(squared, out=ceilings[i, j])
+    def _ceilings(self, edges: Edges, nearest: IntArray, steps: Sequence[int]) -> FloatArray:
+        """Return (k, k, n): the distance to the nearest edge at steps of half a side from the centre."""
+        ceilings = np.empty((len(steps), len(steps), len(nearest)))
+        for i, east in enumerate(steps):
+            for j, north in enumerate(steps):
+                place = self.x + east * self.half, self.y + north * self.half
+                np.sqrt(edges.squared_distances(nearest, *place)[0], out=ceilings[i, j])
         ceilings *= 1 + _SLACK
         ceilings += _SLACK
         return ceilings
+
+    def where(self, chosen: BoolArray) -> Self:
+        """Return the chosen squares."""
+        return self._of(chosen, self.count, self.edge[np.repeat(chosen, self.count)])
 
     def _of(self, which: BoolArray | slice, count: IntArray, edge: IntArray) -> Self:
         """Return some of the squares, with other edges."""

@@ -27,6 +27,8 @@ from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, Int32Arra
 
 Along = tuple[IntArray, IntArray, FloatArray, FloatArray]
 Holds = Callable[[IntArray, FloatArray, FloatArray], BoolArray]
+UnsignedArray = npt.NDArray[np.unsignedinteger]
+"""In as few bytes as its largest value needs: the smaller a table, the more of it stays in the cache."""
 Projection = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 
 BLOCK_BITS = 5
@@ -117,12 +119,12 @@ class CellGrid:
     """A raster that gives, for each point, the only polygons worth an exact test."""
 
     lattice: Lattice
-    blocks: Int32Array
+    blocks: UnsignedArray
     """For each block: 0 if every polygon is out of reach, else its number. A polygon touches the blocks
     numbered up to `members`; the others are only within reach."""
     members: int
     """Number of blocks that hold cells."""
-    codes: Int32Array
+    codes: UnsignedArray
     """For each cell of the blocks 1 to `members`: 0 outside, 1 + k inside polygon k, 1 + `polygons` + i
     doubtful, settled by question i."""
     polygons: int
@@ -173,12 +175,13 @@ class CellGrid:
         blocks[near] = np.arange(len(member) + 1, len(member) + 1 + len(near))
         table = np.zeros(len(member) * BLOCK * BLOCK, np.int32)
         table[_cell_in_table(blocks[block], column, row)] = codes
-        return cls(lattice, blocks, len(member), table, len(polygons), *questions)
+        return cls(lattice, _small(blocks), len(member), _small(table), len(polygons), *questions)
 
     def cells(self, x: FloatArray, y: FloatArray) -> Cells:
         """Return the cell of each point."""
         column, row = self.lattice.column_row(x, y)
-        return Cells(self.blocks.take(self.lattice.block(column, row)), column, row)
+        number = self.blocks.take(self.lattice.block(column, row)).astype(np.int32)
+        return Cells(number, column, row)
 
     def find(self, cells: Cells, x: FloatArray, y: FloatArray, holds: Holds) -> Int32Array:
         """Return the position of the first polygon that holds each point, -1 if none.
@@ -187,7 +190,7 @@ class CellGrid:
         """
         answer = np.full(len(x), -1, np.int32)
         hit = np.flatnonzero((cells.number > 0) & (cells.number <= self.members))
-        code = self.codes.take(_cell_in_table(*cells.take(hit)))
+        code = self.codes.take(_cell_in_table(*cells.take(hit))).astype(np.int32)
         answer[hit] = code - 1
         doubtful = np.flatnonzero(code > self.polygons)
         question, point = code[doubtful] - self.polygons - 1, hit[doubtful]
@@ -205,6 +208,11 @@ class CellGrid:
             answer[unsettled[yes]] = polygon[yes]
             unsettled = unsettled[~yes]
         return answer
+
+
+def _small(numbers: Int32Array) -> UnsignedArray:
+    """Return numbers, none of which is negative, in as few bytes as they need."""
+    return numbers.astype(np.min_scalar_type(numbers.max(initial=0)))
 
 
 def _cell_in_table(

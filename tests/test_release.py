@@ -306,7 +306,7 @@ def test_a_disk_that_is_full_is_explained_and_nothing_is_left_behind(
 def test_releases_are_listed_and_found(settings: Settings) -> None:
     assert list_releases(BESANCON.id, settings) == []
     assert current_release(BESANCON.id, settings) is None
-    with pytest.raises(ConfigurationError, match=r"no release of 'besancon' .*: run `qpv-geo refresh`"):
+    with pytest.raises(ConfigurationError, match=r"no release of 'besancon' .*: run `qpv-geo refresh --data"):
         find_release(BESANCON.id, None, settings)
     release = publish(settings, inputs())
     (folder_of(settings) / "notes").mkdir()

@@ -163,7 +163,7 @@ def left(data: Path, damaged: set[Path]) -> list[str]:
     return problems + [f"a process is left: {name}" for name in names if "multiprocessing" not in name]
 
 
-def soak(runs: int, seed: int, data: Path, kept: int) -> list[str]:
+def soak(runs: int, seed: int, minutes: float, data: Path, kept: int) -> list[str]:
     """Run, and return what is wrong at the end."""
     from qpv_geo.pipeline.job import Job
     from qpv_geo.pipeline.one import run
@@ -194,6 +194,9 @@ def soak(runs: int, seed: int, data: Path, kept: int) -> list[str]:
             disk.append(occupied(data))
             if not is_intact((data / "out" / place.id / "latest").resolve()):
                 problems.append(f"run {number} ({what}): the current release is not what was published")
+            if time.monotonic() - began > 60 * minutes:
+                runs = number
+                break
             if number % 20 == 0:
                 print(
                     f"  run {number:4}: {len(releases_of(data)):3} releases, "
@@ -223,6 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="?", type=int, default=300)
     parser.add_argument("seed", nargs="?", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=600, help="ends after so many at the latest")
     parser.add_argument("--kept", type=int, default=10, help="releases that are kept")
     chosen = parser.parse_args()
     warnings.simplefilter("error")
@@ -230,7 +234,7 @@ def main() -> None:
     sys.path[:0] = [str(ROOT)]
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     try:
-        problems = soak(chosen.runs, chosen.seed, folder / "data", chosen.kept)
+        problems = soak(chosen.runs, chosen.seed, chosen.minutes, folder / "data", chosen.kept)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if problems:

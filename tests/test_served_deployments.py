@@ -10,9 +10,11 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments.runner import RunnerDeployment
 from prefect.states import Completed, Failed
 
+from flows.all_territories import refresh_all
 from flows.deployments import prefect_yaml
 from flows.digest import text_of
 from flows.parameters import job_of_form
+from flows.refresh import refresh
 from flows.serve import deployments
 from qpv_geo.errors import ConfigurationError
 from tests.prefect_server import ROOT
@@ -114,3 +116,7 @@ def test_the_digest_counts_the_runs_and_names_those_that_did_not_end_well() -> N
     assert text_of(runs) == (
         "2 exécutions\n- bien finies : 1\n- échecs : 1\n\nville · refresh, échecs : source x: does not answer"
     )
+
+
+def test_a_run_waits_for_another_one_of_its_territory_unless_told_otherwise() -> None:
+    assert {flow.parameters.properties["wait"]["default"] for flow in (refresh, refresh_all)} == {7200.0}

@@ -1,11 +1,11 @@
 """``qpv-geo locate --point`` and ``--address``: one answer, as a sentence or as JSON."""
 
-import json
 from pathlib import Path
 
 import typer
 
 from qpv_geo.commands.options import settings_of
+from qpv_geo.commands.output import print_json
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.one import locate_address, locate_point, parse_point, sentence
@@ -45,7 +45,7 @@ def answer_one(
     else:
         answer = locate_address(locator, str(address), settings, points.threshold, points.date)
     if as_json:
-        typer.echo(json.dumps({"release": release.id, **answer}, ensure_ascii=False))
+        print_json({"release": release.id, **answer})
     else:
         typer.echo(sentence(answer))
         typer.echo(f"Release {release.id} of {place.nom}.", err=True)

@@ -1,6 +1,7 @@
 """``locate --with``: communes, IRIS, districts, bands and the QPV of 2015 in the same pass, by every road."""
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,6 +217,10 @@ def test_a_layer_that_is_not_there_is_a_usage_error(bandless: Settings) -> None:
         ConfigurationError, match=r"--with iris, bande: the release has no such layer; it has com"
     ):
         opened.locate([6.0], [47.2], with_=["commune", "iris", "bande"])
+    sent = pickle.loads(pickle.dumps(opened))  # noqa: S301 - made just now
+    assert sent.locate([6.02], [47.24], with_=["commune"], date="2024-06-30")["lib_com"].tolist() == [
+        "Besançon"
+    ]
     by_layer = opened.locate([6.02], [47.24], with_=["communes", "commune"])
     assert by_layer["insee_com"].tolist() == ["25056"]
     with pytest.raises(

@@ -134,7 +134,7 @@ class LocateIndex:
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Pickle the polygons only: prepared ones cannot be, and the rasters are many times larger."""
-        return _rebuild, (self.zones, self.points_crs.to_wkt(), self.reach, self.widths)
+        return _rebuild, (self.zones, self.points_crs.to_wkt(), self.reach, self.widths, self._cell)
 
     def readable(self, x: FloatArray, y: FloatArray) -> BoolArray:
         """Tell which coordinates are finite and, if they are degrees, on Earth."""
@@ -264,8 +264,10 @@ def _around(polygons: GeometryArray, reach: float) -> FloatArray:
     return bounds
 
 
-def _rebuild(zones: gpd.GeoSeries, points_crs: str, reach: float, widths: FloatArray) -> LocateIndex:
-    return LocateIndex.build(zones, points_crs=points_crs, reach=reach, widths=widths)
+def _rebuild(
+    zones: gpd.GeoSeries, points_crs: str, reach: float, widths: FloatArray, cell: float
+) -> LocateIndex:
+    return LocateIndex.build(zones, points_crs=points_crs, reach=reach, widths=widths, cell=cell)
 
 
 def _check(zones: gpd.GeoSeries, reach: float, widths: FloatArray) -> None:

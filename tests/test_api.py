@@ -222,6 +222,18 @@ def test_one_point_has_the_answer_of_the_command(client: httpx.Client, settings_
         assert found == json.loads(done.stdout)
 
 
+def test_layers_and_dates_have_the_answers_of_python(client: httpx.Client, opened: OpenRelease) -> None:
+    points = [[6.02, 47.24], [5.9713, 47.22], [5.9, 47.3]]
+    for options in ({"with": ["commune", "epci"]}, {"date": "2022-06-30"}, {"date": "2026-01-01"}):
+        python = {"with_" if name == "with" else name: given for name, given in options.items()}
+        expected = as_objects(opened.locate(*np.transpose(points), **python))
+        found = ask(client, points=points, **options)["answers"]
+        assert found == json.loads(json.dumps(expected.to_dict("records"), default=str))
+        one = ask(client, point=points[1], **options)
+        assert {name: one[name] for name in found[1]} == found[1]
+    assert ask(client, point=points[0], **{"with": ["commune"]})["lib_com"] == "Besançon"
+
+
 def test_points_that_cannot_be_read_are_said_one_by_one(client: httpx.Client) -> None:
     found = ask(client, points=[[6.02, 47.24], [None, 47.2]], precision=[None, 5])["answers"]
     assert [row["en_qpv"] for row in found] == ["incertain", "illisible"]
@@ -247,6 +259,8 @@ def test_points_that_cannot_be_read_are_said_one_by_one(client: httpx.Client) ->
         (b'{"inputs": {"point": [47.24, 6.02]}}', "swapped"),
         (b'{"inputs": {"point": [931330, 6683546]}}', "they look like EPSG:2154"),
         (b'{"inputs": {"address": "12 rue de Dole"}}', "sends no address"),
+        (b'{"inputs": {"point": [6, 47], "with": ["region"]}}', "with region: there are commune, epci"),
+        (b'{"inputs": {"point": [6, 47], "date": "hier"}}', "valid date"),
         (b'{"inputs": {"points": ' + json.dumps([[6, 47]] * (MOST_POINTS + 1)).encode() + b"}}", "10000"),
     ],
 )

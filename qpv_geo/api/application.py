@@ -39,8 +39,6 @@ from qpv_geo.api.limits import Limits, refusal
 from qpv_geo.api.locating import DEGREES, PROCESS, Execution, Inputs, answer
 from qpv_geo.api.service import CRS84, Service
 from qpv_geo.errors import ContractError, QpvGeoError, SourceContentError, SourceUnavailableError
-from qpv_geo.locate.locator import Locator
-from qpv_geo.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
 _SECONDS = 1.0
@@ -247,9 +245,10 @@ async def _execute(request: Request) -> Response:
     service = _service(request)
     try:
         execution = Execution.model_validate(orjson.loads(await request.body()))
-        arguments = _allowed(execution.inputs, service, addresses=request.app.state.addresses)
-        one = execution.inputs.point is not None
-        found = answer(*arguments) if one else await run_in_threadpool(answer, *arguments)
+        inputs = execution.inputs
+        _check(inputs, service, addresses=request.app.state.addresses)
+        at_once = inputs.point and not inputs.layers and not inputs.date
+        found = _found(inputs, service) if at_once else await run_in_threadpool(_found, inputs, service)
     except orjson.JSONDecodeError:
         return refusal(400, "InvalidParameterValue", "the body is not JSON")
     except ValidationError as error:
@@ -264,10 +263,16 @@ async def _execute(request: Request) -> Response:
     return Response(orjson.dumps(content), media_type=_JSON, headers=service.headers)
 
 
-def _allowed(inputs: Inputs, service: Service, *, addresses: bool) -> tuple[Inputs, Locator, Settings]:
-    """Return the arguments of `answer`; raises `ContractError` if the server does not take the inputs."""
+def _check(inputs: Inputs, service: Service, *, addresses: bool) -> None:
+    """Raise `ContractError` if the server does not take the inputs."""
     if inputs.address and not addresses:
         raise ContractError("this server sends no address to a geocoder: give point")
-    if inputs.crs not in service.locators:
-        raise ContractError(f"crs {inputs.crs}: expected {' or '.join(map(str, service.locators))}")
-    return inputs, service.locators[inputs.crs], service.settings
+    if inputs.crs not in service.crs:
+        raise ContractError(f"crs {inputs.crs}: expected {' or '.join(map(str, service.crs))}")
+    if unknown := sorted(set(inputs.layers) - set(service.zone_layers)):
+        raise ContractError(f"with {', '.join(unknown)}: there are {', '.join(service.zone_layers)}")
+
+
+def _found(inputs: Inputs, service: Service) -> dict[str, Any]:
+    locator = service.locator(inputs.crs, layers=bool(inputs.layers), dated=inputs.date is not None)
+    return answer(inputs, locator, service.settings)

@@ -1,5 +1,6 @@
 """`locate` as an OGC API process: what a request may hold, and its answer."""
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -8,6 +9,8 @@ from pydantic import BaseModel, Field, model_validator
 from pygeoapi.process.base import BaseProcessor
 
 from qpv_geo.frozen import Frozen
+from qpv_geo.locate.coordinates import Geometries
+from qpv_geo.locate.layers import layer_specs
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.one import FORMER, locate_address, locate_point
 from qpv_geo.locate.places import Survey
@@ -42,6 +45,13 @@ class Inputs(Frozen):
         None, description="De combien de mètres les points peuvent être faux : une valeur, ou une par point."
     )
 
+    layers: tuple[str, ...] = Field(
+        (), alias="with", description="Ce qu'il faut dire en plus : commune, epci, iris…, comme « --with »."
+    )
+    date: dt.date | None = Field(
+        None, description="Jour pour lequel répondre : QPV de 2015 ou de 2024, comme « --date »."
+    )
+
     @model_validator(mode="after")
     def _is_one_question(self) -> Self:
         if sum(given is not None for given in (self.point, self.points, self.address)) != 1:
@@ -70,11 +80,17 @@ def answer(inputs: Inputs, locator: Locator, settings: Settings) -> dict[str, An
     SourceUnavailableError, SourceContentError
         If the geocoder cannot be asked.
     """
-    if inputs.address:
-        return dict(locate_address(locator, inputs.address, settings))
-    if inputs.point:
-        metres = inputs.precision if isinstance(inputs.precision, float) else None
-        return dict(locate_point(locator, inputs.point, metres, options=False))
+    unasked = {FORMER}
+    for name, spec in layer_specs().items():
+        if name not in inputs.layers:
+            unasked |= set(spec.schema.names)
+    if inputs.points is None:
+        if inputs.address:
+            one = locate_address(locator, inputs.address, settings, date=inputs.date)
+        else:
+            metres = inputs.precision if isinstance(inputs.precision, float) else None
+            one = locate_point(locator, inputs.point or (0, 0), metres, inputs.date, options=False)
+        return {name: cell for name, cell in one.items() if name not in unasked}
     x, y = np.array(inputs.points, np.float64).T.copy()
     survey = Survey(locator.points_crs, options=False)
     survey.note(x, y)
@@ -82,15 +98,16 @@ def answer(inputs: Inputs, locator: Locator, settings: Settings) -> dict[str, An
     radius = None
     if inputs.precision is not None:
         radius = np.broadcast_to(np.array(inputs.precision, np.float64), len(x))
-    table = locator.table(locator.locate(x, y, radius)).drop_columns(FORMER)
-    return {"answers": table.to_pylist()}
+    dates = None if inputs.date is None else np.full(len(x), inputs.date, "datetime64[D]")
+    _, table = locator.locate_geometries(Geometries(x, y), radius, shares=False, dates=dates)
+    return {"answers": table.select([name for name in table.column_names if name not in unasked]).to_pylist()}
 
 
 class LocateProcess(BaseProcessor):  # type: ignore[misc] # pygeoapi has no types
     """What pygeoapi says of the process; requests are answered by `answer`, without pygeoapi's jobs."""
 
     def __init__(self, processor_def: Mapping[str, Any]) -> None:
-        schema = Inputs.model_json_schema()["properties"]
+        schema = Inputs.model_json_schema(by_alias=True)["properties"]
         inputs = {
             name: {
                 "title": name,

@@ -4,9 +4,10 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 
 import pyproj
@@ -19,6 +20,7 @@ from qpv_geo.audit.geopackage import STYLES, connect
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.descriptions import DESCRIPTOR
 from qpv_geo.formats.fields import FID_COLUMN, load_layers
+from qpv_geo.locate.layers import layer_specs
 from qpv_geo.locate.locator import Locator
 from qpv_geo.releases.placement import LATEST
 from qpv_geo.releases.release import Release, find_release
@@ -49,8 +51,8 @@ class Service:
     """Address of the server."""
     api: Any
     """That of pygeoapi, which has no types."""
-    locators: Mapping[int, Locator]
-    """By EPSG code of the points: longitude and latitude, and the projected CRS of the territory."""
+    _locators: dict[tuple[int, bool, bool], Locator] = field(default_factory=dict, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     @classmethod
     def of(cls, territory: Territory, settings: Settings, url: str) -> Self:
@@ -68,14 +70,34 @@ class Service:
         except (OSError, ValueError, LookupError) as error:
             raise PublicationError(f"{release.path / DESCRIPTOR}: cannot be read ({error})") from error
         config = _config(release, territory, licence, f"{url}/{territory.id}")
-        locators = {
-            epsg: Locator.of_release(release, territory, points_crs=epsg)
-            for epsg in (DEGREES, territory.epsg)
-        }
         openapi = get_oas(config)
         for path in ("/jobs/{jobId}", "/jobs/{jobId}/results"):
             openapi["paths"].pop(path, None)  # answers are given at once
-        return cls(territory, settings, release, licence, url, API(config, openapi), locators)
+        service = cls(territory, settings, release, licence, url, API(config, openapi))
+        for epsg in service.crs:
+            service.locator(epsg)
+        return service
+
+    @property
+    def crs(self) -> tuple[int, int]:
+        """EPSG codes of the points that it takes: longitude and latitude, the CRS of the territory."""
+        return DEGREES, self.territory.epsg
+
+    @cached_property
+    def zone_layers(self) -> list[str]:
+        """Names of the layers about which `locate` can answer as well."""
+        return [name for name, spec in layer_specs().items() if self.crs_of(spec.layer)]
+
+    def locator(self, epsg: int, *, layers: bool = False, dated: bool = False) -> Locator:
+        """Return what locates points of a CRS, made when first asked for: with all layers, or for dates."""
+        key = epsg, layers, dated
+        with self._lock:
+            if key not in self._locators:
+                names = self.zone_layers if layers else ()
+                self._locators[key] = Locator.of_release(
+                    self.release, self.territory, points_crs=epsg, layers=names, dated=dated
+                )
+            return self._locators[key]
 
     def current_folder(self) -> Path:
         """Return the folder of the release that is current now."""

@@ -273,7 +273,7 @@ def test_what_is_no_question_is_refused_in_a_sentence(client: httpx.Client, body
 
 def test_an_address_goes_to_the_geocoder_where_that_is_allowed(service: Service) -> None:
     body = {"inputs": {"address": "4 rue Battant, Besançon"}}
-    answer = {"address": "4 rue Battant", "en_qpv": "oui", "known": True}
+    answer = {"address": "4 rue Battant", "en_qpv": "oui", "territoire_connu": True}
     with serving(application({"besancon": service}, addresses=True)) as allowing:
         with patch("qpv_geo.api.locating.locate_address", return_value=answer) as asked:
             assert allowing.post(EXECUTION, json=body).json()["en_qpv"] == "oui"

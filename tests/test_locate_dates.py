@@ -205,7 +205,7 @@ def test_a_release_without_the_qpv_of_2015_cannot_tell(bandless: Settings) -> No
     done = qpv_geo_here(
         "locate", "--point", "6.02,47.24", "--date", "30/06/2022", "--data", bandless.data_dir
     )
-    assert "Uncertain: QPV 2015 : absente de la publication." in done.stdout
+    assert "Uncertain: no layer of the release answers for that date" in done.stdout
 
 
 def test_one_date_or_a_column_of_dates() -> None:

@@ -21,7 +21,7 @@ FORMER = "bande_300m"
 
 OneAnswer = Mapping[str, Any]
 """The columns of `locate`, the name of the nearest QPV (``lib_qp_proche``), and whether the release knows the
-QPV there (``known``)."""
+QPV there (``territoire_connu``)."""
 
 
 def parse_point(text: str) -> tuple[float, float]:
@@ -95,7 +95,7 @@ def _answer(
     (row,) = table.to_pylist()
     row.pop(FORMER, None)
     row["lib_qp_proche"] = locator.names.get(row["code_qp_proche"])
-    return {**row, "known": not locator.outside(*at, located)}
+    return {**row, "territoire_connu": not locator.outside(*at, located)}
 
 
 def sentence(answer: OneAnswer) -> str:
@@ -126,8 +126,8 @@ def _qpv(answer: OneAnswer) -> str:
         "illisible": "The geocoder finds no such address.",
     }
     if reason := answer.get("motif_geographie"):
-        return f"Uncertain: {reason}."
-    if answer["en_qpv"] == "incertain" and not answer["known"]:
+        return f"Uncertain: no layer of the release answers for that date ({reason})."
+    if answer["en_qpv"] == "incertain" and not answer["territoire_connu"]:
         return "Uncertain: the release does not know the QPV there; publish the territory france."
     if metres is None and answer["en_qpv"] == "non":
         return "Not in a QPV, and none is near."

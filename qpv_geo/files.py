@@ -6,17 +6,17 @@ import shutil
 import sqlite3
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from qpv_geo.errors import PublicationError, QpvGeoError
 
 UNFINISHED = ".tmp-"
 """How the names begin of what is being written."""
-_TEMPORARY, _LOCK = "qpv-geo-", ".lock"
+_TEMPORARY = "qpv_geo-"
+_STARTING = 60.0
 _LONGEST_REASON = 300
 
 
@@ -51,22 +51,26 @@ def synchronise(path: Path) -> None:
 
 @contextmanager
 def swept_temporary_files() -> Iterator[None]:
-    """Keep temporary files in one folder, removed at the end; before, remove what killed processes left.
+    """Keep temporary files in one folder, removed at the end, and first remove what killed processes left.
 
     Processes that are started meanwhile keep theirs there as well. Where none can be made, there are none.
     """
+    if os.name != "posix":
+        yield
+        return
     parent = Path(tempfile.gettempdir())
     for left in parent.glob(f"{_TEMPORARY}*"):
-        # Whoever lives holds its lock.
-        with suppress(OSError, Timeout), FileLock(left / _LOCK, timeout=0):
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError), _held(left):
+            # A process that is just starting has its folder before it has the lock.
+            if time.time() - left.stat().st_mtime > _STARTING:
+                shutil.rmtree(left, ignore_errors=True)
     try:
         folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
     except OSError:
         yield
         return
     before = tempfile.tempdir, os.environ.get("TMPDIR")
-    with FileLock(folder / _LOCK):
+    with _held(folder):
         tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
         try:
             yield
@@ -75,6 +79,20 @@ def swept_temporary_files() -> Iterator[None]:
             del os.environ["TMPDIR"]
             os.environ |= {"TMPDIR": before[1]} if before[1] else {}
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, or raise an `OSError`; systemd leaves what is locked, however old it is."""
+    # imported lazily: Windows has none
+    import fcntl  # noqa: PLC0415
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -4,12 +4,15 @@ import json
 import logging
 import re
 import shutil
+import signal
 import socket
+import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -27,6 +30,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from qpv_geo.api.application import application
+from qpv_geo.api.features import ReleaseFeatures
 from qpv_geo.api.locating import MOST_POINTS
 from qpv_geo.api.service import Service
 from qpv_geo.errors import SourceUnavailableError
@@ -133,6 +137,40 @@ def test_features_are_those_of_the_release(client: httpx.Client, opened: OpenRel
     native = gpd.GeoDataFrame.from_features(stored.json(), crs=2154)
     assert native.geometry.hausdorff_distance(expected.geometry).max() < 0.002
     assert client.get(f"{ITEMS.format('qpv')}/none").status_code == 404
+
+
+def test_a_release_in_degrees_keeps_its_decimals(tmp_path: Path, opened: OpenRelease) -> None:
+    """That of France, whose QPV are in several projections."""
+    expected = opened.layer("qpv").to_crs(4326)[["code_qp", "geometry"]]
+    expected.to_file(tmp_path / "france.gpkg", layer="qpv", engine="pyogrio")
+    with closing(sqlite3.connect(tmp_path / "france.gpkg")) as database:
+        database.execute("CREATE TABLE gpkg_data_columns (table_name, column_name, title, description)")
+    definition = {
+        "name": "features",
+        "type": "feature",
+        "data": str(tmp_path / "france.gpkg"),
+        "table": "qpv",
+        "geometry": "geom",
+        "epsg": 4326,
+        "id_field": "code_qp",
+        "credits": {},
+    }
+    found = gpd.GeoDataFrame.from_features(ReleaseFeatures(definition).query(limit=10), crs=4326)
+    assert shapely.hausdorff_distance(found.geometry.array, expected.geometry.array).max() < 1e-7
+    assert ReleaseFeatures(definition).get(PLANOISE)["id"] == PLANOISE
+
+
+def test_the_command_serves_until_it_is_told_to_stop(settings_served: Settings) -> None:
+    command = [sys.executable, "-m", "qpv_geo", "api", "--port", "0", "--data", str(settings_served.data_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address, release = server.stdout.readline().strip().split(": release ")
+        answer = httpx.post(
+            f"{address}/processes/locate/execution", json={"inputs": {"point": [6.02, 47.24]}}, timeout=60
+        )
+        server.terminate()
+        assert server.wait(timeout=60) in {0, -signal.SIGTERM}
+    assert (answer.json()["release"], answer.json()["en_qpv"]) == (release, "oui")
 
 
 def test_rows_are_chosen_sorted_and_paged(client: httpx.Client, opened: OpenRelease) -> None:

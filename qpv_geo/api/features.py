@@ -28,13 +28,14 @@ _DECIMALS = {True: 7, False: 3}
 class ReleaseFeatures(BaseProvider):  # type: ignore[misc] # pygeoapi has no types
     """The rows of a table of a GeoPackage as GeoJSON features.
 
-    Its definition names the file (``data``), the table, its geometry column (None for a table), the column
-    of the identifiers of features, and what each answer says of the release (``credits``).
+    Its definition names the file (``data``), the table, its geometry column and CRS (None for a table), the
+    column of the identifiers of features, and what each answer says of the release (``credits``).
     """
 
     def __init__(self, provider_def: Values) -> None:
         super().__init__(provider_def)
         self.table, self.geometry = provider_def["table"], provider_def["geometry"]
+        self.epsg: int = provider_def["epsg"]
         self.credits: dict[str, str] = provider_def["credits"]
         self.get_fields()
 
@@ -139,7 +140,7 @@ class ReleaseFeatures(BaseProvider):  # type: ignore[misc] # pygeoapi has no typ
         rows = database.execute(query, tuple(values)).fetchall()
         shapes: list[Values | None] = [None] * len(rows)
         if shown:
-            shapes = _as_geojson([_geometry(row[1]) for row in rows], transform)
+            shapes = _as_geojson([_geometry(row[1]) for row in rows], self.epsg, transform)
         truths = {name for name in fields if self.fields[name]["type"] == "boolean"}
         return [
             {
@@ -184,14 +185,13 @@ def _geometry(blob: bytes | None) -> shapely.Geometry | None:
     return None if blob is None else shapely.from_wkb(parse_blob(blob).wkb)
 
 
-def _as_geojson(shapes: list[shapely.Geometry | None], transform: Any) -> list[Values | None]:  # noqa: ANN401
+def _as_geojson(shapes: list[shapely.Geometry | None], stored: int, transform: Any) -> list[Values | None]:  # noqa: ANN401
     """Return geometries as GeoJSON, in the CRS that pygeoapi asks for, in the order of its axes."""
-    geometries = np.array(shapes, object)
-    degrees = False
+    geometries, crs = np.array(shapes, object), pyproj.CRS(stored)
     if transform:
-        target = pyproj.CRS(transform.target_crs_wkt)
-        degrees = target.is_geographic
-        to_target = pyproj.Transformer.from_crs(pyproj.CRS(transform.source_crs_wkt), target).transform
+        crs = pyproj.CRS(transform.target_crs_wkt)
+        to_target = pyproj.Transformer.from_crs(pyproj.CRS(transform.source_crs_wkt), crs).transform
         geometries = shapely.transform(geometries, lambda xy: np.column_stack(to_target(*xy.T)))
-    geometries = shapely.transform(geometries, lambda xy: np.round(xy, _DECIMALS[degrees]))
+    decimals = _DECIMALS[crs.is_geographic]
+    geometries = shapely.transform(geometries, lambda xy: np.round(xy, decimals))
     return [None if shape is None else shapely.geometry.mapping(shape) for shape in geometries]

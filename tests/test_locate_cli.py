@@ -68,7 +68,7 @@ def test_a_file_is_located_and_counted(tmp_path: Path, bandless: Settings) -> No
         (("--with", "comunes"), 2, "--with comunes: not a layer; there are commune, epci"),
         (("--date", "2022-06-30", "--date-column", "nom"), 2, "give one or the other"),
         (("--decimal", ";"), 2, "--decimal ';': expected"),
-        (("--strict", "--lon", "nom", "--lat", "lat"), 4, "p.csv: row 1: no coordinates that can be read"),
+        (("--strict", "--lon", "nom", "--lat", "lat"), 4, "p.csv: row 2: no coordinates that can be read"),
         (("--geocode", "nom"), 3, "cannot be reached"),
     ],
 )
@@ -91,7 +91,7 @@ def test_columns_are_guessed_and_the_guess_is_printed(tmp_path: Path, data: Path
     done = locate(path, "--data", data)
     assert done.returncode == 0, done.stderr
     assert "coordinates are 'Coord X (L93)' and 'Coord Y (L93)' in RGF93" in done.stderr
-    assert "illisible: p.csv: row 2: no coordinates that can be read" in done.stderr
+    assert "illisible: p.csv: row 3: no coordinates that can be read" in done.stderr
     path.write_text("nom,rue\nDupont,Dole\n")
     lost = locate(path, "--data", data, "--force")
     assert (lost.returncode, "no geometry: give the columns" in lost.stderr) == (2, True), lost.stderr

@@ -357,12 +357,12 @@ def test_rows_that_cannot_be_read_are_flagged_and_the_rest_done(
     assert found["en_qpv"].tolist() == ["oui", *["illisible"] * 4, "oui"]
     assert found["lat"][1] == "47.24,8", "nothing of the row is lost"
     assert [note.removeprefix("p.csv: row ") for note in outcome.unreadable] == [
-        "2: 4 cells, expected 3",
-        "3: a quote is not closed, or not doubled inside",
-        "4: no coordinates that can be read",
-        "5: 2 cells, expected 3",
+        "3: 4 cells, expected 3",
+        "4: a quote is not closed, or not doubled inside",
+        "5: no coordinates that can be read",
+        "6: 2 cells, expected 3",
     ]
-    with pytest.raises(ContractError, match=r"p\.csv: row 2: 4 cells, expected 3; correct it"):
+    with pytest.raises(ContractError, match=r"p\.csv: row 3: 4 cells, expected 3; correct it"):
         run(path, bandless, besancon, Points(x="lon", y="lat", crs=4326, strict=True), force=True)
     path.write_text("lon,lat\n6.02,47.24\n" + ",\n" * 12)
     assert len(run(path, bandless, besancon, force=True).unreadable) == 10

@@ -119,8 +119,8 @@ def test_a_workbook_with_wrong_rows(tmp_path: Path, bandless: Settings, besancon
     found = pd.read_excel(outcome.path, engine="openpyxl", dtype={"cp": str})
     assert found["en_qpv"].dropna().tolist() == ["oui", "oui", "illisible", "illisible"]
     assert found["lib_qp"][0] == "Battant"
-    assert outcome.unreadable == [f"p.xlsx: row {row}: no coordinates that can be read" for row in (3, 4)]
-    with pytest.raises(ContractError, match=r"p\.xlsx: row 3"):
+    assert outcome.unreadable == [f"p.xlsx: row {row}: no coordinates that can be read" for row in (5, 6)]
+    with pytest.raises(ContractError, match=r"p\.xlsx: row 5"):
         locate_file(path, Points(strict=True), besancon, bandless, force=True)
 
 

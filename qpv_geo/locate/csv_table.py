@@ -57,7 +57,7 @@ class CsvTable(PointTable):
         with self._open() as stream:
             deque(islice(self._plain_records(stream), self.titles + 1), maxlen=0)  # above the rows
             records = [record for record in islice(self._records(stream), HEAD_ROWS) if record.cells]
-        return self._chunk(records, 1, wanted)
+        return self._chunk(records, range(len(records)), wanted)
 
     def extend(
         self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
@@ -78,11 +78,12 @@ class CsvTable(PointTable):
             sink.write("".join(record.line for record in above[:-1]).encode(self._letters))
             header = above[-1].line
             records = self._records(stream)
-            first_row = 1
+            first = self.titles + 2
             style: _Style | None = None
             while block := list(islice(records, _ROWS)):
                 rows = [record for record in block if record.cells]
-                chunk = self._chunk(rows, first_row, wanted)
+                numbers = [number for number, record in enumerate(block, first) if record.cells]
+                chunk = self._chunk(rows, numbers, wanted)
                 if style is None:
                     lines = [(line, cells) for line, cells, _ in rows[:1]]
                     style = _Style(self._separator, lines, list(chunk.cells.values()), self._given.decimal)
@@ -94,11 +95,11 @@ class CsvTable(PointTable):
                     [record.line for record in block],
                     [next(following) if record.cells else "" for record in block],
                 )
-                first_row += len(rows)
+                first += len(block)
             if style is None:
                 self._write_lines(sink, [header], [_Style(self._separator, [], []).header(added.names)])
 
-    def _chunk(self, rows: "Sequence[_Record]", first_row: int, wanted: Sequence[str]) -> Chunk:
+    def _chunk(self, rows: "Sequence[_Record]", numbers: Sequence[int], wanted: Sequence[str]) -> Chunk:
         names = list(self.columns)
         columns = {}
         for name in wanted:
@@ -111,7 +112,7 @@ class CsvTable(PointTable):
                 ) from error
             columns[name] = pa.array(cells, pa.large_string())
         faults = {place: fault for place, (_, _, fault) in enumerate(rows) if fault}
-        return Chunk(first_row, len(rows), columns, faults=faults)
+        return Chunk(numbers, columns, faults=faults)
 
     @property
     def _letters(self) -> str:

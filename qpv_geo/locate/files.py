@@ -146,7 +146,7 @@ class _ChunkLocator:
         room = _SHOWN - len(self._summary.unreadable)
         for place in np.flatnonzero(located.en_qpv == Answer.ILLISIBLE)[:room].tolist():
             fault = chunk.faults.get(place, "no coordinates that can be read")
-            row = f"{self.file}: row {chunk.first_row + place}: {fault}"
+            row = f"{self.file}: row {chunk.numbers[place]}: {fault}"
             if self._points.strict:
                 raise ContractError(f"{row}; correct it, or leave --strict out to have it flagged illisible")
             self._summary.unreadable.append(row)
@@ -162,7 +162,7 @@ class _ChunkLocator:
         points, radii = self._points, []
         if isinstance(points.precision, str):
             radius = to_floats(chunk.cells[points.precision], points.precision)
-            check_precision(radius, points.precision, chunk.first_row, self.file)
+            check_precision(radius, points.precision, chunk.numbers, self.file)
             radii.append(radius)
         elif points.precision is not None:
             radii.append(np.full(chunk.rows, points.precision))
@@ -172,7 +172,7 @@ class _ChunkLocator:
             scores = None
             if score:
                 scores = to_floats(chunk.cells[score], score)
-                check_scores(scores, score, chunk.first_row, self.file)
+                check_scores(scores, score, chunk.numbers, self.file)
             radii.append(geocoder_precision(types, scores, chunk.rows, points.threshold))
         return radii
 

@@ -47,7 +47,7 @@ class GeoPackageTable(PointTable):
         with _reading(self.path) as database:
             for _, chunk in self._chunks(database, wanted, geometry=geometry, size=HEAD_ROWS):
                 return chunk
-        return Chunk(1, 0, {name: pa.nulls(0) for name in wanted}, _points([]) if geometry else None)
+        return Chunk((), {name: pa.nulls(0) for name in wanted}, _points([]) if geometry else None)
 
     def extend(
         self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
@@ -93,7 +93,7 @@ class GeoPackageTable(PointTable):
             columns = list(zip(*rows, strict=True))
             points = _points(columns.pop()) if geometry else None
             cells = {name: cells_column(column) for name, column in zip(wanted, columns[1:], strict=True)}
-            yield columns[0], Chunk(first_row, len(rows), cells, points)
+            yield columns[0], Chunk(range(first_row, first_row + len(rows)), cells, points)
             first_row, last = first_row + len(rows), columns[0][-1]
 
 

@@ -81,7 +81,7 @@ class ParquetTable(PointTable):
         points = None
         if geometry:
             points = self._points(batch.column(self._schema.get_field_index(self._geometry_name)))
-        return Chunk(first_row, len(batch), cells, points)
+        return Chunk(range(first_row, first_row + len(batch)), cells, points)
 
     def _points(self, column: pa.Array) -> Geometries:
         encoding = self._geo["columns"][self._geometry_name].get("encoding", "WKB")

@@ -1,5 +1,7 @@
 """By how many metres a point may be wrong: as given, or from a geocoder's type and score."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -31,22 +33,22 @@ def geocoder_precision(
     return radius
 
 
-def check_precision(radius: FloatArray, name: str, first_row: int, file: str) -> None:
+def check_precision(radius: FloatArray, name: str, numbers: Sequence[int], file: str) -> None:
     """Raise `ContractError` for a negative precision, with the file and the first such row."""
     negative = np.flatnonzero(radius < 0)
     if len(negative):
         raise ContractError(
-            f"{file}: column {name!r}, row {first_row + negative[0]}: {radius[negative[0]]:g}; expected a"
+            f"{file}: column {name!r}, row {numbers[negative[0]]}: {radius[negative[0]]:g}; expected a"
             " precision in metres, 0 or more"
         )
 
 
-def check_scores(scores: FloatArray, name: str, first_row: int, file: str) -> None:
+def check_scores(scores: FloatArray, name: str, numbers: Sequence[int], file: str) -> None:
     """Raise `ContractError` for scores that do not go from 0 to 1, with the file and the first such row."""
     large = np.flatnonzero(scores > _HIGHEST_SCORE)
     if len(large):
         raise ContractError(
-            f"{file}: column {name!r}, row {first_row + large[0]}: {scores[large[0]]:g}; expected a score"
+            f"{file}: column {name!r}, row {numbers[large[0]]}: {scores[large[0]]:g}; expected a score"
             " from 0 to 1; divide the column by its scale (100 for a percentage), or leave --score-col out"
         )
 

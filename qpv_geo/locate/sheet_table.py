@@ -61,12 +61,13 @@ class SheetTable(PointTable):
                 f"{path.name}: the header is row {self._header + 1}; --skip-rows says otherwise"
             )
         self.columns = [(cell_text(cell) or "").strip() for cell in rows[self._header]]
-        self._rows = [row for row in rows[self._header + 1 :] if _filled(row)]
+        below = enumerate(rows[self._header + 1 :], self._header + 2)
+        self._numbers = [number for number, row in below if _filled(row)]
 
     def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
         """Return the first rows."""
         del geometry
-        return self._chunk(self._rows[:HEAD_ROWS], 1, wanted)
+        return self._chunk(self._numbers[:HEAD_ROWS], wanted)
 
     def extend(
         self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
@@ -74,8 +75,8 @@ class SheetTable(PointTable):
         """Write the workbook as values with columns added to the sheet, see `PointTable.extend`."""
         del geometry
         answers: list[_Row] = []
-        for start in range(0, len(self._rows), _ROWS):
-            table = answer(self._chunk(self._rows[start : start + _ROWS], start + 1, wanted))
+        for start in range(0, len(self._numbers), _ROWS):
+            table = answer(self._chunk(self._numbers[start : start + _ROWS], wanted))
             answers += map(list, zip(*(column.to_pylist() for column in table.columns), strict=True))
         options = {"constant_memory": True, "strings_to_urls": False, "strings_to_formulas": False}
         with xlsxwriter.Workbook(target, options) as book:
@@ -91,10 +92,10 @@ class SheetTable(PointTable):
         below = [[*row, *next(following)] if _filled(row) else row for row in rows[self._header + 1 :]]
         return [*rows[: self._header], [*rows[self._header], *names], *below]
 
-    def _chunk(self, rows: Sequence[_Row], first_row: int, wanted: Sequence[str]) -> Chunk:
-        names = list(self.columns)
+    def _chunk(self, numbers: Sequence[int], wanted: Sequence[str]) -> Chunk:
+        names, rows = list(self.columns), [self._sheets[self._sheet][number - 1] for number in numbers]
         columns = {name: cells_column([row[names.index(name)] for row in rows]) for name in wanted}
-        return Chunk(first_row, len(rows), columns)
+        return Chunk(numbers, columns)
 
     def _choose(self, sheet: str | None, wanted: Collection[str]) -> str:
         filled = [name for name, rows in self._sheets.items() if any(map(_filled, rows))]

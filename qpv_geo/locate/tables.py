@@ -18,15 +18,19 @@ HEAD_ROWS = 1_000
 class Chunk:
     """Consecutive rows of a file."""
 
-    first_row: int
-    """Number of the first one, from 1; a header does not count."""
-    rows: int
+    numbers: Sequence[int]
+    """Of the rows, as a spreadsheet shows them; from 1 where a file has no header row."""
     cells: Mapping[str, pa.Array]
     """The columns asked for."""
     points: Geometries | None = None
     """The geometries, if asked for."""
     faults: Mapping[int, str] = field(default_factory=dict)
     """What is wrong with rows that cannot be read, by their place among these."""
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return len(self.numbers)
 
 
 ChunkAnswer = Callable[[Chunk], pa.Table]

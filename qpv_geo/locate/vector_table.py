@@ -120,7 +120,7 @@ class VectorTable(PointTable):
         if geometry is not None:
             column = batch.column(batch.schema.get_field_index(geometry))
             points = read_wkb(getattr(column, "storage", column))
-        return Chunk(first_row, len(batch), cells, points)
+        return Chunk(range(first_row, first_row + len(batch)), cells, points)
 
 
 class _Stream(Iterator[pa.RecordBatch]):

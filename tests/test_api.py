@@ -355,14 +355,15 @@ def test_nothing_but_reading_is_offered(client: httpx.Client) -> None:
         ("GET", "/nowhere"),
         ("GET", "/besancon/jobs/1"),
         ("GET", "/besancon/stac"),
+        ("GET", "/besancon/collections/locate/schema"),
         ("POST", "/besancon/processes/other/execution"),
     ]:
         assert client.request(method, path).status_code == 404, path
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         assert client.request(method, ITEMS.format("qpv")).status_code == 405
         assert client.request(method, f"{ITEMS.format('qpv')}/{PLANOISE}").status_code == 405
-    for parameter in ("filter", "q", "datetime"):
-        assert client.get(ITEMS.format("qpv"), params={parameter: "1"}).status_code == 400
+    for query in ("filter=1", "q=1", "datetime=1", "sortby=", "crs=x", "bbox=1,2", "limit=x", "offset=-1"):
+        assert client.get(f"{ITEMS.format('qpv')}?{query}").status_code == 400
     assert not {name for name in client.get("/besancon/conformance").json()["conformsTo"] if "-4/" in name}
     told = client.get("/besancon", headers={"Origin": "https://ailleurs.example"})
     assert "access-control-allow-origin" not in told.headers

@@ -202,6 +202,11 @@ def _reader(function: Callable[..., Any], names: Sequence[str]) -> Callable[[Req
     async def read(request: Request) -> Response:
         if _NOT_SERVED & set(request.query_params):
             raise HTTPException(400, f"not served: {', '.join(sorted(_NOT_SERVED))}; give bbox or a property")
+        # Of these two pygeoapi makes failures of the server.
+        if "" in request.query_params.get("sortby", "fid").split(","):
+            raise HTTPException(400, "sortby: give names of properties, with commas between")
+        if request.path_params.get("collection") == PROCESS:
+            raise HTTPException(404, "a process is no collection")
         service, parts = _service(request), [request.path_params[name] for name in names]
         asked = await core.APIRequest.from_starlette(_in_stored_crs(service, request), service.api.locales)
         if asked.is_valid():
@@ -270,7 +275,8 @@ def _check(inputs: Inputs, service: Service, *, addresses: bool) -> None:
     if inputs.crs not in service.crs:
         raise ContractError(f"crs {inputs.crs}: expected {' or '.join(map(str, service.crs))}")
     if unknown := sorted(set(inputs.layers) - set(service.zone_layers)):
-        raise ContractError(f"with {', '.join(unknown)}: there are {', '.join(service.zone_layers)}")
+        known = ", ".join(service.zone_layers) or "none"
+        raise ContractError(f"with {', '.join(unknown)}: there are {known}")
 
 
 def _found(inputs: Inputs, service: Service) -> dict[str, Any]:

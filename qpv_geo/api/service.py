@@ -85,7 +85,12 @@ class Service:
 
     @cached_property
     def zone_layers(self) -> list[str]:
-        """Names of the layers about which `locate` can answer as well."""
+        """Names of the layers about which `locate` can answer as well.
+
+        None for France, whose communes take 20 s to index, and a gigabyte: no request may ask for that.
+        """
+        if self.territory.genre == "france":
+            return []
         return [name for name, spec in layer_specs().items() if self.crs_of(spec.layer)]
 
     def locator(self, epsg: int, *, layers: bool = False, dated: bool = False) -> Locator:

@@ -161,20 +161,16 @@ def test_fragile_districts_that_all_have_a_contour_conform() -> None:
     )
 
 
-@pytest.mark.parametrize("covered", [None, {"25056"}])
-def test_facilities_that_are_all_located_conform(covered: set[str] | None) -> None:
+def test_facilities_that_are_all_located_conform() -> None:
     points = pd.DataFrame({"type_equipement": ["D265"], "insee_com": ["25056"], "x": [50.0], "y": [50.0]})
     types = pd.DataFrame({"type_equipement": ["D265"], "libelle": ["Médecin"], "domaine": ["Santé"]})
     square = [box(0, 0, 1000, 1000)]
     qpv = gpd.GeoDataFrame({"code_qp": ["QN02503M"], "lib_qp": ["Planoise"]}, geometry=square, crs=2154)
     communes = gpd.GeoDataFrame({"insee_com": ["25056"]}, geometry=square, crs=2154)
-    _, checks = count_facilities(points, types, qpv, communes, BESANCON, vintage="2024", covered=covered)
+    _, checks = count_facilities(points, types, qpv, communes, BESANCON, vintage="2024")
     assert sentences(checks) == {
         ("equipements_non_localises", "equipements"): (
             "0 / 0 : Tous les équipements des communes du territoire ont des coordonnées."
-        ),
-        ("equipements_communes_couvertes", "equipements"): (
-            "1 / 1 : La source couvre toutes les communes du territoire."
         ),
     }
 

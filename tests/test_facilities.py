@@ -66,10 +66,8 @@ def count(frame: pd.DataFrame, code: str, perimeter: str, kind: str) -> tuple[ob
     return row["nombre"].iloc[0], row["statut"].iloc[0], row["non_localises"].iloc[0]
 
 
-def tabulate(
-    facilities: pd.DataFrame = POINTS, covered: set[str] | None = None
-) -> tuple[pd.DataFrame, list[Check]]:
-    return count_facilities(facilities, TYPES, QPV, COMMUNES, TERRITORY, vintage="2024", covered=covered)
+def tabulate(facilities: pd.DataFrame = POINTS) -> tuple[pd.DataFrame, list[Check]]:
+    return count_facilities(facilities, TYPES, QPV, COMMUNES, TERRITORY, vintage="2024")
 
 
 def test_facilities_are_counted_inside_and_within_500_m() -> None:
@@ -116,27 +114,6 @@ def test_facilities_without_coordinates_are_reported() -> None:
 def test_all_located_is_said_too() -> None:
     _, checks = tabulate(POINTS[POINTS["x"].notna()])
     assert [c.outcome for c in checks if c.code == "equipements_non_localises"] == ["conforme"]
-
-
-def test_zero_is_no_count_where_the_source_does_not_look() -> None:
-    table, checks = tabulate(covered={"25056"})
-    assert count(table, WEST, "500m", "D307") == (1, "ok", 0)
-    assert count(table, WEST, "qpv", "D307") == (0, "ok", 0)
-    number, status, lost = count(table, EAST, "qpv", "D265")
-    assert status == "non_disponible"
-    assert pd.isna(number)
-    assert pd.isna(lost)
-    (check,) = (c for c in checks if c.code == "equipements_communes_couvertes")
-    assert (check.outcome, check.expected, check.found) == ("avertissement", "2", "1")
-    assert "25112" in check.message
-
-
-def test_beyond_the_territory_only_a_source_for_all_communes_counts() -> None:
-    edge = QPV.iloc[:1].assign(geometry=[box(5700, 1000, 5900, 1200)])
-    for covered, status in ((None, "ok"), ({"25056", "25112"}, "non_disponible")):
-        table, _ = count_facilities(POINTS, TYPES, edge, COMMUNES, TERRITORY, vintage="2024", covered=covered)
-        assert count(table, EAST, "500m", "D265")[1] == status
-        assert count(table, EAST, "qpv", "D265")[1] == "ok"
 
 
 def test_coordinates_in_another_crs_are_refused() -> None:

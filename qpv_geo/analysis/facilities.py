@@ -1,6 +1,4 @@
-"""Facilities in each QPV and around it, by type; 0 only where the source covers the place."""
-
-from collections.abc import Collection
+"""Facilities in each QPV and around it, by type."""
 
 import geopandas as gpd
 import numpy as np
@@ -16,7 +14,7 @@ from qpv_geo.analysis.concordances import (
     Statement,
 )
 from qpv_geo.analysis.overlay import overlay
-from qpv_geo.checks import Check, check_none
+from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
 from qpv_geo.french import counted
 from qpv_geo.territory import Territory
@@ -44,20 +42,17 @@ def count_facilities(
     territory: Territory,
     *,
     vintage: str,
-    covered: Collection[str] | None = None,
 ) -> tuple[pd.DataFrame, list[Check]]:
     """Return table ``equipements``: how many facilities of each type in each QPV and within 500 m of it.
 
     `points` has a row per facility: ``type_equipement``, ``insee_com``, ``x``, ``y`` in the CRS of `qpv` (NaN
     if it was not located); `types` those to count, each once: ``type_equipement``, ``libelle``, ``domaine``.
-    `qpv` and `communes` are the territory's, in one projected CRS; `covered` are the communes that the source
-    covers, None for all of them.
+    `qpv` and `communes` are the territory's, in one projected CRS; the source covers all of France.
 
     The table has a row per QPV, perimeter (``qpv``, or ``500m`` which includes it) and type, sorted.
-    ``statut`` is ``non_disponible`` where the source does not cover the whole perimeter; ``non_localises``
-    counts the facilities without coordinates in the communes that the perimeter touches. Checks name the
-    communes with such facilities, and those that the source does not cover. Raises `ContractError` if most
-    facilities of the territory's communes lie outside them: the CRS is wrong.
+    ``non_localises`` counts the facilities without coordinates in the communes that the perimeter touches.
+    Checks name the communes with such facilities. Raises `ContractError` if most facilities of the
+    territory's communes lie outside them: the CRS is wrong.
     """
     points = points[points["type_equipement"].isin(types["type_equipement"])]
     located = np.isfinite(points[["x", "y"]].to_numpy(dtype="float64")).all(axis=1)
@@ -69,15 +64,11 @@ def count_facilities(
         counts = _count(points[located], types, layer, distance)
         touched = _communes_of(layer, distance, communes, territory)
         missing = _count_lost(lost, types, touched)
-        known = [covered is None or communes_of <= set(covered) for communes_of in touched]
-        parts.append(_rows(layer, types, perimeter=name, counts=counts, lost=missing, known=known))
+        parts.append(_rows(layer, types, perimeter=name, counts=counts, lost=missing))
     table = pd.concat(parts, ignore_index=True)
     table["millesime"] = vintage
     order = ["code_qp", "perimetre", "type_equipement"]
-    return (
-        table.sort_values(order, ignore_index=True)[_COLUMNS],
-        [*_report_lost(lost), _report_coverage(communes, covered)],
-    )
+    return table.sort_values(order, ignore_index=True)[_COLUMNS], _report_lost(lost)
 
 
 def locate_facilities(
@@ -195,27 +186,19 @@ def _count_lost(lost: pd.DataFrame, types: pd.DataFrame, touched: list[set[str |
 
 
 def _rows(
-    qpv: gpd.GeoDataFrame,
-    types: pd.DataFrame,
-    *,
-    perimeter: str,
-    counts: np.ndarray,
-    lost: np.ndarray,
-    known: list[bool],
+    qpv: gpd.GeoDataFrame, types: pd.DataFrame, *, perimeter: str, counts: np.ndarray, lost: np.ndarray
 ) -> pd.DataFrame:
     size = len(types)
-    complete = np.repeat(known, size)
     rows = pd.DataFrame(
         {
             "code_qp": np.repeat(qpv["code_qp"].to_numpy(), size),
             "lib_qp": np.repeat(qpv["lib_qp"].to_numpy(), size),
             "perimetre": perimeter,
             "nombre": pd.array(counts.ravel(), dtype="Int64"),
-            "statut": np.where(complete, "ok", "non_disponible"),
+            "statut": "ok",
             "non_localises": pd.array(lost.ravel(), dtype="Int64"),
         }
     )
-    rows.loc[~complete, ["nombre", "non_localises"]] = pd.NA
     for column in ("type_equipement", "libelle", "domaine"):
         rows[column] = np.tile(types[column].to_numpy(dtype=object), len(qpv))
     return rows
@@ -234,11 +217,3 @@ def _report_lost(lost: pd.DataFrame) -> list[Check]:
         message = f"Équipements sans coordonnées, comptés dans aucun QPV, par type : {listed}."
         checks.append(Check(code, str(commune), "avertissement", "0", str(len(rows)), message))
     return checks
-
-
-def _report_coverage(communes: gpd.GeoDataFrame, covered: Collection[str] | None) -> Check:
-    missing = sorted(set(communes["insee_com"]) - set(covered)) if covered is not None else []
-    message = f"La source ne couvre pas les communes {', '.join(missing)} : aucun compte n'y est donné."
-    otherwise = "La source couvre toutes les communes du territoire."
-    counts = len(communes), len(communes) - len(missing)
-    return check_none("equipements_communes_couvertes", "equipements", missing, message, otherwise, counts)

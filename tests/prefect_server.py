@@ -127,9 +127,10 @@ class PrefectServer:
 
     def stop_all(self) -> None:
         """End every process that was started, the last one first."""
+        # The server waits for connections that are open.
+        self._client.close()
         for name in reversed(list(self._processes)):
             self.stop(name)
-        self._client.close()
 
     def command(self, *arguments: str) -> str:
         """Run a command of Prefect's to its end and return what it printed."""

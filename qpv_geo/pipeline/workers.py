@@ -36,6 +36,8 @@ _DEATHS = 1
 _CONNECT = "10s"
 # How long tasks wait where no worker starts any more, as when the code is replaced during a run.
 _WITHOUT_WORKERS = "300s"
+# How long a worker that died has to start again before Dask does without it: a busy machine takes its time.
+_TO_START_AGAIN = "200s"
 
 
 @contextmanager
@@ -60,6 +62,7 @@ def dask_client(workers: int = 0) -> Iterator[Client]:
     settings = {
         "distributed.scheduler.allowed-failures": _DEATHS,
         "distributed.scheduler.no-workers-timeout": _WITHOUT_WORKERS,
+        "distributed.deploy.lost-worker-timeout": _TO_START_AGAIN,
         "distributed.scheduler.worker-saturation": 1,
     }
     with (

@@ -212,6 +212,7 @@ def test_a_release_that_changed_too_much_is_held_and_said_to_be(
     assert f"releases publish {result.release} --territory {path}" in result.message
 
 
+@pytest.mark.matrix
 def test_the_death_of_every_worker_costs_no_territory(
     workers: Workers, job: Job, chosen: list[Territory]
 ) -> None:
@@ -249,6 +250,7 @@ def killed(territory: Territory, job: Job, deaths: float) -> Iterator[None]:
         killer.join()
 
 
+@pytest.mark.matrix
 def test_a_territory_that_kills_its_workers_fails_and_the_others_are_published(
     workers: Workers, job: Job, chosen: list[Territory]
 ) -> None:
@@ -261,6 +263,7 @@ def test_a_territory_that_kills_its_workers_fails_and_the_others_are_published(
     assert_published(others, job.settings)
 
 
+@pytest.mark.matrix
 def test_a_territory_whose_workers_died_twice_is_tried_once_more_alone(
     workers: Workers, job: Job, chosen: list[Territory]
 ) -> None:
@@ -272,6 +275,7 @@ def test_a_territory_whose_workers_died_twice_is_tried_once_more_alone(
     assert_published(suspect, job.settings)
 
 
+@pytest.mark.matrix
 def test_where_no_worker_is_left_territories_fail_in_place_of_waiting(
     job: Job, raws: Raws, chosen: list[Territory], monkeypatch: pytest.MonkeyPatch
 ) -> None:

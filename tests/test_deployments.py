@@ -311,6 +311,7 @@ def test_a_held_release_ends_failed_somebody_is_told_and_may_publish_it(
     assert latest(data).name == found[1]
 
 
+@pytest.mark.matrix
 def test_a_cancelled_run_leaves_no_trace(
     prefect: PrefectServer, territory: str, data: Path, online: OfficialSites
 ) -> None:
@@ -328,6 +329,7 @@ def test_a_cancelled_run_leaves_no_trace(
     assert [path.name for path in (data / "out" / "besancon").iterdir() if path.name != ".lock"] == []
 
 
+@pytest.mark.matrix
 def test_a_killed_run_ends_crashed_and_somebody_is_told(
     prefect: PrefectServer, territory: str, data: Path, online: OfficialSites, webhook: Webhook
 ) -> None:
@@ -367,6 +369,7 @@ def test_the_watch_refreshes_only_what_changed(
     assert verify_release(latest(shared_data)) == []
 
 
+@pytest.mark.matrix
 def test_a_server_that_goes_away_in_mid_run_damages_nothing(
     prefect: PrefectServer, territory: str, shared_data: Path, online: OfficialSites
 ) -> None:

@@ -33,8 +33,9 @@ def qpv_geo_here(*arguments: str | Path) -> Finished:
     log = logging.getLogger("qpv_geo")
     with (
         patch.object(sys, "argv", words),
-        # A refresh writes its log to the standard error of this moment, which is gone afterwards.
-        patch.object(log, "handlers", [*log.handlers]),
+        # A refresh writes its log to the standard error of this moment, which is gone afterwards; those that
+        # another test had its log written to are gone now.
+        patch.object(log, "handlers", []),
         redirect_stdout(StringIO()) as out,
         redirect_stderr(StringIO()) as err,
     ):

@@ -59,6 +59,7 @@ SLOW = {
     "test_locate_files",
     "test_locate_shapes",
     "test_lock",
+    "test_neighbours",
     "test_outside",
     "test_portraits",
     "test_qgis_render",

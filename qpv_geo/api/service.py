@@ -120,7 +120,8 @@ class Service:
     @property
     def title(self) -> str:
         """French title."""
-        return f"Quartiers prioritaires : {self.territory.nom}"
+        title: str = self.api.config["metadata"]["identification"]["title"]
+        return title
 
     @cached_property
     def credits(self) -> dict[str, str]:
@@ -144,7 +145,6 @@ def _credits(release: Release, licence: Mapping[str, str]) -> dict[str, str]:
 
 def _config(release: Release, territory: Territory, licence: Mapping[str, str], url: str) -> dict[str, Any]:
     """Return pygeoapi's configuration."""
-    title = f"Quartiers prioritaires : {territory.nom}"
     known = territory.contact
     contact = {"name": known.organisation if known else territory.nom, "url": (known and known.site) or url}
     if known and known.courriel:
@@ -162,7 +162,7 @@ def _config(release: Release, territory: Territory, licence: Mapping[str, str], 
         "logging": {"level": "CRITICAL"},
         "metadata": {
             "identification": {
-                "title": title,
+                "title": f"Quartiers prioritaires : {territory.nom}",
                 "description": f"{release.origin} Publication {release.id}, {licence['title']}.",
                 "keywords": ["QPV", "politique de la ville", territory.nom],
                 "keywords_type": "theme",

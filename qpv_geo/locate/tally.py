@@ -118,12 +118,11 @@ class Tally:
         """The streets that have numbers in a QPV, or may have, by commune and name."""
         if not self._numbers:
             return []
-        keys = ["commune", "street", "number", "suffix"]
-        numbers = pd.concat(self._numbers).groupby(keys, as_index=False)["state"].max()
-        by_street = numbers.groupby(["commune", "street"])["state"]
-        found = by_street.agg(least=lambda state: int((state == _SURE).sum()),
-                              most=lambda state: int((state > 0).sum()), size="size")  # fmt: skip
-        rows = found[found["most"] > 0].reset_index().itertuples(index=False)
+        # A number that stands in several chunks is one.
+        numbers = pd.concat(self._numbers).groupby(list(STREET), as_index=False)["state"].max()
+        states = numbers.assign(least=numbers["state"] == _SURE, most=numbers["state"] > 0, size=1)
+        found = states.groupby(["commune", "street"], as_index=False)[["least", "most", "size"]].sum()
+        rows = found[found["most"] > 0].itertuples(index=False)
         return [StreetCount(row.commune, row.street, Span(row.least, row.most), row.size) for row in rows]
 
 

@@ -19,9 +19,9 @@ _STATES = {"Completed": "bien finies", "Failed": "échecs", "Crashed": "interrom
 def digest() -> str:
     """Notify people of how the runs of the last seven days ended, and return the message."""
     since = datetime.now(UTC) - timedelta(days=_DAYS)
-    # A run that another one started is that one's.
     recent = FlowRunFilter(end_time=FlowRunFilterEndTime(after_=since))
     with get_client(sync_client=True) as client:
+        # A run that another one started is counted with it.
         runs = [run for run in client.read_flow_runs(flow_run_filter=recent) if not run.parent_task_run_id]
     message = text_of(runs)
     notify(f"qpv-geo : bilan des {_DAYS} derniers jours", message)

@@ -854,3 +854,17 @@ def test_a_street_is_named_only_where_there_is_room() -> None:
 
 def test_a_release_without_facilities_shows_none(snapshot_pages: dict[str, Page]) -> None:
     assert not snapshot_pages["QN02503M"].attributes("symbol", "id")
+
+
+def test_generalised_limits_of_communes_are_dashed_and_named_so(settings: Settings) -> None:
+    frames = snapshot_frames(settings)
+    kinds = {
+        generalised: {shape.kind for shape in draw_qpv("QN02505M", frames, generalised=generalised).shapes}
+        for generalised in (True, False)
+    }
+    assert kinds[True] ^ kinds[False] == {"limite", "commune"}
+    assert "limite" in kinds[True]
+    near = draw_qpv("QN02505M", frames, generalised=True)
+    assert ("limite", "Commune (limite généralisée)") in near.legend
+    assert ("bande", "Bande de 300 m (TVA réduite)") in near.legend
+    assert "Chalezeule" in near.alternative

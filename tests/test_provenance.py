@@ -9,6 +9,7 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.formats.provenance import (
     attribution,
     checks_table,
+    is_generalised,
     newest_date,
     origin_sentence,
     sources_table,
@@ -34,6 +35,22 @@ def test_the_snapshot_says_what_it_is_and_that_its_communes_are_generalised() ->
     assert origin_sentence(snapshot_raws()) == (
         "Données fournies avec le programme, du 15 janvier 2026, contours de communes généralisés."
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "origin", "file", "expected"),
+    [
+        ("communes_epci", "snapshot", "communes.geojson", True),
+        ("communes_epci", "live", "communes.geojson", False),
+        ("communes_france", "mirror", "communes-1000m.geojson.gz", True),
+        ("communes_france", "live", "communes-100m.geojson.gz", False),
+        ("qpv_2024", "snapshot", "qpv-2024.geojson", False),
+    ],
+)
+def test_the_snapshot_and_the_edition_of_a_kilometre_are_generalised(
+    source: str, origin: str, file: str, *, expected: bool
+) -> None:
+    assert is_generalised(source, origin, file) is expected
 
 
 @pytest.mark.parametrize(

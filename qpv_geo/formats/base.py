@@ -17,7 +17,7 @@ from qpv_geo.files import reraise_write_errors
 from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.fingerprint import fingerprint
 from qpv_geo.formats.frames import Frames
-from qpv_geo.formats.provenance import Raws, newest_date, origin_sentence, present
+from qpv_geo.formats.provenance import Raws, are_communes_generalised, newest_date, origin_sentence, present
 from qpv_geo.formats.report_schema import Changes
 from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.additions import administrator_contact
@@ -94,6 +94,11 @@ class ReleaseSpec:
     def origin(self) -> str:
         """French sentence that says where the data come from."""
         return origin_sentence(self.raws)
+
+    @cached_property
+    def communes_generalised(self) -> bool:
+        """Whether contours of communes are generalised: near, they are not to be drawn as if exact."""
+        return are_communes_generalised(present(self.raws))
 
     @property
     def title(self) -> str:

@@ -16,6 +16,8 @@ from qpv_geo.sources.raw import RawFile, usable
 Raws = Mapping[str, RawFile | None]
 
 _COMMUNES = "communes_epci"
+# In the name of the file of the communes of France that is generalised to a kilometre.
+_COARSE = "1000m"
 _READ_COLUMNS = (
     *("etat", "origine", "motif", "date_source", "telecharge_le", "fichier"),
     *("url", "url_resolue", "sha256", "taille_octets", "mention"),
@@ -71,8 +73,17 @@ def _ending(files: list[RawFile]) -> str:
 
 
 def are_communes_generalised(files: Iterable[RawFile]) -> bool:
-    """Tell whether contours of communes are the snapshot's; its other files are official ones, cut out."""
-    return any(raw.provenance == "snapshot" and raw.source.id == _COMMUNES for raw in files)
+    """Tell whether contours of communes are among the files, and generalised."""
+    return any(is_generalised(raw.source.id, raw.provenance, raw.path.name) for raw in files)
+
+
+def is_generalised(source: str, origin: str, file: str) -> bool:
+    """Tell whether a file holds contours of communes that are wrong by up to `COMMUNES_PRECISION`.
+
+    They are the snapshot's, whose other files are official ones, cut out, and the edition of a kilometre.
+    """
+    snapshot = source == _COMMUNES and origin == "snapshot"
+    return snapshot or (source.startswith("communes_") and _COARSE in file)
 
 
 def sources_table(raws: Raws, catalogue: Catalogue, checks: Iterable[Check] = ()) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from qpv_geo.analysis.neighbours import known_ground
 from qpv_geo.audit.geopackage import StoredTable, read_geopackage
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.fields import GEOMETRY_COLUMN
+from qpv_geo.formats.provenance import is_generalised
 from qpv_geo.locate.layers import LayerSpec, layer_specs, projected
 from qpv_geo.territory import BAND_WIDTH, Territory
 
@@ -23,8 +24,6 @@ _WANTED = {
     _BANDS: ("code_qp", "distance_m"),
 }
 _GEOGRAPHIES, _FORMER = "geographies", "qpv_2015"
-_COARSE = "1000m"
-"""In the name of the file of communes that are generalised to a kilometre, as the snapshot's are."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +115,8 @@ def _generalised(tables: Mapping[str, StoredTable]) -> bool:
     if _SOURCES not in tables:
         return False
     rows = tables[_SOURCES].rows
-    read = rows[rows["source"].str.startswith("communes_") & (rows["etat"] == "lue")]
-    snapshot = (read["origine"] == "snapshot") & (read["source"] == "communes_epci")
-    return bool((snapshot | read["fichier"].str.contains(_COARSE)).any())
+    read = rows.loc[rows["etat"] == "lue", ["source", "origine", "fichier"]]
+    return any(map(is_generalised, *(read[name] for name in read)))
 
 
 def _read(path: Path, names: Collection[str]) -> dict[str, StoredTable]:

@@ -23,10 +23,10 @@ from qpv_geo.formats.base import UNDECLARED, Content
 from qpv_geo.formats.essentials import Comparison, Essential, QpvSummary
 from qpv_geo.formats.figures import Figure
 from qpv_geo.formats.summaries import Summaries, summaries_of
-from qpv_geo.french import band_name, french_date, number
+from qpv_geo.french import french_date, number
 from qpv_geo.portraits.overview_map import WITHOUT, coloured_classes, draw_territory, groups_of, overviews_of
 from qpv_geo.portraits.pages import colours_of, pictograms_of
-from qpv_geo.portraits.qpv_map import Drawing, maps_of
+from qpv_geo.portraits.qpv_map import LEGEND, Drawing, maps_of
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.statuses import STATUSES
 from qpv_geo.templates import render
@@ -37,17 +37,6 @@ _PACKAGE = "qpv_geo.portraits"
 _POINTS_PER_INCH = 72.0
 _FONT = "Libertinus Serif"
 _HECTARE = 10_000
-# What the map of a QPV may show, from above to below.
-_LEGEND = {
-    "qpv": "Le quartier (QPV 2024)",
-    "voisin": "Autre QPV",
-    "dehors": "QPV hors du territoire",
-    "entrant": "Entré dans le périmètre en 2024",
-    "sortant": "Sorti du périmètre en 2024",
-    "ancien": "Contour de 2015",
-    "iris": "IRIS",
-    "commune": "Commune",
-}
 _VARIABLE = re.compile(r"var\(--([\w-]+)\)")
 _DECLARATION = re.compile(r"--([\w-]+):\s*([^;}]+)")
 
@@ -131,7 +120,7 @@ class PrintedAtlas:
     def drawings(self) -> dict[str, str]:
         """The maps and the marks of their legends as SVG, by the name of their file."""
         drawings = {name: svg_of(drawing) for name, drawing in self._maps.items()}
-        marks = {kind: _mark(f'<path class="{kind}" d="M2,2H22V12H2Z"/>') for kind in [*_LEGEND, "bande"]}
+        marks = {kind: _mark(f'<path class="{kind}" d="M2,2H22V12H2Z"/>') for kind in LEGEND}
         for each, path in pictograms_of(load_cartography()).values():
             shape = f'<rect width="20" height="20" rx="{3 if each.square else 10}" fill="{each.color}"/>'
             place = f'<g transform="translate(5 0) scale(.7)">{shape}<path fill="#fff" d="{path}"/></g>'
@@ -171,12 +160,7 @@ class PrintedAtlas:
     def _page(self, rank: int, row: Mapping[Any, Any], summary: QpvSummary) -> dict[str, Any]:
         drawing, code = self._maps[summary.zone.code], summary.zone.code
         contract = row["nom_contrat"]
-        kinds = {kind for shape in drawing.shapes for kind in shape.kind.split()}
-        legend = [(kind, words) for kind, words in _LEGEND.items() if kind in kinds]
-        if "bande" in kinds:
-            bands = self.content.frames["bande_300m"]
-            own = bands.loc[bands["code_qp"] == code, "distance_m"]
-            legend.insert(1, ("bande", band_name(own)))
+        legend = [*drawing.legend]
         pictograms = pictograms_of(load_cartography())
         domains = {place.domain for place in drawing.places}
         legend += [(each.pictogram, domain) for domain, (each, _) in pictograms.items() if domain in domains]

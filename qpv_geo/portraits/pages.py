@@ -119,7 +119,7 @@ def _index(content: Content, summaries: Summaries) -> dict[str, Any]:
         "rows": rows,
         "printed_qpv": _PRINTED_QPV,
         "absent": [i.label for i in content.spec.registry.shown if i not in figures.leading],
-        "data": map_data(content.frames, choices),
+        "data": map_data(content.frames, choices, generalised=content.spec.communes_generalised),
         "overviews": list(overviews_of(content)),
         "overview_classes": classes,
         "legend_title": load_cartography().choropleth.heading,

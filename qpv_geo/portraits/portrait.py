@@ -16,7 +16,7 @@ from qpv_geo.portraits.charts import strip
 from qpv_geo.portraits.evolution import EvolutionSection, evolution_of
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.portraits.facilities import Facilities, facilities_of
-from qpv_geo.portraits.qpv_map import Drawing, band_of, draw_locator, maps_of
+from qpv_geo.portraits.qpv_map import Drawing, draw_locator, maps_of
 from qpv_geo.portraits.sections import Absence, Section, Sections
 from qpv_geo.statuses import STATUSES, Status
 
@@ -51,7 +51,6 @@ class Portrait:
     """The five figures, each with its strip of all QPV if it has a rank."""
     map: Drawing
     locator: Drawing
-    band: str
     map_absences: tuple[Absence, ...]
     sections: tuple[Section, ...]
     """Themes with a value or the reason of its absence."""
@@ -115,7 +114,6 @@ def build_portrait(
         ),
         map=maps_of(content)[zone.code],
         locator=draw_locator(zone.code, frames, territory.nom),
-        band=band_of(zone.code, frames),
         map_absences=tuple(absences[layer] for layer in _MAPPED if layer in absences),
         sections=tuple(section for section in own_sections if section.shown.rows),
         empty=tuple(empty),

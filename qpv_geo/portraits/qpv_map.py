@@ -14,6 +14,19 @@ from qpv_geo.formats.frames import Frames
 from qpv_geo.french import band_name, length_name
 from qpv_geo.portraits.drawing import Labels, View
 
+LEGEND = {
+    "qpv": "Le quartier (QPV 2024)",
+    "bande": "",
+    "voisin": "Autre QPV 2024",
+    "dehors": "QPV hors du territoire",
+    "entrant": "Entré dans le périmètre en 2024",
+    "sortant": "Sorti du périmètre en 2024",
+    "ancien": "Contour de 2015",
+    "iris": "IRIS",
+    "commune": "Commune",
+    "limite": "Commune (limite généralisée)",
+}
+"""What the map of a QPV may show, from above to below; a band is named by its width."""
 # Units of the drawing.
 _WIDTH, _HEIGHT = 480.0, 360.0
 _LOCATOR = 150.0
@@ -139,6 +152,8 @@ class Drawing:
     """Facilities, over the shapes."""
     marker: tuple[float, float] | None = None
     """A point to mark, in units."""
+    legend: tuple[tuple[str, str], ...] = ()
+    """Kinds of its outlines, and their words."""
 
     @property
     def with_streets(self) -> bool:
@@ -149,11 +164,15 @@ class Drawing:
 @lru_cache(maxsize=1)
 def maps_of(content: Content) -> Mapping[str, Drawing]:
     """Return the map of each QPV by its code, which its portrait and the atlas share."""
-    return {code: draw_qpv(code, content.frames) for code in content.frames["qpv"]["code_qp"]}
+    generalised, codes = content.spec.communes_generalised, content.frames["qpv"]["code_qp"]
+    return {code: draw_qpv(code, content.frames, generalised=generalised) for code in codes}
 
 
-def draw_qpv(code: str, frames: Frames) -> Drawing:
-    """Draw a QPV and what surrounds it, as far as the release has it, in one projected CRS."""
+def draw_qpv(code: str, frames: Frames, *, generalised: bool = False) -> Drawing:
+    """Draw a QPV and what surrounds it, as far as the release has it, in one projected CRS.
+
+    Limits of communes that are `generalised` are dashed: so near, they would cut a QPV where no limit is.
+    """
     qpv = frames["qpv"]
     own = qpv[qpv["code_qp"] == code]
     shown = own.geometry.iloc[0]
@@ -163,25 +182,27 @@ def draw_qpv(code: str, frames: Frames) -> Drawing:
     view = View.around(
         shapely.buffer(shown, _AROUND if bands is None else _AROUND / 4).bounds, _WIDTH, _HEIGHT, least=_LEAST
     )
-    shapes = tuple(_shapes(code, frames, view))
+    shapes = tuple(_shapes(code, frames, view, "limite" if generalised else "commune"))
     metres, units = view.scale_bar()
+    band, kinds = band_of(code, frames), {shape.kind for shape in shapes}
     return Drawing(
         _WIDTH,
         _HEIGHT,
         shapes,
         tuple(_labels(code, frames, view)),
-        _alternative(own["lib_qp"].iloc[0], shapes, band_of(code, frames)),
+        _alternative(own["lib_qp"].iloc[0], shapes, band),
         units,
         length_name(metres),
         tuple(_places(frames, view)),
+        legend=tuple((kind, words or band) for kind, words in LEGEND.items() if kind in kinds),
     )
 
 
-def _shapes(code: str, frames: Frames, view: View) -> Iterator[Shape]:
-    """Yield outlines from below to above."""
+def _shapes(code: str, frames: Frames, view: View, commune: str) -> Iterator[Shape]:
+    """Yield outlines from below to above; `commune` is the kind of those of communes."""
     qpv, bands, old = frames["qpv"], frames.get("bande_300m"), frames.get("qpv_2015")
     own = qpv[qpv["code_qp"] == code]
-    yield from outline_shapes(frames["communes"], "nom_com", "commune", view)
+    yield from outline_shapes(frames["communes"], "nom_com", commune, view)
     for kind, path in background(own.geometry.iloc[0], frames, view):
         if path:
             yield Shape(kind, path, "")
@@ -257,7 +278,7 @@ def band_of(code: str, frames: Frames) -> str:
 
 def _alternative(name: str, shapes: tuple[Shape, ...], band: str) -> str:
     kinds = {shape.kind for shape in shapes}
-    communes = [shape.name for shape in shapes if shape.kind == "commune"]
+    communes = [shape.name for shape in shapes if shape.kind in {"commune", "limite"}]
     neighbours = [shape.name for shape in shapes if shape.kind in {"voisin", "dehors"}]
     parts = [f"Carte du quartier {name}, au nord en haut, sur les communes {', '.join(communes)}"]
     if any(kind.startswith("fond-") for kind in kinds):

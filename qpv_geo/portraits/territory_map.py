@@ -177,7 +177,7 @@ def map_origin(frames: Frames) -> np.ndarray:
     return corner
 
 
-def map_data(frames: Frames, chosen: Sequence[Choice]) -> dict[str, Any]:
+def map_data(frames: Frames, chosen: Sequence[Choice], *, generalised: bool) -> dict[str, Any]:
     """Return what the script of the index draws, as it goes into JSON.
 
     Coordinates are whole metres from `map_origin`, north first as in Leaflet.
@@ -190,6 +190,7 @@ def map_data(frames: Frames, chosen: Sequence[Choice]) -> dict[str, Any]:
             for name, shape in zip(communes["nom_com"], light, strict=True)
         ],
         "territoire": _rings(dissolve(light), origin),
+        "communes_generalisees": generalised,
         "qpv": [
             {
                 "code": code,

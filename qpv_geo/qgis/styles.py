@@ -12,7 +12,6 @@ import pandas as pd
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
-from qpv_geo.formats.provenance import are_communes_generalised, present
 from qpv_geo.french import NO_BREAK, band_name, class_labels, short_number
 from qpv_geo.qgis.cartography import (
     Cartography,
@@ -200,7 +199,7 @@ def _style(layer: Layer, content: Content, look: Cartography) -> Style:
     if layer.name == _BAND:
         style.title = band_name(frame["distance_m"])
     drawn = look.layers[layer.name]
-    if drawn.generalised and are_communes_generalised(present(content.spec.raws)):
+    if drawn.generalised and content.spec.communes_generalised:
         style.title = drawn.generalised.title
         labels = (*drawn.labels, *drawn.generalised.labels)
         drawn = drawn.model_copy(update={"rules": drawn.generalised.rules, "labels": labels})

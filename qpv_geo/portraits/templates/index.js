@@ -17,7 +17,7 @@ const qpvGeo = {};
 
   const communes = L.featureGroup(
     donnees.communes.map(function (commune) {
-      return L.polygon(commune.anneaux, { className: "commune" }).bindTooltip(texte(commune.nom), { sticky: true });
+      return L.polygon(commune.anneaux, { className: "commune" }).bindTooltip(texte(commune.nom + (donnees.communes_generalisees ? " (limite généralisée)" : "")), { sticky: true });
     })
   );
   carte.fitBounds(communes.getBounds());
@@ -305,6 +305,9 @@ const qpvGeo = {};
     document.body.classList.remove("imprime");
     carte.invalidateSize(false);
   });
+  // Nearer than 1:25 000, where a pixel is 6.6 m, a generalised limit is not drawn as if it were exact.
+  function nuancer() { carte.getContainer().classList.toggle("limites", donnees.communes_generalisees && carte.getZoom() > -Math.log2(6.6)); }
+  carte.on("zoomend", nuancer);
   carte.on("zoomend", pointer);
   carte.on("zoomend moveend resize", degager);
   cadrer(donnees.qpv.length ? groupe : communes, false);

@@ -114,7 +114,7 @@ def test_no_name_covers_another(tab: Tab) -> None:
 @pytest.mark.parametrize("stem", ["QN02503M", "QN02517N"])
 def test_a_portrait_has_its_drawings(tab: Tab, stem: str) -> None:
     page = tab.open(stem)
-    for kind in ("qpv", "bande", "iris", "commune"):
+    for kind in ("qpv", "bande", "iris", "limite"):
         shape = page.locator(f".principale path.{kind}").first
         box = shape.bounding_box()
         assert box is not None

@@ -136,9 +136,9 @@ def _facilities(qpv: gpd.GeoDataFrame) -> FacilityTable:
     kinds = [types["type_equipement"].iloc[7 * number % len(types)] for number in range(len(places))]
     x, y = np.array(places).T
     points = pd.DataFrame(
-        {"type_equipement": kinds, "insee_com": "25056", "x": x, "y": y, "code_qp_insee": None}
+        {"type_equipement": kinds, "insee_com": "25056", "x": x, "y": y, "precision": "adresse"}
     )
-    return FacilityTable(points, types, "2025", placed_by_insee=False)
+    return FacilityTable(points.assign(code_qp_insee=None), types, "2025", placed_by_insee=False)
 
 
 def _base_map(qpv: gpd.GeoDataFrame) -> BackgroundFeatures:

@@ -55,9 +55,9 @@ def test_facilities_of_the_territory_and_around_it(
         row(PHARMACY),
         row(),
         row(commune="25429", x="931000,75", y="6681000"),
-        # 900 m and 1,100 m west of the territory.
-        row(commune="39001", x="919100", y="6685000"),
-        row(commune="39001", x="918900", y="6685000"),
+        # 4,900 m and 5,100 m west of the territory; at random in the street.
+        row(commune="39001", x="915100", y="6685000", quality="12"),
+        row(commune="39001", x="914900", y="6685000"),
         # Another type, and another part of France with coordinates that would fall inside.
         row(BAKERY),
         row(commune="97411", epsg="2975"),
@@ -71,8 +71,9 @@ def test_facilities_of_the_territory_and_around_it(
         assert facilities.points.to_dict("list") == {
             "type_equipement": [DOCTOR, DOCTOR, DOCTOR, PHARMACY],
             "insee_com": ["25056", "25429", "39001", "25056"],
-            "x": [924500.5, 931000.75, 919100.0, 924500.5],
+            "x": [924500.5, 931000.75, 915100.0, 924500.5],
             "y": [6687500.25, 6681000.0, 6685000.0, 6687500.25],
+            "precision": ["adresse", "adresse", "rue", "adresse"],
             # The file does not say in which QPV they are.
             "code_qp_insee": [None] * 4,
         }
@@ -101,6 +102,7 @@ def test_a_position_that_is_none(tmp_path: Path, communes: gpd.GeoDataFrame, set
     facilities, checks = read(write_csv(tmp_path / "BPE25.csv", rows), communes, settings)
     assert facilities.points["insee_com"].tolist() == ["25056"] * 3
     assert np.isnan(facilities.points[["x", "y"]].to_numpy()).all()
+    assert facilities.points["precision"].tolist() == ["commune", "inconnue", "inconnue"]
     assert checks["equipements_positions_aleatoires"].found == "1"
 
 
@@ -247,6 +249,7 @@ def test_the_genuine_rows_of_2025(communes: gpd.GeoDataFrame, settings: Settings
             "insee_com": "04193",
             "x": 998025.0,
             "y": 6386585.0,
+            "precision": "adresse",
             "code_qp_insee": None,
         }
     ]

@@ -29,15 +29,19 @@ from qpv_geo.toml_file import read_declarations
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-# Metres around the territory's communes: a facility there may be near one of its QPV.
-_MARGIN = 1000.0
+# Metres around the territory's communes: care there is within reach of those who live in its QPV.
+AROUND = 5000.0
 _BLOCK = 4 * 1024**2
-# How INSEE writes that there is nothing, and that it drew a position at random in the commune.
+# How INSEE writes that there is nothing.
 _NOTHING = ("", "_U", "_Z")
-_AT_RANDOM = "33"
+# How exact a position is, by QUALITE_GEOLOC. INSEE draws at random, in the street or in the commune, where it
+# knows no number; of what it does not place by an address (sports grounds) it says nothing.
+IN_COMMUNE, IN_STREET = "commune", "rue"
+_PRECISIONS = {"11": "adresse", "12": IN_STREET, "21": "adresse", "22": IN_STREET, "33": IN_COMMUNE}
+_UNKNOWN_PRECISION = "inconnue"
 # INSEE's own answer to "in which QPV"; without it there is one comparison less.
 _QPV_OF_INSEE = "QP2024"
-_KEPT = ["type_equipement", "insee_com", "x", "y", "code_qp_insee"]
+_KEPT = ["type_equipement", "insee_com", "x", "y", "precision", "code_qp_insee"]
 
 _TYPES = Path(__file__).with_name("facilities.toml")
 
@@ -67,10 +71,12 @@ def load_facility_types(path: Path = _TYPES) -> pd.DataFrame:
 class FacilityTable:
     """Facilities of the territory, of the counted `types` (``type_equipement``, ``libelle``, ``domaine``).
 
-    `points` has one row per facility in the territory's communes or within 1 km of their bounding box:
-    ``type_equipement``, ``insee_com``, ``x``, ``y`` in the territory's CRS, and ``code_qp_insee``, the QPV in
-    which INSEE places it (None: in none; unknown for all unless `placed_by_insee`). Coordinates are NaN where
-    INSEE has not located the facility, or drew its position at random in the commune.
+    `points` has one row per facility in the territory's communes or within `AROUND` metres of their bounding
+    box: ``type_equipement``, ``insee_com``, ``x``, ``y`` in the territory's CRS, ``precision`` (``adresse``;
+    ``rue``, at random in the street; ``commune``, at random in the commune; ``inconnue``), and
+    ``code_qp_insee``, the QPV in which INSEE places it (None: in none; unknown for all unless
+    `placed_by_insee`). Coordinates are NaN where INSEE has not located the facility, or drew its position at
+    random in the commune.
     """
 
     points: pd.DataFrame
@@ -187,7 +193,7 @@ class _Selection:
         self, communes: gpd.GeoDataFrame, epsg: str, types: pd.DataFrame, problems: Problems
     ) -> None:
         self._communes = frozenset(communes["insee_com"])
-        self._bounds = communes.total_bounds + _MARGIN * np.array([-1, -1, 1, 1])
+        self._bounds = communes.total_bounds + AROUND * np.array([-1, -1, 1, 1])
         self._epsg = epsg
         self._types = pa.array(types["type_equipement"])
         self._problems = problems
@@ -207,14 +213,15 @@ class _Selection:
         x = self._numbers(rows, "LAMBERT_X", own)
         y = self._numbers(rows, "LAMBERT_Y", own)
         west, south, east, north = self._bounds
-        drawn = rows["QUALITE_GEOLOC"] == _AT_RANDOM
+        precision = rows["QUALITE_GEOLOC"].map(_PRECISIONS).fillna(_UNKNOWN_PRECISION)
+        drawn = precision == IN_COMMUNE
         placed = ours & ~drawn
         kept = own | (placed & x.between(west, east) & y.between(south, north))
         self.at_random += int((kept & drawn).sum())
         of_insee = rows.get(_QPV_OF_INSEE, pd.Series("", index=rows.index))
         in_qpv = of_insee.str.fullmatch(QPV_2024.pattern)
         points = [
-            rows["TYPEQU"], rows["DEPCOM"], x.where(placed), y.where(placed),
+            rows["TYPEQU"], rows["DEPCOM"], x.where(placed), y.where(placed), precision,
             of_insee.astype(object).where(in_qpv, None),
         ]  # fmt: skip
         self._kept.append(pd.DataFrame(dict(zip(_KEPT, points, strict=True)))[kept])

@@ -1,8 +1,10 @@
 """What the tests of maps draw: the snapshot's release, and one with every layer that can be drawn."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import geopandas as gpd
 import numpy as np
@@ -23,6 +25,7 @@ from qpv_geo.releases.draft import build_content
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Contract, FragileDistrict, LocalDistrict, Territory
 from tests.city import city
+from tests.health import health_layers
 from tests.publishing import BESANCON, CATALOGUE, REGISTRY, spec_of, whole_snapshot
 
 # One QPV without a rate for each reason that there is.
@@ -60,7 +63,7 @@ def full_content(settings: Settings) -> Content:
         base_map=_base_map(qpv),
         rows=_masked(tables),
     )
-    content = _content(tables, territory)
+    content = _content(tables, territory, health_layers(qpv))
     _fill_figures(content.frames["qpv"])
     return content
 
@@ -81,8 +84,11 @@ def write(folder: Path, content: Content) -> Path:
     return folder / geopackage_name(content.spec.territory.id)
 
 
-def _content(tables: Tables, territory: Territory) -> Content:
+def _content(
+    tables: Tables, territory: Territory, more: Mapping[str, pd.DataFrame] = MappingProxyType({})
+) -> Content:
     layers, checks = build_layers(tables, territory, REGISTRY)
+    layers |= more
     return build_content(layers, [*tables.checks, *checks], spec_of(whole_snapshot(), territory=territory))
 
 

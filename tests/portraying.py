@@ -26,6 +26,7 @@ from qpv_geo.portraits.pages import FOLDER, INDEX, write_portraits
 from qpv_geo.releases.formats import FORMATS
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
+from tests.health import health_layers
 from tests.publishing import BESANCON, CATALOGUE, REGISTRY, spec_of, whole_snapshot
 
 _LARGEST = {"%": 100, "": 5, "€": 30_000, "€/m²": 9}
@@ -73,6 +74,7 @@ def full_frames(settings: Settings, territory: Territory = BESANCON) -> Frames:
     frames["qpv_voisins"] = _neighbour(qpv)
     frames["iris"] = _iris(communes[communes["insee_com"] == "25056"])
     frames["equipements"] = _facilities(qpv, communes, territory)
+    frames |= health_layers(qpv)
     read = frames["sources"]["source"].str.startswith(("insee", "qpv", "communes"))
     frames["sources"] = _all_read(frames["sources"][read])
     return conform(frames, published_layers(REGISTRY), territory.epsg)

@@ -31,6 +31,7 @@ from qpv_geo.qgis.forms import form_fields
 from qpv_geo.qgis.styles import StyleRule, build_styles, classify, labels_of, pictogram
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import ABSENCES, STATUSES
+from tests.health import CATEGORIES
 from tests.mapping import full_content, snapshot_content, write
 
 LOOK = load_cartography()
@@ -395,6 +396,18 @@ def test_each_domain_of_facilities_has_its_pictogram() -> None:
     rules = [rule for heading in LOOK.layers["equipements_lieux"].rules for rule in heading.children]
     assert {rule.label for rule in rules} == set(load_facility_types()["domaine"])
     assert {rule.filter for rule in rules} == {f"\"domaine\" = '{rule.label}'" for rule in rules}
+
+
+def test_each_category_of_care_has_a_pictogram_of_its_own() -> None:
+    rules = [rule for heading in LOOK.layers["offre_soins_lieux"].rules for rule in heading.children]
+    assert {rule.filter for rule in rules} == {f"\"categorie\" = '{name}'" for name in CATEGORIES}
+    assert len({rule.marker.pictogram for rule in rules if rule.marker}) == len(rules)
+
+
+def test_every_pictogram_is_used_and_can_be_read() -> None:
+    layers = ("equipements_lieux", "offre_soins_lieux", "etablissements_finess")
+    headings = [rule for name in layers for rule in LOOK.layers[name].rules]
+    rules = [*headings, *(rule for heading in headings for rule in heading.children)]
     markers = [rule.marker for rule in rules if rule.marker]
     assert {one.pictogram for one in markers} == LOOK.pictograms.keys()
     for one in markers:
@@ -453,7 +466,7 @@ def test_fills_of_qpv_let_the_base_map_through_where_there_is_one(content: Conte
 def test_the_order_of_drawing_puts_small_things_on_large_ones() -> None:
     assert isinstance(LOOK, Cartography)
     order = LOOK.order
-    assert order[:2] == ["equipements_lieux", "qpv"]
+    assert order[:4] == ["equipements_lieux", "offre_soins_lieux", "etablissements_finess", "qpv"]
     assert order[-6:] == ["epci", *BASE_MAP]
     assert order.index("bande_300m") < order.index("communes")
     assert order.index("qpv_2015") < order.index("bande_300m")

@@ -119,8 +119,9 @@ class PrefectServer:
         """End a process that was started, as systemd does."""
         process = self._processes.pop(name)
         process.terminate()
+        # A server waits for its background services longer than anybody has time.
         try:
-            process.wait(timeout=60)
+            process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -180,7 +180,8 @@ def test_a_release_made_with_others_holds_what_one_made_alone_does(
             }
 
     alone = replace(here.settings, data_dir=tmp_path / "alone")
-    for territory in chosen:
+    # One in Lambert-93, and one that has a projection of its own.
+    for territory in (one for one in chosen if one.code in {CHOSEN[0], CHOSEN[-1]}):
         assert publish_one(replace(here, territory=territory), raws, national).state == "published"
         run(replace(here, territory=territory, settings=alone))
         assert content(here.settings, territory) == content(alone, territory)

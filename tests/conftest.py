@@ -99,7 +99,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put every test into the quick tier but for those of the slow files."""
+    """Put every test into the quick tier but for those of the slow files, which come first.
+
+    The last process to finish then has a short file left, not one of minutes.
+    """
+    items.sort(key=lambda item: item.path.stem not in SLOW)
     for item in items:
         if item.path.stem not in SLOW:
             item.add_marker("quick")

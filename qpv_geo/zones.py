@@ -83,6 +83,13 @@ def departments_at(longitude: float, latitude: float) -> list[str]:
 
 
 @cache
+def region_of(department: str) -> str | None:
+    """Return the INSEE region of a department; None overseas where there is no region."""
+    regions = tomllib.loads(Path(__file__).with_name("regions.toml").read_text(encoding="utf-8"))
+    return next((region for region, departments in regions.items() if department in departments), None)
+
+
+@cache
 def _departments() -> dict[str, tuple[float, float, float, float]]:
     boxes = tomllib.loads(Path(__file__).with_name("departments.toml").read_text(encoding="utf-8"))
     return {code: (west, south, east, north) for code, (west, south, east, north) in boxes.items()}

@@ -396,6 +396,20 @@ def test_cells_of_the_facilities(full: Published) -> None:
     assert (doctors["nombre"], doctors["non_localises"], doctors["millesime"]) == (0, 1, "2025")
 
 
+def test_cells_of_the_apl(full: Published) -> None:
+    doctors = full.layer("apl").query("profession == 'medecins_generalistes'")
+    petitbourg = row(doctors, code=PETITBOURG, millesime="2024")
+    assert (petitbourg["valeur"], petitbourg["statut"]) == (2, "ok")
+    assert (petitbourg["rang"], petitbourg["rang_sur"]) == (3, 3)
+    assert row(doctors, code=PETITBOURG, millesime="2023")["statut"] == "secret"
+    department, country = (row(doctors, zone=zone, millesime="2024") for zone in ("departement", "france"))
+    assert (department["code"], department["nom"]) == ("25", "Département")
+    assert (department["valeur"], department["statut"]) == (pytest.approx(3.65), "estimation")
+    assert country["valeur"] == pytest.approx(3.72)
+    check = full.checks("apl_communes")["drees_apl_medecins_generalistes"]
+    assert "25903 (Hameau)" in check["message"]
+
+
 def test_every_disagreement_of_two_producers_is_a_row(full: Published) -> None:
     table = full.layer("concordances")
     apart = table[(table["resultat"] == "diverge") & table["objet"].isin(QPV)]
@@ -624,6 +638,8 @@ def test_the_report_names_each_source_that_is_absent(bare: Published) -> None:
         "bande_quartiers_fragiles",
         "equipements",
         "equipements_lieux",
+        "apl",
+        "accessibilite",
         "fond_batiments",
         "fond_routes",
         "fond_voies_ferrees",

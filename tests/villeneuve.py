@@ -12,6 +12,7 @@ import geopandas as gpd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from tests.apl_files import write_every_apl
 from tests.city import city
 from tests.country import country, zipped
 from tests.raw_files import write_csv, write_json, write_zip, zip_shapefile
@@ -151,6 +152,7 @@ def write_mirror(root: Path, *, only: Sequence[str] | None = None) -> Path:
         "bdtopo": _write_base_map,
         "insee": _write_thematic,
         "iris_statistics": _write_iris_statistics,
+        "apl": _write_apl,
     }
     for folder in ("anct", "insee", "cog", "ign/iris", f"geo-api/epcis/{EPCI}"):
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -328,6 +330,24 @@ def _write_facilities(root: Path) -> None:
     table = write_csv(root / "BPE25.csv", [header, *rows], "utf-8")
     write_zip(root / "insee/BPE25.zip", {"BPE25.csv": table.read_bytes()})
     table.unlink()
+
+
+def _write_apl(root: Path) -> None:
+    """Write DREES's workbooks; a commune that exists no more, and a Paris of two *arrondissements*.
+
+    In 2024 the mean of the Doubs is (5 x 11,000 + 2 x 9,000) / 20,000 = 3.65; that of France
+    (73,000 + 4 x 1,000 + 3 x 2,000 + 6 x 1,000 + 4 x 1,000) / 25,000 = 3.72.
+    """
+    elsewhere = [
+        ("01001", "L'Abergement-Clémenciat", 3.0, 2000.0),
+        ("25903", "Hameau", "nd", 100.0),
+        ("39001", "Abergement", 4.0, 1000.0),
+        ("75101", "Paris 1er Arrondissement", 6.0, 1000.0),
+        ("75102", "Paris 2e Arrondissement", 4.0, 1000.0),
+    ]
+    of_2023 = [(GRANDVILLE, "Grandville", 4.5, 11_000.0), (PETITBOURG, "Petitbourg", "s", 9000.0)]
+    of_2024 = [(GRANDVILLE, "Grandville", 5.0, 11_000.0), (PETITBOURG, "Petitbourg", 2.0, 9000.0)]
+    write_every_apl(root / "drees", {2023: [*of_2023, *elsewhere], 2024: [*of_2024, *elsewhere]})
 
 
 def _text(rows: Sequence[Row], encoding: str = "utf-8-sig") -> bytes:

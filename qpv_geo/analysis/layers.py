@@ -1,8 +1,11 @@
 """Build all layers of a release from checked tables."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from qpv_geo.analysis.aggregate import add_computed, aggregate
+from qpv_geo.analysis.apl import apl_table
 from qpv_geo.analysis.concordances import (
     check_completeness,
     check_contract,
@@ -81,9 +84,25 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
         compared += compare_statuses(qpv, tables.correspondence)
         every = set(tables.contours.attributes["code_qp"])
         checks.append(check_completeness(tables.correspondence, every, national=tables.contours.national))
+    if tables.apl:
+        layers["apl"], merged = _apl(tables, joined.layers, territory)
+        checks += merged
     layers["concordances"] = concordances_table(compared, territory)
     layers["geographies"] = geographies_table(layers, territory)
     return layers, [*checks, report_concordances(compared)]
+
+
+def _apl(
+    tables: Tables, layers: Mapping[str, pd.DataFrame], territory: Territory
+) -> tuple[pd.DataFrame, list[Check]]:
+    """Return table ``apl``; for France, of the communes that hold a QPV, as in ``statistiques``."""
+    communes = layers["communes"]
+    if territory.genre == "france":
+        communes = communes[communes["nb_qpv"] > 0]
+    qpv = layers["qpv"]
+    departments = dict(zip(qpv["insee_dep"], qpv["lib_dep"], strict=True))
+    members = None if tables.epci_members is None else set(tables.epci_members["insee_com"])
+    return apl_table(tables.apl, communes, departments, members)
 
 
 def _check_communes(tables: Tables, territory: Territory) -> list[Check]:

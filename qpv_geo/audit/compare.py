@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from qpv_geo.audit.compare_apl import compare_apl
 from qpv_geo.audit.compare_contours import compare_attributes, compare_shapes
 from qpv_geo.audit.compare_figures import (
     compare_contract,
@@ -90,6 +91,7 @@ def _compare_raw(formats: list[dict[str, WrittenLayer]], content: Content, *, al
         unlike += compare_indicator_columns(written, figures, spec.registry)
         unlike += compare_contract(written, figures, spec.territory)
         unlike += compare_correspondence(written, originals)
+        unlike += compare_apl(written, originals)
         mismatches += unlike
         if alike and not unlike:
             break

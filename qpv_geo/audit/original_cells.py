@@ -22,7 +22,7 @@ from qpv_geo.sources.archive import Member, read_tables_of
 from qpv_geo.sources.file_kinds import kind_of
 from qpv_geo.sources.raw import RawFile
 
-_MARKS = {
+MARKS = {
     "s": "secret",
     "c": "secret",
     "nd": "non_disponible",
@@ -159,8 +159,8 @@ class OriginalCells:
                 return math.nan, "non_disponible", None
             by_secrecy = remark is not None and re.search(r"\bsecret\b", remark, re.IGNORECASE)
             return math.nan, "secret" if by_secrecy else self.raw.source.blank, remark
-        if text.lower() in _MARKS:
-            return math.nan, _MARKS[text.lower()], remark
+        if text.lower() in MARKS:
+            return math.nan, MARKS[text.lower()], remark
         try:
             return float("".join(text.split()).replace(",", ".")), "ok", remark
         except ValueError as error:
@@ -186,7 +186,7 @@ class OriginalCells:
             self._notes[column] = self._note_of(column)
         note = self._notes[column]
         value = (self.cell(code, note) if note else None) or ""
-        if note is None or value.lower() in {"", "0", *_MARKS}:
+        if note is None or value.lower() in {"", "0", *MARKS}:
             return None
         variables = {variable for variable, _ in self.words if _NOTE.match(variable)}
         if note.upper() in variables:

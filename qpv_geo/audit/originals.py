@@ -14,6 +14,7 @@ import shapely
 from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
+from qpv_geo.audit.apl_workbook import Sheets, read_workbook
 from qpv_geo.audit.geopackage import read_geopackage
 from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells
 from qpv_geo.audit.shapes import Geometries, parse_geojson, polygons_of
@@ -203,6 +204,7 @@ class Originals:
         self._features: dict[str, Features] = {}
         self._tables: dict[str, RawTables] = {}
         self._cells: dict[tuple[str, str], OriginalCells] = {}
+        self._apl: dict[str, Sheets] = {}
 
     def features(self, source_id: str) -> Features:
         """Return the features of a vector file; see `read_features`."""
@@ -222,6 +224,12 @@ class Originals:
     def rows(self, source_id: str) -> list[dict[str, str]]:
         """Return the rows of a source that is one small table, by its own column names."""
         return RawTables(self._raw(source_id), self._settings).only_table()
+
+    def apl(self, source_id: str) -> Sheets:
+        """Return the APL of communes; see `apl_workbook.read_workbook`."""
+        if source_id not in self._apl:
+            self._apl[source_id] = _KEPT.of(self._raw(source_id), self._settings, read_workbook)
+        return self._apl[source_id]
 
     def filling(self, table: TableName) -> str:
         """Return the source that was read into a table."""

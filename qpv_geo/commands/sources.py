@@ -7,6 +7,7 @@ import typer
 
 from qpv_geo.commands.options import DataDir, TerritoryName, settings_of
 from qpv_geo.commands.output import Json, on_terminal, print_rows
+from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.additions import declarations
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
@@ -38,11 +39,18 @@ def check(*, territory: TerritoryName = "besancon", data: DataDir = None, as_jso
     # imported lazily: a list needs neither tables nor the network
     from rich.progress import track  # noqa: PLC0415
 
+    from qpv_geo.ingest.apl import read_apl  # noqa: PLC0415
     from qpv_geo.ingest.statistics import differences_from_declaration  # noqa: PLC0415
     from qpv_geo.sources.probe import probe  # noqa: PLC0415
 
     def inspect(raw: RawFile, settings: Settings) -> list[str]:
-        return differences_from_declaration(raw, registry, settings)
+        if "apl" not in raw.source.fills:
+            return differences_from_declaration(raw, registry, settings)
+        try:
+            read_apl(raw, settings)
+        except (ContractError, SourceContentError) as error:
+            return [str(error)]
+        return []
 
     about, policy = load_territory(territory), Policy()
     # Somebody waits: a site that takes no connection is given less time than by a refresh.

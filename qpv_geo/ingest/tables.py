@@ -13,6 +13,7 @@ import pandas as pd
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError, SourceContentError
+from qpv_geo.ingest.apl import AplSheet, read_apl
 from qpv_geo.ingest.base_map import BackgroundFeatures, read_base_map
 from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.ingest.communes import TerritoryCommunes, read_territory_communes, report_communes
@@ -59,6 +60,8 @@ class Tables:
     declared_zones: pd.DataFrame | None = None
     iris: gpd.GeoDataFrame | None = field(default=None, metadata=_METROPOLITAN)
     facilities: FacilityTable | None = field(default=None, metadata=_METROPOLITAN)
+    apl: tuple[AplSheet, ...] = ()
+    """Local potential accessibility of care: a sheet for each profession and year, of all of France."""
     base_map: BackgroundFeatures | None = None
     district_contours: gpd.GeoDataFrame | None = None
     fragile_contours: gpd.GeoDataFrame | None = None
@@ -130,6 +133,15 @@ def _read_iris(files: SourceFiles, context: _Context) -> gpd.GeoDataFrame | None
     )
 
 
+def _read_apl(files: SourceFiles, context: _Context) -> tuple[AplSheet, ...]:
+    """Read each profession that there is: one that is bad leaves the others."""
+    results = [
+        files.keep_checks(files.read([key], partial(read_apl, raw, context.settings)))
+        for key, raw in files.of("apl").items()
+    ]
+    return tuple(sheet for sheets in results if sheets for sheet in sheets)
+
+
 def _first(
     table: TableName, read: Callable[[RawFile, _Context], tuple[Any, Sequence[Check]] | None]
 ) -> Callable[[SourceFiles, _Context], object]:
@@ -154,6 +166,7 @@ _READERS: Mapping[TableName, Callable[[SourceFiles, _Context], object]] = {
         "facilities",
         lambda raw, its: None if its.communes is None else read_facilities(raw, its.communes, its.settings),
     ),
+    "apl": _read_apl,
     "base_map": _first(
         "base_map",
         lambda raw, its: None if its.communes is None else read_base_map(raw, its.communes, its.settings),

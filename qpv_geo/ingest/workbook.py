@@ -23,6 +23,8 @@ _TITLE_ROWS = 30
 _ERROR = re.compile(rb'<c r="([A-Z]+[0-9]+)"[^>]* t="e"')
 _SHOWN = 5
 _Row = list[str]
+Grid = Sequence[Sequence[object]]
+"""The rows of a sheet, from its first."""
 
 
 def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) -> list[TextTable]:
@@ -34,10 +36,28 @@ def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) 
     error, or no sheet holds a row of codes, and `ContractError` if a code is there twice in a row of codes.
     """
     label = raw.label_of(member.name)
+    grids = read_grids(raw, member)
+    names = {sheet: (f"{member.name}, feuille {sheet}", f"{label}, sheet {sheet}") for sheet in grids}
+    read = (_table(*names[sheet], raw, grid, extra_keys) for sheet, grid in grids.items())
+    tables = [table for table in read if table]
+    if not tables:
+        listed = ", ".join(map(repr, grids))
+        raise SourceContentError(
+            f"{label}: no sheet holds a row of codes with a known key (sheets: {listed})"
+        )
+    return tables
+
+
+def read_grids(raw: RawFile, member: Member) -> dict[str, Grid]:
+    """Return the cells of every sheet, empty rows and columns included.
+
+    Raises `SourceContentError` if the file is not a workbook or has cells in error.
+    """
+    label = raw.label_of(member.name)
     try:
         book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(member.data))
         # Kept whole, so that rows have the numbers that a spreadsheet shows.
-        grids = {
+        grids: dict[str, Grid] = {
             name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names
         }
         in_error = _cells_in_error(member.data)
@@ -51,15 +71,7 @@ def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) 
         raise SourceContentError(
             f"{label}: expected values, found cells in error (#N/A, #DIV/0! or the like): {in_error}"
         )
-    names = {sheet: (f"{member.name}, feuille {sheet}", f"{label}, sheet {sheet}") for sheet in grids}
-    read = (_table(*names[sheet], raw, grid, extra_keys) for sheet, grid in grids.items())
-    tables = [table for table in read if table]
-    if not tables:
-        listed = ", ".join(map(repr, grids))
-        raise SourceContentError(
-            f"{label}: no sheet holds a row of codes with a known key (sheets: {listed})"
-        )
-    return tables
+    return grids
 
 
 def _cells_in_error(data: bytes) -> str:
@@ -71,11 +83,9 @@ def _cells_in_error(data: bytes) -> str:
     return ", ".join(named) + (f" and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else "")
 
 
-def _table(
-    name: str, label: str, raw: RawFile, grid: Sequence[Sequence[object]], extra_keys: Collection[str]
-) -> TextTable | None:
+def _table(name: str, label: str, raw: RawFile, grid: Grid, extra_keys: Collection[str]) -> TextTable | None:
     """Cut titles and labels from the data; None for a sheet without a row of codes."""
-    head = [[_text(cell) for cell in row] for row in grid[:_TITLE_ROWS]]
+    head = [[cell_text(cell) for cell in row] for row in grid[:_TITLE_ROWS]]
     header = next((n for n, row in enumerate(head) if _is_row_of_codes(row, extra_keys)), None)
     if header is None:
         return None
@@ -86,7 +96,7 @@ def _table(
     data = [
         (f"row {number}", cells)
         for number, row in enumerate(grid[header + 1 :], start=header + 2)
-        if any(cells := [_text(row[position]) for position in used])
+        if any(cells := [cell_text(row[position]) for position in used])
     ]
     if not data:
         problems.add("at least one row under the row of codes", "none")
@@ -112,7 +122,7 @@ def _is_row_of_codes(row: _Row, extra_keys: Collection[str]) -> bool:
     )
 
 
-def _text(cell: object) -> str:
+def cell_text(cell: object) -> str:
     """Return a cell as text; a whole number without decimals, any other as Python writes the same double."""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))

@@ -16,7 +16,7 @@ from qpv_geo.toml_file import read_declarations
 
 _CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
-# `table` is a table of statistics: CSV files or XLSX workbooks, recognised by what they hold.
+# `table` is CSV files or XLSX workbooks, recognised by what they hold.
 Format = Literal["geojson", "gpkg", "shp", "csv", "table", "json"]
 # The tables of a run that sources are read into (`ingest.tables.Tables`).
 TableName = Literal[
@@ -29,6 +29,7 @@ TableName = Literal[
     "declared_zones",
     "iris",
     "facilities",
+    "apl",
     "base_map",
     "district_contours",
     "fragile_contours",

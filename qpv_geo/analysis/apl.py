@@ -1,0 +1,140 @@
+"""Table ``apl``: DREES's local potential accessibility of care, by commune, beside department and France."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from qpv_geo.checks import Check, check_none
+from qpv_geo.french import first_of
+from qpv_geo.ingest.apl import AplSheet
+from qpv_geo.statuses import ESTIMATE, NOT_AVAILABLE
+from qpv_geo.zones import department_of_commune, region_of
+
+_KEY = ["zone", "code", "profession", "millesime"]
+# Three communes are there by *arrondissement* alone.
+_DISTRICTS = {"75056": r"751\d\d", "69123": r"6938\d", "13055": r"132\d\d"}
+# Four islands are in no EPCI: Bréhat, Ouessant, Sein, Yeu.
+_WITHOUT_EPCI = {"22016", "29083", "29155", "85113"}
+
+
+def apl_table(
+    sheets: Sequence[AplSheet],
+    communes: pd.DataFrame,
+    departments: Mapping[str, str],
+    members: Collection[str] | None,
+) -> tuple[pd.DataFrame, list[Check]]:
+    """Return the rows of communes, of their departments and of France, for every profession and year.
+
+    `communes` have ``insee_com`` and ``nom_com``; `departments` are names by code, those that are known;
+    `members` the communes of France that are in an EPCI, None if unknown. A mean is that of the communes of
+    the file that have a value, weighted by their standardised population; ranks are among the communes of the
+    region, in the newest year of each profession. Checks name the communes that the newest year lacks, and
+    those that it has and that exist no more.
+    """
+    newest = {sheet.profession.id: sheet for sheet in sorted(sheets, key=lambda sheet: sheet.vintage)}
+    own = communes[["insee_com", "nom_com"]].astype(object).sort_values("insee_com", ignore_index=True)
+    codes = own["insee_com"].tolist()
+    around = sorted(set(map(department_of_commune, codes)))
+    frames, checks = [], []
+    for sheet in sheets:
+        of_communes = own.rename(columns={"insee_com": "code", "nom_com": "nom"}).assign(zone="commune")
+        of_communes = pd.concat([of_communes, _of_communes(sheet, codes)], axis=1)
+        if sheet is newest[sheet.profession.id]:
+            ranks = _ranks(sheet).reindex(codes).set_index(of_communes.index)
+            of_communes = pd.concat([of_communes, ranks], axis=1)
+            checks.append(_check_communes(sheet, codes, around, members))
+        means = _means(sheet).reindex([*around, ""])
+        means["statut"] = means["statut"].fillna(NOT_AVAILABLE)
+        means["zone"] = ["departement"] * len(around) + ["france"]
+        means["code"] = [*around, "FR"]
+        means["nom"] = [*(departments.get(code) or f"Département {code}" for code in around), "France"]
+        frames.append(
+            pd.concat([of_communes, means], ignore_index=True).assign(
+                profession=sheet.profession.id,
+                libelle=sheet.profession.libelle,
+                millesime=sheet.vintage,
+                unite=sheet.profession.unite,
+                source=sheet.profession.source,
+                fichier=sheet.file,
+                code_producteur=sheet.column,
+            )
+        )
+    table = pd.concat(frames, ignore_index=True)
+    ranks = table.reindex(columns=["rang", "rang_sur"]).astype("Int64")
+    return table.assign(**ranks).sort_values(_KEY, ignore_index=True), checks
+
+
+def _of_communes(sheet: AplSheet, codes: list[str]) -> pd.DataFrame:
+    """Return value, status and population of communes, in their order."""
+    table = sheet.table[["valeur", "statut", "population"]]
+    found = table.reindex(codes).reset_index(drop=True)
+    found["statut"] = found["statut"].fillna(NOT_AVAILABLE)
+    for row, code in enumerate(codes):
+        if code in _DISTRICTS and code not in table.index:
+            parts = table[table.index.str.fullmatch(_DISTRICTS[code])]
+            mean = _mean(parts)
+            found.loc[row, "valeur"], found.loc[row, "statut"], found.loc[row, "population"] = mean
+    return found
+
+
+def _mean(table: pd.DataFrame) -> tuple[float, str, float]:
+    """Return value, status and population of communes taken together, weighted by their population."""
+    known = table.dropna(subset=["valeur", "population"])
+    total = known["population"].sum()
+    if not total:
+        return np.nan, NOT_AVAILABLE, np.nan
+    return (known["valeur"] * known["population"]).sum() / total, ESTIMATE, total
+
+
+@lru_cache(maxsize=64)
+def _means(sheet: AplSheet) -> pd.DataFrame:
+    """Return the mean of every department, and of France at ``""``: territories share them."""
+    known = sheet.table.dropna(subset=["valeur", "population"])
+    known = known[known["population"] > 0]
+    weighted = pd.DataFrame(
+        {"valeur": known["valeur"] * known["population"], "population": known["population"]}
+    )
+    sums = weighted.groupby(known.index.map(department_of_commune)).sum()
+    if len(weighted):
+        sums.loc[""] = weighted.sum()
+    sums["valeur"] /= sums["population"]
+    return sums.assign(statut=ESTIMATE)
+
+
+@lru_cache(maxsize=16)
+def _ranks(sheet: AplSheet) -> pd.DataFrame:
+    """Return the rank of every commune that has a value among those of its region, and their number."""
+    values = sheet.table["valeur"].dropna()
+    regions = values.index.map(department_of_commune).map(region_of)
+    groups = values.groupby(np.asarray(regions, dtype=object))
+    return pd.DataFrame(
+        {"rang": groups.rank(method="min", ascending=False), "rang_sur": groups.transform("size")}
+    )
+
+
+def _check_communes(
+    sheet: AplSheet, codes: Sequence[str], departments: Collection[str], members: Collection[str] | None
+) -> Check:
+    """Compare the communes of the file with those of today: communes merge, and split again."""
+    table = sheet.table
+    lacking = [code for code in codes if code not in table.index]
+    lacking = [code for code in lacking if not table.index.str.fullmatch(_DISTRICTS.get(code, "")).any()]
+    lapsed = []
+    if members is not None:
+        known = {*members, *codes, *_WITHOUT_EPCI}
+        there = table[table.index.map(department_of_commune).isin(departments) & ~table.index.isin(known)]
+        districts = there.index.str.fullmatch("|".join(_DISTRICTS.values()))
+        lapsed = [f"{code} ({name})" for code, name in there.loc[~districts, "nom_com"].items()]
+    sentences = []
+    if lacking:
+        sentences.append(f"Sans ligne dans l'APL {sheet.vintage}, donc sans valeur : {first_of(lacking)}.")
+    if lapsed:
+        sentences.append(
+            f"Dans l'APL {sheet.vintage}, et dans aucun EPCI aujourd'hui (communes fusionnées ?) : "
+            f"{first_of(lapsed)}."
+        )
+    message = " ".join(sentences)
+    otherwise = f"APL {sheet.vintage} : chaque commune du territoire a sa ligne."
+    return check_none("apl_communes", sheet.profession.source, [*lacking, *lapsed], message, otherwise)

@@ -1,0 +1,253 @@
+"""DREES's local potential accessibility (APL): a workbook per profession, a sheet per year."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qpv_geo import french
+from qpv_geo.checks import Check
+from qpv_geo.errors import SourceContentError
+from qpv_geo.french import counted, listing
+from qpv_geo.frozen import Frozen
+from qpv_geo.ingest.cell_text import report_reading
+from qpv_geo.ingest.codes import COMMUNE
+from qpv_geo.ingest.contracts import Problems, find_columns, refuse_doubled, shown
+from qpv_geo.ingest.text_table import MARKS, parse_values
+from qpv_geo.ingest.workbook import Grid, cell_text, read_grids
+from qpv_geo.settings import Settings
+from qpv_geo.sources.archive import Member, read_tables_of
+from qpv_geo.sources.catalogue import Pattern
+from qpv_geo.sources.raw import RawFile
+from qpv_geo.statuses import OK
+from qpv_geo.toml_file import read_declarations
+
+# The header stands below a few rows of titles.
+_TITLE_ROWS = 40
+_YEAR = re.compile(r"(?<!\d)20\d\d(?!\d)")
+_VINTAGE = re.compile(r"mill[ée]sime\s*:?\s*(20\d\d)", re.IGNORECASE)
+_SPACES = re.compile(r"\s+")
+# Headers hold years that change: "Population standardisée 2021 pour la médecine générale".
+_FROM_YEAR_ON = re.compile(r" 20\d\d\b.*")
+_CODE = re.compile(COMMUNE.pattern)
+_FEW = 2
+_PROFESSIONS = Path(__file__).with_name("professions.toml")
+_Row = Sequence[object]
+# Number of the row as a spreadsheet shows it, code, cells.
+_Commune = tuple[int, str, _Row]
+_NUMBER = f"a number that is not negative, or one of the marks {', '.join(MARKS)}, or nothing"
+
+
+class Profession(Frozen):
+    """A profession of care: its id, its French name, and where its figures come from.
+
+    `source` is that of its APL, in `unite`; the units of a sheet match `unite_reconnue`. `type_equipement` is
+    its type of facility.
+    """
+
+    id: str
+    libelle: str
+    source: str
+    unite: str
+    unite_reconnue: Pattern
+    type_equipement: str
+
+
+@cache
+def load_professions(path: Path = _PROFESSIONS) -> tuple[Profession, ...]:
+    """Read the professions, in the order of the file."""
+    with read_declarations(path, "the professions are not valid") as entries:
+        return tuple(Profession(id=key, **entry) for key, entry in entries.items())
+
+
+@dataclass(frozen=True, eq=False)
+class AplSheet:
+    """The APL of one profession in one year, of every commune of the file.
+
+    `table` is indexed by ``insee_com``, sorted: ``nom_com``, ``valeur`` (NaN if missing), ``statut``, and
+    ``population``, the standardised one, which weights means (NaN if missing). `column` is the header of the
+    values in `file`, which is named ``<workbook>, feuille <sheet>``.
+    """
+
+    profession: Profession
+    vintage: str
+    file: str
+    column: str
+    table: pd.DataFrame
+
+
+def read_apl(raw: RawFile, settings: Settings) -> tuple[tuple[AplSheet, ...], tuple[Check, ...]]:
+    """Read every year of one profession, oldest first.
+
+    Sheets, rows and columns are recognised by what they hold, wherever they stand: a sheet of communes has a
+    header with the column of codes, and units in the row below; any other sheet is documentation. Raises
+    `SourceContentError` if there is no such sheet, the file is not a workbook or has cells in error, and
+    `ContractError`, which names sheet and row, if a sheet of communes has no year, a column or its units are
+    not as declared, a code is wrong or repeated, or a cell is not a number.
+    """
+    profession = next(one for one in load_professions() if one.source == raw.source.id)
+    sheets: list[AplSheet] = []
+    others: list[str] = []
+    for member in read_tables_of(raw, settings):
+        for name, grid in read_grids(raw, member).items():
+            sheet = _Sheet(raw, member, name, grid)
+            if sheet.is_documentation:
+                others.append(name)
+            else:
+                sheets.append(sheet.read(profession))
+    if not sheets:
+        found = ", ".join(map(repr, others))
+        raise SourceContentError(
+            f"{raw.label}: no sheet has a header with {' or '.join(raw.source.columns['insee_com'])} and "
+            f"communes below (sheets: {found})"
+        )
+    problems = Problems(raw.label, raw.source)
+    years = Counter(sheet.vintage for sheet in sheets)
+    for year in sorted(year for year, times in years.items() if times > 1):
+        same = (sheet.file for sheet in sheets if sheet.vintage == year)
+        problems.add("one sheet a year", f"{' and '.join(same)}, all of {year}")
+    problems.raise_if_any()
+    sheets.sort(key=lambda sheet: sheet.vintage)
+    communes = french.number(len(sheets[-1].table))
+    found = f"{counted(len(sheets), 'année')} ({listing(sorted(years))}), {communes} communes en dernier lieu"
+    return tuple(sheets), (report_reading((), found, raw.source.id),)
+
+
+class _Sheet:
+    """One sheet of the workbook, and what is wrong with it."""
+
+    def __init__(self, raw: RawFile, member: Member, name: str, grid: Grid) -> None:
+        self._name = name
+        self._grid = grid
+        self._file = f"{member.name}, feuille {name}"
+        self._source = raw.source
+        self._problems = Problems(f"{raw.label_of(member.name)}, sheet {name}", raw.source)
+        self._head = [[_heading(cell) for cell in row] for row in grid[:_TITLE_ROWS]]
+        codes = {spelling.casefold() for spelling in raw.source.columns["insee_com"]}
+        self._header_row = next(
+            (n for n, row in enumerate(self._head) if _is_full(row) and codes & set(map(str.casefold, row))),
+            None,
+        )
+
+    @property
+    def is_documentation(self) -> bool:
+        """Whether nothing in the sheet, nor its name, looks like figures of communes."""
+        if self._header_row is not None or re.search(r"apl.*20\d\d", self._name, re.IGNORECASE):
+            return False
+        return not any(_is_full(row) and any(map(_CODE.fullmatch, row)) for row in self._head)
+
+    def read(self, profession: Profession) -> AplSheet:
+        """Return the figures; raises `ContractError` with everything that is wrong."""
+        vintage = self._vintage()
+        places = self._places()
+        self._problems.raise_if_any()
+        rows = self._rows_below_units(places, profession)
+        table = self._table(rows, places)
+        self._problems.raise_if_any()
+        header = self._grid[self._header_row or 0]
+        return AplSheet(profession, vintage, self._file, cell_text(header[places["apl"]]), table)
+
+    def _vintage(self) -> str:
+        """Return the year that the name of the sheet holds, or its titles; they may not disagree."""
+        titles = [cell for row in self._head[: self._header_row] for cell in row]
+        said = {year for cell in titles for year in _VINTAGE.findall(cell)}
+        years = set(_YEAR.findall(self._name)) or said
+        if len(years | said) != 1:
+            found = ", ".join(sorted(years | said)) or "none"
+            self._problems.add("one year in the name of the sheet and its titles (such as 'APL 2024')", found)
+        return max(years, default="")
+
+    def _places(self) -> dict[str, int]:
+        """Return the position of each declared column."""
+        if self._header_row is None:
+            full = [row for row in self._head if _is_full(row)]
+            found = ", ".join(repr(cell) for cell in full[0] if cell) if full else "none"
+            wanted = " or ".join(map(repr, self._source.columns["insee_com"]))
+            self._problems.add(f"a header with {wanted} in the first {_TITLE_ROWS} rows", found)
+            return {}
+        names = [_FROM_YEAR_ON.sub("", cell) for cell in self._head[self._header_row]]
+        accepted = {s.casefold() for spellings in self._source.columns.values() for s in spellings}
+        refuse_doubled([name for name in names if name.casefold() in accepted], self._problems)
+        columns = find_columns([name for name in names if name], self._source.columns, self._problems)
+        return {name: names.index(column) for name, column in columns.items()}
+
+    def _rows_below_units(self, places: dict[str, int], profession: Profession) -> list[_Commune]:
+        """Return the rows of communes; the first row below the header holds the units."""
+        assert self._header_row is not None  # noqa: S101 - or `_places` found a problem
+        below = enumerate(self._grid[self._header_row + 1 :], start=self._header_row + 2)
+        number, first = next((pair for pair in below if _filled(pair[1])), (0, None))
+        units = _heading(first[places["apl"]]) if first else ""
+        if not re.search(profession.unite_reconnue, units):
+            expected = f"units below the header ({profession.unite}), which match {profession.unite_reconnue}"
+            self._problems.add(expected, shown(units), column="apl", where=f"row {number}" if number else "")
+        return list(self._communes(below, places["insee_com"]))
+
+    def _communes(self, rows: Iterable[tuple[int, _Row]], place: int) -> Iterator[_Commune]:
+        for number, row in rows:
+            cell = row[place]
+            code = cell.strip() if isinstance(cell, str) else cell_text(cell)
+            if _CODE.fullmatch(code):
+                yield number, code, row
+            # Notes below the table fill one cell.
+            elif _filled(row) > 1:
+                self._problems.add(
+                    COMMUNE.expected, shown(code, COMMUNE), column="insee_com", where=f"row {number}"
+                )
+
+    def _table(self, rows: list[_Commune], places: dict[str, int]) -> pd.DataFrame:
+        if not rows:
+            self._problems.add("at least one commune", "none")
+        where = np.array([f"row {number}" for number, _, _ in rows], dtype=object)
+        codes = [code for _, code, _ in rows]
+        value, status = self._numbers([row[places["apl"]] for _, _, row in rows], where, "apl")
+        population, _ = self._numbers([row[places["population"]] for _, _, row in rows], where, "population")
+        names = [row[places["nom_com"]] for _, _, row in rows]
+        table = pd.DataFrame(
+            {"nom_com": names, "valeur": value, "statut": status, "population": population},
+            index=pd.Index(codes, name="insee_com", dtype=object),
+        )
+        repeated = np.flatnonzero(table.index.duplicated(keep=False))
+        self._problems.add_rows(
+            "a code that appears once in the sheet",
+            where[repeated],
+            [shown(codes[row]) for row in repeated],
+            column="insee_com",
+        )
+        return table.sort_index()
+
+    def _numbers(
+        self, cells: list[object], where: NDArray[np.object_], column: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+        """Return values and their statuses; numbers may be written as text."""
+        is_number = np.array([type(cell) in {float, int} for cell in cells], dtype=bool)
+        values = np.array([cell if ok else np.nan for cell, ok in zip(cells, is_number, strict=True)], float)
+        statuses = np.full(len(cells), OK, dtype=object)
+        texts = np.flatnonzero(~is_number)
+        parsed = parse_values(np.array([cell_text(cells[row]) for row in texts], object), self._source.blank)
+        values[texts], statuses[texts] = parsed
+        wrong = (statuses == OK) & ~((values >= 0) & np.isfinite(values))
+        rows = np.flatnonzero(wrong | pd.isna(statuses))
+        self._problems.add_rows(
+            _NUMBER, where[rows], [shown(cell_text(cells[row])) for row in rows], column=column
+        )
+        return values, statuses
+
+
+def _heading(cell: object) -> str:
+    """Return a cell without line breaks and repeated spaces, which headers of workbooks have."""
+    return _SPACES.sub(" ", cell_text(cell)).strip()
+
+
+def _filled(row: _Row) -> int:
+    return len(row) - row.count("")
+
+
+def _is_full(row: Sequence[str]) -> bool:
+    """Tell rows of a table from titles, which fill one or two cells."""
+    return _filled(row) > _FEW

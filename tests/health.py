@@ -240,6 +240,7 @@ def _supply(qpv: gpd.GeoDataFrame, places: gpd.GeoDataFrame) -> Iterator[dict[st
                 "statut": "ok",
                 "millesime": "2025",
                 "source": "essai",
+                "fichier": "essai.csv",
             }
 
 

@@ -419,7 +419,7 @@ def test_every_disagreement_of_two_producers_is_a_row(full: Published) -> None:
         ("Taux de pauvreté", CARRES, "Présentation du Contrat de ville", "50", "52,5"),
         ("Part des familles monoparentales", CARRES, "Présentation du Contrat de ville", "38", "40,5"),
         ("Communes", IDENTIQUE, "listeqp_2025", PETITBOURG, f"{GRANDVILLE} Grandville (100,0 %)"),
-        ("Équipements", CARRES, "bpe", "2", "1"),
+        ("Équipements", CARRES, "bpe", "3", "2"),
         ("Statut depuis 2015", FRONTIERE, "correspondance_2024_2015", "MODIFIE", "N"),
     }
     counts = table[table["objet"] == EPCI].set_index(["theme", "source_a"])["valeur_b"]
@@ -638,8 +638,12 @@ def test_the_report_names_each_source_that_is_absent(bare: Published) -> None:
         "bande_quartiers_fragiles",
         "equipements",
         "equipements_lieux",
+        "offre_soins",
+        "offre_soins_lieux",
         "apl",
         "accessibilite",
+        "etablissements_finess",
+        "objectifs_indicateurs",
         "fond_batiments",
         "fond_routes",
         "fond_voies_ferrees",

@@ -303,8 +303,37 @@ def _write_iris(root: Path) -> None:
         write_json(root / f"ign/iris/{commune}.geojson", _collection(features))
 
 
+# Care: type, commune, metres from the corner, quality of its position, the QPV where INSEE places it. The
+# easternmost building of Les Carrés ends at 3,004 m, of La Frontière at 10,402, of L'Identique at 6,604.
+CARE = (
+    ("D265", GRANDVILLE, 9500, 5100, "11", FRONTIERE),
+    ("D265", GRANDVILLE, 9900, 5200, "11", FRONTIERE),
+    ("D265", PETITBOURG, 10_600, 5200, "12", None),  # 200 m east
+    ("D265", GRANDVILLE, 8950, 5200, "11", None),  # 450 m west
+    ("D265", GRANDVILLE, 9900, 6300, "11", None),  # 900 m north
+    ("D265", GRANDVILLE, 9900, 6450, "11", None),  # 1,050 m north
+    ("D265", PETITBOURG, 10_500, 5300, "33", FRONTIERE),
+    ("D281", GRANDVILLE, 2050, 2500, "22", CARRES),  # 50 m from the limit
+    ("D281", GRANDVILLE, 3104, 2460, "12", None),  # 104 m beyond it
+    ("D281", GRANDVILLE, 3700, 2500, "11", None),
+    ("D279", GRANDVILLE, 3104, 2460, "21", None),
+    ("D277", PETITBOURG, 10_602, 5147, "11", None),  # 202 m from the limit, 200 from a building
+    ("D278", GRANDVILLE, 6704, 7040, "11", None),  # 104 m from the limit, 100 from a building
+    ("D266", GRANDVILLE, 6350, 7250, "11", IDENTIQUE),
+    ("D251", GRANDVILLE, 6350, 8200, "11", None),  # 700 m north
+    ("D108", GRANDVILLE, 6350, 7799, "11", None),  # 299 m north
+    ("D113", GRANDVILLE, 6350, 7801, "11", None),
+    ("D302", GRANDVILLE, 7300, 7250, "11", None),  # 700 m east
+    ("D101", GRANDVILLE, 6704, 7130, "11", None),
+    ("D401", GRANDVILLE, 6904, 7040, "11", None),  # 300 m from a building
+    ("D601", GRANDVILLE, 6350, 7250, "33", None),
+    ("D602", GRANDVILLE, 6804, 7040, "11", None),  # 200 m from a building
+    ("D115", GRANDVILLE, 7104, 7040, "11", None),  # 500 m from a building, 504 from the limit
+)
+
+
 def _write_facilities(root: Path) -> None:
-    """Write pharmacies in and around Les Carrés, a doctor of unknown place, and one far away.
+    """Write pharmacies in and around Les Carrés, a doctor of unknown place, one far away, and `CARE`.
 
     INSEE places the second pharmacy in Les Carrés as well, which is wrong.
     """
@@ -327,6 +356,10 @@ def _write_facilities(root: Path) -> None:
     ]
     rows.append(["2025", "D265", GRANDVILLE, "", "", "_U", "_U", "CSZ"])
     rows.append(["2025", "D307", "39001", "800000.0", "6500000.0", "2154", "11", "CSZ"])
+    rows += [
+        ["2025", kind, commune, f"{x + east}", f"{y + north}", "2154", quality, code or "HZ"]
+        for kind, commune, east, north, quality, code in CARE
+    ]
     table = write_csv(root / "BPE25.csv", [header, *rows], "utf-8")
     write_zip(root / "insee/BPE25.zip", {"BPE25.csv": table.read_bytes()})
     table.unlink()
@@ -394,6 +427,22 @@ def _write_income(root: Path, *, zones: bool) -> None:
     archive(root / "insee/revenus_pauvrete_2021_qp24_v2_csv.zip", "indic-revenu-disponible-qp24-2021", tables)
 
 
+# What the census of 2022 says of Les Carrés alone: the rest is not precise enough.
+_OF_HEALTH = {
+    "part16_25nonScolNonEmp": "28,1",
+    "partEmpDurLim": "29,9",
+    "partMen1p": "46,7",
+    "partPop0_14": "28,2",
+    "partPop15_24": "16,1",
+    "partPop60_74": "12,4",
+    "partPop75p": "5,5",
+    "partMen1p75p": "14,3",
+    "partResPrincSurocc": "9,1",
+    "partMenLoc": "88,5",
+    "partMenVoit": "54,1",
+}
+
+
 def _write_thematic(root: Path) -> None:
     """Write the other tables by QPV; the demography in the older encoding and with a column of its own."""
     insee = root / "insee"
@@ -405,10 +454,10 @@ def _write_thematic(root: Path) -> None:
     write_csv(insee / "pop_reference_communales_QPV24.csv", communes)
     demography = {
         "QP": _by_qpv(
-            ["partFamMono", "txEmp", "TX_ECRAN"],
-            ["40,5", "38,1", "12,5"],
-            ["ns", "55", "14"],
-            ["35", "50,2", "s"],
+            ["partFamMono", "txEmp", "TX_ECRAN", *_OF_HEALTH],
+            ["40,5", "38,1", "12,5", *_OF_HEALTH.values()],
+            ["ns", "55", "14", *[""] * len(_OF_HEALTH)],
+            ["35", "50,2", "s", *[""] * len(_OF_HEALTH)],
         ),
         "COM": [["CODGEO", "txEmp"], [GRANDVILLE, "61,3"], [PETITBOURG, "64"]],
         "meta": [
@@ -424,20 +473,35 @@ def _write_thematic(root: Path) -> None:
     tables = {
         "DEFM2024_QP24_csv": _by_qpv(["ABCDE", "ABCDE_F"], ["200", "100"], ["90", "30"], ["10", "8"]),
         "beneficiaires_CAF_31-12-2024_QP24": _by_qpv(
-            ["A", "ARSAS"], ["900", "300"], ["200", "40"], ["90", "s"]
-        ),
-        "beneficiaires_CNAM_01-01-2025_QP24_csv": _by_qpv(
-            ["C", "C_C2SNP"], ["2800", "1100"], ["700", "150"], ["650", "90"]
+            ["A", "ARSAS", "AAAH"], ["900", "300", "120"], ["200", "40", "30"], ["90", "s", "s"]
         ),
         "EDUC_2024_2025_QP24": _by_qpv(["EFF_E6", "RET_E6"], ["40", "6"], ["12", "1"], ["8", "1"]),
         "DNB_2025_QP24": _by_qpv(["nbPresents", "nbAdmis"], ["30", "21"], ["10", "9"], ["10", "8"]),
         "RPLS_01-01-2025_QPV_2024": _by_qpv(
-            ["nbLsPls", "medLoy"], ["1000", "5,6"], ["120", "6,1"], ["0", "nd"]
+            ["nbLsPls", "medLoy", "txLsRp"], ["1000", "5,6", "71"], ["120", "6,1", "30"], ["0", "nd", "0"]
         ),
         "side_2023_QPV2024": _by_qpv(["ET_TOT"], ["150"], ["60"], ["12"]),
     }
     for name, rows in tables.items():
         archive(insee / f"{name}.zip", name.split("_csv")[0].lower(), {"QP": rows})
+    _write_insured(insee)
+
+
+def _write_insured(insee: Path) -> None:
+    """Write the insured; the young of L'Identique are too few to be published, of whom the total is."""
+    larger = ["C", "C_C2SNP", "C_C2SP"]
+    tables: dict[str, Sequence[Row]] = {
+        "QP": _by_qpv(
+            [*larger, "C_17_C2SNP", "C_60_C2SNP"],
+            ["2800", "1100", "400", "495", "121"],
+            ["700", "150", "60", "75", "15"],
+            ["650", "90", "20", "s", "s"],
+        ),
+        "COM": [["CODGEO", *larger], [GRANDVILLE, "9000", "1350", "500"], [PETITBOURG, "8000", "240", "s"]],
+        "EPCI": [["CODGEO", *larger], [EPCI, "17000", "1590", "s"]],
+        "DEP": [["CODGEO", *larger], ["25", "450000", "36000", "18000"], ["39", "200000", "10000", "6000"]],
+    }
+    archive(insee / "beneficiaires_CNAM_01-01-2025_QP24_csv.zip", "cnam", tables)
 
 
 def _write_census_of_2020(insee: Path) -> None:
@@ -475,7 +539,13 @@ def _write_income_of_communes(insee: Path) -> None:
     header = ["CODGEO", "NBMENFISC21", "MED21", "TP6021"]
     rows = [header, [GRANDVILLE, "5200", "21000", "18,0"], [PETITBOURG, "5100", "nd", "s"]]
     epci = [["CODGEO", "TP6021", "MED21"], [EPCI, "15,5", "21900"], [OTHER_EPCI, "9,0", "24000"]]
-    tables = {"COM": _text(rows, "utf-8"), "EPCI": _text(epci, "utf-8")}
+    header = ["CODGEO", "TP6021", "MED21"]
+    tables = {
+        "COM": _text(rows, "utf-8"),
+        "EPCI": _text(epci, "utf-8"),
+        "DEP": _text([header, ["25", "12,9", "23000"], ["39", "12,5", "22500"]], "utf-8"),
+        "METROPOLE": _text([header, ["FM", "14,9", "23080"]], "utf-8"),
+    }
     members = {f"cc_filosofi_2021_{zone}.csv": text for zone, text in tables.items()}
     write_zip(insee / "base-cc-filosofi-2021-communes_csv.zip", members)
     long = [
@@ -514,12 +584,12 @@ def _write_iris_statistics(root: Path) -> None:
             ["1", "1"],
         ),
         "base-ic-couples-familles-menages-2022": _by_iris(
-            ["C22_MEN", "C22_FAM", "C22_FAMMONO"],
-            ["1040", "700", "140"],
-            ["1700", "800", "s"],
-            ["1600", "1200", "180"],
-            ["400", "300", "30"],
-            ["1", "1", "1"],
+            ["C22_MEN", "C22_FAM", "C22_FAMMONO", "P22_POP80P", "P22_POP80P_PSEUL"],
+            ["1040", "700", "140", "100", "40"],
+            ["1700", "800", "s", "200", "110"],
+            ["1600", "1200", "180", "150", "60"],
+            ["400", "300", "30", "50", "s"],
+            ["1", "1", "1", "1", "1"],
         ),
         "base-ic-activite-residents-2022": _by_iris(
             ["P22_POP1564", "P22_ACT1564", "P22_CHOM1564"],
@@ -533,12 +603,12 @@ def _write_iris_statistics(root: Path) -> None:
             ["P22_SCOL1824"], ["100,5"], ["300"], ["150"], ["20"], ["1"]
         ),
         "base-ic-logement-2022": _by_iris(
-            ["P22_LOG", "P22_LOGVAC"],
-            ["1100", "60"],
-            ["1900", "200"],
-            ["1700", "100"],
-            ["420", "20"],
-            ["1", "1"],
+            ["P22_LOG", "P22_LOGVAC", "P22_RP", "P22_RP_LOCHLMV"],
+            ["1100", "60", "1000", "500"],
+            ["1900", "200", "1600", "400"],
+            ["1700", "100", "1550", "100"],
+            ["420", "20", "400", "20"],
+            ["1", "1", "1", "1"],
         ),
     }
     for name, rows in tables.items():

@@ -1,9 +1,12 @@
 """Facilities in each QPV and around it, by type."""
 
+from dataclasses import dataclass
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from numpy.typing import NDArray
 
 from qpv_geo.analysis.concordances import (
     COMPUTED,
@@ -55,15 +58,15 @@ def count_facilities(
     territory's communes lie outside them: the CRS is wrong.
     """
     points = points[points["type_equipement"].isin(types["type_equipement"])]
-    located = np.isfinite(points[["x", "y"]].to_numpy(dtype="float64")).all(axis=1)
+    located = is_located(points)
     _refuse_elsewhere(points[located], communes)
     lost = points[~located & points["insee_com"].isin(communes["insee_com"])]
     layer = qpv.sort_values("code_qp", ignore_index=True)
+    pairs = pairs_within(points[located], types, layer, max(_PERIMETERS.values()))
     parts = []
     for name, distance in _PERIMETERS.items():
-        counts = _count(points[located], types, layer, distance)
-        touched = _communes_of(layer, distance, communes, territory)
-        missing = _count_lost(lost, types, touched)
+        counts = pairs.count(pairs.metres <= distance)
+        missing = count_lost(lost, types, communes_within(layer, distance, communes, territory))
         parts.append(_rows(layer, types, perimeter=name, counts=counts, lost=missing))
     table = pd.concat(parts, ignore_index=True)
     table["millesime"] = vintage
@@ -72,9 +75,13 @@ def count_facilities(
 
 
 def locate_facilities(
-    points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame, vintage: str
+    points: pd.DataFrame,
+    types: pd.DataFrame,
+    qpv: gpd.GeoDataFrame,
+    vintage: str,
+    reach: float = _PERIMETERS["500m"],
 ) -> gpd.GeoDataFrame:
-    """Return layer ``equipements_lieux``: the facilities in the QPV and within 500 m, in the CRS of `qpv`.
+    """Return layer ``equipements_lieux``: the facilities within `reach` metres of a QPV, in the CRS of `qpv`.
 
     Those of one type at one place are one row, with their number. Parameters as of `count_facilities`.
     """
@@ -88,7 +95,7 @@ def locate_facilities(
     )
     shapes = gpd.points_from_xy(places["x"], places["y"])
     tree, contours = shapely.STRtree(shapes), qpv.geometry.to_numpy()
-    near = np.unique(tree.query(contours, predicate="dwithin", distance=max(_PERIMETERS.values()))[1])
+    near = np.unique(tree.query(contours, predicate="dwithin", distance=reach)[1])
     zone, place = tree.query(contours, predicate="intersects")
     codes = np.full(len(places), None, dtype=object)
     codes[place] = qpv["code_qp"].to_numpy(dtype=object)[zone]
@@ -151,18 +158,46 @@ def _index(points: pd.DataFrame) -> shapely.STRtree:
     return shapely.STRtree(gpd.points_from_xy(points["x"], points["y"]))
 
 
-def _count(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame, distance: float) -> np.ndarray:
-    """Return the facilities within a distance of each QPV: one row per QPV, one column per type."""
-    west, south, east, north = qpv.total_bounds + distance * np.array([-1, -1, 1, 1])
-    near = points[points["x"].between(west, east) & points["y"].between(south, north)]
-    zone, point = _index(near).query(qpv.geometry.to_numpy(), predicate="dwithin", distance=distance)
-    kind = pd.Index(types["type_equipement"]).get_indexer(near["type_equipement"])
-    counts = np.zeros((len(qpv), len(types)), dtype=np.int64)
-    np.add.at(counts, (zone, kind[point]), 1)
-    return counts
+def is_located(points: pd.DataFrame) -> NDArray[np.bool_]:
+    """Tell the facilities that have coordinates."""
+    located: NDArray[np.bool_] = np.isfinite(points[["x", "y"]].to_numpy(dtype="float64")).all(axis=1)
+    return located
 
 
-def _communes_of(
+@dataclass(frozen=True)
+class Pairs:
+    """A QPV and a facility near it, a pair at each position; `qpv` and `point` are positions in the frames.
+
+    `kind` is the position of the facility's type in the types that are counted, `metres` the distance, 0 in
+    the QPV.
+    """
+
+    qpv: NDArray[np.intp]
+    point: NDArray[np.intp]
+    kind: NDArray[np.intp]
+    metres: NDArray[np.float64]
+    shape: tuple[int, int]
+
+    def count(self, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Count the `wanted` pairs: one row per QPV, one column per type."""
+        counts = np.zeros(self.shape, dtype=np.int64)
+        np.add.at(counts, (self.qpv[wanted], self.kind[wanted]), 1)
+        return counts
+
+
+def pairs_within(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame, reach: float) -> Pairs:
+    """Return every facility that has coordinates with each QPV that is `reach` metres away at most."""
+    west, south, east, north = qpv.total_bounds + reach * np.array([-1, -1, 1, 1])
+    near = np.flatnonzero(points["x"].between(west, east) & points["y"].between(south, north))
+    shapes = gpd.points_from_xy(points["x"].to_numpy()[near], points["y"].to_numpy()[near])
+    contours = qpv.geometry.to_numpy()
+    zone, place = shapely.STRtree(shapes).query(contours, predicate="dwithin", distance=reach)
+    kind = pd.Index(types["type_equipement"]).get_indexer(points["type_equipement"].to_numpy()[near])
+    metres = shapely.distance(contours[zone], np.asarray(shapes)[place])
+    return Pairs(zone, near[place], kind[place], metres, (len(qpv), len(types)))
+
+
+def communes_within(
     qpv: gpd.GeoDataFrame, distance: float, communes: gpd.GeoDataFrame, territory: Territory
 ) -> list[set[str | None]]:
     """Return the communes that each perimeter overlaps by more than a sliver; None for any other commune."""
@@ -177,7 +212,7 @@ def _communes_of(
     return touched
 
 
-def _count_lost(lost: pd.DataFrame, types: pd.DataFrame, touched: list[set[str | None]]) -> np.ndarray:
+def count_lost(lost: pd.DataFrame, types: pd.DataFrame, touched: list[set[str | None]]) -> NDArray[np.int64]:
     """Return the facilities without coordinates in the communes of each perimeter, by type."""
     by_commune = pd.crosstab(lost["insee_com"], lost["type_equipement"]).reindex(
         columns=types["type_equipement"], fill_value=0

@@ -13,6 +13,7 @@ import shapely
 from qpv_geo.analysis.aggregate import add_computed
 from qpv_geo.analysis.bands import qpv_bands
 from qpv_geo.analysis.base_map import base_map_layers, streets_of
+from qpv_geo.analysis.care import care_layers
 from qpv_geo.analysis.concordances import Concordance
 from qpv_geo.analysis.districts import (
     cut_by_iris,
@@ -158,5 +159,7 @@ def _add_facilities(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, t
     )
     result.layers["equipements_lieux"] = locate_facilities(found.points, found.types, qpv, found.vintage)
     result.checks += checks
+    buildings = None if tables.base_map is None else tables.base_map.buildings
+    result.layers |= care_layers(found, buildings, qpv, tables.communes, territory)
     if found.placed_by_insee:
         result.concordances += compare_placements(found.points, found.types, qpv)

@@ -83,6 +83,15 @@ class FacilityTable:
     types: pd.DataFrame
     vintage: str
     placed_by_insee: bool = True
+    absent: frozenset[str] = frozenset()
+    """Codes of `types` that no facility of the whole file has: their number is unknown, not zero."""
+    file: str = ""
+    """Name of the file that was read."""
+
+    @property
+    def known_types(self) -> frozenset[str]:
+        """Return the counted codes that the file has."""
+        return frozenset(self.types["type_equipement"]) - self.absent
 
 
 def read_facilities(
@@ -118,7 +127,9 @@ def read_facilities(
         _report_types(types, selection.seen, raw.source.id),
         _report_random(selection.at_random, raw.source.id),
     )
-    return FacilityTable(points, types, raw.source.vintage, _QPV_OF_INSEE in columns), checks
+    absent = frozenset(types["type_equipement"]) - selection.seen
+    placed = _QPV_OF_INSEE in columns
+    return FacilityTable(points, types, raw.source.vintage, placed, absent, raw.path.name), checks
 
 
 class _Stream(io.RawIOBase):

@@ -1,0 +1,218 @@
+"""Table ``sante``: every value has its mesh, none is a larger one's, and nothing secret is computed back."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qpv_geo.analysis.health_plan import load_health_plan
+from qpv_geo.ingest.registry import load_registry
+from tests.test_full_territory import Published, publish
+from tests.villeneuve import (
+    CARRES,
+    EAST,
+    EPCI,
+    FRONTIERE,
+    GRANDVILLE,
+    IDENTIQUE,
+    MIDDLE,
+    PETITBOURG,
+    QPV,
+    REQUIRED,
+    WEST,
+    WHOLE_PETITBOURG,
+)
+
+REGISTRY = load_registry()
+PLAN = load_health_plan()
+VALUED = ["ok", "estimation"]
+FRANCE = "FR"
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    return publish(tmp_path_factory.mktemp("health"))
+
+
+@pytest.fixture(scope="module")
+def table(full: Published) -> pd.DataFrame:
+    return full.layer("sante")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return publish(tmp_path_factory.mktemp("bare"), only=REQUIRED).layer("sante")
+
+
+# QPV, line, zone, code: value, status. By hand, from what `villeneuve.py` writes.
+CELLS: dict[tuple[str, str, str, str], tuple[float | None, str]] = {
+    (CARRES, "population_municipale", "qpv", CARRES): (3000, "ok"),
+    (CARRES, "taux_pauvrete_60", "qpv", CARRES): (52.5, "ok"),
+    (CARRES, "part_sans_diplome", "qpv", CARRES): (44.8, "ok"),
+    (CARRES, "taux_emploi", "qpv", CARRES): (38.1, "ok"),
+    (CARRES, "part_familles_monoparentales", "qpv", CARRES): (40.5, "ok"),
+    (CARRES, "part_moins_25_ans", "qpv", CARRES): (28.2 + 16.1, "ok"),
+    (CARRES, "part_60_ans_ou_plus", "qpv", CARRES): (12.4 + 5.5, "ok"),
+    (CARRES, "part_menages_1_personne_75_ans_ou_plus", "qpv", CARRES): (14.3, "ok"),
+    (CARRES, "part_residences_principales_suroccupees", "qpv", CARRES): (9.1, "ok"),
+    (CARRES, "part_logements_sociaux_residences_principales", "qpv", CARRES): (71, "ok"),
+    (IDENTIQUE, "taux_pauvrete_60", "qpv", IDENTIQUE): (None, "secret"),
+    (FRONTIERE, "part_familles_monoparentales", "qpv", FRONTIERE): (None, "non_significatif"),
+    # Two IRIS, 60 and 40 % of the QPV, whole; half alone though the shares are 40 and 55 %.
+    (CARRES, "part_80_ans_ou_plus_vivant_seuls", "iris_du_qpv", CARRES): (100 * 150 / 300, "ok"),
+    # One of the two IRIS is secret.
+    (FRONTIERE, "part_80_ans_ou_plus_vivant_seuls", "iris_du_qpv", FRONTIERE): (None, "secret"),
+    (IDENTIQUE, "part_80_ans_ou_plus_vivant_seuls", "iris_du_qpv", IDENTIQUE): (100 * 60 / 150, "ok"),
+    (CARRES, "part_hlm", "iris_du_qpv", CARRES): (100 * (500 + 400) / (1000 + 1600), "ok"),
+    (FRONTIERE, "part_hlm", "iris_du_qpv", FRONTIERE): (100 * (100 + 20) / (1550 + 400), "ok"),
+    (CARRES, "assures_regime_general", "qpv", CARRES): (2800, "ok"),
+    (CARRES, "part_c2s_non_participative", "qpv", CARRES): (100 * 1100 / 2800, "ok"),
+    (CARRES, "part_c2s_participative", "qpv", CARRES): (100 * 400 / 2800, "ok"),
+    (CARRES, "part_moins_18_ans_c2s_non_participative", "qpv", CARRES): (100 * 495 / 1100, "ok"),
+    (FRONTIERE, "part_60_ans_ou_plus_c2s_non_participative", "qpv", FRONTIERE): (100 * 15 / 150, "ok"),
+    # The total of L'Identique is known, not how many of them are young.
+    (IDENTIQUE, "beneficiaires_c2s_non_participative", "qpv", IDENTIQUE): (90, "ok"),
+    (IDENTIQUE, "part_moins_18_ans_c2s_non_participative", "qpv", IDENTIQUE): (None, "secret"),
+    (FRONTIERE, "part_c2s_non_participative", "commune", PETITBOURG): (100 * 240 / 8000, "ok"),
+    (FRONTIERE, "part_c2s_non_participative", "commune", GRANDVILLE): (100 * 1350 / 9000, "ok"),
+    (CARRES, "part_c2s_non_participative", "epci", EPCI): (100 * 1590 / 17_000, "ok"),
+    (CARRES, "part_c2s_non_participative", "departement", "25"): (100 * 36 / 450, "ok"),
+    (CARRES, "part_allocataires_rsa_socle", "qpv", CARRES): (100 * 300 / 900, "ok"),
+    (CARRES, "taux_pauvrete_60", "commune", GRANDVILLE): (18, "ok"),
+    # The census of incomes of 2023 is not that of the QPV: 21,000 in 2021, 22,500 in 2023.
+    (CARRES, "niveau_vie_median", "commune", GRANDVILLE): (21_000, "ok"),
+    (CARRES, "taux_pauvrete_60", "france", FRANCE): (14.9, "ok"),
+    (FRONTIERE, "apl_medecins_generalistes", "commune", PETITBOURG): (2, "ok"),
+    (CARRES, "apl_medecins_generalistes", "commune", GRANDVILLE): (5, "ok"),
+    # Weighted by population, of the newest year.
+    (CARRES, "apl_medecins_generalistes", "departement", "25"): ((5 * 11 + 2 * 9) / 20, "estimation"),
+    (CARRES, "apl_medecins_generalistes", "france", FRANCE): (93_000 / 25_000, "estimation"),
+    # Inside, 400 m away and beyond the corner by 499.2 m.
+    (CARRES, "pharmacies_500m", "qpv", CARRES): (3, "ok"),
+    # From the wall of a building that is 54 m long and 6 askew: |54 * 4 - 6 * 44| / (54² + 6²)^½ = 0.88 m.
+    (CARRES, "pharmacies_distance", "qpv", CARRES): (1, "ok"),
+    (CARRES, "infirmiers_500m", "qpv", CARRES): (2, "ok"),
+    (CARRES, "kinesitherapeutes_distance", "qpv", CARRES): (3104 - 3004, "ok"),
+    (CARRES, "dentistes_500m", "qpv", CARRES): (0, "ok"),
+    (FRONTIERE, "medecins_generalistes_500m", "qpv", FRONTIERE): (4, "ok"),
+    (FRONTIERE, "dentistes_distance", "qpv", FRONTIERE): (10_602 - 10_402, "ok"),
+    (IDENTIQUE, "centres_de_sante_500m", "qpv", IDENTIQUE): (1, "ok"),
+    (IDENTIQUE, "pmi_500m", "qpv", IDENTIQUE): (0, "ok"),
+    (IDENTIQUE, "pmi_distance", "qpv", IDENTIQUE): (7104 - 6604, "ok"),
+    (IDENTIQUE, "personnes_agees_distance", "qpv", IDENTIQUE): (6904 - 6604, "ok"),
+    (IDENTIQUE, "hopitaux_distance", "qpv", IDENTIQUE): (6704 - 6604, "ok"),
+}
+# Counts inside, within 300 m, 500 m, 1 km; near the limit on either side; at random in the street; not
+# located; and INSEE's own.
+CARE: dict[tuple[str, str], tuple[int, ...]] = {
+    (FRONTIERE, "medecins_generalistes"): (2, 3, 4, 5, 2, 1, 1, 2, 3),
+    (CARRES, "infirmiers"): (1, 2, 2, 3, 1, 1, 2, 0, 1),
+    (CARRES, "pharmacies"): (1, 1, 3, 5, 0, 0, 0, 0, 2),
+    (IDENTIQUE, "specialistes"): (1, 1, 1, 2, 1, 0, 0, 0, 1),
+    (IDENTIQUE, "centres_de_sante"): (0, 1, 1, 1, 0, 1, 0, 0, 0),
+    (IDENTIQUE, "maisons_de_sante"): (0, 0, 1, 1, 0, 0, 0, 0, 0),
+    (IDENTIQUE, "handicap"): (0, 1, 1, 1, 0, 1, 0, 1, 0),
+}
+
+
+@pytest.mark.parametrize("key", CELLS)
+def test_cells_by_hand(table: pd.DataFrame, key: tuple[str, str, str, str]) -> None:
+    rows = table.set_index(["code_qp", "ligne", "zone", "code"]).loc[[key]]
+    value, status = CELLS[key]
+    assert rows["statut"].tolist() == [status]
+    (found,) = rows["valeur"]
+    assert np.isnan(found) if value is None else found == pytest.approx(value, abs=0.00501)
+
+
+@pytest.mark.parametrize("key", CARE)
+def test_counts_of_care_by_hand(full: Published, key: tuple[str, str]) -> None:
+    rows = full.layer("offre_soins").set_index(["code_qp", "categorie"]).loc[[key]]
+    columns = [
+        *("nombre_qpv", "nombre_300m", "nombre_500m", "nombre_1000m", "dedans_300m_limite"),
+        *("dehors_300m_limite", "position_dans_la_rue", "non_localises", "nombre_insee"),
+    ]
+    assert tuple(rows[columns].iloc[0]) == CARE[key]
+
+
+def test_every_row_is_filled_where_every_source_was_read(table: pd.DataFrame) -> None:
+    of_one = table[table["code_qp"] == CARRES]
+    assert set(of_one["ligne"]) == set(PLAN.lines())
+    of_one = of_one[~of_one["ligne"].str.startswith("acces_")]
+    assert len(of_one) >= 20
+    assert set(of_one["statut"]) <= set(VALUED)
+    assert of_one["valeur"].notna().all()
+    assert (
+        of_one[["rubrique", "libelle", "maille", "nom_zone", "millesime", "source", "fichier"]]
+        .notna()
+        .all(axis=None)
+    )
+    assert list(dict.fromkeys(table["rubrique"])) == [heading.titre for heading in PLAN.rubriques]
+    ranked = of_one[of_one["rang"].notna()]
+    assert set(ranked.loc[ranked["zone"] == "qpv", "rang_parmi"]) == {"QPV de métropole"}
+    # The interval that the census of 2020 has.
+    assert of_one.set_index("ligne").loc["part_sans_diplome", ["borne_basse", "borne_haute"]].tolist() == [
+        44,
+        45.6,
+    ]
+
+
+def test_a_row_whose_source_was_not_read_stays_and_names_it(bare: pd.DataFrame, table: pd.DataFrame) -> None:
+    same = ["code_qp", "ligne", "zone", "code"]
+    assert set(map(tuple, bare[same].to_numpy())) == set(map(tuple, table[same].to_numpy()))
+    rows = bare[bare["code_qp"] == CARRES].set_index(["ligne", "zone"])
+    unread = rows[rows["statut"] == "non_disponible"]
+    assert unread["remarque"].notna().all()
+    assert unread["millesime"].isna().all()
+    remarks = {
+        ("part_c2s_non_participative", "qpv"): "assurance maladie",
+        ("part_80_ans_ou_plus_vivant_seuls", "iris_du_qpv"): "Contours IRIS",
+        ("pharmacies_500m", "qpv"): "Base permanente des équipements",
+        ("apl_infirmiers", "commune"): "aux infirmiers",
+    }
+    for key, part in remarks.items():
+        assert part in rows.loc[key, "remarque"]
+    assert rows.loc[("taux_pauvrete_60", "qpv"), "valeur"] == 52.5
+
+
+def test_a_value_of_a_larger_mesh_is_never_the_qpv_s(full: Published, table: pd.DataFrame) -> None:
+    own = table["zone"].isin(["qpv", "iris_du_qpv"])
+    assert (table.loc[own, "code"] == table.loc[own, "code_qp"]).all()
+    assert not table.loc[~own, "code"].isin(QPV).any()
+    meshes = table.groupby("zone")["maille"].agg(set).to_dict()
+    assert meshes["qpv"] == {"quartier", "quartier et 500 m autour"}
+    larger = {zone: mesh for zone, mesh in meshes.items() if zone != "qpv"}
+    assert larger == {zone: {PLAN.mailles[zone]} for zone in larger}
+    key = ["zone", "code", "indicateur", "millesime"]
+    statistics = full.statistics.set_index(key)[["valeur", "statut", "rang", "borne_basse"]]
+    found = 0
+    for row in table[table["statut"].isin([*VALUED, "secret"])].itertuples():
+        if row.ligne not in REGISTRY.by_id or row.zone in {"iris_du_qpv", "france"}:
+            continue
+        found += 1
+        published = statistics.loc[(row.zone, row.code, row.ligne, row.millesime)]
+        expected = [published["valeur"], published["statut"], published["rang"], published["borne_basse"]]
+        np.testing.assert_equal([row.valeur, row.statut, row.rang, row.borne_basse], expected)
+    assert found > 60
+    # No value of the QPV is that of its IRIS, of which there is one line of its own.
+    assert (
+        not table[table["zone"] == "iris_du_qpv"]["ligne"].isin(table[table["zone"] == "qpv"]["ligne"]).any()
+    )
+    care = full.layer("offre_soins").set_index(["code_qp", "categorie"])
+    for row in table[table["ligne"].str.endswith("_500m")].itertuples():
+        assert row.valeur == care.loc[(row.code_qp, row.ligne.removesuffix("_500m")), "nombre_500m"]
+
+
+def test_which_iris_stand_for_a_qpv_is_said(full: Published, table: pd.DataFrame) -> None:
+    lines = table[table["zone"] == "iris_du_qpv"].set_index(["code_qp", "ligne"])
+    remark = lines.loc[(CARRES, "part_hlm"), "remarque"]
+    # Of 26 and 34 km², one is of the QPV.
+    assert remark == (
+        "IRIS entiers : Milieu, Ouest. Ils contiennent 100 % de la surface du quartier, "
+        "qui fait 2 % de la leur."
+    )
+    pieces = full.layer("qpv_iris")
+    taken = pieces[(pieces["part_qpv"] >= PLAN.iris.part_qpv) | (pieces["part_iris"] >= PLAN.iris.part_iris)]
+    assert taken.groupby("code_qp")["code_iris"].agg(set).to_dict() == {
+        CARRES: {WEST, MIDDLE},
+        FRONTIERE: {EAST, WHOLE_PETITBOURG},
+        IDENTIQUE: {EAST},
+    }

@@ -11,6 +11,7 @@ from pathlib import Path
 SCRIPTS = (
     "bench_api.py",
     "bench_commands.py",
+    "bench_facilities.py",
     "bench_locate.py",
     "bench_overlay.py",
     "bench_refresh.py",

@@ -82,6 +82,16 @@ def departments_at(longitude: float, latitude: float) -> list[str]:
     ]
 
 
+def departments_meeting(bounds: tuple[float, float, float, float]) -> set[str]:
+    """Return the departments of metropolitan France whose bounding box meets a rectangle in degrees."""
+    west, south, east, north = bounds
+    return {
+        code
+        for code, (left, bottom, right, top) in _departments().items()
+        if left <= east and west <= right and bottom <= north and south <= top
+    }
+
+
 @cache
 def region_of(department: str) -> str | None:
     """Return the INSEE region of a department; None overseas where there is no region."""

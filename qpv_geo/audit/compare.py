@@ -10,6 +10,7 @@ import shapely
 
 from qpv_geo.audit.compare_apl import compare_apl
 from qpv_geo.audit.compare_contours import compare_attributes, compare_shapes
+from qpv_geo.audit.compare_facilities import compare_facilities
 from qpv_geo.audit.compare_figures import (
     compare_contract,
     compare_correspondence,
@@ -84,6 +85,8 @@ def _compare_raw(formats: list[dict[str, WrittenLayer]], content: Content, *, al
     originals = Originals(spec.raws, codes, spec.settings)
     figures = newest_figures(formats[0]["statistiques"].attributes)
     mismatches = compare_sources(spec.raws) + compare_shapes(formats, originals)
+    # The places are in the GeoPackage alone.
+    mismatches += compare_facilities(formats[0], originals)
     for written in formats:
         unlike = compare_attributes(written, originals, spec.territory)
         unlike += compare_statistics(written, originals, spec.registry)

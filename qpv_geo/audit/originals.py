@@ -209,13 +209,13 @@ class Originals:
     def features(self, source_id: str) -> Features:
         """Return the features of a vector file; see `read_features`."""
         if source_id not in self._features:
-            self._features[source_id] = read_features(self._raw(source_id), self._settings)
+            self._features[source_id] = read_features(self.raw(source_id), self._settings)
         return self._features[source_id]
 
     def cells(self, source_id: str, member: str) -> OriginalCells:
         """Return the cells of a table; see `original_cells.read_cells`."""
         if (source_id, member) not in self._cells:
-            raw = self._raw(source_id)
+            raw = self.raw(source_id)
             if source_id not in self._tables:
                 self._tables[source_id] = _KEPT.of(raw, self._settings, RawTables)
             self._cells[source_id, member] = read_cells(self._tables[source_id], member, self._codes)
@@ -223,7 +223,7 @@ class Originals:
 
     def rows(self, source_id: str) -> list[dict[str, str]]:
         """Return the rows of a source that is one small table, by its own column names."""
-        return RawTables(self._raw(source_id), self._settings).only_table()
+        return RawTables(self.raw(source_id), self._settings).only_table()
 
     def apl(self, source_id: str) -> Sheets:
         """Return the APL of communes; see `apl_workbook.read_workbook`."""
@@ -239,7 +239,8 @@ class Originals:
             raise PublicationError(f"a layer holds values of a source of {table}, and none was read")
         return source.id
 
-    def _raw(self, source_id: str) -> RawFile:
+    def raw(self, source_id: str) -> RawFile:
+        """Return a raw file; a `PublicationError` if it was not read."""
         raw = self._raws.get(source_id)
         if raw is None:
             raise PublicationError(f"a layer holds values of source {source_id!r}, which was not read")

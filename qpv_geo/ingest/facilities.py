@@ -2,11 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import compress, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import geopandas as gpd
 import numpy as np
@@ -15,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 from pydantic import Field, TypeAdapter
+from pyproj import Transformer
 
 from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ConfigurationError
@@ -22,16 +25,23 @@ from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.cell_text import refuse_page, report_reading
 from qpv_geo.ingest.codes import QPV_2024
 from qpv_geo.ingest.contracts import Problems, find_columns, refuse_doubled
+from qpv_geo.ingest.line_filter import LineFilter
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import stream_member
-from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.extracts import Extracts, Needs
+from qpv_geo.sources.raw import Extract, RawFile, Whole
 from qpv_geo.toml_file import read_declarations
+from qpv_geo.zones import departments_meeting
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 # Metres around the territory's communes: care there is within reach of those who live in its QPV.
 AROUND = 5000.0
-_BLOCK = 4 * 1024**2
+_BLOCK = 1024**2
+# Lines that are parsed together, to tell those of the territory from others of the departments around.
+_CANDIDATES = 5000
+# Of a territory that lies in more, the whole file is read and no extract is kept.
+_MOST_DEPARTMENTS = 30
 # How INSEE writes that there is nothing.
 _NOTHING = ("", "_U", "_Z")
 # How exact a position is, by QUALITE_GEOLOC. INSEE draws at random, in the street or in the commune, where it
@@ -87,6 +97,8 @@ class FacilityTable:
     """Codes of `types` that no facility of the whole file has: their number is unknown, not zero."""
     file: str = ""
     """Name of the file that was read."""
+    extract: Extract | None = None
+    """The lines that were read; None if the whole file was."""
 
     @property
     def known_types(self) -> frozenset[str]:
@@ -99,37 +111,69 @@ def read_facilities(
 ) -> tuple[FacilityTable, tuple[Check, ...]]:
     """Read the facilities of the territory and around it, from INSEE's file of one row per facility.
 
-    `communes` are the territory's (``insee_com``), in its projected CRS. Raises `SourceContentError` if the
-    file is a web page, empty, or not whole, and `ContractError` if a column is missing, rows have not as many
-    cells as the header, coordinates are not numbers or are in another CRS, or there is nothing in the
-    territory's communes; the message lists every problem.
+    `communes` are the territory's (``insee_com``), in its projected CRS. The lines that concern it are kept
+    in the store: the next run reads these, as long as the file is the same. Raises `SourceContentError` if
+    the file is a web page, empty, or not whole, and `ContractError` if a column is missing, rows have not as
+    many cells as the header, coordinates are not numbers or are in another CRS, or there is nothing in the
+    territory's communes; the message lists every problem. Raises `ConfigurationError` if the store cannot be
+    written.
     """
     types = load_facility_types()
-    epsg = str(communes.crs.to_epsg())
-    with stream_member(raw, raw.source.member, settings) as (name, chunks):
-        label = raw.label_of(name)
-        problems = Problems(label, raw.source)
-        stream = io.BufferedReader(_Stream(chunks), _BLOCK)
-        columns = _columns(stream, label, problems)
-        selection = _Selection(communes, epsg, types, problems)
-        for batch in _batches(stream, columns, problems):
-            selection.add(batch)
+    around = _Around(communes)
+    problems = Problems(raw.label, raw.source)
+    selection = _Selection(around, types, problems)
+    extract = None
+    if len(around.departments) <= _MOST_DEPARTMENTS:
+        extract = _extract(raw, around, types, settings, problems)
+        with extract.path.open("rb") as lines:
+            columns = selection.read(lines)
+        whole = extract.whole
+    else:
+        with _opened(raw, settings, problems) as stream:
+            columns = selection.read(stream)
+        unmet = set(types["type_equipement"]) - selection.seen
+        whole = Whole(rows=selection.rows, absent=tuple(sorted(unmet)))
     points = selection.points()
     own = points["insee_com"].isin(communes["insee_com"])
     if not own.any():
-        problems.add("facilities in the territory's communes", f"none among {selection.total}")
+        problems.add("facilities in the territory's communes", f"none among {whole.rows}")
     problems.raise_if_any()
-    found = (
-        f"{selection.total} équipements, dont {len(points)} des types comptés dans le territoire et autour"
-    )
+    found = f"{whole.rows} équipements, dont {len(points)} des types comptés dans le territoire et autour"
     checks = (
         report_reading((), found, raw.source.id),
-        _report_types(types, selection.seen, raw.source.id),
+        _report_types(types, whole.absent, raw.source.id),
         _report_random(selection.at_random, raw.source.id),
     )
-    absent = frozenset(types["type_equipement"]) - selection.seen
     placed = _QPV_OF_INSEE in columns
-    return FacilityTable(points, types, raw.source.vintage, placed, absent, raw.path.name), checks
+    vintage, absent = raw.source.vintage, frozenset(whole.absent)
+    return FacilityTable(points, types, vintage, placed, absent, raw.path.name, extract), checks
+
+
+class _Around:
+    """The territory's communes, and the rectangle around them in which facilities are kept."""
+
+    def __init__(self, communes: gpd.GeoDataFrame) -> None:
+        self.communes = frozenset(communes["insee_com"])
+        self.bounds = communes.total_bounds + AROUND * np.array([-1, -1, 1, 1])
+        self.epsg = str(communes.crs.to_epsg())
+        to_degrees = Transformer.from_crs(communes.crs, 4326, always_xy=True).transform_bounds
+        own = {code[:2] for code in self.communes}
+        self.departments = sorted(own | departments_meeting(to_degrees(*self.bounds)))
+
+    def needs(self, types: pd.DataFrame) -> Needs:
+        """Return what makes an extract of the file another one."""
+        return {
+            "communes": sorted(self.communes),
+            "bounds": [float(value) for value in self.bounds],
+            "epsg": self.epsg,
+            "types": sorted(types["type_equipement"]),
+        }
+
+    def keeps(self, rows: pd.DataFrame, x: pd.Series, y: pd.Series) -> "pd.Series[bool]":
+        """Tell which rows are in the territory's communes, or have a position in the rectangle."""
+        west, south, east, north = self.bounds
+        near = x.between(west, east) & y.between(south, north) & (rows["EPSG"] == self.epsg)
+        return rows["DEPCOM"].isin(self.communes) | near
 
 
 class _Stream(io.RawIOBase):
@@ -152,10 +196,41 @@ class _Stream(io.RawIOBase):
         return size
 
 
-def _columns(stream: "io.BufferedReader[_Stream]", label: str, problems: Problems) -> dict[str, str]:
-    """Find the declared columns in the header, without reading on."""
+@contextmanager
+def _opened(raw: RawFile, settings: Settings, problems: Problems) -> Iterator[io.BufferedReader]:
+    """Open the table as a stream; problems name its place in the archive."""
+    with stream_member(raw, raw.source.member, settings) as (name, chunks):
+        problems.label = raw.label_of(name)
+        yield io.BufferedReader(_Stream(chunks), _BLOCK)
+
+
+def _extract(
+    raw: RawFile, around: _Around, types: pd.DataFrame, settings: Settings, problems: Problems
+) -> Extract:
+    """Return the lines of the file that concern the territory: those of an earlier run, or made now."""
+    extracts = Extracts(raw, around.needs(types), settings)
+    if kept := extracts.kept():
+        return kept
+    line_filter = LineFilter(around.departments, types["type_equipement"])
+    with _opened(raw, settings, problems) as stream:
+        columns = _columns(stream, problems)
+        header = stream.readline()
+        lines = [header.rstrip(b"\r\n") + b"\n"]
+        candidates = line_filter.lines(iter(partial(stream.read, _BLOCK), b""))
+        while some := list(islice(candidates, _CANDIDATES)):
+            table = io.BytesIO(b"".join([header, *some]))
+            near = [
+                around.keeps(rows, _numbers(rows["LAMBERT_X"]), _numbers(rows["LAMBERT_Y"]))
+                for rows in (batch.to_pandas() for batch in _batches(table, columns, problems))
+            ]
+            lines += compress(some, pd.concat(near))
+    return extracts.keep(lines, Whole(rows=line_filter.rows, absent=line_filter.absent))
+
+
+def _columns(stream: io.BufferedReader, problems: Problems) -> dict[str, str]:
+    """Find the declared columns in the header, and leave the stream at its beginning."""
     head = stream.peek()
-    refuse_page(head, label)
+    refuse_page(head, problems.label)
     line = head.partition(b"\n")[0].decode("utf-8-sig", errors="replace")
     try:
         spelled = next(csv.reader([line], delimiter=";"))
@@ -172,9 +247,7 @@ def _columns(stream: "io.BufferedReader[_Stream]", label: str, problems: Problem
     return {name: spelled[available.index(column)] for name, column in columns.items()}
 
 
-def _batches(
-    stream: "io.BufferedReader[_Stream]", columns: dict[str, str], problems: Problems
-) -> Iterator[pa.RecordBatch]:
+def _batches(stream: BinaryIO, columns: dict[str, str], problems: Problems) -> Iterator[pa.RecordBatch]:
     """Yield the declared columns as text, under their declared names, some ten thousand rows at a time."""
     spelled = list(columns.values())
     try:
@@ -197,55 +270,57 @@ def _batches(
         problems.raise_if_any()
 
 
-class _Selection:
-    """What is kept of the batches, and what was seen in all of them."""
+def _numbers(text: pd.Series) -> pd.Series:
+    """Return coordinates as numbers, NaN where there is none."""
+    numbers = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
+    return numbers.where(np.isfinite(numbers))
 
-    def __init__(
-        self, communes: gpd.GeoDataFrame, epsg: str, types: pd.DataFrame, problems: Problems
-    ) -> None:
-        self._communes = frozenset(communes["insee_com"])
-        self._bounds = communes.total_bounds + AROUND * np.array([-1, -1, 1, 1])
-        self._epsg = epsg
+
+class _Selection:
+    """What is kept of a table, and what was seen in all of it."""
+
+    def __init__(self, around: _Around, types: pd.DataFrame, problems: Problems) -> None:
+        self._around = around
         self._types = pa.array(types["type_equipement"])
         self._problems = problems
         self._kept: list[pd.DataFrame] = []
-        self.total = 0
+        self.rows = 0
         self.at_random = 0
         self.seen: set[str] = set()
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def read(self, stream: io.BufferedReader) -> dict[str, str]:
+        """Read a table, and return its declared columns."""
+        columns = _columns(stream, self._problems)
+        for batch in _batches(stream, columns, self._problems):
+            self._add(batch)
+        return columns
+
+    def _add(self, batch: pa.RecordBatch) -> None:
         """Keep the facilities of the counted types that are in the territory or near it."""
         rows = batch.filter(pc.is_in(batch.column("TYPEQU"), value_set=self._types)).to_pandas()
-        self.total += batch.num_rows
+        self.rows += batch.num_rows
         self.seen.update(rows["TYPEQU"])
-        own = rows["DEPCOM"].isin(self._communes)
-        ours = rows["EPSG"] == self._epsg
-        self._refuse(rows[own & ~ours & ~rows["EPSG"].isin(_NOTHING)], "EPSG", self._epsg)
-        x = self._numbers(rows, "LAMBERT_X", own)
-        y = self._numbers(rows, "LAMBERT_Y", own)
-        west, south, east, north = self._bounds
+        x, y = (_numbers(rows[column]) for column in ("LAMBERT_X", "LAMBERT_Y"))
+        ours = rows["EPSG"] == self._around.epsg
+        own = rows["DEPCOM"].isin(self._around.communes)
+        self._refuse(rows, own & ~ours, "EPSG", self._around.epsg)
+        for column, numbers in (("LAMBERT_X", x), ("LAMBERT_Y", y)):
+            self._refuse(rows, own & numbers.isna(), column, "a number of metres")
         precision = rows["QUALITE_GEOLOC"].map(_PRECISIONS).fillna(_UNKNOWN_PRECISION)
         drawn = precision == IN_COMMUNE
-        placed = ours & ~drawn
-        kept = own | (placed & x.between(west, east) & y.between(south, north))
+        kept = self._around.keeps(rows, x.mask(drawn), y)
         self.at_random += int((kept & drawn).sum())
         of_insee = rows.get(_QPV_OF_INSEE, pd.Series("", index=rows.index))
         in_qpv = of_insee.str.fullmatch(QPV_2024.pattern)
+        placed = ours & ~drawn
         points = [
             rows["TYPEQU"], rows["DEPCOM"], x.where(placed), y.where(placed), precision,
             of_insee.astype(object).where(in_qpv, None),
         ]  # fmt: skip
         self._kept.append(pd.DataFrame(dict(zip(_KEPT, points, strict=True)))[kept])
 
-    def _numbers(self, rows: pd.DataFrame, column: str, own: pd.Series) -> pd.Series:
-        """Return coordinates as numbers, NaN where there is none."""
-        text = rows[column].str.replace(",", ".", regex=False)
-        numbers = pd.to_numeric(text, errors="coerce").astype("float64")
-        numbers = numbers.where(np.isfinite(numbers))
-        self._refuse(rows[own & numbers.isna() & ~text.isin(_NOTHING)], column, "a number of metres")
-        return numbers
-
-    def _refuse(self, wrong: pd.DataFrame, column: str, expected: str) -> None:
+    def _refuse(self, rows: pd.DataFrame, unread: pd.Series, column: str, expected: str) -> None:
+        wrong = rows[unread & ~rows[column].isin(_NOTHING)]
         where = [f"{kind} in {code}" for kind, code in zip(wrong["TYPEQU"], wrong["DEPCOM"], strict=True)]
         self._problems.add_rows(expected, where, map(repr, wrong[column]), column=column)
 
@@ -255,9 +330,9 @@ class _Selection:
         return kept.sort_values(_KEPT, ignore_index=True)
 
 
-def _report_types(types: pd.DataFrame, seen: set[str], source_id: str) -> Check:
+def _report_types(types: pd.DataFrame, absent: Collection[str], source_id: str) -> Check:
     """Name the counted types that no facility of the file has: they were renumbered, or misspelt."""
-    missing = types[~types["type_equipement"].isin(seen)]
+    missing = types[types["type_equipement"].isin(absent)]
     listed = ", ".join(
         f"{code} ({label})"
         for code, label in zip(missing["type_equipement"], missing["libelle"], strict=True)

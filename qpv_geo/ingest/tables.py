@@ -32,7 +32,7 @@ from qpv_geo.ingest.statistics import Statistics, read_statistics
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue, TableName
 from qpv_geo.sources.plan import source_id_of
-from qpv_geo.sources.raw import RawFile
+from qpv_geo.sources.raw import Extract, RawFile
 from qpv_geo.territory import Territory, codes_of
 
 # A table that is drawn in Lambert-93, of metropolitan France only.
@@ -85,6 +85,12 @@ class Tables:
         """Date of the geography of the IRIS; None if there are none, it is unknown, or there are several."""
         dates = set() if self.iris is None else set(self.iris["geographie"])
         return dates.pop() if len(dates) == 1 else None
+
+    @property
+    def extracts(self) -> tuple[Extract, ...]:
+        """The lines that were read in place of whole national files."""
+        extract = self.facilities and self.facilities.extract
+        return (extract,) if extract else ()
 
     def without_metropole(self) -> Self:
         """Return the tables of a territory overseas: none that is drawn in Lambert-93."""

@@ -28,10 +28,13 @@ def read(spec: ReleaseSpec) -> Tables:
 
 
 def join(tables: Tables, spec: ReleaseSpec) -> JoinedLayers:
-    """Join tables into layers; a raw file that turned out bad carries its defect from here on."""
+    """Join tables into layers; a raw file carries its defect or its extract from here on."""
     layers, checks = build_layers(tables, spec.territory, spec.registry)
+    extracts = {extract.source: extract for extract in tables.extracts}
     raws = {
-        key: replace(raw, defect=tables.defects.get(key, "")) if raw else None
+        key: replace(raw, defect=tables.defects.get(key, ""), extract=extracts.get(raw.source.id))
+        if raw
+        else None
         for key, raw in spec.raws.items()
     }
     return JoinedLayers(layers, (*tables.checks, *checks), replace(spec, raws=raws))

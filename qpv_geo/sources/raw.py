@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from qpv_geo.errors import SourceContentError
+from qpv_geo.frozen import Frozen
 from qpv_geo.sources.catalogue import Source
 
 Origin = Literal["live", "mirror", "store", "snapshot", "local"]
@@ -22,6 +23,23 @@ class Progress(Protocol):
 
     def __call__(self, source_id: str, done: int, total: int | None) -> None:
         """Take note of it."""
+
+
+class Whole(Frozen):
+    """What is known of a whole table: its rows, and which of the cells that were looked for no row has."""
+
+    rows: int
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Extract:
+    """The lines of a raw file that a territory needs (see `extracts`)."""
+
+    source: str
+    path: Path
+    sha256: str
+    whole: Whole
 
 
 @dataclass(frozen=True)
@@ -52,6 +70,8 @@ class RawFile:
     defect: str = ""
     """What is wrong with an optional source that was reached and is bad, else empty; nothing of it is
     used."""
+    extract: Extract | None = None
+    """The lines that ingestion read in place of the whole table, if it did."""
 
     @property
     def date(self) -> date:

@@ -88,7 +88,7 @@ class Copies:
         Raises `LockedError` if another run does not let go of it, and `ConfigurationError` if the store
         cannot be written.
         """
-        with _writable_folder(self.folder), _lock(self.folder, self._patience):
+        with writable_folder(self.folder), _lock(self.folder, self._patience):
             shutil.rmtree(self.folder / _UNFINISHED, ignore_errors=True)
             yield
 
@@ -104,7 +104,7 @@ class Copies:
         """Return in French what is wrong with the copies that are not sound."""
         problems = []
         for folder in _folders(self.folder):
-            metadata = _read(folder / _METADATA, CopyMetadata)
+            metadata = read_metadata(folder / _METADATA, CopyMetadata)
             if metadata is None:
                 problems.append(f"copie {folder.name} écartée : description illisible")
             elif metadata.accepted_at and self._sound(folder, metadata) is None:
@@ -129,7 +129,7 @@ class Copies:
 
     def lookup(self, url: str) -> Lookup | None:
         """Return what a page held when it was last read; None if that is unknown."""
-        remembered = _read(self.folder / _LOOKUP, Lookup)
+        remembered = read_metadata(self.folder / _LOOKUP, Lookup)
         return remembered if remembered and remembered.url == url else None
 
     def remember(self, lookup: Lookup) -> None:
@@ -156,7 +156,7 @@ class Copies:
         metadata = CopyMetadata(
             source=raw.source.id, vintage=raw.source.vintage, file=raw.path.name, **remembered
         )
-        there = _read(final / _METADATA, CopyMetadata)
+        there = read_metadata(final / _METADATA, CopyMetadata)
         if there and (sound := self._sound(final, there)) is not None:
             # Contracts that were passed for another vintage say nothing of this one.
             accepted_at = there.accepted_at if there.vintage == metadata.vintage else None
@@ -186,12 +186,12 @@ def mark_accepted(raw: RawFile, settings: Settings) -> None:
     """Make a file of the store its key's current copy, and drop the copies that are no longer kept."""
     folder = raw.path.parent
     copies = folder.parent
-    with _writable_folder(copies), _lock(copies, 2 * settings.download_deadline):
+    with writable_folder(copies), _lock(copies, 2 * settings.download_deadline):
         complete = list(_complete_copies(copies))
         current = next((metadata for _, metadata in complete if metadata.accepted_at), None)
         if current and current.sha256 == raw.sha256:
             return
-        metadata = _read(folder / _METADATA, CopyMetadata)
+        metadata = read_metadata(folder / _METADATA, CopyMetadata)
         if metadata is None or metadata.sha256 != raw.sha256:
             raise SourceContentError(f"{raw.label}: {folder} changed during the run; run again")
         accepted = metadata.model_copy(update={"accepted_at": _later(current)})
@@ -234,7 +234,7 @@ def _complete_copies(copies: Path) -> Iterator[tuple[Path, CopyMetadata]]:
     found = [
         (folder, metadata)
         for folder in _folders(copies)
-        if (metadata := _read(folder / _METADATA, CopyMetadata))
+        if (metadata := read_metadata(folder / _METADATA, CopyMetadata))
     ]
     oldest = datetime.min.replace(tzinfo=UTC)
     yield from sorted(found, key=lambda pair: pair[1].accepted_at or oldest, reverse=True)
@@ -244,7 +244,8 @@ def _folders(copies: Path) -> list[Path]:
     return sorted(folder for folder in copies.glob("*") if re.fullmatch(r"[0-9a-f]{16}", folder.name))
 
 
-def _read(path: Path, model: type[_Model]) -> _Model | None:
+def read_metadata(path: Path, model: type[_Model]) -> _Model | None:
+    """Read what a file of the store says; None if it is not there, or cannot be read, which is logged."""
     try:
         return model.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -264,7 +265,7 @@ def _lock(folder: Path, patience: float) -> Iterator[None]:
 
 
 @contextmanager
-def _writable_folder(folder: Path) -> Iterator[None]:
+def writable_folder(folder: Path) -> Iterator[None]:
     """Create a folder and say what to do when the disk refuses."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

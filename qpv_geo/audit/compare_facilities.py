@@ -99,10 +99,10 @@ def _unlike(
     if "precision" not in table:
         return
     for place, precision in zip(keys, table["precision"], strict=True):
-        qualities = wanted.get(place, Counter())
-        possible = {_precision(quality) for quality in qualities}
-        if possible and precision not in possible:
-            yield Mismatch(layer.path.name, name, _named(place), "precision", precision, possible)
+        # A place is as exact as the least exact of its facilities; adresse, inconnue, rue are in order.
+        exactness = max(map(_precision, wanted.get(place, ())), default=precision)
+        if precision != exactness:
+            yield Mismatch(layer.path.name, name, _named(place), "precision", precision, exactness)
 
 
 def _precision(quality: str) -> str:

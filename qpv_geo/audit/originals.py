@@ -228,7 +228,7 @@ class Originals:
     def apl(self, source_id: str) -> Sheets:
         """Return the APL of communes; see `apl_workbook.read_workbook`."""
         if source_id not in self._apl:
-            self._apl[source_id] = _KEPT.of(self._raw(source_id), self._settings, read_workbook)
+            self._apl[source_id] = _KEPT.of(self.raw(source_id), self._settings, read_workbook)
         return self._apl[source_id]
 
     def filling(self, table: TableName) -> str:

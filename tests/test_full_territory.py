@@ -410,6 +410,24 @@ def test_cells_of_the_apl(full: Published) -> None:
     assert "25903 (Hameau)" in check["message"]
 
 
+def test_cells_of_the_accessibility(full: Published) -> None:
+    dentists = full.layer("accessibilite").query("profession == 'dentistes'")
+    # One dentist: 704 m from the middle of La Frontière, 2,606 m from that of the 4,000 people of the East,
+    # 4,400 m from that of the 1,000 people of Petitbourg.
+    share = 100_000 / (4000 * 0.68 + 1000 * 0.22)
+    frontier = row(dentists, code=FRONTIERE)
+    assert (frontier["valeur"], frontier["statut"]) == (pytest.approx(share, abs=0.05), "estimation")
+    # Nobody of Petitbourg is within 3 km; without decay all 5,000 are alike.
+    assert frontier["borne_basse"] == pytest.approx(100_000 / 5000, abs=0.05)
+    assert frontier["borne_haute"] == pytest.approx(100_000 / (4000 * 0.22), abs=0.05)
+    grandville = row(dentists, code=GRANDVILLE)
+    assert grandville["valeur"] == pytest.approx(0.68 * share * 4000 / 10_000, abs=0.05)
+    assert row(dentists, code=PETITBOURG)["valeur"] == pytest.approx(0.22 * share, abs=0.05)
+    assert grandville["population"] == "IRIS de 2 communes (2022)"
+    compared = full.checks("accessibilite_et_apl")["dentistes"]
+    assert (compared["resultat"], compared["trouve"]) == ("non_verifiable", "2 communes")
+
+
 def test_every_disagreement_of_two_producers_is_a_row(full: Published) -> None:
     table = full.layer("concordances")
     apart = table[(table["resultat"] == "diverge") & table["objet"].isin(QPV)]
@@ -650,6 +668,8 @@ def test_the_report_names_each_source_that_is_absent(bare: Published) -> None:
         "fond_eau",
         "fond_vegetation",
     }
+    index = bare.checks("accessibilite_calculee")["villeneuve"]
+    assert "la base permanente des équipements n'a pas été lue" in index["message"]
     assert "Couchant" in bare.checks("quartiers_par_iris")["villeneuve"]["message"]
     fragile = bare.layer("quartiers_fragiles")
     assert len(fragile) == 2

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from qpv_geo.analysis.accessibility import accessibility_table, compare_with_apl, demand_of
 from qpv_geo.analysis.aggregate import add_computed
 from qpv_geo.analysis.bands import qpv_bands
 from qpv_geo.analysis.base_map import base_map_layers, streets_of
@@ -26,12 +27,16 @@ from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.facilities import compare_placements, count_facilities, locate_facilities
 from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
 from qpv_geo.analysis.neighbours import neighbours, undrawn_near
-from qpv_geo.checks import Check
+from qpv_geo.checks import Check, check_none
+from qpv_geo.french import first_of
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.territory import Territory
 
 Layers = dict[str, pd.DataFrame | gpd.GeoDataFrame]
+# The indicator of the population of an IRIS, whose code begins with that of its commune.
+_POPULATION = "population"
+_COMMUNE_DIGITS = 5
 
 
 @dataclass
@@ -61,6 +66,7 @@ def add_perimeters(
     _add_2015(result, tables, qpv, territory)
     _add_districts(result, tables, qpv, territory, registry)
     _add_facilities(result, tables, qpv, territory)
+    _add_accessibility(result, tables, qpv, epci, territory)
     if tables.base_map is not None:
         layers, checks = base_map_layers(tables.base_map, qpv)
         result.layers |= layers
@@ -163,3 +169,35 @@ def _add_facilities(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, t
     result.layers |= care_layers(found, buildings, qpv, tables.communes, territory)
     if found.placed_by_insee:
         result.concordances += compare_placements(found.points, found.types, qpv)
+
+
+def _add_accessibility(
+    result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, epci: gpd.GeoDataFrame, territory: Territory
+) -> None:
+    """Add the index of the care within reach, or say why there is none."""
+    if territory.genre == "france":
+        _report_no_index(result, territory, "il se calcule pour un territoire, non pour la France entière")
+        return
+    if tables.facilities is None:
+        _report_no_index(result, territory, "la base permanente des équipements n'a pas été lue")
+        return
+    communes = tables.communes
+    populations = tables.rows.of("iris", [] if tables.iris is None else None)
+    populations = populations[populations["indicateur"] == _POPULATION]
+    own = populations["code"].str[:_COMMUNE_DIGITS].isin(communes["insee_com"])
+    every = communes if tables.around is None else pd.concat([communes, tables.around], ignore_index=True)
+    demand = demand_of(every, tables.iris, populations[own])
+    if not demand.points["population"].sum():
+        _report_no_index(result, territory, "aucune population de commune ni d'IRIS n'est connue")
+        return
+    table = accessibility_table(tables.facilities, demand, qpv, communes, epci.geometry.union_all())
+    result.layers["accessibilite"] = table
+    lacking = f" Sans population, laissées de côté : {first_of(demand.unknown)}." if demand.unknown else ""
+    message = f"Population utilisée : {demand.sources}.{lacking}"
+    result.checks.append(check_none("accessibilite_calculee", territory.id, demand.unknown, message))
+    result.checks += compare_with_apl(table, tables.apl)
+
+
+def _report_no_index(result: Perimeters, territory: Territory, reason: str) -> None:
+    message = f"Indice d'accessibilité aux soins absent : {reason}."
+    result.checks.append(Check("accessibilite_calculee", territory.id, "non_verifiable", "", "", message))

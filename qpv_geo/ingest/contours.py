@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import geopandas as gpd
 import numpy as np
@@ -120,7 +121,7 @@ class Contours:
     set_aside: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Official columns of the QPV without a usable contour, which are reported elsewhere (see `Outside`)."""
 
-    @property
+    @cached_property
     def attributes(self) -> pd.DataFrame:
         """Official columns of every QPV, those without a contour to use included."""
         drawn = [frame.drop(columns="geometry") for frame in self.by_epsg.values()]

@@ -4,6 +4,7 @@ import sqlite3
 from base64 import b64encode
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 
@@ -164,6 +165,7 @@ class Style:
     """What the layer holds, as QGIS names it, and the kind of its symbols."""
 
 
+@lru_cache(maxsize=1)
 def build_styles(content: Content) -> dict[str, Style]:
     """Return the style of every layer and table of a release, in its order.
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 import shlex
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -180,6 +180,8 @@ class Territory(TerritoryTable):
 
 
 @cache
+# All territories ask about all QPV, which declare some hundred lists.
+@lru_cache(maxsize=8192)
 def codes_of(declared: object) -> tuple[str, ...]:
     """Split a declared list of codes (``"02571, 02691"``); a missing value gives an empty one."""
     if not isinstance(declared, str):

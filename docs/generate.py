@@ -1,5 +1,6 @@
 """Write the pages that repeat declared data; run it after a change of what they repeat."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from qpv_geo.checks import CHECKS
@@ -152,9 +153,18 @@ def _section(source: Source) -> str:
     lines.append(f"- Licence: [{source.licence}]({source.licence_url})")
     if source.seen:
         lines.append(f"- Seen on {source.seen}: {source.seen_as}")
+    lines += _comparability(source)
     if source.note:
         lines.append(f"- Note: {source.note}")
     return "\n".join([*lines, ""])
+
+
+def _comparability(source: Source) -> Iterator[str]:
+    """Say which vintages are compared, where that is not as usual."""
+    if source.comparable_from:
+        yield f"- Vintages from {source.comparable_from} on are not compared with those before"
+    if source.comparable_after != Source.model_fields["comparable_after"].default:
+        yield f"- Vintages compared: {source.comparable_after} years apart or more"
 
 
 def _address(source: Source) -> str:  # noqa: PLR0911 - one for each kind

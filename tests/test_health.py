@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 
 from qpv_geo.analysis.health_plan import load_health_plan
+from qpv_geo.formats.report_schema import Changes, HealthState
 from qpv_geo.ingest.registry import load_registry
+from qpv_geo.releases.changes_text import changes_markdown
+from qpv_geo.releases.health_changes import compare_states, health_changes
 from tests.test_full_territory import Published, publish
 from tests.villeneuve import (
     CARRES,
@@ -216,3 +219,73 @@ def test_which_iris_stand_for_a_qpv_is_said(full: Published, table: pd.DataFrame
         FRONTIERE: {EAST, WHOLE_PETITBOURG},
         IDENTIQUE: {EAST},
     }
+
+
+def state(value: float | None, vintage: str | None, status: str = "ok", interval: float = 0) -> HealthState:
+    low, high = (None, None) if not interval or value is None else (value - interval, value + interval)
+    return HealthState(valeur=value, statut=status, millesime=vintage, borne_basse=low, borne_haute=high)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "source", "expected"),
+    [
+        (state(50, "2021"), state(52, "2021"), "insee_filosofi", (True, "Même millésime")),
+        # INSEE advises against consecutive vintages, and asks for six years between two censuses.
+        (state(50, "2024"), state(52, "2025"), "insee_cnam", (False, "2 ans d'écart")),
+        (state(50, "2023"), state(52, "2025"), "insee_cnam", (True, "Millésimes comparables")),
+        (state(50, "2020"), state(52, "2022"), "insee_demographie", (False, "6 ans d'écart")),
+        (state(50, "2020"), state(52, "2022"), "insee_cnam, iris_familles", (False, "6 ans d'écart")),
+        (state(50, "2016"), state(52, "2022"), "insee_demographie", (True, "Millésimes comparables")),
+        # Incomes count otherwise from 2023 on, however many years lie between.
+        (state(50, "2019"), state(52, "2023"), "filosofi_communes_2023", (False, "recommence en 2023")),
+        (state(50, "2023"), state(52, "2025"), "filosofi_communes_2023", (True, "Millésimes comparables")),
+        (state(4.1, "2022"), state(4.0, "2023"), "drees_apl_infirmiers", (True, "Millésimes comparables")),
+        (state(50, "2024-2025"), state(52, "2025-2026"), "insee_education", (False, "trop proches")),
+        (state(50, None), state(52, "2025"), "unknown", (False, "trop proches")),
+        (
+            state(None, "2021", "secret"),
+            state(52, "2021"),
+            "insee_caf",
+            (False, "avant : secret statistique"),
+        ),
+        (state(50, "2021"), state(None, "2021", "secret"), "insee_caf", (False, "maintenant : secret")),
+        (state(50, "2016", interval=2), state(53, "2022", interval=2), "insee_demographie", (True, "hasard")),
+        (None, state(52, "2021"), "insee_caf", (False, "nouvelle")),
+        (state(52, "2021"), None, "insee_caf", (False, "n'existe plus")),
+    ],
+)
+def test_values_are_compared_under_the_producers_rules(
+    before: HealthState | None, after: HealthState | None, source: str, expected: tuple[bool, str]
+) -> None:
+    found, reason = compare_states(before, after, source)
+    assert found is expected[0]
+    assert expected[1] in reason
+    assert ("hasard" in reason) is (expected[1] == "hasard")
+
+
+def test_what_changed_in_each_line_is_told(table: pd.DataFrame) -> None:
+    assert health_changes(table, table) == ()
+    later = table.copy()
+    own = later["code_qp"] == CARRES
+    poverty = own & (later["ligne"] == "taux_pauvrete_60") & (later["zone"] == "qpv")
+    later.loc[poverty, ["valeur", "millesime"]] = [51.0, "2022"]
+    jobs = own & (later["ligne"] == "taux_emploi")
+    later.loc[jobs, ["valeur", "statut"]] = [np.nan, "secret"]
+    gone = own & (later["ligne"] == "pharmacies_500m")
+    changes = {change.ligne: change for change in health_changes(table, later[~gone])}
+    assert set(changes) == {"taux_pauvrete_60", "taux_emploi", "pharmacies_500m"}
+    change = changes["taux_pauvrete_60"]
+    assert (change.code_qp, change.maille, change.unite) == (CARRES, "quartier", "%")
+    assert change.avant is not None
+    assert change.apres is not None
+    assert (change.avant.valeur, change.avant.millesime) == (52.5, "2021")
+    assert (change.apres.valeur, change.apres.millesime, change.comparable) == (51, "2022", False)
+    assert changes["taux_emploi"].comparable is False
+    assert changes["pharmacies_500m"].apres is None
+    whole = Changes(precedente="a", empreinte_precedente="b", sante=tuple(changes.values()))
+    assert not whole.none
+    assert whole.health_by_qpv == {(CARRES, "Les Carrés"): (3, 0)}
+    assert "| QN02591M | Les Carrés | 3 | 0 |" in changes_markdown(whole)
+    # Of a whole country nothing is told line by line.
+    many = pd.concat([later.assign(code_qp=f"QN{number:05}N") for number in range(201)])
+    assert health_changes(many, many.assign(valeur=1.0)) == ()

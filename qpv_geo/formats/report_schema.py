@@ -65,6 +65,37 @@ class StatisticChange(Frozen):
     plus_grand_ecart: CellChange | None
 
 
+class HealthState(Frozen):
+    """The value of a line of table ``sante`` in one release."""
+
+    valeur: float | None
+    statut: str
+    millesime: str | None
+    borne_basse: float | None
+    borne_haute: float | None
+
+
+class HealthChange(Frozen):
+    """A line of table ``sante`` whose value, status or vintage changed; None where a release lacks the line.
+
+    ``raison`` says in French whether the two values may be compared, and why.
+    """
+
+    code_qp: str
+    lib_qp: str | None
+    ligne: str
+    libelle: str
+    maille: str
+    zone: str
+    code: str
+    nom_zone: str | None
+    unite: str | None
+    avant: HealthState | None
+    apres: HealthState | None
+    comparable: bool
+    raison: str
+
+
 class NamedLayer(Frozen):
     """A layer that one release has and the other has not."""
 
@@ -136,6 +167,7 @@ class Changes(Frozen):
     qpv_renommes: tuple[RenamedQpv, ...] = ()
     contours: tuple[ContourChange, ...] = ()
     statistiques: tuple[StatisticChange, ...] = ()
+    sante: tuple[HealthChange, ...] = ()
     couches_ajoutees: tuple[NamedLayer, ...] = ()
     couches_retirees: tuple[NamedLayer, ...] = ()
     champs_ajoutes: tuple[NamedField, ...] = ()
@@ -143,6 +175,16 @@ class Changes(Frozen):
     lignes: tuple[RowsChange, ...] = ()
     sources: tuple[SourceChange, ...] = ()
     depassements: tuple[Overrun, ...] = ()
+
+    @property
+    def health_by_qpv(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """By code and name of a QPV, how many lines of ``sante`` changed, and how many can be compared."""
+        counts: dict[tuple[str, str], tuple[int, int]] = {}
+        for change in self.sante:
+            key = change.code_qp, change.lib_qp or change.code_qp
+            changed, comparable = counts.get(key, (0, 0))
+            counts[key] = changed + 1, comparable + change.comparable
+        return counts
 
     @property
     def named(self) -> bool:
@@ -155,7 +197,9 @@ class Changes(Frozen):
     @property
     def none(self) -> bool:
         """Whether the two releases say the same."""
-        return not (self.named or self.contours or self.statistiques or self.lignes or self.sources)
+        return not (
+            (self.named or self.contours or self.statistiques) or (self.sante or self.lignes or self.sources)
+        )
 
 
 class Publication(Frozen):

@@ -27,9 +27,11 @@ from qpv_geo.formats.report_schema import (
     SourceState,
     StatisticChange,
 )
+from qpv_geo.releases.health_changes import health_changes
 from qpv_geo.zones import department_of, zone_of
 
 _QPV, _STATISTICS, _DICTIONARY, _SOURCES = "qpv", "statistiques", "indicateurs", "sources"
+_HEALTH = "sante"
 # Tables about the run itself; `Changes.sources` has what matters of them.
 _OF_THE_RUN = {_SOURCES, "controles"}
 # Areas are given to a tenth of a square metre: what rounds to zero is reprojection noise.
@@ -179,6 +181,9 @@ def compare_releases(before: PublishedRelease, after: PublishedRelease) -> Chang
             later[_STATISTICS].rows,
             pd.concat([earlier[_DICTIONARY].rows, later[_DICTIONARY].rows]),
         ),
+        sante=health_changes(earlier[_HEALTH].rows, later[_HEALTH].rows)
+        if _HEALTH in earlier and _HEALTH in later
+        else (),
         couches_ajoutees=_layers_only_in(later, earlier),
         couches_retirees=_layers_only_in(earlier, later),
         champs_ajoutes=_fields_only_in(later, earlier),

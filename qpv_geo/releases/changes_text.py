@@ -30,6 +30,7 @@ def changes_markdown(changes: Changes) -> str:
         ),
         _contours(changes),
         _statistics(changes),
+        _health(changes),
         _listed("Couches ajoutées", (f"`{layer.couche}`" for layer in changes.couches_ajoutees)),
         _listed("Couches retirées", (f"`{layer.couche}`" for layer in changes.couches_retirees)),
         _listed("Champs ajoutés", (f"`{field.couche}.{field.champ}`" for field in changes.champs_ajoutes)),
@@ -93,6 +94,15 @@ def _statistics(changes: Changes) -> list[str]:
 def _largest(change: StatisticChange) -> str:
     cell = change.plus_grand_ecart
     return f"{cell.code} : {_from_to(_number(cell.avant), _number(cell.apres))}" if cell else ""
+
+
+def _health(changes: Changes) -> list[str]:
+    columns = ("QPV", "Nom", "Lignes changées", "Comparables")
+    rows = (
+        (code, _text(name), number(changed), number(comparable))
+        for (code, name), (changed, comparable) in changes.health_by_qpv.items()
+    )
+    return _table("Santé : lignes changées", columns, rows)
 
 
 def _rows(changes: Changes) -> list[str]:

@@ -182,6 +182,11 @@ class Source(Frozen):
     """Id of the source of which this is the second choice: it is asked for only if that one cannot be had."""
     edition_of: str | None = None
     """Id of the source of which this is another edition, with the same indicators."""
+    comparable_after: int = Field(default=2, ge=0)
+    """Years that lie between two of its vintages whose values may be compared: INSEE advises against
+    consecutive ones."""
+    comparable_from: str = ""
+    """First vintage of a series that may not be compared with those before; empty if there is none."""
     blank: str = NOT_AVAILABLE
     """Status of an empty cell in its tables."""
     required: bool = False

@@ -51,6 +51,7 @@ SLOW = {
     "test_genuine_files",
     "test_gpkg_standards",
     "test_guards",
+    "test_health_pages",
     "test_hooks",
     "test_kill",
     "test_library",

@@ -30,18 +30,42 @@ CATEGORIES = {
 }
 PROFESSIONS = tuple(CATEGORIES)[:5]
 _DETERMINANTS = (
-    ("taux_pauvrete_60", "Taux de pauvreté", "2021", "%"),
-    ("part_familles_monoparentales", "Familles monoparentales parmi les familles", "2020", "%"),
-    ("part_diplome_inferieur_bac", "Sans diplôme de niveau bac", "2020", "%"),
-    ("part_menages_1_personne_75_ans_ou_plus", "75 ans ou plus parmi ceux qui vivent seuls", "2020", "%"),
-    ("part_logements_suroccupes", "Résidences principales suroccupées", "2020", "%"),
-    ("part_locataires", "Ménages locataires", "2020", "%"),
+    ("population_municipale", "Population municipale", "2020", "habitants"),
+    (
+        "taux_pauvrete_60",
+        "Taux de pauvreté au seuil de 60 % du niveau de vie médian métropolitain",
+        "2021",
+        "%",
+    ),
+    ("niveau_vie_median", "Niveau de vie médian (revenu disponible par unité de consommation)", "2021", "€"),
+    ("part_sans_diplome", "Part des sans diplôme parmi les 15 ans ou plus non scolarisés", "2020", "%"),
     ("taux_emploi", "Taux d'emploi des 15 à 64 ans", "2020", "%"),
+    ("taux_chomage_recensement", "Part des chômeurs parmi les actifs de 15 à 64 ans", "2020", "%"),
+    ("part_emplois_precaires", "Part des emplois précaires parmi les emplois", "2020", "%"),
+    ("part_familles_monoparentales", "Part des familles monoparentales parmi les familles", "2020", "%"),
+    ("part_menages_1_personne", "Part des ménages d'une personne", "2020", "%"),
+    ("part_moins_25_ans", "Part des moins de 25 ans dans la population", "2020", "%"),
+    ("part_60_ans_ou_plus", "Part des 60 ans ou plus dans la population", "2020", "%"),
+    ("part_75_ans_ou_plus", "Part des 75 ans ou plus dans la population", "2020", "%"),
+    (
+        "part_menages_1_personne_75_ans_ou_plus",
+        "Part des 75 ans ou plus parmi les ménages seuls",
+        "2020",
+        "%",
+    ),
+    ("part_logements_suroccupes", "Part des résidences principales suroccupées", "2020", "%"),
+    ("part_locataires", "Part des ménages locataires", "2020", "%"),
+    ("part_menages_avec_voiture", "Part des ménages qui disposent d'une voiture", "2020", "%"),
 )
 _RIGHTS = (
-    ("assures", "Assurés du régime général", "2023", "personnes"),
+    ("assures_regime_general", "Assurés du régime général", "2023", "personnes"),
     ("c2s_sans_participation", "Bénéficiaires de la C2S sans participation", "2023", "personnes"),
+    ("part_c2s_non_participative", "Part de la C2S sans participation parmi les assurés", "2023", "%"),
     ("c2s_avec_participation", "Bénéficiaires de la C2S avec participation", "2023", "personnes"),
+    ("part_c2s_participative", "Part de la C2S avec participation parmi les assurés", "2023", "%"),
+    ("part_moins_18_ans_c2s", "Part des moins de 18 ans parmi les bénéficiaires", "2023", "%"),
+    ("part_60_ans_c2s", "Part des 60 ans ou plus parmi les bénéficiaires", "2023", "%"),
+    ("allocataires_aah", "Allocataires de l'allocation aux adultes handicapés", "2024", "foyers"),
 )
 _YEARS = ("2019", "2020", "2021", "2022")
 _AREAS = {"commune": "25056", "departement": "25", "france": "FR"}
@@ -133,16 +157,21 @@ def _rows_of(code: str, name: str) -> Iterator[dict[str, Any]]:
     ill = _measure(("ald", "Personnes en affection de longue durée", None, "personnes"))
     unread = {"valeur": np.nan, "statut": "non_disponible", "remarque": UNREAD}
     yield {"rubrique": "Accès aux droits", **own, **ill, **unread}
-    index = ("indice_medecins", "Indice d'accessibilité aux médecins généralistes", "2025", _PER_DOCTOR)
-    value = made_up(code, "indice", most=120)
-    estimate = {"valeur": value, "statut": "estimation", "borne_basse": 1.0, "borne_haute": 130.0}
-    yield {"rubrique": "Accessibilité aux soins", **own, **_measure(index), **estimate}
+    for category in PROFESSIONS:
+        index = (f"acces_{category}", f"{CATEGORIES[category]} : indice d'accessibilité", "2025", _PER_DOCTOR)
+        value = made_up(code, category, most=120)
+        estimate = {"valeur": value, "statut": "estimation", "borne_basse": 1.0, "borne_haute": 130.0}
+        yield {"rubrique": "Accessibilité aux soins", **own, **_measure(index), **estimate}
     context = {
-        ("apl_medecins", "APL aux médecins généralistes", "2022", _UNITS["medecins_generalistes"]): 3.77,
+        (f"apl_{name}", f"{CATEGORIES[name]} : APL", "2022", _UNITS.get(name, _PER_PEOPLE)): 3.77
+        for name in PROFESSIONS
+    } | {
         ("ald_commune", "Part des assurés en affection de longue durée", "2022", "%"): 17.77,
+        ("taux_pauvrete_60", "Taux de pauvreté", "2021", "%"): 23.77,
+        ("niveau_vie_median", "Niveau de vie médian", "2021", "€"): 21_777.0,
     }
     for measure, value in context.items():
-        for extra, (zone, area) in enumerate(list(_AREAS.items())[:2]):
+        for extra, (zone, area) in enumerate(_AREAS.items()):
             where = _area(zone, area, _AREA_NAMES[zone])
             yield {"rubrique": "Contexte communal", **where, **_measure(measure), "valeur": value + extra}
 

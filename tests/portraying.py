@@ -74,7 +74,7 @@ def full_frames(settings: Settings, territory: Territory = BESANCON) -> Frames:
     frames["qpv_voisins"] = _neighbour(qpv)
     frames["iris"] = _iris(communes[communes["insee_com"] == "25056"])
     frames["equipements"] = _facilities(qpv, communes, territory)
-    frames |= health_layers(qpv)
+    frames |= {name: frame for name, frame in health_layers(qpv).items() if name != "etablissements_finess"}
     read = frames["sources"]["source"].str.startswith(("insee", "qpv", "communes"))
     frames["sources"] = _all_read(frames["sources"][read])
     return conform(frames, published_layers(REGISTRY), territory.epsg)

@@ -321,8 +321,11 @@ def test_downloads_lead_to_files(tab: Tab) -> None:
     page = tab.open("index")
     links = page.locator("#fichiers ~ .fichiers a").evaluate_all("links => links.map(link => link.href)")
     files = [Path(unquote(link.removeprefix("file://"))) for link in links]
+    health = [
+        tab.folder / "portraits" / f"sante{page}.html" for page in ("", "_methode", *map("_".__add__, CODES))
+    ]
     assert sorted(files) == sorted(
-        tab.folder / name for name in (*FILES, "catalogue.jsonld", "datapackage.json")
+        [*health, *(tab.folder / name for name in (*FILES, "catalogue.jsonld", "datapackage.json"))]
     )
 
 
@@ -354,6 +357,8 @@ def violations(page: Page, only: dict[str, Any]) -> list[tuple[str, str, list[st
         ("rich", "index", DESKTOP),
         ("rich", "QN02502M", PHONE),
         ("rich", "QN02503M", DESKTOP),
+        ("rich", "sante_QN02503M", PHONE),
+        ("rich", "sante", DESKTOP),
     ],
 )
 def test_axe_finds_nothing(
@@ -366,7 +371,7 @@ def test_axe_finds_nothing(
     page.close()
 
 
-@pytest.mark.parametrize("stem", ["index", "QN02502M"])
+@pytest.mark.parametrize("stem", ["index", "QN02502M", "sante_QN02503M"])
 def test_dark_pages_have_enough_contrast(browser: Browser, rich: Path, stem: str) -> None:
     page = browser.new_page(color_scheme="dark")
     Tab(page, rich).open(stem)
@@ -384,7 +389,7 @@ def test_a_dark_page_keeps_its_drawings_on_white(browser: Browser, rich: Path) -
     page.close()
 
 
-@pytest.mark.parametrize("stem", ["index", *CODES])
+@pytest.mark.parametrize("stem", ["index", *CODES, "sante_QN02503M", "sante", "sante_methode"])
 def test_a_phone_scrolls_in_one_direction(phone: Tab, stem: str) -> None:
     page = phone.open(stem)
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
@@ -468,6 +473,23 @@ def test_a_portrait_prints_on_three_sheets_of_which_the_first_is_whole(
         charted = "Part des résidences principales parmi les logements"
         assert text.count(charted) == 2, "spare room goes to charts, below the tables"
     page.close()
+
+
+@pytest.mark.parametrize(("stem", "count"), [*((f"sante_{code}", 2) for code in CODES[:3]), ("sante", 1)])
+def test_health_pages_print_on_whole_sheets(
+    browser: Browser, rich: Path, tmp_path: Path, stem: str, count: int
+) -> None:
+    tab = Tab(browser.new_page(viewport=DESKTOP), rich)
+    sheets = [" ".join(sheet.extract_text().split()) for sheet in printed(tab.open(stem), tmp_path).pages]
+    assert len(sheets) == count
+    assert tab.console == []
+    assert len(tab.requests) == 1
+    if count == 2:
+        assert "ces chiffres ne sont pas ceux du quartier" in sheets[0]
+        for words in ("Ce qui est près", "Ce qui manque", "Sources"):
+            assert words in sheets[1]
+    assert "engage pas leurs producteurs" in sheets[-1]
+    tab.page.close()
 
 
 def test_the_heaviest_portrait_prints_on_three_sheets(

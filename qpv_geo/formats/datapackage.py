@@ -91,7 +91,8 @@ def _resource(path: Path, folder: Path, content: Content) -> dict[str, Any]:
     relative = path.relative_to(folder)
     kinds = _REPORT | {written.suffix: (written.kind, written.media_type) for written in content.spec.formats}
     kind, media_type = kinds[path.suffix]
-    layer = content.layers[path.stem] if path.stem in content.frames else None
+    # A page about a table is not the table.
+    layer = content.layers[path.stem] if path.stem in content.frames and kind != "html" else None
     resource: dict[str, Any] = {
         # Names are in lower case, codes of QPV are not.
         "name": (path.stem if kind == "csv" else f"{path.stem}-{kind}").lower(),

@@ -25,6 +25,8 @@ _STRIP_WIDTH, _BASE, _HIGHEST, _STRIP_MARGIN = 320.0, 44.0, 30.0, 12.0
 _LOWEST = 0.8
 _COLUMNS_AT_MOST, _TICKS_AT_MOST = 36, 6
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+# Of lines over years: height of the drawing, room for the words of the axes.
+_LINES_HEIGHT, _LINES_LEFT, _LINES_BOTTOM = 120.0, 34.0, 18.0
 # Width of a column, in powers of ten.
 _POWER = 0.07
 
@@ -226,4 +228,43 @@ def range_chart(title: str, ranges: Sequence[Range]) -> Markup:
         height=len(ranges) * _RANGE_ROW,
         row=_RANGE_ROW,
         ranges=[(one, [2 * _MARGIN + unit * (value - least) for value in one.values]) for one in ranges],
+    )
+
+
+@dataclass(frozen=True)
+class YearLine:
+    """Values of a zone by year, in the order of the years, with its class in the style sheet."""
+
+    label: str
+    kind: str
+    values: tuple[tuple[int, float], ...]
+
+
+def line_chart(title: str, lines: Sequence[YearLine], decimals: int) -> Markup:
+    """Draw a line for each zone over the years, from zero; there is one value at least.
+
+    The text alternative holds every value.
+    """
+    years = sorted({year for line in lines for year, _ in line.values})
+    most = max(value for line in lines for _, value in line.values) or 1.0
+    wide, high = _WIDTH - _LINES_LEFT - 3 * _MARGIN, _LINES_HEIGHT - _LINES_BOTTOM - 3 * _MARGIN
+    span = max(years[-1] - years[0], 1)
+
+    def place(year: int, value: float) -> tuple[float, float]:
+        x = _LINES_LEFT + wide * ((year - years[0]) / span if len(years) > 1 else 0.5)
+        return x, 3 * _MARGIN + high * (1 - value / most)
+
+    words = [
+        f"{line.label} {', '.join(f'{number(value, decimals)} en {year}' for year, value in line.values)}"
+        for line in lines
+    ]
+    return svg(
+        "lines.svg",
+        alternative=f"{title}. {' ; '.join(words)}.",
+        width=_WIDTH,
+        height=_LINES_HEIGHT,
+        lines=[(line.kind, [place(year, value) for year, value in line.values]) for line in lines],
+        levels=[(place(years[0], value)[1], number(value, decimals)) for value in (0.0, most)],
+        left=_LINES_LEFT,
+        years=[(place(year, 0.0)[0], year) for year in dict.fromkeys((years[0], years[-1]))],
     )

@@ -14,7 +14,7 @@ from qpv_geo.french import file_size, number
 from qpv_geo.portraits.sections import section_plans
 
 _HECTARE = 10_000
-_PAGES = "Rapport et métadonnées"
+_HEALTH, _PAGES = "Portraits santé", "Rapport et métadonnées"
 _DESCRIBED = {
     "rapport.html": "Contrôles, origines, différences",
     "rapport.json": "Le même, pour les programmes",
@@ -116,14 +116,15 @@ def table_of(content: Content, figures: Figures) -> tuple[list[Column], list[Qpv
 def downloads_of(folder: Path, content: Content) -> list[tuple[str, list[Download]]]:
     """Return the files of a release by format; those that describe them all, written last, have no size."""
     formats = {written.suffix: written for written in content.spec.formats if written.suffix != ".html"}
-    order = [*dict.fromkeys(written.title for written in formats.values()), _PAGES]
+    order = [*dict.fromkeys(written.title for written in formats.values()), _HEALTH, _PAGES]
     groups: dict[str, list[Download]] = {title: [] for title in order}
     paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     for file in sorted([*paths, Path(CATALOGUE), Path(DESCRIPTOR)]):
-        title, detail = _PAGES, _DESCRIBED.get(file.name, "")
+        in_folder = file.suffix == ".html" and len(file.parts) > 1
+        title, detail = _HEALTH if in_folder else _PAGES, _DESCRIBED.get(file.name, "")
         if file.suffix in formats:
             title, detail = formats[file.suffix].title, formats[file.suffix].detail
-        if file.stem in content.layers:
+        if file.stem in content.layers and file.suffix != ".html":
             detail = content.layers[file.stem].title
         path = folder / file
         size = file_size(path.stat().st_size) if path.is_file() else ""

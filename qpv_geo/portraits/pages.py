@@ -1,4 +1,4 @@
-"""Writing the pages of a release: ``portraits/<code_qp>.html`` and ``portraits/index.html``."""
+"""Writing the pages of a release: portraits, health pages, and ``portraits/index.html``."""
 
 import re
 from collections.abc import Mapping
@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from qpv_geo.formats.base import Content
+from qpv_geo.formats.health import PLACES
 from qpv_geo.formats.provenance import titles_by_origin
 from qpv_geo.formats.summaries import Summaries, summaries_of
 from qpv_geo.portraits.finder import finder_data
 from qpv_geo.portraits.glossary import glossary
+from qpv_geo.portraits.health_pages import HEALTH, health_pages, page_of
 from qpv_geo.portraits.index_page import downloads_of, extracts_of, table_of
 from qpv_geo.portraits.overview_map import coloured_classes, overviews_of
 from qpv_geo.portraits.portrait import build_portrait
@@ -52,7 +54,7 @@ _LEAFLET_FOLDER = "xstatic/pkg/leaflet/data"
 
 
 def write_portraits(folder: Path, content: Content) -> None:
-    """Write a portrait for each QPV and the index that leads to them, into ``<folder>/portraits``.
+    """Write a portrait for each QPV, health pages and the index, into ``<folder>/portraits``.
 
     Each page is one HTML file that needs no other and asks the network for nothing. The index offers the
     files that are there by now, and the descriptor that is written last. A release in degrees has no pages:
@@ -85,13 +87,29 @@ def write_portraits(folder: Path, content: Content) -> None:
         for before, row, after in zip([None, *order[:-1]], order, [*order[1:], None], strict=True)
     }
     pages = {}
+    care = pictograms_of(load_cartography(), PLACES)
+    for name, template, own in health_pages(content, summaries):
+        near = neighbours.get(own.get("code", ""), {})
+        pages[name] = _render(template, common | near | own | {"pictograms": care, "picture": ""})
+    _write(folder, pages)
+    has_health = HEALTH in pages
+    own = {"downloads": downloads_of(folder, content), "picture": _picture(folder, Path(INDEX).stem)}
+    values = common | index | own | {"health": HEALTH if has_health else ""}
+    pages = {INDEX: _render("index.html", values, connect=f"https://{urlsplit(SEARCH).netloc}")}
     for _, row in frames["qpv"].iterrows():
         portrait = build_portrait(row, content, summaries, sections, absences)
         code = portrait.zone.code
-        own = {"portrait": portrait, "extract": extracts[code], "picture": _picture(folder, code)}
+        own = {
+            "portrait": portrait,
+            "extract": extracts[code],
+            "picture": _picture(folder, code),
+            "health": page_of(code) if has_health else "",
+        }
         pages[f"{code}.html"] = _render("portrait.html", common | neighbours[code] | own)
-    own = {"downloads": downloads_of(folder, content), "picture": _picture(folder, Path(INDEX).stem)}
-    pages[INDEX] = _render("index.html", common | index | own, connect=f"https://{urlsplit(SEARCH).netloc}")
+    _write(folder, pages)
+
+
+def _write(folder: Path, pages: Mapping[str, str]) -> None:
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     for name, page in pages.items():
         (folder / FOLDER / name).write_text(page, encoding="utf-8", newline="\n")
@@ -146,11 +164,13 @@ def colours_of(look: Cartography) -> dict[str, str]:
     return colours
 
 
-def pictograms_of(look: Cartography) -> dict[str, tuple[Marker, str]]:
-    """Return the marker of each domain of facilities, and the path of its pictogram."""
-    rules = [rule for heading in look.layers["equipements_lieux"].rules for rule in heading.children]
+def pictograms_of(look: Cartography, layer: str = "equipements_lieux") -> dict[str, tuple[Marker, str]]:
+    """Return the marker of each value that the rules of a layer filter, and the path of its pictogram."""
+    rules = [rule for heading in look.layers[layer].rules for rule in heading.children]
     return {
-        rule.label: (rule.marker, look.pictograms[rule.marker.pictogram]) for rule in rules if rule.marker
+        rule.filter.split("'")[1]: (rule.marker, look.pictograms[rule.marker.pictogram])
+        for rule in rules
+        if rule.marker
     }
 
 

@@ -16,7 +16,7 @@ from qpv_geo.portraits.charts import strip
 from qpv_geo.portraits.evolution import EvolutionSection, evolution_of
 from qpv_geo.portraits.facilities import LAYER as FACILITIES
 from qpv_geo.portraits.facilities import Facilities, facilities_of
-from qpv_geo.portraits.qpv_map import Drawing, draw_locator, maps_of
+from qpv_geo.portraits.qpv_map import Drawing, draw_locator, map_frames, maps_of
 from qpv_geo.portraits.sections import Absence, Section, Sections
 from qpv_geo.statuses import STATUSES, Status
 
@@ -113,7 +113,7 @@ def build_portrait(
             (one, strip(one, zone.name) if one.is_ranked else None) for one in summary.essentials
         ),
         map=maps_of(content)[zone.code],
-        locator=draw_locator(zone.code, frames, territory.nom),
+        locator=draw_locator(zone.code, map_frames(content), territory.nom),
         map_absences=tuple(absences[layer] for layer in _MAPPED if layer in absences),
         sections=tuple(section for section in own_sections if section.shown.rows),
         empty=tuple(empty),

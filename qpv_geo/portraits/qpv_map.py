@@ -10,6 +10,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.formats.base import Content
+from qpv_geo.formats.fields import GEOMETRY_COLUMN
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import band_name, length_name
 from qpv_geo.portraits.drawing import Labels, View
@@ -49,13 +50,15 @@ _STEEP = 80.0
 _KINDS = {"fond_eau": "fond-eau", "fond_vegetation": "fond-vegetation", "fond_batiments": "fond-batiments"}
 
 
-def background(own: BaseGeometry, frames: Frames, view: View) -> Iterator[tuple[str, str]]:
+def background(
+    own: BaseGeometry, frames: Frames, view: View, *, buildings: bool = True
+) -> Iterator[tuple[str, str]]:
     """Yield kind and path of everything of a kind around a QPV, from below to above."""
-    close = view.box.intersection(shapely.buffer(own, AROUND))
     for layer, kind in _KINDS.items():
-        if layer in frames:
+        if layer in frames and (buildings or layer != "fond_batiments"):
             frame = frames[layer]
-            within = close if layer == "fond_batiments" else view.box
+            is_close = layer == "fond_batiments"
+            within = view.box.intersection(shapely.buffer(own, AROUND)) if is_close else view.box
             seen = frame.geometry.to_numpy()[sorted(frame.sindex.query(within, predicate="intersects"))]
             large = seen[shapely.area(seen) * view.scale**2 >= _LEAST_LABEL**2]
             yield kind, "".join(map(view.path, view.clipped(large)))
@@ -125,7 +128,7 @@ class MapLabel:
 
 @dataclass(frozen=True)
 class FacilityMark:
-    """A pictogram of facilities at a point in units: its domain, and what is there."""
+    """A pictogram at a point in units: its domain or category, and what is there."""
 
     domain: str
     text: str
@@ -164,8 +167,15 @@ class Drawing:
 @lru_cache(maxsize=1)
 def maps_of(content: Content) -> Mapping[str, Drawing]:
     """Return the map of each QPV by its code, which its portrait and the atlas share."""
-    generalised, codes = content.spec.communes_generalised, content.frames["qpv"]["code_qp"]
-    return {code: draw_qpv(code, content.frames, generalised=generalised) for code in codes}
+    generalised, frames = content.spec.communes_generalised, map_frames(content)
+    return {code: draw_qpv(code, frames, generalised=generalised) for code in frames["qpv"]["code_qp"]}
+
+
+@lru_cache(maxsize=1)
+def map_frames(content: Content) -> Frames:
+    """Return the layers with, of the QPV, only what maps read: to choose rows of all its columns is slow."""
+    qpv = content.frames["qpv"]
+    return content.frames | {"qpv": qpv[["code_qp", "lib_qp", GEOMETRY_COLUMN]]}
 
 
 def draw_qpv(code: str, frames: Frames, *, generalised: bool = False) -> Drawing:
@@ -189,11 +199,11 @@ def draw_qpv(code: str, frames: Frames, *, generalised: bool = False) -> Drawing
         _WIDTH,
         _HEIGHT,
         shapes,
-        tuple(_labels(code, frames, view)),
+        tuple(labels_of(code, frames, view)),
         _alternative(own["lib_qp"].iloc[0], shapes, band),
         units,
         length_name(metres),
-        tuple(_places(frames, view)),
+        tuple(marks_of(frames.get("equipements_lieux"), "domaine", view)),
         legend=tuple((kind, words or band) for kind, words in LEGEND.items() if kind in kinds),
     )
 
@@ -221,15 +231,14 @@ def _shapes(code: str, frames: Frames, view: View, commune: str) -> Iterator[Sha
         yield from outline_shapes(old, "nom_qp", "ancien", view)
 
 
-def _places(frames: Frames, view: View) -> Iterator[FacilityMark]:
-    """Yield the facilities in view; those of a domain whose pictograms would cover one another are one."""
-    layer = frames.get("equipements_lieux")
+def marks_of(layer: gpd.GeoDataFrame | None, kind: str, view: View) -> Iterator[FacilityMark]:
+    """Yield the places in view; those of a kind whose pictograms would cover one another are one."""
     if layer is None:
         return
     seen = layer[shapely.intersects(layer.geometry.to_numpy(), view.box)]
     units = [view.point(point) for point in seen.geometry]
     together: dict[tuple[str, int, int], list[tuple[tuple[float, float], str]]] = {}
-    for at, domain, label, count in zip(units, seen["domaine"], seen["libelle"], seen["nombre"], strict=True):
+    for at, domain, label, count in zip(units, seen[kind], seen["libelle"], seen["nombre"], strict=True):
         cell = (domain, round(at[0] / _PICTOGRAM), round(at[1] / _PICTOGRAM))
         together.setdefault(cell, []).append((at, f"{label} ({count})" if count > 1 else label))
     for (domain, *_), facilities in sorted(together.items()):
@@ -245,7 +254,7 @@ def outline_shapes(frame: gpd.GeoDataFrame, name: str, kind: str, view: View) ->
             yield Shape(kind, path, text or "")
 
 
-def _labels(code: str, frames: Frames, view: View) -> Iterator[MapLabel]:
+def labels_of(code: str, frames: Frames, view: View) -> Iterator[MapLabel]:
     """Yield the names of QPV, of communes where two or more meet, of streets, wherever there is room."""
     room = Labels(view.width, view.height)
     room.reserve(_SCALE_ROOM)

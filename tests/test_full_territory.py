@@ -661,7 +661,6 @@ def test_the_report_names_each_source_that_is_absent(bare: Published) -> None:
         "apl",
         "accessibilite",
         "etablissements_finess",
-        "objectifs_indicateurs",
         "fond_batiments",
         "fond_routes",
         "fond_voies_ferrees",

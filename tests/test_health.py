@@ -1,14 +1,23 @@
 """Table ``sante``: every value has its mesh, none is a larger one's, and nothing secret is computed back."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from qpv_geo.analysis.aggregate import WITHOUT_INTERVAL, add_computed, aggregate
 from qpv_geo.analysis.health_plan import load_health_plan
+from qpv_geo.analysis.objectives import objectives_table
+from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.report_schema import Changes, HealthState
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.releases.changes_text import changes_markdown
 from qpv_geo.releases.health_changes import compare_states, health_changes
+from qpv_geo.territory import Territory, load_territory
 from tests.test_full_territory import Published, publish
 from tests.villeneuve import (
     CARRES,
@@ -23,6 +32,7 @@ from tests.villeneuve import (
     REQUIRED,
     WEST,
     WHOLE_PETITBOURG,
+    write_territory,
 )
 
 REGISTRY = load_registry()
@@ -138,7 +148,7 @@ def test_counts_of_care_by_hand(full: Published, key: tuple[str, str]) -> None:
 
 def test_every_row_is_filled_where_every_source_was_read(table: pd.DataFrame) -> None:
     of_one = table[table["code_qp"] == CARRES]
-    assert set(of_one["ligne"]) == set(PLAN.lines())
+    assert set(of_one["ligne"]) == set(dict(PLAN.lines(REGISTRY)))
     of_one = of_one[~of_one["ligne"].str.startswith("acces_")]
     assert len(of_one) >= 20
     assert set(of_one["statut"]) <= set(VALUED)
@@ -221,6 +231,48 @@ def test_which_iris_stand_for_a_qpv_is_said(full: Published, table: pd.DataFrame
     }
 
 
+def test_each_action_of_the_contract_leads_to_what_follows_it(full: Published) -> None:
+    rows = full.layer("objectifs_indicateurs")
+    assert rows["objectif"].unique().tolist() == ["Vivre mieux"]
+    found = rows[["action", "indicateur", "table_suivie"]].to_numpy().tolist()
+    assert found == [
+        ["Accès aux droits et à la santé", "part_c2s_non_participative", "sante"],
+        ["Accès aux droits et à la santé", "pharmacies_distance", "sante"],
+        ["Accès aux droits et à la santé", "apl_infirmiers", "sante"],
+        ["Cadre de vie", "part_locataires", "sante"],
+        # By IRIS alone.
+        ["Cadre de vie", "logements", "statistiques"],
+    ]
+    assert rows["libelle"].iloc[1].startswith("Pharmacies")
+
+
+def test_every_objective_of_besancon_is_followed(besancon: Territory) -> None:
+    rows = objectives_table(besancon, REGISTRY)
+    assert besancon.contrat is not None
+    assert rows["objectif"].unique().tolist() == [one.titre for one in besancon.contrat.objectifs]
+    health = rows[rows["action"].str.contains("santé")]
+    assert {"part_c2s_non_participative", "medecins_generalistes_500m"} <= set(health["indicateur"])
+    assert set(health["table_suivie"]) == {"sante"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('= "Cadre de vie"', '= "Cadre"', "'Cadre', no action of 'objectifs'; did you mean 'Cadre de vie'"),
+        ('= "Cadre de vie"', '= "Accès aux droits et à la santé"', "an action twice: Accès aux droits"),
+        ('"part_locataires"', '"part_locataire"', "neither .*did you mean 'part_locataires'"),
+        ('"part_locataires"', '"zzz"', "'zzz', neither an indicator nor a line of table 'sante'"),
+    ],
+)
+def test_an_unknown_action_or_measure_is_a_clear_error(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path = write_territory(tmp_path, files=False)
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=message):
+        objectives_table(load_territory(str(path)), REGISTRY)
+
+
 def state(value: float | None, vintage: str | None, status: str = "ok", interval: float = 0) -> HealthState:
     low, high = (None, None) if not interval or value is None else (value - interval, value + interval)
     return HealthState(valeur=value, statut=status, millesime=vintage, borne_basse=low, borne_haute=high)
@@ -289,3 +341,99 @@ def test_what_changed_in_each_line_is_told(table: pd.DataFrame) -> None:
     # Of a whole country nothing is told line by line.
     many = pd.concat([later.assign(code_qp=f"QN{number:05}N") for number in range(201)])
     assert health_changes(many, many.assign(valeur=1.0)) == ()
+
+
+# Additive measures of IRIS whose sums stand in `sante`, with the ratio that they give.
+_NUMERATOR, _DENOMINATOR = "population_80_ans_ou_plus_vivant_seule", "population_80_ans_ou_plus"
+_RATIO = "part_80_ans_ou_plus_vivant_seuls"
+_IRIS = [f"25056010{number}" for number in range(1, 6)]
+count = st.one_of(st.none(), st.integers(0, 200))
+
+
+def measured(cells: Mapping[tuple[str, str], int | None], zone: str) -> pd.DataFrame:
+    """Return rows of ``statistiques`` of some zones; None is a secret."""
+    rows = [
+        {
+            "zone": zone,
+            "code": code,
+            "indicateur": indicator,
+            "millesime": "2022",
+            "valeur": np.nan if value is None else float(value),
+            "statut": "secret" if value is None else "ok",
+            "source": "essai",
+            "fichier": "essai.csv",
+            "code_producteur": indicator,
+            "geographie": None,
+            **WITHOUT_INTERVAL,
+        }
+        for (code, indicator), value in cells.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def derivable(known: list[set[str]], secrets: set[str]) -> set[str]:
+    """Return the secret terms that the published sums determine, by elimination over all of them."""
+    names = sorted(set().union(*known, secrets))
+    sums = np.array([[name in members for name in names] for members in known], dtype=float).reshape(
+        -1, len(names)
+    )
+    found = set()
+    for name in secrets:
+        target = np.array([[other == name for other in names]], dtype=float)
+        with_it = np.linalg.matrix_rank(np.vstack([sums, target]))
+        if len(sums) and with_it == np.linalg.matrix_rank(sums):
+            found.add(name)
+    return found
+
+
+@given(
+    st.fixed_dictionaries({(code, name): count for code in _IRIS for name in (_NUMERATOR, _DENOMINATOR)}),
+    st.dictionaries(st.sampled_from(list("ABC")), st.sets(st.sampled_from(_IRIS), min_size=1), min_size=1),
+)
+def test_no_set_of_sums_and_ratios_determines_a_secret(
+    cells: dict[tuple[str, str], int | None], sets: dict[str, set[str]]
+) -> None:
+    members = {name: sorted(codes) for name, codes in sets.items()}
+    rows = add_computed(measured(cells, "iris"), REGISTRY.by_id)
+    together = aggregate(rows, members, REGISTRY.by_id, "iris_du_qpv")
+    for indicator in (_NUMERATOR, _DENOMINATOR):
+        terms = {code for code in _IRIS if cells[code, indicator] is None}
+        published = [{code} for code in _IRIS if code not in terms]
+        for row in together[together["indicateur"] == indicator].itertuples():
+            assert (row.statut == "secret") is bool(terms & sets[str(row.code)])
+            if row.statut in VALUED:
+                published.append(sets[str(row.code)])
+        assert derivable(published, terms) == set()
+    # A ratio of which one term is known gives the other.
+    for row in pd.concat([rows, together]).query("indicateur == @_RATIO").itertuples():
+        codes = sets.get(str(row.code), {str(row.code)})
+        hidden = [cells[code, name] is None for code in codes for name in (_NUMERATOR, _DENOMINATOR)]
+        assert row.statut not in VALUED or not any(hidden)
+
+
+def test_a_secret_is_not_computed_back_from_totals(full: Published, table: pd.DataFrame) -> None:
+    """INSEE gives the total of L'Identique and not how many are young, nor L'Identique's share of the QPV."""
+    statistics = pd.concat([full.statistics, table.rename(columns={"ligne": "indicateur"})])
+    additive = {one.id for one in REGISTRY.indicators if one.additive}
+    secrets = statistics[(statistics["statut"] == "secret") & statistics["indicateur"].isin(additive)]
+    of_qpv = secrets[(secrets["zone"] == "qpv") & (secrets["code"] == IDENTIQUE)]
+    assert {"beneficiaires_c2s_non_participative_0_17_ans", "allocataires_aah"} <= set(of_qpv["indicateur"])
+    tried = 0
+    for (indicator, vintage), rows in secrets.groupby(["indicateur", "millesime"]):
+        same = statistics[(statistics["indicateur"] == indicator) & (statistics["millesime"] == vintage)]
+        # Every total that holds a secret zone is withheld; those that are published hold none.
+        for row in rows.itertuples():
+            if row.zone == "qpv":
+                total = same[same["zone"] == "qpv_epci"]
+                assert set(total["statut"]) == {"secret"}
+                tried += 1
+        shares = [one.id for one in REGISTRY.indicators if indicator in (one.numerator, one.denominator)]
+        ratios = statistics[statistics["indicateur"].isin(shares) & (statistics["millesime"] == vintage)]
+        hidden = set(zip(rows["zone"], rows["code"], strict=True))
+        for row in ratios.itertuples():
+            if (row.zone, row.code) in hidden:
+                assert row.statut in {"secret", "non_calculable"}
+                tried += 1
+    assert tried > 5
+    young = table[(table["code_qp"] == IDENTIQUE) & table["ligne"].str.endswith("ans_c2s_non_participative")]
+    assert young["valeur"].isna().all()

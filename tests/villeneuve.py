@@ -90,6 +90,15 @@ principes = ["Approche territoriale"]
 
 [[contrat.objectifs]]
 titre = "Vivre mieux"
+actions = ["Accès aux droits et à la santé", "Cadre de vie"]
+
+[[contrat.objectifs_indicateurs]]
+action = "Cadre de vie"
+indicateurs = ["part_locataires", "logements"]
+
+[[contrat.objectifs_indicateurs]]
+action = "Accès aux droits et à la santé"
+indicateurs = ["part_c2s_non_participative", "pharmacies_distance", "apl_infirmiers"]
 
 [[contrat.qpv]]
 code_qp = "{CARRES}"

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.apl import load_professions
+from qpv_geo.ingest.registry import Registry
 from qpv_geo.toml_file import read_declarations
 from qpv_geo.typography import FrenchText
 
@@ -83,13 +84,16 @@ class HealthPlan(Frozen):
             raise ValueError(f"types in two categories: {', '.join(twice)}")
         return self
 
-    def lines(self) -> Iterator[str]:
-        """Yield the id of every line of ``sante``, indicators included, in order."""
+    def lines(self, registry: Registry) -> Iterator[tuple[str, str]]:
+        """Yield the id and the name of every line of ``sante``, in order."""
         for heading in self.rubriques:
-            if heading.acces:
-                yield from (heading.acces.ligne.format(one.id) for one in load_professions())
-            yield from (line.id for line in heading.indicateurs)
-            yield from (line.ligne.format(code) for code in self.categories for line in heading.offre)
+            if access := heading.acces:
+                for one in load_professions():
+                    yield access.ligne.format(one.id), access.libelle.format(one.libelle)
+            yield from ((line.id, registry.by_id[line.id].label) for line in heading.indicateurs)
+            for code, category in self.categories.items():
+                for line in heading.offre:
+                    yield line.ligne.format(code), line.libelle.format(category.libelle)
 
 
 @cache

@@ -18,6 +18,7 @@ from qpv_geo.analysis.concordances import (
 )
 from qpv_geo.analysis.geographies import geographies_table
 from qpv_geo.analysis.health import health_table
+from qpv_geo.analysis.objectives import objectives_table
 from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.perimeters import Layers
 from qpv_geo.analysis.ranks import add_ranks, distribution_table, peers_of
@@ -90,6 +91,7 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
         checks += merged
     layers["concordances"] = concordances_table(compared, territory)
     layers["geographies"] = geographies_table(layers, territory)
+    layers["objectifs_indicateurs"] = objectives_table(territory, registry)
     layers["sante"] = health_table(layers, registry)
     return layers, [*checks, report_concordances(compared)]
 

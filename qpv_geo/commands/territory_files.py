@@ -8,6 +8,7 @@ import typer
 
 from qpv_geo.analysis.districts import local_districts
 from qpv_geo.analysis.fragile_districts import fragile_districts
+from qpv_geo.analysis.objectives import objectives_table
 from qpv_geo.commands.options import DataDir, Mirror, settings_of
 from qpv_geo.commands.output import Json, print_entries
 from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError
@@ -32,7 +33,8 @@ def show(
 ) -> None:
     """Check a territory file and the files that it declares, and say what it is about."""
     about, settings = load_territory(territory), settings_of(data)
-    catalogue, _ = declarations(settings, about)
+    catalogue, registry = declarations(settings, about)
+    objectives_table(about, registry)
     wanted = [one for one in first_choices(catalogue, about) if one.source.territory_key]
     files = _read_local_files(wanted, about, settings) if wanted else {}
     overseas = " and that of each overseas part" if about.genre == "france" else ""

@@ -1,9 +1,11 @@
 """The tables of a territory file, each a frozen model that refuses unknown keys."""
 
+import difflib
 import re
 from datetime import date
+from typing import Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from qpv_geo.characters import forbidden_character
 from qpv_geo.frozen import Frozen
@@ -81,6 +83,13 @@ class Objective(TerritoryTable):
     actions: tuple[str, ...] = ()
 
 
+class FollowedAction(TerritoryTable):
+    """An action of the contract, and the indicators or lines of table ``sante`` that follow it."""
+
+    action: str
+    indicateurs: tuple[str, ...] = Field(min_length=1)
+
+
 class Contract(TerritoryTable):
     """The Contrat de ville as data."""
 
@@ -94,6 +103,21 @@ class Contract(TerritoryTable):
     qpv: tuple[ContractQpv, ...] = ()
     total: ContractTotal | None = None
     quartiers_fragiles: tuple[FragileDistrict, ...] = ()
+    objectifs_indicateurs: tuple[FollowedAction, ...] = ()
+
+    @model_validator(mode="after")
+    def _actions_are_known(self) -> Self:
+        actions = [action for objective in self.objectifs for action in objective.actions]
+        followed = [entry.action for entry in self.objectifs_indicateurs]
+        if twice := repeated(followed):
+            raise ValueError(f"'objectifs_indicateurs' names an action twice: {', '.join(twice)}")
+        for action in followed:
+            if action in actions:
+                continue
+            near = difflib.get_close_matches(action, actions, n=1, cutoff=0.3)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"'objectifs_indicateurs' names {action!r}, no action of 'objectifs'{hint}")
+        return self
 
 
 class Bands(TerritoryTable):

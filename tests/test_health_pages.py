@@ -1,6 +1,7 @@
 """Health pages: what they say of a QPV, in whose name, and what they do not know."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,14 +12,18 @@ import pandas as pd
 import pytest
 
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.health import distance_name
+from qpv_geo.formats.report_schema import Changes, HealthChange, HealthState
 from qpv_geo.portraits.charts import YearLine, line_chart
+from qpv_geo.portraits.health_follow_up import follow_up
 from qpv_geo.portraits.health_pages import HEALTH, METHOD, health_columns, page_of
 from qpv_geo.portraits.pages import FOLDER
 from qpv_geo.settings import Settings
 from tests.health import CATEGORIES, UNREAD
 from tests.portraying import full_frames, portray, snapshot_frames
+from tests.publishing import spec_of, whole_snapshot
 
 PLANOISE, BATTANT = "QN02503M", "QN02517N"
 SENTINEL = 876543.0
@@ -215,7 +220,6 @@ def test_distances_are_rounded_as_far_as_they_are_known(metres: float, words: st
 
 def test_what_is_missing_within_a_kilometre_is_said(pages: dict[str, Page]) -> None:
     page = pages[page_of(PLANOISE)]
-    assert "Rien n'est connu à 1 km au plus pour : protection maternelle et infantile." in page.text
     assert (
         "Aucun lieu de soins connu, dans le quartier ni à 1 km au plus : Protection maternelle" in page.text
     )
@@ -246,6 +250,54 @@ def test_what_is_not_known_is_said_once_for_each_reason(pages: dict[str, Page]) 
     assert "(Part des résidences principales suroccupées)" in text
     secret = [cell for cell in pages[page_of(PLANOISE)].cells if cell.line == "part_logements_suroccupes"]
     assert secret == [], "a withheld value has no place among values"
+
+
+def test_many_measures_that_lack_for_one_reason_are_named_by_their_heading(
+    full: Frames, tmp_path: Path
+) -> None:
+    sante = full["sante"]
+    lost = (sante["rubrique"] == "Accès aux droits") | (sante["zone"] == "departement")
+    changed = sante.assign(
+        valeur=sante["valeur"].mask(lost),
+        statut=sante["statut"].mask(lost, "non_disponible"),
+        remarque=sante["remarque"].mask(lost, UNREAD),
+    )
+    text = pages_of(tmp_path, full | {"sante": changed})[page_of(PLANOISE)].text
+    reason = text.partition(f"{UNREAD} (")[2].partition(").")[0]
+    assert reason.startswith("toutes les mesures de « Accès aux droits », ")
+    assert "Niveau de vie médian, maille Département" in reason
+
+
+def test_what_changed_since_the_release_before_is_told_with_its_reason(
+    full: Frames, settings: Settings
+) -> None:
+    def state(value: float | None, vintage: str) -> HealthState:
+        status = "secret" if value is None else "ok"
+        return HealthState(valeur=value, statut=status, millesime=vintage, borne_basse=None, borne_haute=None)
+
+    def change(line: int, zone: str = "qpv", *, comparable: bool = False) -> HealthChange:
+        return HealthChange(
+            code_qp=PLANOISE, lib_qp="Planoise", ligne=f"l{line}", libelle=f"Mesure {line}", maille="qpv",
+            zone=zone, code=PLANOISE, nom_zone=None, unite="%", avant=state(50.5, "2016"),
+            apres=state(None if line == 1 else 49.0, "2022"), comparable=comparable, raison=f"Raison {line}.",
+        )  # fmt: skip
+
+    told = [*map(change, range(1, 9)), change(9, comparable=True), change(10, "commune")]
+    content = Content(
+        spec_of(whole_snapshot(), settings),
+        full,
+        {},
+        {},
+        Changes(precedente="x", empreinte_precedente="x", sante=tuple(told)),
+    )
+    sentences = follow_up(content, PLANOISE)
+    assert sentences[0].replace("\u202f", " ") == "Mesure 9 : 50,5 % (2016), puis 49,0 % (2022). Raison 9."
+    assert (
+        sentences[1].replace("\u202f", " ") == "Mesure 1 : 50,5 % (2016), puis secret statistique. Raison 1."
+    )
+    assert (len(sentences), sentences[-1]) == (7, "3 autres lignes : rapport de la publication.")
+    assert follow_up(content, BATTANT) == ()
+    assert follow_up(replace(content, changes=None), PLANOISE) == ()
 
 
 def test_the_objective_of_the_contract_leads_to_its_figures(pages: dict[str, Page], full: Frames) -> None:
@@ -329,7 +381,7 @@ def test_a_missing_count_of_care_is_not_a_zero(full: Frames, tmp_path: Path) -> 
     supply.loc[rows, ["distance_m", "statut"]] = [np.nan, "non_disponible"]
     page = pages_of(tmp_path, full | {"offre_soins": supply})[page_of(PLANOISE)]
     assert "Pharmacies non disponible non disponible" in page.text
-    assert "pharmacies" not in page.text.partition("Rien n'est connu")[2].partition(".")[0]
+    assert "Pharmacies" not in page.text.partition("Aucun lieu de soins connu")[2].partition(".")[0]
 
 
 def test_lines_over_years_keep_to_scale_and_are_read_out() -> None:

@@ -14,7 +14,7 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Zone
 from qpv_geo.formats.frames import plain_values
 from qpv_geo.french import amount, capitalised, decimals_of, interval, length_name, measure, number, ordinal
-from qpv_geo.statuses import OK, STATUSES
+from qpv_geo.statuses import NOT_AVAILABLE, NOT_COMPUTABLE, OK, STATUSES
 
 TABLE, SUPPLY, PLACES = "sante", "offre_soins", "offre_soins_lieux"
 INDICES, COMMUNES_APL, GOALS = "accessibilite", "apl", "objectifs_indicateurs"
@@ -23,6 +23,8 @@ OWN, IRIS = "qpv", "iris_du_qpv"
 REACHES = ("300 m", "500 m", "1 km")
 _EXACT_UNITS = {"%", "€", "€/m²", "m", ""}
 _KILOMETRE = 1000
+# Statuses of which a remark says why; others say it themselves.
+_EXPLAINED = {NOT_AVAILABLE, NOT_COMPUTABLE}
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class HealthFigure:
     def present(self) -> bool:
         """Whether there is a value."""
         return not math.isnan(self.value)
+
+    @property
+    def mesh_title(self) -> str:
+        """The same as a cell by itself."""
+        return capitalised(self.mesh)
 
     @property
     def own(self) -> bool:
@@ -97,7 +104,8 @@ class HealthFigure:
         if self.present:
             return ""
         status = STATUSES[self.status]
-        return capitalised(self.remark.rstrip(".") or f"{status.words} : {status.sentence}")
+        explains = self.remark and self.status in _EXPLAINED
+        return capitalised(self.remark.rstrip(".") if explains else f"{status.words} : {status.sentence}")
 
 
 @dataclass(frozen=True)
@@ -147,7 +155,7 @@ def _figure(row: Mapping[str, Any], decimals: int) -> HealthFigure:
         heading=row["rubrique"],
         line=row["ligne"],
         label=row["libelle"],
-        mesh=capitalised(row["maille"]),
+        mesh=row["maille"],
         zone=Zone(row["zone"], row["code"], row["nom_zone"] or row["code"]),
         vintage=row["millesime"] or "",
         unit=row["unite"] or "",

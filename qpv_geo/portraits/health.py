@@ -1,6 +1,7 @@
 """What the health page of one QPV shows: where it stands, what is near, what is missing or not known."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -21,7 +22,8 @@ from qpv_geo.formats.health import (
     health_of,
 )
 from qpv_geo.formats.summaries import Summaries
-from qpv_geo.french import listing, number
+from qpv_geo.french import counted, listing, number
+from qpv_geo.portraits.health_follow_up import follow_up
 from qpv_geo.portraits.health_map import draw_care
 from qpv_geo.portraits.health_trends import Trend, trends_of
 from qpv_geo.portraits.qpv_map import Drawing
@@ -29,14 +31,23 @@ from qpv_geo.territory import codes_of
 from qpv_geo.zones import department_of
 
 # Headings of table ``sante``.
-DETERMINANTS, RIGHTS, ACCESS = "Déterminants de santé", "Accès aux droits", "Accessibilité aux soins"
+DETERMINANTS, RIGHTS, CARE, ACCESS = (
+    *("Déterminants de santé", "Accès aux droits"),
+    *("Offre de soins", "Accessibilité aux soins"),
+)
 _TITLES = {DETERMINANTS: "Où se situe le quartier", RIGHTS: "Les droits"}
 # What a QPV is compared with.
 _COMPARED = ("commune", EVERY_QPV)
 # What the first sentences count.
 _COUNTED_FIRST = ("medecins_generalistes", "infirmiers", "dentistes", "pharmacies")
+# Measures that one reason names.
+_NAMED_AT_MOST = 8
+# Zones of the context, from near to far.
+_AREAS = ("commune", "epci", "departement", "region", "france")
 # Lines that charts show in place of the table.
 _APL = "apl_"
+# What the remark of a distance says where care beyond the data may be nearer.
+_BEYOND = "hors du territoire"
 _HEALTH = ("santé", "soins")
 
 
@@ -99,13 +110,23 @@ class HealthPortrait:
     unknown: tuple[tuple[str, tuple[str, ...]], ...]
     """Reasons, each with the measures that have no value for it."""
     followed: tuple[Followed, ...]
-    changes: tuple[str, ...] = ()
+    changes: tuple[str, ...]
     """What changed since the release before, as sentences."""
 
     @property
     def none_near(self) -> list[str]:
         """Categories of which there is none within the largest reach."""
         return [row.label for row in self.care if row.none_near]
+
+    @property
+    def access_remarks(self) -> list[str]:
+        """What is to be known of the estimates, each once."""
+        return [*dict.fromkeys(one.remark for one in self.access if one.remark)]
+
+    @property
+    def iris_remarks(self) -> list[str]:
+        """Which IRIS they are."""
+        return [*dict.fromkeys(one.remark for one in self.iris if one.remark)]
 
     @property
     def categories(self) -> dict[str, str]:
@@ -123,7 +144,9 @@ def build_health(row: pd.Series, content: Content, summaries: Summaries) -> Heal
     compared = [other for other in comparison_zones(row, content) if other.kind in _COMPARED]
     commune = next(iter(codes_of(row["insee_com_calcule"])), "")
     trends = trends_of(content, commune, department_of(zone.code))
-    areas = tuple(dict.fromkeys(one.zone for one in figures if one.zone.kind not in {OWN, IRIS}))
+    larger = [one for one in figures if one.zone.kind in _AREAS and one.present]
+    context = [one for one in larger if not (trends and one.line.startswith(_APL))]
+    areas = sorted({one.zone for one in context}, key=lambda area: (_AREAS.index(area.kind), area.code))
     return HealthPortrait(
         zone=zone,
         communes=row["lib_com_calcule"] or row["lib_com"] or "",
@@ -134,31 +157,27 @@ def build_health(row: pd.Series, content: Content, summaries: Summaries) -> Heal
             for heading in _TITLES
         ),
         iris=tuple(one for one in figures if one.zone.kind == IRIS and one.present),
-        areas=areas,
-        context=tuple(
-            _context([one for one in figures if not (trends and one.line.startswith(_APL))], areas)
-        ),
+        areas=tuple(areas),
+        context=tuple(_context(context, areas)),
         trends=trends,
         map=draw_care(zone.code, content),
         care=care,
-        care_notes=tuple(_care_notes(care)),
+        care_notes=tuple(_care_notes(care, own)),
         access=tuple(one for one in own if one.heading == ACCESS and one.present),
         unknown=unknown_of(figures),
         followed=tuple(_followed(content, zone, own, summaries)),
+        changes=follow_up(content, zone.code),
     )
 
 
 def _near_sentences(care: Sequence[CareRow]) -> Iterator[str]:
-    """Say what there is within 500 m, and what is not within 1 km."""
+    """Say what there is within 500 m."""
     counts = {
         row.category: f"{row.label[:1].lower()}{row.label[1:]} ({row.around[1]})" for row in care if row.known
     }
     near = [counts[category] for category in _COUNTED_FIRST if category in counts]
     if near:
         yield f"À 500 m au plus du quartier : {', '.join(near)}."
-    none = [f"{row.label[:1].lower()}{row.label[1:]}" for row in care if row.none_near]
-    if none:
-        yield f"Rien n'est connu à 1 km au plus pour : {', '.join(none)}."
 
 
 def lacking_sentence(content: Content, own: Iterable[HealthFigure]) -> str:
@@ -203,14 +222,13 @@ def _context(figures: Iterable[HealthFigure], areas: Sequence[Zone]) -> Iterator
     """Yield a row for each measure and vintage of zones larger than the QPV."""
     cells: dict[tuple[str, str], dict[Zone, HealthFigure]] = {}
     for figure in figures:
-        if figure.zone in areas and figure.present:
-            cells.setdefault((figure.line, figure.vintage), {})[figure.zone] = figure
+        cells.setdefault((figure.line, figure.vintage), {})[figure.zone] = figure
     for (_, vintage), by_zone in cells.items():
         first = next(iter(by_zone.values()))
         yield ContextRow(first.label, first.unit_beside, vintage, tuple(map(by_zone.get, areas)))
 
 
-def _care_notes(care: Sequence[CareRow]) -> Iterator[str]:
+def _care_notes(care: Sequence[CareRow], own: Iterable[HealthFigure]) -> Iterator[str]:
     """Say how the counts are to be read: vintage, uncertain positions, from where distances are measured."""
     if not care:
         return
@@ -221,6 +239,8 @@ def _care_notes(care: Sequence[CareRow]) -> Iterator[str]:
     )
     if any(row.from_contour for row in care):
         yield "Sans les bâtiments, la distance part du contour du quartier et non de ses logements."
+    if any(figure.heading == CARE and _BEYOND in figure.remark for figure in own):
+        yield "Un lieu plus proche que ceux du tableau peut être hors du territoire et de ses abords."
     street, unlocated = sum(row.street for row in care), sum(row.unlocated for row in care)
     if street:
         yield f"Position tirée au sort dans la rue par l'INSEE, comptés : {number(street)}."
@@ -228,13 +248,36 @@ def _care_notes(care: Sequence[CareRow]) -> Iterator[str]:
         yield f"Sans position sûre dans les communes alentour, non comptés : {number(unlocated)}."
 
 
-def unknown_of(figures: Iterable[HealthFigure]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return each reason of a missing value once, with the measures that it concerns."""
-    reasons: dict[str, list[str]] = {}
+def unknown_of(figures: Sequence[HealthFigure]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return each reason of a missing value once, with the measures that it concerns.
+
+    A heading of which every measure lacks for the same reason stands for them.
+    """
+    reasons: dict[str, list[HealthFigure]] = {}
     for figure in figures:
         if not figure.present:
-            reasons.setdefault(figure.reason, []).append(figure.label)
-    return tuple((reason, tuple(dict.fromkeys(labels))) for reason, labels in reasons.items())
+            reasons.setdefault(figure.reason, []).append(figure)
+    sizes = Counter(figure.heading for figure in figures)
+    return tuple((reason, tuple(_measures(missing, sizes))) for reason, missing in reasons.items())
+
+
+def _measures(missing: Sequence[HealthFigure], sizes: Mapping[str, int]) -> Iterator[str]:
+    """Name the measures that are missing for one reason, with their mesh if it is larger than the QPV."""
+    whole = {
+        heading
+        for heading, count in Counter(one.heading for one in missing).items()
+        if count == sizes[heading]
+    }
+    for heading in sorted(whole):
+        yield f"toutes les mesures de « {heading} »"
+    meshes: dict[str, dict[str, None]] = {}
+    for one in missing:
+        if one.heading not in whole:
+            meshes.setdefault(one.label, {}).update({} if one.own else {one.mesh: None})
+    labels = [f"{label}, maille {listing([*names])}" if names else label for label, names in meshes.items()]
+    yield from labels[:_NAMED_AT_MOST]
+    if others := len(labels[_NAMED_AT_MOST:]):
+        yield f"et {counted(others, 'autre mesure')}"
 
 
 def _followed(

@@ -6,15 +6,26 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import Field
 
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Zone, qpv_zones
-from qpv_geo.formats.health import INDICES, TABLE, CareRow, HealthFigure, care_of, health_of
+from qpv_geo.formats.health import (
+    COMMUNES_APL,
+    INDICES,
+    SUPPLY,
+    TABLE,
+    CareRow,
+    HealthFigure,
+    care_of,
+    health_of,
+)
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.french import length_name, listing
 from qpv_geo.frozen import Frozen
 from qpv_geo.portraits.health import build_health, lacking_sentence, unknown_of
+from qpv_geo.sources.catalogue import TableName
 from qpv_geo.toml_file import read_declarations
 
 HEALTH, METHOD = "sante.html", "sante_methode.html"
@@ -108,6 +119,22 @@ def territory_health(content: Content) -> TerritoryHealth:
         {row.category: row.label for row in rows[0].care},
         unknown_of(every),
     )
+
+
+def health_sources(content: Content) -> pd.DataFrame:
+    """Return the rows of ``sources`` that health pages name: those of their values, contours and base map."""
+    named = [
+        listed.split(", ")
+        for table in (TABLE, SUPPLY, COMMUNES_APL)
+        if table in content.frames
+        for listed in content.frames[table]["source"].dropna().unique()
+    ]
+    drawn: tuple[TableName, ...] = ("contours", "communes", "iris", "base_map")
+    fillings = (content.spec.catalogue.filling(table) for table in drawn)
+    ids = {name for names in named for name in names} | {one.id for filling in fillings for one in filling}
+    read = content.sources_read
+    # A source of several files has a row for each.
+    return read[read["source"].str.partition("-")[0].isin(ids)]
 
 
 def _detail(line: str, figures: list[HealthFigure]) -> str:

@@ -18,7 +18,7 @@ from qpv_geo.formats.provenance import titles_by_origin
 from qpv_geo.formats.summaries import Summaries, summaries_of
 from qpv_geo.portraits.finder import finder_data
 from qpv_geo.portraits.glossary import glossary
-from qpv_geo.portraits.health_pages import HEALTH, health_pages, page_of
+from qpv_geo.portraits.health_pages import HEALTH, health_pages, health_sources, page_of
 from qpv_geo.portraits.index_page import downloads_of, extracts_of, table_of
 from qpv_geo.portraits.overview_map import coloured_classes, overviews_of
 from qpv_geo.portraits.portrait import build_portrait
@@ -87,10 +87,14 @@ def write_portraits(folder: Path, content: Content) -> None:
         for before, row, after in zip([None, *order[:-1]], order, [*order[1:], None], strict=True)
     }
     pages = {}
-    care = pictograms_of(load_cartography(), PLACES)
+    of_health = {
+        "pictograms": pictograms_of(load_cartography(), PLACES),
+        "sources": _sources(health_sources(content)),
+        "picture": "",
+    }
     for name, template, own in health_pages(content, summaries):
         near = neighbours.get(own.get("code", ""), {})
-        pages[name] = _render(template, common | near | own | {"pictograms": care, "picture": ""})
+        pages[name] = _render(template, common | of_health | near | own)
     _write(folder, pages)
     has_health = HEALTH in pages
     own = {"downloads": downloads_of(folder, content), "picture": _picture(folder, Path(INDEX).stem)}

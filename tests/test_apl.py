@@ -62,6 +62,27 @@ def test_every_year_of_a_profession_is_read(tmp_path: Path, profession: Professi
     assert check.found == "2 années (2023 et 2024), 4 communes en dernier lieu"
 
 
+def test_an_extract_says_the_same_and_is_made_again_when_it_is_damaged(
+    tmp_path: Path, settings: Settings
+) -> None:
+    raw = raw_file(SOURCE, write_apl(tmp_path / "apl.xlsx", DOCTORS, {2023: ROWS[:2], 2024: ROWS}))
+    whole, checks = read_apl(raw, settings)
+    assert not list(settings.store_dir.rglob("*.csv"))
+    for damage in (False, True):
+        kept, again = read_apl(raw, settings, extract=True)
+        assert again == checks
+        assert [(one.vintage, one.file, one.column) for one in kept] == [
+            (one.vintage, one.file, one.column) for one in whole
+        ]
+        for one, other in zip(kept, whole, strict=True):
+            pd.testing.assert_frame_equal(one.table, other.table, check_exact=True, check_like=True)
+        (path,) = settings.store_dir.rglob("*.csv")
+        if damage:
+            path.write_bytes(path.read_bytes().replace(b"5.1", b"6.1"))
+    kept, _ = read_apl(raw, settings, extract=True)
+    assert kept[-1].table["valeur"]["25056"] == 5.1
+
+
 def moved(cells: list[list[Cell]]) -> list[list[Cell]]:
     """Move everything six rows down and one column to the right, and exchange two columns."""
     shifted: list[list[Cell]] = [["", *row] for row in cells]
@@ -294,7 +315,9 @@ def published(tmp_path: Path) -> tuple[WrittenLayer, Originals]:
     sheets, _ = read_apl(raw, Settings())
     communes = pd.DataFrame({"insee_com": ["25056", "25999", "2A004"], "nom_com": ["Besançon", "x", "y"]})
     table, _ = apl_table(sheets, communes, {}, None)
-    return WrittenLayer(tmp_path / "apl.csv", table), Originals({SOURCE: raw}, set(), Settings())
+    return WrittenLayer(tmp_path / "apl.csv", table), Originals(
+        {SOURCE: raw}, set(communes["insee_com"]), Settings()
+    )
 
 
 def test_the_second_reading_finds_the_same_cells(published: tuple[WrittenLayer, Originals]) -> None:
@@ -325,7 +348,7 @@ def test_the_second_reading_finds_a_row_that_is_gone(published: tuple[WrittenLay
     gone = (table["code"] == "25056") & (table["millesime"] == "2024")
     (mismatch,) = compare_apl({"apl": replace(layer, attributes=table[~gone])}, originals)
     assert mismatch.published == "no row"
-    assert mismatch.expected == "5.1"
+    assert mismatch.expected == 5.1
 
 
 def test_the_second_reading_reads_a_workbook_that_another_program_saved(tmp_path: Path) -> None:
@@ -342,5 +365,5 @@ def test_the_second_reading_reads_a_workbook_that_another_program_saved(tmp_path
     first = sheets_of(raw)["2024"]
     again = read_workbook(raw, Settings())[first.file]
     assert again.keys() == set(first.table.index)
-    assert float(again["25056"][0]) == first.table["valeur"]["25056"]
-    assert again["2A004"] == ("nd", "500")
+    assert again["25056"] == (5.1, "ok", 117_000.5)
+    assert again["2A004"][1:] == ("non_disponible", 500)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,7 +15,8 @@ from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.facilities import FacilityTable, read_facilities
 from qpv_geo.ingest.line_filter import LineFilter
 from qpv_geo.settings import Settings
-from qpv_geo.sources.raw import Extract, RawFile
+from qpv_geo.sources.extracts import Extracts
+from qpv_geo.sources.raw import Extract, RawFile, Whole
 from tests.raw_files import raw_file, write_csv
 
 # Which lines are kept
@@ -124,6 +126,16 @@ def test_a_damaged_extract_is_made_again(
     assert made == extract
     assert made.path.is_file()
     assert again.points.equals(first.points)
+
+
+def test_what_another_run_kept_meanwhile_stays_where_it_reads_it(raw: RawFile, settings: Settings) -> None:
+    ours, theirs = (Extracts(raw, {"communes": ["25056"]}, settings) for _ in range(2))
+    first = theirs.keep([b"a;b\n", b"1;2\n"], Whole(rows=1))
+    with first.path.open("rb") as stream:
+        again = ours.keep([b"a;b\n", b"1;2\n"], Whole(rows=1))
+        assert again == first == ours.kept()
+        assert os.fstat(stream.fileno()).st_ino == again.path.stat().st_ino
+        assert [path.name for path in first.path.parent.parent.iterdir()] == [first.path.parent.name]
 
 
 def test_of_a_file_that_is_not_whole_no_extract_is_kept(

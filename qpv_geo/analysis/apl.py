@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from qpv_geo.checks import Check, check_none
 from qpv_geo.french import first_of
@@ -72,11 +73,16 @@ def _of_communes(sheet: AplSheet, codes: list[str]) -> pd.DataFrame:
     found = table.reindex(codes).reset_index(drop=True)
     found["statut"] = found["statut"].fillna(NOT_AVAILABLE)
     for row, code in enumerate(codes):
-        if code in _DISTRICTS and code not in table.index:
-            parts = table[table.index.str.fullmatch(_DISTRICTS[code])]
+        if code not in table.index and len(parts := _parts(sheet, code)):
             mean = _mean(parts)
             found.loc[row, "valeur"], found.loc[row, "statut"], found.loc[row, "population"] = mean
     return found
+
+
+def _parts(sheet: AplSheet, code: str) -> pd.DataFrame:
+    """Return the *arrondissements* of a commune; of most there are none."""
+    table = sheet.table
+    return table[table.index.str.fullmatch(_DISTRICTS[code])] if code in _DISTRICTS else table.iloc[:0]
 
 
 def _mean(table: pd.DataFrame) -> tuple[float, str, float]:
@@ -88,6 +94,13 @@ def _mean(table: pd.DataFrame) -> tuple[float, str, float]:
     return (known["valeur"] * known["population"]).sum() / total, ESTIMATE, total
 
 
+def _departments(rows: pd.DataFrame | pd.Series) -> NDArray[np.str_]:
+    """Return `department_of_commune` of every code of the index, all at once."""
+    codes = rows.index.to_numpy(dtype="U5")
+    two = codes.astype("U2")
+    return np.where(np.isin(two, ["97", "98"]), codes.astype("U3"), two)
+
+
 @lru_cache(maxsize=64)
 def _means(sheet: AplSheet) -> pd.DataFrame:
     """Return the mean of every department, and of France at ``""``: territories share them."""
@@ -96,7 +109,7 @@ def _means(sheet: AplSheet) -> pd.DataFrame:
     weighted = pd.DataFrame(
         {"valeur": known["valeur"] * known["population"], "population": known["population"]}
     )
-    sums = weighted.groupby(known.index.map(department_of_commune)).sum()
+    sums = weighted.groupby(_departments(known)).sum()
     if len(weighted):
         sums.loc[""] = weighted.sum()
     sums["valeur"] /= sums["population"]
@@ -107,8 +120,10 @@ def _means(sheet: AplSheet) -> pd.DataFrame:
 def _ranks(sheet: AplSheet) -> pd.DataFrame:
     """Return the rank of every commune that has a value among those of its region, and their number."""
     values = sheet.table["valeur"].dropna()
-    regions = values.index.map(department_of_commune).map(region_of)
-    groups = values.groupby(np.asarray(regions, dtype=object))
+    codes, places = np.unique(_departments(values), return_inverse=True)
+    # Departments without a region are one of their own.
+    regions = np.array([region_of(code) or code for code in codes.tolist()], dtype=object)
+    groups = values.groupby(regions[places])
     return pd.DataFrame(
         {"rang": groups.rank(method="min", ascending=False), "rang_sur": groups.transform("size")}
     )
@@ -119,12 +134,11 @@ def _check_communes(
 ) -> Check:
     """Compare the communes of the file with those of today: communes merge, and split again."""
     table = sheet.table
-    lacking = [code for code in codes if code not in table.index]
-    lacking = [code for code in lacking if not table.index.str.fullmatch(_DISTRICTS.get(code, "")).any()]
+    lacking = [code for code in codes if code not in table.index and not len(_parts(sheet, code))]
     lapsed = []
     if members is not None:
         known = {*members, *codes, *_WITHOUT_EPCI}
-        there = table[table.index.map(department_of_commune).isin(departments) & ~table.index.isin(known)]
+        there = table[np.isin(_departments(table), list(departments)) & ~table.index.isin(known)]
         districts = there.index.str.fullmatch("|".join(_DISTRICTS.values()))
         lapsed = [f"{code} ({name})" for code, name in there.loc[~districts, "nom_com"].items()]
     sentences = []

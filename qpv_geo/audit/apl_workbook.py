@@ -2,28 +2,37 @@
 
 import html
 import io
+import math
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from sys import intern
 
+from qpv_geo.audit.original_cells import MARKS
+from qpv_geo.errors import PublicationError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_tables_of
 from qpv_geo.sources.raw import RawFile
 
 _TITLE_ROWS = 40
+# No row of these workbooks takes as many characters.
+_ROW = 20_000
 _TEXT = re.compile(r"<(?:\w+:)?t\b[^>]*?(?:/>|>(.*?)</(?:\w+:)?t>)", re.DOTALL)
+_PLAIN_TEXT = re.compile(r"<t>([^<&]*)</t>")
 _SHARED = re.compile(r"<(?:\w+:)?si\b[^>]*?(?:/>|>(.*?)</(?:\w+:)?si>)", re.DOTALL)
-_CELL = r'<(?:\w+:)?c r="({columns})(\d+)"([^>]*?)(?:/>|>(.*?)</(?:\w+:)?c>)'
 _VALUE = re.compile(r"<(?:\w+:)?v\b[^>]*>(.*?)</(?:\w+:)?v>", re.DOTALL)
-_ATTRIBUTE = r'\b{name}="([^"]*)"'
+
+Meaning = tuple[float, str, float]
+"""What a sheet says of a commune: value (NaN without), its status, standardised population (NaN without)."""
+Sheets = dict[str, dict[str, Meaning]]
+"""By ``<workbook>, feuille <sheet>`` and code of the commune."""
 
 
-Sheets = dict[str, dict[str, tuple[str, str]]]
-"""By ``<workbook>, feuille <sheet>`` and code of the commune, as text: value, and standardised population."""
+def read_workbook(raw: RawFile, settings: Settings, codes: Collection[str] | None = None) -> Sheets:
+    """Read the APL of some communes again, or of all, in every sheet that has a header of communes.
 
-
-def read_workbook(raw: RawFile, settings: Settings) -> Sheets:
-    """Read the APL of every commune again, in every sheet that has a header of communes."""
+    Raises `PublicationError` if a cell is neither a number nor a known mark.
+    """
     sheets: Sheets = {}
     for member in read_tables_of(raw, settings):
         with zipfile.ZipFile(io.BytesIO(member.data)) as parts:
@@ -31,7 +40,8 @@ def read_workbook(raw: RawFile, settings: Settings) -> Sheets:
             if "xl/sharedStrings.xml" in parts.namelist():
                 shared = [_joined(text) for text in _SHARED.findall(_part(parts, "xl/sharedStrings.xml"))]
             for name, path in _sheets(parts):
-                if cells := _communes(_part(parts, path), shared, raw.source.columns):
+                cells = _communes(_part(parts, path), shared, raw.source.columns, codes)
+                if cells is not None:
                     sheets[f"{member.name}, feuille {name}"] = cells
     return sheets
 
@@ -54,42 +64,71 @@ def _sheets(parts: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
 
 
 def _attribute(tag: str, name: str) -> str:
-    found = re.search(_ATTRIBUTE.format(name=name), tag)
+    found = re.search(rf'\b{name}="([^"]*)"', tag)
     return found[1] if found else ""
 
 
 def _joined(xml: str) -> str:
+    if plain := _PLAIN_TEXT.fullmatch(xml):
+        return plain[1].strip()
     return html.unescape("".join(_TEXT.findall(xml))).strip()
 
 
-def _cells(xml: str, shared: list[str], columns: str) -> Iterator[tuple[str, int, str]]:
-    """Yield column, row and text of each cell of some columns that is not empty."""
-    for column, row, attributes, content in re.findall(_CELL.format(columns=columns), xml, re.DOTALL):
-        value = _VALUE.search(content)
-        text = html.unescape(value[1]).strip() if value else _joined(content)
-        if text:
-            kind = _attribute(attributes, "t")
-            yield column, int(row), shared[int(text)] if kind == "s" else text
+def _cells(xml: str, columns: str) -> re.Pattern[str]:
+    """Return what matches the cells of some columns; it begins with letters alone, which is faster."""
+    root = re.search(r"<(\w+:)?worksheet\b", xml)
+    tag = f"{(root and root[1]) or ''}c"
+    return re.compile(rf'<{tag} r="({columns})(\d+)"([^>]*?)(?:/>|>(.*?)</{tag}>)', re.DOTALL)
+
+
+def _text(cell: re.Match[str], shared: list[str]) -> str:
+    """Return the text of a cell that `_cells` matches."""
+    attributes, content = cell[3], cell[4] or ""
+    value = _VALUE.search(content)
+    if value is None:
+        return _joined(content)
+    return shared[int(value[1])] if ' t="s"' in attributes else html.unescape(value[1]).strip()
 
 
 def _communes(
-    xml: str, shared: list[str], declared: Mapping[str, tuple[str, ...]]
-) -> dict[str, tuple[str, str]]:
-    """Return value and population by code; nothing for a sheet of documentation."""
+    xml: str, shared: list[str], declared: Mapping[str, tuple[str, ...]], codes: Collection[str] | None
+) -> dict[str, Meaning] | None:
+    """Return what a sheet says of communes; None for a sheet of documentation."""
     names = {spelling.casefold(): name for name, spellings in declared.items() for spelling in spellings}
     end = re.search(rf'<(?:\w+:)?row\b[^>]*\br="{_TITLE_ROWS}"', xml)
     headers: dict[int, dict[str, str]] = {}
-    for column, row, text in _cells(xml[: end.start() if end else None], shared, "[A-Z]+"):
-        heading = re.sub(r" 20\d\d\b.*", "", " ".join(text.split())).casefold()
+    for cell in _cells(xml, "[A-Z]+").finditer(xml, 0, end.start() if end else len(xml)):
+        heading = re.sub(r" 20\d\d\b.*", "", " ".join(_text(cell, shared).split())).casefold()
         if heading in names:
-            headers.setdefault(row, {})[names[heading]] = column
+            headers.setdefault(int(cell[2]), {})[names[heading]] = cell[1]
     wanted = next(((row, found) for row, found in headers.items() if len(found) == len(declared)), None)
     if wanted is None:
-        return {}
+        return None
     header, columns = wanted
-    letters: dict[str, dict[int, str]] = {columns[name]: {} for name in ("insee_com", "apl", "population")}
-    for column, row, text in _cells(xml, shared, "|".join(letters)):
-        if row > header:
-            letters[column][row] = text
-    codes, values, populations = letters.values()
-    return {code: (values.get(row, ""), populations.get(row, "")) for row, code in codes.items()}
+    value, population = columns["apl"], columns["population"]
+    figures = _cells(xml, f"{value}|{population}")
+    places = {f"<v>{place}</v>" for place, text in enumerate(shared) if codes is None or text in codes}
+    meanings: dict[str, Meaning] = {}
+    for cell in _cells(xml, columns["insee_com"]).finditer(xml):
+        # Most cells hold the place of a text that nobody asked about.
+        if cell[3].endswith(' t="s"') and cell[4] not in places and codes is not None:
+            continue
+        code = _text(cell, shared)
+        if int(cell[2]) > header and code and (codes is None or code in codes):
+            start = xml.rfind("row ", max(0, cell.start() - _ROW), cell.start())
+            row = xml[start : xml.find("row>", cell.end())]
+            texts = {found[1]: _text(found, shared) for found in figures.finditer(row)}
+            meanings[intern(code)] = (
+                *_meaning(texts.get(value, "")),
+                _meaning(texts.get(population, ""))[0],
+            )
+    return meanings
+
+
+def _meaning(text: str) -> tuple[float, str]:
+    if not text or text.lower() in MARKS:
+        return math.nan, MARKS.get(text.lower(), "non_disponible")
+    try:
+        return float("".join(text.split()).replace(",", ".")), "ok"
+    except ValueError as error:
+        raise PublicationError(f"raw cell {text!r} is neither a number nor a known mark") from error

@@ -81,7 +81,9 @@ def _formats(
 def _compare_raw(formats: list[dict[str, WrittenLayer]], content: Content, *, alike: bool) -> list[Mismatch]:
     """Compare with the raw files; of formats with attributes alike, others only if the first differs."""
     spec = content.spec
-    codes = set(content.frames["statistiques"]["code"]) | set(content.frames["qpv"]["code_qp"])
+    frames = content.frames
+    codes = set(frames["statistiques"]["code"]) | set(frames["qpv"]["code_qp"])
+    codes |= set(frames["communes"]["insee_com"])
     originals = Originals(spec.raws, codes, spec.settings)
     figures = newest_figures(formats[0]["statistiques"].attributes)
     mismatches = compare_sources(spec.raws) + compare_shapes(formats, originals)

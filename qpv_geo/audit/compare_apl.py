@@ -4,10 +4,8 @@ import math
 from collections.abc import Mapping
 
 from qpv_geo.audit.mismatches import Mismatch
-from qpv_geo.audit.original_cells import MARKS
 from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import WrittenLayer
-from qpv_geo.errors import PublicationError
 
 _LAYER = "apl"
 _ABSENT = (math.nan, "non_disponible", math.nan)
@@ -29,7 +27,7 @@ def compare_apl(release: Mapping[str, WrittenLayer], originals: Originals) -> li
     for source, member, code, year, *published in rows[columns].itertuples(index=False, name=None):
         cells = originals.apl(source)[member]
         seen.add((source, member, code))
-        expected = (*_meaning(cells[code][0]), _meaning(cells[code][1])[0]) if code in cells else _ABSENT
+        expected = cells.get(code, _ABSENT)
         name = f"commune / {code} / {source} / {year}"
         mismatches += [
             Mismatch(file, _LAYER, name, field, one, other, member)
@@ -46,12 +44,3 @@ def compare_apl(release: Mapping[str, WrittenLayer], originals: Originals) -> li
                 for code in lost
             ]
     return mismatches
-
-
-def _meaning(text: str) -> tuple[float, str]:
-    if not text or text.lower() in MARKS:
-        return math.nan, MARKS.get(text.lower(), "non_disponible")
-    try:
-        return float("".join(text.split()).replace(",", ".")), "ok"
-    except ValueError as error:
-        raise PublicationError(f"raw cell {text!r} is neither a number nor a known mark") from error

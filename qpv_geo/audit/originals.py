@@ -226,9 +226,14 @@ class Originals:
         return RawTables(self.raw(source_id), self._settings).only_table()
 
     def apl(self, source_id: str) -> Sheets:
-        """Return the APL of communes; see `apl_workbook.read_workbook`."""
+        """Return the APL of the communes whose statistics are looked up; see `apl_workbook.read_workbook`."""
         if source_id not in self._apl:
-            self._apl[source_id] = _KEPT.of(self.raw(source_id), self._settings, read_workbook)
+            raw = self.raw(source_id)
+            self._apl[source_id] = (
+                _KEPT.of(raw, self._settings, read_workbook)
+                if _KEPT.wanted
+                else read_workbook(raw, self._settings, self._codes)
+            )
         return self._apl[source_id]
 
     def filling(self, table: TableName) -> str:

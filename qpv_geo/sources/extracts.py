@@ -89,12 +89,22 @@ class Extracts:
                 )
                 replace_file(aside / _METADATA, metadata.model_dump_json(indent=2) + "\n")
                 synchronise(path)
-                shutil.rmtree(self.folder, ignore_errors=True)
-                aside.rename(self.folder)
+                self._put(aside)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
             synchronise(self.folder.parent)
         return Extract(source, self._path(self.folder), checksum, whole)
+
+    def _put(self, aside: Path) -> None:
+        """Move a finished folder into place, unless another run has kept the same meanwhile and reads it."""
+        if self.kept() is not None:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            aside.rename(self.folder)
+        except OSError:
+            if self.kept() is None:
+                raise
 
     def _path(self, folder: Path) -> Path:
         return folder / f"{self._raw.source.id}.csv"

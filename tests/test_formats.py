@@ -30,9 +30,11 @@ from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.geoparquet import write_geoparquet
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.formats.xlsx import FIELDS, READ_ME, SYNTHESIS
+from qpv_geo.formats.xlsx_health import HEALTH
 from qpv_geo.releases.existing import unchanged_release
 from qpv_geo.releases.formats import FORMATS, ON_REQUEST, chosen_formats
 from qpv_geo.settings import Settings
+from qpv_geo.statuses import STATUSES
 from qpv_geo.typography import typeset
 from tests.portraying import full_frames
 from tests.publishing import REGISTRY, content_of, inputs, publish, spec_of
@@ -212,7 +214,7 @@ def workbook(folder: Path) -> openpyxl.Workbook:
 
 
 def test_the_workbook_reads_back(workbook: openpyxl.Workbook, frames: Frames, layers: dict[str, Any]) -> None:
-    assert workbook.sheetnames == [SYNTHESIS, READ_ME, *frames, FIELDS]
+    assert workbook.sheetnames == [SYNTHESIS, HEALTH, READ_ME, *frames, FIELDS]
     for name, frame in frames.items():
         rows = list(workbook[name].iter_rows(min_row=2, values_only=True))
         expected = [tuple(row.values()) for row in plain(frame, list(layers[name].fields))]
@@ -269,6 +271,49 @@ def test_the_synthesis_shows_the_essential_figures_of_each_qpv(
     assert planoise[2].number_format == "#,##0"
     assert planoise[4].number_format in {'#,##0"\u202f%"', '#,##0.0"\u202f%"'}
     assert rows["Ensemble des QPV du territoire"][2].value == summaries.territory.essentials[0].figure.value
+
+
+def test_the_health_sheet_keeps_larger_territories_out_of_the_columns_of_qpv(
+    workbook: openpyxl.Workbook, frames: Frames
+) -> None:
+    """Each value under the name of a QPV is that QPV's own; those of others stand below, with their name."""
+    rows = [[cell.value for cell in row] for row in workbook[HEALTH].iter_rows()]
+    tops = [place for place, row in enumerate(rows) if row[0] == "Mesure"]
+    names = dict(zip(frames["qpv"]["lib_qp"], frames["qpv"]["code_qp"], strict=True))
+    assert [rows[top][5] for top in tops] == [
+        first := next(iter(names)),
+        f"IRIS\u00a0: {first}",
+        "Territoire",
+    ]
+    sante = frames["sante"]
+    words = {code: status.words for code, status in STATUSES.items()}
+    shown = sante["valeur"].astype(object).where(sante["valeur"].notna(), sante["statut"].map(words))
+    known = dict(
+        zip(
+            zip(*(sante[n] for n in ("zone", "code", "libelle", "rubrique")), strict=True), shown, strict=True
+        )
+    )
+    for top, zone in zip(tops[:2], ("qpv", "iris_du_qpv"), strict=True):
+        block = rows[top + 1 : next(place for place in range(top, len(rows)) if rows[place][0] is None)]
+        mesh = set(sante.loc[sante["zone"] == zone, "maille"].str.lower())
+        assert {row[2].lower() for row in block} == mesh
+        for row in block:
+            for value, code in zip(row[5:], names.values(), strict=False):
+                assert value == known[zone, code, row[0], row[1]], row[0]
+        assert len(block) == sante.loc[sante["zone"] == zone, "ligne"].nunique()
+    others = rows[tops[2] + 1 :]
+    assert {row[5] for row in others} == set(
+        sante.loc[~sante["zone"].isin(["qpv", "iris_du_qpv"]), "nom_zone"]
+    )
+    assert not any("qpv" in row[2].lower() or row[2] == "Quartier" for row in others)
+
+
+def test_estimates_are_numbers_that_are_called_estimates(workbook: openpyxl.Workbook) -> None:
+    (row,) = [
+        row for row in workbook[HEALTH].iter_rows() if row[0].value == "Infirmiers : indice d'accessibilité"
+    ]
+    assert row[5].data_type == "n"
+    assert row[5].number_format == '#,##0.0" (estimation)"'
 
 
 def test_sheets_print_on_landscape_pages_with_their_titles(workbook: openpyxl.Workbook) -> None:

@@ -21,7 +21,7 @@ INDICES, COMMUNES_APL, GOALS = "accessibilite", "apl", "objectifs_indicateurs"
 OWN, IRIS = "qpv", "iris_du_qpv"
 """Kinds of zones: the QPV, and the IRIS that cover it, whose values are not quite the QPV's."""
 REACHES = ("300 m", "500 m", "1 km")
-_EXACT_UNITS = {"%", "€", "€/m²", "m", ""}
+_EXACT_UNITS = {"%", "€", "€/m²", "m"}
 _KILOMETRE = 1000
 # Statuses of which a remark says why; others say it themselves.
 _EXPLAINED = {NOT_AVAILABLE, NOT_COMPUTABLE}

@@ -15,8 +15,10 @@ from qpv_geo.formats.essentials import Essential, TerritorySummary
 from qpv_geo.formats.fields import FieldType, Layer, LayerField
 from qpv_geo.formats.figures import Figure
 from qpv_geo.formats.frames import Frames
+from qpv_geo.formats.health import TABLE
 from qpv_geo.formats.summaries import summaries_of
 from qpv_geo.formats.xlsx_cells import CellFormats, decimals_shown, finish_table, height_of, set_page
+from qpv_geo.formats.xlsx_health import HEALTH, write_health
 from qpv_geo.french import number
 from qpv_geo.typography import typeset
 
@@ -104,7 +106,7 @@ def _comparisons(essentials: Iterable[Essential]) -> Iterable[tuple[str, list[Fi
 
 
 def write_xlsx(folder: Path, content: Content) -> None:
-    """Write a workbook: the essential figures, what it is, one sheet per layer, the fields explained.
+    """Write a workbook: essential figures, health, what it is, one sheet per layer, the fields explained.
 
     Numbers, booleans and dates are typed; codes are texts, so that they keep their zeros; a missing value is
     an empty cell. Numbers have sixteen significant digits, one more than spreadsheets show. A text that a
@@ -123,6 +125,8 @@ def write_xlsx(folder: Path, content: Content) -> None:
         workbook.set_properties({"title": spec.title, "author": "qpv-geo", "created": midnight})
         formats = CellFormats(workbook)
         write_synthesis(workbook.add_worksheet(SYNTHESIS), formats, content)
+        if TABLE in frames:
+            write_health(workbook.add_worksheet(HEALTH), formats, content)
         texts = [spec.title, spec.origin, _DISCLAIMER]
         _write_read_me(workbook.add_worksheet(READ_ME), formats, frames, layers, texts)
         for name, frame in frames.items():

@@ -11,6 +11,7 @@ from xlsxwriter.worksheet import Worksheet
 from qpv_geo.formats.csv import neutralised
 from qpv_geo.formats.fields import FieldType
 from qpv_geo.french import THIN
+from qpv_geo.statuses import ESTIMATE, STATUSES
 
 _MOST_DECIMALS = 2
 _A4 = 9
@@ -45,11 +46,16 @@ class CellFormats:
         """Return the format of a text of others: one that looks like a formula is marked as text."""
         return self.quoted if neutralised(text) != text else None
 
-    def number(self, decimals: int, unit: str = "", *, total: bool = False) -> Format:
-        """Return the format of numbers with so many decimals, and with the unit if that is a sign."""
+    def number(self, decimals: int, unit: str = "", *, total: bool = False, estimate: bool = False) -> Format:
+        """Return the format of numbers with so many decimals, with the unit if that is a sign.
+
+        An estimate is called one in its cell, which stays a number.
+        """
         code = "#,##0" + (f".{'0' * decimals}" if decimals else "")
         if unit in _SIGNS:
             code += f'"{THIN}{unit}"'
+        if estimate:
+            code += f'" ({STATUSES[ESTIMATE].words})"'
         if (code, total) not in self._numbers:
             look = {"num_format": code} | ({"bold": True, "top": 1} if total else {})
             self._numbers[code, total] = self._workbook.add_format(look)

@@ -5,6 +5,7 @@ generous rectangles in longitude and latitude, which reveal a wrong CRS or swapp
 CRS: decree 2019-165 of 5 March 2019 (metropolitan France and overseas), IGN for the Pacific.
 """
 
+import re
 import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -44,6 +45,9 @@ _OVERSEAS = {
     )
 }
 
+MUNICIPAL_DISTRICTS = {"75056": r"751\d\d", "69123": r"6938\d", "13055": r"132\d\d"}
+"""The codes of the *arrondissements* of three communes, which some producers give in their place."""
+
 ZONES = (METROPOLE, *_OVERSEAS.values())
 
 
@@ -80,6 +84,12 @@ def departments_at(longitude: float, latitude: float) -> list[str]:
         for code, (west, south, east, north) in _departments().items()
         if west <= longitude <= east and south <= latitude <= north
     ]
+
+
+def commune_of(code: str) -> str:
+    """Return the commune of an *arrondissement municipal* of Paris, Lyon or Marseille; any other as it is."""
+    matches = (commune for commune, districts in MUNICIPAL_DISTRICTS.items() if re.fullmatch(districts, code))
+    return next(matches, code)
 
 
 def departments_meeting(bounds: tuple[float, float, float, float]) -> set[str]:

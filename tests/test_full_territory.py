@@ -133,8 +133,8 @@ def test_every_source_is_read_and_every_layer_is_filled(full: Published) -> None
         frame = full.layer(name)
         assert len(frame), name
         if held[name]:
-            # The one fragile district of which nobody gave a contour.
-            undrawn = 1 if name == "quartiers_fragiles" else 0
+            # The fragile district of which nobody gave a contour, and the establishment without a position.
+            undrawn = 1 if name in {"quartiers_fragiles", "etablissements_finess"} else 0
             assert frame.geometry.isna().sum() == undrawn, name
             assert frame.crs == 2154
     assert verify_release(full.path) == []
@@ -426,6 +426,20 @@ def test_cells_of_the_accessibility(full: Published) -> None:
     assert grandville["population"] == "IRIS de 2 communes (2022)"
     compared = full.checks("accessibilite_et_apl")["dentistes"]
     assert (compared["resultat"], compared["trouve"]) == ("non_verifiable", "2 communes")
+
+
+def test_cells_of_the_establishments(full: Published) -> None:
+    table = full.layer("etablissements_finess").set_index("nofinesset")
+    pharmacy, service = table.loc["990000017"], table.loc["990000025"]
+    assert (pharmacy["code_qp"], pharmacy["insee_com"], pharmacy["millesime"]) == (
+        CARRES,
+        GRANDVILLE,
+        "2026-05-12",
+    )
+    assert (pharmacy["rapprochement"], pharmacy["type_equipement"]) == ("rapproché", "D307")
+    assert pharmacy["distance_bpe_m"] == 20
+    assert service["rapprochement"] == "sans type comparable"
+    assert service.geometry is None
 
 
 def test_every_disagreement_of_two_producers_is_a_row(full: Published) -> None:

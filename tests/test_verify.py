@@ -306,7 +306,7 @@ GEOJSONS: list[Case] = [
     ("GEOJSON03", qpv(lambda document: document["features"][2].pop("properties")), "features 3"),
     (
         "GEOJSON03",
-        qpv(lambda document: document["features"][0].update(geometry={"type": "Point"})),
+        qpv(lambda document: document["features"][0].update(geometry={"type": "LineString"})),
         "features 1",
     ),
     (

@@ -158,6 +158,7 @@ def write_mirror(root: Path, *, only: Sequence[str] | None = None) -> Path:
         "listeqp_2025": _write_list,
         "iris": _write_iris,
         "bpe": _write_facilities,
+        "finess": _write_finess,
         "bdtopo": _write_base_map,
         "insee": _write_thematic,
         "iris_statistics": _write_iris_statistics,
@@ -390,6 +391,21 @@ def _write_apl(root: Path) -> None:
     of_2023 = [(GRANDVILLE, "Grandville", 4.5, 11_000.0), (PETITBOURG, "Petitbourg", "s", 9000.0)]
     of_2024 = [(GRANDVILLE, "Grandville", 5.0, 11_000.0), (PETITBOURG, "Petitbourg", 2.0, 9000.0)]
     write_every_apl(root / "drees", {2023: [*of_2023, *elsewhere], 2024: [*of_2024, *elsewhere]})
+
+
+def _write_finess(root: Path) -> None:
+    """Write the pharmacy in Les Carrés, 20 m from where INSEE places it, and a social service."""
+    x, y = _CORNER
+    commune = f"{GRANDVILLE[2:]};{GRANDVILLE[:2]};PAYS;99000 GRANDVILLE;;"
+    lines = ["finess;etalab;98;2026-05-12"]
+    for number, name, category in (("990000017", "PHARMACIE", "620"), ("990000025", "SERVICE", "340")):
+        cells = f"990000009;{name};;;;1;R;HAUTE;;;{commune};{category};{name};3201;Agrégat"
+        lines.append(f"structureet;{number};{cells};;;01;;;;2000-01-01;2000-01-01;2024-01-31;")
+    source = "1,ATLASANTE,96,BAN,EPSG:2154 RGF93 / Lambert-93 (Métropole)"
+    lines.append(f"geolocalisation;990000017;{x + 2520};{y + 2500};{source};2026-05-04")
+    path = root / "ans/etalab-cs1100507-stock.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _text(rows: Sequence[Row], encoding: str = "utf-8-sig") -> bytes:

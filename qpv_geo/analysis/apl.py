@@ -11,11 +11,9 @@ from qpv_geo.checks import Check, check_none
 from qpv_geo.french import first_of
 from qpv_geo.ingest.apl import AplSheet
 from qpv_geo.statuses import ESTIMATE, NOT_AVAILABLE
-from qpv_geo.zones import department_of_commune, region_of
+from qpv_geo.zones import MUNICIPAL_DISTRICTS, department_of_commune, region_of
 
 _KEY = ["zone", "code", "profession", "millesime"]
-# Three communes are there by *arrondissement* alone.
-_DISTRICTS = {"75056": r"751\d\d", "69123": r"6938\d", "13055": r"132\d\d"}
 # Four islands are in no EPCI: Bréhat, Ouessant, Sein, Yeu.
 _WITHOUT_EPCI = {"22016", "29083", "29155", "85113"}
 
@@ -82,7 +80,11 @@ def _of_communes(sheet: AplSheet, codes: list[str]) -> pd.DataFrame:
 def _parts(sheet: AplSheet, code: str) -> pd.DataFrame:
     """Return the *arrondissements* of a commune; of most there are none."""
     table = sheet.table
-    return table[table.index.str.fullmatch(_DISTRICTS[code])] if code in _DISTRICTS else table.iloc[:0]
+    return (
+        table[table.index.str.fullmatch(MUNICIPAL_DISTRICTS[code])]
+        if code in MUNICIPAL_DISTRICTS
+        else table.iloc[:0]
+    )
 
 
 def _mean(table: pd.DataFrame) -> tuple[float, str, float]:
@@ -139,7 +141,7 @@ def _check_communes(
     if members is not None:
         known = {*members, *codes, *_WITHOUT_EPCI}
         there = table[np.isin(_departments(table), list(departments)) & ~table.index.isin(known)]
-        districts = there.index.str.fullmatch("|".join(_DISTRICTS.values()))
+        districts = there.index.str.fullmatch("|".join(MUNICIPAL_DISTRICTS.values()))
         lapsed = [f"{code} ({name})" for code, name in there.loc[~districts, "nom_com"].items()]
     sentences = []
     if lacking:

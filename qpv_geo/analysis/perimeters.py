@@ -25,6 +25,7 @@ from qpv_geo.analysis.districts import (
 )
 from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.facilities import compare_placements, count_facilities, locate_facilities
+from qpv_geo.analysis.finess import finess_layer
 from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
 from qpv_geo.analysis.neighbours import neighbours, undrawn_near
 from qpv_geo.checks import Check, check_none
@@ -66,6 +67,11 @@ def add_perimeters(
     _add_2015(result, tables, qpv, territory)
     _add_districts(result, tables, qpv, territory, registry)
     _add_facilities(result, tables, qpv, territory)
+    if tables.finess is not None:
+        result.layers["etablissements_finess"], compared = finess_layer(
+            tables.finess, tables.facilities, qpv, tables.communes, territory
+        )
+        result.concordances += compared
     _add_accessibility(result, tables, qpv, epci, territory)
     if tables.base_map is not None:
         layers, checks = base_map_layers(tables.base_map, qpv)

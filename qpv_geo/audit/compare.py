@@ -20,6 +20,7 @@ from qpv_geo.audit.compare_figures import (
     compare_statuses,
     newest_figures,
 )
+from qpv_geo.audit.compare_finess import compare_finess
 from qpv_geo.audit.geopackage import StoredTable
 from qpv_geo.audit.mismatches import Mismatch, compare_columns
 from qpv_geo.audit.originals import Originals
@@ -89,6 +90,8 @@ def _compare_raw(formats: list[dict[str, WrittenLayer]], content: Content, *, al
     mismatches = compare_sources(spec.raws) + compare_shapes(formats, originals)
     # The places are in the GeoPackage alone.
     mismatches += compare_facilities(formats[0], originals)
+    # Its positions are in the territory's CRS.
+    mismatches += compare_finess(formats[0], originals)
     for written in formats:
         unlike = compare_attributes(written, originals, spec.territory)
         unlike += compare_statistics(written, originals, spec.registry)

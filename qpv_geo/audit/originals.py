@@ -236,6 +236,11 @@ class Originals:
             )
         return self._apl[source_id]
 
+    def lines(self, source_id: str) -> list[str]:
+        """Return the lines of a source that is one text file."""
+        raw = self.raw(source_id)
+        return decode(read_member(raw, raw.source.member, self._settings).data, raw.label)[0].splitlines()
+
     def filling(self, table: TableName) -> str:
         """Return the source that was read into a table."""
         sources = (raw.source for raw in self._raws.values() if raw and usable(raw))

@@ -20,7 +20,7 @@ import shapely
 from numpy.typing import NDArray
 
 from qpv_geo.audit.geopackage import StoredTable
-from qpv_geo.audit.shapes import Geometries, polygons_of
+from qpv_geo.audit.shapes import Geometries, shapes_of
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.csv import DECIMAL, FALSE, SEPARATOR, TRUE, restored
 from qpv_geo.formats.fields import FieldType, Layer
@@ -77,7 +77,7 @@ def read_geojson(path: Path, layer: Layer) -> WrittenLayer:
         with collector_held_off():
             features = json.loads(path.read_bytes())["features"]
         columns = {name: [feature["properties"][name] for feature in features] for name in layer.fields}
-        shapes = polygons_of([feature["geometry"] for feature in features])
+        shapes = shapes_of([feature["geometry"] for feature in features])
         return WrittenLayer(path, _typed(columns, layer, _IN_JSON), shapes, _WGS84)
 
 

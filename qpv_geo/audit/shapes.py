@@ -1,4 +1,4 @@
-"""Polygons of GeoJSON as shapely polygons, and compared with others: many at once, for France has many."""
+"""Geometries of GeoJSON as shapely ones, and compared with others: many at once, for France has many."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -24,6 +24,19 @@ def parse_geojson(data: bytes | str) -> Any:  # noqa: ANN401 - whatever the file
     """
     with collector_held_off():
         return orjson.loads(data)
+
+
+def shapes_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:
+    """Return the points or polygons of a GeoJSON file; None stays None. Raises as `polygons_of`."""
+    if not any(geometry is not None and geometry["type"] == "Point" for geometry in geometries):
+        return polygons_of(geometries)
+    shapes = np.full(len(geometries), None, dtype=object)
+    there = [place for place, geometry in enumerate(geometries) if geometry is not None]
+    drawn = [geometry for geometry in geometries if geometry is not None]
+    if any(geometry["type"] != "Point" for geometry in drawn):
+        raise ValueError("points and other geometries in one file")
+    shapes[there] = shapely.points(positions([geometry["coordinates"] for geometry in drawn])[:, :2])
+    return shapes
 
 
 def polygons_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:

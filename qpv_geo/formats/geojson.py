@@ -124,13 +124,13 @@ def _lines(frame: pd.DataFrame, layer: Layer, origin: str) -> Iterator[bytes]:
             "geometry": None,
         }
         if has_shape:
-            feature |= {"bbox": box, "geometry": {"type": "MultiPolygon", "coordinates": next(drawn)}}
+            feature |= {"bbox": box, "geometry": {"type": layer.geometry, "coordinates": next(drawn)}}
         yield (b",\n" if row else b"") + orjson.dumps(feature, option=orjson.OPT_SERIALIZE_NUMPY)
     yield b"\n]}\n"
 
 
-def _coordinates(shapes: np.ndarray) -> list[list[list[np.ndarray]]]:
-    """Return polygons, rings and positions of MultiPolygons."""
+def _coordinates(shapes: np.ndarray) -> list[Any]:
+    """Return polygons, rings and positions of MultiPolygons; the positions of points."""
     if not len(shapes):
         return []
     _, points, offsets = shapely.to_ragged_array(shapes)

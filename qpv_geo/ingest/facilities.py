@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import compress, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import geopandas as gpd
 import numpy as np
@@ -27,14 +27,12 @@ from qpv_geo.ingest.codes import QPV_2024
 from qpv_geo.ingest.contracts import Problems, find_columns, refuse_doubled
 from qpv_geo.ingest.line_filter import LineFilter
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import stream_member
+from qpv_geo.sources.archive import open_member
 from qpv_geo.sources.extracts import Extracts, Needs
 from qpv_geo.sources.raw import Extract, RawFile, Whole
 from qpv_geo.toml_file import read_declarations
 from qpv_geo.zones import departments_meeting
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 # Metres around the territory's communes: care there is within reach of those who live in its QPV.
 AROUND = 5000.0
 _BLOCK = 1024**2
@@ -176,32 +174,12 @@ class _Around:
         return rows["DEPCOM"].isin(self.communes) | near
 
 
-class _Stream(io.RawIOBase):
-    """Chunks of bytes as a file that can be read once."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._left = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        if not self._left:
-            self._left = memoryview(next(self._chunks, b""))
-        target = memoryview(buffer)
-        size = min(len(target), len(self._left))
-        target[:size] = self._left[:size]
-        self._left = self._left[size:]
-        return size
-
-
 @contextmanager
 def _opened(raw: RawFile, settings: Settings, problems: Problems) -> Iterator[io.BufferedReader]:
     """Open the table as a stream; problems name its place in the archive."""
-    with stream_member(raw, raw.source.member, settings) as (name, chunks):
+    with open_member(raw, raw.source.member, settings) as (name, stream):
         problems.label = raw.label_of(name)
-        yield io.BufferedReader(_Stream(chunks), _BLOCK)
+        yield stream
 
 
 def _extract(

@@ -21,6 +21,7 @@ from qpv_geo.ingest.contours import Contours, read_contours, read_qpv_2015
 from qpv_geo.ingest.correspondence import read_correspondence, read_declared_zones
 from qpv_geo.ingest.distribution import CountedFile
 from qpv_geo.ingest.facilities import FacilityTable, read_facilities
+from qpv_geo.ingest.finess import FinessTable, read_finess
 from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.outside import Outside, SetAside
@@ -62,6 +63,7 @@ class Tables:
     facilities: FacilityTable | None = field(default=None, metadata=_METROPOLITAN)
     apl: tuple[AplSheet, ...] = ()
     """Local potential accessibility of care: a sheet for each profession and year, of all of France."""
+    finess: FinessTable | None = None
     base_map: BackgroundFeatures | None = None
     district_contours: gpd.GeoDataFrame | None = None
     fragile_contours: gpd.GeoDataFrame | None = None
@@ -175,6 +177,10 @@ _READERS: Mapping[TableName, Callable[[SourceFiles, _Context], object]] = {
         lambda raw, its: None if its.communes is None else read_facilities(raw, its.communes, its.settings),
     ),
     "apl": _read_apl,
+    "finess": _first(
+        "finess",
+        lambda raw, its: None if its.communes is None else read_finess(raw, its.communes, its.settings),
+    ),
     "base_map": _first(
         "base_map",
         lambda raw, its: None if its.communes is None else read_base_map(raw, its.communes, its.settings),

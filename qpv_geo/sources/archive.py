@@ -4,6 +4,7 @@ Nothing is unpacked to the disk: members are read into memory, under limits, onc
 and kinds are checked.
 """
 
+import io
 import re
 import zipfile
 from collections import Counter
@@ -11,12 +12,17 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
 from qpv_geo.sources.containers import Container, DamagedError, Entry, open_container
 from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy, to_add, unreadable
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_BUFFER = 1024**2
 # An archive that unpacks to less than this is harmless, however well it compresses.
 _HARMLESS_BYTES = 16 * 1024**2
 _LISTED = 20
@@ -56,6 +62,18 @@ def stream_member(
         entry = _only(opened, pattern)
         with closing(opened.chunks(entry)) as chunks:
             yield entry.name, chunks
+
+
+@contextmanager
+def open_member(
+    raw: RawFile, pattern: str | None, settings: Settings
+) -> Iterator[tuple[str, io.BufferedReader]]:
+    """Give the name of the member that `read_member` would return, and its bytes as a file to be read once.
+
+    Raises as `read_member`, also while it is read.
+    """
+    with stream_member(raw, pattern, settings) as (name, chunks):
+        yield name, io.BufferedReader(_Stream(chunks), _BUFFER)
 
 
 def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
@@ -109,6 +127,26 @@ def check_archive(raw: RawFile, settings: Settings) -> bool:
             for _ in opened.within_limit(opened.container.unpacked(opened.entries)):
                 pass
         return opened.container.packed
+
+
+class _Stream(io.RawIOBase):
+    """Chunks of bytes as a file that can be read once."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        if not self._left:
+            self._left = memoryview(next(self._chunks, b""))
+        target = memoryview(buffer)
+        size = min(len(target), len(self._left))
+        target[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
 
 
 class _Opened:

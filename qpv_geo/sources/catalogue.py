@@ -29,6 +29,7 @@ TableName = Literal[
     "declared_zones",
     "iris",
     "facilities",
+    "finess",
     "apl",
     "base_map",
     "district_contours",

@@ -13,7 +13,7 @@ import shapely
 from qpv_geo.audit.geopackage import StoredTable, read_geopackage
 from qpv_geo.audit.readers import TextColumn, converted, read_cells
 from qpv_geo.audit.rules.base import CheckedFile, named, rule
-from qpv_geo.audit.shapes import Geometries, parse_geojson, polygons_of
+from qpv_geo.audit.shapes import Geometries, parse_geojson, shapes_of
 from qpv_geo.formats.csv import LINE_END, SEPARATOR
 from qpv_geo.formats.datapackage import TYPES
 from qpv_geo.formats.descriptions import CATALOGUE, DESCRIPTOR, REPORT_JSON, checksum
@@ -269,7 +269,7 @@ def _far(path: str, table: StoredTable, geometries: Sequence[dict[str, Any] | No
     if GEOMETRY_COLUMN not in table.rows or len(geometries) != len(table.rows):
         return
     drawn = table.shapes.to_crs(_WGS84).to_numpy()
-    written = polygons_of(geometries)
+    written = shapes_of(geometries)
     absent = shapely.is_missing(drawn) & shapely.is_missing(written)
     alike = shapely.equals_exact(shapely.normalize(drawn), shapely.normalize(written), tolerance=_NEAR)
     others = np.flatnonzero(~alike & ~absent)

@@ -1,4 +1,4 @@
-"""Rules of RFC 7946 that apply to collections of polygons."""
+"""Rules of RFC 7946 that apply to collections of polygons or of points."""
 
 import json
 import re
@@ -11,11 +11,12 @@ import numpy as np
 import shapely
 
 from qpv_geo.audit.rules.base import CheckedFile, named, rule
-from qpv_geo.audit.shapes import RING_MINIMUM, parse_geojson, polygons_of, positions
+from qpv_geo.audit.shapes import RING_MINIMUM, parse_geojson, positions, shapes_of
 from qpv_geo.formats.geojson import OFFICIAL_DECIMALS
 from qpv_geo.parallel import in_threads
 
 _POLYGONS = {"Polygon", "MultiPolygon"}
+_TYPES = {*_POLYGONS, "Point"}
 # Nearly all of a file, and no object in it.
 _COORDINATES = re.compile(rb'"coordinates"\s*:\s*\[[\[\]\s\d.,eE+-]*\]')
 # A decimal of so many digits, times this, is a whole number but for floating point.
@@ -48,7 +49,7 @@ class Collection(CheckedFile):
         polygons = []
         for number, feature in enumerate(self.features, start=1):
             geometry = feature["geometry"]
-            if geometry is not None:
+            if geometry is not None and geometry["type"] in _POLYGONS:
                 coordinates = geometry["coordinates"]
                 parts = coordinates if geometry["type"] == "MultiPolygon" else [coordinates]
                 polygons += [(number, part) for part in parts]
@@ -57,7 +58,10 @@ class Collection(CheckedFile):
     @cached_property
     def positions(self) -> np.ndarray:
         """All positions, (n, 2); (n, 3) if they have heights."""
-        return positions(list(chain.from_iterable(ring for _, rings in self.polygons for ring in rings)))
+        geometries = (feature["geometry"] for feature in self.features)
+        points = [one["coordinates"] for one in geometries if one is not None and one["type"] == "Point"]
+        rings = (ring for _, rings in self.polygons for ring in rings)
+        return positions([*points, *chain.from_iterable(rings)])
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -85,14 +89,14 @@ def no_crs(collection: Collection) -> Iterator[str]:
 
 @rule("GEOJSON03")
 def feature_members(collection: Collection) -> Iterator[str]:
-    """Each feature has its type, properties and a geometry, which is a polygon or null (section 3.2)."""
+    """Each feature has its type, properties and a geometry: a polygon, a point or null (section 3.2)."""
     bad = [
         number
         for number, feature in enumerate(collection.features, start=1)
         if feature.get("type") != "Feature"
         or not isinstance(feature.get("properties"), dict)
         or "geometry" not in feature
-        or (feature["geometry"] is not None and feature["geometry"].get("type") not in _POLYGONS)
+        or (feature["geometry"] is not None and feature["geometry"].get("type") not in _TYPES)
     ]
     if bad:
         yield f"features {named(bad)}"
@@ -151,7 +155,7 @@ def bounding_box(collection: Collection) -> Iterator[str]:
 @rule("GEOJSON08")
 def valid_polygons(collection: Collection) -> Iterator[str]:
     """Polygons are valid in the sense of OGC Simple Features, as in the GeoPackage."""
-    shapes = polygons_of([feature["geometry"] for feature in collection.features])
+    shapes = shapes_of([feature["geometry"] for feature in collection.features])
     bad = ~(in_threads(shapely.is_valid, shapes) | shapely.is_missing(shapes))
     if bad.any():
         yield f"features {named(compress(range(1, len(shapes) + 1), bad))}"

@@ -1,0 +1,240 @@
+"""FINESS: the register of health, social and medico-social establishments, one row for each."""
+
+import csv
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from pydantic import Field, TypeAdapter
+
+from qpv_geo.checks import Check, check_none
+from qpv_geo.errors import ConfigurationError
+from qpv_geo.french import counted
+from qpv_geo.frozen import Frozen
+from qpv_geo.ingest.cell_text import decode, refuse_page, report_reading
+from qpv_geo.ingest.contracts import Problems
+from qpv_geo.settings import Settings
+from qpv_geo.sources.archive import open_member
+from qpv_geo.sources.raw import RawFile
+from qpv_geo.toml_file import read_declarations
+from qpv_geo.zones import MUNICIPAL_DISTRICTS, commune_of
+
+# The file has two sections and no header: first the establishments, then their positions.
+_ESTABLISHMENT, _POSITION = "structureet", "geolocalisation"
+_COLUMNS = [
+    *("nofinesset", "nofinessej", "rs", "rslongue", "complrs", "compldistrib", "numvoie", "typvoie", "voie"),
+    *("compvoie", "lieuditbp", "commune", "departement", "libdepartement", "ligneacheminement", "telephone"),
+    *("telecopie", "categetab", "libcategetab", "categagretab", "libcategagretab", "siret", "codeape"),
+    *("codemft", "libmft", "codesph", "libsph", "dateouv", "dateautor", "datemaj", "numuai"),
+]
+_POSITION_COLUMNS = ["nofinesset", "coordxet", "coordyet", "sourcecoordet", "datemaj"]
+_KEPT = ["nofinesset", "nofinessej", "rs", "categetab", "libcategetab", "siret", "datemaj"]
+# A commune's three characters and its department, wherever they stand in a line: no other is parsed.
+_PLACE = re.compile(rb"(?=;(\w{3};\w{2});)")
+# Departments overseas are 9A to 9F, whatever they are elsewhere.
+_OVERSEAS = "ABCDEF"
+_EPSG = re.compile(r"EPSG:(\d+)")
+_LAMBERT_93 = "LAMBERT_93"
+# Geocoded to the commune alone: where it stands in it is not known.
+_OF_COMMUNE = "ADMIN-EXPRESS"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_NAMED = 5
+
+_TYPES = Path(__file__).with_name("finess.toml")
+
+
+class _Categories(Frozen):
+    categories: dict[str, str] = Field(min_length=1)
+
+
+@cache
+def load_comparable_types(path: Path = _TYPES) -> Mapping[str, str]:
+    """Read which type of facility (TYPEQU of the BPE) each category of establishments (categetab) is."""
+    with read_declarations(path, "the types that FINESS and BPE share are not valid") as entries:
+        types = TypeAdapter(dict[str, _Categories]).validate_python(entries)
+        pairs = [(category, kind) for kind, entry in types.items() for category in entry.categories]
+    if len(dict(pairs)) < len(pairs):
+        raise ConfigurationError(f"{path}: a category is declared under two types")
+    return dict(pairs)
+
+
+@dataclass(frozen=True)
+class FinessTable:
+    """Establishments of the territory's communes.
+
+    Columns: ``nofinesset`` (unique), ``nofinessej``, ``rs``, ``categetab``, ``libcategetab``, ``siret``,
+    ``datemaj``, ``insee_com``, ``x``, ``y`` in the territory's CRS and ``sourcecoordet``. Coordinates are NaN
+    where there is none, it is that of the whole commune, or in another CRS.
+    """
+
+    establishments: pd.DataFrame
+    vintage: str
+
+
+def read_finess(
+    raw: RawFile, communes: gpd.GeoDataFrame, settings: Settings
+) -> tuple[FinessTable, tuple[Check, ...]]:
+    """Read the establishments of the territory out of the file of France, line by line.
+
+    `communes` are the territory's (``insee_com``), in its projected CRS. Raises `SourceContentError` if the
+    file is a web page, empty, or not whole, and `ContractError` if rows have not the declared cells, two
+    differ under one number, coordinates are not numbers, or no establishment is the territory's; the message
+    lists every problem.
+    """
+    codes = frozenset(communes["insee_com"])
+    with open_member(raw, raw.source.member, settings) as (name, stream):
+        problems = Problems(raw.label_of(name), raw.source)
+        sections = _Sections(stream, codes, problems)
+    problems.raise_if_any()
+    rows = sections.establishments
+    if rows.empty:
+        problems.add("establishments in the territory's communes", f"none among {sections.total}")
+        problems.raise_if_any()
+    placed = _with_positions(rows, sections.positions, str(communes.crs.to_epsg()), problems)
+    problems.raise_if_any()
+    found = f"{counted(sections.total, 'établissement')}, dont {len(rows)} dans le territoire"
+    checks = (
+        report_reading((), found, raw.source.id),
+        _report_repeated(sections.repeated, raw.source.id),
+        _report_positions(placed, raw.source.id),
+    )
+    table = placed[[*_KEPT, "insee_com", "x", "y", "sourcecoordet"]]
+    return FinessTable(table, sections.date or raw.source.vintage), checks
+
+
+class _Sections:
+    """Both sections of the file, those of some communes: rows of text, each number once."""
+
+    def __init__(self, stream: BinaryIO, codes: Collection[str], problems: Problems) -> None:
+        self.total = 0
+        self.date = ""
+        self.repeated: list[str] = []
+        establishments: list[tuple[int, bytes]] = []
+        positions: list[tuple[int, bytes]] = []
+        numbers: set[bytes] = set()
+        places = _places(codes)
+        for number, line in enumerate(stream, 1):
+            if number == 1:
+                refuse_page(line, problems.label)
+                self.date = next(iter(_DATE.findall(line.decode("latin-1"))), "")
+            section, _, rest = line.partition(b";")
+            if section == _ESTABLISHMENT.encode():
+                self.total += 1
+                if not places.isdisjoint(_PLACE.findall(line)):
+                    establishments.append((number, line))
+                    numbers.add(rest.partition(b";")[0])
+            elif section == _POSITION.encode() and rest.partition(b";")[0] in numbers:
+                positions.append((number, line))
+        if not self.total:
+            problems.add(f"lines that begin with '{_ESTABLISHMENT};'", "none")
+        rows = self._rows(establishments, _COLUMNS, problems)
+        parts = zip(rows["commune"], rows["departement"], strict=True)
+        rows["insee_com"] = [_commune(commune, department) for commune, department in parts]
+        own = rows["insee_com"].isin(codes)
+        self.establishments = self._once(rows[own], problems)
+        self.positions = self._once(self._rows(positions, _POSITION_COLUMNS, problems), problems)
+
+    def _rows(
+        self, lines: Iterable[tuple[int, bytes]], columns: list[str], problems: Problems
+    ) -> pd.DataFrame:
+        """Parse lines; ``ligne`` is where each stands."""
+        rows = []
+        for number, line in lines:
+            text, _ = decode(line, problems.label)
+            cells = [cell.strip() for cell in next(csv.reader([text], delimiter=";"))[1:]]
+            if len(cells) == len(columns):
+                rows.append((number, *cells))
+            else:
+                problems.add(f"{len(columns) + 1} cells", str(len(cells) + 1), where=f"line {number}")
+        return pd.DataFrame(rows, columns=["ligne", *columns], dtype=object)
+
+    def _once(self, rows: pd.DataFrame, problems: Problems) -> pd.DataFrame:
+        """Keep one of identical rows; rows that differ under one number are a problem."""
+        same = rows.duplicated([name for name in rows.columns if name != "ligne"])
+        self.repeated += rows.loc[same, "nofinesset"].tolist()
+        rows = rows[~same]
+        for code, several in rows[rows["nofinesset"].duplicated(keep=False)].groupby("nofinesset"):
+            lines = " and ".join(map(str, several["ligne"]))
+            problems.add("one row of each number", f"{code} with other cells in lines {lines}")
+        return rows.drop(columns="ligne").reset_index(drop=True)
+
+
+def _places(codes: Collection[str]) -> set[bytes]:
+    """Return how the file writes some communes and their *arrondissements*: ``056;25``, ``411;9D``."""
+    districts = {
+        f"{commune[:2]}{number:03}"
+        for commune in MUNICIPAL_DISTRICTS.keys() & set(codes)
+        for number in range(1000)
+        if commune_of(f"{commune[:2]}{number:03}") == commune
+    }
+    written: set[str] = set()
+    for code in {*codes, *districts}:
+        letters = [f"9{letter}" for letter in _OVERSEAS] if code.startswith("97") else [code[:2]]
+        written |= {f"{code[2:]};{department}" for department in letters}
+    return {place.encode() for place in written}
+
+
+def _commune(commune: str, department: str) -> str:
+    """Return the INSEE code of a commune, which FINESS gives in two parts."""
+    overseas = department[:1] == "9" and department[1:] in tuple(_OVERSEAS)
+    return commune_of(f"97{commune}" if overseas else f"{department}{commune}")
+
+
+def _with_positions(
+    rows: pd.DataFrame, positions: pd.DataFrame, epsg: str, problems: Problems
+) -> pd.DataFrame:
+    """Add ``x``, ``y``, ``sourcecoordet``, and in ``motif`` why there is no position, sorted by number."""
+    placed = rows.merge(positions.drop(columns="datemaj"), on="nofinesset", how="left")
+    placed = placed.sort_values("nofinesset", ignore_index=True)
+    source = placed["sourcecoordet"].fillna("").astype(object)
+    text = {axis: placed[f"coord{axis}et"].fillna("") for axis in ("x", "y")}
+    for axis, cells in text.items():
+        numbers = pd.to_numeric(cells.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
+        placed[axis] = numbers.where(np.isfinite(numbers))
+        wrong = placed[axis].isna() & (cells != "")
+        problems.add_rows(
+            "a number of metres", placed.loc[wrong, "nofinesset"], map(repr, cells[wrong]), column=axis
+        )
+    reasons = [_reason(*row, epsg) for row in zip(placed["x"], placed["y"], source, strict=True)]
+    placed["motif"] = pd.Series(reasons, dtype=object)
+    placed[["x", "y"]] = placed[["x", "y"]].where(placed["motif"] == "")
+    placed["sourcecoordet"] = source.where(source != "", None)
+    for column in ("nofinessej", "siret", "datemaj"):
+        placed[column] = placed[column].where(placed[column] != "", None)
+    placed["datemaj"] = pd.to_datetime(placed["datemaj"], errors="coerce")
+    return placed
+
+
+def _reason(x: float, y: float, source: str, epsg: str) -> str:
+    """Say why a position is not used, in French; empty if it is."""
+    crs = "2154" if _LAMBERT_93 in source else next(iter(_EPSG.findall(source)), "")
+    if np.isnan(x) or np.isnan(y):
+        return "sans coordonnées"
+    if _OF_COMMUNE in source:
+        return "placés au centre de leur commune"
+    return (
+        "" if crs == epsg else "dans un système de coordonnées non déclaré, ou autre que celui du territoire"
+    )
+
+
+def _report_repeated(numbers: Collection[str], source_id: str) -> Check:
+    named = ", ".join(sorted(numbers)[:_NAMED])
+    message = f"Lignes identiques, dont une seule est reprise : {len(numbers)} ({named})."
+    otherwise = "Chaque numéro FINESS du territoire n'est qu'une fois dans le fichier."
+    return check_none("finess_doublons", source_id, numbers, message, otherwise)
+
+
+def _report_positions(placed: pd.DataFrame, source_id: str) -> Check:
+    """Say how many establishments have no position, and why."""
+    reasons = placed.loc[placed["motif"] != "", "motif"].value_counts().sort_index()
+    listed = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+    message = f"Établissements sans position retenue : {listed}."
+    otherwise = "Tous les établissements du territoire ont une position."
+    counts = len(placed), len(placed) - int(reasons.sum())
+    return check_none("finess_positions", source_id, reasons, message, otherwise, counts)

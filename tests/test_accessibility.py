@@ -223,6 +223,14 @@ def test_cells_of_the_table() -> None:
     assert nurses["remarque"].str.contains(r"\(D281\)").all()
 
 
+def test_a_qpv_whose_commune_is_one_point_says_so() -> None:
+    found, squares = facilities(("D265", "25001", 4000, 5000)), communes()
+    whole = demand_of(squares, None, populations({}))
+    for demand, is_coarse in ((whole, True), (None, False)):
+        doctors = table_of(found, squares, demand).loc["medecins_generalistes"]
+        assert doctors.loc["qpv", "QN02501M"]["remarque"].startswith("Population de la commune") is is_coarse
+
+
 def test_a_commune_without_known_population_has_no_index() -> None:
     squares = communes()
     squares.loc[1, "population"] = pd.NA

@@ -17,7 +17,7 @@ from qpv_geo.audit.apl_workbook import read_workbook
 from qpv_geo.audit.compare_apl import compare_apl
 from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import WrittenLayer
-from qpv_geo.errors import ContractError, QpvGeoError, SourceContentError
+from qpv_geo.errors import ContractError, PublicationError, QpvGeoError, SourceContentError
 from qpv_geo.ingest.apl import AplSheet, Profession, load_professions, read_apl
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile
@@ -191,6 +191,11 @@ BAD: dict[str, tuple[dict[str, Any], type[QpvGeoError], list[str]]] = {
     "a population of words": (changed(put(11, 7, "?")), ContractError, ["population: ", "'?' at row 11"]),
     "no commune": (changed(lambda cells: cells.__delitem__(slice(10, None))), ContractError, ["at least"]),
     "a cell in error": (changed(put(12, 3, None)), SourceContentError, ["cells in error", "C12"]),
+    "a name that XML cannot hold": (
+        changed(put(11, 2, "Besan\x07on")),
+        ContractError,
+        ["nom_com: expected text without control characters", "at row 11"],
+    ),
     "documentation alone": (
         {"Lisez-moi": [["Code commune INSEE", "code officiel"]]},
         SourceContentError,
@@ -349,6 +354,14 @@ def test_the_second_reading_finds_a_row_that_is_gone(published: tuple[WrittenLay
     (mismatch,) = compare_apl({"apl": replace(layer, attributes=table[~gone])}, originals)
     assert mismatch.published == "no row"
     assert mismatch.expected == 5.1
+
+
+def test_what_the_second_reading_cannot_read_is_a_defect_of_ours(tmp_path: Path) -> None:
+    path = write_workbook(
+        tmp_path / "apl.xlsx", {"APL 2024": apl_sheet(DOCTORS, 2024, [("25056", "x", "?", 1)])}
+    )
+    with pytest.raises(PublicationError, match="cannot be read again to compare"):
+        read_workbook(raw_file(SOURCE, path), Settings())
 
 
 def test_the_second_reading_reads_a_workbook_that_another_program_saved(tmp_path: Path) -> None:

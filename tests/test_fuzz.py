@@ -28,6 +28,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from qpv_geo.errors import QpvGeoError
+from qpv_geo.ingest.apl import read_apl
 from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.ingest.communes import read_communes
 from qpv_geo.ingest.contours import read_contours, read_qpv_2015
@@ -42,6 +43,7 @@ from qpv_geo.sources.catalogue import Source, load_catalogue
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import ContourFile, load_territory
+from tests.apl_files import Row, apl_sheet
 from tests.faults.processes import start
 from tests.raw_files import raw_file, shipped, six_qpv, some_communes, write_workbook
 
@@ -49,6 +51,8 @@ MEMORY = 1024**3
 SECONDS = 20
 EXAMPLES = 250
 PARTS = ("xl/workbook.xml", "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml")
+DOCTORS = "medecins_generalistes"
+APL_ROWS: list[Row] = [("25056", "Besançon", 5.1, 117_000.5), ("25245", "Fontain", "nd", 1000.0)]
 LIMITS = Settings(data_dir=Path("unused"), max_unpacked_bytes=8 * 1024**2)
 
 
@@ -136,6 +140,9 @@ def readers(folder: Path) -> dict[str, Reader]:
     workbook = write_workbook(folder / "seed.xlsx", {"Données QPV": sheet, "Documentation": [["Champ"]]})
     with zipfile.ZipFile(workbook) as book:
         parts = {name: book.read(name) for name in book.namelist()}
+    apl = write_workbook(folder / "apl.xlsx", {"APL 2024": apl_sheet(DOCTORS, 2024, APL_ROWS)})
+    with zipfile.ZipFile(apl) as book:
+        sheets = {name: book.read(name) for name in book.namelist()}
     intervals = b"codeGeo;partPopEt\nQN02503M;[23,4/26,1]\n"
     estimates = b"codeGeo;partPopEt;NOTE_RP\nQN02503M;24,7;0\nQN02502M;;2\n"
     long = b"FILOSOFI_MEASURE;GEO;GEO_OBJECT;CONF_STATUS;UNIT_MULT;TIME_PERIOD;OBS_VALUE\n"
@@ -236,6 +243,16 @@ def readers(folder: Path) -> dict[str, Reader]:
             lambda raw: read_facilities(raw, _communes_of_the_territory(), LIMITS),
             "facilities",
         ),
+        *(
+            Reader(
+                catalogue[f"drees_apl_{DOCTORS}"],
+                sheets[part],
+                lambda raw: read_apl(raw, LIMITS),
+                f"APL ({part} of XLSX)",
+                lambda data, part=part: _packed(sheets | {part: data}),
+            )
+            for part in PARTS
+        ),
         Reader(
             catalogue["quartiers_fichier"],
             _vector(_frame(nom=["Centre", "Ouest"]), folder, "gpkg"),
@@ -264,6 +281,7 @@ NAMES = (
     "IRIS",
     "IRIS (GeoPackage in a 7z)",
     "facilities",
+    *(f"APL ({part} of XLSX)" for part in PARTS),
     "local contours",
 )
 

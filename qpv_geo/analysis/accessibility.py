@@ -90,11 +90,13 @@ def load_parameters(path: Path = _PARAMETERS) -> AccessibilityParameters:
 class Demand:
     """Where inhabitants are: `points` have ``insee_com``, ``population``, ``x`` and ``y`` (metres).
 
-    `sources` says in French where the populations come from; `unknown` are communes without one.
+    `sources` says in French where the populations come from; `by_iris` are communes of several points,
+    `unknown` those without a population.
     """
 
     points: pd.DataFrame
     sources: str
+    by_iris: frozenset[str]
     unknown: tuple[str, ...]
 
 
@@ -123,7 +125,8 @@ def demand_of(communes: gpd.GeoDataFrame, iris: gpd.GeoDataFrame | None, populat
     unknown = tuple(sorted(points.loc[points["population"].isna(), "insee_com"]))
     parts = [f"IRIS de {counted(len(by_iris), 'commune')} ({vintage})"] if by_iris else []
     parts += [f"{counted(len(others), 'commune')}"] if len(others) else []
-    return Demand(points.dropna(subset=["population"]).reset_index(drop=True), ", ".join(parts), unknown)
+    known = points.dropna(subset=["population"]).reset_index(drop=True)
+    return Demand(known, ", ".join(parts), frozenset(by_iris), unknown)
 
 
 def _located(zones: gpd.GeoDataFrame, populations: pd.Series) -> pd.DataFrame:
@@ -191,6 +194,7 @@ def accessibility_table(
     places = gpd.GeoSeries(gpd.points_from_xy(points["x"], points["y"]), crs=communes.crs)
     beyond = places.distance(around.boundary) < radius
     zones = _zones(qpv, communes)
+    zones["coarse"] = [*_in_one_point(places[: len(qpv)], communes, demand), *([False] * len(communes))]
     zones["beyond"] = [*beyond[: len(qpv)], *communes["insee_com"].isin(points.loc[beyond, "insee_com"])]
     known = facilities.points.assign(own=facilities.points["insee_com"].isin(communes["insee_com"]))
     frames = []
@@ -208,14 +212,24 @@ def accessibility_table(
             frame[_COLUMNS] = np.column_stack([values[:, 0], values.min(axis=1), values.max(axis=1)])
         nothing = _NOTHING_KNOWN if len(supply) else f"{_NO_SUPPLY} ({profession.type_equipement})."
         frame["remarque"] = [
-            nothing if np.isnan(value) else _remark(lost, radius if edge and value else 0)
-            for value, edge in zip(frame["valeur"].astype("float64"), frame["beyond"], strict=True)
+            nothing if np.isnan(value) else _remark(lost, radius if edge and value else 0, coarse=coarse)
+            for value, edge, coarse in zip(
+                frame["valeur"].astype("float64"), frame["beyond"], frame["coarse"], strict=True
+            )
         ]
         frames.append(frame)
-    table = pd.concat(frames, ignore_index=True).drop(columns="beyond")
+    table = pd.concat(frames, ignore_index=True).drop(columns=["beyond", "coarse"])
     table["statut"] = np.where(table["valeur"].isna(), NOT_COMPUTABLE, ESTIMATE)
     table = table.assign(rayon_m=radius, population=demand.sources, millesime=facilities.vintage)
     return table.sort_values(_KEY, ignore_index=True)
+
+
+def _in_one_point(places: gpd.GeoSeries, communes: gpd.GeoDataFrame, demand: Demand) -> NDArray[np.bool_]:
+    """Tell of each place whether the inhabitants of its commune stand at one point."""
+    whole = communes[~communes["insee_com"].isin(demand.by_iris)]
+    coarse = np.zeros(len(places), dtype=bool)
+    coarse[whole.sindex.query(places, predicate="within")[0]] = True
+    return coarse
 
 
 def _zones(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> pd.DataFrame:
@@ -245,9 +259,11 @@ def _by_zone(
     return np.concatenate([index[:qpv], means])
 
 
-def _remark(lost: int, radius: float) -> str | None:
+def _remark(lost: int, radius: float, *, coarse: bool) -> str | None:
     """Say how many facilities have no position, and that the limit is near, unless `radius` is 0."""
     parts = []
+    if coarse:
+        parts.append("population de la commune comptée en un seul point, faute d'IRIS : ordre de grandeur")
     if lost:
         parts.append(f"{number(lost)} sans position dans le territoire, laissés de côté")
     if radius:

@@ -31,8 +31,17 @@ Sheets = dict[str, dict[str, Meaning]]
 def read_workbook(raw: RawFile, settings: Settings, codes: Collection[str] | None = None) -> Sheets:
     """Read the APL of some communes again, or of all, in every sheet that has a header of communes.
 
-    Raises `PublicationError` if a cell is neither a number nor a known mark.
+    Raises `PublicationError` if the file cannot be read any more, or a cell is neither a number nor a mark.
     """
+    try:
+        return _read_workbook(raw, settings, codes)
+    except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
+        raise PublicationError(
+            f"{raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _read_workbook(raw: RawFile, settings: Settings, codes: Collection[str] | None) -> Sheets:
     sheets: Sheets = {}
     for member in read_tables_of(raw, settings):
         with zipfile.ZipFile(io.BytesIO(member.data)) as parts:
@@ -128,7 +137,4 @@ def _communes(
 def _meaning(text: str) -> tuple[float, str]:
     if not text or text.lower() in MARKS:
         return math.nan, MARKS.get(text.lower(), "non_disponible")
-    try:
-        return float("".join(text.split()).replace(",", ".")), "ok"
-    except ValueError as error:
-        raise PublicationError(f"raw cell {text!r} is neither a number nor a known mark") from error
+    return float("".join(text.split()).replace(",", ".")), "ok"

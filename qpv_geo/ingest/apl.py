@@ -19,7 +19,7 @@ from qpv_geo.checks import Check
 from qpv_geo.errors import SourceContentError
 from qpv_geo.french import counted, listing
 from qpv_geo.frozen import Frozen
-from qpv_geo.ingest.cell_text import report_reading
+from qpv_geo.ingest.cell_text import check_characters, report_reading
 from qpv_geo.ingest.codes import COMMUNE
 from qpv_geo.ingest.contracts import Problems, find_columns, refuse_doubled, shown
 from qpv_geo.ingest.text_table import MARKS, parse_values
@@ -194,11 +194,12 @@ class _Sheet:
         vintage = self._vintage()
         places = self._places()
         self._problems.raise_if_any()
-        rows = self._rows_below_units(places, profession)
-        table = self._table(rows, places)
+        column = cell_text(self._grid[self._header_row or 0][places["apl"]])
+        published = np.array(["the header", "the name of the sheet"], dtype=object)
+        check_characters([column, self._name], published, self._problems)
+        table = self._table(self._rows_below_units(places, profession), places)
         self._problems.raise_if_any()
-        header = self._grid[self._header_row or 0]
-        return AplSheet(profession, vintage, self._file, cell_text(header[places["apl"]]), table)
+        return AplSheet(profession, vintage, self._file, column, table)
 
     def _vintage(self) -> str:
         """Return the year that the name of the sheet holds, or its titles; they may not disagree."""
@@ -254,7 +255,8 @@ class _Sheet:
         codes = [code for _, code, _ in rows]
         value, status = self._numbers([row[places["apl"]] for _, _, row in rows], where, "apl")
         population, _ = self._numbers([row[places["population"]] for _, _, row in rows], where, "population")
-        names = [row[places["nom_com"]] for _, _, row in rows]
+        names = [cell_text(row[places["nom_com"]]) for _, _, row in rows]
+        check_characters(names, where, self._problems, "nom_com")
         table = pd.DataFrame(
             {
                 "nom_com": names,

@@ -86,6 +86,7 @@ def departments_at(longitude: float, latitude: float) -> list[str]:
     ]
 
 
+@cache
 def commune_of(code: str) -> str:
     """Return the commune of an *arrondissement municipal* of Paris, Lyon or Marseille; any other as it is."""
     matches = (commune for commune, districts in MUNICIPAL_DISTRICTS.items() if re.fullmatch(districts, code))

@@ -299,3 +299,28 @@ def test_types_that_are_not_valid(text: str, message: str, declared: Path) -> No
         load_facility_types(declared)
     assert message in str(error.value)
     assert str(declared) in str(error.value)
+
+
+def test_a_type_of_care_that_nobody_declared_is_reported(
+    tmp_path: Path, communes: gpd.GeoDataFrame, settings: Settings
+) -> None:
+    # New types of care; known ones that are not counted; and one that is no care; elsewhere is not ours.
+    kinds = ["D265", "D199", "D199", "D650", "D303", "D799", "B207"]
+    rows = [HEADER, *map(row, kinds), row("D198", commune="75056")]
+    _, checks = read(write_csv(tmp_path / "BPE25.csv", rows), communes, settings)
+    unknown = checks["types_de_soins_inconnus"]
+    assert (unknown.outcome, unknown.found) == ("avertissement", "2")
+    assert unknown.message.endswith(": 2 D199, 1 D650.")
+
+
+def test_an_arrondissement_is_its_commune(tmp_path: Path, settings: Settings) -> None:
+    paris = gpd.GeoDataFrame(
+        {"insee_com": ["75056"]}, geometry=[box(645000, 6857000, 661000, 6867000)], crs=2154
+    )
+    rows = [
+        HEADER,
+        row(commune="75113", x="", y="", epsg="", quality="_U"),
+        row(commune="75056", x="650000", y="6860000"),
+    ]
+    facilities, _ = read(write_csv(tmp_path / "BPE25.csv", rows), paris, settings)
+    assert facilities.points["insee_com"].tolist() == ["75056", "75056"]

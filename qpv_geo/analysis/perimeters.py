@@ -27,6 +27,7 @@ from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.facilities import compare_placements, count_facilities, locate_facilities
 from qpv_geo.analysis.finess import finess_layer
 from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
+from qpv_geo.analysis.misplaced import report_misplaced
 from qpv_geo.analysis.neighbours import neighbours, undrawn_near
 from qpv_geo.checks import Check, check_none
 from qpv_geo.french import first_of
@@ -72,6 +73,7 @@ def add_perimeters(
             tables.finess, tables.facilities, qpv, tables.communes, territory
         )
         result.concordances += compared
+    _report_misplaced(result, tables)
     _add_accessibility(result, tables, qpv, epci, territory)
     if tables.base_map is not None:
         layers, checks = base_map_layers(tables.base_map, qpv)
@@ -175,6 +177,18 @@ def _add_facilities(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, t
     result.layers |= care_layers(found, buildings, qpv, tables.communes, territory)
     if found.placed_by_insee:
         result.concordances += compare_placements(found.points, found.types, qpv)
+
+
+def _report_misplaced(result: Perimeters, tables: Tables) -> None:
+    """Report the positions that are not in the commune that their source gives."""
+    members = None if tables.epci_members is None else set(tables.epci_members["insee_com"])
+    sources = {
+        "bpe": None if tables.facilities is None else (tables.facilities.points, "type_equipement"),
+        "finess": None if tables.finess is None else (tables.finess.establishments, "libcategetab"),
+    }
+    for source_id, rows in sources.items():
+        if rows is not None:
+            result.checks += report_misplaced(*rows, tables.communes, members, source_id)
 
 
 def _add_accessibility(

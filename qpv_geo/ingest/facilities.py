@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from qpv_geo.sources.archive import open_member
 from qpv_geo.sources.extracts import Extracts, Needs
 from qpv_geo.sources.raw import Extract, RawFile, Whole
 from qpv_geo.toml_file import read_declarations
-from qpv_geo.zones import departments_meeting
+from qpv_geo.zones import commune_of, departments_meeting
 
 # Metres around the territory's communes: care there is within reach of those who live in its QPV.
 AROUND = 5000.0
@@ -49,6 +50,8 @@ _PRECISIONS = {"11": "adresse", "12": IN_STREET, "21": "adresse", "22": IN_STREE
 _UNKNOWN_PRECISION = "inconnue"
 # INSEE's own answer to "in which QPV"; without it there is one comparison less.
 _QPV_OF_INSEE = "QP2024"
+# Health, and action for older and disabled people, in INSEE's nomenclature.
+_CARE = "^D[12346]"
 _KEPT = ["type_equipement", "insee_com", "x", "y", "precision", "code_qp_insee"]
 
 _TYPES = Path(__file__).with_name("facilities.toml")
@@ -56,20 +59,29 @@ _TYPES = Path(__file__).with_name("facilities.toml")
 
 class _Domain(Frozen):
     domaine: str = Field(min_length=1)
+    comptes: bool = True
+    """Whether facilities of these types are counted; of the others it is known that they are."""
     types: dict[str, str] = Field(min_length=1)
 
 
 @cache
 def load_facility_types(path: Path = _TYPES) -> pd.DataFrame:
-    """Read the types in the order of the file: ``type_equipement`` (each once), ``libelle``, ``domaine``."""
+    """Read the counted types in their order: ``type_equipement`` (each once), ``libelle``, ``domaine``."""
+    types = _declared_types(path)
+    counted = types["comptes"].to_numpy(dtype=bool)
+    return types[counted].drop(columns="comptes").reset_index(drop=True)
+
+
+@cache
+def _declared_types(path: Path = _TYPES) -> pd.DataFrame:
     with read_declarations(path, "the types of facilities are not valid") as entries:
         domains = TypeAdapter(dict[str, _Domain]).validate_python(entries)
         rows = [
-            (code, label, domain.domaine)
+            (code, label, domain.domaine, domain.comptes)
             for domain in domains.values()
             for code, label in domain.types.items()
         ]
-    types = pd.DataFrame(rows, columns=["type_equipement", "libelle", "domaine"], dtype=object)
+    types = pd.DataFrame(rows, columns=["type_equipement", "libelle", "domaine", "comptes"], dtype=object)
     if twice := sorted(types.loc[types["type_equipement"].duplicated(), "type_equipement"]):
         raise ConfigurationError(f"{path}: types of facilities declared twice: {', '.join(twice)}")
     return types
@@ -140,6 +152,7 @@ def read_facilities(
     checks = (
         report_reading((), found, raw.source.id),
         _report_types(types, whole.absent, raw.source.id),
+        _report_unknown(selection.unknown, raw.source.id),
         _report_random(selection.at_random, raw.source.id),
     )
     placed = _QPV_OF_INSEE in columns
@@ -199,7 +212,7 @@ def _extract(
             table = io.BytesIO(b"".join([header, *some]))
             near = [
                 around.keeps(rows, _numbers(rows["LAMBERT_X"]), _numbers(rows["LAMBERT_Y"]))
-                for rows in (batch.to_pandas() for batch in _batches(table, columns, problems))
+                for rows in map(_frame, _batches(table, columns, problems))
             ]
             lines += compress(some, pd.concat(near))
     return extracts.keep(lines, Whole(rows=line_filter.rows, absent=line_filter.absent))
@@ -248,6 +261,13 @@ def _batches(stream: BinaryIO, columns: dict[str, str], problems: Problems) -> I
         problems.raise_if_any()
 
 
+def _frame(batch: pa.RecordBatch) -> pd.DataFrame:
+    """Return rows as text; an *arrondissement* of Paris, Lyon or Marseille is its commune."""
+    rows: pd.DataFrame = batch.to_pandas()
+    rows["DEPCOM"] = rows["DEPCOM"].map({code: commune_of(code) for code in rows["DEPCOM"].unique()})
+    return rows
+
+
 def _numbers(text: pd.Series) -> pd.Series:
     """Return coordinates as numbers, NaN where there is none."""
     numbers = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
@@ -260,11 +280,13 @@ class _Selection:
     def __init__(self, around: _Around, types: pd.DataFrame, problems: Problems) -> None:
         self._around = around
         self._types = pa.array(types["type_equipement"])
+        self._known = pa.array(_declared_types()["type_equipement"])
         self._problems = problems
         self._kept: list[pd.DataFrame] = []
         self.rows = 0
         self.at_random = 0
         self.seen: set[str] = set()
+        self.unknown: Counter[str] = Counter()
 
     def read(self, stream: io.BufferedReader) -> dict[str, str]:
         """Read a table, and return its declared columns."""
@@ -275,8 +297,12 @@ class _Selection:
 
     def _add(self, batch: pa.RecordBatch) -> None:
         """Keep the facilities of the counted types that are in the territory or near it."""
-        rows = batch.filter(pc.is_in(batch.column("TYPEQU"), value_set=self._types)).to_pandas()
+        kinds = batch.column("TYPEQU")
+        rows = _frame(batch.filter(pc.is_in(kinds, value_set=self._types)))
         self.rows += batch.num_rows
+        care = pc.match_substring_regex(kinds, _CARE)
+        unknown = _frame(batch.filter(pc.and_not(care, pc.is_in(kinds, value_set=self._known))))
+        self.unknown.update(unknown.loc[unknown["DEPCOM"].isin(self._around.communes), "TYPEQU"])
         self.seen.update(rows["TYPEQU"])
         x, y = (_numbers(rows[column]) for column in ("LAMBERT_X", "LAMBERT_Y"))
         ours = rows["EPSG"] == self._around.epsg
@@ -319,6 +345,14 @@ def _report_types(types: pd.DataFrame, absent: Collection[str], source_id: str) 
     otherwise = "Tous les types d'équipement déclarés sont dans le fichier."
     counts = len(types), len(types) - len(missing)
     return check_none("types_equipement_reconnus", source_id, missing, message, otherwise, counts)
+
+
+def _report_unknown(unknown: Counter[str], source_id: str) -> Check:
+    """Name the types of care of the territory that are not declared: they are new, and counted nowhere."""
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(unknown.items()))
+    message = f"Équipements du territoire d'un type de soins inconnu, comptés nulle part : {listed}."
+    otherwise = "Tous les types de soins du territoire sont connus."
+    return check_none("types_de_soins_inconnus", source_id, unknown, message, otherwise)
 
 
 def _report_random(count: int, source_id: str) -> Check:

@@ -210,7 +210,9 @@ def test_cells_of_the_table() -> None:
     assert row["borne_basse"] <= without_third < row["valeur"] <= row["borne_haute"]
     assert (row["statut"], row["rayon_m"], row["millesime"]) == ("estimation", 5000, "2025")
     assert row["population"] == "IRIS de 2 communes (2022), 1 commune"
-    assert row["remarque"].startswith("1 sans position dans le territoire, laissés de côté ; à moins de 5 km")
+    assert row["remarque"].startswith(
+        "Sans position dans le territoire, hors du calcul : 1 (médecins généralistes) ; à moins de 5 km"
+    )
     west = shares[0] + 0.22 * shares[2]
     east = 0.22 * shares[0] + shares[1]
     assert doctors.loc["commune", "25001"]["valeur"] == pytest.approx(

@@ -196,7 +196,8 @@ def accessibility_table(
     zones = _zones(qpv, communes)
     zones["coarse"] = [*_in_one_point(places[: len(qpv)], communes, demand), *([False] * len(communes))]
     zones["beyond"] = [*beyond[: len(qpv)], *communes["insee_com"].isin(points.loc[beyond, "insee_com"])]
-    known = facilities.points.assign(own=facilities.points["insee_com"].isin(communes["insee_com"]))
+    known = _near(facilities.points, around, radius)
+    known = known.assign(own=known["insee_com"].isin(communes["insee_com"]))
     frames = []
     for profession in load_professions():
         supply = known[known["type_equipement"] == profession.type_equipement]
@@ -210,9 +211,10 @@ def accessibility_table(
             ]
             values = np.column_stack([_by_zone(index, points, len(qpv), communes) for index in indices])
             frame[_COLUMNS] = np.column_stack([values[:, 0], values.min(axis=1), values.max(axis=1)])
+        without = f"{number(lost)} ({profession.libelle.lower()})" if lost else ""
         nothing = _NOTHING_KNOWN if len(supply) else f"{_NO_SUPPLY} ({profession.type_equipement})."
         frame["remarque"] = [
-            nothing if np.isnan(value) else _remark(lost, radius if edge and value else 0, coarse=coarse)
+            nothing if np.isnan(value) else _remark(without, radius if edge and value else 0, coarse=coarse)
             for value, edge, coarse in zip(
                 frame["valeur"].astype("float64"), frame["beyond"], frame["coarse"], strict=True
             )
@@ -242,9 +244,17 @@ def _zones(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> pd.DataFrame:
     )
 
 
+def _near(points: pd.DataFrame, around: BaseGeometry, radius: float) -> pd.DataFrame:
+    """Leave out what is far away: many territories are made from the facilities of all of France."""
+    west, south, east, north = around.bounds
+    near = points["x"].between(west - radius, east + radius)
+    near &= points["y"].between(south - radius, north + radius)
+    return points[near | points["x"].isna()]
+
+
 def _grouped(supply: pd.DataFrame) -> pd.DataFrame:
     """Return the places of supply, each with how many are there."""
-    return supply.groupby(["x", "y"], as_index=False).agg(nombre=("insee_com", "size"))
+    return supply.groupby(["x", "y"]).size().rename("nombre").reset_index()
 
 
 def _by_zone(
@@ -259,13 +269,13 @@ def _by_zone(
     return np.concatenate([index[:qpv], means])
 
 
-def _remark(lost: int, radius: float, *, coarse: bool) -> str | None:
-    """Say how many facilities have no position, and that the limit is near, unless `radius` is 0."""
+def _remark(without: str, radius: float, *, coarse: bool) -> str | None:
+    """Say which facilities have no position, and that the limit is near, unless `radius` is 0."""
     parts = []
     if coarse:
         parts.append("population de la commune comptée en un seul point, faute d'IRIS : ordre de grandeur")
-    if lost:
-        parts.append(f"{number(lost)} sans position dans le territoire, laissés de côté")
+    if without:
+        parts.append(f"sans position dans le territoire, hors du calcul : {without}")
     if radius:
         parts.append(
             f"à moins de {number(radius / 1000)} km de la limite du territoire, au-delà de laquelle la "

@@ -14,11 +14,11 @@ import pytest
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames
-from qpv_geo.formats.health import distance_name
+from qpv_geo.formats.health import distance_name, health_columns
 from qpv_geo.formats.report_schema import Changes, HealthChange, HealthState
 from qpv_geo.portraits.charts import YearLine, line_chart
 from qpv_geo.portraits.health_follow_up import follow_up
-from qpv_geo.portraits.health_pages import HEALTH, METHOD, health_columns, page_of
+from qpv_geo.portraits.health_pages import HEALTH, METHOD, page_of
 from qpv_geo.portraits.pages import FOLDER
 from qpv_geo.settings import Settings
 from tests.health import CATEGORIES, UNREAD
@@ -402,7 +402,7 @@ def test_columns_that_are_not_valid_are_named(tmp_path: Path) -> None:
     path = tmp_path / "health.toml"
     path.write_text("columns = []\n", encoding="utf-8")
     with pytest.raises(
-        ConfigurationError, match=r"health\.toml: the columns of the health page(?s:.*)columns"
+        ConfigurationError, match=r"health\.toml: the health figures are not valid(?s:.*)columns"
     ):
         health_columns(path)
 

@@ -149,7 +149,8 @@ def test_published_layers_cannot_be_edited(project: Element) -> None:
 
 def test_only_what_the_cartography_shows_is_checked(project: Element) -> None:
     look = load_cartography()
-    for layer in project.iter("layer-tree-layer"):
+    # The first tree is that of the project, others are legends of layouts.
+    for layer in found(project, "layer-tree-group").iter("layer-tree-layer"):
         name = str(layer.get("id")).removeprefix("qpv_geo_besancon_")
         if name in look.layers:
             assert (layer.get("checked") == "Qt::Checked") == look.layers[name].visible, name
@@ -211,6 +212,31 @@ def test_the_atlas_has_a_page_for_each_qpv(project: Element) -> None:
 
 def test_items_of_the_layout_lie_on_the_page(project: Element) -> None:
     for item in found(project, "Layouts/Layout").iter("LayoutItem"):
+        x, y = (float(value) for value in str(item.get("position")).split(",")[:2])
+        width, height = (float(value) for value in str(item.get("size")).split(",")[:2])
+        assert 0 <= x <= x + width <= 420, item.get("id")
+        assert 0 <= y <= y + height <= 297, item.get("id")
+
+
+def test_the_health_layout_has_a_page_for_each_qpv_and_says_nothing_of_larger_territories(
+    content: Content, tmp_path: Path
+) -> None:
+    """Values of larger meshes are made recognisable: no text of the layout holds one."""
+    sante = content.frames["sante"]
+    larger = sante["zone"] != "qpv"
+    frames = content.frames | {"sante": sante.assign(valeur=sante["valeur"].mask(larger, 876_543.0))}
+    root = parsed(write_project(tmp_path, replace(content, frames=frames)))
+    (layout,) = [one for one in root.iter("Layout") if one.get("name") == "Portrait santé des QPV (A3)"]
+    atlas = found(layout, "Atlas")
+    assert atlas.get("coverageLayer") == "qpv_geo_besancon_qpv"
+    assert atlas.get("filenamePattern") == "'sante_' || \"code_qp\""
+    (large,) = [item for item in layout.iter("LayoutItem") if item.get("id") == "Carte"]
+    assert large.get("keepLayerSet") == "true"
+    assert str(found(large, "LayerSet/Layer").text).endswith("_offre_soins_lieux")
+    texts = [str(item.get("labelText", "")) for item in layout.iter("LayoutItem")]
+    assert any("Pharmacies" in text for text in texts)
+    assert not [text for text in texts if "876" in text and "543" in text]
+    for item in layout.iter("LayoutItem"):
         x, y = (float(value) for value in str(item.get("position")).split(",")[:2])
         width, height = (float(value) for value in str(item.get("size")).split(",")[:2])
         assert 0 <= x <= x + width <= 420, item.get("id")

@@ -22,6 +22,7 @@ import pytest
 import shapely
 
 from qpv_geo.formats.base import UNDECLARED, Content
+from qpv_geo.formats.health import care_of, health_of
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.forms import form_fields, form_tabs
@@ -553,6 +554,45 @@ def test_a_page_says_its_projection_and_what_is_essential(snapshot_seen: Seen) -
 def test_the_legend_ends_above_what_is_below(seen: Seen) -> None:
     for code, page in seen.pages.items():
         assert page["legend_bottom"] < page["below_legend"], code
+
+
+def test_health_pages_show_the_care_around_and_the_qpvs_own_figures(full_seen: Seen) -> None:
+    qpv = full_seen.content.frames["qpv"].set_index("code_qp")
+    care, figures = care_of(full_seen.content), health_of(full_seen.content)
+    pages = {page["file"].removeprefix("sante_"): page for page in full_seen.said["health_pages"]}
+    assert set(pages) == set(qpv.index)
+    for code, page in pages.items():
+        assert page["overflowing"] == [], code
+        assert page["legend_bottom"] <= 268.1, code
+        assert shapely.from_wkt(page["extent"]).contains(qpv.geometry[code].buffer(1000)), code
+        assert page["layers"][0] == f"{full_seen.prefix}offre_soins_lieux"
+        texts = page["texts"]
+        assert texts["Titre"] == qpv["lib_qp"][code]
+        assert texts["Soins\u00a0: à 500 m"].split("\n") == [row.around[1] for row in care[code]]
+        own = {typeset(one.text) for one in figures[code] if one.own}
+        assert set(texts["Chiffres\u00a0: valeurs"].split("\n")) <= own
+        assert (
+            len(texts["Chiffres\u00a0: valeurs"].split("\n"))
+            == len(texts["Chiffres\u00a0: libellés"].split("\n"))
+            > 3
+        )
+        assert not [name for name, text in texts.items() if "[%" in text]
+
+
+def test_without_care_health_pages_say_so(snapshot_seen: Seen) -> None:
+    pages = snapshot_seen.said["health_pages"]
+    assert len(pages) == len(snapshot_seen.content.frames["qpv"])
+    for page in pages:
+        assert page["texts"]["Offre de soins"] == typeset(
+            "Offre de soins : la Base permanente des équipements n'a pas été lue."
+        )
+        assert page["overflowing"] == []
+
+
+def test_the_theme_of_health_shows_places_of_care(full_seen: Seen, snapshot_seen: Seen) -> None:
+    theme = full_seen.said["project"]["themes"]["Santé"]
+    assert f"{full_seen.prefix}offre_soins_lieux" in theme
+    assert "Santé" not in snapshot_seen.said["project"]["themes"]
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,27 @@ it is shown under that zone's name, never as the QPV's.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
+from pydantic import Field
 
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Zone
 from qpv_geo.formats.frames import plain_values
 from qpv_geo.french import amount, capitalised, decimals_of, interval, length_name, measure, number, ordinal
+from qpv_geo.frozen import Frozen
+from qpv_geo.sources.catalogue import TableName
 from qpv_geo.statuses import NOT_AVAILABLE, NOT_COMPUTABLE, OK, STATUSES
+from qpv_geo.toml_file import read_declarations
 
 TABLE, SUPPLY, PLACES = "sante", "offre_soins", "offre_soins_lieux"
 INDICES, COMMUNES_APL, GOALS = "accessibilite", "apl", "objectifs_indicateurs"
 OWN, IRIS = "qpv", "iris_du_qpv"
 """Kinds of zones: the QPV, and the IRIS that cover it, whose values are not quite the QPV's."""
+_COLUMNS = Path(__file__).with_name("health.toml")
 REACHES = ("300 m", "500 m", "1 km")
 _EXACT_UNITS = {"%", "€", "€/m²", "m"}
 _KILOMETRE = 1000
@@ -135,6 +143,19 @@ class CareRow:
     """How many INSEE places in the QPV, empty if it does not say."""
 
 
+class HealthColumn(Frozen):
+    """A figure that QPV are compared by: a line of table ``sante``, under a short title."""
+
+    line: str
+    title: str
+
+
+class HealthColumns(Frozen):
+    """All of them, in their order."""
+
+    columns: tuple[HealthColumn, ...] = Field(min_length=1)
+
+
 @lru_cache(maxsize=1)
 def health_of(content: Content) -> Mapping[str, tuple[HealthFigure, ...]]:
     """Return the rows of ``sante`` by QPV, in their order; none if the release has not the table."""
@@ -236,3 +257,39 @@ def distance_name(metres: float) -> str:
     if metres >= _KILOMETRE:
         return f"{number(metres / _KILOMETRE, 1)} km"
     return length_name(10 * round(metres / 10))
+
+
+@cache
+def health_columns(path: Path = _COLUMNS) -> tuple[HealthColumn, ...]:
+    """Read the declared figures."""
+    with read_declarations(path, "the health figures are not valid") as entries:
+        return HealthColumns.model_validate(entries).columns
+
+
+def compared_figures(
+    content: Content,
+) -> tuple[list[HealthColumn], dict[str, tuple[HealthFigure | None, ...]]]:
+    """Return the figures that at least one QPV has a value of, and by QPV its own of each (None: no row)."""
+    own = {code: {one.line: one for one in of if one.own} for code, of in health_of(content).items()}
+    columns = [
+        column
+        for column in health_columns()
+        if any((one := lines.get(column.line)) and one.present for lines in own.values())
+    ]
+    return columns, {code: tuple(lines.get(c.line) for c in columns) for code, lines in own.items()}
+
+
+def health_sources(content: Content) -> pd.DataFrame:
+    """Return the rows of ``sources`` that stand for the health approach: of values, contours, base map."""
+    named = [
+        listed.split(", ")
+        for table in (TABLE, SUPPLY, COMMUNES_APL)
+        if table in content.frames
+        for listed in content.frames[table]["source"].dropna().unique()
+    ]
+    drawn: tuple[TableName, ...] = ("contours", "communes", "iris", "base_map")
+    fillings = (content.spec.catalogue.filling(table) for table in drawn)
+    ids = {name for names in named for name in names} | {one.id for filling in fillings for one in filling}
+    read = content.sources_read
+    # A source of several files has a row for each.
+    return read[read["source"].str.partition("-")[0].isin(ids)]

@@ -2,47 +2,24 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
-
-import pandas as pd
-from pydantic import Field
 
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Zone, qpv_zones
 from qpv_geo.formats.health import (
-    COMMUNES_APL,
     INDICES,
-    SUPPLY,
     TABLE,
     CareRow,
     HealthFigure,
     care_of,
+    compared_figures,
     health_of,
 )
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.french import length_name, listing
-from qpv_geo.frozen import Frozen
 from qpv_geo.portraits.health import build_health, lacking_sentence, unknown_of
-from qpv_geo.sources.catalogue import TableName
-from qpv_geo.toml_file import read_declarations
 
 HEALTH, METHOD = "sante.html", "sante_methode.html"
-_COLUMNS = Path(__file__).with_name("health.toml")
-
-
-class HealthColumn(Frozen):
-    """A column of the territory's page: a line of table ``sante``, under a short title."""
-
-    line: str
-    title: str
-
-
-class HealthColumns(Frozen):
-    """The columns, in their order."""
-
-    columns: tuple[HealthColumn, ...] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
@@ -68,13 +45,6 @@ class TerritoryHealth:
     unknown: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-@cache
-def health_columns(path: Path = _COLUMNS) -> tuple[HealthColumn, ...]:
-    """Read the declared columns."""
-    with read_declarations(path, "the columns of the health page are not valid") as entries:
-        return HealthColumns.model_validate(entries).columns
-
-
 def page_of(code: str) -> str:
     """Return the file name of a QPV's health page."""
     return f"sante_{code}.html"
@@ -95,20 +65,8 @@ def territory_health(content: Content) -> TerritoryHealth:
     """Gather what the page of the territory shows: of each column the QPV's own values alone."""
     figures, care = health_of(content), care_of(content)
     zones = sorted(qpv_zones(content.frames), key=lambda zone: zone.name)
-    own = {zone.code: {one.line: one for one in figures[zone.code] if one.own} for zone in zones}
-    columns = [
-        column
-        for column in health_columns()
-        if any((one := rows.get(column.line)) and one.present for rows in own.values())
-    ]
-    rows = tuple(
-        HealthLine(
-            zone,
-            tuple(own[zone.code].get(column.line) for column in columns),
-            care.get(zone.code, ()),
-        )
-        for zone in zones
-    )
+    columns, own = compared_figures(content)
+    rows = tuple(HealthLine(zone, own[zone.code], care.get(zone.code, ())) for zone in zones)
     shown = [one for row in rows for one in row.figures if one]
     every = [one for zone in zones for one in figures[zone.code]]
     return TerritoryHealth(
@@ -119,22 +77,6 @@ def territory_health(content: Content) -> TerritoryHealth:
         {row.category: row.label for row in rows[0].care},
         unknown_of(every),
     )
-
-
-def health_sources(content: Content) -> pd.DataFrame:
-    """Return the rows of ``sources`` that health pages name: those of their values, contours and base map."""
-    named = [
-        listed.split(", ")
-        for table in (TABLE, SUPPLY, COMMUNES_APL)
-        if table in content.frames
-        for listed in content.frames[table]["source"].dropna().unique()
-    ]
-    drawn: tuple[TableName, ...] = ("contours", "communes", "iris", "base_map")
-    fillings = (content.spec.catalogue.filling(table) for table in drawn)
-    ids = {name for names in named for name in names} | {one.id for filling in fillings for one in filling}
-    read = content.sources_read
-    # A source of several files has a row for each.
-    return read[read["source"].str.partition("-")[0].isin(ids)]
 
 
 def _detail(line: str, figures: list[HealthFigure]) -> str:

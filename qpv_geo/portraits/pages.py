@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.health import PLACES
+from qpv_geo.formats.health import PLACES, health_sources
 from qpv_geo.formats.provenance import titles_by_origin
 from qpv_geo.formats.summaries import Summaries, summaries_of
 from qpv_geo.portraits.finder import finder_data
 from qpv_geo.portraits.glossary import glossary
-from qpv_geo.portraits.health_pages import HEALTH, health_pages, health_sources, page_of
+from qpv_geo.portraits.health_pages import HEALTH, health_pages, page_of
 from qpv_geo.portraits.index_page import downloads_of, extracts_of, table_of
 from qpv_geo.portraits.overview_map import coloured_classes, overviews_of
 from qpv_geo.portraits.portrait import build_portrait

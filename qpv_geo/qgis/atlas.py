@@ -3,6 +3,9 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
 
 from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.formats.summaries import summaries_of
@@ -16,14 +19,14 @@ from qpv_geo.territory import Territory
 from qpv_geo.typography import typeset
 
 # Qt's alignment flags.
-_LEFT, _RIGHT = 1, 2
+_LEFT, RIGHT = 1, 2
 _TOP, _MIDDLE = 32, 128
 
 # Millimetres on the page: the map on the left, a column on the right of it.
-_MAP_X, _MAP_Y, _MAP_WIDTH, _MAP_HEIGHT = 10.0, 32.0, 286.0, 236.0
-_COLUMN_X, _COLUMN_WIDTH = 302.0, 108.0
-_BOTTOM = _MAP_Y + _MAP_HEIGHT
-_HEADING = 8.0
+MAP_X, MAP_Y, MAP_WIDTH, MAP_HEIGHT = 10.0, 32.0, 286.0, 236.0
+COLUMN_X, COLUMN_WIDTH = 302.0, 108.0
+BOTTOM = MAP_Y + MAP_HEIGHT
+HEADING = 8.0
 _TILES_Y, _TILE_WIDTH, _TILE_HEIGHT, _GAP = 40.0, 52.75, 21.0, 2.5
 _SITUATION_LEAST, _SITUATION_MOST = 46.0, 80.0
 _SCALE_WIDTH = 56.0
@@ -110,11 +113,17 @@ class AtlasPages:
     overview: tuple[SymbolLayer, ...]
     situation_box: Box
     title: str = "Portrait cartographique des QPV (A3)"
+    file: str = "qpv_"
+    """What the file of a page is called by, before the code of its QPV."""
+    layers: tuple[LayerRef, ...] = ()
+    """Layers of the large map, top first; empty for those that the project shows."""
+    legend_points: float = 9
+    """Size of the legend's text."""
     map_key: str = key("item", _MAP)
     page: Box = Box(0, 0, 420, 297, 0)
-    map_box: Box = Box(_MAP_X, _MAP_Y, _MAP_WIDTH, _MAP_HEIGHT, 1)
-    scale_bar: Box = Box(_MAP_X + 3, _BOTTOM - 14, _SCALE_WIDTH, 11, 5)
-    north: Box = Box(_MAP_X + _MAP_WIDTH - 16, _MAP_Y + 4, 12, 14, 6)
+    map_box: Box = Box(MAP_X, MAP_Y, MAP_WIDTH, MAP_HEIGHT, 1)
+    scale_bar: Box = Box(MAP_X + 3, BOTTOM - 14, _SCALE_WIDTH, 11, 5)
+    north: Box = Box(MAP_X + MAP_WIDTH - 16, MAP_Y + 4, 12, 14, 6)
 
 
 def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartography) -> AtlasPages:
@@ -122,41 +131,47 @@ def atlas_pages(refs: Mapping[str, LayerRef], content: Content, look: Cartograph
     known = content.frames["qpv"].notna().any()
     figures = [name for name in look.atlas.figures if known.get(name, default=False)][:_TILES_AT_MOST]
     legend_y = _TILES_Y - (-len(figures) // 2) * (_TILE_HEIGHT + _GAP)
-    legend = _chosen(refs, look.atlas.legend, content)
-    free = _BOTTOM - legend_y - _legend_height(legend, content, look) - _HEADING
-    sentences = free - _SENTENCES_HEIGHT - _HEADING >= _SITUATION_LEAST
-    small = min(max(free - (_SENTENCES_HEIGHT + _HEADING) * sentences, _SITUATION_LEAST), _SITUATION_MOST)
-    colors = look.atlas
+    legend = chosen(refs, look.atlas.legend, content)
+    free = BOTTOM - legend_y - _legend_height(legend, content, look) - HEADING
+    sentences = free - _SENTENCES_HEIGHT - HEADING >= _SITUATION_LEAST
+    small = min(max(free - (_SENTENCES_HEIGHT + HEADING) * sentences, _SITUATION_LEAST), _SITUATION_MOST)
     width = f"format_number({_band_width(refs)}, 0, 'fr')"
-    ruler = {"line_color": rgba(colors.ink), "line_width": "0.3", "line_width_unit": "MM"}
-    frame = {"outline_color": rgba(colors.frame), "outline_width": "0.6", "outline_width_unit": "MM"}
     return AtlasPages(
         coverage=refs["qpv"],
         legend=legend,
-        situation=_chosen(refs, look.atlas.situation, content),
-        map_view=_fitted(content.bounds("qpv"), _MAP_WIDTH / _MAP_HEIGHT),
-        situation_view=_fitted(content.bounds("epci"), _COLUMN_WIDTH / small),
+        situation=chosen(refs, look.atlas.situation, content),
+        map_view=fitted(content.bounds("qpv"), MAP_WIDTH / MAP_HEIGHT),
+        situation_view=fitted(content.bounds("epci"), COLUMN_WIDTH / small),
         band=refs.get(_BAND),
         band_title=f"Bande de {evaluation(width, '300 ou 500')} m (TVA réduite)",
-        texts=_set(
-            *_headings(content.spec.territory),
-            *(_sentences(content, _BOTTOM - small - _HEADING - _SENTENCES_HEIGHT) if sentences else ()),
-            _heading("Situation", "Situation dans le territoire", _BOTTOM - small),
+        texts=set_texts(
+            *headings(content.spec.territory),
+            *(_sentences(content, BOTTOM - small - HEADING - _SENTENCES_HEIGHT) if sentences else ()),
+            heading("Situation", "Situation dans le territoire", BOTTOM - small),
             *_tiles(figures, content, look),
-            *_notes({*figures, look.choropleth.field}, content),
+            *notes(_mentions({*figures, look.choropleth.field}, content), content),
         ),
-        scale=_scale(refs),
-        legend_box=Box(_COLUMN_X - 2, legend_y, _COLUMN_WIDTH, 70, 7),
-        situation_box=Box(_COLUMN_X, _BOTTOM - small, _COLUMN_WIDTH, small, 2),
-        colors=colors,
-        paper=_plain(colors.paper),
-        ink=_plain(colors.ink),
-        ruler=(SymbolLayer("SimpleLine", ruler),),
-        overview=(SymbolLayer("SimpleFill", frame | {"color": rgba(colors.frame, 0.1)}),),
+        scale=scale_around(f"1.1 * {_band_width(refs)}"),
+        legend_box=Box(COLUMN_X - 2, legend_y, COLUMN_WIDTH, 70, 7),
+        situation_box=Box(COLUMN_X, BOTTOM - small, COLUMN_WIDTH, small, 2),
+        **symbols(look.atlas),
     )
 
 
-def _set(*texts: Text) -> tuple[Text, ...]:
+def symbols(colors: Atlas) -> dict[str, Any]:
+    """Return the colours of a page, and the symbols of its paper, its scale bar and its small map."""
+    ruler = {"line_color": rgba(colors.ink), "line_width": "0.3", "line_width_unit": "MM"}
+    frame = {"outline_color": rgba(colors.frame), "outline_width": "0.6", "outline_width_unit": "MM"}
+    return {
+        "colors": colors,
+        "paper": _plain(colors.paper),
+        "ink": _plain(colors.ink),
+        "ruler": (SymbolLayer("SimpleLine", ruler),),
+        "overview": (SymbolLayer("SimpleFill", frame | {"color": rgba(colors.frame, 0.1)}),),
+    }
+
+
+def set_texts(*texts: Text) -> tuple[Text, ...]:
     """Return the texts in French typography, without what QGIS evaluates in them."""
     return tuple(
         replace(
@@ -187,29 +202,32 @@ def _sentences(content: Content, y: float) -> tuple[Text, Text]:
         for code, summary in summaries_of(content).qpv.items()
     ]
     text = evaluation(f'map_get(map({", ".join(pairs)}), "code_qp")', "Deux phrases sur le quartier")
-    box = Box(_COLUMN_X, y, _COLUMN_WIDTH, _SENTENCES_HEIGHT, 10)
+    box = Box(COLUMN_X, y, COLUMN_WIDTH, _SENTENCES_HEIGHT, 10)
     return (
-        _heading("Essentiel", "L'essentiel", y),
+        heading("Essentiel", "L'essentiel", y),
         Text("Essentiel", text, box, 9),
     )
 
 
-def _heading(name: str, text: str, y: float) -> Text:
+def heading(name: str, text: str, y: float) -> Text:
     """Return the heading of what begins at `y` in the column."""
-    box = Box(_COLUMN_X, y - _HEADING, _COLUMN_WIDTH, _HEADING - 1, 10)
+    box = Box(COLUMN_X, y - HEADING, COLUMN_WIDTH, HEADING - 1, 10)
     return Text(f"{name} (titre)", text, box, 12, bold=True)
 
 
-def _chosen(refs: Mapping[str, LayerRef], names: Sequence[str], content: Content) -> tuple[LayerRef, ...]:
+def chosen(refs: Mapping[str, LayerRef], names: Sequence[str], content: Content) -> tuple[LayerRef, ...]:
+    """Return those of some layers that the release draws."""
     return tuple(refs[name] for name in names if content.is_drawn(name))
 
 
-def _scale(refs: Mapping[str, LayerRef]) -> str:
-    """Return the expression of the map's scale: the QPV and its band fit, the denominator is round."""
-    around = _band_width(refs)
+def scale_around(metres: str) -> str:
+    """Return the expression of the map's scale: the QPV and so much around it fit, at a round denominator.
+
+    `metres` is an expression.
+    """
     return (
-        f"with_variable('autour', buffer(@atlas_geometry, 1.1 * {around}), {_SCALE_STEP} * ceil(max("
-        f"bounds_width(@autour) / {_MAP_WIDTH / 1000:g}, bounds_height(@autour) / {_MAP_HEIGHT / 1000:g}"
+        f"with_variable('autour', buffer(@atlas_geometry, {metres}), {_SCALE_STEP} * ceil(max("
+        f"bounds_width(@autour) / {MAP_WIDTH / 1000:g}, bounds_height(@autour) / {MAP_HEIGHT / 1000:g}"
         f") / {_SCALE_STEP}))"
     )
 
@@ -223,7 +241,7 @@ def _band_width(refs: Mapping[str, LayerRef]) -> str:
     return f"coalesce(attribute({band}, 'distance_m'), {_SURROUNDINGS})"
 
 
-def _fitted(bounds: Bounds, ratio: float) -> Bounds:
+def fitted(bounds: Bounds, ratio: float) -> Bounds:
     """Return bounds 5 % larger, of the given ratio of width to height."""
     west, south, east, north = bounds
     width, height = 1.05 * (east - west), 1.05 * (north - south)
@@ -232,20 +250,21 @@ def _fitted(bounds: Bounds, ratio: float) -> Bounds:
     return rounded_bounds([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
 
 
-def _headings(territory: Territory) -> tuple[Text, ...]:
+def headings(territory: Territory, column: str = "Chiffres clés") -> tuple[Text, ...]:
+    """Return what stands above: name of the QPV, where it is, the contract, the title of the column."""
     where = evaluation('coalesce("lib_com_calcule", "lib_com", \'\')', "commune")
     code, name = evaluation('"code_qp"', "code"), literal(territory.nom)
     subtitle = f"Quartier prioritaire de la politique de la ville {code} · {where} · {name}"
     contract = literal(territory.contrat.titre) if territory.contrat else name
-    title = Box(_MAP_X, 7, _MAP_WIDTH, 14, 10)
-    below = Box(_MAP_X, 21.5, _MAP_WIDTH, 8, 10)
-    aside = Box(_COLUMN_X, 9, _COLUMN_WIDTH, 20, 10)
-    figures = Box(_COLUMN_X, _MAP_Y, _COLUMN_WIDTH, 7, 10)
+    title = Box(MAP_X, 7, MAP_WIDTH, 14, 10)
+    below = Box(MAP_X, 21.5, MAP_WIDTH, 8, 10)
+    aside = Box(COLUMN_X, 9, COLUMN_WIDTH, 20, 10)
+    figures = Box(COLUMN_X, MAP_Y, COLUMN_WIDTH, 7, 10)
     return (
         Text("Titre", evaluation('"lib_qp"', "Nom du quartier"), title, 30, bold=True, vertical=_MIDDLE),
         Text("Sous-titre", subtitle, below, 12, "soft", vertical=_MIDDLE),
-        Text("Contrat de ville", contract, aside, 10, "soft", horizontal=_RIGHT),
-        Text("Chiffres clés (titre)", "Chiffres clés", figures, 12, bold=True),
+        Text("Contrat de ville", contract, aside, 10, "soft", horizontal=RIGHT),
+        Text(f"{column} (titre)", column, figures, 12, bold=True),
     )
 
 
@@ -255,7 +274,7 @@ def _tiles(figures: Sequence[str], content: Content, look: Cartography) -> tuple
     texts = []
     for rank, name in enumerate(figures):
         row, column = divmod(rank, 2)
-        x = _COLUMN_X + column * (_TILE_WIDTH + _GAP)
+        x = COLUMN_X + column * (_TILE_WIDTH + _GAP)
         y = _TILES_Y + row * (_TILE_HEIGHT + _GAP)
         value = evaluation(text_of(layer, name, look.words_of(layer.name, f"{name}_statut") | _SHORT))
         vintage = vintage_of(layer, name, before=", ")
@@ -268,32 +287,33 @@ def _tiles(figures: Sequence[str], content: Content, look: Cartography) -> tuple
     return tuple(texts)
 
 
-def _mentions(indicators: Collection[str], content: Content) -> str:
+def _mentions(indicators: Collection[str], content: Content) -> pd.Series:
     """Name the sources of what a page shows: all contours, and the statistics of some indicators."""
     table = content.frames["indicateurs"]
     shown = table.loc[table["indicateur"].isin(indicators), "source"]
     read = content.sources_read
     kept = read["source"].isin(shown) | ~read["source"].isin(table["source"])
-    return literal(" ; ".join(read.loc[kept, "mention"].drop_duplicates()))
+    return read.loc[kept, "mention"]
 
 
-def _notes(indicators: Collection[str], content: Content) -> tuple[Text, ...]:
+def notes(mentions: pd.Series, content: Content) -> tuple[Text, ...]:
     """Return the scale in figures, the sources, the date of the data and the page."""
+    named = literal(" ; ".join(mentions.drop_duplicates()))
     scale_of_map = f"map_get(item_variables({quoted(_MAP)}), 'map_scale')"
     denominator = evaluation(f"format_number(10 * round({scale_of_map} / 10), 0, 'fr')")
     # Without the datum: "RGF93 v1 / Lambert-93", "RGR92 / UTM zone 40S".
     crs = content.crs.name.rpartition(" / ")[2].replace("zone", "fuseau")
     scale = f"Échelle 1:{denominator} · {crs}"
-    sources = f"Sources : {_mentions(indicators, content)}. Licences : {', '.join(content.licences)}."
+    sources = f"Sources : {named}. Licences : {', '.join(content.licences)}."
     day = f"Données du {french_date(content.spec.newest)}"
     page = "Page [% @atlas_featurenumber %] sur [% @atlas_totalfeatures %]"
-    panel = Box(_MAP_X + 3, _BOTTOM - 21, _SCALE_WIDTH, 18, 4)
-    below = Box(_MAP_X, _BOTTOM + 2, _MAP_WIDTH, 25, 10)
-    first = Box(_COLUMN_X, _BOTTOM + 2, _COLUMN_WIDTH, 5, 10)
-    second = Box(_COLUMN_X, _BOTTOM + 7, _COLUMN_WIDTH, 5, 10)
+    panel = Box(MAP_X + 3, BOTTOM - 21, _SCALE_WIDTH, 18, 4)
+    below = Box(MAP_X, BOTTOM + 2, MAP_WIDTH, 25, 10)
+    first = Box(COLUMN_X, BOTTOM + 2, COLUMN_WIDTH, 5, 10)
+    second = Box(COLUMN_X, BOTTOM + 7, COLUMN_WIDTH, 5, 10)
     return (
         Text("Échelle (texte)", scale, panel, 9, background="paper", margin=1.5),
         Text("Sources", sources, below, 7, "soft"),
-        Text("Date", day, first, 8, "soft", horizontal=_RIGHT),
-        Text("Page", page, second, 8, "soft", horizontal=_RIGHT),
+        Text("Date", day, first, 8, "soft", horizontal=RIGHT),
+        Text("Page", page, second, 8, "soft", horizontal=RIGHT),
     )

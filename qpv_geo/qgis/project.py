@@ -13,8 +13,9 @@ import shapely
 
 from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.formats.geopackage import geopackage_name
-from qpv_geo.qgis.atlas import LayerRef, atlas_pages
+from qpv_geo.qgis.atlas import AtlasPages, LayerRef, atlas_pages
 from qpv_geo.qgis.cartography import Cartography, load_cartography
+from qpv_geo.qgis.health_atlas import health_atlas
 from qpv_geo.qgis.metadata import add_metadata
 from qpv_geo.qgis.styles import Style, add_styles, build_styles
 from qpv_geo.qgis.templating import fill
@@ -112,8 +113,13 @@ def _values(content: Content) -> dict[str, Any]:
         "themes": _themes(members, look),
         "bookmarks": _bookmarks(content),
         # Pages need metres.
-        "atlas": atlas_pages(members, content, look) if projected else None,
+        "atlases": _atlases(members, content, look) if projected else (),
     }
+
+
+def _atlases(members: Mapping[str, ProjectLayer], content: Content, look: Cartography) -> list[AtlasPages]:
+    pages = atlas_pages(members, content, look), health_atlas(members, content, look)
+    return [each for each in pages if each]
 
 
 def _member(name: str, style: Style, content: Content, look: Cartography) -> ProjectLayer:

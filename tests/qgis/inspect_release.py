@@ -90,7 +90,11 @@ def main() -> None:
     project.setBadLayerHandler(watch)
     answer["project"] = open_project(project, next(release.glob("*.qgz")))
     answer["form"] = fill_form(project, pictures / "formulaire.png")
-    answer["pages"] = print_pages(project, pictures, request["points"])
+    layouts = {layout.name(): layout for layout in project.layoutManager().layouts()}
+    answer["pages"] = print_pages(
+        layouts["Portrait cartographique des QPV (A3)"], pictures, request["points"]
+    )
+    answer["health_pages"] = print_health(layouts, pictures)
     answer["map"] = draw(project, pictures / "carte.png", request["points"])
     answer["requests"] = list(watch.requests)
     answer["base_requests"] = ask_for_base_map(project, watch)
@@ -287,9 +291,38 @@ def draw(project: QgsProject, path: Path, points: Points) -> Answer:
     }
 
 
-def print_pages(project: QgsProject, pictures: Path, points: Points) -> list[Answer]:
+def print_health(layouts: dict[str, QgsPrintLayout], pictures: Path) -> list[Answer]:
+    """Return what the pages of the health layout say, and print that of Planoise; none without the layout."""
+    layout = layouts.get("Portrait santé des QPV (A3)")
+    if layout is None:
+        return []
+    atlas, pages = layout.atlas(), []
+    atlas.beginRender()
+    while atlas.next():
+        code = atlas.currentFilename()
+        if code.endswith("QN02503M"):
+            settings = QgsLayoutExporter.ImageExportSettings()
+            settings.dpi = DPI
+            settings.generateWorldFile = False
+            path = pictures / f"{code}.png"
+            QgsLayoutExporter(layout).exportToImage(str(path), settings)
+            save(QImage(str(path)), path)
+        pages.append(
+            {
+                "file": code,
+                "texts": {item.id(): item.currentText() for item in texts(layout)},
+                "overflowing": [item.id() for item in texts(layout) if overflows(item)],
+                "layers": [layer.id() for layer in layout.itemById("Carte").layers()],
+                "extent": layout.itemById("Carte").extent().asWktPolygon(),
+                "legend_bottom": bottom(layout.itemById("Légende")),
+            }
+        )
+    atlas.endRender()
+    return pages
+
+
+def print_pages(layout: QgsPrintLayout, pictures: Path, points: Points) -> list[Answer]:
     """Print each page of the atlas; return what it says and the colours at points of its map."""
-    (layout,) = project.layoutManager().layouts()
     atlas = layout.atlas()
     pages = []
     designed = {item.id(): item.currentText() for item in texts(layout)}

@@ -69,7 +69,7 @@ def test_an_extract_says_the_same_and_is_made_again_when_it_is_damaged(
     whole, checks = read_apl(raw, settings)
     assert not list(settings.store_dir.rglob("*.csv"))
     for damage in (False, True):
-        kept, again = read_apl(raw, settings, extract=True)
+        kept, again = read_apl(raw, settings, keep=True)
         assert again == checks
         assert [(one.vintage, one.file, one.column) for one in kept] == [
             (one.vintage, one.file, one.column) for one in whole
@@ -79,8 +79,10 @@ def test_an_extract_says_the_same_and_is_made_again_when_it_is_damaged(
         (path,) = settings.store_dir.rglob("*.csv")
         if damage:
             path.write_bytes(path.read_bytes().replace(b"5.1", b"6.1"))
-    kept, _ = read_apl(raw, settings, extract=True)
+    kept, _ = read_apl(raw, settings, keep=True)
     assert kept[-1].table["valeur"]["25056"] == 5.1
+    copy = raw_file(SOURCE, raw.path.rename(tmp_path / "autre.xlsx"))
+    assert read_apl(copy, settings)[0][0].file == "autre.xlsx, feuille APL 2023"
 
 
 def moved(cells: list[list[Cell]]) -> list[list[Cell]]:

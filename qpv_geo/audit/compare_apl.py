@@ -25,7 +25,7 @@ def compare_apl(release: Mapping[str, WrittenLayer], originals: Originals) -> li
     mismatches, seen = [], set()
     columns = ["source", "fichier", "code", "millesime", "valeur", "statut", "population"]
     for source, member, code, year, *published in rows[columns].itertuples(index=False, name=None):
-        cells = originals.apl(source)[member]
+        cells = originals.apl(source).get(member, {})
         seen.add((source, member, code))
         expected = cells.get(code, _ABSENT)
         name = f"commune / {code} / {source} / {year}"

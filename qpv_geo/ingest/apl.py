@@ -93,12 +93,11 @@ class AplSheet:
 
 
 def read_apl(
-    raw: RawFile, settings: Settings, *, extract: bool = False
+    raw: RawFile, settings: Settings, *, keep: bool = False
 ) -> tuple[tuple[AplSheet, ...], tuple[Check, ...]]:
     """Read every year of one profession, oldest first.
 
-    With `extract`, what the sheets say is kept in the store for the next runs, which read that in a tenth of
-    the time.
+    What an earlier run kept of the same file is read in a tenth of the time; with `keep`, this run keeps it.
 
     Sheets, rows and columns are recognised by what they hold, wherever they stand: a sheet of communes has a
     header with the column of codes, and units in the row below; any other sheet is documentation. Raises
@@ -107,10 +106,12 @@ def read_apl(
     not as declared, a code is wrong or repeated, or a cell is not a number.
     """
     profession = next(one for one in load_professions() if one.source == raw.source.id)
-    extracts = Extracts(raw, {"layout": _LAYOUT, "columns": raw.source.columns}, settings)
-    kept = extracts.kept() if extract else None
+    # The sheets are named after the file.
+    needs = {"layout": _LAYOUT, "file": raw.path.name, "columns": raw.source.columns}
+    extracts = Extracts(raw, needs | {"profession": profession.model_dump()}, settings)
+    kept = extracts.kept()
     sheets = _sheets_of(kept, profession) if kept else _read_workbooks(raw, profession, settings)
-    if extract and not kept:
+    if keep and not kept:
         extracts.keep([_lines(sheets)], Whole(rows=sum(len(sheet.table) for sheet in sheets)))
     years = listing([sheet.vintage for sheet in sheets])
     communes = french.number(len(sheets[-1].table))

@@ -143,10 +143,10 @@ def _read_iris(files: SourceFiles, context: _Context) -> gpd.GeoDataFrame | None
 
 def _read_apl(files: SourceFiles, context: _Context) -> tuple[AplSheet, ...]:
     """Read each profession that there is: one that is bad leaves the others."""
-    # Many territories are made at the same time, each from the files that its process has read.
-    extract = context.territory.genre != "france"
+    # For many territories several processes read the same files at the same time.
+    keep = context.territory.genre != "france"
     results = [
-        files.keep_checks(files.read([key], partial(read_apl, raw, context.settings, extract=extract)))
+        files.keep_checks(files.read([key], partial(read_apl, raw, context.settings, keep=keep)))
         for key, raw in files.of("apl").items()
     ]
     return tuple(sheet for sheets in results if sheets for sheet in sheets)

@@ -15,7 +15,7 @@ import traceback
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from types import FrameType
@@ -34,6 +34,7 @@ from qpv_geo.ingest.communes import read_communes
 from qpv_geo.ingest.contours import read_contours, read_qpv_2015
 from qpv_geo.ingest.correspondence import read_correspondence
 from qpv_geo.ingest.facilities import read_facilities
+from qpv_geo.ingest.finess import read_finess
 from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.registry import load_registry
@@ -148,6 +149,12 @@ def readers(folder: Path) -> dict[str, Reader]:
     long = b"FILOSOFI_MEASURE;GEO;GEO_OBJECT;CONF_STATUS;UNIT_MULT;TIME_PERIOD;OBS_VALUE\n"
     long += b"PR_MD60;25056;COM;F;0;2021;23\nMED_SL;25056;COM;C;0;2021;\n"
     bpe = "AN;DEPCOM;TYPEQU;LAMBERT_X;LAMBERT_Y;QUALITE_GEOLOC;EPSG\n"
+    finess = (
+        "finess;etalab;98;2026-05-12\n"
+        'structureet;250000019;250000001;"L""ÉTÉ";;;;1;R;HAUTE;;;056;25;DOUBS;25000 BESANCON;;;620;'
+        "Officine;3201;;;;01;;;;1990-01-01;1990-01-01;2024-02-29;\n"
+        "geolocalisation;250000019;926000.5;6687000.1;1,ATLASANTE,96,BAN,EPSG:2154 RGF93;2026-05-04\n"
+    )
     bpe += "2025;25056;D265;926000.0;6687000.0;1.00;2154\n"
     members = [
         {"code": "242500361", "nom": "GBM", "type": "CU", "membres": [{"code": "25056", "nom": "Besançon"}]}
@@ -240,8 +247,17 @@ def readers(folder: Path) -> dict[str, Reader]:
         Reader(
             _changed("bpe", member=None),
             bpe.encode(),
-            lambda raw: read_facilities(raw, _communes_of_the_territory(), LIMITS),
+            # What is kept of the file lies beside it.
+            lambda raw: read_facilities(
+                raw, _communes_of_the_territory(), replace(LIMITS, data_dir=raw.path.parent)
+            ),
             "facilities",
+        ),
+        Reader(
+            _changed("finess", member=None),
+            finess.encode(),
+            lambda raw: read_finess(raw, _communes_of_the_territory(), LIMITS),
+            "FINESS",
         ),
         *(
             Reader(
@@ -281,6 +297,7 @@ NAMES = (
     "IRIS",
     "IRIS (GeoPackage in a 7z)",
     "facilities",
+    "FINESS",
     *(f"APL ({part} of XLSX)" for part in PARTS),
     "local contours",
 )

@@ -16,6 +16,7 @@ from qpv_geo.errors import ConfigurationError
 from qpv_geo.lock import territory_lock
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
+from tests.apl_files import write_apl
 from tests.command_line import qpv_geo, qpv_geo_here
 from tests.country import publish_country
 from tests.server import OfficialSites
@@ -236,9 +237,16 @@ def test_advice_is_about_the_territory_that_was_asked_for(tmp_path: Path) -> Non
 def test_sources_are_checked(tmp_path: Path, sites: OfficialSites) -> None:
     publish_country(sites)
     sites.publish("insee_population", b"CODE_INCONNU;popMuniQPV\nQN02503M;5\n")
-    done = qpv_geo("sources", "check", "--data", tmp_path, QPV_GEO_OFFICIAL_SITES=sites.url)
+    apl = write_apl(tmp_path / "apl.xlsx", "dentistes", {2024: [("25056", "Besançon", 90.5, 117_000.0)]})
+    sites.publish("drees_apl_dentistes", apl.read_bytes())
+    sites.publish("drees_apl_infirmiers", apl.read_bytes())
+    command = ("sources", "check", "--json", "--data", tmp_path)
+    done = qpv_geo(*command, QPV_GEO_OFFICIAL_SITES=sites.url)
     assert done.returncode == 3
-    assert "CODE_INCONNU" in done.stdout
+    found = {row["source_id"]: row["differences"] for row in json.loads(done.stdout)}
+    assert "CODE_INCONNU" in found["insee_population"][0]
+    assert found["drees_apl_dentistes"] == []
+    assert "APL aux chirurgiens-dentistes" in found["drees_apl_infirmiers"][0]
     assert not (tmp_path / "raw").exists()
 
 

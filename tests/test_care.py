@@ -147,12 +147,19 @@ place = st.tuples(
 )
 
 
-@given(st.lists(place, max_size=25))
-def test_numbers_are_those_of_distances_one_by_one(places: list[tuple[str, int, int, bool]]) -> None:
+corner = st.tuples(st.integers(1000, 1980), st.integers(1000, 1980))
+
+
+@given(st.lists(place, max_size=25), st.lists(corner, min_size=1, max_size=6))
+def test_numbers_are_those_of_distances_one_by_one(
+    places: list[tuple[str, int, int, bool]], corners: list[tuple[int, int]]
+) -> None:
+    houses = gpd.GeoDataFrame(geometry=[box(x, y, x + 20, y + 20) for x, y in corners], crs=2154)
     table = table_of(
         facilities(
             *((kind, "25056", x, y, "rue" if drawn else "adresse", None) for kind, x, y, drawn in places)
-        )
+        ),
+        houses,
     )
     kinds = {"medecins_generalistes": "D265", "hopitaux": "D106", "sages_femmes": "D278"}
     for code, shape in zip(QPV["code_qp"], QPV.geometry, strict=True):
@@ -168,6 +175,6 @@ def test_numbers_are_those_of_distances_one_by_one(places: list[tuple[str, int, 
             assert found["position_dans_la_rue"] == sum(
                 drawn and metres <= 1000 for (_, drawn), metres in zip(own, away, strict=True)
             )
-            homes = HOUSES.geometry[:1] if code == WEST else [shape]
+            homes = houses.geometry if code == WEST else [shape]
             nearest = min((home.distance(point) for home in homes for point, _ in own), default=math.nan)
             assert found["distance_m"] == pytest.approx(nearest, abs=0.5, nan_ok=True)

@@ -1,6 +1,7 @@
 """Table ``sante``: every value has its mesh, none is a larger one's, and nothing secret is computed back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qpv_geo.analysis.aggregate import WITHOUT_INTERVAL, add_computed, aggregate
+from qpv_geo.analysis.health import health_table
 from qpv_geo.analysis.health_plan import load_health_plan
 from qpv_geo.analysis.objectives import objectives_table
 from qpv_geo.errors import ConfigurationError
@@ -18,6 +20,7 @@ from qpv_geo.ingest.registry import load_registry
 from qpv_geo.releases.changes_text import changes_markdown
 from qpv_geo.releases.health_changes import compare_states, health_changes
 from qpv_geo.territory import Territory, load_territory
+from tests.examples import examples
 from tests.test_full_territory import Published, publish
 from tests.villeneuve import (
     CARRES,
@@ -49,6 +52,11 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Published:
 @pytest.fixture(scope="module")
 def table(full: Published) -> pd.DataFrame:
     return full.layer("sante")
+
+
+@pytest.fixture(scope="module")
+def layer(full: Published) -> Callable[[str], pd.DataFrame]:
+    return cache(full.layer)
 
 
 @pytest.fixture(scope="module")
@@ -437,3 +445,36 @@ def test_a_secret_is_not_computed_back_from_totals(full: Published, table: pd.Da
     assert tried > 5
     young = table[(table["code_qp"] == IDENTIQUE) & table["ligne"].str.endswith("ans_c2s_non_participative")]
     assert young["valeur"].isna().all()
+
+
+_OPTIONAL = ("qpv_iris", "offre_soins", "apl", "accessibilite")
+_ZONES = ("commune", "epci", "departement", "france", "iris", "qpv")
+
+
+@examples(15)
+@given(st.sets(st.sampled_from(_OPTIONAL)), st.sets(st.sampled_from(_ZONES)))
+def test_what_is_missing_is_never_filled_by_another_mesh(
+    layer: Callable[[str], pd.DataFrame], dropped: set[str], zones: set[str]
+) -> None:
+    names = ("qpv", "qpv_commune", "epci", "statistiques", *_OPTIONAL)
+    layers = {name: layer(name) for name in names if name not in dropped}
+    layers["statistiques"] = layers["statistiques"][~layers["statistiques"]["zone"].isin(zones)]
+    found = health_table(layers, REGISTRY).set_index(["code_qp", "ligne", "zone", "code"])
+    whole = layer("sante").set_index(["code_qp", "ligne", "zone", "code"])
+    assert set(found.index) == set(whole.index)
+    both = whole.merge(found, left_index=True, right_index=True, suffixes=("", "_found"))
+    of_statistics = both.index.get_level_values("ligne").isin(REGISTRY.by_id)
+    zone = both.index.get_level_values("zone")
+    gone = of_statistics & zone.where(zone != "iris_du_qpv", "iris").isin(zones)
+    gone |= ("qpv_iris" in dropped) & (zone == "iris_du_qpv")
+    for prefix, name in (("apl_", "apl"), ("acces_", "accessibilite")):
+        gone |= (name in dropped) & both.index.get_level_values("ligne").str.startswith(prefix)
+    care = both.index.get_level_values("ligne").str.endswith(("_500m", "_distance"))
+    gone |= ("offre_soins" in dropped) & care
+    assert set(both.loc[gone, "statut_found"]) <= {"non_disponible"}
+    assert both.loc[gone, "valeur_found"].isna().all()
+    assert both.loc[gone, "remarque_found"].notna().all()
+    # Of larger zones another vintage may be taken where the QPV have none.
+    kept = both[~gone & ~(of_statistics & ("qpv" in zones))]
+    np.testing.assert_array_equal(kept["valeur"], kept["valeur_found"].astype(float))
+    assert (kept["statut"] == kept["statut_found"]).all()

@@ -127,28 +127,39 @@ def _nearest(
     points: pd.DataFrame, kinds: pd.DataFrame, qpv: gpd.GeoDataFrame, buildings: gpd.GeoDataFrame | None
 ) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
     """Return the distance from each QPV to the nearest of each category, and what it is measured from."""
-    origins, owner, measured_from = _origins(qpv, buildings)
-    metres = np.full((len(qpv), len(kinds)), np.inf)
+    contours = qpv.geometry.to_numpy()
     places = np.asarray(gpd.points_from_xy(points["x"], points["y"]))
-    own = points["type_equipement"].to_numpy()
-    for column, kind in enumerate(kinds["type_equipement"]):
-        tree = shapely.STRtree(places[own == kind])
-        (origin, _), distances = tree.query_nearest(origins, return_distance=True, all_matches=False)
-        np.minimum.at(metres[:, column], owner[origin], distances)
+    kind = pd.Index(kinds["type_equipement"]).get_indexer(points["type_equipement"])
+    metres = np.full((len(qpv), len(kinds)), np.inf)
+    first = np.full(metres.shape, -1)
+    for column in range(len(kinds)):
+        own = np.flatnonzero(kind == column)
+        (zone, place), distances = shapely.STRtree(places[own]).query_nearest(
+            contours, return_distance=True, all_matches=False
+        )
+        metres[zone, column], first[zone, column] = distances, own[place]
+    walls = np.empty(0, dtype=object) if buildings is None else buildings.geometry.to_numpy()
+    owner, building = shapely.STRtree(shapely.point_on_surface(walls)).query(contours, predicate="intersects")
+    measured_from = np.full(len(qpv), _CONTOUR, dtype=object)
+    tree = shapely.STRtree(places)
+    for zone in np.unique(owner):
+        measured_from[zone] = _BUILDINGS
+        homes = shapely.STRtree(walls[building[owner == zone]])
+        known = first[zone] >= 0
+        # The place nearest to the contour may not be the nearest to a building, but that one is no farther
+        # from the contour than the first is from a building.
+        most = _from(homes, places[first[zone, known]])
+        near = tree.query(contours[zone], predicate="dwithin", distance=most.max(initial=0.0))
+        metres[zone, known] = most
+        np.minimum.at(metres[zone], kind[near], _from(homes, places[near]))
     return metres, measured_from
 
 
-def _origins(
-    qpv: gpd.GeoDataFrame, buildings: gpd.GeoDataFrame | None
-) -> tuple[Geometries, NDArray[np.intp], NDArray[np.object_]]:
-    """Return the buildings that stand in each QPV, or its contour if none does, with its position."""
-    contours = qpv.geometry.to_numpy()
-    walls = np.empty(0, dtype=object) if buildings is None else buildings.geometry.to_numpy()
-    owner, building = shapely.STRtree(shapely.point_on_surface(walls)).query(contours, predicate="intersects")
-    bare = np.setdiff1d(np.arange(len(contours)), owner)
-    measured_from = np.full(len(contours), _BUILDINGS, dtype=object)
-    measured_from[bare] = _CONTOUR
-    return np.concatenate([walls[building], contours[bare]]), np.concatenate([owner, bare]), measured_from
+def _from(homes: shapely.STRtree, places: Geometries) -> NDArray[np.float64]:
+    """Return the distance of each place to the nearest of some buildings."""
+    _, metres = homes.query_nearest(places, return_distance=True, all_matches=False)
+    distances: NDArray[np.float64] = metres
+    return distances
 
 
 def _places(

@@ -170,7 +170,8 @@ def _of_zones(statistics: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     of_qpv = rows["zone"] == _QPV
     newest = rows.groupby(["indicateur", "zone"])["millesime"].transform("max")
     wanted = rows["indicateur"].map(rows[of_qpv].groupby("indicateur")["millesime"].max())
-    rows = rows[rows["millesime"] == wanted.fillna(newest)].rename(columns={"indicateur": "ligne"})
+    wanted = wanted.where(wanted.notna(), newest)
+    rows = rows[rows["millesime"] == wanted].rename(columns={"indicateur": "ligne"})
     return rows.assign(nom=rows["zone"].map({_FRANCE: _METROPOLE}))
 
 

@@ -109,7 +109,9 @@ def health_layers(qpv: gpd.GeoDataFrame, town: str = "25056") -> dict[str, pd.Da
                 }
                 for identifier, label, table in (
                     ("taux_pauvrete_60", "Taux de pauvreté", "statistiques"),
-                    ("c2s_sans_participation", "Bénéficiaires de la C2S sans participation", "sante"),
+                    *((identifier, label, "sante") for identifier, label, _, _ in _RIGHTS),
+                    ("apl_medecins_generalistes", "APL aux médecins généralistes", "sante"),
+                    ("part_75_ans_iris", "Population de 75 ans ou plus", "sante"),
                 )
             ]
         ),

@@ -306,6 +306,7 @@ def test_the_objective_of_the_contract_leads_to_its_figures(pages: dict[str, Pag
     assert "Accès aux droits et à la santé" in text
     count = f"{rows[PLANOISE, 'c2s_sans_participation']:.0f}"
     assert f"Bénéficiaires de la C2S sans participation : {count} personnes (2023)" in text
+    assert "APL aux médecins généralistes : mesure de la maille « Commune », à part" in text
 
 
 # ---------------------------------------------------------------- the territory, the method, absent sources

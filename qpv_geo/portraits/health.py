@@ -48,6 +48,7 @@ _AREAS = ("commune", "epci", "departement", "region", "france")
 _APL = "apl_"
 # What the remark of a distance says where care beyond the data may be nearer.
 _BEYOND = "hors du territoire"
+_NO_VALUE = "pas de valeur pour le quartier"
 _HEALTH = ("santé", "soins")
 
 
@@ -80,12 +81,22 @@ class ContextRow:
 
 
 @dataclass(frozen=True)
+class FollowedMeasure:
+    """A measure that follows an action of the contract: the QPV's figure, or why it has none."""
+
+    label: str
+    line: str
+    figure: HealthFigure | Figure | None
+    otherwise: str
+
+
+@dataclass(frozen=True)
 class Followed:
-    """An action of the contract, and the measures that follow it: label, line, and the QPV's figure."""
+    """An action of the contract, and the measures that follow it."""
 
     goal: str
     action: str
-    measures: tuple[tuple[str, str, HealthFigure | Figure | None], ...]
+    measures: tuple[FollowedMeasure, ...]
 
 
 @dataclass(frozen=True)
@@ -165,7 +176,7 @@ def build_health(row: pd.Series, content: Content, summaries: Summaries) -> Heal
         care_notes=tuple(_care_notes(care, own)),
         access=tuple(one for one in own if one.heading == ACCESS and one.present),
         unknown=unknown_of(figures),
-        followed=tuple(_followed(content, zone, own, summaries)),
+        followed=tuple(_followed(content, zone, figures, summaries)),
         changes=follow_up(content, zone.code),
     )
 
@@ -281,19 +292,21 @@ def _measures(missing: Sequence[HealthFigure], sizes: Mapping[str, int]) -> Iter
 
 
 def _followed(
-    content: Content, zone: Zone, own: Iterable[HealthFigure], summaries: Summaries
+    content: Content, zone: Zone, figures: Sequence[HealthFigure], summaries: Summaries
 ) -> Iterator[Followed]:
     """Yield the actions of the contract that are about health, with the QPV's measures that follow them."""
     table = content.frames.get(GOALS)
     if table is None:
         return
-    by_line = {figure.line: figure for figure in own}
-    actions: dict[tuple[str, str], list[tuple[str, str, HealthFigure | Figure | None]]] = {}
+    by_line = {figure.line: figure for figure in figures if figure.own}
+    meshes = {figure.line: figure.mesh for figure in reversed(figures) if not figure.own}
+    actions: dict[tuple[str, str], list[FollowedMeasure]] = {}
     columns = ("objectif", "action", "indicateur", "libelle")
     for goal, action, line, label in zip(*(plain_values(table[name]) for name in columns), strict=True):
         if any(word in f"{goal} {action}".lower() for word in _HEALTH):
             known = line in summaries.figures.indicators
             figure = by_line.get(line) or (summaries.figures.newest(zone, line) if known else None)
-            actions.setdefault((goal, action), []).append((label, line, figure))
+            mesh = f"mesure de la maille « {meshes[line]} », à part" if line in meshes else _NO_VALUE
+            actions.setdefault((goal, action), []).append(FollowedMeasure(label, line, figure, mesh))
     for (goal, action), measures in actions.items():
         yield Followed(goal, action, tuple(measures))

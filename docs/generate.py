@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from qpv_geo.analysis.accessibility import load_parameters
+from qpv_geo.analysis.health_plan import HealthPlan, load_health_plan
 from qpv_geo.checks import CHECKS
 from qpv_geo.formats.fields import Layer, published_layers
 from qpv_geo.ingest.registry import Indicator, Registry, load_registry
@@ -203,6 +205,68 @@ def _spellings(names: tuple[str, ...]) -> str:
     return " or ".join(f"`{name}`" for name in names)
 
 
+def health_page(page: str) -> str:
+    """Return ``docs/sante.md`` with its tables made anew: lines, categories of care, parameters."""
+    plan, registry = load_health_plan(), load_registry()
+    tables = {
+        "lignes": _health_lines(plan, registry),
+        "catégories": [
+            "| Catégorie | Identifiant | Types de la BPE |",
+            "|---|---|---|",
+            *(
+                f"| {one.libelle} | `{code}` | {', '.join(one.types)} |"
+                for code, one in plan.categories.items()
+            ),
+        ],
+        "paramètres": _catchments(),
+    }
+    for name, rows in tables.items():
+        before, mark, rest = page.partition(f"<!-- {name} : ")
+        comment, _, rest = rest.partition("-->\n")
+        _, end, after = rest.partition("<!-- fin -->")
+        table = "\n".join(rows)
+        page = f"{before}{mark}{comment}-->\n\n{table}\n\n{end}{after}"
+    return page
+
+
+def _health_lines(plan: HealthPlan, registry: Registry) -> list[str]:
+    rows = []
+    for heading in plan.rubriques:
+        for line in heading.indicateurs:
+            indicator = registry.by_id[line.id]
+            zones = ", ".join(plan.mailles[zone] for zone in line.zones)
+            rows.append((heading.titre, line.id, indicator.label, zones, indicator.source))
+        for care in heading.offre:
+            names = care.ligne.format("<catégorie>"), care.libelle.format("…")
+            rows.append((heading.titre, *names, care.maille, "bpe"))
+        if access := heading.acces:
+            names = access.ligne.format("<profession>"), access.libelle.format("…")
+            zones = ", ".join(plan.mailles[zone] for zone in access.zones)
+            rows.append((heading.titre, *names, zones, access.table))
+    head = ["| Rubrique | Ligne | Mesure | Maille | Source |", "|---|---|---|---|---|"]
+    return head + [
+        f"| {heading} | `{line}` | {label} | {mesh} | `{source}` |"
+        for heading, line, label, mesh, source in rows
+    ]
+
+
+def _catchments() -> list[str]:
+    parameters = load_parameters()
+    rows = [("centraux", parameters.central), *(("variante", one) for one in parameters.variantes.values())]
+    return [
+        "| Paramètres | | Jusqu'à (m) et poids |",
+        "|---|---|---|",
+        *(
+            f"| {kind} | {one.libelle} | "
+            + " ; ".join(f"{band.jusqu_a:g} : {band.poids:g}".replace(".", ",") for band in one.bandes)
+            + " |"
+            for kind, one in rows
+        ),
+    ]
+
+
 if __name__ == "__main__":
     DOCS.joinpath("sources.md").write_text(sources_page(load_catalogue()), encoding="utf-8")
     DOCS.joinpath("dictionnaire.md").write_text(dictionary_page(load_registry()), encoding="utf-8")
+    HEALTH = DOCS / "sante.md"
+    HEALTH.write_text(health_page(HEALTH.read_text(encoding="utf-8")), encoding="utf-8")

@@ -32,6 +32,16 @@ def test_dictionary_is_what_the_declarations_generate() -> None:
     ), "fields or indicators have changed: run `python docs/generate.py` and commit docs/dictionnaire.md"
 
 
+def test_the_health_page_has_the_tables_that_the_declarations_generate() -> None:
+    generate = runpy.run_path(str(DOCS / "generate.py"))
+    page = (DOCS / "sante.md").read_text(encoding="utf-8")
+    assert page == generate["health_page"](page), (
+        "lines, categories or parameters have changed: run `python docs/generate.py` and commit docs/sante.md"
+    )
+    assert page.count("<!-- fin -->") == 3
+    assert "`taux_pauvrete_60`" in page
+
+
 def test_guide_describes_every_published_layer_and_no_other() -> None:
     guide = (DOCS / "guide-sig.md").read_text(encoding="utf-8")
     described = re.findall(r"^### `([a-z0-9_]+)`", guide, flags=re.MULTILINE)

@@ -238,10 +238,9 @@ class _Sheet:
         return list(self._communes(below, places["insee_com"]))
 
     def _communes(self, rows: Iterable[tuple[int, _Row]], place: int) -> Iterator[_Commune]:
+        is_code = _CODE.fullmatch
         for number, row in rows:
-            cell = row[place]
-            code = cell.strip() if isinstance(cell, str) else cell_text(cell)
-            if _CODE.fullmatch(code):
+            if is_code(code := cell_text(row[place])):
                 yield number, code, row
             # Notes below the table fill one cell.
             elif _filled(row) > 1:

@@ -97,6 +97,11 @@ def test_an_epci_and_france_count_the_same_qpv(whole: Tables, france: Joined) ->
         assert epci[code] == territory.expected.qpv
 
 
+def test_why_france_has_no_index_of_accessibility_is_said_once(france: Joined) -> None:
+    (check,) = [check for check in france.around.checks if check.code == "accessibilite_calculee"]
+    assert "non pour la France entière" in check.message
+
+
 def test_every_difference_between_declared_and_computed_communes_has_its_true_reason(france: Joined) -> None:
     checks = [check for check in france.checks if check.code == "commune_declaree_ou_calculee"]
     assert len(checks) == 1584

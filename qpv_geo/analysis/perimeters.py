@@ -34,6 +34,7 @@ from qpv_geo.french import first_of
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.territory import Territory
+from qpv_geo.zones import METROPOLE
 
 Layers = dict[str, pd.DataFrame | gpd.GeoDataFrame]
 # The indicator of the population of an IRIS, whose code begins with that of its commune.
@@ -146,8 +147,7 @@ def _add_districts(
     result.layers["iris"] = iris_layer(iris, pd.concat([pieces, others]), territory)
     result.layers["qpv_iris"] = pieces
     communes = set(tables.communes["insee_com"])
-    own = [code for code in tables.rows.codes("iris") if code[:5] in communes]
-    values = tables.rows.of("iris", own)
+    values = tables.rows.of("iris", _iris_of(tables))
     if values.empty:
         return
     of_iris = iris_statistics(values, iris, tables.iris_geography, communes)
@@ -158,6 +158,12 @@ def _add_districts(
         fragile_statistics(fragile.layer, of_iris.joined, iris, rules, territory),
     ]
     result.checks += of_iris.checks
+
+
+def _iris_of(tables: Tables) -> list[str]:
+    """Return the codes of the IRIS of the territory's communes that statistics are about."""
+    communes = set(tables.communes["insee_com"])
+    return [code for code in tables.rows.codes("iris") if code[:_COMMUNE_DIGITS] in communes]
 
 
 def _file_of(contours: gpd.GeoDataFrame | None) -> str:
@@ -196,17 +202,20 @@ def _add_accessibility(
 ) -> None:
     """Add the index of the care within reach, or say why there is none."""
     if territory.genre == "france":
-        _report_no_index(result, territory, "il se calcule pour un territoire, non pour la France entière")
+        # Said once, not for each part of France.
+        if territory.epsg == METROPOLE.epsg:
+            _report_no_index(
+                result, territory, "il se calcule pour un territoire, non pour la France entière"
+            )
         return
     if tables.facilities is None:
         _report_no_index(result, territory, "la base permanente des équipements n'a pas été lue")
         return
     communes = tables.communes
-    populations = tables.rows.of("iris", [] if tables.iris is None else None)
+    populations = tables.rows.of("iris", [] if tables.iris is None else _iris_of(tables))
     populations = populations[populations["indicateur"] == _POPULATION]
-    own = populations["code"].str[:_COMMUNE_DIGITS].isin(communes["insee_com"])
     every = communes if tables.around is None else pd.concat([communes, tables.around], ignore_index=True)
-    demand = demand_of(every, tables.iris, populations[own])
+    demand = demand_of(every, tables.iris, populations)
     if not demand.points["population"].sum():
         _report_no_index(result, territory, "aucune population de commune ni d'IRIS n'est connue")
         return

@@ -298,7 +298,7 @@ def test_a_qpv_without_row_in_its_source_is_not_available(settings: Settings, tm
 
 def test_a_qpv_that_was_dropped_is_missed(settings: Settings) -> None:
     made = inputs()
-    for name in ("qpv", "qpv_commune", "contrat_de_ville"):
+    for name in ("qpv", "qpv_commune", "contrat_de_ville", "sante"):
         layer = made.layers[name]
         made.layers[name] = layer[layer["code_qp"] != "QN02517N"]
     made.layers["epci"]["nb_qpv"] = 5

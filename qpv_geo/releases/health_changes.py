@@ -67,9 +67,7 @@ def compare_states(before: HealthState | None, after: HealthState | None, source
         if state.statut not in VALUED:
             return False, f"Pas de valeur {moment} : {STATUSES[state.statut].words}."
     if before.millesime == after.millesime:
-        return True, _with_chance(
-            "Même millésime : le producteur a corrigé la valeur, ou son calcul a changé.", before, after
-        )
+        return True, "Même millésime : la valeur a été corrigée, ce n'est pas une évolution."
     if refusal := _too_near(before.millesime or "", after.millesime or "", source):
         return False, refusal
     return True, _with_chance("Millésimes comparables.", before, after)

@@ -103,7 +103,7 @@ def test_a_territory_publishes_and_verifies(
     ]
     assert qpv["surface_m2"].to_numpy() == pytest.approx(geodesic, rel=5e-3)
     pages = [page.read_text(encoding="utf-8") for page in (release.path / "portraits").glob("*.html")]
-    assert len(pages) == len(qpv) + 1
+    assert len(pages) == 2 * len(qpv) + 3, "two of each QPV, index, health of the territory, its method"
     assert all(territory.nom in page for page in pages)
     assert not any("Besançon" in page for page in pages if code != "25"), "nothing of another territory"
 

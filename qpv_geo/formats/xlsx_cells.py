@@ -28,9 +28,9 @@ class CellFormats:
     def __init__(self, workbook: Workbook) -> None:
         self._workbook = workbook
         self._numbers: dict[tuple[str, bool], Format] = {}
-        self.heading: Format = workbook.add_format(
-            {"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#E9EDF3"}
-        )
+        heading = {"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#E9EDF3"}
+        self.heading: Format = workbook.add_format(heading)
+        self.quoted_heading: Format = workbook.add_format(heading | {"quote_prefix": True})
         self.title: Format = workbook.add_format({"bold": True, "font_size": 14})
         self.total: Format = workbook.add_format({"bold": True, "top": 1})
         self.text: Format = workbook.add_format({"text_wrap": True, "valign": "top"})

@@ -83,7 +83,10 @@ def _key_of(figure: HealthFigure) -> _Key:
 
 
 def _write_headings(sheet: Worksheet, formats: CellFormats, top: int, headings: Iterable[str]) -> None:
-    sheet.write_row(top, 0, map(typeset, headings), formats.heading)
+    for column, heading in enumerate(map(typeset, headings)):
+        # Some are names of QPV.
+        form = formats.quoted_heading if formats.plain(heading) else formats.heading
+        sheet.write_string(top, column, heading, form)
     sheet.set_row(top, _HEADING_HEIGHT)
 
 

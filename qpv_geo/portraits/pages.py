@@ -90,10 +90,10 @@ def write_portraits(folder: Path, content: Content) -> None:
     of_health = {
         "pictograms": pictograms_of(load_cartography(), PLACES),
         "sources": _sources(health_sources(content)),
-        "picture": "",
     }
     for name, template, own in health_pages(content, summaries):
-        near = neighbours.get(own.get("code", ""), {})
+        code = own.get("code", "")
+        near = neighbours.get(code, {}) | {"picture": _picture(folder, code or Path(INDEX).stem)}
         pages[name] = _render(template, common | of_health | near | own)
     _write(folder, pages)
     has_health = HEALTH in pages

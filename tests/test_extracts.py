@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import geopandas as gpd
@@ -35,9 +36,11 @@ def test_no_line_that_has_such_a_cell_is_lost(
     line_filter = LineFilter(["25", "2A"], ["D106", "D265"])
     kept = line_filter.lines(data[at : at + size] for at in range(0, len(data), size))
     found = [line.decode().strip() for line in kept]
-    every = [(line.strip(), row) for line, row in zip(lines, rows, strict=True)]
-    assert found == [line for line, _ in every if line in found]
-    assert set(found) >= {line for line, row in every if {"25056", "2A004"} & set(row)}
+    every = iter([line.strip() for line in lines])
+    assert all(line in every for line in found), "in the order of the file"
+    pairs = zip(lines, rows, strict=True)
+    wanted = Counter(line.strip() for line, row in pairs if {"25056", "2A004"} & set(row))
+    assert wanted <= Counter(found)
     assert all('"25' in line or ";25" in line or line.startswith("25") or "2A" in line for line in found)
     assert line_filter.rows == len(rows)
     met = any("D106" in row for row in rows)

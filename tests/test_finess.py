@@ -242,7 +242,11 @@ def test_each_wrong_cell_is_found(tmp_path: Path) -> None:
     assert mismatches(layer.assign(rs="AUTRE")) == ["250000019 rs", "250000027 rs"]
     assert mismatches(layer.assign(datemaj=None)) == ["250000019 datemaj", "250000027 datemaj"]
     assert mismatches(layer.set_geometry(layer.translate(1))) == ["250000019 geometry"]
-    assert mismatches(layer.iloc[:1]) == ["250000027 nofinesset"]
+    assert mismatches(layer.assign(nofinesset=["250000019", "250000099"])) == [
+        "250000027 number of rows",
+        "250000099 number of rows",
+    ]
+    assert mismatches(layer.iloc[:1]) == ["250000027 number of rows"]
 
 
 def test_points_of_geojson() -> None:

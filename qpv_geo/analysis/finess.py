@@ -33,10 +33,11 @@ def finess_layer(
     """Return the establishments with the QPV in which they lie, and the facility of the BPE that they are.
 
     Facility and establishment are of one type and at most 150 m apart; each is matched once, the nearest
-    pairs first. Positions are in the CRS of `qpv`, in metres. If the BPE was read, a concordance for each
-    type that both list tells how many each has in the territory.
+    pairs first. Positions are in the CRS of `qpv`, in metres; `communes` are the territory's. If the BPE was
+    read, a concordance for each type that both list tells how many each has in the territory.
     """
-    rows = table.establishments.reset_index(drop=True)
+    rows = table.establishments
+    rows = rows[rows["insee_com"].isin(communes["insee_com"])].reset_index(drop=True)
     kinds = rows["categetab"].map(load_comparable_types()).astype(object)
     located = is_located(rows)
     known = frozenset() if facilities is None else facilities.known_types
@@ -46,7 +47,7 @@ def finess_layer(
     metres = np.full(len(rows), np.nan)
     concordances = []
     if facilities is not None:
-        points = facilities.points.reset_index(drop=True)
+        points = _within(facilities.points, communes)
         own, theirs, metres_apart = _match(rows, kinds, points)
         outcome[own], metres[own] = _MATCHED, metres_apart
         counted_points = points["insee_com"].isin(communes["insee_com"]) & is_located(points)
@@ -74,6 +75,13 @@ def finess_layer(
         millesime=table.vintage,
     )
     return gpd.GeoDataFrame(frame, geometry=shapes, crs=qpv.crs), concordances
+
+
+def _within(points: pd.DataFrame, communes: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Return the points of the communes, and those around them that may be an establishment's."""
+    west, south, east, north = communes.total_bounds + _REACH * np.array([-1, -1, 1, 1])
+    near = points["x"].between(west, east) & points["y"].between(south, north)
+    return points[near | points["insee_com"].isin(communes["insee_com"])].reset_index(drop=True)
 
 
 def _match(

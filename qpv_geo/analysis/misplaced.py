@@ -30,7 +30,10 @@ def report_misplaced(
     the territory and declares a commune that is not its own is of one that has merged, or has a wrong
     position.
     """
-    points = points[is_located(points)].reset_index(drop=True)
+    west, south, east, north = communes.total_bounds
+    near = points["x"].between(west, east) & points["y"].between(south, north)
+    located = points["insee_com"].isin(communes["insee_com"]) & is_located(points)
+    points = points[near | located].reset_index(drop=True)
     places = np.asarray(gpd.points_from_xy(points["x"], points["y"]))
     shapes = communes.geometry.to_numpy()
     shapely.prepare(shapes)

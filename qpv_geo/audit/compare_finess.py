@@ -1,7 +1,6 @@
-"""Published establishments against the lines of FINESS, read again by csv."""
+"""Published establishments against the lines of FINESS, read again."""
 
-import csv
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 
 import pandas as pd
 import shapely
@@ -13,10 +12,7 @@ from qpv_geo.audit.readers import WrittenLayer
 _LAYER = "etablissements_finess"
 # Where the cells stand in a line of each section.
 _CELLS = {"nofinessej": 2, "rs": 3, "categetab": 18, "libcategetab": 19, "siret": 22, "datemaj": 30}
-_COMMUNE, _DEPARTMENT = 12, 13
 _X, _Y, _SOURCE = 2, 3, 4
-
-_Rows = dict[str, list[str]]
 
 
 def compare_finess(release: Mapping[str, WrittenLayer], originals: Originals) -> list[Mismatch]:
@@ -25,19 +21,21 @@ def compare_finess(release: Mapping[str, WrittenLayer], originals: Originals) ->
         return []
     written = release[_LAYER]
     table = written.attributes
-    places = {f"{code[2:]};{code[:2]}" for code in table["insee_com"]}
-    lines = originals.lines(originals.filling("finess"))
-    rows, positions = _rows(lines, places, set(table["nofinesset"]))
-    lacking = {
-        number for number, row in rows.items() if f"{row[_COMMUNE]};{row[_DEPARTMENT]}" in places
-    } - set(table["nofinesset"])
+    lines = originals.finess(originals.filling("finess"))
+    rows = lines.of(set(table["insee_com"]))
+    apart = sorted(rows.keys() ^ set(table["nofinesset"]))
     mismatches = [
-        Mismatch(written.path.name, _LAYER, number, "nofinesset", None, number) for number in sorted(lacking)
+        Mismatch(
+            written.path.name, _LAYER, number, "number of rows", int(number not in rows), int(number in rows)
+        )
+        for number in apart
     ]
     columns = table[["nofinesset", "sourcecoordet", *_CELLS]].itertuples(index=False, name=None)
     shapes = [None] * len(table) if written.geometry is None else written.geometry
     for (number, source, *published), shape in zip(columns, shapes, strict=True):
-        position = positions.get(number, [""] * 5)
+        if number not in rows:
+            continue
+        position = lines.position(number)
         expected = dict(zip(("sourcecoordet", *_CELLS), (source, *published), strict=True))
         meant = {name: rows[number][place] for name, place in _CELLS.items()}
         meant["sourcecoordet"] = position[_SOURCE]
@@ -51,18 +49,6 @@ def compare_finess(release: Mapping[str, WrittenLayer], originals: Originals) ->
         if at and at != official:
             mismatches.append(Mismatch(written.path.name, _LAYER, number, "geometry", at, official))
     return mismatches
-
-
-def _rows(lines: Iterable[str], places: Collection[str], numbers: Collection[str]) -> tuple[_Rows, _Rows]:
-    """Return the rows of both sections by number: those of some places, or of some numbers."""
-    sections: dict[str, _Rows] = {"structureet": {}, "geolocalisation": {}}
-    for line in lines:
-        section, number, *cells = line.split(";", _DEPARTMENT + 1)
-        # The cells of a quoted line are known once it is parsed.
-        here = number in numbers or '"' in line or ";".join(cells[_COMMUNE - 2 : _DEPARTMENT - 1]) in places
-        if section in sections and here:
-            sections[section][number] = [cell.strip() for cell in next(csv.reader([line], delimiter=";"))]
-    return sections["structureet"], sections["geolocalisation"]
 
 
 def _text(value: object) -> str:

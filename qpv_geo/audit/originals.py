@@ -15,6 +15,7 @@ from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.audit.apl_workbook import Sheets, read_workbook
+from qpv_geo.audit.finess_lines import FinessLines, read_lines
 from qpv_geo.audit.geopackage import read_geopackage
 from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells
 from qpv_geo.audit.shapes import Geometries, parse_geojson, polygons_of
@@ -236,10 +237,9 @@ class Originals:
             )
         return self._apl[source_id]
 
-    def lines(self, source_id: str) -> list[str]:
-        """Return the lines of a source that is one text file."""
-        raw = self.raw(source_id)
-        return decode(read_member(raw, raw.source.member, self._settings).data, raw.label)[0].splitlines()
+    def finess(self, source_id: str) -> FinessLines:
+        """Return the lines of FINESS; see `finess_lines.read_lines`."""
+        return _KEPT.of(self.raw(source_id), self._settings, read_lines)
 
     def filling(self, table: TableName) -> str:
         """Return the source that was read into a table."""

@@ -63,7 +63,7 @@ class Tables:
     facilities: FacilityTable | None = field(default=None, metadata=_METROPOLITAN)
     apl: tuple[AplSheet, ...] = ()
     """Local potential accessibility of care: a sheet for each profession and year, of all of France."""
-    finess: FinessTable | None = None
+    finess: FinessTable | None = field(default=None, metadata=_METROPOLITAN)
     base_map: BackgroundFeatures | None = None
     district_contours: gpd.GeoDataFrame | None = None
     fragile_contours: gpd.GeoDataFrame | None = None

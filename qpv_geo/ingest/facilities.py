@@ -39,6 +39,8 @@ AROUND = 5000.0
 _BLOCK = 1024**2
 # Lines that are parsed together, to tell those of the territory from others of the departments around.
 _CANDIDATES = 5000
+# Counts up when other lines are kept: extracts made before are not used any more.
+_KEEPING = 1
 # Of a territory that lies in more, the whole file is read and no extract is kept.
 _MOST_DEPARTMENTS = 30
 # How INSEE writes that there is nothing.
@@ -174,6 +176,7 @@ class _Around:
     def needs(self, types: pd.DataFrame) -> Needs:
         """Return what makes an extract of the file another one."""
         return {
+            "rule": _KEEPING,
             "communes": sorted(self.communes),
             "bounds": [float(value) for value in self.bounds],
             "epsg": self.epsg,

@@ -230,6 +230,9 @@ def test_which_iris_stand_for_a_qpv_is_said(full: Published, table: pd.DataFrame
         "IRIS entiers : Milieu, Ouest. Ils contiennent 100 % de la surface du quartier, "
         "qui fait 2 % de la leur."
     )
+    guide = (Path(__file__).parents[1] / "docs" / "sante.md").read_text(encoding="utf-8")
+    for share, what in ((PLAN.iris.part_qpv, "de la surface"), (PLAN.iris.part_iris, "est dans le quartier")):
+        assert f"{share:g} % au moins {what}" in guide
     pieces = full.layer("qpv_iris")
     taken = pieces[(pieces["part_qpv"] >= PLAN.iris.part_qpv) | (pieces["part_iris"] >= PLAN.iris.part_iris)]
     assert taken.groupby("code_qp")["code_iris"].agg(set).to_dict() == {

@@ -385,6 +385,24 @@ def test_a_missing_count_of_care_is_not_a_zero(full: Frames, tmp_path: Path) -> 
     assert "Pharmacies" not in page.text.partition("Aucun lieu de soins connu")[2].partition(".")[0]
 
 
+def test_upstream_text_stays_text(full: Frames, pages: dict[str, Page], tmp_path: Path) -> None:
+    hostile = '</script><script>alert(1)</script>" onmouseover="x" <img src=x onerror=y>'
+    changed = dict(full)
+    for table, columns in {
+        "sante": ("libelle", "maille", "nom_zone", "unite", "remarque", "millesime"),
+        "offre_soins": ("libelle", "millesime"),
+        "offre_soins_lieux": ("libelle",),
+        "apl": ("nom", "libelle", "unite"),
+        "objectifs_indicateurs": ("libelle",),
+    }.items():
+        changed[table] = changed[table].assign(**dict.fromkeys(columns, hostile))
+    for name, page in pages_of(tmp_path, changed).items():
+        assert page.html.count("<script") == pages[name].html.count("<script"), name
+        assert "<img" not in page.html
+        assert not re.search(r"<[a-z]+ [^>]*onmouseover=", page.html.replace("&#34; onmouseover", ""))
+    assert "alert(1)" in page.html or name == METHOD
+
+
 def test_lines_over_years_keep_to_scale_and_are_read_out() -> None:
     svg = line_chart(
         "APL",

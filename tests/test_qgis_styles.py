@@ -22,6 +22,7 @@ from defusedxml import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qpv_geo.analysis.health_plan import load_health_plan
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import Layer, LayerField, load_layers
@@ -31,7 +32,7 @@ from qpv_geo.qgis.forms import form_fields
 from qpv_geo.qgis.styles import StyleRule, build_styles, classify, labels_of, pictogram
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import ABSENCES, STATUSES
-from tests.health import CATEGORIES
+from qpv_geo.typography import typeset
 from tests.mapping import full_content, snapshot_content, write
 
 LOOK = load_cartography()
@@ -400,7 +401,10 @@ def test_each_domain_of_facilities_has_its_pictogram() -> None:
 
 def test_each_category_of_care_has_a_pictogram_of_its_own() -> None:
     rules = [rule for heading in LOOK.layers["offre_soins_lieux"].rules for rule in heading.children]
-    assert {rule.filter for rule in rules} == {f"\"categorie\" = '{name}'" for name in CATEGORIES}
+    categories = load_health_plan().categories
+    assert {rule.filter: typeset(rule.label) for rule in rules} == {
+        f"\"categorie\" = '{name}'": one.libelle for name, one in categories.items()
+    }
     assert len({rule.marker.pictogram for rule in rules if rule.marker}) == len(rules)
 
 

@@ -5,7 +5,7 @@ it is shown under that zone's name, never as the QPV's.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,7 +19,6 @@ from qpv_geo.formats.figures import Zone
 from qpv_geo.formats.frames import plain_values
 from qpv_geo.french import amount, capitalised, decimals_of, interval, length_name, measure, number, ordinal
 from qpv_geo.frozen import Frozen
-from qpv_geo.sources.catalogue import TableName
 from qpv_geo.statuses import NOT_AVAILABLE, NOT_COMPUTABLE, OK, STATUSES
 from qpv_geo.toml_file import read_declarations
 
@@ -279,17 +278,20 @@ def compared_figures(
     return columns, {code: tuple(lines.get(c.line) for c in columns) for code, lines in own.items()}
 
 
-def health_sources(content: Content) -> pd.DataFrame:
-    """Return the rows of ``sources`` that stand for the health approach: of values, contours, base map."""
-    named = [
-        listed.split(", ")
-        for table in (TABLE, SUPPLY, COMMUNES_APL)
-        if table in content.frames
-        for listed in content.frames[table]["source"].dropna().unique()
-    ]
-    drawn: tuple[TableName, ...] = ("contours", "communes", "iris", "base_map")
-    fillings = (content.spec.catalogue.filling(table) for table in drawn)
-    ids = {name for names in named for name in names} | {one.id for filling in fillings for one in filling}
+def health_sources(content: Content, lines: Collection[str] | None = None) -> pd.DataFrame:
+    """Return the rows of ``sources`` that stand for what pages show: of values, contours and base map.
+
+    With `lines`, those of these lines of ``sante`` and of the supply of care alone.
+    """
+    frames, drawn = content.frames, ["contours", "communes", "base_map"]
+    table = frames[TABLE]
+    tables = [table if lines is None else table[table["ligne"].isin(lines)]]
+    tables += [frames[name] for name in (SUPPLY,) if name in frames]
+    if lines is None:
+        drawn.append("iris")
+        tables += [frames[name] for name in (COMMUNES_APL,) if name in frames]
+    named = {name for table in tables for listed in table["source"].dropna() for name in listed.split(", ")}
+    named |= {source.id for source in content.spec.catalogue.sources if set(drawn) & set(source.fills)}
     read = content.sources_read
     # A source of several files has a row for each.
-    return read[read["source"].str.partition("-")[0].isin(ids)]
+    return read[read["source"].str.partition("-")[0].isin(named)]

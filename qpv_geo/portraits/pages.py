@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.health import PLACES, health_sources
+from qpv_geo.formats.health import PLACES, TABLE, health_sources
 from qpv_geo.formats.provenance import titles_by_origin
 from qpv_geo.formats.summaries import Summaries, summaries_of
 from qpv_geo.portraits.finder import finder_data
@@ -89,7 +89,7 @@ def write_portraits(folder: Path, content: Content) -> None:
     pages = {}
     of_health = {
         "pictograms": pictograms_of(load_cartography(), PLACES),
-        "sources": _sources(health_sources(content)),
+        "sources": _sources(health_sources(content)) if TABLE in frames else [],
     }
     for name, template, own in health_pages(content, summaries):
         code = own.get("code", "")

@@ -6,7 +6,7 @@ Every figure is the QPV's own. A page chooses, by the code of its QPV, texts tha
 from collections.abc import Mapping, Sequence
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.health import PLACES, TABLE, care_of, compared_figures, health_sources
+from qpv_geo.formats.health import PLACES, TABLE, care_of, compared_figures, health_columns, health_sources
 from qpv_geo.qgis.atlas import (
     BOTTOM,
     COLUMN_WIDTH,
@@ -43,6 +43,7 @@ _AROUND = 1050
 # Share of the column's width that names have, and the letters that fit.
 _NAMES, _LETTERS = 0.64, 45
 _DISTANCES = "_distance"
+_AS_THE_CROW_FLIES = "Distances à vol d'oiseau. Limites : portraits/sante_methode.html."
 _UNREAD = "Offre de soins : la Base permanente des équipements n'a pas été lue."
 
 
@@ -53,6 +54,7 @@ def health_atlas(refs: Mapping[str, LayerRef], content: Content, look: Cartograp
     drawn = {*_LAYERS, *look.groups[-1].layers}
     layers = chosen(refs, [name for name in look.order if name in drawn], content)
     texts, below = _column(content)
+    lines = {column.line for column in health_columns()}
     box = Box(COLUMN_X - 2, below + 2, COLUMN_WIDTH, BOTTOM - below - 2, 7)
     return AtlasPages(
         coverage=refs["qpv"],
@@ -65,7 +67,7 @@ def health_atlas(refs: Mapping[str, LayerRef], content: Content, look: Cartograp
         texts=set_texts(
             *headings(content.spec.territory, _COLUMN),
             *texts,
-            *notes(health_sources(content)["mention"], content),
+            *notes(health_sources(content, lines)["mention"], content),
         ),
         scale=scale_around(str(_AROUND)),
         legend_box=box,
@@ -105,7 +107,9 @@ def _column(content: Content) -> tuple[list[Text], float]:
     texts += _table(
         "Soins", y, names, [("À 500 m", 0.6, 0.76, counts), ("Le plus proche", 0.76, 1.0, nearest)]
     )
-    return texts, y + _LINE * len(names) + 2
+    y += _LINE * len(names) + 1
+    note = Text("Distances", _AS_THE_CROW_FLIES, Box(COLUMN_X, y, COLUMN_WIDTH, 5, 10), _POINTS, "soft")
+    return [*texts, note], y + 1
 
 
 def _table(

@@ -12,6 +12,7 @@ from qpv_geo.analysis.facilities import (
     Pairs,
     communes_within,
     count_lost,
+    cross,
     is_located,
     locate_facilities,
     pairs_within,
@@ -27,6 +28,8 @@ _REACHES = {"nombre_qpv": 0.0, "nombre_300m": 300.0, "nombre_500m": 500.0, "nomb
 _FARTHEST = max(_REACHES.values())
 # Metres from the limit on either side.
 _BESIDE = 300.0
+# What the columns of facilities are of categories.
+_NAMES = {"type_equipement": "categorie", "domaine": "types_equipement"}
 _BUILDINGS, _CONTOUR = "bâtiments", "contour"
 
 
@@ -54,7 +57,7 @@ def care_layers(
     )
     points = _of_categories(facilities.points, categories)
     layer = qpv.sort_values("code_qp", ignore_index=True)
-    table = _table(layer, kinds)
+    table = cross(layer, kinds).rename(columns=_NAMES)
     located = is_located(points)
     pairs = pairs_within(points[located], kinds, layer, _FARTHEST)
     columns = {name: pairs.count(pairs.metres <= reach) for name, reach in _REACHES.items()}
@@ -88,20 +91,6 @@ def _of_categories(points: pd.DataFrame, categories: Mapping[str, Category]) -> 
     category_of = {code: name for name, category in categories.items() for code in category.types}
     named = points.assign(type_equipement=points["type_equipement"].map(category_of))
     return named[named["type_equipement"].notna()].reset_index(drop=True)
-
-
-def _table(qpv: gpd.GeoDataFrame, kinds: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per QPV and category, without numbers."""
-    tiled = {
-        column: np.tile(kinds[name].to_numpy(dtype=object), len(qpv))
-        for column, name in (
-            ("categorie", "type_equipement"),
-            ("libelle", "libelle"),
-            ("types_equipement", "domaine"),
-        )
-    }
-    names = {name: np.repeat(qpv[name].to_numpy(dtype=object), len(kinds)) for name in ("code_qp", "lib_qp")}
-    return pd.DataFrame(names | tiled)
 
 
 def _beside(pairs: Pairs, points: pd.DataFrame, qpv: gpd.GeoDataFrame) -> dict[str, NDArray[np.int64]]:
@@ -171,4 +160,4 @@ def _places(
     # In the order of the alphabet: adresse, inconnue, rue.
     exactness = points.groupby(key)["precision"].max()
     places["precision"] = exactness.reindex(pd.MultiIndex.from_frame(places[key])).to_numpy()
-    return places.drop(columns="domaine").rename(columns={"type_equipement": "categorie"})
+    return places.drop(columns="domaine").rename(columns=_NAMES)

@@ -220,23 +220,21 @@ def count_lost(lost: pd.DataFrame, types: pd.DataFrame, touched: list[set[str | 
     return np.array([by_commune[by_commune.index.isin(codes)].sum().to_numpy() for codes in touched])
 
 
+def cross(qpv: gpd.GeoDataFrame, types: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per QPV and type, in their order: code and name of the one, columns of the other."""
+    names = pd.DataFrame({name: qpv[name].astype(object) for name in ("code_qp", "lib_qp")})
+    return names.merge(types, how="cross")
+
+
 def _rows(
     qpv: gpd.GeoDataFrame, types: pd.DataFrame, *, perimeter: str, counts: np.ndarray, lost: np.ndarray
 ) -> pd.DataFrame:
-    size = len(types)
-    rows = pd.DataFrame(
-        {
-            "code_qp": np.repeat(qpv["code_qp"].to_numpy(), size),
-            "lib_qp": np.repeat(qpv["lib_qp"].to_numpy(), size),
-            "perimetre": perimeter,
-            "nombre": pd.array(counts.ravel(), dtype="Int64"),
-            "statut": "ok",
-            "non_localises": pd.array(lost.ravel(), dtype="Int64"),
-        }
+    return cross(qpv, types).assign(
+        perimetre=perimeter,
+        nombre=pd.array(counts.ravel(), dtype="Int64"),
+        statut="ok",
+        non_localises=pd.array(lost.ravel(), dtype="Int64"),
     )
-    for column in ("type_equipement", "libelle", "domaine"):
-        rows[column] = np.tile(types[column].to_numpy(dtype=object), len(qpv))
-    return rows
 
 
 def _report_lost(lost: pd.DataFrame) -> list[Check]:

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-from collections import Counter
 from pathlib import Path
 
 import geopandas as gpd
@@ -22,12 +21,14 @@ from tests.raw_files import raw_file, write_csv
 
 # Which lines are kept
 
-cell = st.sampled_from(["25056", "2505", "125056", "2A004", "39001", "25", "", "D106", "XD106", "été"])
+cell = st.sampled_from(
+    ["25056", "2505", "2A05", "125056", "2A004", "39001", "25", "", "D106", "XD106", "été"]
+)
 rows_of_cells = st.lists(st.lists(cell, min_size=3, max_size=3), max_size=30)
 
 
 @given(rows_of_cells, st.sampled_from(["{}", '"{}"']), st.sampled_from(["\n", "\r\n"]), st.integers(9, 200))
-def test_no_line_that_has_such_a_cell_is_lost(
+def test_lines_are_those_that_have_such_a_cell(
     rows: list[list[str]], quoted: str, ending: str, size: int
 ) -> None:
     lines = [";".join(map(quoted.format, row)) + ending for row in rows]
@@ -36,12 +37,8 @@ def test_no_line_that_has_such_a_cell_is_lost(
     line_filter = LineFilter(["25", "2A"], ["D106", "D265"])
     kept = line_filter.lines(data[at : at + size] for at in range(0, len(data), size))
     found = [line.decode().strip() for line in kept]
-    every = iter([line.strip() for line in lines])
-    assert all(line in every for line in found), "in the order of the file"
     pairs = zip(lines, rows, strict=True)
-    wanted = Counter(line.strip() for line, row in pairs if {"25056", "2A004"} & set(row))
-    assert wanted <= Counter(found)
-    assert all('"25' in line or ";25" in line or line.startswith("25") or "2A" in line for line in found)
+    assert found == [line.strip() for line, row in pairs if {"25056", "2A004"} & set(row)]
     assert line_filter.rows == len(rows)
     met = any("D106" in row for row in rows)
     assert line_filter.absent == (("D265",) if met else ("D106", "D265"))

@@ -51,8 +51,9 @@ class LineFilter:
         self.rows += int(np.count_nonzero(np.diff(ends) > _LONGEST_BLANK))
         places = np.concatenate([self._places(data[start:]) + start for start in (0, 1)])
         places = places[places + _CODE < len(data)]
-        hits = places[_IS_EDGE[data[places - 1]] & _IS_EDGE[data[places + _CODE]]]
-        rows = np.unique(np.searchsorted(ends, hits))
+        for offset in (-1, *range(2, _CODE + 1)):
+            places = places[_IS_EDGE[data[places + offset]] == (offset in {-1, _CODE})]
+        rows = np.unique(np.searchsorted(ends, places))
         for start, end in zip(ends[rows - 1] + 1, ends[rows] + 1, strict=True):
             yield block[start:end]
 

@@ -175,6 +175,13 @@ def test_no_value_of_a_larger_mesh_stands_in_a_place_of_the_qpv(full: Frames, tm
             assert {cell.zone for cell in seen} >= {"commune", "departement", "iris_du_qpv", "ensemble_qpv"}
         else:
             assert not seen
+    for path in (tmp_path / FOLDER).glob("QN*.html"):
+        own = re.findall(r'class="(?:propre|valeur)[^"]*">([^<]*)', path.read_text("utf-8"))
+        assert len(own) > 20
+        assert not [text for text in own if "876\u202f543" in text], path.stem
+    index = (tmp_path / FOLDER / "index.html").read_text("utf-8")
+    for table in re.findall(r"<tbody>.*?</tbody>", index, re.DOTALL):
+        assert "876\u202f543" not in table, "rows of the tables are QPV"
 
 
 def test_the_context_of_the_commune_is_set_apart_under_its_heading(pages: dict[str, Page]) -> None:
@@ -264,7 +271,7 @@ def test_many_measures_that_lack_for_one_reason_are_named_by_their_heading(
     )
     text = pages_of(tmp_path, full | {"sante": changed})[page_of(PLANOISE)].text
     reason = text.partition(f"{UNREAD} (")[2].partition(").")[0]
-    assert reason.startswith("toutes les mesures de « Accès aux droits », ")
+    assert reason.startswith("toutes les mesures de « Accès aux droits » ; ")
     assert "Niveau de vie médian, maille Département" in reason
 
 

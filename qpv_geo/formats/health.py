@@ -28,7 +28,8 @@ OWN, IRIS = "qpv", "iris_du_qpv"
 """Kinds of zones: the QPV, and the IRIS that cover it, whose values are not quite the QPV's."""
 _COLUMNS = Path(__file__).with_name("health.toml")
 REACHES = ("300 m", "500 m", "1 km")
-_EXACT_UNITS = {"%", "€", "€/m²", "m"}
+_METRE = "m"
+_EXACT_UNITS = {"%", "€", "€/m²", _METRE}
 _KILOMETRE = 1000
 # Statuses of which a remark says why; others say it themselves.
 _EXPLAINED = {NOT_AVAILABLE, NOT_COMPUTABLE}
@@ -87,7 +88,8 @@ class HealthFigure:
         words = STATUSES[self.status].words
         if not self.present:
             return words
-        value: str = write(self.value, self.unit, self.decimals)
+        metres = self.unit == _METRE
+        value: str = distance_name(self.value) if metres else write(self.value, self.unit, self.decimals)
         return value if self.status == OK else f"{value} ({words})"
 
     @property
@@ -103,7 +105,7 @@ class HealthFigure:
     @property
     def unit_beside(self) -> str:
         """A unit in words, for the label; empty if it stands with the value."""
-        return "" if self.unit in {"%", "€", "€/m²"} else self.unit
+        return "" if self.unit in _EXACT_UNITS else self.unit
 
     @property
     def reason(self) -> str:

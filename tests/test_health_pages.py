@@ -194,6 +194,19 @@ def test_the_context_of_the_commune_is_set_apart_under_its_heading(pages: dict[s
     assert re.search(r"Besançon \d,\d en 2019, .* ; Doubs \d,\d en 2019, .* ; France", unescape(drawing))
 
 
+def test_a_second_commune_has_its_accessibility_in_the_table(full: Frames, tmp_path: Path) -> None:
+    sante = full["sante"]
+    apl = sante["ligne"].str.startswith("apl_") & (sante["zone"] == "commune")
+    second = sante[apl].assign(code="25388", nom_zone="Montbéliard", valeur=9.9)
+    page = pages_of(tmp_path, full | {"sante": pd.concat([sante, second], ignore_index=True)})[
+        page_of(PLANOISE)
+    ]
+    cells = [cell for cell in page.cells if cell.line.startswith("apl_")]
+    assert {(cell.code, cell.text, cell.column) for cell in cells} == {
+        ("25388", "9,9", "Montbéliard (commune)")
+    }
+
+
 def test_every_table_of_the_qpv_says_its_mesh_in_words(pages: dict[str, Page]) -> None:
     page = pages[page_of(PLANOISE)]
     rows = re.findall(r'<td class="texte maille">([^<]*)</td>', page.html)

@@ -44,7 +44,7 @@ _COUNTED_FIRST = ("medecins_generalistes", "infirmiers", "dentistes", "pharmacie
 _NAMED_AT_MOST = 8
 # Zones of the context, from near to far.
 _AREAS = ("commune", "epci", "departement", "region", "france")
-# Lines that charts show in place of the table.
+# Lines that charts show in place of the table, where they draw the zone: of several communes, the first.
 _APL = "apl_"
 # What the remark of a distance says where care beyond the data may be nearer.
 _BEYOND = "hors du territoire"
@@ -156,7 +156,10 @@ def build_health(row: pd.Series, content: Content, summaries: Summaries) -> Heal
     commune = next(iter(codes_of(row["insee_com_calcule"])), "")
     trends = trends_of(content, commune, department_of(zone.code))
     larger = [one for one in figures if one.zone.kind in _AREAS and one.present]
-    context = [one for one in larger if not (trends and one.line.startswith(_APL))]
+    drawn = {(last.zone.kind, last.zone.code) for trend in trends for last in trend.newest}
+    context = [
+        one for one in larger if not (one.line.startswith(_APL) and (one.zone.kind, one.zone.code) in drawn)
+    ]
     areas = sorted({one.zone for one in context}, key=lambda area: (_AREAS.index(area.kind), area.code))
     return HealthPortrait(
         zone=zone,

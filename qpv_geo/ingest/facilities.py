@@ -163,7 +163,11 @@ def read_facilities(
 
 
 class _Around:
-    """The territory's communes, and the rectangle around them in which facilities are kept."""
+    """The territory's communes, and the rectangle around them in which facilities are kept.
+
+    `departments` are those of the communes and those that reach into the rectangle: what another one declares
+    is not looked for, wherever its position is.
+    """
 
     def __init__(self, communes: gpd.GeoDataFrame) -> None:
         self.communes = frozenset(communes["insee_com"])

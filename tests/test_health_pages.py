@@ -194,7 +194,23 @@ def test_the_context_of_the_commune_is_set_apart_under_its_heading(pages: dict[s
     assert re.search(r"Besançon \d,\d en 2019, .* ; Doubs \d,\d en 2019, .* ; France", unescape(drawing))
 
 
-def test_a_second_commune_has_its_accessibility_in_the_table(full: Frames, tmp_path: Path) -> None:
+def test_each_commune_of_a_qpv_has_its_line_in_the_charts(full: Frames, tmp_path: Path) -> None:
+    qpv, apl = full["qpv"], full["apl"]
+    second = apl[apl["zone"] == "commune"].assign(code="25388", nom="Montbéliard", valeur=9.9)
+    across = qpv.assign(
+        insee_com_calcule=qpv["insee_com_calcule"].mask(qpv["code_qp"] == PLANOISE, "25056, 25388")
+    )
+    tables = {"apl": pd.concat([apl, second], ignore_index=True), "qpv": across}
+    pages = pages_of(tmp_path, full | tables)
+    values = [cell for cell in pages[page_of(PLANOISE)].cells if cell[:2] == ("commune", "25388")]
+    assert [cell.text for cell in values] == ["9,9"] * 5
+    assert pages[page_of(PLANOISE)].html.count('class="courbe commune autre"') == 5
+    assert not [cell for cell in pages[page_of(BATTANT)].cells if cell.code == "25388"]
+
+
+def test_a_commune_that_no_chart_draws_has_its_accessibility_in_the_table(
+    full: Frames, tmp_path: Path
+) -> None:
     sante = full["sante"]
     apl = sante["ligne"].str.startswith("apl_") & (sante["zone"] == "commune")
     second = sante[apl].assign(code="25388", nom_zone="Montbéliard", valeur=9.9)
@@ -242,6 +258,17 @@ def test_what_is_missing_within_a_kilometre_is_said(pages: dict[str, Page]) -> N
     page = pages[page_of(PLANOISE)]
     assert (
         "Aucun lieu de soins connu, dans le quartier ni à 1 km au plus : Protection maternelle" in page.text
+    )
+
+
+def test_where_insee_counts_otherwise_both_numbers_are_told(full: Frames, tmp_path: Path) -> None:
+    supply = full["offre_soins"].copy()
+    rows = (supply["code_qp"] == PLANOISE) & (supply["categorie"] == "pharmacies")
+    supply.loc[rows, ["nombre_qpv", "nombre_insee"]] = [2, 5]
+    page = pages_of(tmp_path, full | {"offre_soins": supply})[page_of(PLANOISE)]
+    assert (
+        "L'INSEE, qui en place elle-même dans le quartier (QP2024), compte : pharmacies 5 (ici 2)."
+        in page.text
     )
 
 

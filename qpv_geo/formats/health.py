@@ -55,7 +55,6 @@ class HealthFigure:
     rank: float
     among: float
     among_which: str
-    source: str
     remark: str
     decimals: int = 0
 
@@ -188,7 +187,6 @@ def _figure(row: Mapping[str, Any], decimals: int) -> HealthFigure:
         rank=_real(row["rang"]),
         among=_real(row["rang_sur"]),
         among_which=row["rang_parmi"] or "",
-        source=row["source"] or "",
         remark=row["remarque"] or "",
         decimals=decimals,
     )

@@ -44,7 +44,7 @@ _COUNTED_FIRST = ("medecins_generalistes", "infirmiers", "dentistes", "pharmacie
 _NAMED_AT_MOST = 8
 # Zones of the context, from near to far.
 _AREAS = ("commune", "epci", "departement", "region", "france")
-# Lines that charts show in place of the table, where they draw the zone: of several communes, the first.
+# Lines that charts show in place of the table, of the zones that they draw.
 _APL = "apl_"
 # What the remark of a distance says where care beyond the data may be nearer.
 _BEYOND = "hors du territoire"
@@ -153,8 +153,7 @@ def build_health(row: pd.Series, content: Content, summaries: Summaries) -> Heal
     care = care_of(content).get(zone.code, ())
     own = [figure for figure in figures if figure.own]
     compared = [other for other in comparison_zones(row, content) if other.kind in _COMPARED]
-    commune = next(iter(codes_of(row["insee_com_calcule"])), "")
-    trends = trends_of(content, commune, department_of(zone.code))
+    trends = trends_of(content, codes_of(row["insee_com_calcule"]), department_of(zone.code))
     larger = [one for one in figures if one.zone.kind in _AREAS and one.present]
     drawn = {(last.zone.kind, last.zone.code) for trend in trends for last in trend.newest}
     context = [
@@ -251,6 +250,13 @@ def _care_notes(care: Sequence[CareRow], own: Iterable[HealthFigure]) -> Iterato
         f"Base permanente des équipements, millésime {vintages} ; chaque rayon comprend le quartier et "
         "se mesure à vol d'oiseau. Un lieu compte une fois par activité, quel que soit le temps passé."
     )
+    differing = [
+        f"{row.label[:1].lower()}{row.label[1:]} {row.counted_by_insee} (ici {row.inside})"
+        for row in care
+        if row.counted_by_insee not in {"", row.inside}
+    ]
+    if differing:
+        yield f"L'INSEE, qui en place elle-même dans le quartier (QP2024), compte : {' ; '.join(differing)}."
     if any(row.from_contour for row in care):
         yield "Sans les bâtiments, la distance part du contour du quartier et non de ses logements."
     if any(figure.heading == CARE and _BEYOND in figure.remark for figure in own):

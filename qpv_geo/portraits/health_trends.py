@@ -1,4 +1,4 @@
-"""The APL of a commune beside its department and France over the years, a small chart for each profession."""
+"""The APL of communes beside their department and France over the years, a chart for each profession."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,12 +40,12 @@ class Trend:
 
 
 @lru_cache(maxsize=8)
-def trends_of(content: Content, commune: str, department: str) -> tuple[Trend, ...]:
-    """Return the trends of a commune, which its QPV share; none if the release has no APL of it."""
+def trends_of(content: Content, communes: tuple[str, ...], department: str) -> tuple[Trend, ...]:
+    """Return the trends of a QPV's communes, which others share; none if the release has no APL of them."""
     table = content.frames.get(COMMUNES_APL)
     if table is None:
         return ()
-    codes = {"commune": commune, "departement": department}
+    codes = {"commune": communes, "departement": (department,)}
     cells = zip(*(plain_values(table[name]) for name in table.columns), strict=True)
     rows = [dict(zip(table.columns, row, strict=True)) for row in cells]
     own = [
@@ -53,7 +53,7 @@ def trends_of(content: Content, commune: str, department: str) -> tuple[Trend, .
         for row in rows
         if row["valeur"] is not None
         and row["zone"] in _AREAS
-        and codes.get(row["zone"], row["code"]) == row["code"]
+        and row["code"] in codes.get(row["zone"], (row["code"],))
     ]
     measures = dict.fromkeys((row["profession"], row["unite"]) for row in own if row["zone"] == "commune")
     return tuple(_trend([row for row in own if (row["profession"], row["unite"]) == key]) for key in measures)
@@ -61,14 +61,17 @@ def trends_of(content: Content, commune: str, department: str) -> tuple[Trend, .
 
 def _trend(rows: list[dict[str, Any]]) -> Trend:
     label, unit = rows[0]["libelle"], rows[0]["unite"] or ""
-    rows.sort(key=lambda row: (_AREAS.index(row["zone"]), row["millesime"]))
+    rows.sort(key=lambda row: (_AREAS.index(row["zone"]), row["code"], row["millesime"]))
     decimals = decimals_shown([row["valeur"] for row in rows], unit)
     zones = [list(group) for _, group in groupby(rows, key=itemgetter("zone", "code"))]
     lines = [
         YearLine(
-            years[0]["nom"], years[0]["zone"], tuple((int(y["millesime"][:4]), y["valeur"]) for y in years)
+            years[0]["nom"],
+            # Of several communes, the others are thinner.
+            f"{years[0]['zone']} autre" if rank and years[0]["zone"] == "commune" else years[0]["zone"],
+            tuple((int(year["millesime"][:4]), year["valeur"]) for year in years),
         )
-        for years in zones
+        for rank, years in enumerate(zones)
     ]
     newest = tuple(
         Newest(

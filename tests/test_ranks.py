@@ -231,11 +231,11 @@ def test_offline_ranks_are_those_of_the_national_files(
     )
     compared = six[["valeur", *RANK_FIELDS]]
     pd.testing.assert_frame_equal(compared, same.loc[six.index, compared.columns], check_dtype=False)
-    assert compared["rang"].notna().sum() == 72, "twelve figures of six QPV"
+    assert compared["rang"].notna().sum() == 114, "nineteen figures of six QPV"
     told, counted = (
         layers["repartition"].set_index(["indicateur", "millesime"]) for layers in (offline, national)
     )
-    assert len(told) == 12
+    assert len(told) == 20
     pd.testing.assert_frame_equal(
         told.drop(columns="origine"), counted.loc[told.index].drop(columns="origine"), check_dtype=False
     )
@@ -255,6 +255,18 @@ def test_planoise_offline(settings: Settings) -> None:
         "part_familles_monoparentales": [38.4, 324, 1162],
         "part_diplome_inferieur_bac": [69.5, 695, 1362],
     }
+
+
+def test_planoise_s_determinants_of_health_are_ranked(settings: Settings) -> None:
+    """Recounted by hand in INSEE's table."""
+    health = release(settings, Policy(offline=True))["sante"].query("zone == 'qpv'")
+    figures = health[health["code_qp"] == "QN02503M"].set_index("ligne")[["valeur", "rang", "rang_sur"]]
+    for line, expected in {
+        "part_residences_principales_suroccupees": [9.1, 604, 987],
+        "part_locataires": [88.5, 631, 1361],
+        "part_75_ans_ou_plus": [5.0, 813, 1221],
+    }.items():
+        assert figures.loc[line].tolist() == expected
 
 
 def test_the_shipped_distributions_are_those_of_the_national_files(mirror: Path, tmp_path: Path) -> None:

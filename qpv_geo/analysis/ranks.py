@@ -37,7 +37,7 @@ class Peers:
     """The QPV among which those of a territory are ranked."""
 
     distributions: Distributions
-    """By indicator of layer ``qpv`` and vintage: counted in national files, or shipped if a file is not
+    """By indicator that QPV are ranked by and vintage: counted in national files, or shipped if a file is not
     national."""
     epci: pd.DataFrame
     """Pairs of ``code`` and ``siren_epci``: the QPV of each EPCI in which the territory's QPV are ranked. A
@@ -66,8 +66,8 @@ def peers_of(codes: Iterable[str], tables: Tables, territory: Territory, registr
         sirens = {siren for code, siren in pairs if code in own}
     members = dict.fromkeys(pair for pair in pairs if pair[1] in sirens)
     epci = pd.DataFrame(list(members), columns=["code", "siren_epci"])
-    figures = with_computed(tables.rows.of("qpv", set(epci["code"])), registry.shown)
-    return Peers(_distributions(tables.rows, registry.shown), epci, figures[["code", *_KEY, "valeur"]])
+    figures = with_computed(tables.rows.of("qpv", set(epci["code"])), registry.ranking)
+    return Peers(_distributions(tables.rows, registry.ranking), epci, figures[["code", *_KEY, "valeur"]])
 
 
 def with_computed(of_qpv: pd.DataFrame, indicators: tuple[Indicator, ...]) -> pd.DataFrame:
@@ -92,13 +92,13 @@ def _distributions(rows: StatisticRows, indicators: tuple[Indicator, ...]) -> Di
 def add_ranks(statistics: pd.DataFrame, peers: Peers, registry: Registry) -> pd.DataFrame:
     """Add the ranks of a territory's QPV to their statistics.
 
-    Only the indicators of layer ``qpv`` are ranked, in the vintage that it shows. ``rang`` (1 is the highest
+    Only the registry's `ranking` indicators are ranked, in the newest vintage. ``rang`` (1 is the highest
     value, ties share the better rank) is among the ``rang_sur`` QPV of metropolitan France that have a value,
     ``decile`` is 10 if fewer than a tenth of these have a higher value, down to 1, and ``rang_epci`` is among
     the ``rang_epci_sur`` QPV of the EPCI. All are empty if the value is missing; ``rang``, ``rang_sur`` and
     ``decile`` also overseas, or without a distribution.
     """
-    shown = newest_of_qpv(statistics[statistics["indicateur"].isin([i.id for i in registry.shown])])
+    shown = newest_of_qpv(statistics[statistics["indicateur"].isin([i.id for i in registry.ranking])])
     ranked = shown[shown["valeur"].notna()]
     ranks = pd.concat([_in_metropole(ranked, peers.distributions), _in_epci(ranked, peers)], axis=1)
     columns = ranks.reindex(index=statistics.index, columns=list(RANK_FIELDS)).astype("Int64")

@@ -36,7 +36,7 @@ def distribution(
         origins[source.id] = CountedFile(source.id, raw.path.name, raw.sha256, shipped=False)
     rows = pd.concat(parts, ignore_index=True)
     of_qpv = rows[(rows["zone"] == "qpv") & rows["indicateur"].isin(_names(registry))]
-    counted = count_values(of_qpv, origins) | count_values(with_computed(of_qpv, registry.shown), origins)
+    counted = count_values(of_qpv, origins) | count_values(with_computed(of_qpv, registry.ranking), origins)
     path = output or SHIPPED
     write_distributions(counted, path)
     typer.echo(f"{path}: {len(counted)} distributions of {', '.join(origins)}, {path.stat().st_size} bytes")

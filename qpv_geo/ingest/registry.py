@@ -105,7 +105,9 @@ class Indicator(Computation):
     past: bool = False
     """Whether only earlier tables of the producer hold it: a file without it lacks nothing."""
     qpv_layer: bool = False
-    """Whether layer ``qpv`` carries it as a column."""
+    """Whether layer ``qpv`` carries it as a column; QPV are ranked by it."""
+    ranks: bool = False
+    """Whether QPV are ranked by it all the same."""
 
     @model_validator(mode="before")
     @classmethod
@@ -198,9 +200,14 @@ class Registry(Frozen):
         return tuple(indicator for indicator in self.indicators if indicator.qpv_layer)
 
     @cached_property
+    def ranking(self) -> tuple[Indicator, ...]:
+        """The indicators that QPV are ranked by."""
+        return tuple(indicator for indicator in self.indicators if indicator.qpv_layer or indicator.ranks)
+
+    @cached_property
     def ranked(self) -> frozenset[str]:
-        """Ids of the indicators of layer ``qpv``, and of what they are computed from."""
-        return frozenset(name for indicator in self.shown for name in (indicator.id, *indicator.terms))
+        """Ids of the indicators that QPV are ranked by, and of what they are computed from."""
+        return frozenset(name for indicator in self.ranking for name in (indicator.id, *indicator.terms))
 
     def of_source(self, source_id: str) -> tuple[Indicator, ...]:
         """Return the indicators that one source holds."""

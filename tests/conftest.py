@@ -27,12 +27,14 @@ _ROOT = Path(__file__).parents[1]
 
 # What the quick tier leaves out: servers, browsers, QGIS, kills, faults, all of France, whole runs.
 SLOW = {
+    "test_accessibility",
     "test_all_territories",
     "test_base_map",
     "test_browser",
     "test_browser_finder",
     "test_browser_labels",
     "test_browser_tools",
+    "test_changes",
     "test_cli",
     "test_communes",
     "test_compare",
@@ -50,7 +52,9 @@ SLOW = {
     "test_genuine_cells",
     "test_genuine_files",
     "test_gpkg_standards",
+    "test_geocoding",
     "test_guards",
+    "test_health",
     "test_health_pages",
     "test_hooks",
     "test_kill",
@@ -66,6 +70,7 @@ SLOW = {
     "test_qgis_render",
     "test_ranks",
     "test_refresh",
+    "test_release",
     "test_releases_cli",
     "test_retention",
     "test_scale",

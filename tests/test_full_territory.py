@@ -2,10 +2,11 @@
 
 import json
 import math
+import re
 import subprocess
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,13 @@ from qpv_geo.audit.compare_figures import compare_statistics
 from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.audit.verify import verify_release
+from qpv_geo.errors import PublicationError
 from qpv_geo.formats.fields import published_layers
 from qpv_geo.ingest.registry import load_registry
+from qpv_geo.pipeline import steps
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import Outcome, run
+from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy
@@ -58,6 +62,7 @@ class Published:
     """A release, read back from its GeoPackage."""
 
     outcome: Outcome
+    job: Job
 
     @property
     def path(self) -> Path:
@@ -108,7 +113,8 @@ def publish(folder: Path, *, only: tuple[str, ...] | None = None) -> Published:
     territory = load_territory(str(write_territory(folder, files=only is None)))
     mirror = write_mirror(folder / "mirror", only=only)
     settings = Settings(data_dir=folder / "data")
-    return Published(run(Job(territory, settings, Policy(mirror=str(mirror)))))
+    job = Job(territory, settings, Policy(mirror=str(mirror)))
+    return Published(run(job), job)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +126,27 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Published:
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """The release of what is required alone."""
     return publish(tmp_path_factory.mktemp("bare"), only=REQUIRED)
+
+
+def test_what_was_joined_wrongly_is_not_published(full: Published, tmp_path: Path) -> None:
+    """The files hold what the layers hold: the raw files alone tell."""
+    job = replace(full.job, settings=Settings(data_dir=tmp_path), formats=chosen_formats(pages=False))
+    spec = job.spec(full.outcome.raws)
+    joined = steps.join(steps.read(spec), spec)
+    wrong = {
+        ("apl", "valeur"): 9.9,
+        ("equipements_lieux", "nombre"): 77,
+        ("offre_soins_lieux", "precision"): "commune",
+        ("etablissements_finess", "rs"): "AUTRE NOM",
+    }
+    for (layer, field), value in wrong.items():
+        frame = joined.layers[layer]
+        frame.loc[frame.index[0], field] = value
+    draft = steps.write(joined)
+    with pytest.raises(PublicationError) as caught:
+        steps.verify(draft)
+    for layer, field in wrong:
+        assert re.search(rf"layer {layer}, row [^\n]*, field {field}: published", str(caught.value)), layer
 
 
 def test_every_source_is_read_and_every_layer_is_filled(full: Published) -> None:
@@ -589,7 +616,7 @@ def test_statistics_of_2015_in_a_file_of_2024_are_left_out(tmp_path: Path) -> No
     rows = [["CODGEO", "A", "ARSAS"], [CARRES_2015, "900", "300"], [FRONTIERE, "200", "40"]]
     archive(mirror / "insee/beneficiaires_CAF_31-12-2024_QP24.zip", "caf", {"QP": rows})
     job = Job(territory, Settings(data_dir=tmp_path / "data"), Policy(mirror=str(mirror)))
-    published = Published(run(job))
+    published = Published(run(job), job)
     (left_out,) = published.checks("source_ecartee").values()
     assert f"{CARRES_2015}' (2015 geography in place of 2024)" in left_out["message"]
     assert left_out["objet"] == "insee_caf"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qpv_geo.audit.rules.base import Finding
-from qpv_geo.audit.verify import RULE_SETS, verify_release
+from qpv_geo.audit.verify import KINDS, verify_release
 from qpv_geo.settings import Settings
 from tests.mapping import snapshot_content, write
 from tests.publishing import edit
@@ -142,5 +142,5 @@ def test_each_rule_finds_what_breaks_it(
 
 
 def test_each_rule_has_a_case() -> None:
-    codes = {rule.code for kind in RULE_SETS for rule in kind.rules}
+    codes = {rule.code for kind in KINDS for rule in kind.rules}
     assert {code for code in codes if code.startswith("QGIS")} == {code for code, *_ in CASES}

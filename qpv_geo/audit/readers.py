@@ -26,7 +26,7 @@ from qpv_geo.formats.csv import DECIMAL, FALSE, SEPARATOR, TRUE, restored
 from qpv_geo.formats.fields import FieldType, Layer
 from qpv_geo.parallel import collector_held_off
 
-_WGS84 = 4326
+WGS84 = 4326
 # The Python types that a cell of each declared type may have. Strict: 1 is not 1.0, and 1 is not true.
 _IN_SQLITE: Mapping[FieldType, set[type]] = {
     "text": {str},
@@ -78,7 +78,7 @@ def read_geojson(path: Path, layer: Layer) -> WrittenLayer:
             features = json.loads(path.read_bytes())["features"]
         columns = {name: [feature["properties"][name] for feature in features] for name in layer.fields}
         shapes = shapes_of([feature["geometry"] for feature in features])
-        return WrittenLayer(path, _typed(columns, layer, _IN_JSON), shapes, _WGS84)
+        return WrittenLayer(path, _typed(columns, layer, _IN_JSON), shapes, WGS84)
 
 
 def read_csv(path: Path, layer: Layer) -> WrittenLayer:

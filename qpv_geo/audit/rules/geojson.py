@@ -4,13 +4,13 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import chain, compress
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import shapely
 
-from qpv_geo.audit.rules.base import CheckedFile, named, rule
+from qpv_geo.audit.rules.base import CheckedFile, listed
 from qpv_geo.audit.shapes import RING_MINIMUM, parse_geojson, positions, shapes_of
 from qpv_geo.formats.geojson import OFFICIAL_DECIMALS
 from qpv_geo.parallel import in_threads
@@ -26,6 +26,8 @@ _NOT_ON_GRID = 1e-4
 
 class Collection(CheckedFile):
     """A GeoJSON file."""
+
+    pattern = "geojson/*.geojson"
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-@rule("GEOJSON01")
+@Collection.rule("GEOJSON01")
 def is_collection(collection: Collection) -> Iterator[str]:
     """The file is UTF-8 JSON without byte order mark: a FeatureCollection (sections 3.3 and 11; RFC 8259)."""
     if collection.document.get("type") != "FeatureCollection" or not isinstance(
@@ -80,14 +82,14 @@ def is_collection(collection: Collection) -> Iterator[str]:
         yield "it is not a FeatureCollection with a list of features"
 
 
-@rule("GEOJSON02")
+@Collection.rule("GEOJSON02")
 def no_crs(collection: Collection) -> Iterator[str]:
     """There is no ``crs`` member: coordinates are WGS 84, longitude first (section 4)."""
     if "crs" in collection.document:
         yield f"it has a crs member: {collection.document['crs']}"
 
 
-@rule("GEOJSON03")
+@Collection.rule("GEOJSON03")
 def feature_members(collection: Collection) -> Iterator[str]:
     """Each feature has its type, properties and a geometry: a polygon, a point or null (section 3.2)."""
     bad = [
@@ -98,11 +100,10 @@ def feature_members(collection: Collection) -> Iterator[str]:
         or "geometry" not in feature
         or (feature["geometry"] is not None and feature["geometry"].get("type") not in _TYPES)
     ]
-    if bad:
-        yield f"features {named(bad)}"
+    yield from listed("features", bad)
 
 
-@rule("GEOJSON04")
+@Collection.rule("GEOJSON04")
 def longitudes_and_latitudes(collection: Collection) -> Iterator[str]:
     """Positions are longitude and latitude, inside their ranges (sections 3.1.1 and 4)."""
     points = collection.positions
@@ -112,7 +113,7 @@ def longitudes_and_latitudes(collection: Collection) -> Iterator[str]:
         yield "positions leave the ranges of longitude and latitude"
 
 
-@rule("GEOJSON05")
+@Collection.rule("GEOJSON05")
 def rings(collection: Collection) -> Iterator[str]:
     """Each ring is closed and has four positions or more (section 3.1.6)."""
     bad = [
@@ -121,27 +122,26 @@ def rings(collection: Collection) -> Iterator[str]:
         for ring in rings
         if len(ring) < RING_MINIMUM or ring[0] != ring[-1]
     ]
-    if bad:
-        yield f"features {named(bad)}"
+    yield from listed("features", bad)
 
 
-@rule("GEOJSON06")
+@Collection.rule("GEOJSON06")
 def right_hand(collection: Collection) -> Iterator[str]:
     """Exterior rings are counterclockwise and holes clockwise (section 3.1.6)."""
     owners = [
-        (number, position == 0) for number, rings in collection.polygons for position in range(len(rings))
+        (number, position == 0, len(ring))
+        for number, rings in collection.polygons
+        for position, ring in enumerate(rings)
     ]
     if not owners:
         return
-    sizes = [len(ring) for _, rings in collection.polygons for ring in rings]
+    numbers, exterior, sizes = np.array(owners).T
     rings = shapely.linearrings(collection.positions, indices=np.repeat(np.arange(len(sizes)), sizes))
-    numbers, exterior = np.array(owners).T
     bad = shapely.is_ccw(rings) != exterior.astype(bool)
-    if bad.any():
-        yield f"features {named(numbers[bad].tolist())}"
+    yield from listed("features", numbers[bad])
 
 
-@rule("GEOJSON07")
+@Collection.rule("GEOJSON07")
 def bounding_box(collection: Collection) -> Iterator[str]:
     """The ``bbox`` is west, south, east, north of all positions (section 5)."""
     points = collection.positions
@@ -152,16 +152,15 @@ def bounding_box(collection: Collection) -> Iterator[str]:
         yield f"{collection.document.get('bbox')} stated, {corners} found"
 
 
-@rule("GEOJSON08")
+@Collection.rule("GEOJSON08")
 def valid_polygons(collection: Collection) -> Iterator[str]:
     """Polygons are valid in the sense of OGC Simple Features, as in the GeoPackage."""
     shapes = shapes_of([feature["geometry"] for feature in collection.features])
     bad = ~(in_threads(shapely.is_valid, shapes) | shapely.is_missing(shapes))
-    if bad.any():
-        yield f"features {named(compress(range(1, len(shapes) + 1), bad))}"
+    yield from listed("features", np.flatnonzero(bad) + 1)
 
 
-@rule("GEOJSON09")
+@Collection.rule("GEOJSON09")
 def precision(collection: Collection) -> Iterator[str]:
     """Coordinates have seven decimals at most: a centimetre (section 11.2 warns of more)."""
     scaled = collection.positions * _GRID

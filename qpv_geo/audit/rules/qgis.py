@@ -10,7 +10,7 @@ from xml.parsers import expat
 from defusedxml import ElementTree
 
 from qpv_geo.audit.geopackage import STYLES, connect
-from qpv_geo.audit.rules.base import CheckedFile, named, rule
+from qpv_geo.audit.rules.base import CheckedFile, listed
 from qpv_geo.audit.rules.geopackage import GeoPackage
 
 _ISO = "http://www.isotc211.org/2005/gmd"
@@ -34,7 +34,7 @@ def _refuse_entity(*declared: object) -> None:
     raise ValueError(f"an entity is declared: {declared[0]}")
 
 
-@rule("QGIS01")
+@GeoPackage.rule("QGIS01")
 def default_styles(package: GeoPackage) -> Iterator[str]:
     """Each layer and table has one default style for QGIS, in well-formed XML."""
     if STYLES not in package.tables:
@@ -59,7 +59,7 @@ def default_styles(package: GeoPackage) -> Iterator[str]:
                 yield f"{table}: its style is not well-formed XML"
 
 
-@rule("QGIS02")
+@GeoPackage.rule("QGIS02")
 def metadata(package: GeoPackage) -> Iterator[str]:
     """One ISO 19139 record describes the whole, in well-formed XML; every record belongs to what exists."""
     if not {"gpkg_metadata", "gpkg_metadata_reference"} <= package.tables:
@@ -72,18 +72,17 @@ def metadata(package: GeoPackage) -> Iterator[str]:
     )
     if len(whole) != 1:
         yield f"{len(whole)} ISO records of the whole"
-    broken = [
-        row["id"] for row in package.rows("SELECT * FROM gpkg_metadata") if not _is_xml(row["metadata"])
-    ]
-    if broken:
-        yield f"records that are not well-formed XML: {named(broken)}"
+    records = package.rows("SELECT * FROM gpkg_metadata")
+    broken = [row["id"] for row in records if not _is_xml(row["metadata"])]
+    yield from listed("records that are not well-formed XML:", broken)
     described = {row["table_name"] for row in package.rows("SELECT table_name FROM gpkg_metadata_reference")}
-    if strangers := sorted(described - {None} - package.tables):
-        yield f"records of tables that are not there: {named(strangers)}"
+    yield from listed("records of tables that are not there:", sorted(described - {None} - package.tables))
 
 
 class ProjectFile(CheckedFile):
     """A QGIS project."""
+
+    pattern = "*.qgz"
 
     @cached_property
     def root(self) -> Element:
@@ -100,7 +99,7 @@ class ProjectFile(CheckedFile):
         return [layer.findtext("datasource", "") for layer in layers if layer.get("type") == "vector"]
 
 
-@rule("QGIS03")
+@ProjectFile.rule("QGIS03")
 def project_sources(project: ProjectFile) -> Iterator[str]:
     """Each vector layer of the project is one of a GeoPackage beside it, named by a relative path."""
     if not project.sources:
@@ -119,7 +118,7 @@ def project_sources(project: ProjectFile) -> Iterator[str]:
             yield f"{source}: no such layer"
 
 
-@rule("QGIS04")
+@ProjectFile.rule("QGIS04")
 def project_tree(project: ProjectFile) -> Iterator[str]:
     """The layer tree, the relations and the atlas name layers that the project has."""
     known = {layer.findtext("id") for layer in project.root.iter("maplayer")}
@@ -133,13 +132,12 @@ def project_tree(project: ProjectFile) -> Iterator[str]:
         "the atlas": [atlas.get("coverageLayer") for atlas in project.root.iter("Atlas")],
     }
     for what, ids in named_by.items():
-        if strangers := sorted({str(name) for name in ids if name not in known}):
-            yield f"{what} names {named(strangers)}"
+        yield from listed(f"{what} names", sorted({str(name) for name in ids if name not in known}))
 
 
-@rule("QGIS05")
+@ProjectFile.rule("QGIS05")
 def project_ids(project: ProjectFile) -> Iterator[str]:
     """Each layer of the project has an id of more than ten characters: QGIS drops a shorter one."""
     ids = [layer.findtext("id", "") for layer in project.root.iter("maplayer")]
-    if short := [name for name in ids if len(name) <= _ID_DROPPED]:
-        yield f"ids of {_ID_DROPPED} characters or fewer: {named(short)}"
+    short = [name for name in ids if len(name) <= _ID_DROPPED]
+    yield from listed(f"ids of {_ID_DROPPED} characters or fewer:", short)

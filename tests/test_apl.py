@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qpv_geo.analysis.apl import apl_table
 from qpv_geo.audit.apl_workbook import read_workbook
-from qpv_geo.audit.compare_apl import compare_apl
+from qpv_geo.audit.compare_tables import compare_apl
 from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.errors import ContractError, PublicationError, QpvGeoError, SourceContentError

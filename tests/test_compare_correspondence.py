@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from qpv_geo.audit.compare_figures import compare_correspondence
+from qpv_geo.audit.compare_tables import compare_correspondence
 from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.ingest.correspondence import read_correspondence
@@ -47,8 +47,7 @@ def test_what_was_read_is_what_is_there(published: pd.DataFrame, settings: Setti
         (
             "code_qp_2015",
             "QP025005",
-            [f"QN02503M / {old} {name}" for old in ("QP025004", "QP025005")
-             for name in ("lib_qp", "statut", "lib_qp_2015")],
+            ["QN02503M / QP025004 lib_qp", "QN02503M / QP025005 lib_qp"],
         ),
     ],
 )  # fmt: skip
@@ -61,4 +60,4 @@ def test_each_wrong_value_is_found(
 
 def test_a_pair_that_was_dropped_is_missed(published: pd.DataFrame, settings: Settings) -> None:
     found = mismatches(published[published["code_qp"] != "QN02517N"], set(published["code_qp"]), settings)
-    assert found == [f"QN02517N / aucun {name}" for name in ("lib_qp", "statut", "lib_qp_2015")]
+    assert found == ["QN02517N / aucun lib_qp"]

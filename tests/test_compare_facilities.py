@@ -9,7 +9,7 @@ import pytest
 from shapely import box
 
 from qpv_geo.analysis.facilities import locate_facilities
-from qpv_geo.audit.compare_facilities import compare_facilities
+from qpv_geo.audit.compare_tables import compare_facilities
 from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.errors import PublicationError
@@ -71,7 +71,7 @@ def test_what_was_read_is_what_is_there(places: Places, settings: Settings) -> N
 def test_a_wrong_number_a_moved_place_and_a_lost_one_are_found(places: Places, settings: Settings) -> None:
     table, raw = places
     assert mismatches(table.assign(nombre=[2, 1]), raw, settings) == ["D265 / 924500.0 / 6687500.0: 2, not 3"]
-    assert mismatches(table.iloc[:1], raw, settings) == ["D307 / 925400.5 / 6687500.0: 0, not 1"]
+    assert mismatches(table.iloc[:1], raw, settings) == ["D307 / 925400.5 / 6687500.0: no row, not 1"]
     assert len(mismatches(table.assign(x=table["x"] + 1), raw, settings)) == 4
 
 

@@ -10,7 +10,7 @@ import shapely
 from shapely import box
 
 from qpv_geo.analysis.finess import finess_layer
-from qpv_geo.audit.compare_finess import compare_finess
+from qpv_geo.audit.compare_tables import compare_finess
 from qpv_geo.audit.originals import Originals
 from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.audit.shapes import shapes_of
@@ -243,10 +243,10 @@ def test_each_wrong_cell_is_found(tmp_path: Path) -> None:
     assert mismatches(layer.assign(datemaj=None)) == ["250000019 datemaj", "250000027 datemaj"]
     assert mismatches(layer.set_geometry(layer.translate(1))) == ["250000019 geometry"]
     assert mismatches(layer.assign(nofinesset=["250000019", "250000099"])) == [
-        "250000027 number of rows",
-        "250000099 number of rows",
+        "250000027 rs",
+        "250000099 rs",
     ]
-    assert mismatches(layer.iloc[:1]) == ["250000027 number of rows"]
+    assert mismatches(layer.iloc[:1]) == ["250000027 rs"]
 
 
 def test_points_of_geojson() -> None:

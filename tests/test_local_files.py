@@ -157,7 +157,7 @@ def test_the_second_reading_sees_the_same(tmp_path: Path, settings: Settings) ->
         with database:
             database.execute("UPDATE qpv SET lib_qp = 'Autre nom' WHERE code_qp = 'QN02503M'")
         raw = raw_file("qpv_2024", path, format="gpkg")
-        assert read_features(raw, settings).rows["QN02503M"]["lib_qp"] == "Autre nom"
+        assert read_features(raw, settings).table["lib_qp"]["QN02503M"] == "Autre nom"
 
 
 def test_a_file_that_is_saved_while_it_is_read(

@@ -2,14 +2,12 @@
 
 import html
 import io
-import math
 import re
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from sys import intern
 
-from qpv_geo.audit.original_cells import MARKS
-from qpv_geo.errors import PublicationError
+from qpv_geo.audit.original_cells import MARKS, rereading
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_tables_of
 from qpv_geo.sources.raw import RawFile
@@ -22,8 +20,8 @@ _PLAIN_TEXT = re.compile(r"<t>([^<&]*)</t>")
 _SHARED = re.compile(r"<(?:\w+:)?si\b[^>]*?(?:/>|>(.*?)</(?:\w+:)?si>)", re.DOTALL)
 _VALUE = re.compile(r"<(?:\w+:)?v\b[^>]*>(.*?)</(?:\w+:)?v>", re.DOTALL)
 
-Meaning = tuple[float, str, float]
-"""What a sheet says of a commune: value (NaN without), its status, standardised population (NaN without)."""
+Meaning = tuple[float | None, str, float | None]
+"""What a sheet says of a commune: its value, its status, its standardised population."""
 Sheets = dict[str, dict[str, Meaning]]
 """By ``<workbook>, feuille <sheet>`` and code of the commune."""
 
@@ -33,25 +31,18 @@ def read_workbook(raw: RawFile, settings: Settings, codes: Collection[str] | Non
 
     Raises `PublicationError` if the file cannot be read any more, or a cell is neither a number nor a mark.
     """
-    try:
-        return _read_workbook(raw, settings, codes)
-    except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
-        raise PublicationError(
-            f"{raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
-        ) from error
-
-
-def _read_workbook(raw: RawFile, settings: Settings, codes: Collection[str] | None) -> Sheets:
     sheets: Sheets = {}
-    for member in read_tables_of(raw, settings):
-        with zipfile.ZipFile(io.BytesIO(member.data)) as parts:
-            shared: list[str] = []
-            if "xl/sharedStrings.xml" in parts.namelist():
-                shared = [_joined(text) for text in _SHARED.findall(_part(parts, "xl/sharedStrings.xml"))]
-            for name, path in _sheets(parts):
-                cells = _communes(_part(parts, path), shared, raw.source.columns, codes)
-                if cells is not None:
-                    sheets[f"{member.name}, feuille {name}"] = cells
+    with rereading(raw):
+        for member in read_tables_of(raw, settings):
+            with zipfile.ZipFile(io.BytesIO(member.data)) as parts:
+                shared: list[str] = []
+                if "xl/sharedStrings.xml" in parts.namelist():
+                    texts = _SHARED.findall(_part(parts, "xl/sharedStrings.xml"))
+                    shared = [_joined(text) for text in texts]
+                for name, path in _sheets(parts):
+                    cells = _communes(_part(parts, path), shared, raw.source.columns, codes)
+                    if cells is not None:
+                        sheets[f"{member.name}, feuille {name}"] = cells
     return sheets
 
 
@@ -134,7 +125,7 @@ def _communes(
     return meanings
 
 
-def _meaning(text: str) -> tuple[float, str]:
+def _meaning(text: str) -> tuple[float | None, str]:
     if not text or text.lower() in MARKS:
-        return math.nan, MARKS.get(text.lower(), "non_disponible")
+        return None, MARKS.get(text.lower(), "non_disponible")
     return float("".join(text.split()).replace(",", ".")), "ok"

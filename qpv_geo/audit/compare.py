@@ -8,19 +8,21 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from qpv_geo.audit.compare_apl import compare_apl
 from qpv_geo.audit.compare_contours import compare_attributes, compare_shapes
-from qpv_geo.audit.compare_facilities import compare_facilities
 from qpv_geo.audit.compare_figures import (
     compare_contract,
-    compare_correspondence,
     compare_indicator_columns,
     compare_sources,
     compare_statistics,
     compare_statuses,
     newest_figures,
 )
-from qpv_geo.audit.compare_finess import compare_finess
+from qpv_geo.audit.compare_tables import (
+    compare_apl,
+    compare_correspondence,
+    compare_facilities,
+    compare_finess,
+)
 from qpv_geo.audit.geopackage import StoredTable
 from qpv_geo.audit.mismatches import Mismatch, compare_columns
 from qpv_geo.audit.originals import Originals

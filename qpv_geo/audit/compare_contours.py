@@ -3,22 +3,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.audit.mismatches import Mismatch, compare_columns
-from qpv_geo.audit.originals import Features, Originals, projector
-from qpv_geo.audit.readers import WrittenLayer
-from qpv_geo.audit.shapes import Geometries, same_vertices
+from qpv_geo.audit.originals import Features, Originals, read_features
+from qpv_geo.audit.readers import WGS84, WrittenLayer
+from qpv_geo.audit.shapes import Geometries, Mask, same_vertices
 from qpv_geo.formats.frames import plain_values
 from qpv_geo.formats.geojson import OFFICIAL_DECIMALS
 from qpv_geo.sources.catalogue import TableName
 from qpv_geo.territory import Territory
 from qpv_geo.zones import department_of, zone_of
 
-_WGS84 = 4326
 # How far a published vertex may be from the official one, reprojected: metres, and degrees in GeoJSON.
 _METRES, _DEGREES = 1e-6, 10.0**-OFFICIAL_DECIMALS
 # How far a vertex of a repaired contour may be from the official lines, in metres: the precision of the file,
@@ -28,17 +28,14 @@ _OFF_LINE, _OFF_LINE_ROUNDED = 1e-6, 0.03
 _AREA = 1e-9
 
 
-def _qpv_of(features: Features, territory: Territory) -> set[str]:
-    return {
-        code
-        for code, row in features.rows.items()
-        if territory.is_declared(code, row["insee_com"], row["siren_epci"])
-    }
+def _qpv_of(official: pd.DataFrame, territory: Territory) -> set[str]:
+    columns = (official[name] for name in ("code_qp", "insee_com", "siren_epci"))
+    return {row[0] for row in zip(*columns, strict=True) if territory.is_declared(*row)}
 
 
-def _communes_of(features: Features, territory: Territory) -> set[str]:
+def _communes_of(official: pd.DataFrame, territory: Territory) -> set[str]:
     column = {"epci": "codeEpci", "departement": "codeDepartement", "commune": "code"}.get(territory.genre)
-    return features.codes_by(column).get(territory.code, set()) if column else set(features.rows)
+    return set(official.index[official[column] == territory.code] if column else official.index)
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class _OfficialLayer:
     name: str
     table: TableName
     fields: Mapping[str, str]
-    members: Callable[[Features, Territory], set[str]]
+    members: Callable[[pd.DataFrame, Territory], set[str]]
     place_of: Callable[[str], str]
 
     @property
@@ -82,40 +79,34 @@ def compare_attributes(
     release: Mapping[str, WrittenLayer], originals: Originals, territory: Territory
 ) -> list[Mismatch]:
     """Compare official fields with their files; each QPV and commune of the territory must be there."""
-    return [
-        mismatch
-        for layer in _LAYERS
-        if layer.name in release
-        for mismatch in _compare_attributes(
-            release[layer.name], layer, originals.features(originals.filling(layer.table)), territory
-        )
-    ]
+    mismatches = []
+    for layer in _LAYERS:
+        if layer.name in release:
+            features = originals.read(originals.filling(layer.table), read_features)
+            mismatches += _compare_attributes(release[layer.name], layer, features, territory)
+    return mismatches
 
 
 def _compare_attributes(
     written: WrittenLayer, layer: _OfficialLayer, features: Features, territory: Territory
 ) -> list[Mismatch]:
-    file, origin, table = written.path.name, features.raw.label, written.attributes
-    codes = table[layer.key]
-    members = layer.members(features, territory)
-    # A look at each: a set of all communes of France would be built for the few of a territory.
-    known = np.array([code in features.rows for code in codes], dtype=bool)
+    file, origin, codes = written.path.name, features.raw.label, written.attributes[layer.key]
+    places = features.places(codes.tolist())
+    lost = sorted(layer.members(features.table, territory) - {*codes})
     mismatches = [
-        *(
-            Mismatch(file, layer.name, code, layer.key, None, code, origin)
-            for code in sorted(members - {*codes})
-        ),
-        *(Mismatch(file, layer.name, code, layer.key, code, None, origin) for code in codes[~known]),
+        *(Mismatch(file, layer.name, code, layer.key, None, code, origin) for code in lost),
+        *(Mismatch(file, layer.name, code, layer.key, code, None, origin) for code in codes[places < 0]),
     ]
-    rows = [features.rows[code] for code in codes[known]]
-    texts, official = {}, {}
-    for field, name in layer.fields.items():
-        cells = plain_values(table.loc[known, field])
-        texts[field] = pd.Series([None if cell is None else str(cell) for cell in cells], dtype=object)
-        official[field] = pd.Series([row[name] for row in rows], dtype=object)
-    published = pd.DataFrame(texts)
+    known = written.attributes[places >= 0]
+    texts = {
+        field: [None if cell is None else str(cell) for cell in plain_values(known[field])]
+        for field in layer.fields
+    }
+    published = pd.DataFrame(texts, dtype=object)
+    official = features.table.iloc[places[places >= 0]].reset_index(drop=True)
+    expected = {field: official[name] for field, name in layer.fields.items()}
     compared = replace(written, attributes=published)
-    return mismatches + compare_columns(compared, layer.name, published[[layer.key]], official, origin)
+    return mismatches + compare_columns(compared, layer.name, published[[layer.key]], expected, origin)
 
 
 def compare_shapes(formats: Sequence[Mapping[str, WrittenLayer]], originals: Originals) -> list[Mismatch]:
@@ -125,12 +116,12 @@ def compare_shapes(formats: Sequence[Mapping[str, WrittenLayer]], originals: Ori
         official: _OfficialShapes | None = None
         for written in (release[layer.name] for release in formats if layer.name in release):
             if written.geometry is not None:
-                features = originals.features(originals.filling(layer.table))
                 codes = written.attributes[layer.key].tolist()
                 # Reprojected once for all formats that hold the same rows.
                 if official is None or official.codes != codes:
+                    features = originals.read(originals.filling(layer.table), read_features)
                     official = _official_shapes(codes, features, layer.place_of)
-                mismatches += _compare_shapes(written, written.geometry, layer.name, official, features)
+                mismatches += _compare_shapes(written, written.geometry, layer.name, official)
     return mismatches
 
 
@@ -138,36 +129,39 @@ def compare_shapes(formats: Sequence[Mapping[str, WrittenLayer]], originals: Ori
 class _OfficialShapes:
     """Official contours of a layer's rows, None for unknown codes and where the file has none.
 
-    `epsg` is the projected CRS in which each is measured and repaired.
+    `origin` is the file, `epsg` the projected CRS in which each is measured and repaired.
     """
 
+    origin: str
     codes: list[str]
+    known: Mask
     epsg: list[int]
     projected: Geometries
     degrees: Geometries
 
 
 def _official_shapes(codes: list[str], features: Features, place_of: Callable[[str], str]) -> _OfficialShapes:
-    epsg = [zone_of(place_of(code)).epsg if code in features.rows else _WGS84 for code in codes]
-    degrees = features.geometries(codes, [_WGS84] * len(codes))
-    return _OfficialShapes(codes, epsg, features.geometries(codes, epsg), degrees)
+    known = features.places(codes) >= 0
+    pairs = zip(codes, known, strict=True)
+    epsg = [zone_of(place_of(code)).epsg if there else WGS84 for code, there in pairs]
+    projected, degrees = (features.geometries(codes, epsgs) for epsgs in (epsg, [WGS84] * len(codes)))
+    return _OfficialShapes(features.raw.label, codes, known, epsg, projected, degrees)
 
 
 def _compare_shapes(
-    written: WrittenLayer, shapes: Geometries, layer: str, official: _OfficialShapes, features: Features
+    written: WrittenLayer, shapes: Geometries, layer: str, official: _OfficialShapes
 ) -> list[Mismatch]:
     """Compare all contours at once, vertex by vertex, and look at those that differ one by one."""
     changes = written.attributes["ecart_reparation_m2"]
-    if written.epsg == _WGS84:
+    if written.epsg == WGS84:
         same = same_vertices(shapes, official.degrees, _DEGREES)
     else:
         same = same_vertices(shapes, official.projected, _METRES)
     same &= changes.isna().to_numpy() & ~shapely.is_empty(official.projected)
-    known = np.array([code in features.rows for code in official.codes], dtype=bool)
-    file, origin, expected = written.path.name, features.raw.label, "the official contour"
+    file, expected = written.path.name, "the official contour"
     return [
-        Mismatch(file, layer, official.codes[row], "geometry", problem, expected, origin)
-        for row in np.flatnonzero(known & ~same).tolist()
+        Mismatch(file, layer, official.codes[row], "geometry", problem, expected, official.origin)
+        for row in np.flatnonzero(official.known & ~same).tolist()
         if (problem := _shape_problem(shapes[row], row, official, changes[row], written.epsg))
     ]
 
@@ -182,12 +176,12 @@ def _shape_problem(
     valid = bool(shapely.is_valid(projected))
     if valid != pd.isna(change):
         return f"repair recorded: {change}, official contour valid: {valid}"
-    if epsg == _WGS84:
+    if epsg == WGS84:
         if valid and shapely.is_valid(
             shapely.transform(degrees, lambda points: np.round(points, OFFICIAL_DECIMALS))
         ):
             return _vertex_problem(published, degrees, _DEGREES, "degrees")
-        flat = shapely.transform(published, projector(_WGS84, official.epsg[row]))
+        flat = gpd.GeoSeries([published], crs=WGS84).to_crs(official.epsg[row]).item()
         slack = shapely.length(flat) * _OFF_LINE_ROUNDED
         return _line_problem(flat, projected, 0.0 if valid else change, _OFF_LINE_ROUNDED, slack)
     if valid:

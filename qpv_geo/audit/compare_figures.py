@@ -1,4 +1,4 @@
-"""Published figures, and the correspondence with 2015, against the raw cells they come from."""
+"""Published figures against the raw cells they come from."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -40,43 +40,6 @@ _CONTRACT_FIGURES = {
     "taux_pauvrete_60": "taux_pauvrete",
     "part_familles_monoparentales": "part_familles_monoparentales",
 }
-_PAIRS = "correspondance_2015"
-_FIELDS = ("lib_qp", "statut", "lib_qp_2015")
-_ABSENT = ("no row",) * len(_FIELDS)
-# The predecessors stand side by side in a row of the file.
-_PLACES = range(1, 6)
-
-_Pair = tuple[str, str | None]
-
-
-def compare_correspondence(release: Mapping[str, WrittenLayer], originals: Originals) -> list[Mismatch]:
-    """Compare the table with the file, pair by pair; no pair of a QPV of the release may lack."""
-    if _PAIRS not in release:
-        return []
-    codes = set(release["qpv"].attributes["code_qp"])
-    wanted: dict[_Pair, tuple[str | None, ...]] = {}
-    for row in originals.rows(originals.filling("correspondence")):
-        if row["QP2024"] in codes:
-            wanted |= _pairs(row)
-    columns = (release[_PAIRS].attributes[name] for name in ("code_qp", "code_qp_2015", *_FIELDS))
-    published = {(code, old): tuple(words) for code, old, *words in zip(*columns, strict=True)}
-    return [
-        Mismatch(release[_PAIRS].path.name, _PAIRS, " / ".join(part or "aucun" for part in pair), *words)
-        for pair in sorted(wanted.keys() | published.keys(), key=str)
-        for words in zip(_FIELDS, published.get(pair, _ABSENT), wanted.get(pair, _ABSENT), strict=True)
-        if words[1] != words[2]
-    ]
-
-
-def _pairs(row: dict[str, str]) -> dict[_Pair, tuple[str | None, ...]]:
-    """Return what a row of the file says of each of its pairs."""
-    code, name, status = row["QP2024"], row["Label_QP2024"] or None, row["Statut"] or None
-    pairs: dict[_Pair, tuple[str | None, ...]] = {
-        (code, old): (name, status, row.get(f"Label_QP2015_{place}") or None)
-        for place in _PLACES
-        if (old := row.get(f"QP2015_{place}"))
-    }
-    return pairs or {(code, None): (name, status, None)}
 
 
 def compare_sources(raws: Raws) -> list[Mismatch]:

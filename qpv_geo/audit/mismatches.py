@@ -1,14 +1,15 @@
 """A mismatch: a value that was written and is not the one that was meant."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from qpv_geo.audit.readers import WrittenLayer
-from qpv_geo.formats.frames import row_names
+from qpv_geo.formats.frames import plain_values, row_names
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,35 @@ def compare_columns(
                 Mismatch(written.path.name, layer, name, field, published.iloc[row], wanted.iloc[row], origin)
                 for row, name in zip(rows, row_names(keys.iloc[rows], keys.columns), strict=True)
             ]
+    return mismatches
+
+
+def compare_rows(
+    written: WrittenLayer,
+    layer: str,
+    key: Sequence[str],
+    fields: Sequence[str],
+    expected: Mapping[tuple[Any, ...], tuple[object, ...]],
+    origin: str = "",
+) -> list[Mismatch]:
+    """Compare the rows of a layer, by key, with what they should be: the values of some fields.
+
+    A row that either side lacks is reported once, beside its first value.
+    """
+    columns = [plain_values(written.attributes[name]) for name in (*key, *fields)]
+    rows = zip(*columns, strict=True)
+    published = {row[: len(key)]: row[len(key) :] for row in rows}
+    keys = [at for at in published.keys() | expected.keys() if published.get(at) != expected.get(at)]
+    no_row = ("no row",)
+    mismatches = []
+    for at in sorted(keys, key=str):
+        name = " / ".join("aucun" if part is None else str(part) for part in at)
+        values = zip(fields, published.get(at, no_row), expected.get(at, no_row), strict=False)
+        mismatches += [
+            Mismatch(written.path.name, layer, name, field, one, other, origin)
+            for field, one, other in values
+            if one != other
+        ]
     return mismatches
 
 

@@ -9,8 +9,10 @@ import io
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from zipfile import BadZipFile
 
 import python_calamine
 
@@ -33,6 +35,7 @@ _SHEET = ", feuille "
 _TOGETHER = re.compile(r"_QPV(24)?$", re.IGNORECASE)
 _NOTE = re.compile(r"(?:\w+_)?NOTE(?:_\w+|\d\d)?", re.IGNORECASE)
 _TITLE_ROWS = 30
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, StopIteration, BadZipFile, PublicationError)
 NO_INTERVAL = (math.nan, math.nan)
 
 _Grid = list[list[str]]
@@ -45,6 +48,17 @@ class _RowsByCode:
     header: list[str]
     rows: dict[int, dict[str, list[str]]]
     repeated: set[int]
+
+
+@contextmanager
+def rereading(raw: RawFile) -> Iterator[None]:
+    """Name the raw file that cannot be read any more as it was, in a `PublicationError`."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise PublicationError(
+            f"{raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
+        ) from error
 
 
 class RawTables:
@@ -210,7 +224,7 @@ def read_cells(tables: RawTables, member: str, codes: Collection[str]) -> Origin
     Only the rows of `codes` are kept: a national file by IRIS has fifty thousand others. Raises
     `PublicationError` if the file cannot be read any more, or none of its columns holds these codes.
     """
-    try:
+    with rereading(tables.raw):
         table = tables.by_code(member)
         kept = {key: [code for code in codes if code in rows] for key, rows in table.rows.items()}
         # Other columns name zones as well: 03 is the region of some QPV and the department of others.
@@ -218,10 +232,6 @@ def read_cells(tables: RawTables, member: str, codes: Collection[str]) -> Origin
         best = min(
             kept, key=lambda key: (key in table.repeated, not kept[key], order.index(header[key].lower()))
         )
-    except (OSError, ValueError, IndexError, KeyError, StopIteration) as error:
-        raise PublicationError(
-            f"{tables.raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
-        ) from error
     rows = {code: _stripped(table.rows[best][code]) for code in kept[best]}
     return OriginalCells(tables.raw, {name: place for place, name in enumerate(header)}, rows, tables.words)
 

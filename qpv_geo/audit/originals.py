@@ -1,23 +1,25 @@
 """The raw files read once more, by other means than ingestion: json and sqlite3 for contours."""
 
+import csv
 import gc
 import json
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
-from pyproj import CRS, Transformer
-from shapely.geometry.base import BaseGeometry
+from numpy.typing import NDArray
+from pyproj import CRS
 
 from qpv_geo.audit.apl_workbook import Sheets, read_workbook
-from qpv_geo.audit.finess_lines import FinessLines, read_lines
 from qpv_geo.audit.geopackage import read_geopackage
-from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells
+from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells, rereading
 from qpv_geo.audit.shapes import Geometries, parse_geojson, polygons_of
 from qpv_geo.errors import PublicationError
 from qpv_geo.ingest.cell_text import decode
@@ -27,81 +29,39 @@ from qpv_geo.sources.archive import read_member
 from qpv_geo.sources.catalogue import TableName
 from qpv_geo.sources.content import as_shipped
 from qpv_geo.sources.raw import RawFile, usable
+from qpv_geo.zones import commune_of
 
 _T = TypeVar("_T")
 
 # How official files write that there is nothing.
 _NOTHING = {"", "NA"}
+# Where the codes of commune and department stand in a line of FINESS.
+_COMMUNE, _DEPARTMENT = 12, 13
 
 
 @dataclass(frozen=True)
 class Features:
-    """The features of an official vector file by code: declared properties as text or None, and shapes.
+    """The features of an official vector file by code: declared properties as text or None, and geometries.
 
-    Shapes are as the file holds them, in two dimensions. A GeoJSON that declares no CRS is in WGS84.
+    Geometries are as the file holds them, in two dimensions. A GeoJSON that declares no CRS is in WGS84.
     """
 
     raw: RawFile
-    rows: dict[str, dict[str, str | None]]
-    shapes: dict[str, BaseGeometry]
-    crs: CRS
-    _codes_by: dict[str, dict[str | None, set[str]]] = field(default_factory=dict, repr=False, compare=False)
+    table: gpd.GeoDataFrame
 
-    def codes_by(self, column: str) -> dict[str | None, set[str]]:
-        """Return the codes of the features that have each value in a column."""
-        if column not in self._codes_by:
-            codes = self._codes_by[column] = {}
-            for code, row in self.rows.items():
-                codes.setdefault(row[column], set()).add(code)
-        return self._codes_by[column]
-
-    @cached_property
-    def _epsg(self) -> int | None:
-        return self.crs.to_epsg()
+    def places(self, codes: Sequence[str]) -> NDArray[np.intp]:
+        """Return the rows of features, -1 for an unknown code."""
+        places: NDArray[np.intp] = self.table.index.get_indexer(codes)
+        return places
 
     def geometries(self, codes: Sequence[str], epsgs: Sequence[int]) -> Geometries:
         """Return the official geometries of features, each in a CRS of its own; None for an unknown code."""
-        shapes = np.array([self.shapes.get(code) for code in codes], dtype=object)
+        shapes = self.table.geometry.reindex(codes)
         targets = np.array(epsgs)
-        for epsg in set(epsgs) - {self._epsg}:
-            rows = targets == epsg
-            shapes[rows] = shapely.transform(shapes[rows], projector(self.crs.to_wkt(), epsg))
-        return shapes
-
-
-@cache
-def projector(crs: str | int, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what reprojects an array of points (n, 2), x first."""
-    project = Transformer.from_crs(crs, epsg, always_xy=True).transform
-    return lambda points: np.column_stack(project(points[:, 0], points[:, 1]))
-
-
-class _Kept:
-    """What was read again of raw files, by source, for the releases that are compared with them next."""
-
-    def __init__(self) -> None:
-        self.wanted = False
-        self._by_source: dict[tuple[str, object], tuple[tuple[str, Path], Any]] = {}
-
-    def of(self, raw: RawFile, settings: Settings, read: Callable[[RawFile, Settings], _T]) -> _T:
-        """Return what `read` makes of a raw file, which is not read twice if that is wanted."""
-        key, file = (raw.source.id, read), (raw.sha256, raw.path)
-        kept_file, kept = self._by_source.get(key, (None, None))
-        if kept_file == file:
-            return cast("_T", kept)
-        contents = read(raw, settings)
-        if self.wanted:
-            self._by_source[key] = file, contents
-            gc.freeze()
-        return contents
-
-
-_KEPT = _Kept()
-
-
-def keep_originals() -> None:
-    """Keep what is read again: this process compares many releases with the same files."""
-    _KEPT.wanted = True
+        official: Geometries = shapes.to_numpy().copy()
+        for epsg in set(epsgs):
+            official[targets == epsg] = shapes[targets == epsg].to_crs(epsg).to_numpy()
+        return official
 
 
 def read_features(raw: RawFile, settings: Settings) -> Features:
@@ -111,29 +71,17 @@ def read_features(raw: RawFile, settings: Settings) -> Features:
     what was done after reading. Raises `PublicationError` if the file cannot be read any more, or a declared
     column is not there.
     """
-    return _KEPT.of(raw, settings, _read_features)
-
-
-def _read_features(raw: RawFile, settings: Settings) -> Features:
     raw = as_shipped(raw, settings)
     read = {"geojson": _read_geojson, "gpkg": _read_geopackage, "shp": _read_shapefile}.get(raw.source.format)
     if read is None:
         raise PublicationError(f"{raw.label}: format {raw.source.format!r} holds no contours")
-    try:
+    with rereading(raw):
         properties, shapes, crs = read(raw, settings)
         names = _declared_names(raw, list(properties[0]))
-        rows = [{name: _as_text(row[column]) for name, column in names.items()} for row in properties]
-        codes = [row[raw.source.key[0]] for row in rows]
-    except (OSError, ValueError, LookupError, TypeError, PublicationError) as error:
-        raise PublicationError(
-            f"{raw.label}: cannot be read again to compare ({type(error).__name__}: {error})"
-        ) from error
-    return Features(
-        raw,
-        {code: row for code, row in zip(codes, rows, strict=True) if code},
-        {code: shape for code, shape in zip(codes, shapely.force_2d(shapes), strict=True) if code},
-        crs,
-    )
+        columns = {name: [_as_text(row[column]) for row in properties] for name, column in names.items()}
+        cells = pd.DataFrame(columns, dtype=object).set_index(raw.source.key[0], drop=False)
+        table = gpd.GeoDataFrame(cells, geometry=shapely.force_2d(shapes), crs=crs)
+        return Features(raw, table[table.index.notna() & ~table.index.duplicated("last")])
 
 
 _Contents = tuple[list[dict[str, Any]], Geometries, CRS]
@@ -190,11 +138,55 @@ def _as_text(value: object) -> str | None:
     return None if text in _NOTHING else text
 
 
+@dataclass(frozen=True)
+class FinessLines:
+    """Lines of establishments by INSEE code of the commune, and of positions by number."""
+
+    establishments: dict[str, list[str]]
+    positions: dict[str, str]
+
+    def of(self, communes: Collection[str]) -> dict[str, list[str]]:
+        """Return the cells of the establishments of some communes, by number."""
+        rows = [_cells(line) for code in communes for line in self.establishments.get(code, ())]
+        return {row[1]: row for row in rows}
+
+    def position(self, number: str) -> list[str]:
+        """Return the cells of a position, empty ones if there is none."""
+        return _cells(self.positions.get(number, ";;;;;"))
+
+
+def read_finess(raw: RawFile, settings: Settings) -> FinessLines:
+    """Find the lines of FINESS again by commune; csv parses them when they are asked for."""
+    with rereading(raw):
+        text, _ = decode(read_member(raw, raw.source.member, settings).data, raw.label)
+    establishments: defaultdict[str, list[str]] = defaultdict(list)
+    positions = {}
+    for line in text.splitlines():
+        section, _, rest = line.partition(";")
+        if section == "structureet":
+            cells = _cells(line) if '"' in line else line.split(";", _DEPARTMENT + 1)
+            if len(cells) > _DEPARTMENT:
+                department = cells[_DEPARTMENT].strip()
+                if department[:1] == "9" and department[-1:].isalpha():
+                    department = "97"
+                establishments[commune_of(f"{department}{cells[_COMMUNE].strip()}")].append(line)
+        elif section == "geolocalisation":
+            positions[rest.partition(";")[0]] = line
+    return FinessLines(dict(establishments), positions)
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=";"))]
+
+
 class Originals:
     """The raw files of a release, each read again once, when it is first asked for.
 
     `codes` are the zones whose statistics are looked up.
     """
+
+    shared: ClassVar[dict[object, tuple[object, Any]] | None] = None
+    """What was read again, if it is kept for the releases that are compared next (`keep_originals`)."""
 
     def __init__(
         self, raws: Mapping[str, RawFile | None], codes: Collection[str], settings: Settings
@@ -202,52 +194,38 @@ class Originals:
         self._raws = raws
         self._codes = codes
         self._settings = settings
-        self._features: dict[str, Features] = {}
-        self._tables: dict[str, RawTables] = {}
+        self._read = {} if self.shared is None else self.shared
         self._cells: dict[tuple[str, str], OriginalCells] = {}
-        self._apl: dict[str, Sheets] = {}
 
-    def features(self, source_id: str) -> Features:
-        """Return the features of a vector file; see `read_features`."""
-        if source_id not in self._features:
-            self._features[source_id] = read_features(self.raw(source_id), self._settings)
-        return self._features[source_id]
+    def read(self, raw: RawFile, reader: Callable[..., _T], *arguments: object) -> _T:
+        """Return what `reader` makes of a raw file, which is not read twice."""
+        key, file = (raw.source.id, reader), (raw.sha256, raw.path)
+        known, contents = self._read.get(key, (None, None))
+        if known != file:
+            contents = reader(raw, self._settings, *arguments)
+            self._read[key] = file, contents
+            if self.shared is not None:
+                gc.freeze()
+        return cast("_T", contents)
 
     def cells(self, source_id: str, member: str) -> OriginalCells:
         """Return the cells of a table; see `original_cells.read_cells`."""
         if (source_id, member) not in self._cells:
-            raw = self.raw(source_id)
-            if source_id not in self._tables:
-                self._tables[source_id] = _KEPT.of(raw, self._settings, RawTables)
-            self._cells[source_id, member] = read_cells(self._tables[source_id], member, self._codes)
+            tables = self.read(self.raw(source_id), RawTables)
+            self._cells[source_id, member] = read_cells(tables, member, self._codes)
         return self._cells[source_id, member]
 
-    def rows(self, source_id: str) -> list[dict[str, str]]:
-        """Return the rows of a source that is one small table, by its own column names."""
-        return RawTables(self.raw(source_id), self._settings).only_table()
-
     def apl(self, source_id: str) -> Sheets:
-        """Return the APL of the communes whose statistics are looked up; see `apl_workbook.read_workbook`."""
-        if source_id not in self._apl:
-            raw = self.raw(source_id)
-            self._apl[source_id] = (
-                _KEPT.of(raw, self._settings, read_workbook)
-                if _KEPT.wanted
-                else read_workbook(raw, self._settings, self._codes)
-            )
-        return self._apl[source_id]
+        """Return the APL of the communes whose statistics are looked up, or of all if it is shared."""
+        codes = self._codes if self.shared is None else None
+        return self.read(self.raw(source_id), read_workbook, codes)
 
-    def finess(self, source_id: str) -> FinessLines:
-        """Return the lines of FINESS; see `finess_lines.read_lines`."""
-        return _KEPT.of(self.raw(source_id), self._settings, read_lines)
-
-    def filling(self, table: TableName) -> str:
-        """Return the source that was read into a table."""
-        sources = (raw.source for raw in self._raws.values() if raw and usable(raw))
-        source = next((source for source in sources if table in source.fills), None)
-        if source is None:
-            raise PublicationError(f"a layer holds values of a source of {table}, and none was read")
-        return source.id
+    def filling(self, table: TableName) -> RawFile:
+        """Return the raw file that was read into a table."""
+        for raw in self._raws.values():
+            if raw and usable(raw) and table in raw.source.fills:
+                return raw
+        raise PublicationError(f"a layer holds values of a source of {table}, and none was read")
 
     def raw(self, source_id: str) -> RawFile:
         """Return a raw file; a `PublicationError` if it was not read."""
@@ -255,3 +233,8 @@ class Originals:
         if raw is None:
             raise PublicationError(f"a layer holds values of source {source_id!r}, which was not read")
         return raw
+
+
+def keep_originals() -> None:
+    """Keep what is read again: this process compares many releases with the same files."""
+    Originals.shared = {}

@@ -17,7 +17,8 @@ from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import UNDECLARED, Content
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.project import write_project
-from qpv_geo.qgis.styles import build_styles
+from qpv_geo.qgis.styles import styled_layers
+from qpv_geo.qgis.templating import fill
 from qpv_geo.settings import Settings
 from qpv_geo.typography import typeset
 from tests.mapping import full_content, snapshot_content, write
@@ -97,7 +98,7 @@ def test_no_path_or_user_of_this_machine_is_in_it(release: Path) -> None:
 
 
 def test_layers_are_in_their_groups_top_first(project: Element, content: Content) -> None:
-    titles = {name: style.title for name, style in build_styles(content).items()}
+    titles = {name: layer.title for name, layer in styled_layers(content).items()}
     look = load_cartography()
     expected = {group.title: [titles[name] for name in group.layers] for group in look.groups}
     tables = [titles[name] for name in content.frames if content.spatial(name) is None]
@@ -107,22 +108,24 @@ def test_layers_are_in_their_groups_top_first(project: Element, content: Content
 
 
 def test_the_band_is_named_by_its_widths(content: Content) -> None:
-    assert build_styles(content)["bande_300m"].title == "Bande de 300 ou 500 m (TVA réduite)"
+    assert styled_layers(content)["bande_300m"].title == "Bande de 300 ou 500 m (TVA réduite)"
     bands = content.frames["bande_300m"]
     narrow = content.frames | {"bande_300m": bands[bands["distance_m"] == 300]}
-    title = build_styles(replace(content, frames=narrow))["bande_300m"].title
+    title = styled_layers(replace(content, frames=narrow))["bande_300m"].title
     assert title == "Bande de 300 m (TVA réduite)"
 
 
 @pytest.mark.parametrize("provenance", ["snapshot", "live"])
 def test_only_generalised_limits_are_dashed_and_named_so(content: Content, provenance: str) -> None:
     raws = {key: raw and replace(raw, provenance=provenance) for key, raw in content.spec.raws.items()}
-    styles = build_styles(replace(content, spec=replace(content.spec, raws=raws)))
+    layers = styled_layers(replace(content, spec=replace(content.spec, raws=raws)))
     for name in ("communes", "epci"):
-        (symbol,) = styles[name].symbols
-        assert (symbol[-1].properties["use_custom_dash"] == "1") == (provenance == "snapshot"), name
-        assert ("généralisé" in styles[name].title) == (provenance == "snapshot"), name
-    near = [placed.label for placed in styles["communes"].labels if placed.label.farthest == 25000]
+        dashed = '<Option name="use_custom_dash" type="QString" value="1"/>' in fill(
+            "layer.qml", layer=layers[name]
+        )
+        assert dashed == (provenance == "snapshot"), name
+        assert ("généralisé" in layers[name].title) == (provenance == "snapshot"), name
+    near = [label for label in layers["communes"].look.labels if label.farthest == 25000]
     assert [label.perimeter for label in near] == ([True] if provenance == "snapshot" else [])
 
 

@@ -25,7 +25,7 @@ from qpv_geo.formats.base import UNDECLARED, Content
 from qpv_geo.formats.health import care_of, health_of
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.qgis.cartography import load_cartography
-from qpv_geo.qgis.forms import form_fields, form_tabs
+from qpv_geo.qgis.forms import form_tabs, shown_fields
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES
 from qpv_geo.typography import typeset
@@ -368,10 +368,9 @@ def test_the_form_says_why_a_figure_is_missing_and_shows_no_field_twice(full_see
 
 def test_every_column_of_the_qpv_is_in_the_form_or_folded_into_a_label(full_seen: Seen) -> None:
     layer = full_seen.content.layers["qpv"]
-    fields = form_fields(layer, LOOK)
-    tabs = form_tabs(layer, fields, full_seen.content, LOOK)
+    tabs = form_tabs(layer, full_seen.content, LOOK)
     shown = [name for tab in tabs for part in (tab, *tab.boxes) for name in part.fields]
-    assert sorted(shown) == sorted(field.name for field in fields if not field.folded)
+    assert sorted(shown) == sorted(shown_fields(layer))
 
 
 def test_bookmarks_and_themes(seen: Seen) -> None:

@@ -27,9 +27,10 @@ from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import Layer, LayerField, load_layers
 from qpv_geo.ingest.facilities import load_facility_types
-from qpv_geo.qgis.cartography import Cartography, load_cartography
+from qpv_geo.qgis.cartography import Cartography, LegendRule, load_cartography
 from qpv_geo.qgis.forms import form_fields
-from qpv_geo.qgis.styles import StyleRule, build_styles, classify, labels_of, pictogram
+from qpv_geo.qgis.styles import classify, labels_of, styled_layers
+from qpv_geo.qgis.templating import fill
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import ABSENCES, STATUSES
 from qpv_geo.typography import typeset
@@ -68,10 +69,10 @@ def qml(package: Path, layer: str) -> ElementTree:
 def legend(content: Content, layer: str) -> list[str]:
     """Return the entries of a legend, headings included."""
 
-    def labels(rules: tuple[StyleRule, ...]) -> list[str]:
+    def labels(rules: tuple[LegendRule, ...]) -> list[str]:
         return [label for rule in rules for label in (rule.label, *labels(rule.children))]
 
-    return labels(build_styles(content)[layer].rules)
+    return labels(styled_layers(content)[layer].look.rules)
 
 
 def test_each_layer_and_table_has_one_default_style(package: Path, content: Content) -> None:
@@ -186,7 +187,7 @@ def test_a_spatial_layer_without_a_look_is_refused(content: Content) -> None:
         layers={**content.layers, "nouvelle": layer},
     )
     with pytest.raises(PublicationError, match=r"without a style: nouvelle; .*cartography\.toml"):
-        build_styles(grown)
+        styled_layers(grown)
 
 
 def test_styles_carry_aliases_with_units(package: Path) -> None:
@@ -415,7 +416,7 @@ def test_every_pictogram_is_used_and_can_be_read() -> None:
     markers = [rule.marker for rule in rules if rule.marker]
     assert {one.pictogram for one in markers} == LOOK.pictograms.keys()
     for one in markers:
-        assert ElementTree.fromstring(pictogram(one)).tag.endswith("svg")
+        assert ElementTree.fromstring(LOOK.picture(one)).tag.endswith("svg")
 
 
 def test_reasons_for_missing_values_have_different_hatches() -> None:
@@ -457,14 +458,12 @@ def test_a_wrong_declaration_is_said(tmp_path: Path, old: str, new: str, message
 
 
 def test_fills_of_qpv_let_the_base_map_through_where_there_is_one(content: Content) -> None:
-    style = build_styles(content)["qpv"]
-    assert style.blend_mode == 6, "multiply"
-    fills = [layers[0] for layers in style.symbols if layers[0].kind == "SimpleFill"]
-    assert {fill.properties["color"].rpartition(",")[2] for fill in fills} == {f"{0.62 * 255:.0f}"}
     bare = replace(content, frames={n: f for n, f in content.frames.items() if n not in BASE_MAP})
-    style = build_styles(bare)["qpv"]
-    assert style.blend_mode == 0
-    assert {layers[0].properties["color"].rpartition(",")[2] for layers in style.symbols} == {"255"}
+    for drawn, blend_mode, opacity in ((content, "6", f"{0.62 * 255:.0f}"), (bare, "0", "255")):
+        style = ElementTree.fromstring(fill("layer.qml", layer=styled_layers(drawn)["qpv"]), forbid_dtd=False)
+        assert style.findtext("blendMode") == blend_mode, "multiply is 6"
+        fills = style.findall(".//layer[@class='SimpleFill']/Option/Option[@name='color']")
+        assert {str(color.get("value")).rpartition(",")[2] for color in fills} == {opacity}
 
 
 def test_the_order_of_drawing_puts_small_things_on_large_ones() -> None:

@@ -5,6 +5,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
@@ -31,6 +32,19 @@ class Outline(Frozen):
     thinner: dict[int, Annotated[float, Field(gt=0)]] = Field(default={})
     dash: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?(;\d+(\.\d+)?)+$")
     solid_beyond: int = Field(default=0, ge=0)
+
+    @property
+    def expressions(self) -> dict[str, str]:
+        """What changes with the scale, by QGIS's property."""
+        found = {}
+        if self.thinner:
+            scales = sorted(self.thinner, reverse=True)
+            cases = " ".join(f"WHEN @map_scale > {scale} THEN {self.thinner[scale]:g}" for scale in scales)
+            found["outlineWidth"] = f"CASE {cases} ELSE {self.width:g} END"
+        if self.solid_beyond:
+            # Without a value, the line keeps its dashes.
+            found["outlineStyle"] = f"CASE WHEN @map_scale > {self.solid_beyond} THEN 'solid' END"
+        return found
 
 
 class Hatch(Frozen):
@@ -68,6 +82,11 @@ class LegendRule(Frozen):
     """What stands at each point of a layer of points."""
     children: tuple["LegendRule", ...] = ()
     """Entries under this one, which is then a heading without a symbol."""
+
+    @property
+    def leaves(self) -> tuple["LegendRule", ...]:
+        """Those of this rule and the ones under it that have a symbol."""
+        return sum((child.leaves for child in self.children), start=()) or (self,)
 
 
 class Label(Frozen):
@@ -197,10 +216,11 @@ class Atlas(Frozen):
 
 
 class FormTab(Frozen):
-    """A tab of the form of the QPV: its fields, and the layers whose rows belong to a QPV."""
+    """A tab of the form of the QPV: fields, boxes of fields, and layers whose rows belong to a QPV."""
 
     title: FrenchText
     fields: tuple[str, ...] = ()
+    boxes: tuple["FormTab", ...] = ()
     layers: tuple[str, ...] = ()
 
 
@@ -215,7 +235,7 @@ class FormLook(Frozen):
 
 
 class MapTheme(Frozen):
-    """A choice of layers that QGIS shows together."""
+    """A choice of layers that QGIS shows together, where a release has the first."""
 
     title: FrenchText
     layers: tuple[str, ...]
@@ -228,6 +248,11 @@ class Tiles(Frozen):
     url: str
     zoom: int = Field(gt=0)
     attribution: str
+
+    @property
+    def source(self) -> str:
+        """As XYZ tiles, which unlike WMTS layers ask nothing of the network to be opened."""
+        return f"type=xyz&url={quote(self.url, safe=':/?{}')}&zmin=0&zmax={self.zoom}"
 
 
 class BaseMap(Frozen):
@@ -276,6 +301,14 @@ class Cartography(Frozen):
             if any(fnmatchcase(name, pattern) for pattern in words.fields):
                 return words.words
         return {}
+
+    def picture(self, marker: Marker) -> str:
+        """Return a pictogram as an SVG file."""
+        # Rounded to a disc, or at the corners; the white outline tells apart pictograms that touch.
+        corner = 3 if marker.square else 10
+        ground = f'<rect width="20" height="20" rx="{corner}" fill="{marker.color}" stroke="#fff"/>'
+        path = f'<path fill="#fff" d="{self.pictograms[marker.pictogram]}"/>'
+        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 22 22">{ground}{path}</svg>'
 
 
 @cache

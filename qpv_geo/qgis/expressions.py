@@ -1,7 +1,12 @@
 """QGIS expressions that write values as French readers do, a missing one with its reason."""
 
+import re
+
 from qpv_geo.formats.fields import Layer, LayerField
 from qpv_geo.french import NO_BREAK
+from qpv_geo.typography import typeset
+
+_EVALUATED = re.compile(r"(\[%.*?%\])", re.DOTALL)
 
 # A share and an index have one decimal; counts, areas and amounts are whole.
 _ONE_DECIMAL = {"%", ""}
@@ -76,6 +81,12 @@ def reason_of(layer: Layer, field: str, words: dict[str, str]) -> str:
 def literal(text: str) -> str:
     """Write a text so that QGIS, which evaluates ``[% %]`` in the texts of a page, shows it as it is."""
     return text.replace("[%", "[% '[%' %]")
+
+
+def typeset_outside(text: str) -> str:
+    """Put a text of a page into French typography, without what QGIS evaluates in it."""
+    parts = _EVALUATED.split(text)
+    return "".join(part if part.startswith("[%") else typeset(part) for part in parts)
 
 
 def html_of(expression: str) -> str:

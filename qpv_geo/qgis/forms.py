@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import Layer
 from qpv_geo.ingest.registry import Indicator
-from qpv_geo.qgis.cartography import Cartography
+from qpv_geo.qgis.cartography import Cartography, FormTab
 from qpv_geo.qgis.expressions import decimals_of, interval_of, quoted, rank_of, reason_of, vintage_of
 
 # What the label of an indicator says beside it, in the form.
@@ -20,8 +20,8 @@ _LONG_NAMES = ("lib", "nom", "libelle", "message", "remarque", "description")
 class FormField:
     """A field of a layer: French alias with its unit, French words for its codes, and how it is shown.
 
-    `label` is the expression of what stands beside it in the form, empty for the alias; `folded` says that
-    the label of another field holds it; `names` is the layer whose names stand for its codes.
+    `label` is the expression of what stands beside it in the form, empty for the alias; `names` is the layer
+    whose names stand for its codes.
     """
 
     name: str
@@ -29,55 +29,46 @@ class FormField:
     words: Mapping[str, str]
     decimals: int | None
     width: int
-    label: str = ""
-    folded: bool = False
-    names: str = ""
-
-
-@dataclass(frozen=True)
-class Tab:
-    """A tab of the form: fields, boxes of fields, then layers whose rows belong to the feature."""
-
-    title: str
-    fields: tuple[str, ...]
-    layers: tuple[str, ...] = ()
-    boxes: tuple["Tab", ...] = ()
+    label: str
+    names: str
 
 
 def form_fields(layer: Layer, look: Cartography) -> tuple[FormField, ...]:
     """Return the fields of a layer, in its order."""
-    folded = {f"{name}{suffix}" for name in layer.fields for suffix in _SUFFIXES}
-    return tuple(_field(layer, name, look, folded=name in folded) for name in layer.fields)
+    return tuple(_field(layer, name, look) for name in layer.fields)
 
 
-def _field(layer: Layer, name: str, look: Cartography, *, folded: bool) -> FormField:
+def _field(layer: Layer, name: str, look: Cartography) -> FormField:
     declared = layer.fields[name]
-    alias = declared.heading
     long = declared.type == "text" and name.startswith(_LONG_NAMES)
     short = declared.type != "text" or name.startswith("code")
     return FormField(
         name,
-        alias,
+        declared.heading,
         look.words_of(layer.name, name),
         decimals_of(declared) if declared.type == "real" else None,
         _WIDEST if long else _NARROW if short else _WIDE,
-        _label(layer, name, alias, look) if f"{name}_statut" in layer.fields else "",
-        folded,
+        _label(layer, name, look) if f"{name}_statut" in layer.fields else "",
         look.form.named_by.get(f"{layer.name}.{name}", ""),
     )
 
 
-def _label(layer: Layer, name: str, alias: str, look: Cartography) -> str:
+def _label(layer: Layer, name: str, look: Cartography) -> str:
     """Return an expression of two lines: alias, and vintage with interval and rank or with the reason."""
+    alias = quoted(layer.fields[name].heading)
     reason = reason_of(layer, name, look.words_of(layer.name, f"{name}_statut"))
     missing = f"{vintage_of(layer, name, after=', ')} || {reason}"
     known = f"{vintage_of(layer, name)} || {interval_of(layer, name)} || {rank_of(layer, name)}"
-    return f"{quoted(alias)} || '\\n' || CASE WHEN \"{name}\" IS NULL THEN {missing} ELSE {known} END"
+    return f"{alias} || '\\n' || CASE WHEN \"{name}\" IS NULL THEN {missing} ELSE {known} END"
 
 
-def form_tabs(
-    layer: Layer, fields: tuple[FormField, ...], content: Content, look: Cartography
-) -> tuple[Tab, ...]:
+def shown_fields(layer: Layer) -> list[str]:
+    """Return the fields that the form shows; the labels of these hold the others."""
+    folded = {f"{name}{suffix}" for name in layer.fields for suffix in _SUFFIXES}
+    return [name for name in layer.fields if name not in folded]
+
+
+def form_tabs(layer: Layer, content: Content, look: Cartography) -> tuple[FormTab, ...]:
     """Return the tabs of the form of the QPV: the declared ones, and one of indicators after the first.
 
     Empty for other layers, whose forms are one short list. What no tab declares stands in the first one, so
@@ -85,28 +76,27 @@ def form_tabs(
     """
     if layer.name != look.form.layer:
         return ()
-    shown = [field.name for field in fields if not field.folded]
+    shown = shown_fields(layer)
     declared = {name for tab in look.form.tabs for name in tab.fields}
+    free = [name for name in shown if name not in declared]
     registry: Mapping[str, Indicator] = content.spec.registry.by_id
     themes: dict[str, list[str]] = {}
-    others = []
-    for name in (name for name in shown if name not in declared):
-        if name in registry:
-            themes.setdefault(registry[name].theme, []).append(name)
-        else:
-            others.append(name)
+    for name in (name for name in free if name in registry):
+        themes.setdefault(registry[name].theme, []).append(name)
     first, *rest = (
-        Tab(
-            tab.title,
-            tuple(name for name in tab.fields if name in shown),
-            tuple(name for name in tab.layers if name in content.frames),
+        tab.model_copy(
+            update={
+                "fields": tuple(name for name in tab.fields if name in shown),
+                "layers": tuple(name for name in tab.layers if name in content.frames),
+            }
         )
         for tab in look.form.tabs
     )
-    boxes = tuple(Tab(theme, tuple(names)) for theme, names in themes.items())
+    others = tuple(name for name in free if name not in registry)
+    boxes = tuple(FormTab(title=theme, fields=tuple(names)) for theme, names in themes.items())
     tabs = (
-        Tab(first.title, (*first.fields, *others), first.layers),
-        Tab(look.form.indicators, (), boxes=boxes),
+        first.model_copy(update={"fields": first.fields + others}),
+        FormTab(title=look.form.indicators, boxes=boxes),
         *rest,
     )
     return tuple(tab for tab in tabs if tab.fields or tab.layers or tab.boxes)

@@ -9,30 +9,18 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.health import PLACES, TABLE, care_of, compared_figures, health_columns, health_sources
 from qpv_geo.qgis.atlas import (
     BOTTOM,
-    COLUMN_WIDTH,
-    COLUMN_X,
+    COLUMN,
     HEADING,
-    MAP_HEIGHT,
-    MAP_WIDTH,
     RIGHT,
     AtlasPages,
     Box,
-    LayerRef,
     Text,
-    chosen,
-    fitted,
+    by_qpv,
     heading,
-    headings,
-    notes,
     scale_around,
-    set_texts,
-    symbols,
 )
 from qpv_geo.qgis.cartography import Cartography
-from qpv_geo.qgis.expressions import evaluation, quoted
-from qpv_geo.typography import typeset
 
-_TITLE, _COLUMN = "Portrait santé des QPV (A3)", "Santé : chiffres du quartier"
 # On the large map, with the base map below.
 _LAYERS = (PLACES, "qpv", "qpv_voisins", "communes", "epci")
 # Points, and millimetres of a line of that size.
@@ -47,36 +35,24 @@ _AS_THE_CROW_FLIES = "Distances à vol d'oiseau. Limites : portraits/sante_metho
 _UNREAD = "Offre de soins : la Base permanente des équipements n'a pas été lue."
 
 
-def health_atlas(refs: Mapping[str, LayerRef], content: Content, look: Cartography) -> AtlasPages | None:
-    """Lay out the health pages; None for a release without table ``sante``. `refs` are layers by name."""
+def health_atlas(content: Content, look: Cartography) -> AtlasPages | None:
+    """Lay out the health pages; None for a release without table ``sante``."""
     if TABLE not in content.frames:
         return None
     drawn = {*_LAYERS, *look.groups[-1].layers}
-    layers = chosen(refs, [name for name in look.order if name in drawn], content)
     texts, below = _column(content)
     lines = {column.line for column in health_columns()}
-    box = Box(COLUMN_X - 2, below + 2, COLUMN_WIDTH, BOTTOM - below - 2, 7)
     return AtlasPages(
-        coverage=refs["qpv"],
-        legend=chosen(refs, (PLACES, "qpv"), content),
-        situation=(),
-        map_view=fitted(content.bounds("qpv"), MAP_WIDTH / MAP_HEIGHT),
-        situation_view=content.bounds("qpv"),
-        band=None,
-        band_title="",
-        texts=set_texts(
-            *headings(content.spec.territory, _COLUMN),
-            *texts,
-            *notes(health_sources(content, lines)["mention"], content),
-        ),
-        scale=scale_around(str(_AROUND)),
-        legend_box=box,
-        situation_box=box,
-        title=_TITLE,
+        title="Portrait santé des QPV (A3)",
         file="sante_",
-        layers=layers,
+        scale=scale_around(str(_AROUND)),
+        column="Santé : chiffres du quartier",
+        texts=tuple(texts),
+        mentions=health_sources(content, lines)["mention"],
+        legend=(PLACES, "qpv"),
+        legend_box=Box(COLUMN.x - 2, below + 2, COLUMN.width, BOTTOM - below - 2, 7),
         legend_points=_POINTS,
-        **symbols(look.atlas),
+        layers=tuple(name for name in look.order if name in drawn),
     )
 
 
@@ -98,7 +74,7 @@ def _column(content: Content) -> tuple[list[Text], float]:
         y += _LINE * len(names) + HEADING + 3
     care = care_of(content)
     if not care:
-        box = Box(COLUMN_X, y - HEADING, COLUMN_WIDTH, 6, 10)
+        box = Box(COLUMN.x, y - HEADING, COLUMN.width, 6, 10)
         return [*texts, Text("Offre de soins", _UNREAD, box, _POINTS, "soft")], y
     texts.append(heading("Soins", "Soins : à 500 m au plus, et le plus proche", y))
     names = [row.label for row in next(iter(care.values()))]
@@ -108,7 +84,7 @@ def _column(content: Content) -> tuple[list[Text], float]:
         "Soins", y, names, [("À 500 m", 0.6, 0.76, counts), ("Le plus proche", 0.76, 1.0, nearest)]
     )
     y += _LINE * len(names) + 1
-    note = Text("Distances", _AS_THE_CROW_FLIES, Box(COLUMN_X, y, COLUMN_WIDTH, 5, 10), _POINTS, "soft")
+    note = Text("Distances", _AS_THE_CROW_FLIES, Box(COLUMN.x, y, COLUMN.width, 5, 10), _POINTS, "soft")
     return [*texts, note], y + 1
 
 
@@ -122,11 +98,10 @@ def _table(
     height = _LINE * len(names) + 1
     # A name that wrapped would move those below away from their values.
     kept = [text if len(text) <= _LETTERS else f"{text[: _LETTERS - 1].rstrip()}…" for text in names]
-    box = Box(COLUMN_X, y, _NAMES * COLUMN_WIDTH, height, 10)
+    box = Box(COLUMN.x, y, _NAMES * COLUMN.width, height, 10)
     texts = [Text(f"{name} : libellés", "\n".join(kept), box, _POINTS)]
     for title, start, end, lines in columns:
-        pairs = (f"{quoted(code)}, {quoted(typeset(chr(10).join(of)))}" for code, of in lines.items())
-        text = evaluation(f'map_get(map({", ".join(pairs)}), "code_qp")', title)
-        box = Box(COLUMN_X + start * COLUMN_WIDTH, y, (end - start) * COLUMN_WIDTH, height, 10)
+        text = by_qpv(lines, title)
+        box = Box(COLUMN.x + start * COLUMN.width, y, (end - start) * COLUMN.width, height, 10)
         texts.append(Text(f"{name} : {title.lower()}", text, box, _POINTS, bold=True, horizontal=RIGHT))
     return texts

@@ -1,11 +1,8 @@
 """The QGIS project beside the GeoPackage: groups, order, styles, base maps, relations, atlas."""
 
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pyproj
@@ -13,13 +10,12 @@ import shapely
 
 from qpv_geo.formats.base import Bounds, Content, rounded_bounds
 from qpv_geo.formats.geopackage import geopackage_name
-from qpv_geo.qgis.atlas import AtlasPages, LayerRef, atlas_pages
-from qpv_geo.qgis.cartography import Cartography, load_cartography
+from qpv_geo.qgis.atlas import BOTTOM, COLUMN, MAP, atlas_pages, fitted
+from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.health_atlas import health_atlas
 from qpv_geo.qgis.metadata import add_metadata
-from qpv_geo.qgis.styles import Style, add_styles, build_styles
+from qpv_geo.qgis.styles import add_styles, layer_id, styled_layers
 from qpv_geo.qgis.templating import fill
-from qpv_geo.territory import Territory
 from qpv_geo.zones import METROPOLE
 
 # Where layers are in degrees, the map is drawn in the CRS of web maps, which shows all of France as it looks.
@@ -29,47 +25,6 @@ _GRS80, _WGS84 = "EPSG:7019", "EPSG:7030"
 
 # The only moment that a zip can carry without saying anything about a clock.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_TABLES = "Tables"
-
-
-@dataclass(frozen=True)
-class ProjectLayer(LayerRef):
-    """A layer or table of the GeoPackage in the project; `bounds` is None where there is nothing to draw."""
-
-    abstract: str
-    style: Style
-    spatial: bool
-    bounds: Bounds | None
-    visible: bool
-    provider: str = "ogr"
-
-
-@dataclass(frozen=True)
-class TileLayer(LayerRef):
-    """A base map."""
-
-    attribution: str
-    provider: str = "wms"
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A group of the layer tree."""
-
-    title: str
-    expanded: bool
-    layers: tuple[ProjectLayer, ...]
-
-
-@dataclass(frozen=True)
-class Relation:
-    """Rows of a table that belong to a QPV, by its code."""
-
-    id: str
-    title: str
-    referenced: str
-    referencing: str
-    field: str
 
 
 def write_qgis(folder: Path, content: Content) -> None:
@@ -93,53 +48,44 @@ def write_project(folder: Path, content: Content) -> Path:
 
 def _values(content: Content) -> dict[str, Any]:
     """Return what ``project.qgs`` draws from: `epsg` is the CRS of the map, `view` what it shows at first."""
-    look = load_cartography()
-    members = {name: _member(name, style, content, look) for name, style in build_styles(content).items()}
-    groups = _groups(members, look)
+    look, layers = load_cartography(), styled_layers(content)
     projected = content.crs.is_projected
+    # A spatial layer that this release has without any geometry is among the tables.
+    drawn = [name for name in look.order if content.is_drawn(name)]
+    tables = [name for name in layers if name not in drawn]
     return {
         "content": content,
+        "look": look,
         "epsg": content.epsg if projected else _WEB_MERCATOR,
         # Lengths and areas are measured on it.
         "ellipsoid": _GRS80 if projected else _WGS84,
         "view": _view(content),
-        "scales": look.scales,
-        "groups": groups,
-        "members": members,
-        "layers": tuple(layer for group in groups for layer in group.layers),
-        "base_title": look.base_map.title,
-        "base": _base(content.spec.territory, look),
-        "relations": _relations(members),
-        "themes": _themes(members, look),
+        "drawn": drawn,
+        "tables": tables,
+        "members": {name: layers[name] for name in (*drawn, *tables)},
+        "base": {
+            layer_id(content.spec.territory, f"fond_{rank}"): tiles
+            for rank, tiles in enumerate(look.base_map.tiles, start=1)
+        },
+        "relations": _relations(content),
         "bookmarks": _bookmarks(content),
         # Pages need metres.
-        "atlases": _atlases(members, content, look) if projected else (),
+        "atlases": (atlas_pages(content, look), health_atlas(content, look)) if projected else (),
+        "map_box": MAP,
+        "map_view": fitted(content.bounds("qpv"), MAP.width / MAP.height),
+        "column": COLUMN,
+        "bottom": BOTTOM,
     }
 
 
-def _atlases(members: Mapping[str, ProjectLayer], content: Content, look: Cartography) -> list[AtlasPages]:
-    pages = atlas_pages(members, content, look), health_atlas(members, content, look)
-    return [each for each in pages if each]
-
-
-def _member(name: str, style: Style, content: Content, look: Cartography) -> ProjectLayer:
-    drawn = content.is_drawn(name)
-    return ProjectLayer(
-        id=_id(content.spec.territory, name),
-        name=name,
-        title=style.title,
-        source=f"./{geopackage_name(content.spec.territory.id)}|layername={name}",
-        abstract=content.layers[name].abstract,
-        style=style,
-        spatial=content.spatial(name) is not None,
-        bounds=content.bounds(name) if drawn else None,
-        visible=drawn and look.layers[name].visible,
-    )
-
-
-def _id(territory: Territory, name: str) -> str:
-    # QGIS 3.22 drops ids of ten characters or fewer: the prefix alone has eight.
-    return f"qpv_geo_{territory.id.replace('-', '_')}_{name}"
+def _relations(content: Content) -> dict[str, str]:
+    """Return the field by which rows belong to a QPV, of each layer and table whose rows carry its code."""
+    return {
+        name: field
+        for name in content.frames
+        for field in ["code" if name == "statistiques" else "code_qp"]
+        if name not in {"qpv", "qpv_2015", "qpv_voisins"} and field in content.layers[name].fields
+    }
 
 
 def _view(content: Content) -> Bounds:
@@ -155,56 +101,6 @@ def _view(content: Content) -> Bounds:
     west, south, east, north = bounds
     x, y = (east - west) / 10 + 500, (north - south) / 10 + 500
     return rounded_bounds([west - x, south - y, east + x, north + y])
-
-
-def _groups(members: Mapping[str, ProjectLayer], look: Cartography) -> tuple[Branch, ...]:
-    """Return the groups that have a layer, and one of tables, in the order of the cartography.
-
-    A spatial layer that this release has without any geometry is among the tables.
-    """
-    drawn = {name for name, layer in members.items() if layer.bounds}
-    groups = [
-        Branch(group.title, group.expanded, tuple(members[name] for name in group.layers if name in drawn))
-        for group in look.groups
-    ]
-    tables = tuple(layer for name, layer in members.items() if name not in drawn)
-    groups.append(Branch(_TABLES, expanded=False, layers=tables))
-    return tuple(group for group in groups if group.layers)
-
-
-def _base(territory: Territory, look: Cartography) -> tuple[TileLayer, ...]:
-    """Return the base maps as XYZ tiles, which unlike WMTS layers ask nothing of the network to be opened."""
-    return tuple(
-        TileLayer(
-            id=_id(territory, f"fond_{rank}"),
-            name=f"fond_{rank}",
-            title=tiles.title,
-            source=f"type=xyz&url={quote(tiles.url, safe=':/?{}')}&zmin=0&zmax={tiles.zoom}",
-            attribution=tiles.attribution,
-        )
-        for rank, tiles in enumerate(look.base_map.tiles, start=1)
-    )
-
-
-def _relations(members: Mapping[str, ProjectLayer]) -> dict[str, Relation]:
-    """Relate to the QPV each layer and table whose rows carry its code, by its name."""
-    relations = {}
-    for name, layer in members.items():
-        fields = {field.name for field in layer.style.fields}
-        field = "code" if name == "statistiques" else "code_qp"
-        if name not in {"qpv", "qpv_2015", "qpv_voisins"} and field in fields:
-            relations[name] = Relation(f"{layer.id}_du_qpv", layer.title, members["qpv"].id, layer.id, field)
-    return relations
-
-
-def _themes(members: Mapping[str, ProjectLayer], look: Cartography) -> dict[str, list[ProjectLayer]]:
-    """Return by title the layers that a theme shows together, top first, if this release has the first."""
-    drawn = {name: layer for name, layer in members.items() if layer.bounds}
-    return {
-        theme.title: [drawn[name] for name in theme.layers if name in drawn]
-        for theme in look.themes
-        if theme.layers[0] in drawn
-    }
 
 
 def _bookmarks(content: Content) -> list[tuple[str, str, str]]:

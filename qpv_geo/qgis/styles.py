@@ -1,9 +1,8 @@
 """Default styles of the layers, as QGIS reads them, inside the GeoPackage (table ``layer_styles``)."""
 
 import sqlite3
-from base64 import b64encode
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -11,23 +10,24 @@ from pathlib import Path
 import pandas as pd
 
 from qpv_geo.errors import PublicationError
-from qpv_geo.formats.base import Content
+from qpv_geo.formats.base import Bounds, Content
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
+from qpv_geo.formats.geopackage import geopackage_name
 from qpv_geo.french import NO_BREAK, band_name, class_labels, short_number
 from qpv_geo.qgis.cartography import (
     Cartography,
     Choropleth,
+    FormTab,
     Label,
     LayerLook,
     LegendRule,
-    Marker,
-    Outline,
     load_cartography,
 )
 from qpv_geo.qgis.expressions import html_of, text_of, vintage_of
-from qpv_geo.qgis.forms import FormField, Tab, form_fields, form_tabs
-from qpv_geo.qgis.templating import fill, key, rgba
+from qpv_geo.qgis.forms import FormField, form_fields, form_tabs
+from qpv_geo.qgis.templating import fill
 from qpv_geo.statuses import NOT_AVAILABLE, STATUSES
+from qpv_geo.territory import Territory
 from qpv_geo.typography import typeset
 
 # As QGIS creates it (`QgsOgrProviderMetadata::saveStyle`), but the moment is given and not the clock's.
@@ -41,14 +41,14 @@ _MULTIPLY = 6
 # Labels of the layer on top come first when there is not room for all (QGIS: 0 to 10).
 _HIGHEST_PRIORITY = 10
 
-Properties = dict[str, str]
-
 # How QGIS calls the symbols of a layer, and its geometries, by the declared type.
 _SYMBOLS = {
     "MultiPolygon": ("fill", "Polygon"),
     "MultiLineString": ("line", "Line"),
     "Point": ("marker", "Point"),
 }
+# How a table is drawn.
+_TABLE = LayerLook(name="")
 
 
 def labels_of(choropleth: Choropleth) -> tuple[str, ...]:
@@ -109,65 +109,36 @@ def _missing_condition(choropleth: Choropleth, status: str) -> str:
 
 
 @dataclass(frozen=True)
-class SymbolLayer:
-    """One layer of a symbol: QGIS's class, its properties, some by expression, the line symbol of a hatch."""
+class StyledLayer:
+    """A layer or table as QGIS shows it: ``style.xml`` and the project draw from it."""
 
-    kind: str
-    properties: Properties
-    expressions: Properties = field(default_factory=dict)
-    line: tuple["SymbolLayer", ...] = ()
-
-
-@dataclass(frozen=True)
-class StyleRule:
-    """A rule of the renderer; `symbol` is the rank of its symbol, None for a heading."""
-
-    key: str
-    label: str
-    filter: str
-    symbol: int | None
-    children: tuple["StyleRule", ...]
-
-
-@dataclass(frozen=True)
-class StyleLabel:
-    """A rule of the labels, its key, its priority and whether other texts keep off the features."""
-
-    key: str
-    label: Label
-    priority: int
-    obstacle: bool
-
-
-@dataclass
-class Style:
-    """What ``style.xml`` draws from: one layer or table."""
-
+    name: str
+    id: str
+    source: str
+    """What the project calls it by, and where it finds it."""
     title: str
-    """Of the layer in the project; that of the band has its widths."""
-    key: str
-    label_key: str
+    """That of the band has its widths."""
     fields: tuple[FormField, ...]
-    tabs: tuple[Tab, ...]
+    tabs: tuple[FormTab, ...]
     preview: str
-    tip: str
+    tip: str = ""
     """Expression that names a feature, and text shown over one."""
-    farthest: int = 0
-    """Denominator of the smallest scale at which the layer is drawn; 0 for no limit."""
-    rules: tuple[StyleRule, ...] = ()
-    labels: tuple[StyleLabel, ...] = ()
-    symbols: list[tuple[SymbolLayer, ...]] = field(default_factory=list)
-    """Each the symbol layers of one rule."""
+    look: LayerLook = _TABLE
+    """As this release draws it; without rules and labels for a table."""
+    priority: int = 0
+    """Of its labels."""
     blend_mode: int = 0
+    bounds: Bounds | None = None
+    """None where there is nothing to draw."""
     wkb_type: str = "NoGeometry"
     geometry: str = "No geometry"
     symbol_type: str = ""
-    """What the layer holds, as QGIS names it, and the kind of its symbols."""
+    """What the layer holds, as QGIS names it, and the kind of its symbols; empty for a table."""
 
 
 @lru_cache(maxsize=1)
-def build_styles(content: Content) -> dict[str, Style]:
-    """Return the style of every layer and table of a release, in its order.
+def styled_layers(content: Content) -> dict[str, StyledLayer]:
+    """Return every layer and table of a release with its style, in its order.
 
     Its values decide which reasons for missing values the legend has. A spatial layer of which the
     cartography says nothing is a `PublicationError`.
@@ -179,48 +150,57 @@ def build_styles(content: Content) -> dict[str, Style]:
             f"spatial layers without a style: {', '.join(unknown)}; declare them in "
             "qpv_geo/qgis/cartography.toml"
         )
-    return {name: _style(content.layers[name], content, look) for name in content.frames}
+    return {name: _styled(content.layers[name], content, look) for name in content.frames}
 
 
-def _style(layer: Layer, content: Content, look: Cartography) -> Style:
-    fields = form_fields(layer, look)
-    style = Style(
-        layer.title,
-        key(layer.name, "rules"),
-        key(layer.name, "labels"),
-        fields,
-        form_tabs(layer, fields, content, look),
-        preview=look.previews.get(layer.name, ""),
-        tip="",
+def _styled(layer: Layer, content: Content, look: Cartography) -> StyledLayer:
+    name, territory = layer.name, content.spec.territory
+    table = StyledLayer(
+        name=name,
+        id=layer_id(territory, name),
+        source=f"./{geopackage_name(territory.id)}|layername={name}",
+        title=layer.title,
+        fields=form_fields(layer, look),
+        tabs=form_tabs(layer, content, look),
+        preview=look.previews.get(name, ""),
     )
-    frame = content.spatial(layer.name)
+    frame = content.spatial(name)
     if frame is None:
-        return style
-    style.wkb_type = layer.geometry or ""
-    style.symbol_type, style.geometry = _SYMBOLS[style.wkb_type]
-    if layer.name == _BAND:
-        style.title = band_name(frame["distance_m"])
-    drawn = look.layers[layer.name]
+        return table
+    title, drawn = layer.title, look.layers[name]
+    rules, labels = drawn.rules, drawn.labels
+    blend_mode = 0
+    if name == _BAND:
+        title = band_name(frame["distance_m"])
     if drawn.generalised and content.spec.communes_generalised:
-        style.title = drawn.generalised.title
-        labels = (*drawn.labels, *drawn.generalised.labels)
-        drawn = drawn.model_copy(update={"rules": drawn.generalised.rules, "labels": labels})
-    style.farthest = drawn.farthest
-    style.preview = style.preview or f'"{drawn.name}"'
-    style.tip = _tip(layer, drawn, look)
-    rules = drawn.rules
-    if layer.name == look.choropleth.layer:
+        title, rules = drawn.generalised.title, drawn.generalised.rules
+        labels += drawn.generalised.labels
+    if name == look.choropleth.layer:
         rules = (*classify(look.choropleth, frame), *rules)
         if content.is_drawn(_STREETS):
-            style.blend_mode = _MULTIPLY
+            blend_mode = _MULTIPLY
             rules = tuple(_let_through(rule, look.choropleth.over_base_map) for rule in rules)
-    style.rules = tuple(_rule(rule, (layer.name, rank), style) for rank, rule in enumerate(rules))
-    priority = max(0, _HIGHEST_PRIORITY - look.order.index(layer.name))
-    style.labels = tuple(
-        StyleLabel(key("label", layer.name, rank), _with_figure(label, layer, look), priority, drawn.obstacle)
-        for rank, label in enumerate(drawn.labels)
+    labels = tuple(_with_figure(label, layer, look) for label in labels)
+    wkb_type = layer.geometry or ""
+    symbol_type, geometry = _SYMBOLS[wkb_type]
+    return replace(
+        table,
+        title=title,
+        preview=table.preview or f'"{drawn.name}"',
+        tip=_tip(layer, drawn, look),
+        look=drawn.model_copy(update={"rules": rules, "labels": labels}),
+        priority=max(0, _HIGHEST_PRIORITY - look.order.index(name)),
+        blend_mode=blend_mode,
+        bounds=content.bounds(name) if content.is_drawn(name) else None,
+        wkb_type=wkb_type,
+        geometry=geometry,
+        symbol_type=symbol_type,
     )
-    return style
+
+
+def layer_id(territory: Territory, name: str) -> str:
+    """Return what the project calls a layer by: QGIS 3.22 drops ids of ten characters or fewer."""
+    return f"qpv_geo_{territory.id.replace('-', '_')}_{name}"
 
 
 def _let_through(rule: LegendRule, opacity: float) -> LegendRule:
@@ -235,91 +215,6 @@ def _with_figure(label: Label, layer: Layer, look: Cartography) -> Label:
         return label
     figure = text_of(layer, label.figure, look.words_of(layer.name, f"{label.figure}_statut"))
     return label.model_copy(update={"expression": f"{label.expression} || '\\n' || {figure}"})
-
-
-def _rule(rule: LegendRule, names: tuple[object, ...], style: Style) -> StyleRule:
-    """Return a rule with its children, and add their symbols to the style."""
-    symbol = None
-    if not rule.children:
-        symbol = len(style.symbols)
-        style.symbols.append((marker(rule.marker),) if rule.marker else _symbol(rule))
-    children = tuple(_rule(child, (*names, rank), style) for rank, child in enumerate(rule.children))
-    return StyleRule(key("rule", *names), rule.label, rule.filter, symbol, children)
-
-
-def marker(look: Marker) -> SymbolLayer:
-    """Return the symbol layer of a pictogram, with the picture in it: no file lies beside the project."""
-    picture = b64encode(pictogram(look).encode()).decode()
-    properties = {
-        "name": f"base64:{picture}",
-        "size": f"{look.size:g}",
-        "size_unit": "MM",
-        "angle": "0",
-        "offset": "0,0",
-        "horizontal_anchor_point": "1",
-        "vertical_anchor_point": "1",
-    }
-    return SymbolLayer("SvgMarker", properties)
-
-
-def pictogram(look: Marker) -> str:
-    """Return a pictogram as an SVG file."""
-    # Rounded to a disc, or at the corners; the white outline tells apart pictograms that touch.
-    ground = (
-        f'<rect width="20" height="20" rx="{3 if look.square else 10}" fill="{look.color}" stroke="#fff"/>'
-    )
-    path = f'<path fill="#fff" d="{load_cartography().pictograms[look.pictogram]}"/>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 22 22">{ground}{path}</svg>'
-
-
-def _symbol(rule: LegendRule) -> tuple[SymbolLayer, ...]:
-    """Return the symbol layers of a rule: fill, hatches, outlines, each drawn over the one before."""
-    drawn = []
-    if rule.fill:
-        properties = {
-            "color": rgba(rule.fill, rule.opacity),
-            "style": "solid",
-            "outline_style": "no",
-            "joinstyle": "round",
-        }
-        drawn.append(SymbolLayer("SimpleFill", properties))
-    for hatch in rule.hatches:
-        properties = {
-            "angle": f"{hatch.angle:g}",
-            "distance": f"{hatch.distance:g}",
-            "distance_unit": "MM",
-            "color": rgba(hatch.color),
-            "line_width": f"{hatch.width:g}",
-            "line_width_unit": "MM",
-            "offset": "0",
-        }
-        line = (_line(Outline(color=hatch.color, width=hatch.width)),)
-        drawn.append(SymbolLayer("LinePatternFill", properties, line=line))
-    return (*drawn, *(_line(outline) for outline in rule.outlines))
-
-
-def _line(outline: Outline) -> SymbolLayer:
-    properties = {
-        "line_color": rgba(outline.color),
-        "line_width": f"{outline.width:g}",
-        "line_width_unit": "MM",
-        "line_style": "solid",
-        "capstyle": "flat" if outline.dash else "round",
-        "joinstyle": "round",
-        "use_custom_dash": "1" if outline.dash else "0",
-        "customdash": outline.dash or "5;2",
-        "customdash_unit": "MM",
-        "draw_inside_polygon": "0",
-        "offset": "0",
-    }
-    expressions = {}
-    if outline.thinner:
-        cases = (f"WHEN @map_scale > {s} THEN {outline.thinner[s]:g}" for s in sorted(outline.thinner)[::-1])
-        expressions["outlineWidth"] = f"CASE {' '.join(cases)} ELSE {outline.width:g} END"
-    if outline.solid_beyond:
-        # Without a value, the line keeps its dashes.
-        expressions["outlineStyle"] = f"CASE WHEN @map_scale > {outline.solid_beyond} THEN 'solid' END"
-    return SymbolLayer("SimpleLine", properties, expressions)
 
 
 def _tip(layer: Layer, drawn: LayerLook, look: Cartography) -> str:
@@ -345,11 +240,11 @@ def add_styles(path: Path, content: Content) -> None:
             name,
             "" if content.spatial(name) is None else GEOMETRY_COLUMN,
             _STYLE_NAME,
-            fill("layer.qml", style=style),
+            fill("layer.qml", layer=layer),
             content.layers[name].title,
             content.spec.moment,
         )
-        for name, style in build_styles(content).items()
+        for name, layer in styled_layers(content).items()
     ]
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA synchronous = OFF")

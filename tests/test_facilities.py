@@ -72,18 +72,10 @@ def tabulate(facilities: pd.DataFrame = POINTS) -> tuple[pd.DataFrame, list[Chec
 
 def test_facilities_are_counted_inside_and_within_500_m() -> None:
     table, _ = tabulate()
-    assert table.columns.tolist() == [
-        "code_qp",
-        "lib_qp",
-        "perimetre",
-        "type_equipement",
-        "libelle",
-        "domaine",
-        "nombre",
-        "statut",
-        "non_localises",
-        "millesime",
-    ]
+    assert set(table.columns) == {
+        *("code_qp", "lib_qp", "perimetre", "type_equipement", "libelle", "domaine"),
+        *("nombre", "statut", "non_localises", "millesime"),
+    }
     assert len(table) == 2 * 2 * 3
     assert count(table, WEST, "qpv", "D265") == (2, "ok", 0)
     assert count(table, WEST, "500m", "D265") == (3, "ok", 0)

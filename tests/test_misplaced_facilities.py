@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from shapely import box
 
-from qpv_geo.analysis.misplaced import report_misplaced
+from qpv_geo.analysis.facilities import report_misplaced
 from qpv_geo.checks import Check
 
 COMMUNES = gpd.GeoDataFrame(

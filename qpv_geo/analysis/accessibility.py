@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from shapely.geometry.base import BaseGeometry
 
+from qpv_geo.analysis.facilities import shapes_of, within_box
 from qpv_geo.checks import Check
 from qpv_geo.french import capitalised, counted, number
 from qpv_geo.frozen import Frozen
@@ -151,7 +152,7 @@ def catchment_index(demand: pd.DataFrame, supply: pd.DataFrame, catchment: Catch
     # imported lazily: runs without facilities skip it
     from access.fca import two_stage_fca  # noqa: PLC0415
 
-    places, providers = (gpd.points_from_xy(frame["x"], frame["y"]).to_numpy() for frame in (demand, supply))
+    places, providers = shapes_of(demand), shapes_of(supply)
     tree = shapely.STRtree(providers)
     origin, dest = tree.query(places, predicate="dwithin", distance=catchment.radius)
     weights = catchment.weights(shapely.distance(places[origin], providers[dest]))
@@ -191,7 +192,7 @@ def accessibility_table(
     catchments = (parameters.central, *parameters.variantes.values())
     located = _located(qpv.assign(insee_com=None), pd.Series(0.0, qpv.index))
     points = pd.concat([located, demand.points], ignore_index=True)
-    places = gpd.GeoSeries(gpd.points_from_xy(points["x"], points["y"]), crs=communes.crs)
+    places = gpd.GeoSeries(shapes_of(points), crs=communes.crs)
     beyond = places.distance(around.boundary) < radius
     zones = _zones(qpv, communes)
     zones["coarse"] = [*_in_one_point(places[: len(qpv)], communes, demand), *([False] * len(communes))]
@@ -246,10 +247,7 @@ def _zones(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> pd.DataFrame:
 
 def _near(points: pd.DataFrame, around: BaseGeometry, radius: float) -> pd.DataFrame:
     """Leave out what is far away: many territories are made from the facilities of all of France."""
-    west, south, east, north = around.bounds
-    near = points["x"].between(west - radius, east + radius)
-    near &= points["y"].between(south - radius, north + radius)
-    return points[near | points["x"].isna()]
+    return points[within_box(points, around.bounds, radius) | points["x"].isna()]
 
 
 def _grouped(supply: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
-"""Facilities in each QPV and around it, by type."""
+"""Facilities in each QPV and around it, by type; positions that are not where their commune says."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 
 import geopandas as gpd
 import numpy as np
@@ -16,10 +17,11 @@ from qpv_geo.analysis.concordances import (
     Concordance,
     Statement,
 )
-from qpv_geo.analysis.overlay import overlay
-from qpv_geo.checks import Check
+from qpv_geo.analysis.overlay import Geometries, at, overlay
+from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ContractError
-from qpv_geo.french import counted
+from qpv_geo.french import counted, first_of
+from qpv_geo.statuses import OK
 from qpv_geo.territory import Territory
 
 # Perimeters by name: how far a facility may be from the QPV, in metres; 0 inside.
@@ -28,13 +30,11 @@ _PERIMETERS = {"qpv": 0.0, "500m": 500.0}
 # Metres: INSEE publishes whole metres, so a facility on a limit may seem to be on the other side.
 _ROUNDED = 1.0
 
+# Metres: contours of communes are generalised, and streets run along their limits.
+_BESIDE = 100.0
+
 # A few facilities lie outside the contour of their commune; most do not.
 _MOSTLY_INSIDE = 0.5
-
-_COLUMNS = [
-    *("code_qp", "lib_qp", "perimetre", "type_equipement", "libelle", "domaine"),
-    *("nombre", "statut", "non_localises", "millesime"),
-]
 
 
 def count_facilities(
@@ -61,17 +61,18 @@ def count_facilities(
     located = is_located(points)
     _refuse_elsewhere(points[located], communes)
     lost = points[~located & points["insee_com"].isin(communes["insee_com"])]
-    layer = qpv.sort_values("code_qp", ignore_index=True)
-    pairs = pairs_within(points[located], types, layer, max(_PERIMETERS.values()))
+    pairs = pairs_within(points[located], qpv, max(_PERIMETERS.values()))
     parts = []
     for name, distance in _PERIMETERS.items():
-        counts = pairs.count(pairs.metres <= distance)
-        missing = count_lost(lost, types, communes_within(layer, distance, communes, territory))
-        parts.append(_rows(layer, types, perimeter=name, counts=counts, lost=missing))
-    table = pd.concat(parts, ignore_index=True)
-    table["millesime"] = vintage
-    order = ["code_qp", "perimetre", "type_equipement"]
-    return table.sort_values(order, ignore_index=True)[_COLUMNS], _report_lost(lost)
+        counted_rows = {
+            "nombre": pairs[pairs["metres"] <= distance],
+            "non_localises": lost_within(lost, qpv, distance, communes, territory),
+        }
+        parts.append(tabulate(qpv, types, counted_rows).assign(perimetre=name))
+    table = pd.concat(parts).assign(statut=OK, millesime=vintage)
+    return table.sort_values(["code_qp", "perimetre", "type_equipement"], ignore_index=True), _report_lost(
+        lost
+    )
 
 
 def locate_facilities(
@@ -93,15 +94,11 @@ def locate_facilities(
         nombre=("libelle", "size"),
         insee_com=("insee_com", "min"),
     )
-    shapes = gpd.points_from_xy(places["x"], places["y"])
-    tree, contours = shapely.STRtree(shapes), qpv.geometry.to_numpy()
-    near = np.unique(tree.query(contours, predicate="dwithin", distance=reach)[1])
-    zone, place = tree.query(contours, predicate="intersects")
-    codes = np.full(len(places), None, dtype=object)
-    codes[place] = qpv["code_qp"].to_numpy(dtype=object)[zone]
-    places = places.assign(code_qp=pd.Series(codes, dtype=object), millesime=vintage)
+    shapes = shapes_of(places)
+    near = shapely.STRtree(shapes).query(qpv.geometry.to_numpy(), predicate="dwithin", distance=reach)[1]
+    places = places.assign(code_qp=code_of_qpv(shapes, qpv), millesime=vintage)
     layer = gpd.GeoDataFrame(places, geometry=shapes, crs=qpv.crs)
-    return layer.iloc[near].sort_values(key, ignore_index=True)
+    return layer.iloc[np.unique(near)].sort_values(key, ignore_index=True)
 
 
 def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame) -> list[Concordance]:
@@ -111,24 +108,20 @@ def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDa
     `points` and `types` are those of `count_facilities`, with ``code_qp_insee``.
     """
     points = points[points["type_equipement"].isin(types["type_equipement"]) & points["x"].notna()]
-    points = points.reset_index(drop=True)
-    shapes = gpd.points_from_xy(points["x"], points["y"])
+    shapes = shapes_of(points)
     zone, point = shapely.STRtree(shapes).query(qpv.geometry.to_numpy(), predicate="intersects")
     rows = []
     for place, (code, name, shape) in enumerate(
         zip(qpv["code_qp"], qpv["lib_qp"], qpv.geometry, strict=True)
     ):
-        inside = set(point[zone == place].tolist())
-        of_insee = set(np.flatnonzero(points["code_qp_insee"] == code).tolist())
-        apart = [
-            number
-            for number in sorted(inside ^ of_insee)
-            if shapely.distance(shapes[number], shape.boundary) > _ROUNDED
-        ]
+        inside = point[zone == place]
+        of_insee = np.flatnonzero(points["code_qp_insee"] == code)
+        apart = np.setxor1d(inside, of_insee)
+        apart = apart[shapely.distance(shapes[apart], shape.boundary) > _ROUNDED]
         kinds = ", ".join(sorted(set(points["type_equipement"].iloc[apart])))
         comment = (
             f"l'INSEE et la superposition placent {counted(len(apart), 'équipement')} différemment ({kinds})"
-            if apart
+            if len(apart)
             else "l'INSEE et la superposition placent les mêmes équipements"
         )
         statements = (
@@ -136,7 +129,7 @@ def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDa
             Statement(str(len(inside)), COMPUTED, "equipements"),
         )
         tolerance = f"{_ROUNDED:.0f} m autour de la limite : coordonnées arrondies"
-        result: Agreement = "diverge" if apart else "concorde"
+        result: Agreement = "diverge" if len(apart) else "concorde"
         message, gap = f"{name} : {comment}.", float(len(inside) - len(of_insee))
         rows.append(Concordance(FACILITIES, code, name, *statements, tolerance, result, message, gap))
     return rows
@@ -144,7 +137,8 @@ def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDa
 
 def _refuse_elsewhere(located: pd.DataFrame, communes: gpd.GeoDataFrame) -> None:
     own = located[located["insee_com"].isin(communes["insee_com"])]
-    inside = np.unique(_index(own).query(communes.geometry.to_numpy(), predicate="intersects")[1])
+    places = shapely.STRtree(shapes_of(own))
+    inside = np.unique(places.query(communes.geometry.to_numpy(), predicate="intersects")[1])
     if len(inside) < _MOSTLY_INSIDE * len(own):
         first = own.iloc[0]
         raise ContractError(
@@ -154,87 +148,74 @@ def _refuse_elsewhere(located: pd.DataFrame, communes: gpd.GeoDataFrame) -> None
         )
 
 
-def _index(points: pd.DataFrame) -> shapely.STRtree:
-    return shapely.STRtree(gpd.points_from_xy(points["x"], points["y"]))
-
-
 def is_located(points: pd.DataFrame) -> NDArray[np.bool_]:
     """Tell the facilities that have coordinates."""
     located: NDArray[np.bool_] = np.isfinite(points[["x", "y"]].to_numpy(dtype="float64")).all(axis=1)
     return located
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """A QPV and a facility near it, a pair at each position; `qpv` and `point` are positions in the frames.
+def shapes_of(points: pd.DataFrame) -> Geometries:
+    """Return the points that have coordinates ``x`` and ``y``."""
+    return np.asarray(shapely.points(points[["x", "y"]].to_numpy(dtype="float64")))
 
-    `kind` is the position of the facility's type in the types that are counted, `metres` the distance, 0 in
-    the QPV.
+
+def within_box(points: pd.DataFrame, bounds: Iterable[float], reach: float = 0.0) -> "pd.Series[bool]":
+    """Tell the points in a rectangle (west, south, east, north), or up to `reach` beside it."""
+    west, south, east, north = bounds
+    near: pd.Series[bool] = points["x"].between(west - reach, east + reach)
+    return near & points["y"].between(south - reach, north + reach)
+
+
+def code_of_qpv(shapes: Geometries, qpv: gpd.GeoDataFrame) -> pd.Series:
+    """Return the code of the QPV in which each point lies, None for one in none."""
+    codes = np.full(len(shapes), None, dtype=object)
+    zone, place = shapely.STRtree(shapes).query(qpv.geometry.to_numpy(), predicate="intersects")
+    codes[place] = qpv["code_qp"].to_numpy(dtype=object)[zone]
+    return pd.Series(codes, dtype=object)
+
+
+def pairs_within(points: pd.DataFrame, qpv: gpd.GeoDataFrame, reach: float) -> pd.DataFrame:
+    """Return located facilities with each QPV (``code_qp``) that is `reach` metres away at most.
+
+    ``metres`` is the distance, 0 in the QPV.
     """
-
-    qpv: NDArray[np.intp]
-    point: NDArray[np.intp]
-    kind: NDArray[np.intp]
-    metres: NDArray[np.float64]
-    shape: tuple[int, int]
-
-    def count(self, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Count the `wanted` pairs: one row per QPV, one column per type."""
-        counts = np.zeros(self.shape, dtype=np.int64)
-        np.add.at(counts, (self.qpv[wanted], self.kind[wanted]), 1)
-        return counts
-
-
-def pairs_within(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame, reach: float) -> Pairs:
-    """Return every facility that has coordinates with each QPV that is `reach` metres away at most."""
-    west, south, east, north = qpv.total_bounds + reach * np.array([-1, -1, 1, 1])
-    near = np.flatnonzero(points["x"].between(west, east) & points["y"].between(south, north))
-    shapes = gpd.points_from_xy(points["x"].to_numpy()[near], points["y"].to_numpy()[near])
-    contours = qpv.geometry.to_numpy()
+    points = points[within_box(points, qpv.total_bounds, reach)]
+    shapes, contours = shapes_of(points), qpv.geometry.to_numpy()
     zone, place = shapely.STRtree(shapes).query(contours, predicate="dwithin", distance=reach)
-    kind = pd.Index(types["type_equipement"]).get_indexer(points["type_equipement"].to_numpy()[near])
-    metres = shapely.distance(contours[zone], np.asarray(shapes)[place])
-    return Pairs(zone, near[place], kind[place], metres, (len(qpv), len(types)))
+    codes = qpv["code_qp"].to_numpy(dtype=object)[zone]
+    pairs: pd.DataFrame = points.iloc[place]
+    return pairs.assign(code_qp=codes, metres=shapely.distance(contours[zone], shapes[place]))
 
 
-def communes_within(
-    qpv: gpd.GeoDataFrame, distance: float, communes: gpd.GeoDataFrame, territory: Territory
-) -> list[set[str | None]]:
-    """Return the communes that each perimeter overlaps by more than a sliver; None for any other commune."""
-    # GEOS's buffer is ten times faster than `bands`, and errs by less than a sliver.
-    perimeters = qpv.buffer(distance).to_numpy() if distance else qpv.geometry.to_numpy()
-    pieces = overlay(perimeters, communes.geometry.to_numpy())
-    codes = np.append(communes["insee_com"].to_numpy(dtype=object), [None])
-    touched: list[set[str | None]] = [set() for _ in perimeters]
-    for polygon, zone, area in zip(pieces.polygon, pieces.zone, pieces.area, strict=True):
-        if area > territory.sliver_area:
-            touched[polygon].add(codes[zone])
-    return touched
-
-
-def count_lost(lost: pd.DataFrame, types: pd.DataFrame, touched: list[set[str | None]]) -> NDArray[np.int64]:
-    """Return the facilities without coordinates in the communes of each perimeter, by type."""
-    by_commune = pd.crosstab(lost["insee_com"], lost["type_equipement"]).reindex(
-        columns=types["type_equipement"], fill_value=0
-    )
-    return np.array([by_commune[by_commune.index.isin(codes)].sum().to_numpy() for codes in touched])
-
-
-def cross(qpv: gpd.GeoDataFrame, types: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per QPV and type, in their order: code and name of the one, columns of the other."""
-    names = pd.DataFrame({name: qpv[name].astype(object) for name in ("code_qp", "lib_qp")})
-    return names.merge(types, how="cross")
-
-
-def _rows(
-    qpv: gpd.GeoDataFrame, types: pd.DataFrame, *, perimeter: str, counts: np.ndarray, lost: np.ndarray
+def lost_within(
+    lost: pd.DataFrame,
+    qpv: gpd.GeoDataFrame,
+    distance: float,
+    communes: gpd.GeoDataFrame,
+    territory: Territory,
 ) -> pd.DataFrame:
-    return cross(qpv, types).assign(
-        perimetre=perimeter,
-        nombre=pd.array(counts.ravel(), dtype="Int64"),
-        statut="ok",
-        non_localises=pd.array(lost.ravel(), dtype="Int64"),
+    """Return facilities without coordinates with each QPV around which their commune is, or in which.
+
+    A perimeter overlaps a commune by more than a sliver.
+    """
+    # GEOS's buffer is ten times faster than `bands`, and errs by less than a sliver.
+    perimeters = qpv.buffer(distance) if distance else qpv.geometry
+    pieces = overlay(perimeters.to_numpy(), communes.geometry.to_numpy())
+    touched = pd.DataFrame(
+        {"code_qp": at(qpv["code_qp"], pieces.polygon), "insee_com": at(communes["insee_com"], pieces.zone)}
     )
+    touched = touched[(pieces.area > territory.sliver_area) & (pieces.zone >= 0)]
+    return lost.merge(touched.drop_duplicates(), on="insee_com")
+
+
+def tabulate(qpv: gpd.GeoDataFrame, types: pd.DataFrame, rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return a row per QPV and type, in their order, with the number of `rows` of each, by column."""
+    names = pd.DataFrame({name: qpv[name].astype(object) for name in ("code_qp", "lib_qp")})
+    table = names.merge(types, how="cross")
+    key = ["code_qp", "type_equipement"]
+    places = pd.MultiIndex.from_frame(table[key])
+    counts = {name: frame.groupby(key).size().reindex(places, fill_value=0) for name, frame in rows.items()}
+    return table.assign(**{name: numbers.to_numpy() for name, numbers in counts.items()})
 
 
 def _report_lost(lost: pd.DataFrame) -> list[Check]:
@@ -250,3 +231,61 @@ def _report_lost(lost: pd.DataFrame) -> list[Check]:
         message = f"Équipements sans coordonnées, comptés dans aucun QPV, par type : {listed}."
         checks.append(Check(code, str(commune), "avertissement", "0", str(len(rows)), message))
     return checks
+
+
+def report_misplaced(
+    points: pd.DataFrame,
+    kind: str,
+    communes: gpd.GeoDataFrame,
+    members: Collection[str] | None,
+    source_id: str,
+) -> list[Check]:
+    """Name the located points that lie outside the commune they declare, and those of other communes inside.
+
+    `points` have ``insee_com``, ``x``, ``y`` in the CRS of `communes` and, in column `kind`, what they are;
+    `communes` are the territory's, `members` the communes of France that exist, None if unknown. What lies in
+    the territory and declares a commune that is not its own is of one that has merged, or has a wrong
+    position.
+    """
+    near = within_box(points, communes.total_bounds)
+    located = points["insee_com"].isin(communes["insee_com"]) & is_located(points)
+    points = points[near | located].reset_index(drop=True)
+    places = shapes_of(points)
+    shapes = communes.geometry.to_numpy()
+    shapely.prepare(shapes)
+    own = pd.Index(communes["insee_com"]).get_indexer(points["insee_com"])
+    declared = own >= 0
+    away = np.zeros(len(points), dtype=bool)
+    away[declared] = ~shapely.dwithin(shapes[own[declared]], places[declared], _BESIDE)
+    strangers = np.flatnonzero(~declared)
+    owner, stranger = shapely.STRtree(places[strangers]).query(shapes, predicate="contains")
+    inner = shapely.distance(shapely.boundary(shapes[owner]), places[strangers[stranger]]) > _BESIDE
+    outside, inside = points[away], points.iloc[strangers[stranger[inner]]]
+    message = (
+        f"À plus de {_BESIDE:.0f} m de la commune déclarée, comptés là où est leur position : "
+        f"{_named(outside, kind)}."
+    )
+    merged = {code for code in inside["insee_com"] if members is not None and code not in members}
+    lapsed = f" Communes qui n'existent plus (COG) : {', '.join(sorted(merged))}." if merged else ""
+    of_others = (
+        f"Dans le territoire, et déclarés dans une commune d'ailleurs : {_named(inside, kind)}.{lapsed}"
+    )
+    return [
+        check_none(
+            "positions_hors_commune", source_id, outside, message, "Les positions sont dans leur commune."
+        ),
+        check_none(
+            "communes_hors_territoire",
+            source_id,
+            inside,
+            of_others,
+            "Ce qui est dans le territoire déclare une de ses communes.",
+        ),
+    ]
+
+
+def _named(points: pd.DataFrame, column: str) -> str:
+    """Say what is misplaced, and of which commune: ``D265 (25056)``, the most frequent first."""
+    counts = Counter(zip(points[column], points["insee_com"], strict=True))
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return first_of([f"{count} {kind} ({code})" for (kind, code), count in ordered])

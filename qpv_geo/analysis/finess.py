@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 
 from qpv_geo.analysis.concordances import INSEE, Agreement, Concordance, Statement
-from qpv_geo.analysis.facilities import is_located
+from qpv_geo.analysis.facilities import code_of_qpv, is_located, shapes_of, within_box
 from qpv_geo.french import counted
 from qpv_geo.ingest.facilities import FacilityTable
 from qpv_geo.ingest.finess import FinessTable, load_comparable_types
@@ -63,12 +63,10 @@ def finess_layer(
             )
             if kind in known & set(load_comparable_types().values()) and any(n[kind] for n in numbers)
         ]
-    shapes = np.where(located, gpd.points_from_xy(rows["x"], rows["y"]), None)
-    codes = np.full(len(rows), None, dtype=object)
-    zone, place = shapely.STRtree(shapes).query(qpv.geometry.to_numpy(), predicate="intersects")
-    codes[place] = qpv["code_qp"].to_numpy(dtype=object)[zone]
+    shapes = shapes_of(rows)
+    shapes[~located] = None
     frame = rows.drop(columns=["x", "y"]).assign(
-        code_qp=pd.Series(codes, dtype=object),
+        code_qp=code_of_qpv(shapes, qpv),
         rapprochement=pd.Series(outcome, dtype=object),
         type_equipement=kinds.where(kinds.notna(), None),
         distance_bpe_m=metres,
@@ -79,8 +77,7 @@ def finess_layer(
 
 def _within(points: pd.DataFrame, communes: gpd.GeoDataFrame) -> pd.DataFrame:
     """Return the points of the communes, and those around them that may be an establishment's."""
-    west, south, east, north = communes.total_bounds + _REACH * np.array([-1, -1, 1, 1])
-    near = points["x"].between(west, east) & points["y"].between(south, north)
+    near = within_box(points, communes.total_bounds, _REACH)
     return points[near | points["insee_com"].isin(communes["insee_com"])].reset_index(drop=True)
 
 
@@ -89,8 +86,7 @@ def _match(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
     """Return positions of matched rows and points, and the metres between them."""
     left, right = np.flatnonzero(is_located(rows)), np.flatnonzero(is_located(points))
-    ours = np.asarray(gpd.points_from_xy(rows["x"].iloc[left], rows["y"].iloc[left]))
-    others = np.asarray(gpd.points_from_xy(points["x"].iloc[right], points["y"].iloc[right]))
+    ours, others = shapes_of(rows.iloc[left]), shapes_of(points.iloc[right])
     one, other = shapely.STRtree(others).query(ours, predicate="dwithin", distance=_REACH)
     distances = shapely.distance(ours[one], others[other])
     one, other = left[one], right[other]

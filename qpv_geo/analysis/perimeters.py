@@ -24,10 +24,14 @@ from qpv_geo.analysis.districts import (
     local_districts,
 )
 from qpv_geo.analysis.evolution import compare_geographies
-from qpv_geo.analysis.facilities import compare_placements, count_facilities, locate_facilities
+from qpv_geo.analysis.facilities import (
+    compare_placements,
+    count_facilities,
+    locate_facilities,
+    report_misplaced,
+)
 from qpv_geo.analysis.finess import finess_layer
 from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
-from qpv_geo.analysis.misplaced import report_misplaced
 from qpv_geo.analysis.neighbours import neighbours, undrawn_near
 from qpv_geo.checks import Check, check_none
 from qpv_geo.french import first_of

@@ -6,6 +6,7 @@ A sum with a missing part is not computed: if the value of a part is secret or u
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ COMPUTED_ZONES = frozenset(
 )
 _ORIGIN = ["source", "fichier", "code_producteur", "geographie"]
 _COLUMNS = ["zone", "code", "indicateur", "millesime", "valeur", "statut", *_ORIGIN]
+_NOT_COMPUTED = Computation()
 # Position in the table of the row that a computed one is like, but for the columns beside it.
 _LIKE = "row"
 _ZONE = ["zone", "code", "millesime"]
@@ -130,24 +132,11 @@ class _Part:
     significant: bool = True
 
 
-class _Result(NamedTuple):
-    value: float
-    status: str
+class _Measure(NamedTuple):
+    """The value and status of one indicator and vintage by zone, and its `_ORIGIN`."""
 
-
-@dataclass(frozen=True)
-class _Measure:
-    """The values of one indicator and vintage by zone, and where they come from."""
-
-    cells: Mapping[str, _Result]
-    source: str
-    fichier: str
-    code_producteur: str
-    geographie: object
-
-
-_Measures = Mapping[tuple[str, str], _Measure]
-_NOT_COMPUTED = Computation()
+    cells: Mapping[str, tuple[float, str]]
+    origin: tuple[Any, ...]
 
 
 def aggregate(
@@ -187,8 +176,7 @@ def estimate_by_area(
         for code, rows in shares.groupby("code")
     }
     frame = _compute(values, parts, rules, zone)
-    frame["statut"] = frame["statut"].where(frame["statut"] != OK, ESTIMATE)
-    return frame
+    return frame.assign(statut=frame["statut"].replace(OK, ESTIMATE))
 
 
 def _compute(
@@ -196,22 +184,25 @@ def _compute(
 ) -> pd.DataFrame:
     measures = _measures(values)
     vintages = {vintage for _, vintage in measures}
-    # Ratios that no file holds for these zones and whose terms are all there.
-    ratios = {
-        (name, year) for name, rule in rules.items() for year in vintages if _terms(rule, year, measures)
+    # Some ratios are in no file of these zones.
+    terms_of = {
+        (name, year): [measures[term, year] for term in rule.terms]
+        for name, rule in rules.items()
+        for year in vintages
+        if rule.terms and all((term, year) in measures for term in rule.terms)
     }
-    wanted = sorted(measures.keys() | ratios)
     rows = []
-    for code in sorted(parts):
-        for indicator, vintage in wanted:
-            rule = rules.get(indicator, _NOT_COMPUTED)
-            result = _apply(rule, indicator, vintage, measures, parts[code])
-            origin = _origin(rule, indicator, vintage, measures)
-            rows.append((zone, code, indicator, vintage, result.value, result.status, *origin))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    for key in sorted(measures.keys() | terms_of.keys()):
+        rule, terms = rules.get(key[0], _NOT_COMPUTED), terms_of.get(key, [])
+        origin = _origin_of_terms(rule, terms) if terms else measures[key].origin
+        added = [measures[key]] if rule.additive else [] if rule.sum_of else terms
+        rows += [
+            (zone, code, *key, *_value(rule, added, members), *origin) for code, members in parts.items()
+        ]
+    return pd.DataFrame(sorted(rows, key=itemgetter(1, 2, 3)), columns=_COLUMNS)
 
 
-def _measures(values: pd.DataFrame) -> _Measures:
+def _measures(values: pd.DataFrame) -> dict[tuple[str, str], _Measure]:
     """Return the values by indicator and vintage, then by zone."""
     if (twice := values.duplicated(["code", "indicateur", "millesime"])).any():
         row = values[twice].iloc[0]
@@ -219,21 +210,18 @@ def _measures(values: pd.DataFrame) -> _Measures:
             f"zone {row['code']} has {row['indicateur']} ({row['millesime']}) more than once, in "
             f"{row['fichier']}: a sum would count it twice. Keep one file of each source and vintage"
         )
-    cells: dict[tuple[str, str], dict[str, _Result]] = {}
+    cells: dict[tuple[str, str], dict[str, tuple[float, str]]] = {}
     columns = (values[name] for name in ("indicateur", "millesime", "code", "valeur", "statut"))
     for indicator, vintage, code, value, status in zip(*columns, strict=True):
-        result = _Result(value if status in VALUED else math.nan, status)
-        cells.setdefault((indicator, vintage), {})[code] = result
-    origins = values[["indicateur", "millesime", *_ORIGIN]].drop_duplicates()
-    by_measure: dict[tuple[str, str], list[tuple[str, str, str, object]]] = {}
-    for indicator, vintage, *origin in origins.itertuples(index=False, name=None):
-        by_measure.setdefault((indicator, vintage), []).append(tuple(origin))
-    return {key: _Measure(cells[key], *_one_origin(key, found)) for key, found in by_measure.items()}
+        cells.setdefault((indicator, vintage), {})[code] = (value if status in VALUED else math.nan, status)
+    origins: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    named = values[["indicateur", "millesime", *_ORIGIN]].drop_duplicates()
+    for indicator, vintage, *origin in named.itertuples(index=False, name=None):
+        origins.setdefault((indicator, vintage), []).append(tuple(origin))
+    return {key: _Measure(cells[key], _one_origin(key, found)) for key, found in origins.items()}
 
 
-def _one_origin(
-    key: tuple[str, str], origins: list[tuple[str, str, str, object]]
-) -> tuple[str, str, str, object]:
+def _one_origin(key: tuple[str, str], origins: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Return the sources, files and producer's codes of a measure, and its only geography."""
     *named, geographies = zip(*origins, strict=True)
     if len(set(geographies)) > 1:
@@ -242,63 +230,39 @@ def _one_origin(
             f"{key[0]} ({key[1]}) comes in several geographies ({listed}): zones of different dates are not "
             f"added. Correct 'geography' in the catalogue of sources"
         )
-    source, file, code = (_joined(names) for names in named)
-    return source, file, code, geographies[0]
+    return *map(_joined, named), geographies[0]
+
+
+def _origin_of_terms(rule: Computation, terms: Sequence[_Measure]) -> tuple[Any, ...]:
+    sources, files, codes, geographies = zip(*(term.origin for term in terms), strict=True)
+    return _joined(sources), _joined(files), rule.operator.join(codes), geographies[0]
 
 
 def _joined(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _apply(
-    rule: Computation, indicator: str, vintage: str, measures: _Measures, parts: Sequence[_Part]
-) -> _Result:
+def _value(rule: Computation, added: Sequence[_Measure], parts: Sequence[_Part]) -> tuple[float, str]:
+    """Return the sum over parts, or the ratio of two sums, with its status."""
+    if not added:
+        return math.nan, NOT_COMPUTABLE
+    sums, statuses = zip(*(_add(measure.cells, parts) for measure in added), strict=True)
+    status = worst(set(statuses))
+    if status not in VALUED:
+        return math.nan, status
     if rule.additive:
-        return _add(measures[indicator, vintage].cells, parts)
-    terms = _terms(rule, vintage, measures)
-    if not terms or rule.sum_of:
-        return _Result(math.nan, NOT_COMPUTABLE)
-    numerator, denominator = (_add(term.cells, parts) for term in terms)
-    status = worst({numerator.status, denominator.status})
-    if status not in VALUED:
-        return _Result(math.nan, status)
-    if denominator.value == 0:
-        return _Result(math.nan, NOT_COMPUTABLE)
-    ratio = rule.scale * numerator.value / denominator.value
-    return _Result(float(np.round(ratio, DECIMALS)), status)
+        return sums[0], status
+    numerator, denominator = sums
+    if denominator == 0:
+        return math.nan, NOT_COMPUTABLE
+    return float(np.round(rule.scale * numerator / denominator, DECIMALS)), status
 
 
-def _terms(rule: Computation, vintage: str, measures: _Measures) -> list[_Measure]:
-    """Return the terms of a ratio; nothing if it is none or a term was not read."""
-    keys = [(term, vintage) for term in rule.terms]
-    found = [measures[key] for key in keys if key in measures]
-    return found if len(found) == len(keys) else []
-
-
-def _add(cells: Mapping[str, _Result], parts: Sequence[_Part]) -> _Result:
+def _add(cells: Mapping[str, tuple[float, str]], parts: Sequence[_Part]) -> tuple[float, str]:
     """Add the values of parts; the sum is rounded once, so their order does not matter."""
-    absent = _Result(math.nan, NOT_AVAILABLE)
-    known = [(part, cells.get(part.code, absent) if part.code else absent) for part in parts]
-    statuses = [cell.status for part, cell in known if part.significant]
-    status = worst(set(statuses)) if statuses else NOT_AVAILABLE
+    absent = (math.nan, NOT_AVAILABLE)
+    known = [(part, *(cells.get(part.code, absent) if part.code else absent)) for part in parts]
+    status = worst({reason for part, _, reason in known if part.significant} or {NOT_AVAILABLE})
     if status not in VALUED:
-        return _Result(math.nan, status)
-    return _Result(
-        math.fsum(part.share * cell.value for part, cell in known if cell.status in VALUED), status
-    )
-
-
-def _origin(
-    rule: Computation, indicator: str, vintage: str, measures: _Measures
-) -> tuple[str, str, str, object]:
-    """Return where a value comes from: the indicator's own file, or those of its terms."""
-    terms = _terms(rule, vintage, measures)
-    if not terms:
-        own = measures[indicator, vintage]
-        return own.source, own.fichier, own.code_producteur, own.geographie
-    return (
-        _joined(term.source for term in terms),
-        _joined(term.fichier for term in terms),
-        rule.operator.join(term.code_producteur for term in terms),
-        terms[0].geographie,
-    )
+        return math.nan, status
+    return math.fsum(part.share * value for part, value, reason in known if reason in VALUED), status

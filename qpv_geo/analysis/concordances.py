@@ -6,9 +6,8 @@ Neither is right by rule: a disagreement is published with both values, for peop
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
@@ -36,7 +35,7 @@ _CORRESPONDENCE = "correspondance_2024_2015"
 _POPULATION = "population_municipale"
 _COLUMNS = [
     "theme", "objet", "libelle", "valeur_a", "producteur_a", "source_a", "valeur_b", "producteur_b",
-    "source_b", "ecart", "tolerance", "resultat", "message",
+    "source_b", "tolerance", "resultat", "message", "ecart",
 ]  # fmt: skip
 # How much INSEE and the contract may differ, because of years or rounding, before it is a warning.
 _POINTS, _SHARE = 10.0, 0.1
@@ -66,10 +65,9 @@ def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.Dat
             f"territory {territory.id!r}: 'contrat.qpv' names {', '.join(strangers)}, not among its QPV "
             f"({', '.join(sorted(names))})"
         )
-    newest = newest_of_qpv(statistics)
-    keys = zip(newest["code"], newest["indicateur"], strict=True)
-    figures = zip(*(newest[name].tolist() for name in ("valeur", "statut", "millesime")), strict=True)
-    insee = dict(zip(keys, figures, strict=True))
+    columns = ["code", "indicateur", "valeur", "statut", "millesime"]
+    newest = newest_of_qpv(statistics)[columns].itertuples(index=False)
+    insee = {(code, indicator): figure for code, indicator, *figure in newest}
     rows = []
     for entry in sorted(contract.qpv, key=lambda entry: entry.code_qp):
         for figure, (indicator, label, unit) in _FIGURES.items():
@@ -118,8 +116,7 @@ def check_contract(figures: pd.DataFrame, territory: Territory) -> list[Check]:
     return [check_none("ecart_au_contrat", territory.id, far, message)]
 
 
-@dataclass(frozen=True)
-class Statement:
+class Statement(NamedTuple):
     """A producer's value as text (None if missing), and where it stands: a source, a layer, or a citation."""
 
     value: str | None
@@ -127,8 +124,7 @@ class Statement:
     source: str
 
 
-@dataclass(frozen=True)
-class Concordance:
+class Concordance(NamedTuple):
     """Two statements about one object, on a subject in French (`theme`).
 
     `code` and `name` are those of a QPV, a contract or a territory. `tolerance` is the difference that still
@@ -155,15 +151,7 @@ def concordances_table(rows: Sequence[Concordance], territory: Territory) -> pd.
             groups.setdefault((row.theme, row.first.source, row.second.source), []).append(row)
     kept = [row for row in rows if row.theme not in _MANY or row.result == "diverge"]
     kept += [_summary(group, territory) for group in groups.values()]
-    cells = [
-        (
-            row.theme, row.code, row.name,
-            row.first.value, row.first.producer, row.first.source,
-            row.second.value, row.second.producer, row.second.source,
-            row.gap, row.tolerance, row.result, row.message,
-        )
-        for row in kept
-    ]  # fmt: skip
+    cells = [(*row[:3], *row.first, *row.second, *row[5:]) for row in kept]
     table = pd.DataFrame(cells, columns=_COLUMNS)
     return table.sort_values(["theme", "objet", "source_a", "source_b"], ignore_index=True)
 
@@ -174,12 +162,11 @@ def _summary(group: Sequence[Concordance], territory: Territory) -> Concordance:
     counts = Counter(row.result for row in group)
     compared = counts["concorde"] + counts["diverge"]
     result: Agreement = "diverge" if counts["diverge"] else "concorde"
-    return replace(
-        one,
+    return one._replace(
         code=territory.code,
         name=territory.nom,
-        first=replace(one.first, value=f"{compared} QPV comparés"),
-        second=replace(one.second, value=f"{counts['concorde']} concordent"),
+        first=one.first._replace(value=f"{compared} QPV comparés"),
+        second=one.second._replace(value=f"{counts['concorde']} concordent"),
         result=result if compared else "non_verifiable",
         message=f"{one.theme}, {one.first.source} et {one.second.source} : {compared} QPV comparés, "
         f"{counts['concorde']} concordent, {counts['diverge']} divergent, "

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import shapely
 
-from qpv_geo.analysis.parts import Joined, join_parts
+from qpv_geo.analysis.parts import join_parts
+from qpv_geo.analysis.perimeters import Joined
 from qpv_geo.errors import ContractError
 from qpv_geo.ingest.cog import read_epci_members
 from qpv_geo.ingest.communes import read_territory_communes
@@ -98,7 +99,7 @@ def test_an_epci_and_france_count_the_same_qpv(whole: Tables, france: Joined) ->
 
 
 def test_why_france_has_no_index_of_accessibility_is_said_once(france: Joined) -> None:
-    (check,) = [check for check in france.around.checks if check.code == "accessibilite_calculee"]
+    (check,) = [check for check in france.checks_around if check.code == "accessibilite_calculee"]
     assert "non pour la France entière" in check.message
 
 

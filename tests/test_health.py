@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from qpv_geo.analysis.aggregate import WITHOUT_INTERVAL, add_computed, aggregate
 from qpv_geo.analysis.health import health_table
-from qpv_geo.analysis.health_plan import load_health_plan
-from qpv_geo.analysis.objectives import objectives_table
+from qpv_geo.analysis.health_plan import load_health_plan, objectives_table
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.report_schema import Changes, HealthState
 from qpv_geo.ingest.registry import load_registry
@@ -156,7 +155,7 @@ def test_counts_of_care_by_hand(full: Published, key: tuple[str, str]) -> None:
 
 def test_every_row_is_filled_where_every_source_was_read(table: pd.DataFrame) -> None:
     of_one = table[table["code_qp"] == CARRES]
-    assert set(of_one["ligne"]) == set(dict(PLAN.lines(REGISTRY)))
+    assert set(of_one["ligne"]) == {line.ligne for line in PLAN.lines(REGISTRY)}
     of_one = of_one[~of_one["ligne"].str.startswith("acces_")]
     assert len(of_one) >= 20
     assert set(of_one["statut"]) <= set(VALUED)

@@ -5,25 +5,23 @@ says why.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
 from qpv_geo.analysis.aggregate import aggregate
 from qpv_geo.analysis.health_plan import (
-    AccessLine,
+    CONTOURS_OF_IRIS,
     HealthPlan,
-    HealthZone,
     IrisRule,
+    PlanLine,
     load_health_plan,
 )
 from qpv_geo.analysis.perimeters import Layers
 from qpv_geo.french import short_number
-from qpv_geo.ingest.apl import load_professions
 from qpv_geo.ingest.facilities import AROUND
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.sources.catalogue import Zone, load_catalogue
+from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.statuses import NOT_AVAILABLE, OK
 from qpv_geo.territory import codes_of
 from qpv_geo.typography import typeset
@@ -34,31 +32,13 @@ _QPV, _IRIS, _FRANCE = "qpv", "iris_du_qpv", "france"
 _EVERYWHERE, _METROPOLE = "FR", "France métropolitaine"
 _AMONG = {_QPV: "QPV de métropole", "commune": "communes de la région"}
 _STATISTICS, _CARE, _ACCESS, _PIECES = "statistiques", "offre_soins", "accessibilite", "qpv_iris"
-_CONTOURS_OF_IRIS, _SUPPLY, _DISTANCE = "iris", "bpe", "distance_m"
+_DISTANCE = "distance_m"
 # As layer `accessibilite` publishes them.
-_PER_HEAD, _DECIMALS = "pour 100 000 habitants", 1
+_DECIMALS = 1
 _FIGURE = [
     *("ligne", "zone", "code", "millesime", "valeur", "statut", "borne_basse", "borne_haute"),
     *("rang", "rang_sur", "source", "fichier", "remarque", "nom"),
 ]
-_COLUMNS = [
-    *("code_qp", "lib_qp", "ordre", "rubrique", "ligne", "libelle", "maille", "zone", "code", "nom_zone"),
-    *("millesime", "valeur", "unite", "statut", "borne_basse", "borne_haute"),
-    *("rang", "rang_sur", "rang_parmi", "source", "fichier", "remarque"),
-]
-
-
-class _Line(NamedTuple):
-    """A measure at one mesh; `motif` says why it is missing if no row gives it."""
-
-    rubrique: str
-    ligne: str
-    libelle: str
-    unite: str
-    zone: str
-    maille: str
-    motif: str
-    sources: str
 
 
 def health_table(layers: Layers, registry: Registry) -> pd.DataFrame:
@@ -69,7 +49,12 @@ def health_table(layers: Layers, registry: Registry) -> pd.DataFrame:
     known by IRIS alone is the sum, or the ratio of sums, of the whole IRIS that cover a QPV.
     """
     plan = load_health_plan()
-    lines = pd.DataFrame(_lines(plan, registry, layers)).assign(place=lambda frame: range(len(frame)))
+    declared, read = list(plan.lines(registry)), _sources_read(layers)
+    lines = pd.DataFrame(declared).assign(
+        place=range(len(declared)),
+        motif=[_why_missing(line, read, plan) for line in declared],
+        sources=[", ".join(line.sources) for line in declared],
+    )
     parts = [
         _of_zones(layers[_STATISTICS], lines),
         _of_iris(layers, lines, registry, plan.iris),
@@ -87,27 +72,7 @@ def health_table(layers: Layers, registry: Registry) -> pd.DataFrame:
     rows["rang_parmi"] = rows["zone"].map(_AMONG).where(rows["rang"].notna(), None)
     rows = rows.sort_values(["code_qp", "place", "code"], kind="stable", ignore_index=True)
     rows["ordre"] = rows.groupby("code_qp").cumcount() + 1
-    return rows[_COLUMNS]
-
-
-def _lines(plan: HealthPlan, registry: Registry, layers: Layers) -> Iterator[_Line]:
-    """Yield a line per measure and kind of zone, in the declared order."""
-    read = _sources_read(layers)
-    for heading in plan.rubriques:
-        if heading.acces:
-            yield from _access_lines(heading.titre, heading.acces, plan, read)
-        for one in heading.indicateurs:
-            indicator = registry.by_id[one.id]
-            for zone in one.zones:
-                sources, mesh = _sources_of(registry, one.id, zone), plan.mailles[zone]
-                why = _why_missing(sources, read, plan)
-                named = ", ".join(sources)
-                yield _Line(heading.titre, one.id, indicator.label, indicator.unit, zone, mesh, why, named)
-        why = _why_missing([_SUPPLY], read, plan)
-        for category, care in plan.categories.items():
-            for measure in heading.offre:
-                ligne, label = measure.ligne.format(category), measure.libelle.format(care.libelle)
-                yield _Line(heading.titre, ligne, label, measure.unite, _QPV, measure.maille, why, _SUPPLY)
+    return rows.drop(columns=["place", "motif", "sources", "computed", "nom"])
 
 
 def _sources_read(layers: Layers) -> set[str]:
@@ -115,33 +80,16 @@ def _sources_read(layers: Layers) -> set[str]:
     families = {source.id: source.family for source in load_catalogue().sources}
     held = [layers[name]["source"] for name in (_STATISTICS, _CARE, "apl") if name in layers]
     named = set(pd.concat(held).str.split(", ").explode())
-    drawn = {_CONTOURS_OF_IRIS} if _PIECES in layers else set()
+    drawn = {CONTOURS_OF_IRIS} if _PIECES in layers else set()
     return {families.get(name, name) for name in named} | drawn
 
 
-def _why_missing(sources: list[str], read: set[str], plan: HealthPlan) -> str:
-    """Return which of the sources of a measure were not read, else that they have no value of it."""
-    unread = " ; ".join(load_catalogue()[name].title for name in sources if name not in read)
+def _why_missing(line: PlanLine, read: set[str], plan: HealthPlan) -> str:
+    """Return which of the sources of a line were not read, else that they have no value of it."""
+    if line.computed:
+        return plan.absences["non_calcule"]
+    unread = " ; ".join(load_catalogue()[name].title for name in line.sources if name not in read)
     return typeset(plan.absences["non_lue"].format(unread)) if unread else plan.absences["sans_valeur"]
-
-
-def _access_lines(title: str, access: AccessLine, plan: HealthPlan, read: set[str]) -> Iterator[_Line]:
-    for profession in load_professions():
-        source, unit = profession.source, profession.unite
-        why = _why_missing([source], read, plan)
-        if access.table == _ACCESS:
-            source, unit, why = _SUPPLY, _PER_HEAD, plan.absences["non_calcule"]
-        ligne, label = access.ligne.format(profession.id), access.libelle.format(profession.libelle)
-        for zone in access.zones:
-            yield _Line(title, ligne, label, unit, zone, plan.mailles[zone], why, source)
-
-
-def _sources_of(registry: Registry, indicator: str, zone: HealthZone) -> list[str]:
-    """Return the sources of an indicator for one kind of zone, or of its terms."""
-    known, kind = registry.by_id[indicator], cast("Zone", "iris" if zone == _IRIS else zone)
-    if known.terms and not (known.codes and kind in known.zones):
-        return sorted({source for term in known.terms for source in _sources_of(registry, term, zone)})
-    return [known.source_of(kind), *([_CONTOURS_OF_IRIS] if zone == _IRIS else [])]
 
 
 def _places(layers: Layers) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from qpv_geo.analysis.concordances import (
 )
 from qpv_geo.analysis.geographies import geographies_table
 from qpv_geo.analysis.health import health_table
-from qpv_geo.analysis.objectives import objectives_table
+from qpv_geo.analysis.health_plan import objectives_table
 from qpv_geo.analysis.parts import join_parts
 from qpv_geo.analysis.perimeters import Layers
 from qpv_geo.analysis.ranks import add_ranks, distribution_table, peers_of
@@ -48,10 +48,10 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
     checks = _check_communes(tables, territory)
     joined = join_parts(tables, territory, registry)
     checks += joined.checks
-    qpv, around = joined.layers["qpv"], joined.around
+    qpv = joined.layers["qpv"]
     whole = tables.contours.attributes["code_qp"] if tables.contours.national else None
     of_qpv, orphans = join_by_code(tables.rows, qpv["code_qp"], whole)
-    checks += [*orphans, *around.checks]
+    checks += [*orphans, *joined.checks_around]
     communes, epci = joined.layers["communes"]["insee_com"], joined.layers["epci"]["siren_epci"]
     rules = registry.by_id
     # Counts are added, ratios are sums over sums; medians, and rates without their terms, have no value.
@@ -63,7 +63,7 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
         of_qpv,
         together,
         add_computed(comparison_zones(tables.rows, communes, territory, epci), rules),
-        *around.statistics,
+        *joined.statistics,
     ]
     contract = contract_figures(territory, qpv, of_qpv)
     checks += check_contract(contract, territory)
@@ -74,10 +74,8 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
         "repartition": distribution_table(peers.distributions),
         "indicateurs": dictionary(registry, tables.labels),
         "contrat_de_ville": contract,
-        **around.layers,
     }
-    compared = [*joined.concordances, *around.concordances]
-    compared += compare_contract(territory, contract, of_qpv)
+    compared = joined.concordances + compare_contract(territory, contract, of_qpv)
     labels = {indicator.id: indicator.label for indicator in registry.indicators}
     compared += compare_sets(layers["statistiques"], labels, territory)
     if tables.correspondence is not None:

@@ -1,16 +1,15 @@
 """Join contours with contours in the projected CRS of a territory; for France, in that of each part."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import geopandas as gpd
 import pandas as pd
 import shapely
 
-from qpv_geo.analysis.concordances import Concordance
 from qpv_geo.analysis.declared_zones import compare_zones
 from qpv_geo.analysis.neighbours import undrawn_near
 from qpv_geo.analysis.overlay import as_multipolygon, dissolve
-from qpv_geo.analysis.perimeters import Layers, Perimeters, add_perimeters
+from qpv_geo.analysis.perimeters import Joined, Layers, add_perimeters
 from qpv_geo.analysis.selection import (
     compare_communes,
     computed_lists,
@@ -27,20 +26,6 @@ from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import Tables
 from qpv_geo.parallel import in_threads
 from qpv_geo.territory import Territory
-
-
-@dataclass(frozen=True)
-class Joined:
-    """The layers made from contours alone, each sorted by its key, and those around the QPV.
-
-    `layers` are ``qpv`` (without indicators), ``communes``, ``epci`` and ``qpv_commune``. `concordances`
-    compare the declared communes and EPCI of each QPV with its contour.
-    """
-
-    layers: dict[str, gpd.GeoDataFrame]
-    around: Perimeters
-    checks: list[Check]
-    concordances: list[Concordance]
 
 
 def join_parts(tables: Tables, territory: Territory, registry: Registry) -> Joined:
@@ -88,16 +73,17 @@ def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
     pieces = pieces[pieces["code_qp"].isin(selected["code_qp"])]
     checks += [*compare_communes(selected, pieces, set(communes["insee_com"]), territory), overlaps]
     epci = _epci(communes, of_epci, tables, territory)
-    around = add_perimeters(tables, selected, epci, territory, registry)
-    layers = {
-        "qpv": _qpv(selected, pieces, around.of_qpv, territory),
+    joined = add_perimeters(tables, selected, epci, territory, registry)
+    joined.checks = checks
+    joined.layers |= {
+        "qpv": _qpv(selected, pieces, joined.of_qpv, territory),
         "communes": _communes(tables.communes, of_commune),
         "epci": epci,
         "qpv_commune": pieces.drop(columns="siren_epci").sort_values(
             ["code_qp", "insee_com"], ignore_index=True
         ),
     }
-    concordances = compare_zones(
+    joined.concordances += compare_zones(
         selected,
         pieces,
         communes,
@@ -105,7 +91,7 @@ def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
         members=tables.epci_members,
         territory=territory,
     )
-    return Joined(layers, around, checks, concordances)
+    return joined
 
 
 _KEYS = {
@@ -119,24 +105,19 @@ _KEYS = {
 
 def _together(parts: list[Joined], territory: Territory) -> Joined:
     """Combine the parts of France in the CRS in which they are published."""
-    around = Perimeters(
-        statistics=[frame for part in parts for frame in part.around.statistics],
-        of_qpv=[frame for part in parts for frame in part.around.of_qpv],
-        checks=[check for part in parts for check in part.around.checks],
-        concordances=[row for part in parts for row in part.around.concordances],
-    )
-    around.layers = _published([part.around.layers for part in parts], territory)
-    checks = [check for part in parts for check in part.checks if check.code != "qpv_du_territoire"]
-    qpv = sum(len(part.layers["qpv"]) for part in parts)
+    layers = _published([part.layers for part in parts], territory)
+    lists = ("statistics", "of_qpv", "checks", "checks_around", "concordances")
+    whole = Joined(layers, *([one for part in parts for one in getattr(part, name)] for name in lists))
+    whole.checks = [check for check in whole.checks if check.code != "qpv_du_territoire"]
+    qpv = len(layers["qpv"])
     expected = territory.expected.qpv
     if qpv != expected:
         raise ContractError(
             f"territory {territory.id!r}: expected {expected} QPV in {territory.nom}, found {qpv}. If the "
             f"official list has changed, change 'expected.qpv' in the territory file"
         )
-    checks.append(check_expected("qpv_du_territoire", qpv, "QPV", territory))
-    concordances = [row for part in parts for row in part.concordances]
-    return Joined(_published([part.layers for part in parts], territory), around, checks, concordances)
+    whole.checks.append(check_expected("qpv_du_territoire", qpv, "QPV", territory))
+    return whole
 
 
 def _published(parts: list[Layers], territory: Territory) -> Layers:

@@ -47,25 +47,26 @@ _COMMUNE_DIGITS = 5
 
 
 @dataclass
-class Perimeters:
-    """What the optional sources add to a release.
+class Joined:
+    """The layers made from contours, each sorted by its key, and what comes with them.
 
     `statistics` are rows of ``statistiques`` for zones other than QPV, `of_qpv` columns to join to layer
-    ``qpv`` by ``code_qp``, `concordances` INSEE's values beside those computed here.
+    ``qpv`` by ``code_qp``. `checks` are about the contours, `checks_around` about what is around the QPV.
     """
 
     layers: Layers = field(default_factory=dict)
     statistics: list[pd.DataFrame] = field(default_factory=list)
     of_qpv: list[pd.DataFrame] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    checks_around: list[Check] = field(default_factory=list)
     concordances: list[Concordance] = field(default_factory=list)
 
 
 def add_perimeters(
     tables: Tables, qpv: gpd.GeoDataFrame, epci: gpd.GeoDataFrame, territory: Territory, registry: Registry
-) -> Perimeters:
+) -> Joined:
     """Build every layer around the QPV whose tables were read (not None)."""
-    result = Perimeters()
+    result = Joined()
     around = _add_neighbours(result, tables, qpv, territory)
     if territory.bandes.publiees:
         limit = epci.geometry.union_all() if territory.bandes.decoupe_epci else shapely.MultiPolygon()
@@ -83,15 +84,13 @@ def add_perimeters(
     if tables.base_map is not None:
         layers, checks = base_map_layers(tables.base_map, qpv)
         result.layers |= layers
-        result.checks += checks
+        result.checks_around += checks
         if (pieces := result.layers.get("evolution_2015_2024")) is not None:
             pieces["rues"] = pd.Series(streets_of(pieces, layers["fond_routes"]), pieces.index, dtype=object)
     return result
 
 
-def _add_neighbours(
-    result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory
-) -> list[str]:
+def _add_neighbours(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> list[str]:
     """Add the QPV around the territory, if all are known, and return their codes."""
     contours = tables.contours
     if not contours.national or territory.genre == "france":
@@ -100,14 +99,14 @@ def _add_neighbours(
         message = (
             f"Couche absente : sans le contour de {', '.join(undrawn)}, les voisins ne sont pas tous connus."
         )
-        result.checks.append(Check("qpv_voisins", territory.id, "non_verifiable", "", "", message))
+        result.checks_around.append(Check("qpv_voisins", territory.id, "non_verifiable", "", "", message))
         return []
     layer = neighbours(contours.by_epsg[territory.epsg], qpv, tables.communes, territory.bandes)
     result.layers["qpv_voisins"] = layer
     return list(layer["code_qp"])
 
 
-def _add_2015(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> None:
+def _add_2015(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> None:
     if tables.qpv_2015 is None:
         return
     evolution = compare_geographies(
@@ -121,11 +120,11 @@ def _add_2015(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territo
     result.layers["qpv_2015"] = evolution.qpv_2015
     result.layers["evolution_2015_2024"] = evolution.pieces
     result.of_qpv.append(evolution.of_qpv)
-    result.checks += evolution.checks
+    result.checks_around += evolution.checks
 
 
 def _add_districts(
-    result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory, registry: Registry
+    result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory, registry: Registry
 ) -> None:
     """Add the IRIS, and the districts, whose statistics come from the IRIS."""
     drawn = tables.fragile_contours
@@ -133,14 +132,14 @@ def _add_districts(
     result.layers["quartiers_fragiles"] = fragile.layer
     if len(fragile.bands):
         result.layers["bande_quartiers_fragiles"] = fragile.bands
-    result.checks += fragile.checks
+    result.checks_around += fragile.checks
 
     iris = tables.iris
     contours = tables.district_contours
     districts = local_districts(territory, iris, contours, _file_of(contours))
     if len(districts.layer):
         result.layers["quartiers"] = districts.layer
-    result.checks += districts.checks
+    result.checks_around += districts.checks
     if iris is None:
         return
 
@@ -161,7 +160,7 @@ def _add_districts(
         district_statistics(districts, of_iris.joined, rules),
         fragile_statistics(fragile.layer, of_iris.joined, iris, rules, territory),
     ]
-    result.checks += of_iris.checks
+    result.checks_around += of_iris.checks
 
 
 def _iris_of(tables: Tables) -> list[str]:
@@ -174,7 +173,7 @@ def _file_of(contours: gpd.GeoDataFrame | None) -> str:
     return "contours" if contours is None else contours.attrs["fichier"]
 
 
-def _add_facilities(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> None:
+def _add_facilities(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> None:
     found = tables.facilities
     if found is None:
         return
@@ -182,27 +181,28 @@ def _add_facilities(result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, t
         found.points, found.types, qpv, tables.communes, territory, vintage=found.vintage
     )
     result.layers["equipements_lieux"] = locate_facilities(found.points, found.types, qpv, found.vintage)
-    result.checks += checks
+    result.checks_around += checks
     buildings = None if tables.base_map is None else tables.base_map.buildings
     result.layers |= care_layers(found, buildings, qpv, tables.communes, territory)
     if found.placed_by_insee:
         result.concordances += compare_placements(found.points, found.types, qpv)
 
 
-def _report_misplaced(result: Perimeters, tables: Tables) -> None:
+def _report_misplaced(result: Joined, tables: Tables) -> None:
     """Report the positions that are not in the commune that their source gives."""
     members = None if tables.epci_members is None else set(tables.epci_members["insee_com"])
-    sources = {
-        "bpe": None if tables.facilities is None else (tables.facilities.points, "type_equipement"),
-        "finess": None if tables.finess is None else (tables.finess.establishments, "libcategetab"),
-    }
-    for source_id, rows in sources.items():
-        if rows is not None:
-            result.checks += report_misplaced(*rows, tables.communes, members, source_id)
+    if (found := tables.facilities) is not None:
+        result.checks_around += report_misplaced(
+            found.points, "type_equipement", tables.communes, members, "bpe"
+        )
+    if tables.finess is not None:
+        result.checks_around += report_misplaced(
+            tables.finess.establishments, "libcategetab", tables.communes, members, "finess"
+        )
 
 
 def _add_accessibility(
-    result: Perimeters, tables: Tables, qpv: gpd.GeoDataFrame, epci: gpd.GeoDataFrame, territory: Territory
+    result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, epci: gpd.GeoDataFrame, territory: Territory
 ) -> None:
     """Add the index of the care within reach, or say why there is none."""
     if territory.genre == "france":
@@ -227,10 +227,12 @@ def _add_accessibility(
     result.layers["accessibilite"] = table
     lacking = f" Sans population, laissées de côté : {first_of(demand.unknown)}." if demand.unknown else ""
     message = f"Population utilisée : {demand.sources}.{lacking}"
-    result.checks.append(check_none("accessibilite_calculee", territory.id, demand.unknown, message))
-    result.checks += compare_with_apl(table, tables.apl)
+    result.checks_around.append(check_none("accessibilite_calculee", territory.id, demand.unknown, message))
+    result.checks_around += compare_with_apl(table, tables.apl)
 
 
-def _report_no_index(result: Perimeters, territory: Territory, reason: str) -> None:
+def _report_no_index(result: Joined, territory: Territory, reason: str) -> None:
     message = f"Indice d'accessibilité aux soins absent : {reason}."
-    result.checks.append(Check("accessibilite_calculee", territory.id, "non_verifiable", "", "", message))
+    result.checks_around.append(
+        Check("accessibilite_calculee", territory.id, "non_verifiable", "", "", message)
+    )

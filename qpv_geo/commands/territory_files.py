@@ -8,7 +8,7 @@ import typer
 
 from qpv_geo.analysis.districts import local_districts
 from qpv_geo.analysis.fragile_districts import fragile_districts
-from qpv_geo.analysis.objectives import objectives_table
+from qpv_geo.analysis.health_plan import objectives_table
 from qpv_geo.commands.options import DataDir, Mirror, settings_of
 from qpv_geo.commands.output import Json, print_entries
 from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError

@@ -256,8 +256,8 @@ def test_communes_elsewhere(change: Callable[[Json], None], tmp_path: Path, sett
     pontarlier = besancon.model_copy(update={"epci": "242500338"})
     (aside,) = everywhere.set_aside
     with pytest.raises(ContractError, match="at feature 2"):
-        aside.refuse(may_hold(pontarlier, aside.places))
-    aside.refuse(may_hold(besancon, aside.places))
+        aside.refuse(may_hold(pontarlier, aside.features))
+    aside.refuse(may_hold(besancon, aside.features))
     with pytest.raises(ContractError, match="at feature 2"):
         read_territory_communes(raw, pontarlier, settings, Outside(pontarlier))
 
@@ -287,9 +287,9 @@ def test_iris_elsewhere_stop_the_territory_that_they_are_in(tmp_path: Path, sett
     assert iris["code_iris"].tolist() == ["250560101", "250560102", "250560103", "254620101"]
     (aside,) = outside.set_aside
     besancon = load_territory("besancon").model_copy(update={"communes": ("25056",)})
-    aside.refuse(may_hold(besancon, aside.places))
+    aside.refuse(may_hold(besancon, aside.features))
     with pytest.raises(ContractError, match=r"nom_iris.*feature 4 \(254620102\)"):
-        aside.refuse(may_hold(besancon.model_copy(update={"communes": ("25462",)}), aside.places))
+        aside.refuse(may_hold(besancon.model_copy(update={"communes": ("25462",)}), aside.features))
 
 
 def test_qpv_2015_are_placed_by_the_department_of_their_code(

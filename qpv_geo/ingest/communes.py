@@ -13,7 +13,7 @@ from qpv_geo.ingest.cell_text import report_reading
 from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI, REGION
 from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
 from qpv_geo.ingest.geometry import draw, report_repairs
-from qpv_geo.ingest.outside import Outside
+from qpv_geo.ingest.outside import Outside, raise_inside
 from qpv_geo.ingest.vector import read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import PlainAddress
@@ -78,7 +78,7 @@ def read_territory_communes(
         sirens = set(found.of_territory["siren_epci"].dropna())
         for aside in outside.set_aside:
             if aside.source == raw.source:
-                aside.refuse(aside.places["siren_epci"].isin(sirens).to_numpy())
+                aside.refuse(aside.features["siren_epci"].isin(sirens).to_numpy())
     return found
 
 
@@ -146,24 +146,15 @@ def read_communes(
     problems = Problems(layer.label, raw.source)
     table = layer.official_columns(problems, ("nom",)).rename(columns=_NAMES)
     where = layer.names(table["insee_com"])
-    placed = table["insee_com"].astype("str").str.fullmatch(COMMUNE.pattern)
-    if outside:
-        outside.tolerate(problems, table, where, placed)
-    population, readable = _numbers(table["population"], where, problems)
-    validate(table.assign(population=population), _SCHEMA, problems, where, as_published=table)
-    table["population"] = population.where(readable).astype("Int64")
-    departments = table["insee_com"].where(placed, "").map(department_of_commune)
-    zones = departments.map({code: place_of([code]) for code in departments.unique()}).to_numpy()
-    served = np.array([zone.epsg for zone in zones], dtype=np.int64)
-    drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
-    by_epsg = {}
-    for target in sorted(set(served.tolist())) if epsg is None else [epsg]:
-        # Every contour of the file is checked, whichever are asked for.
-        rows = served == target if epsg is None else np.ones(len(served), dtype=bool)
-        by_epsg[target] = draw(drawn[rows], zones[rows].tolist(), target, where[rows], problems)
-    problems.raise_if_any()
-    if outside:
-        outside.keep(problems, table, table, where, "insee_com")
+    readable = table["insee_com"].astype("str").str.fullmatch(COMMUNE.pattern)
+    with raise_inside(outside, problems, table, where, readable):
+        population, whole = _numbers(table["population"], where, problems)
+        validate(table.assign(population=population), _SCHEMA, problems, where, as_published=table)
+        table["population"] = population.where(whole).astype("Int64")
+        departments = table["insee_com"].where(readable, "").map(department_of_commune)
+        zones = departments.map({code: place_of([code]) for code in departments.unique()}).tolist()
+        drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
+        by_epsg = draw(drawn, zones, where, problems, epsg=epsg)
     for communes in by_epsg.values():
         communes.attrs["remarques"] = layer.remarks
     return by_epsg

@@ -1,7 +1,6 @@
 """Contours of the QPV of 2024 and 2015: attributes, repaired geometry, counts that prove the file whole."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,16 +13,8 @@ from qpv_geo.checks import Check, check_none
 from qpv_geo.ingest.cell_text import clean_text, report_reading
 from qpv_geo.ingest.codes import COMMUNE, COMMUNES, DEPARTEMENT, EPCIS, QPV_2015, QPV_2024, REGION
 from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
-from qpv_geo.ingest.geometry import (
-    Mask,
-    check_crs,
-    check_position,
-    check_shapes,
-    draw,
-    project,
-    report_repairs,
-)
-from qpv_geo.ingest.outside import Outside
+from qpv_geo.ingest.geometry import draw, report_repairs
+from qpv_geo.ingest.outside import Outside, raise_inside
 from qpv_geo.ingest.vector import read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile, catalogue_entry
@@ -65,17 +56,13 @@ def read_qpv_2015(
     where = layer.names(table["code_qp"])
     readable = table["code_qp"].astype("str").str.fullmatch(QPV_2015.pattern)
     departments = table["code_qp"].where(readable, "").map(department_of)
-    places = pd.DataFrame({"insee_com": None, "siren_epci": None, "insee_dep": departments})
-    if outside:
-        outside.tolerate(problems, places, where, readable)
-    validate(table, _SCHEMA_2015, problems, where)
-    zones = [place_of([department]) for department in departments]
-    drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
-    qpv = draw(drawn, zones, epsg, where, problems)
-    checks = _check_2015_counts(departments[~table["code_qp"].duplicated()], raw, problems)
-    problems.raise_if_any()
-    if outside:
-        outside.keep(problems, table, places, where, "code_qp")
+    placed = table.assign(insee_com=None, siren_epci=None, insee_dep=departments)
+    with raise_inside(outside, problems, placed, where, readable):
+        validate(table, _SCHEMA_2015, problems, where)
+        zones = [place_of([department]) for department in departments]
+        drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
+        qpv = draw(drawn, zones, where, problems, epsg=epsg)[epsg]
+        checks = _check_2015_counts(departments[~table["code_qp"].duplicated()], raw, problems)
     if qpv.empty:
         problems.add(f"QPV in the parts of France that EPSG:{epsg} serves", f"none among {len(table)}")
         problems.raise_if_any()
@@ -148,16 +135,14 @@ def read_contours(
     readable = table["code_qp"].astype("str").str.fullmatch(QPV_2024.pattern)
     # A code that cannot be read is neither counted nor in any department.
     departments = table["code_qp"].where(readable, "").map(department_of)
-    places = table.assign(insee_dep=departments)
-    if outside:
-        outside.tolerate(problems, places, where, readable)
-    validate(table, _SCHEMA, problems, where)
-    _check_departments(table, departments, problems, where)
-    by_epsg = _geometries(layer.frame, table, readable.to_numpy(), where, problems)
-    counts = _check_counts(table, readable.to_numpy(), raw, territory, problems)
-    problems.raise_if_any()
-    if outside:
-        outside.keep(problems, table, places, where, "code_qp")
+    with raise_inside(outside, problems, table.assign(insee_dep=departments), where, readable):
+        validate(table, _SCHEMA, problems, where)
+        _check_departments(table, departments, problems, where)
+        zones = list(map(_place, departments, table["insee_com"]))
+        drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
+        declared = table["insee_com"].fillna("unknown").tolist()
+        by_epsg = draw(drawn, zones, where, problems, declared=declared)
+        counts = _check_counts(table, readable, raw, territory, problems)
     checks = (
         report_reading(layer.remarks, f"{len(table)} entités", raw.source.id),
         *counts,
@@ -199,36 +184,18 @@ def _check_departments(table: pd.DataFrame, departments: pd.Series, problems: Pr
     )
 
 
-def _geometries(
-    frame: gpd.GeoDataFrame, table: pd.DataFrame, readable: Mask, where: Names, problems: Problems
-) -> dict[int, gpd.GeoDataFrame]:
-    """Check the geometries, project each into the CRS of its part of France and repair it there."""
-    geometries = frame.geometry.to_numpy()
-    crs = check_crs(frame.crs, problems)
-    rows = np.flatnonzero(check_shapes(geometries, where, problems) & readable)
-    if crs is None:
-        return {}
-    codes, communes = (table[name].iloc[rows].tolist() for name in ("code_qp", "insee_com"))
-    zones = [_place(code, codes_of(insee_com)) for code, insee_com in zip(codes, communes, strict=True)]
-    declared = [insee_com or "unknown" for insee_com in communes]
-    placed = check_position(geometries[rows], crs, zones, where[rows], problems, declared=declared)
-    targets = np.array([zone.epsg for zone in zones], dtype="int64")
-    layer = gpd.GeoDataFrame(table, geometry=geometries, crs=crs)
-    by_epsg = {}
-    for epsg in np.unique(targets).tolist():
-        chosen = rows[placed & (targets == epsg)]
-        by_epsg[epsg] = project(layer.iloc[chosen], epsg, where[chosen], problems)
-    return by_epsg
-
-
-def _place(code: str, insee_com: Iterable[str]) -> FrenchZone:
+def _place(department: str, insee_com: object) -> FrenchZone | None:
     """Return where a QPV is to be: in the department of its code, or of a commune that it declares."""
-    communes = (commune for commune in insee_com if re.fullmatch(COMMUNE.pattern, commune))
-    return place_of((department_of(code), *map(department_of_commune, communes)))
+    communes = (commune for commune in codes_of(insee_com) if re.fullmatch(COMMUNE.pattern, commune))
+    return place_of((department, *map(department_of_commune, communes))) if department else None
 
 
 def _check_counts(
-    table: pd.DataFrame, readable: Mask, raw: RawFile, territory: Territory | None, problems: Problems
+    table: pd.DataFrame,
+    readable: "pd.Series[bool]",
+    raw: RawFile,
+    territory: Territory | None,
+    problems: Problems,
 ) -> list[Check]:
     """Compare the numbers of QPV with those that are known; those of France only in a file of France.
 

@@ -4,7 +4,6 @@ Every function serves any layer of polygons (QPV, communes, IRIS). `where` names
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
@@ -32,18 +31,6 @@ _IN_DEGREES = {4326, 4258, 4171}
 _HALF_TURN = 180.0
 
 _POLYGON, _MULTIPOLYGON = 3, 6
-
-
-@dataclass(frozen=True)
-class Repaired:
-    """Polygons after repair: valid MultiPolygons; those that were valid keep their vertices and their order.
-
-    `change` is the repaired area minus that of the original rings, in square units of the CRS; NaN where
-    nothing was repaired.
-    """
-
-    geometries: Geometries
-    change: NDArray[np.float64]
 
 
 def check_crs(crs: CRS | None, problems: Problems) -> int | None:
@@ -164,8 +151,13 @@ def _within(bounds: NDArray[np.float64], limits: NDArray[np.float64]) -> Mask:
     return np.asarray((signs * bounds <= signs * limits).all(axis=1), dtype=bool)
 
 
-def repair(geometries: Geometries, where: Names, problems: Problems, limit: float = REPAIR_LIMIT) -> Repaired:
+def repair(
+    geometries: Geometries, where: Names, problems: Problems, limit: float = REPAIR_LIMIT
+) -> tuple[Geometries, NDArray[np.float64]]:
     """Make invalid polygons of a projected CRS valid, and refuse repairs that change too much.
+
+    Returns MultiPolygons, of which those that were valid keep their vertices and their order, and by how much
+    the area of each was changed, in square units of the CRS; NaN where nothing was repaired.
 
     The area of the original rings is the shoelace formula's, shells minus holes. A ring that crosses itself
     counts its lobes with opposite signs there, so that the repair of a bow tie shows as the change it is.
@@ -189,41 +181,54 @@ def repair(geometries: Geometries, where: Names, problems: Problems, limit: floa
     single = np.flatnonzero(shapely.get_type_id(repaired) == _POLYGON)
     if len(single):
         repaired[single] = shapely.multipolygons(repaired[single], indices=np.arange(len(single)))
-    return Repaired(repaired, change)
+    return repaired, change
 
 
 def project(layer: gpd.GeoDataFrame, epsg: int, where: Names, problems: Problems) -> gpd.GeoDataFrame:
     """Return a layer of sound polygons in a projected CRS, repaired there.
 
-    The result is indexed from 0 and has ``ecart_reparation_m2`` (see `Repaired.change`); features with a
-    defect that `problems` tolerates are left out.
+    The result is indexed from 0 and has ``ecart_reparation_m2`` (see `repair`); features with a defect that
+    `problems` tolerates are left out.
     """
     projected = layer.reset_index(drop=True).to_crs(epsg)
-    repaired = repair(projected.geometry.to_numpy(), where, problems)
-    projected["ecart_reparation_m2"] = repaired.change
-    drawn = projected.set_geometry(gpd.GeoSeries(repaired.geometries, crs=epsg))
+    geometries, projected["ecart_reparation_m2"] = repair(projected.geometry.to_numpy(), where, problems)
+    drawn = projected.set_geometry(gpd.GeoSeries(geometries, crs=epsg))
     if not problems.defects:
         return drawn
     return drawn[problems.without_defect(where)].reset_index(drop=True)
 
 
 def draw(
-    layer: gpd.GeoDataFrame, zones: Sequence[FrenchZone], epsg: int, where: Names, problems: Problems
-) -> gpd.GeoDataFrame:
-    """Check all geometries of a layer, and project those of the parts of France that a CRS serves.
+    layer: gpd.GeoDataFrame,
+    zones: Sequence[FrenchZone | None],
+    where: Names,
+    problems: Problems,
+    *,
+    epsg: int | None = None,
+    declared: Sequence[str] = (),
+) -> dict[int, gpd.GeoDataFrame]:
+    """Check all geometries of a layer, and project each into the CRS of its part of France.
 
-    `zones` says where each should be. A layer whose CRS is not accepted is returned as it came.
+    The parts that `epsg` serves are returned, without it all of them, by CRS. `zones` says where each feature
+    should be (None: nowhere in particular, and it is not returned), `declared` what it says itself. A layer
+    whose CRS is not accepted is returned as it came.
     """
     geometries = layer.geometry.to_numpy()
     crs = check_crs(layer.crs, problems)
     sound = check_shapes(geometries, where, problems)
+    served = np.array([zone.epsg if zone else 0 for zone in zones], dtype=np.int64)
+    targets = sorted(set(served.tolist()) - {0}) if epsg is None else [epsg]
     if crs is None:
-        return layer
-    served = np.array([zone.epsg == epsg for zone in zones], dtype=bool)
-    rows = np.flatnonzero(sound & served)
-    theirs = [zones[row] for row in rows.tolist()]
-    rows = rows[check_position(geometries[rows], crs, theirs, where[rows], problems)]
-    return project(layer.iloc[rows], epsg, where[rows], problems)
+        return dict.fromkeys(targets, layer)
+    rows = np.flatnonzero(sound & np.isin(served, targets))
+    places = [zone for row in rows.tolist() if (zone := zones[row])]
+    said = [declared[row] for row in rows.tolist()] if declared else ()
+    rows = rows[check_position(geometries[rows], crs, places, where[rows], problems, declared=said)]
+    by_epsg = {target: rows[served[rows] == target] for target in targets}
+    return {
+        target: project(layer.iloc[chosen], target, where[chosen], problems)
+        for target, chosen in by_epsg.items()
+    }
 
 
 def report_repairs(layers: Sequence[gpd.GeoDataFrame], key: str, source_id: str) -> Check:

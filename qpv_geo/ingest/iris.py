@@ -12,7 +12,7 @@ from qpv_geo.ingest.cell_text import report_reading
 from qpv_geo.ingest.codes import COMMUNE, IRIS
 from qpv_geo.ingest.contracts import Problems, code_column, shown, validate
 from qpv_geo.ingest.geometry import draw, report_repairs
-from qpv_geo.ingest.outside import Outside
+from qpv_geo.ingest.outside import Outside, raise_inside
 from qpv_geo.ingest.vector import VectorLayer, read_layer
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile
@@ -69,27 +69,16 @@ def _read(
     wanted = np.flatnonzero(every["insee_com"].isin(communes))
     where = layer.names(every["code_iris"])[wanted]
     table = every.iloc[wanted].reset_index(drop=True)
-    places = table.assign(siren_epci=None, insee_dep=table["insee_com"].map(department_of_commune))
-    if outside:
-        readable = table["code_iris"].astype("str").str.fullmatch(IRIS.pattern)
-        outside.tolerate(problems, places, where, readable)
-    validate(table, _SCHEMA, problems, where)
-    elsewhere = [
-        not str(code).startswith(str(commune))
-        for code, commune in zip(table["code_iris"], table["insee_com"], strict=True)
-    ]
-    rows = np.flatnonzero(elsewhere)
-    problems.add_rows(
-        "a code that begins with that of the commune",
-        where[rows],
-        [f"{shown(table['code_iris'].iloc[row])} in {table['insee_com'].iloc[row]}" for row in rows],
-        column="code_iris",
-    )
-    zones = [place_of([department]) for department in places["insee_dep"]]
-    geometries = layer.frame.geometry.iloc[wanted].to_numpy()
-    drawn = gpd.GeoDataFrame(table, geometry=geometries, crs=layer.frame.crs)
-    frame = draw(drawn, zones, epsg, where, problems)
-    problems.raise_if_any()
-    if outside:
-        outside.keep(problems, table, places, where, "code_iris")
+    placed = table.assign(siren_epci=None, insee_dep=table["insee_com"].map(department_of_commune))
+    readable = table["code_iris"].astype("str").str.fullmatch(IRIS.pattern)
+    with raise_inside(outside, problems, placed, where, readable):
+        validate(table, _SCHEMA, problems, where)
+        for place, code, commune in zip(where, table["code_iris"], table["insee_com"], strict=True):
+            if not str(code).startswith(str(commune)):
+                expected = "a code that begins with that of the commune"
+                problems.add(expected, f"{shown(code)} in {commune}", column="code_iris", where=place)
+        zones = [place_of([department]) for department in placed["insee_dep"]]
+        geometries = layer.frame.geometry.iloc[wanted].to_numpy()
+        drawn = gpd.GeoDataFrame(table, geometry=geometries, crs=layer.frame.crs)
+        frame = draw(drawn, zones, where, problems, epsg=epsg)[epsg]
     return frame, set(table["insee_com"])

@@ -1,6 +1,8 @@
 """Features outside a territory: a defect of one is reported, and stops its own territory alone."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,20 +24,18 @@ PLACES = ["insee_com", "siren_epci", "insee_dep"]
 class SetAside:
     """Features of a file that are not used, because something is wrong with them.
 
-    `features` and `places` are their attributes and their `PLACES`, indexed by name (``feature 17
-    (QN09101M)``); column `code` of the former holds their codes. `defects` has at least one of each.
+    `features` are their attributes, codes first, with their `PLACES`, indexed by name (``feature 17
+    (QN09101M)``). `defects` has at least one of each.
     """
 
     label: str
     source: Source
     features: pd.DataFrame
-    places: pd.DataFrame
-    code: str
     defects: tuple[Defect, ...]
 
     def refuse(self, chosen: NDArray[np.bool_]) -> None:
         """Raise what is wrong with some of the features, as a `ContractError`."""
-        named = set(self.places.index[chosen])
+        named = set(self.features.index[chosen])
         problems = Problems(self.label, self.source)
         for defect in self.defects:
             if defect.feature in named:
@@ -53,7 +53,7 @@ class SetAside:
             number, _, rest = feature.removeprefix("feature ").partition(" ")
             what = f"entité {number} {rest}".strip()
             message = f"{file}, {what} : {' ; '.join(faults)}. Hors du territoire, elle est laissée de côté."
-            code = str(self.features.loc[feature, self.code])
+            code = str(self.features.loc[feature].iloc[0])
             checks.append(Check("entite_ecartee", code, "avertissement", "", next(iter(faults)), message))
         return checks
 
@@ -69,38 +69,33 @@ class Outside:
         self._territory = territory
         self.set_aside: list[SetAside] = []
 
-    def tolerate(self, problems: Problems, places: pd.DataFrame, where: Names, placed: pd.Series) -> None:
-        """Let the reading of a file go on whatever is wrong with features outside the territory.
-
-        `places` are their `PLACES`, and `placed` those with a readable code of their own: no other can be
-        counted or named.
-        """
-        outside = placed.to_numpy(dtype=bool)
-        if self._territory:
-            outside = outside & ~may_hold(self._territory, places)
-        problems.tolerate(where[outside])
-
-    def keep(
-        self, problems: Problems, features: pd.DataFrame, places: pd.DataFrame, where: Names, code: str
-    ) -> None:
-        """Keep what the checks found wrong outside the territory; `code` is the column of codes."""
-        if not problems.defects:
-            return
-        chosen = ~problems.without_defect(where)
-        self.set_aside.append(
-            SetAside(
-                problems.label,
-                problems.source,
-                features[chosen].set_axis(where[chosen]),
-                places.loc[chosen, PLACES].set_axis(where[chosen]),
-                code,
-                tuple(problems.defects),
-            )
-        )
+    def tolerates(self, features: pd.DataFrame, readable: pd.Series) -> NDArray[np.bool_]:
+        """Tell whose defects do not stop the reading."""
+        outside = readable.to_numpy(dtype=bool)
+        return outside & ~may_hold(self._territory, features) if self._territory else outside
 
     def checks(self) -> list[Check]:
         """Return a warning for each feature that was set aside."""
         return [check for aside in self.set_aside for check in aside.checks()]
+
+
+@contextmanager
+def raise_inside(
+    outside: Outside | None, problems: Problems, features: pd.DataFrame, where: Names, readable: pd.Series
+) -> Iterator[None]:
+    """Raise at the end what is wrong with features of the territory; set others aside that are defective.
+
+    `features` are as `SetAside` has them. Those without a `readable` code are not tolerated anywhere: they
+    can neither be counted nor named. Without `outside`, none is.
+    """
+    if outside:
+        problems.tolerate(where[outside.tolerates(features, readable)])
+    yield
+    problems.raise_if_any()
+    if outside and problems.defects:
+        chosen = ~problems.without_defect(where)
+        found = features[chosen].set_axis(where[chosen])
+        outside.set_aside.append(SetAside(problems.label, problems.source, found, tuple(problems.defects)))
 
 
 def may_hold(territory: Territory, places: pd.DataFrame) -> NDArray[np.bool_]:

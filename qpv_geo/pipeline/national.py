@@ -28,7 +28,7 @@ def tables_of(territory: Territory, national: Tables) -> Tables:
     declares it lies elsewhere; the other territories have their releases all the same.
     """
     for aside in national.set_aside:
-        aside.refuse(may_hold(territory, aside.places))
+        aside.refuse(may_hold(territory, aside.features))
     metropolitan = territory.epsg == load_territory("france").epsg
     communes = national.communes if metropolitan else national.overseas[territory.epsg]
     found = choose_communes(communes, territory)

@@ -7,7 +7,7 @@ wrong in the file's own terms: row or feature, column, value found, value expect
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -34,21 +34,6 @@ _BUILT_IN = {
 }
 
 
-@dataclass
-class _Finding:
-    """Rows that break one rule of one column."""
-
-    column: str
-    expected: str
-    rows: list[str] = field(default_factory=list)
-    count: int = 0
-
-    def __str__(self) -> str:
-        subject = f"{self.column}: " if self.column else ""
-        more = f"; and {self.count - len(self.rows)} more" if self.count > len(self.rows) else ""
-        return f"{subject}expected {self.expected}; found {'; '.join(self.rows)}{more}"
-
-
 @dataclass(frozen=True)
 class Defect:
     """What is wrong with one feature of a file: its name, the rest as `Problems.add` takes it."""
@@ -69,7 +54,8 @@ class Problems:
     def __init__(self, label: str, source: Source) -> None:
         self.label = label
         self.source = source
-        self._findings: dict[tuple[str, str], _Finding] = {}
+        # By column and what was expected of it: what was found in each row.
+        self._findings: dict[tuple[str, str], list[str]] = {}
         self._advice: list[str] = []
         self._tolerated: set[str] = set()
         self.defects: list[Defect] = []
@@ -110,19 +96,24 @@ class Problems:
                 words = nature or f"champ {column} absent ou mal formé"
                 self.defects.append(Defect(place, column, expected, value, words))
                 continue
-            finding = self._findings.setdefault((column, expected), _Finding(column, expected))
-            finding.count += 1
-            if len(finding.rows) < _SHOWN_ROWS:
-                finding.rows.append(f"{value} at {place}" if place else value)
+            rows = self._findings.setdefault((column, expected), [])
+            rows.append(f"{value} at {place}" if place else value)
 
     def merge(self, other: "Problems") -> None:
         """Add what was found elsewhere in the same file."""
-        for key, finding in other._findings.items():  # noqa: SLF001 - another of the same class
-            self._findings.setdefault(key, finding)
+        self._findings |= other._findings  # noqa: SLF001 - another of the same class
+
+    def _lines(self) -> list[str]:
+        lines = []
+        for (column, expected), rows in self._findings.items():
+            subject = f"{column}: " if column else ""
+            more = f"; and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
+            lines.append(f"{subject}expected {expected}; found {'; '.join(rows[:_SHOWN_ROWS])}{more}")
+        return lines
 
     def __str__(self) -> str:
         """Return every finding in one line."""
-        return "; ".join(map(str, self._findings.values()))
+        return "; ".join(self._lines())
 
     def advise(self, what_to_do: str) -> None:
         """Add a sentence to the end of the message, in place of the general advice."""
@@ -133,14 +124,14 @@ class Problems:
         """Raise everything that was collected as one `ContractError`."""
         if not self._findings:
             return
-        count = sum(finding.count for finding in self._findings.values())
+        count = sum(map(len, self._findings.values()))
         general = remedy(
             self.source,
             f"compare the file with {self.source.page}; if the publisher changed it for good, change "
             f"{catalogue_entry(self.source)}, if not, tell the publisher",
         )
         lines = [f"{self.label}: {count} problem{'s' if count > 1 else ''}, nothing of it is used:"]
-        lines += [f"  - {finding}" for finding in self._findings.values()]
+        lines += [f"  - {line}" for line in self._lines()]
         lines += [f"  What to do: {sentence}" for sentence in self._advice or [general]]
         raise ContractError("\n".join(lines))
 

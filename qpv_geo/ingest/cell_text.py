@@ -88,6 +88,12 @@ def clean_text(values: pd.Series) -> pd.Series:
     return text.astype(object).where(~(missing | text.isin(_NOTHING).to_numpy()), None)
 
 
+def decimal_numbers(text: pd.Series) -> pd.Series:
+    """Return texts, with a decimal comma or point, as numbers; NaN for what is not a finite one."""
+    numbers = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
+    return numbers.where(np.isfinite(numbers))
+
+
 def check_characters(
     values: Sequence[object] | pd.Series, where: Names, problems: Problems, column: str = ""
 ) -> None:

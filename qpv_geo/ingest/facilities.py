@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -23,7 +23,7 @@ from pyproj import Transformer
 from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.frozen import Frozen
-from qpv_geo.ingest.cell_text import refuse_page, report_reading
+from qpv_geo.ingest.cell_text import decimal_numbers, refuse_page, report_reading
 from qpv_geo.ingest.codes import QPV_2024
 from qpv_geo.ingest.contracts import Problems, find_columns, refuse_doubled
 from qpv_geo.ingest.line_filter import LineFilter
@@ -67,26 +67,19 @@ class _Domain(Frozen):
 
 
 @cache
-def load_facility_types(path: Path = _TYPES) -> pd.DataFrame:
-    """Read the counted types in their order: ``type_equipement`` (each once), ``libelle``, ``domaine``."""
-    types = _declared_types(path)
-    counted = types["comptes"].to_numpy(dtype=bool)
-    return types[counted].drop(columns="comptes").reset_index(drop=True)
+def load_facility_types(path: Path = _TYPES, *, counted: bool = True) -> pd.DataFrame:
+    """Read the types in their order: ``type_equipement`` (each once), ``libelle``, ``domaine``.
 
-
-@cache
-def _declared_types(path: Path = _TYPES) -> pd.DataFrame:
+    Those that are `counted`, or all that are known.
+    """
     with read_declarations(path, "the types of facilities are not valid") as entries:
         domains = TypeAdapter(dict[str, _Domain]).validate_python(entries)
-        rows = [
-            (code, label, domain.domaine, domain.comptes)
-            for domain in domains.values()
-            for code, label in domain.types.items()
-        ]
-    types = pd.DataFrame(rows, columns=["type_equipement", "libelle", "domaine", "comptes"], dtype=object)
-    if twice := sorted(types.loc[types["type_equipement"].duplicated(), "type_equipement"]):
+    known = [(*pair, domain) for domain in domains.values() for pair in domain.types.items()]
+    times = Counter(code for code, _, _ in known)
+    if twice := sorted(code for code in times if times[code] > 1):
         raise ConfigurationError(f"{path}: types of facilities declared twice: {', '.join(twice)}")
-    return types
+    rows = [(code, label, domain.domaine) for code, label, domain in known if domain.comptes or not counted]
+    return pd.DataFrame(rows, columns=["type_equipement", "libelle", "domaine"], dtype=object)
 
 
 @dataclass(frozen=True)
@@ -131,73 +124,27 @@ def read_facilities(
     written.
     """
     types = load_facility_types()
-    around = _Around(communes)
     problems = Problems(raw.label, raw.source)
-    selection = _Selection(around, types, problems)
+    selection = _Selection(communes, types, problems)
     extract = None
-    if len(around.departments) <= _MOST_DEPARTMENTS:
-        extract = _extract(raw, around, types, settings, problems)
+    if len(selection.departments) <= _MOST_DEPARTMENTS:
+        extract = _extract(raw, selection, settings)
         with extract.path.open("rb") as lines:
             columns = selection.read(lines)
         whole = extract.whole
     else:
         with _opened(raw, settings, problems) as stream:
             columns = selection.read(stream)
-        unmet = set(types["type_equipement"]) - selection.seen
-        whole = Whole(rows=selection.rows, absent=tuple(sorted(unmet)))
+        whole = Whole(rows=selection.rows, absent=tuple(sorted(selection.types - selection.seen)))
     points = selection.points()
-    own = points["insee_com"].isin(communes["insee_com"])
-    if not own.any():
+    if not points["insee_com"].isin(communes["insee_com"]).any():
         problems.add("facilities in the territory's communes", f"none among {whole.rows}")
     problems.raise_if_any()
     found = f"{whole.rows} équipements, dont {len(points)} des types comptés dans le territoire et autour"
-    checks = (
-        report_reading((), found, raw.source.id),
-        _report_types(types, whole.absent, raw.source.id),
-        _report_unknown(selection.unknown, raw.source.id),
-        _report_random(selection.at_random, raw.source.id),
-    )
+    checks = report_reading((), found, raw.source.id), *_report(selection, types, whole, raw.source.id)
     placed = _QPV_OF_INSEE in columns
     vintage, absent = raw.source.vintage, frozenset(whole.absent)
     return FacilityTable(points, types, vintage, placed, absent, raw.path.name, extract), checks
-
-
-class _Around:
-    """The territory's communes, and the rectangle around them in which facilities are kept.
-
-    `departments` are those of the communes and those that reach into the rectangle: what another one declares
-    is not looked for, wherever its position is.
-    """
-
-    def __init__(self, communes: gpd.GeoDataFrame) -> None:
-        self.communes = frozenset(communes["insee_com"])
-        self.bounds = communes.total_bounds + AROUND * np.array([-1, -1, 1, 1])
-        self.epsg = str(communes.crs.to_epsg())
-        to_degrees = Transformer.from_crs(communes.crs, 4326, always_xy=True).transform_bounds
-        own = {code[:2] for code in self.communes}
-        self.departments = sorted(own | departments_meeting(to_degrees(*self.bounds)))
-
-    def needs(self, types: pd.DataFrame) -> Needs:
-        """Return what makes an extract of the file another one."""
-        return {
-            "rule": _KEEPING,
-            "communes": sorted(self.communes),
-            "bounds": [float(value) for value in self.bounds],
-            "epsg": self.epsg,
-            "types": sorted(types["type_equipement"]),
-        }
-
-    def keeps(self, rows: pd.DataFrame, x: pd.Series, y: pd.Series) -> "pd.Series[bool]":
-        """Tell which rows are in the territory's communes, or have a position in the rectangle."""
-        west, south, east, north = self.bounds
-        near = x.between(west, east) & y.between(south, north) & (rows["EPSG"] == self.epsg)
-        return self.owns(rows) | near
-
-    def owns(self, rows: pd.DataFrame) -> "pd.Series[bool]":
-        """Tell which rows are of the territory's communes."""
-        codes = rows["DEPCOM"]
-        # Of pandas's `isin`, each call would go over all communes of France.
-        return codes.map({code: code in self.communes for code in codes.unique()}).astype(bool)
 
 
 @contextmanager
@@ -208,24 +155,29 @@ def _opened(raw: RawFile, settings: Settings, problems: Problems) -> Iterator[io
         yield stream
 
 
-def _extract(
-    raw: RawFile, around: _Around, types: pd.DataFrame, settings: Settings, problems: Problems
-) -> Extract:
+def _extract(raw: RawFile, selection: "_Selection", settings: Settings) -> Extract:
     """Return the lines of the file that concern the territory: those of an earlier run, or made now."""
-    extracts = Extracts(raw, around.needs(types), settings)
+    needs: Needs = {
+        "rule": _KEEPING,
+        "communes": sorted(selection.communes),
+        "bounds": selection.bounds.tolist(),
+        "epsg": selection.epsg,
+        "types": sorted(selection.types),
+    }
+    extracts = Extracts(raw, needs, settings)
     if kept := extracts.kept():
         return kept
-    line_filter = LineFilter(around.departments, types["type_equipement"])
-    with _opened(raw, settings, problems) as stream:
-        columns = _columns(stream, problems)
+    line_filter = LineFilter(selection.departments, selection.types)
+    with _opened(raw, settings, selection.problems) as stream:
+        columns = _columns(stream, selection.problems)
         header = stream.readline()
         lines = [header.rstrip(b"\r\n") + b"\n"]
         candidates = line_filter.lines(iter(partial(stream.read, _BLOCK), b""))
         while some := list(islice(candidates, _CANDIDATES)):
             table = io.BytesIO(b"".join([header, *some]))
             near = [
-                around.keeps(rows, _numbers(rows["LAMBERT_X"]), _numbers(rows["LAMBERT_Y"]))
-                for rows in map(_frame, _batches(table, columns, problems))
+                selection.keeps(rows, decimal_numbers(rows["LAMBERT_X"]), decimal_numbers(rows["LAMBERT_Y"]))
+                for rows in map(_frame, _batches(table, columns, selection.problems))
             ]
             lines += compress(some, pd.concat(near))
     return extracts.keep(lines, Whole(rows=line_filter.rows, absent=line_filter.absent))
@@ -281,51 +233,68 @@ def _frame(batch: pa.RecordBatch) -> pd.DataFrame:
     return rows
 
 
-def _numbers(text: pd.Series) -> pd.Series:
-    """Return coordinates as numbers, NaN where there is none."""
-    numbers = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
-    return numbers.where(np.isfinite(numbers))
-
-
 class _Selection:
-    """What is kept of a table, and what was seen in all of it."""
+    """What is kept of a table, and what was seen in all of it.
 
-    def __init__(self, around: _Around, types: pd.DataFrame, problems: Problems) -> None:
-        self._around = around
-        self._types = pa.array(types["type_equipement"])
-        self._known = pa.array(_declared_types()["type_equipement"])
-        self._problems = problems
+    Facilities are kept in the territory's communes and in the rectangle around them. `departments` are those
+    of the communes and those that reach into the rectangle: what another one declares is not looked for,
+    wherever its position is.
+    """
+
+    def __init__(self, communes: gpd.GeoDataFrame, types: pd.DataFrame, problems: Problems) -> None:
+        self.communes = frozenset(communes["insee_com"])
+        self.bounds = communes.total_bounds + AROUND * np.array([-1, -1, 1, 1])
+        self.epsg = str(communes.crs.to_epsg())
+        to_degrees = Transformer.from_crs(communes.crs, 4326, always_xy=True).transform_bounds
+        own = {code[:2] for code in self.communes}
+        self.departments = sorted(own | departments_meeting(to_degrees(*self.bounds)))
+        self.types = frozenset(types["type_equipement"])
+        self.problems = problems
+        self._counted = pa.array(types["type_equipement"])
+        self._known = pa.array(load_facility_types(counted=False)["type_equipement"])
         self._kept: list[pd.DataFrame] = []
         self.rows = 0
         self.at_random = 0
         self.seen: set[str] = set()
         self.unknown: Counter[str] = Counter()
 
+    def keeps(self, rows: pd.DataFrame, x: pd.Series, y: pd.Series) -> "pd.Series[bool]":
+        """Tell which rows are in the territory's communes, or have a position in the rectangle."""
+        west, south, east, north = self.bounds
+        near = x.between(west, east) & y.between(south, north) & (rows["EPSG"] == self.epsg)
+        return self._owns(rows) | near
+
+    def _owns(self, rows: pd.DataFrame) -> "pd.Series[bool]":
+        """Tell which rows are of the territory's communes."""
+        codes = rows["DEPCOM"]
+        # Of pandas's `isin`, each call would go over all communes of France.
+        return codes.map({code: code in self.communes for code in codes.unique()}).astype(bool)
+
     def read(self, stream: io.BufferedReader) -> dict[str, str]:
         """Read a table, and return its declared columns."""
-        columns = _columns(stream, self._problems)
-        for batch in _batches(stream, columns, self._problems):
+        columns = _columns(stream, self.problems)
+        for batch in _batches(stream, columns, self.problems):
             self._add(batch)
         return columns
 
     def _add(self, batch: pa.RecordBatch) -> None:
         """Keep the facilities of the counted types that are in the territory or near it."""
         kinds = batch.column("TYPEQU")
-        rows = _frame(batch.filter(pc.is_in(kinds, value_set=self._types)))
+        rows = _frame(batch.filter(pc.is_in(kinds, value_set=self._counted)))
         self.rows += batch.num_rows
         care = pc.match_substring_regex(kinds, _CARE)
         unknown = _frame(batch.filter(pc.and_not(care, pc.is_in(kinds, value_set=self._known))))
-        self.unknown.update(unknown.loc[self._around.owns(unknown), "TYPEQU"])
+        self.unknown.update(unknown.loc[self._owns(unknown), "TYPEQU"])
         self.seen.update(rows["TYPEQU"])
-        x, y = (_numbers(rows[column]) for column in ("LAMBERT_X", "LAMBERT_Y"))
-        ours = rows["EPSG"] == self._around.epsg
-        own = self._around.owns(rows)
-        self._refuse(rows, own & ~ours, "EPSG", self._around.epsg)
+        x, y = (decimal_numbers(rows[column]) for column in ("LAMBERT_X", "LAMBERT_Y"))
+        ours = rows["EPSG"] == self.epsg
+        own = self._owns(rows)
+        self._refuse(rows, own & ~ours, "EPSG", self.epsg)
         for column, numbers in (("LAMBERT_X", x), ("LAMBERT_Y", y)):
             self._refuse(rows, own & numbers.isna(), column, "a number of metres")
         precision = rows["QUALITE_GEOLOC"].map(_PRECISIONS).fillna(_UNKNOWN_PRECISION)
         drawn = precision == IN_COMMUNE
-        kept = self._around.keeps(rows, x.mask(drawn), y)
+        kept = self.keeps(rows, x.mask(drawn), y)
         self.at_random += int((kept & drawn).sum())
         of_insee = rows.get(_QPV_OF_INSEE, pd.Series("", index=rows.index))
         in_qpv = of_insee.str.fullmatch(QPV_2024.pattern)
@@ -339,7 +308,7 @@ class _Selection:
     def _refuse(self, rows: pd.DataFrame, unread: pd.Series, column: str, expected: str) -> None:
         wrong = rows[unread & ~rows[column].isin(_NOTHING)]
         where = [f"{kind} in {code}" for kind, code in zip(wrong["TYPEQU"], wrong["DEPCOM"], strict=True)]
-        self._problems.add_rows(expected, where, map(repr, wrong[column]), column=column)
+        self.problems.add_rows(expected, where, map(repr, wrong[column]), column=column)
 
     def points(self) -> pd.DataFrame:
         """Return everything that was kept, in an order of its own: the file's says nothing."""
@@ -347,32 +316,30 @@ class _Selection:
         return kept.sort_values(_KEPT, ignore_index=True)
 
 
-def _report_types(types: pd.DataFrame, absent: Collection[str], source_id: str) -> Check:
-    """Name the counted types that no facility of the file has: they were renumbered, or misspelt."""
-    missing = types[types["type_equipement"].isin(absent)]
-    listed = ", ".join(
-        f"{code} ({label})"
-        for code, label in zip(missing["type_equipement"], missing["libelle"], strict=True)
+def _report(selection: _Selection, types: pd.DataFrame, whole: Whole, source_id: str) -> Iterator[Check]:
+    """Name types that no facility has, and types of care that nobody declared; count positions at random."""
+    missing = types[types["type_equipement"].isin(whole.absent)]
+    pairs = zip(missing["type_equipement"], missing["libelle"], strict=True)
+    listed = ", ".join(f"{code} ({label})" for code, label in pairs)
+    # They were renumbered, or misspelt.
+    yield check_none(
+        "types_equipement_reconnus",
+        source_id,
+        missing,
+        f"Types d'équipement déclarés qu'aucun équipement du fichier ne porte : {listed}.",
+        "Tous les types d'équipement déclarés sont dans le fichier.",
+        (len(types), len(types) - len(missing)),
     )
-    message = f"Types d'équipement déclarés qu'aucun équipement du fichier ne porte : {listed}."
-    otherwise = "Tous les types d'équipement déclarés sont dans le fichier."
-    counts = len(types), len(types) - len(missing)
-    return check_none("types_equipement_reconnus", source_id, missing, message, otherwise, counts)
-
-
-def _report_unknown(unknown: Counter[str], source_id: str) -> Check:
-    """Name the types of care of the territory that are not declared: they are new, and counted nowhere."""
-    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(unknown.items()))
-    message = f"Équipements du territoire d'un type de soins inconnu, comptés nulle part : {listed}."
-    otherwise = "Tous les types de soins du territoire sont connus."
-    return check_none("types_de_soins_inconnus", source_id, unknown, message, otherwise)
-
-
-def _report_random(count: int, source_id: str) -> Check:
-    """Say how many facilities have a position drawn at random, which counts as none."""
-    message = (
-        f"{count} équipements dont la position est tirée au sort dans la commune : tenus pour non localisés."
-        if count
-        else "Aucun équipement dont la position est tirée au sort dans la commune."
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(selection.unknown.items()))
+    yield check_none(
+        "types_de_soins_inconnus",
+        source_id,
+        selection.unknown,
+        f"Équipements du territoire d'un type de soins inconnu, comptés nulle part : {listed}.",
+        "Tous les types de soins du territoire sont connus.",
     )
-    return Check("equipements_positions_aleatoires", source_id, "conforme", "", str(count), message)
+    message = "Aucun équipement dont la position est tirée au sort dans la commune."
+    if count := selection.at_random:
+        what = "dont la position est tirée au sort dans la commune : tenus pour non localisés"
+        message = f"{count} équipements {what}."
+    yield Check("equipements_positions_aleatoires", source_id, "conforme", "", str(count), message)

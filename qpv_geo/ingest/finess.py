@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -17,16 +17,16 @@ from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.french import counted
 from qpv_geo.frozen import Frozen
-from qpv_geo.ingest.cell_text import decode, refuse_page, report_reading
+from qpv_geo.ingest.cell_text import decimal_numbers, decode, refuse_page, report_reading
 from qpv_geo.ingest.contracts import Problems
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import open_member
 from qpv_geo.sources.raw import RawFile
 from qpv_geo.toml_file import read_declarations
-from qpv_geo.zones import MUNICIPAL_DISTRICTS, commune_of
+from qpv_geo.zones import commune_of
 
 # The file has two sections and no header: first the establishments, then their positions.
-_ESTABLISHMENT, _POSITION = "structureet", "geolocalisation"
+_ESTABLISHMENT, _POSITION = b"structureet", b"geolocalisation"
 _COLUMNS = [
     *("nofinesset", "nofinessej", "rs", "rslongue", "complrs", "compldistrib", "numvoie", "typvoie", "voie"),
     *("compvoie", "lieuditbp", "commune", "departement", "libdepartement", "ligneacheminement", "telephone"),
@@ -37,8 +37,8 @@ _POSITION_COLUMNS = ["nofinesset", "coordxet", "coordyet", "sourcecoordet", "dat
 _KEPT = ["nofinesset", "nofinessej", "rs", "categetab", "libcategetab", "siret", "datemaj"]
 # A commune's three characters and its department, wherever they stand in a line: no other is parsed.
 _PLACE = re.compile(rb"(?=;(\w{3};\w{2});)")
-# Departments overseas are 9A to 9F, whatever they are elsewhere.
-_OVERSEAS = "ABCDEF"
+# Departments overseas, whatever they are elsewhere.
+_OVERSEAS = re.compile("9[A-F]")
 _EPSG = re.compile(r"EPSG:(\d+)")
 _LAMBERT_93 = "LAMBERT_93"
 # Geocoded to the commune alone: where it stands in it is not known.
@@ -90,100 +90,89 @@ def read_finess(
     codes = frozenset(communes["insee_com"])
     with open_member(raw, raw.source.member, settings) as (name, stream):
         problems = Problems(raw.label_of(name), raw.source)
-        sections = _Sections(stream, codes, problems)
+        lines = _read_lines(stream, codes, problems.label)
+    if not lines.total:
+        problems.add(f"lines that begin with '{_ESTABLISHMENT.decode()};'", "none")
+    every = _table(lines.establishments, _COLUMNS, problems)
+    places = map("{};{}".format, every["commune"], every["departement"])
+    every["insee_com"] = list(map(_commune, places))
+    repeated: list[str] = []
+    rows = _once(every[every["insee_com"].isin(codes)], repeated, problems)
+    positions = _once(_table(lines.positions, _POSITION_COLUMNS, problems), repeated, problems)
+    if rows.empty and not problems:
+        problems.add("establishments in the territory's communes", f"none among {lines.total}")
     problems.raise_if_any()
-    rows = sections.establishments
-    if rows.empty:
-        problems.add("establishments in the territory's communes", f"none among {sections.total}")
-        problems.raise_if_any()
-    placed = _with_positions(rows, sections.positions, str(communes.crs.to_epsg()), problems)
+    placed = _with_positions(rows, positions, str(communes.crs.to_epsg()), problems)
     problems.raise_if_any()
-    found = f"{counted(sections.total, 'établissement')}, dont {len(rows)} dans le territoire"
+    found = f"{counted(lines.total, 'établissement')}, dont {len(rows)} dans le territoire"
     checks = (
         report_reading((), found, raw.source.id),
-        _report_repeated(sections.repeated, raw.source.id),
+        _report_repeated(repeated, raw.source.id),
         _report_positions(placed, raw.source.id),
     )
     table = placed[[*_KEPT, "insee_com", "x", "y", "sourcecoordet"]]
-    return FinessTable(table, sections.date or raw.source.vintage), checks
+    return FinessTable(table, lines.date or raw.source.vintage), checks
 
 
-class _Sections:
-    """Both sections of the file, those of some communes: rows of text, each number once."""
+@dataclass
+class _Lines:
+    """The lines of both sections that may be of some communes, each with its number."""
 
-    def __init__(self, stream: BinaryIO, codes: Collection[str], problems: Problems) -> None:
-        self.total = 0
-        self.date = ""
-        self.repeated: list[str] = []
-        establishments: list[tuple[int, bytes]] = []
-        positions: list[tuple[int, bytes]] = []
-        numbers: set[bytes] = set()
-        places = _places(codes)
-        for number, line in enumerate(stream, 1):
-            if number == 1:
-                refuse_page(line, problems.label)
-                self.date = next(iter(_DATE.findall(line.decode("latin-1"))), "")
-            section, _, rest = line.partition(b";")
-            if section == _ESTABLISHMENT.encode():
-                self.total += 1
-                if not places.isdisjoint(_PLACE.findall(line)):
-                    establishments.append((number, line))
-                    numbers.add(rest.partition(b";")[0])
-            elif section == _POSITION.encode() and rest.partition(b";")[0] in numbers:
-                positions.append((number, line))
-        if not self.total:
-            problems.add(f"lines that begin with '{_ESTABLISHMENT};'", "none")
-        rows = self._rows(establishments, _COLUMNS, problems)
-        parts = zip(rows["commune"], rows["departement"], strict=True)
-        rows["insee_com"] = [_commune(commune, department) for commune, department in parts]
-        own = rows["insee_com"].isin(codes)
-        self.establishments = self._once(rows[own], problems)
-        self.positions = self._once(self._rows(positions, _POSITION_COLUMNS, problems), problems)
-
-    def _rows(
-        self, lines: Iterable[tuple[int, bytes]], columns: list[str], problems: Problems
-    ) -> pd.DataFrame:
-        """Parse lines; ``ligne`` is where each stands."""
-        rows = []
-        for number, line in lines:
-            text, _ = decode(line, problems.label)
-            cells = [cell.strip() for cell in next(csv.reader([text], delimiter=";"))[1:]]
-            if len(cells) == len(columns):
-                rows.append((number, *cells))
-            else:
-                problems.add(f"{len(columns) + 1} cells", str(len(cells) + 1), where=f"line {number}")
-        return pd.DataFrame(rows, columns=["ligne", *columns], dtype=object)
-
-    def _once(self, rows: pd.DataFrame, problems: Problems) -> pd.DataFrame:
-        """Keep one of identical rows; rows that differ under one number are a problem."""
-        same = rows.duplicated([name for name in rows.columns if name != "ligne"])
-        self.repeated += rows.loc[same, "nofinesset"].tolist()
-        rows = rows[~same]
-        for code, several in rows[rows["nofinesset"].duplicated(keep=False)].groupby("nofinesset"):
-            lines = " and ".join(map(str, several["ligne"]))
-            problems.add("one row of each number", f"{code} with other cells in lines {lines}")
-        return rows.drop(columns="ligne").reset_index(drop=True)
+    establishments: list[tuple[int, bytes]] = field(default_factory=list)
+    positions: list[tuple[int, bytes]] = field(default_factory=list)
+    total: int = 0
+    """Number of establishments in the whole file."""
+    date: str = ""
+    """The file's own, empty if it gives none."""
 
 
-def _places(codes: Collection[str]) -> set[bytes]:
-    """Return how the file writes some communes and their *arrondissements*: ``056;25``, ``411;9D``."""
-    districts = {
-        f"{commune[:2]}{number:03}"
-        for commune in MUNICIPAL_DISTRICTS.keys() & set(codes)
-        for number in range(1000)
-        if commune_of(f"{commune[:2]}{number:03}") == commune
-    }
-    written: set[str] = set()
-    for code in {*codes, *districts}:
-        letters = [f"9{letter}" for letter in _OVERSEAS] if code.startswith("97") else [code[:2]]
-        written |= {f"{code[2:]};{department}" for department in letters}
-    return {place.encode() for place in written}
+def _read_lines(stream: BinaryIO, codes: Collection[str], label: str) -> _Lines:
+    lines = _Lines()
+    numbers: set[bytes] = set()
+    for number, line in enumerate(stream, 1):
+        if number == 1:
+            refuse_page(line, label)
+            lines.date = next(iter(_DATE.findall(line.decode("latin-1"))), "")
+        section, _, rest = line.partition(b";")
+        if section == _ESTABLISHMENT:
+            lines.total += 1
+            if any(_commune(place.decode()) in codes for place in _PLACE.findall(line)):
+                lines.establishments.append((number, line))
+                numbers.add(rest.partition(b";")[0])
+        elif section == _POSITION and rest.partition(b";")[0] in numbers:
+            lines.positions.append((number, line))
+    return lines
 
 
-def _commune(commune: str, department: str) -> str:
-    """Return the INSEE code of a commune, which FINESS gives in two parts."""
-    overseas = department[:1] == "9" and department[1:] in tuple(_OVERSEAS)
-    return commune_of(f"97{commune}" if overseas else f"{department}{commune}")
+def _table(lines: Iterable[tuple[int, bytes]], columns: list[str], problems: Problems) -> pd.DataFrame:
+    """Parse lines; ``ligne`` is where each stands."""
+    rows = []
+    for number, line in lines:
+        text, _ = decode(line, problems.label)
+        cells = [cell.strip() for cell in next(csv.reader([text], delimiter=";"))[1:]]
+        if len(cells) == len(columns):
+            rows.append((number, *cells))
+        else:
+            problems.add(f"{len(columns) + 1} cells", str(len(cells) + 1), where=f"line {number}")
+    return pd.DataFrame(rows, columns=["ligne", *columns], dtype=object)
+
+
+def _once(rows: pd.DataFrame, repeated: list[str], problems: Problems) -> pd.DataFrame:
+    """Keep one of identical rows; rows that differ under one number are a problem."""
+    same = rows.duplicated([name for name in rows.columns if name != "ligne"])
+    repeated += rows.loc[same, "nofinesset"].tolist()
+    rows = rows[~same]
+    for code, several in rows[rows["nofinesset"].duplicated(keep=False)].groupby("nofinesset"):
+        lines = " and ".join(map(str, several["ligne"]))
+        problems.add("one row of each number", f"{code} with other cells in lines {lines}")
+    return rows.drop(columns="ligne").reset_index(drop=True)
+
+
+@cache
+def _commune(place: str) -> str:
+    """Return the INSEE code of a commune, which FINESS writes in two parts: ``056;25``, ``411;9D``."""
+    commune, _, department = place.partition(";")
+    return commune_of(f"{'97' if _OVERSEAS.fullmatch(department) else department}{commune}")
 
 
 def _with_positions(
@@ -195,8 +184,7 @@ def _with_positions(
     source = placed["sourcecoordet"].fillna("").astype(object)
     text = {axis: placed[f"coord{axis}et"].fillna("") for axis in ("x", "y")}
     for axis, cells in text.items():
-        numbers = pd.to_numeric(cells.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
-        placed[axis] = numbers.where(np.isfinite(numbers))
+        placed[axis] = decimal_numbers(cells)
         wrong = placed[axis].isna() & (cells != "")
         problems.add_rows(
             "a number of metres", placed.loc[wrong, "nofinesset"], map(repr, cells[wrong]), column=axis

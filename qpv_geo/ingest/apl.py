@@ -3,13 +3,14 @@
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as schema
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv as arrow_csv
@@ -21,7 +22,7 @@ from qpv_geo.french import counted, listing
 from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.cell_text import check_characters, report_reading
 from qpv_geo.ingest.codes import COMMUNE
-from qpv_geo.ingest.contracts import Problems, find_columns, refuse_doubled, shown
+from qpv_geo.ingest.contracts import Problems, code_column, find_columns, refuse_doubled, shown, validate
 from qpv_geo.ingest.text_table import MARKS, parse_values
 from qpv_geo.ingest.workbook import Grid, cell_text, read_grids
 from qpv_geo.settings import Settings
@@ -40,6 +41,7 @@ _SPACES = re.compile(r"\s+")
 # Headers hold years that change: "Population standardisée 2021 pour la médecine générale".
 _FROM_YEAR_ON = re.compile(r" 20\d\d\b.*")
 _CODE = re.compile(COMMUNE.pattern)
+_CODES = schema.DataFrameSchema({"insee_com": code_column(COMMUNE, key=True)})
 _FEW = 2
 _PROFESSIONS = Path(__file__).with_name("professions.toml")
 # Counted up when what an extract holds changes, or how a sheet is read.
@@ -49,8 +51,6 @@ _EXTRACT = dict.fromkeys([*_PLACE, "insee_com", "nom_com", "statut"], pa.string(
     ["valeur", "population"], pa.float64()
 )
 _Row = Sequence[object]
-# Number of the row as a spreadsheet shows it, code, cells.
-_Commune = tuple[int, str, _Row]
 _NUMBER = f"a number that is not negative, or one of the marks {', '.join(MARKS)}, or nothing"
 
 
@@ -178,15 +178,16 @@ class _Sheet:
         self._problems = Problems(f"{raw.label_of(member.name)}, sheet {name}", raw.source)
         self._head = [[_heading(cell) for cell in row] for row in grid[:_TITLE_ROWS]]
         codes = {spelling.casefold() for spelling in raw.source.columns["insee_com"]}
+        # Below everything if there is none.
         self._header_row = next(
             (n for n, row in enumerate(self._head) if _is_full(row) and codes & set(map(str.casefold, row))),
-            None,
+            len(self._head),
         )
 
     @property
     def is_documentation(self) -> bool:
         """Whether nothing in the sheet, nor its name, looks like figures of communes."""
-        if self._header_row is not None or re.search(r"apl.*20\d\d", self._name, re.IGNORECASE):
+        if self._header_row < len(self._head) or re.search(r"apl.*20\d\d", self._name, re.IGNORECASE):
             return False
         return not any(_is_full(row) and any(map(_CODE.fullmatch, row)) for row in self._head)
 
@@ -195,10 +196,10 @@ class _Sheet:
         vintage = self._vintage()
         places = self._places()
         self._problems.raise_if_any()
-        column = cell_text(self._grid[self._header_row or 0][places["apl"]])
+        column = cell_text(self._grid[self._header_row][places["apl"]])
         published = np.array(["the header", "the name of the sheet"], dtype=object)
         check_characters([column, self._name], published, self._problems)
-        table = self._table(self._rows_below_units(places, profession), places)
+        table = self._table(places, profession)
         self._problems.raise_if_any()
         return AplSheet(profession, vintage, self._file, column, table)
 
@@ -214,7 +215,7 @@ class _Sheet:
 
     def _places(self) -> dict[str, int]:
         """Return the position of each declared column."""
-        if self._header_row is None:
+        if self._header_row == len(self._head):
             full = [row for row in self._head if _is_full(row)]
             found = ", ".join(repr(cell) for cell in full[0] if cell) if full else "none"
             wanted = " or ".join(map(repr, self._source.columns["insee_com"]))
@@ -226,54 +227,30 @@ class _Sheet:
         columns = find_columns([name for name in names if name], self._source.columns, self._problems)
         return {name: names.index(column) for name, column in columns.items()}
 
-    def _rows_below_units(self, places: dict[str, int], profession: Profession) -> list[_Commune]:
+    def _table(self, places: dict[str, int], profession: Profession) -> pd.DataFrame:
         """Return the rows of communes; the first row below the header holds the units."""
-        assert self._header_row is not None  # noqa: S101 - or `_places` found a problem
         below = enumerate(self._grid[self._header_row + 1 :], start=self._header_row + 2)
-        number, first = next((pair for pair in below if _filled(pair[1])), (0, None))
+        filled = ((number, row) for number, row in below if _filled(row))
+        number, first = next(filled, (0, None))
         units = _heading(first[places["apl"]]) if first else ""
         if not re.search(profession.unite_reconnue, units):
             expected = f"units below the header ({profession.unite}), which match {profession.unite_reconnue}"
             self._problems.add(expected, shown(units), column="apl", where=f"row {number}" if number else "")
-        return list(self._communes(below, places["insee_com"]))
-
-    def _communes(self, rows: Iterable[tuple[int, _Row]], place: int) -> Iterator[_Commune]:
-        is_code = _CODE.fullmatch
-        for number, row in rows:
-            if is_code(code := cell_text(row[place])):
-                yield number, code, row
-            # Notes below the table fill one cell.
-            elif _filled(row) > 1:
-                self._problems.add(
-                    COMMUNE.expected, shown(code, COMMUNE), column="insee_com", where=f"row {number}"
-                )
-
-    def _table(self, rows: list[_Commune], places: dict[str, int]) -> pd.DataFrame:
+        place = places["insee_com"]
+        # Notes below the table fill one cell.
+        rows = [(n, row) for n, row in filled if _filled(row) > 1 or _CODE.fullmatch(cell_text(row[place]))]
         if not rows:
             self._problems.add("at least one commune", "none")
-        where = np.array([f"row {number}" for number, _, _ in rows], dtype=object)
-        codes = [code for _, code, _ in rows]
-        value, status = self._numbers([row[places["apl"]] for _, _, row in rows], where, "apl")
-        population, _ = self._numbers([row[places["population"]] for _, _, row in rows], where, "population")
-        names = [cell_text(row[places["nom_com"]]) for _, _, row in rows]
-        check_characters(names, where, self._problems, "nom_com")
-        table = pd.DataFrame(
-            {
-                "nom_com": names,
-                "statut": status,
-                "valeur": value,
-                "population": population,
-            },
-            index=pd.Index(codes, name="insee_com", dtype=object),
-        )
-        repeated = np.flatnonzero(table.index.duplicated(keep=False))
-        self._problems.add_rows(
-            "a code that appears once in the sheet",
-            where[repeated],
-            [shown(codes[row]) for row in repeated],
-            column="insee_com",
-        )
-        return table.sort_index()
+        where = np.array([f"row {n}" for n, _ in rows], dtype=object)
+        cells = {name: [row[place] for _, row in rows] for name, place in places.items()}
+        texts = {name: list(map(cell_text, cells[name])) for name in ("insee_com", "nom_com")}
+        table = pd.DataFrame(texts).astype({"insee_com": object})
+        validate(table, _CODES, self._problems, where)
+        check_characters(table["nom_com"], where, self._problems, "nom_com")
+        valeur, statut = self._numbers(cells["apl"], where, "apl")
+        population, _ = self._numbers(cells["population"], where, "population")
+        table = table.assign(statut=statut, valeur=valeur, population=population)
+        return table.set_index("insee_com").sort_index()
 
     def _numbers(
         self, cells: list[object], where: NDArray[np.object_], column: str

@@ -30,12 +30,11 @@ from hypothesis import strategies as st
 from qpv_geo.errors import QpvGeoError
 from qpv_geo.ingest.apl import read_apl
 from qpv_geo.ingest.cog import read_epci_members
-from qpv_geo.ingest.communes import read_communes
+from qpv_geo.ingest.communes import read_communes, read_iris
 from qpv_geo.ingest.contours import read_contours, read_qpv_2015
 from qpv_geo.ingest.correspondence import read_correspondence
 from qpv_geo.ingest.facilities import read_facilities
 from qpv_geo.ingest.finess import read_finess
-from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistics import read_statistics

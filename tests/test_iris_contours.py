@@ -11,7 +11,7 @@ from shapely import box
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError, SourceContentError
-from qpv_geo.ingest.iris import read_iris
+from qpv_geo.ingest.communes import read_iris
 from qpv_geo.settings import Settings
 from qpv_geo.sources.raw import RawFile
 from tests.raw_files import raw_file

@@ -10,9 +10,8 @@ import pytest
 
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
-from qpv_geo.ingest.communes import read_communes, read_territory_communes
+from qpv_geo.ingest.communes import read_communes, read_iris, read_territory_communes
 from qpv_geo.ingest.contours import Contours, read_contours, read_qpv_2015
-from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.outside import Outside, may_hold
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Expected, Territory, load_territory

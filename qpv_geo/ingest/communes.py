@@ -1,6 +1,6 @@
-"""Contours of the communes, of one EPCI or of France, and which of them are a territory's."""
+"""Contours of communes and IRIS, of one EPCI or of France, and which communes are a territory's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import geopandas as gpd
@@ -10,7 +10,7 @@ import pandera.pandas as pa
 
 from qpv_geo.checks import Check
 from qpv_geo.ingest.cell_text import report_reading
-from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI, REGION
+from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI, IRIS, REGION
 from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
 from qpv_geo.ingest.geometry import draw, report_repairs
 from qpv_geo.ingest.outside import Outside, raise_inside
@@ -144,17 +144,15 @@ def read_communes(
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)
-    table = layer.official_columns(problems, ("nom",)).rename(columns=_NAMES)
-    where = layer.names(table["insee_com"])
-    readable = table["insee_com"].astype("str").str.fullmatch(COMMUNE.pattern)
-    with raise_inside(outside, problems, table, where, readable):
+    table, where = layer.official_columns(problems, ("nom",))
+    table = table.rename(columns=_NAMES)
+    with raise_inside(outside, problems, table, where, COMMUNE) as readable:
         population, whole = _numbers(table["population"], where, problems)
         validate(table.assign(population=population), _SCHEMA, problems, where, as_published=table)
         table["population"] = population.where(whole).astype("Int64")
         departments = table["insee_com"].where(readable, "").map(department_of_commune)
         zones = departments.map({code: place_of([code]) for code in departments.unique()}).tolist()
-        drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
-        by_epsg = draw(drawn, zones, where, problems, epsg=epsg)
+        by_epsg = draw(table, layer.frame.geometry, zones, where, problems, epsg=epsg)
     for communes in by_epsg.values():
         communes.attrs["remarques"] = layer.remarks
     return by_epsg
@@ -188,11 +186,63 @@ def _numbers(
     numbers = pd.to_numeric(text, errors="coerce").astype("float64")
     # Beyond that, a double does not tell whole numbers apart.
     whole = numbers.notna() & (numbers % 1 == 0) & (numbers.abs() < 2**53)
-    wrong = np.flatnonzero(text.notna() & ~whole)
-    problems.add_rows(
-        "a whole number of inhabitants",
-        where[wrong],
-        [shown(text.iloc[row]) for row in wrong],
-        column="population",
-    )
+    wrong = text.notna() & ~whole
+    found = map(shown, text[wrong])
+    problems.add_rows("a whole number of inhabitants", where[wrong], found, column="population")
     return numbers, whole
+
+
+_IRIS_SCHEMA = pa.DataFrameSchema(
+    {
+        "code_iris": code_column(IRIS, key=True),
+        "nom_iris": pa.Column(),
+        "type_iris": pa.Column(nullable=True),
+        "insee_com": code_column(COMMUNE),
+        "nom_com": pa.Column(),
+    }
+)
+
+
+def read_iris(
+    raws: Mapping[str, RawFile],
+    communes: Collection[str],
+    settings: Settings,
+    epsg: int,
+    outside: Outside | None = None,
+) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
+    """Read the IRIS of communes, from a file for each or one for the country; hold them to their contract.
+
+    Returned are ``code_iris``, ``nom_iris``, ``type_iris`` (or None), ``insee_com``, ``nom_com``,
+    ``geographie`` (date of the geography, or None), ``ecart_reparation_m2``, MultiPolygons in `epsg`, sorted
+    by code. `outside` receives the defective IRIS outside the territory; without it, each stops the reading.
+    """
+    frames, checks = [], []
+    # Communes that have any, even without a usable contour.
+    there: set[str] = set()
+    for key, raw in raws.items():
+        layer = read_layer(raw, settings)
+        problems = Problems(layer.label, raw.source)
+        every, names = layer.official_columns(problems, ("nom_iris", "nom_com"))
+        wanted = np.flatnonzero(every["insee_com"].isin(communes))
+        table, where = every.iloc[wanted].reset_index(drop=True), names[wanted]
+        placed = table.assign(siren_epci=None, insee_dep=table["insee_com"].map(department_of_commune))
+        with raise_inside(outside, problems, placed, where, IRIS):
+            validate(table, _IRIS_SCHEMA, problems, where)
+            for place, code, commune in zip(where, table["code_iris"], table["insee_com"], strict=True):
+                if not str(code).startswith(str(commune)):
+                    expected = "a code that begins with that of the commune"
+                    problems.add(expected, f"{shown(code)} in {commune}", column="code_iris", where=place)
+            zones = [place_of([department]) for department in placed["insee_dep"]]
+            contours = layer.frame.geometry.iloc[wanted]
+            frame = draw(table, contours, zones, where, problems, epsg=epsg)[epsg]
+        there |= set(table["insee_com"])
+        frames.append(frame.assign(geographie=raw.source.geography))
+        checks.append(report_reading(layer.remarks, f"{len(frame)} IRIS", key))
+        checks.append(report_repairs([frame], "code_iris", key))
+    iris = gpd.GeoDataFrame(pd.concat(frames, ignore_index=True), crs=epsg)
+    last = Problems(", ".join(raw.label for raw in raws.values()), next(iter(raws.values())).source)
+    for commune in sorted(set(communes) - there):
+        last.add(f"IRIS of commune {commune}", "none")
+        last.advise("if this commune has none, take it out of 'communes_principales' in the territory file")
+    last.raise_if_any()
+    return iris.sort_values("code_iris", ignore_index=True), tuple(checks)

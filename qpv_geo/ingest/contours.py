@@ -11,7 +11,7 @@ import pandera.pandas as pa
 
 from qpv_geo.checks import Check, check_none
 from qpv_geo.ingest.cell_text import clean_text, report_reading
-from qpv_geo.ingest.codes import COMMUNE, COMMUNES, DEPARTEMENT, EPCIS, QPV_2015, QPV_2024, REGION
+from qpv_geo.ingest.codes import COMMUNE, COMMUNES, DEPARTEMENT, EPCIS, QPV_2015, QPV_2024, REGION, CodeKind
 from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
 from qpv_geo.ingest.geometry import draw, report_repairs
 from qpv_geo.ingest.outside import Outside, raise_inside
@@ -52,16 +52,14 @@ def read_qpv_2015(
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)
-    table = layer.official_columns(problems, ("NOM_QP", "COMMUNE_QP")).rename(columns=str.lower)
-    where = layer.names(table["code_qp"])
-    readable = table["code_qp"].astype("str").str.fullmatch(QPV_2015.pattern)
-    departments = table["code_qp"].where(readable, "").map(department_of)
+    table, where = layer.official_columns(problems, ("NOM_QP", "COMMUNE_QP"))
+    table = table.rename(columns=str.lower)
+    departments = _departments(table, QPV_2015)
     placed = table.assign(insee_com=None, siren_epci=None, insee_dep=departments)
-    with raise_inside(outside, problems, placed, where, readable):
+    with raise_inside(outside, problems, placed, where, QPV_2015):
         validate(table, _SCHEMA_2015, problems, where)
         zones = [place_of([department]) for department in departments]
-        drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
-        qpv = draw(drawn, zones, where, problems, epsg=epsg)[epsg]
+        qpv = draw(table, layer.frame.geometry, zones, where, problems, epsg=epsg)[epsg]
         checks = _check_2015_counts(departments[~table["code_qp"].duplicated()], raw, problems)
     if qpv.empty:
         problems.add(f"QPV in the parts of France that EPSG:{epsg} serves", f"none among {len(table)}")
@@ -130,18 +128,15 @@ def read_contours(
         problems.add("the 2024 geography", f"the 2015 geography in place of 2024 (code {example})")
         problems.advise(f"take the 2024 contours from {raw.source.page}")
         problems.raise_if_any()
-    table = layer.official_columns(problems, _LABELS)
-    where = layer.names(table["code_qp"])
-    readable = table["code_qp"].astype("str").str.fullmatch(QPV_2024.pattern)
-    # A code that cannot be read is neither counted nor in any department.
-    departments = table["code_qp"].where(readable, "").map(department_of)
-    with raise_inside(outside, problems, table.assign(insee_dep=departments), where, readable):
+    table, where = layer.official_columns(problems, _LABELS)
+    departments = _departments(table, QPV_2024)
+    placed = table.assign(insee_dep=departments)
+    with raise_inside(outside, problems, placed, where, QPV_2024) as readable:
         validate(table, _SCHEMA, problems, where)
         _check_departments(table, departments, problems, where)
         zones = list(map(_place, departments, table["insee_com"]))
-        drawn = gpd.GeoDataFrame(table, geometry=layer.frame.geometry, crs=layer.frame.crs)
         declared = table["insee_com"].fillna("unknown").tolist()
-        by_epsg = draw(drawn, zones, where, problems, declared=declared)
+        by_epsg = draw(table, layer.frame.geometry, zones, where, problems, declared=declared)
         counts = _check_counts(table, readable, raw, territory, problems)
     checks = (
         report_reading(layer.remarks, f"{len(table)} entités", raw.source.id),
@@ -170,6 +165,12 @@ def _code_of_2015(frame: gpd.GeoDataFrame) -> str:
     codes = pd.Series(dtype="str") if spelled is None else clean_text(frame[spelled]).dropna().astype("str")
     old = codes[codes.str.fullmatch(QPV_2015.pattern)]
     return str(old.iloc[0]) if 2 * len(old) > len(codes) else ""
+
+
+def _departments(table: pd.DataFrame, kind: CodeKind) -> "pd.Series[str]":
+    """Return the departments of codes; one that cannot be read is in none, and not counted."""
+    readable = table["code_qp"].astype("str").str.fullmatch(kind.pattern)
+    return table["code_qp"].where(readable, "").map(department_of)
 
 
 def _check_departments(table: pd.DataFrame, departments: pd.Series, problems: Problems, where: Names) -> None:

@@ -81,19 +81,13 @@ def _records(
         # Most lines of a dictionary name the zones of a national file: they are of no use here.
         position, keeps = variable, lambda name: name.lower() not in KEYS
     records = []
-    ragged = []
     is_empty = True
     for line, cells in rows:
         is_empty = False
         if not width <= len(cells) <= len(columns):
-            ragged.append((line, len(cells)))
+            problems.add(f"{width} cells in each row", f"{len(cells)}", where=f"line {line}")
         elif keeps is None or position is None or keeps(clean(cells[position])):
             records.append((line, [*map(clean, cells), *[""] * (len(columns) - len(cells))]))
-    problems.add_rows(
-        f"{width} cells in each row",
-        [f"line {line}" for line, _ in ragged],
-        [f"{count}" for _, count in ragged],
-    )
     return columns, records, is_empty
 
 
@@ -114,14 +108,9 @@ def _rows(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
 def _without_nameless(cells: pd.DataFrame, where: Names, problems: Problems) -> pd.DataFrame:
     """Drop the empty columns that a semicolon at the end of each line makes; refuse others without a name."""
     nameless = np.array([column == "" for column in cells.columns])
+    expected = "a name for each column that holds something"
     for position in np.flatnonzero(nameless).tolist():
-        column = cells.iloc[:, position]
-        filled = (column != "").to_numpy()
-        problems.add_rows(
-            "a name for each column that holds something",
-            where[filled],
-            column[filled].map(repr),
-            column=f"column {position + 1}",
-        )
+        filled = cells.iloc[:, position].loc[lambda column: column != ""].map(repr)
+        problems.add_rows(expected, where[filled.index], filled, column=f"column {position + 1}")
     problems.raise_if_any()
     return cells.loc[:, ~nameless]

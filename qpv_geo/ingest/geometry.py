@@ -199,7 +199,8 @@ def project(layer: gpd.GeoDataFrame, epsg: int, where: Names, problems: Problems
 
 
 def draw(
-    layer: gpd.GeoDataFrame,
+    table: pd.DataFrame,
+    contours: gpd.GeoSeries,
     zones: Sequence[FrenchZone | None],
     where: Names,
     problems: Problems,
@@ -207,14 +208,15 @@ def draw(
     epsg: int | None = None,
     declared: Sequence[str] = (),
 ) -> dict[int, gpd.GeoDataFrame]:
-    """Check all geometries of a layer, and project each into the CRS of its part of France.
+    """Check the contours of all rows of a table, and project each into the CRS of its part of France.
 
     The parts that `epsg` serves are returned, without it all of them, by CRS. `zones` says where each feature
     should be (None: nowhere in particular, and it is not returned), `declared` what it says itself. A layer
     whose CRS is not accepted is returned as it came.
     """
-    geometries = layer.geometry.to_numpy()
-    crs = check_crs(layer.crs, problems)
+    geometries = contours.to_numpy()
+    layer = gpd.GeoDataFrame(table, geometry=geometries, crs=contours.crs)
+    crs = check_crs(contours.crs, problems)
     sound = check_shapes(geometries, where, problems)
     served = np.array([zone.epsg if zone else 0 for zone in zones], dtype=np.int64)
     targets = sorted(set(served.tolist()) - {0}) if epsg is None else [epsg]

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qpv_geo.checks import Check
-from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI
+from qpv_geo.ingest.codes import COMMUNE, DEPARTEMENT, EPCI, CodeKind
 from qpv_geo.ingest.contracts import Defect, Names, Problems
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.territory import Territory, codes_of
@@ -81,16 +81,17 @@ class Outside:
 
 @contextmanager
 def raise_inside(
-    outside: Outside | None, problems: Problems, features: pd.DataFrame, where: Names, readable: pd.Series
-) -> Iterator[None]:
+    outside: Outside | None, problems: Problems, features: pd.DataFrame, where: Names, kind: CodeKind
+) -> Iterator["pd.Series[bool]"]:
     """Raise at the end what is wrong with features of the territory; set others aside that are defective.
 
-    `features` are as `SetAside` has them. Those without a `readable` code are not tolerated anywhere: they
-    can neither be counted nor named. Without `outside`, none is.
+    `features` are as `SetAside` has them. Given is which of them have a readable code of a `kind`; others
+    are tolerated nowhere: they can neither be counted nor named. Without `outside`, none is.
     """
+    readable = features.iloc[:, 0].astype("str").str.fullmatch(kind.pattern)
     if outside:
         problems.tolerate(where[outside.tolerates(features, readable)])
-    yield
+    yield readable
     problems.raise_if_any()
     if outside and problems.defects:
         chosen = ~problems.without_defect(where)

@@ -16,13 +16,12 @@ from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.apl import AplSheet, read_apl
 from qpv_geo.ingest.base_map import BackgroundFeatures, read_base_map
 from qpv_geo.ingest.cog import read_epci_members
-from qpv_geo.ingest.communes import TerritoryCommunes, read_territory_communes, report_communes
+from qpv_geo.ingest.communes import TerritoryCommunes, read_iris, read_territory_communes, report_communes
 from qpv_geo.ingest.contours import Contours, read_contours, read_qpv_2015
 from qpv_geo.ingest.correspondence import read_correspondence, read_declared_zones
 from qpv_geo.ingest.distribution import CountedFile
 from qpv_geo.ingest.facilities import FacilityTable, read_facilities
 from qpv_geo.ingest.finess import FinessTable, read_finess
-from qpv_geo.ingest.iris import read_iris
 from qpv_geo.ingest.local_contours import read_local_contours
 from qpv_geo.ingest.outside import Outside, SetAside
 from qpv_geo.ingest.registry import Registry
@@ -100,94 +99,77 @@ class Tables:
         return replace(self, **nothing)
 
 
-@dataclass(frozen=True)
-class _Context:
-    """What the readers of optional tables need beside the raw files."""
-
-    territory: Territory
-    settings: Settings
-    outside: Outside
-    communes: gpd.GeoDataFrame | None
-
-
-def _read_declared_zones(files: SourceFiles, context: _Context) -> pd.DataFrame | None:
+def _read_declared_zones(files: SourceFiles, settings: Settings) -> pd.DataFrame | None:
     """Read what is declared of the QPV beside their contours, to compare producers."""
     frames = []
     for key, raw in files.of("declared_zones").items():
         if "statistics" in raw.source.fills:
             # Read for its figures: if it is bad, that reader says so.
             with suppress(ContractError, SourceContentError):
-                frames.append(files.keep_checks(read_declared_zones(raw, context.settings)))
+                frames.append(files.keep_checks(read_declared_zones(raw, settings)))
         else:
-            result = files.read([key], partial(read_declared_zones, raw, context.settings))
+            result = files.read([key], partial(read_declared_zones, raw, settings))
             frames.append(files.keep_checks(result))
     read = [frame for frame in frames if frame is not None]
     return pd.concat(read, ignore_index=True) if read else None
 
 
-def _read_iris(files: SourceFiles, context: _Context) -> gpd.GeoDataFrame | None:
-    """Read the IRIS of the communes whose file was had, or those of all main communes in one file."""
-    raws = files.of("iris")
-    communes = {key.partition("-")[2] for key in raws}
-    if country := {key: raw for key, raw in raws.items() if key == raw.source.id}:
-        # What is overseas has files of its own.
-        drawn = () if context.communes is None else context.communes["insee_com"]
-        raws, communes = country, set(context.territory.communes_principales or drawn)
-    if not raws:
-        return None
-    epsg = context.territory.epsg
-    return files.keep_checks(
-        files.read(list(raws), lambda: read_iris(raws, communes, context.settings, epsg, context.outside))
-    )
-
-
-def _read_apl(files: SourceFiles, context: _Context) -> tuple[AplSheet, ...]:
+def _read_apl(files: SourceFiles, territory: Territory, settings: Settings) -> tuple[AplSheet, ...]:
     """Read each profession that there is: one that is bad leaves the others."""
     # For many territories several processes read the same files at the same time.
-    keep = context.territory.genre != "france"
+    keep = territory.genre != "france"
     results = [
-        files.keep_checks(files.read([key], partial(read_apl, raw, context.settings, keep=keep)))
+        files.keep_checks(files.read([key], partial(read_apl, raw, settings, keep=keep)))
         for key, raw in files.of("apl").items()
     ]
     return tuple(sheet for sheets in results if sheets for sheet in sheets)
 
 
-def _first(
-    table: TableName, read: Callable[[RawFile, _Context], tuple[Any, Sequence[Check]] | None]
-) -> Callable[[SourceFiles, _Context], object]:
-    """Return what reads the first choice of a table and keeps its checks."""
-    return lambda files, its: files.keep_checks(files.read_first(table, lambda raw: read(raw, its)))
+def _read_optional(
+    files: SourceFiles,
+    territory: Territory,
+    settings: Settings,
+    outside: Outside,
+    communes: gpd.GeoDataFrame | None,
+) -> dict[str, Any]:
+    """Read the optional tables, in the order in which their checks are published."""
 
+    def first(table: TableName, read: Callable[[RawFile], tuple[Any, Sequence[Check]]]) -> object:
+        return files.keep_checks(files.read_first(table, read))
 
-def _read_local(raw: RawFile, its: _Context) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]] | None:
-    file = its.territory.files.get(raw.source.territory_key or "")
-    return file if file is None else read_local_contours(raw, file, its.territory, its.communes, its.settings)
+    def near(table: TableName, read: Callable[..., tuple[Any, Sequence[Check]]]) -> object:
+        return None if communes is None else first(table, lambda raw: read(raw, communes, settings))
 
+    def declared(table: TableName) -> object:
+        def read(raw: RawFile) -> tuple[gpd.GeoDataFrame, tuple[Check, ...]]:
+            file = territory.files[raw.source.territory_key or ""]
+            return read_local_contours(raw, file, territory, communes, settings)
 
-# How each optional table is read, in the order in which their checks are published.
-_READERS: Mapping[TableName, Callable[[SourceFiles, _Context], object]] = {
-    "qpv_2015": _first(
-        "qpv_2015", lambda raw, its: read_qpv_2015(raw, its.settings, its.territory.epsg, its.outside)
-    ),
-    "correspondence": _first("correspondence", lambda raw, its: read_correspondence(raw, its.settings)),
-    "declared_zones": _read_declared_zones,
-    "iris": _read_iris,
-    "facilities": _first(
-        "facilities",
-        lambda raw, its: None if its.communes is None else read_facilities(raw, its.communes, its.settings),
-    ),
-    "apl": _read_apl,
-    "finess": _first(
-        "finess",
-        lambda raw, its: None if its.communes is None else read_finess(raw, its.communes, its.settings),
-    ),
-    "base_map": _first(
-        "base_map",
-        lambda raw, its: None if its.communes is None else read_base_map(raw, its.communes, its.settings),
-    ),
-    "district_contours": _first("district_contours", _read_local),
-    "fragile_contours": _first("fragile_contours", _read_local),
-}
+        return first(table, read)
+
+    def iris() -> gpd.GeoDataFrame | None:
+        """Read those of the communes whose file was had, or of all main communes in one file."""
+        raws = files.of("iris")
+        of_communes = {key.partition("-")[2] for key in raws}
+        if country := {key: raw for key, raw in raws.items() if key == raw.source.id}:
+            # What is overseas has files of its own.
+            drawn = () if communes is None else communes["insee_com"]
+            raws, of_communes = country, set(territory.communes_principales or drawn)
+        read = partial(read_iris, raws, of_communes, settings, territory.epsg, outside)
+        return files.keep_checks(files.read(list(raws), read)) if raws else None
+
+    return {
+        "qpv_2015": first("qpv_2015", lambda raw: read_qpv_2015(raw, settings, territory.epsg, outside)),
+        "correspondence": first("correspondence", lambda raw: read_correspondence(raw, settings)),
+        "declared_zones": _read_declared_zones(files, settings),
+        "iris": iris(),
+        "facilities": near("facilities", read_facilities),
+        "apl": _read_apl(files, territory, settings),
+        "finess": near("finess", read_finess),
+        "base_map": near("base_map", read_base_map),
+        "district_contours": declared("district_contours"),
+        "fragile_contours": declared("fragile_contours"),
+    }
 
 
 def read_tables(
@@ -225,8 +207,7 @@ def read_tables(
         for key, raw in files.of("statistics").items()
     }
     parts = {key: part for key, part in figures.items() if part is not None}
-    context = _Context(territory, settings, outside, communes and communes.of_territory)
-    optional: dict[str, Any] = {table: read(files, context) for table, read in _READERS.items()}
+    optional = _read_optional(files, territory, settings, outside, communes and communes.of_territory)
     files.raise_errors()
     # Both were read, or their error was raised.
     assert contours is not None  # noqa: S101

@@ -59,11 +59,14 @@ class VectorLayer:
         cells: pd.Series = self.frame[column]
         return cells
 
-    def official_columns(self, problems: Problems, labels: Collection[str] = ()) -> pd.DataFrame:
+    def official_columns(
+        self, problems: Problems, labels: Collection[str] = ()
+    ) -> tuple[pd.DataFrame, Names]:
         """Return the columns that the catalogue declares, as clean text and under their declared names.
 
-        The first of them names the features. `labels` are those that hold nothing but text; codes may be
-        stored as numbers. An empty layer or a missing column is raised with what was collected before.
+        The first of them names the features: their names are returned as well. `labels` are those that hold
+        nothing but text; codes may be stored as numbers. An empty layer or a missing column is raised with
+        what was collected before.
         """
         if self.frame.empty:
             problems.add("at least one feature", "an empty layer")
@@ -77,7 +80,7 @@ class VectorLayer:
             check_characters(self.written(column), where, problems, name)
             if name in labels:
                 check_labels(self.written(column), where, problems, name)
-        return table
+        return table, where
 
 
 def read_layer(raw: RawFile, settings: Settings, layer: str | None = None) -> VectorLayer:

@@ -12,7 +12,6 @@ from qpv_geo.ingest.cell_text import clean_text, report_reading, sentence
 from qpv_geo.ingest.codes import COMMUNE, EPCI, QPV_2015, QPV_2024, CodeKind
 from qpv_geo.ingest.contracts import Problems, code_column, find_columns, validate
 from qpv_geo.ingest.delimited import read_delimited
-from qpv_geo.ingest.text_table import TextTable
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
 from qpv_geo.sources.raw import RawFile
@@ -99,29 +98,17 @@ def read_correspondence(raw: RawFile, settings: Settings) -> tuple[pd.DataFrame,
         cells.reindex(columns=[*of_qpv.values(), *place]).set_axis(_COLUMNS, axis=1) for place in places
     ]
     pairs = pd.concat(side_by_side).sort_index(kind="stable")
-    _check_predecessors(pairs, table, problems)
-    problems.raise_if_any()
     known = pairs["code_qp_2015"].notna()
+    nameless = pairs.loc[~known, "lib_qp_2015"].dropna()
+    expected = "a code beside the name of each QPV 2015"
+    problems.add_rows(expected, table.where[nameless.index], [f"{name!r} alone" for name in nameless])
+    doubled = pairs.loc[known & pairs.duplicated(["code_qp", "code_qp_2015"]), "code_qp_2015"]
+    again = [f"{code!r} again" for code in doubled]
+    problems.add_rows("each QPV 2015 once in a row", table.where[doubled.index], again)
+    problems.raise_if_any()
     # A new QPV keeps one row, without predecessor.
     new = ~known.groupby(level=0).transform("any") & ~pairs.index.duplicated()
     pairs = pairs[known | new].reset_index(drop=True)
     pairs = pairs.astype(object).where(pairs.notna(), None)
     found = f"{pairs['code_qp'].nunique()} QPV 2024, {pairs['code_qp_2015'].nunique()} QPV 2015"
     return pairs, (report_reading(table.remarks, found, raw.source.id),)
-
-
-def _check_predecessors(pairs: pd.DataFrame, table: TextTable, problems: Problems) -> None:
-    """Refuse a predecessor named without its code, and one that a row names twice."""
-    known = pairs["code_qp_2015"].notna()
-    nameless = pairs[~known & pairs["lib_qp_2015"].notna()]
-    problems.add_rows(
-        "a code beside the name of each QPV 2015",
-        table.where[nameless.index],
-        [f"{name!r} alone" for name in nameless["lib_qp_2015"]],
-    )
-    doubled = pairs[known & pairs.duplicated(["code_qp", "code_qp_2015"])]
-    problems.add_rows(
-        "each QPV 2015 once in a row",
-        table.where[doubled.index],
-        [f"{code!r} again" for code in doubled["code_qp_2015"]],
-    )

@@ -1,7 +1,7 @@
 """Columns of a table of statistics as values with their status, the producers' notes, and intervals."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,7 +68,13 @@ def sort_columns(
         for upper, column in by_upper.items()
         if column not in known and upper not in descriptive and not _DESCRIPTIVE.fullmatch(upper)
     )
-    return Columns(known, unknown, _blocks(spelled, [*known, *unknown], notes))
+    # A single note is about the whole table; of several, as in INSEE's tables of several producers, each
+    # closes its block.
+    closing = pd.Series(spelled, index=spelled).where(lambda columns: columns.isin(notes)).bfill()
+    if len(notes) == 1:
+        closing[:] = notes[0]
+    measuring = closing.reindex([*known, *unknown]).dropna()
+    return Columns(known, unknown, dict(zip(map(str, measuring.index), measuring, strict=True)))
 
 
 def require_columns(
@@ -88,24 +94,6 @@ def require_columns(
             codes = f"{{ {source.zone} = {codes} }}"
         line = to_add(f"indicators.{indicator.id}", f"codes = {codes}")
         problems.advise(f"if the producer renamed it, {line}")
-
-
-def _blocks(spelled: Sequence[str], measures: Collection[str], notes: Sequence[str]) -> dict[str, str]:
-    """Return the note of each measuring column: a single one is about the whole table.
-
-    Of several, each closes its block of columns, as in INSEE's tables of several producers.
-    """
-    if len(notes) == 1:
-        return dict.fromkeys(measures, notes[0])
-    blocks: dict[str, str] = {}
-    open_block: list[str] = []
-    for column in spelled:
-        if column in notes:
-            blocks |= dict.fromkeys(open_block, column)
-            open_block = []
-        elif column in measures:
-            open_block.append(column)
-    return blocks
 
 
 @dataclass
@@ -150,30 +138,20 @@ def read_measure(
     texts = table.cells[column].to_numpy(dtype=object)
     parsed = parse_values(texts, blank)
     wrong = np.array([status is None for status in parsed.status.tolist()])
-    if wrong.any():
-        if indicator is None and not (parsed.status == OK).any():
-            return None
-        found = [shown(text) for text in texts[wrong]]
-        problems.add_rows(_NUMBER, table.where[wrong], found, column=column)
+    if indicator is None and wrong.any() and not (parsed.status == OK).any():
+        return None
+    rules = {_NUMBER: wrong}
     if indicator is not None:
-        _check_bounds(table, column, indicator, parsed.value, problems)
-    return MeasureColumn(column, indicator, texts, parsed.value, parsed.status)
-
-
-def _check_bounds(
-    table: TextTable, column: str, indicator: Indicator, values: NDArray[np.float64], problems: Problems
-) -> None:
-    unit = f" {indicator.unit}".rstrip()
-    rules = [
-        (values < indicator.minimum, f"at least {indicator.minimum:g}{unit}"),
-        (values > indicator.maximum, f"at most {indicator.maximum:g}{unit}"),
-    ]
-    if indicator.whole:
-        rules.append((np.isfinite(values) & (values % 1 != 0), f"a whole number of {indicator.unit}"))
-    for broken, expected in rules:
+        unit = f" {indicator.unit}".rstrip()
+        rules[f"at least {indicator.minimum:g}{unit}"] = parsed.value < indicator.minimum
+        rules[f"at most {indicator.maximum:g}{unit}"] = parsed.value > indicator.maximum
+        if indicator.whole:
+            whole = ~np.isfinite(parsed.value) | (parsed.value % 1 == 0)
+            rules[f"a whole number of {indicator.unit}"] = ~whole
+    for expected, broken in rules.items():
         if broken.any():
-            found = [shown(text) for text in table.cells[column].to_numpy()[broken]]
-            problems.add_rows(expected, table.where[broken], found, column=column)
+            problems.add_rows(expected, table.where[broken], map(shown, texts[broken]), column=column)
+    return MeasureColumn(column, indicator, texts, parsed.value, parsed.status)
 
 
 def explain_blanks(
@@ -198,23 +176,20 @@ def explain_blanks(
 
 
 def _explanations(codes: np.ndarray, note: str, dictionary: Dictionary) -> np.ndarray:
-    """Return the words of each row's note, None where it says nothing."""
-    words = _words(note, dictionary)
+    """Return the words of each row's note, None where it says nothing.
+
+    They are those of the dictionary's only note, if it is spelled otherwise.
+    """
+    words = dictionary.modalities.get(note.upper(), {})
+    named = [values for name, values in dictionary.modalities.items() if _NOTE.match(name)]
+    if not words and len(named) == 1:
+        (words,) = named
     texts = {
         code: f"{note} = {code} : {words.get(code, 'motif que le dictionnaire du producteur ne donne pas')}"
         for code in set(codes)
         if code.lower() not in _NOTHING
     }
     return np.array([texts.get(code) for code in codes], dtype=object)
-
-
-def _words(note: str, dictionary: Dictionary) -> Mapping[str, str]:
-    """Return the words of a note's codes; those of the dictionary's only note, if it is spelled otherwise."""
-    exact = dictionary.modalities.get(note.upper())
-    if exact:
-        return exact
-    named = [values for name, values in dictionary.modalities.items() if _NOTE.match(name)]
-    return named[0] if len(named) == 1 else {}
 
 
 def add_intervals(
@@ -234,36 +209,28 @@ def add_intervals(
     columns = {str(column).upper(): str(column) for column in table.text.cells.columns}
     remarks = []
     for measure in list(measures):
-        column = columns.get(measure.column.upper()) or _ending_with(measure.column, columns.values())
+        # INSEE put the label before one code by mistake.
+        ending = (one for one in columns.values() if _LAST_WORD.findall(one) == [measure.column])
+        column = columns.get(measure.column.upper()) or next(ending, None)
         if column is None:
             continue
         if column.upper() != measure.column.upper():
             remarks.append(f"colonne {column!r} de {table.text.name} lue comme celle de {measure.column}")
         low, high, wrong = parse_intervals(table.text.cells[column].to_numpy(dtype=object))
         problems = Problems(table.text.label, source)
-        found = [shown(text) for text in table.text.cells[column].to_numpy()[wrong]]
+        found = map(shown, table.text.cells.loc[wrong, column])
         problems.add_rows("an interval such as [24,0/28,4]", table.text.where[wrong], found, column=column)
         measure.low[there], measure.high[there] = low[rows[there]], high[rows[there]]
         measure.interval_file = table.text.name
-        _check_inside(measure, estimates, problems)
+        with np.errstate(invalid="ignore"):
+            outside = np.flatnonzero((measure.value < measure.low) | (measure.value > measure.high))
+        problems.add_rows(
+            "an estimate inside its interval",
+            estimates.text.where[outside],
+            [f"{measure.texts[n]!r} outside [{measure.low[n]:g}/{measure.high[n]:g}]" for n in outside],
+            column=measure.column,
+        )
         if problems:
             faults[measure.column] = problems
             measures.remove(measure)
     return remarks
-
-
-def _check_inside(measure: MeasureColumn, estimates: ZoneTable, problems: Problems) -> None:
-    with np.errstate(invalid="ignore"):
-        outside = np.flatnonzero((measure.value < measure.low) | (measure.value > measure.high))
-    problems.add_rows(
-        "an estimate inside its interval",
-        estimates.text.where[outside],
-        [f"{measure.texts[n]!r} outside [{measure.low[n]:g}/{measure.high[n]:g}]" for n in outside],
-        column=measure.column,
-    )
-
-
-def _ending_with(name: str, columns: Iterable[str]) -> str | None:
-    """Return the column whose last word is a name: INSEE put the label before one code by mistake."""
-    found = (column for column in columns if (word := _LAST_WORD.search(column)) and word[0] == name)
-    return next(found, None)

@@ -239,39 +239,33 @@ def _rows(part: _Part, source: Source, registry: Registry, qpv: Collection[str] 
 
     rows = pd.DataFrame(
         {
+            "zone": table.zone,
             "code": table.codes.to_numpy(dtype=object)[np.concatenate(chosen)],
-            "indicateur": each(_names(measures, source, registry)),
+            "indicateur": each([_name(measure, source, registry) for measure in measures]),
+            "millesime": source.vintage,
             "valeur": cells("value"),
             "statut": cells("status"),
             "borne_basse": cells("low"),
             "borne_haute": cells("high"),
             "remarque": cells("remark"),
+            "source": source.id,
+            "fichier": table.text.name,
             "fichier_intervalle": each([measure.interval_file for measure in measures]),
             "code_producteur": each([measure.column for measure in measures]),
-        }
-    )
-    rows = rows.assign(
-        zone=table.zone,
-        millesime=source.vintage,
-        source=source.id,
-        fichier=table.text.name,
-        geographie=source.geography,
+            "geographie": source.geography,
+        },
+        columns=_COLUMNS,
     )
     rows.loc[rows["borne_basse"].isna(), "fichier_intervalle"] = None
-    return rows[_COLUMNS]
+    return rows
 
 
-def _names(measures: Sequence[MeasureColumn], source: Source, registry: Registry) -> list[str | None]:
-    """Name the indicator of each measure; an unknown one never takes the name of a known one."""
-    names: list[str | None] = []
-    for measure in measures:
-        name = measure.column.lower()
-        if measure.indicator:
-            name = measure.indicator.id
-        elif name in registry.by_id:
-            name = f"{name}_{source.id}"
-        names.append(name)
-    return names
+def _name(measure: MeasureColumn, source: Source, registry: Registry) -> str:
+    """Name the indicator of a measure; an unknown one never takes the name of a known one."""
+    if measure.indicator:
+        return measure.indicator.id
+    name = measure.column.lower()
+    return f"{name}_{source.id}" if name in registry.by_id else name
 
 
 def _unknown(part: _Part, labels: Mapping[str, str]) -> list[tuple[str, str]]:

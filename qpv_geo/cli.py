@@ -51,11 +51,11 @@ releases = _group(
         "Show a release: what it is, its layers, what changed since the one before.",
     ),
     diff=(
-        "commands.release_checks:diff",
+        "commands.releases:diff",
         "Tell what changed from one release to another, held ones included.",
     ),
     verify=(
-        "commands.release_checks:verify",
+        "commands.releases:verify",
         "Check a release again: ledger, checksums, GeoPackage rules, RFC 7946, Data Package.",
     ),
     publish=("commands.decisions:publish", "Publish a held release, or make an earlier one current again."),
@@ -90,7 +90,7 @@ app = _group(
         "Serve current releases and locate by HTTP (OGC API), until SIGTERM; needs the extra api.",
     ),
     serve=(
-        "commands.serve:serve",
+        "commands.prefect_server:serve",
         "Refresh every week, watch every day, and refresh when asked to; until SIGTERM.",
     ),
     sources=("cli:sources", str(sources.info.help)),

@@ -1,4 +1,4 @@
-"""What a refresh shows: log lines, or on a terminal the downloads while they go; tables at the end."""
+"""``qpv-geo refresh`` of one territory, and what it shows: downloads while they go, tables at the end."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,12 @@ from typing import Any
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from qpv_geo.commands.output import on_terminal, table
+from qpv_geo.commands.output import console, on_terminal, print_json, table
 from qpv_geo.pipeline.fetching import progress_listener
+from qpv_geo.pipeline.job import Job
+from qpv_geo.pipeline.one import run
+from qpv_geo.pipeline.summary import summarise
+from qpv_geo.releases.decisions import held_error
 
 # Absent sources are named once, below the table of sources.
 _OF_ABSENT_SOURCES = "source_absente"
@@ -38,6 +42,28 @@ _STATES = {
     "unchanged": "unchanged, nothing was published",
     "refused": "unchanged, nothing was published: the sources make {refused}, which was refused",
 }
+
+
+def publish_one(job: Job, form: dict[str, Any] | None, *, as_json: bool) -> None:
+    """Publish a release and show tables of it; raises `HeldError` if it is held.
+
+    `form` is the job as the flow takes it; None to do without Prefect.
+    """
+    with downloads_shown():
+        if form:
+            from flows.refresh import refresh as flow  # noqa: PLC0415 - imported lazily: loads Prefect
+
+            summary = flow(**form)
+        else:
+            outcome = run(job)
+            if outcome.release.held:
+                raise held_error(outcome.release, job.territory, job.settings)
+            summary = summarise(outcome)
+    if as_json:
+        print_json(summary)
+        return
+    for part in summary_tables(summary):
+        console().print(part, soft_wrap=isinstance(part, str))
 
 
 @contextmanager

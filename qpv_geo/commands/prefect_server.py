@@ -1,10 +1,15 @@
-"""Which Prefect server is configured on this machine: found out without importing Prefect."""
+"""``qpv-geo serve``, and which Prefect server is configured here: found out without importing Prefect."""
 
 import os
 from base64 import b64encode
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from qpv_geo.commands.options import DataDir, TerritoryName, settings_of
 from qpv_geo.errors import ConfigurationError
+from qpv_geo.territory import load_territory
 from qpv_geo.toml_file import read_toml
 
 _URL, _PASSWORD, _KEY = "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY"
@@ -64,3 +69,28 @@ def _active_profile() -> dict[str, str]:
     if profile is None:
         return {_URL: SHIPPED_PROFILES[name]} if name in SHIPPED_PROFILES else {}
     return {key: value for key, value in profile.items() if (name, key) != ("ephemeral", _URL)}
+
+
+def serve(
+    *,
+    territory: TerritoryName = "besancon",
+    data: DataDir = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Where Prefect's pages are, without PREFECT_API_URL.")
+    ] = 4200,
+    deployments: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="QPV_GEO_DEPLOYMENTS",
+            help="TOML file that lists territories and their schedules, in the place of --territory.",
+        ),
+    ] = None,
+) -> None:
+    """Refresh every week, watch every day, and refresh when asked to; until SIGTERM."""
+    load_territory(territory)
+    from flows.serve import serve_deployments  # noqa: PLC0415 - imported lazily: loads Prefect
+
+    # Runs are processes of their own, perhaps in another folder.
+    chosen = str(Path(territory).absolute()) if territory.endswith(".toml") else territory
+    serve_deployments(chosen, settings_of(data).data_dir, port, deployments)

@@ -90,7 +90,7 @@ def refresh(  # noqa: PLR0913 - a command is a form
             job, form if server else None, only=_split(only), workers=workers, as_json=as_json
         )
     else:
-        from qpv_geo.commands.one_territory import publish_one  # noqa: PLC0415 - as above
+        from qpv_geo.commands.console import publish_one  # noqa: PLC0415 - as above
 
         publish_one(job, form | {"territory": name} if server else None, as_json=as_json)
 

@@ -234,13 +234,6 @@ class FormLook(Frozen):
     """Fields ``layer.field`` whose codes the form shows by the name that another layer gives them."""
 
 
-class MapTheme(Frozen):
-    """A choice of layers that QGIS shows together, where a release has the first."""
-
-    title: FrenchText
-    layers: tuple[str, ...]
-
-
 class Tiles(Frozen):
     """A base map of web tiles: title, address with ``{x}``, ``{y}``, ``{z}``, greatest zoom, who to name."""
 
@@ -274,7 +267,8 @@ class Cartography(Frozen):
     previews: dict[str, str]
     """Expressions that name the rows of tables, in forms and in searches."""
     form: FormLook
-    themes: tuple[MapTheme, ...]
+    themes: dict[FrenchText, tuple[str, ...]]
+    """Layers that QGIS shows together, where a release draws the first, by title."""
     atlas: Atlas
     base_map: BaseMap
     scales: tuple[int, ...]

@@ -80,10 +80,10 @@ def _values(content: Content) -> dict[str, Any]:
 
 def _relations(content: Content) -> dict[str, str]:
     """Return the field by which rows belong to a QPV, of each layer and table whose rows carry its code."""
+    fields = {name: "code" if name == "statistiques" else "code_qp" for name in content.frames}
     return {
         name: field
-        for name in content.frames
-        for field in ["code" if name == "statistiques" else "code_qp"]
+        for name, field in fields.items()
         if name not in {"qpv", "qpv_2015", "qpv_voisins"} and field in content.layers[name].fields
     }
 

@@ -93,12 +93,9 @@ def classify(choropleth: Choropleth, frame: pd.DataFrame) -> tuple[LegendRule, .
 
 
 def _condition(field: str, breaks: tuple[float, ...], rank: int) -> str:
-    conditions = []
-    if rank > 0:
-        conditions.append(f'"{field}" >= {breaks[rank - 1]:g}')
-    if rank < len(breaks):
-        conditions.append(f'"{field}" < {breaks[rank]:g}')
-    return " AND ".join(conditions)
+    lower = [f'"{field}" >= {breaks[rank - 1]:g}'] if rank > 0 else []
+    upper = [f'"{field}" < {breaks[rank]:g}'] if rank < len(breaks) else []
+    return " AND ".join(lower + upper)
 
 
 def _missing_condition(choropleth: Choropleth, status: str) -> str:

@@ -60,8 +60,9 @@ def summaries(frames: Frames) -> Summaries:
 
 
 def figure(plan: str, value: float = math.nan, status: str = "ok", **others: float) -> Figure:
+    status = status if math.isnan(value) else "ok"
     indicator = REGISTRY.by_id[PLANS[plan].indicator]
-    return Figure(value, status if math.isnan(value) else "ok", "2021", indicator, **others)  # type: ignore[arg-type]
+    return Figure(value=value, status=status, vintage="2021", indicator=indicator, **others)  # type: ignore[arg-type]
 
 
 def essential(

@@ -16,9 +16,8 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.health import distance_name, health_columns
 from qpv_geo.formats.report_schema import Changes, HealthChange, HealthState
-from qpv_geo.portraits.charts import YearLine, line_chart
-from qpv_geo.portraits.health_follow_up import follow_up
-from qpv_geo.portraits.health_pages import HEALTH, METHOD, page_of
+from qpv_geo.portraits.charts import line_chart
+from qpv_geo.portraits.health_pages import HEALTH, METHOD, follow_up, page_of
 from qpv_geo.portraits.pages import FOLDER
 from qpv_geo.settings import Settings
 from tests.health import CATEGORIES, UNREAD
@@ -343,8 +342,8 @@ def test_what_changed_since_the_release_before_is_told_with_its_reason(
         sentences[1].replace("\u202f", " ") == "Mesure 1 : 50,5 % (2016), puis secret statistique. Raison 1."
     )
     assert (len(sentences), sentences[-1]) == (7, "3 autres lignes : rapport de la publication.")
-    assert follow_up(content, BATTANT) == ()
-    assert follow_up(replace(content, changes=None), PLANOISE) == ()
+    assert follow_up(content, BATTANT) == []
+    assert follow_up(replace(content, changes=None), PLANOISE) == []
 
 
 def test_the_objective_of_the_contract_leads_to_its_figures(pages: dict[str, Page], full: Frames) -> None:
@@ -453,7 +452,7 @@ def test_upstream_text_stays_text(full: Frames, pages: dict[str, Page], tmp_path
 def test_lines_over_years_keep_to_scale_and_are_read_out() -> None:
     svg = line_chart(
         "APL",
-        [YearLine("A", "commune", ((2019, 2.0), (2021, 4.0))), YearLine("B", "france", ((2020, 1.0),))],
+        [("A", "commune", ((2019, 2.0), (2021, 4.0))), ("B", "france", ((2020, 1.0),))],
         1,
     )
     assert 'aria-label="APL. A 2,0 en 2019, 4,0 en 2021 ; B 1,0 en 2020."' in svg

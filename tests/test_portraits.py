@@ -814,7 +814,8 @@ def test_the_map_shows_facilities_by_domain_and_what_the_perimeter_gained_and_lo
     assert "ce qui est entré en 2024, ce qui est sorti en 2024" in drawing.alternative
     domains = set(frames["equipements_lieux"]["domaine"])
     assert {place.domain for place in drawing.places} <= domains
-    assert all(0 <= place.x <= drawing.width and 0 <= place.y <= drawing.height for place in drawing.places)
+    width, height = drawing.view.width, drawing.view.height
+    assert all(0 <= place.x <= width and 0 <= place.y <= height for place in drawing.places)
     page = one_page(tmp_path, frames, "QN02503M")
     used = page.attributes("use", "href")
     assert set(used) == {f"#{name}" for name in page.attributes("symbol", "id")} & set(used)

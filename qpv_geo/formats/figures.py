@@ -1,14 +1,14 @@
 """Figures as people read them: a QPV's newest value of an indicator, and those it is compared with."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.frames import Frames, plain_values
+from qpv_geo.formats.frames import Frames, records
 from qpv_geo.french import ZONE_WORDS, amount, capitalised, decimals_of, interval, measure, number, ordinal
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.statuses import NOT_AVAILABLE, OK, STATUSES
@@ -22,9 +22,14 @@ _COLUMNS = [
     "zone", "code", "indicateur", "millesime", "valeur", "statut", "borne_basse", "borne_haute", "remarque",
     "rang", "rang_sur", "rang_epci", "rang_epci_sur", "source",
 ]  # fmt: skip
-# Source, indicator, vintage.
-_Measure = tuple[str | None, str, str | None]
-_MEASURED = ("source", "indicateur", "millesime", "valeur")
+# Fields of a value, and the columns that hold them.
+_NUMBERS = {
+    "value": "valeur",
+    "low": "borne_basse",
+    "high": "borne_haute",
+    "rank": "rang",
+    "among": "rang_sur",
+}
 
 
 @dataclass(frozen=True)
@@ -36,26 +41,22 @@ class Zone:
     name: str
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One value, or why there is none."""
+@dataclass(frozen=True, kw_only=True)
+class ZoneValue:
+    """A value of a zone, or why there is none."""
 
-    value: float
+    value: float = _NONE
     """NaN where there is none."""
     status: str
     vintage: str
-    indicator: Indicator
     low: float = _NONE
     high: float = _NONE
-    """95 % confidence interval, NaN without; there may be one though the value is withheld."""
-    remark: str = ""
-    """The producer's, empty without."""
+    """95 % confidence interval or, of an estimate, its range; also of a value that is withheld."""
     rank: float = _NONE
     among: float = _NONE
-    """Its rank among the QPV of metropolitan France that have a value, and their number; NaN without."""
-    rank_epci: float = _NONE
-    among_epci: float = _NONE
-    """The same among the QPV of the EPCI."""
+    """Its rank among the zones that have a value, and their number."""
+    remark: str = ""
+    """The producer's, empty without."""
     decimals: int = 0
     """Those of the values of its source."""
 
@@ -66,21 +67,41 @@ class Figure:
 
     @property
     def text(self) -> str:
-        """The value with its unit, or the words of its status."""
-        return self._words(short=False)
+        """The value with its unit, an estimate labelled, or the words of its status."""
+        return self._words(measure)
 
     @property
     def short(self) -> str:
         """The same without a unit in words, for a place whose label says what is counted."""
-        return self._words(short=True)
+        return self._words(amount)
 
-    def _words(self, *, short: bool) -> str:
+    def _words(self, write: Callable[..., str]) -> str:
         status = STATUSES[self.status].words
         if not self.present:
             return status
-        write = amount if short else measure
-        value = write(self.value, self.indicator.unit, self.decimals)
+        value = self._written(write)
         return value if self.status == OK else f"{value} ({status})"
+
+    def _written(self, write: Callable[..., str]) -> str:
+        """Return the value as `measure` or `amount` writes it."""
+        raise NotImplementedError
+
+    @property
+    def ranked(self) -> str:
+        """Its rank among how many zones, empty without."""
+        return rank_words(self.rank, self.among)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(ZoneValue):
+    """A value of an indicator; a QPV's ranks are among those of metropolitan France and of the EPCI."""
+
+    indicator: Indicator
+    rank_epci: float = _NONE
+    among_epci: float = _NONE
+
+    def _written(self, write: Callable[..., str]) -> str:
+        return write(self.value, self.indicator.unit, self.decimals)
 
     @property
     def interval(self) -> str:
@@ -91,18 +112,35 @@ class Figure:
         return interval(self.low, self.high, max(self.decimals, _decimals_of(bounds, self.indicator)))
 
     @property
-    def ranked(self) -> str:
-        """Its rank among how many QPV, empty without."""
-        return _rank(self.rank, self.among)
-
-    @property
     def ranked_epci(self) -> str:
-        """The same among the QPV of the EPCI; empty if there is only one."""
-        return _rank(self.rank_epci, self.among_epci) if self.among_epci > 1 else ""
+        """Its rank among the QPV of the EPCI; empty if there is only one."""
+        return rank_words(self.rank_epci, self.among_epci) if self.among_epci > 1 else ""
 
 
-def _rank(rank: float, among: float) -> str:
-    return "" if math.isnan(rank) else f"{ordinal(int(rank))} sur {number(among)}"
+def rank_words(rank: float | None, among: float) -> str:
+    """Write a rank among how many; empty without."""
+    return "" if rank is None or math.isnan(rank) else f"{ordinal(int(rank))} sur {number(among)}"
+
+
+def fields_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a row of ``statistiques`` or ``sante`` says of a `ZoneValue`: all but its decimals."""
+    texts = {"vintage": row["millesime"] or "", "remark": row["remarque"] or ""}
+    numbers = {name: real(row[column]) for name, column in _NUMBERS.items()}
+    return {"status": row["statut"]} | texts | numbers
+
+
+def real(cell: float | None) -> float:
+    """Return a number, NaN for none."""
+    return _NONE if cell is None else float(cell)
+
+
+def values_by(rows: Iterable[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, ...], list[float]]:
+    """Return the values that rows have, by some of their columns."""
+    groups: dict[tuple[Any, ...], list[float]] = {}
+    for row in rows:
+        if row["valeur"] is not None:
+            groups.setdefault(tuple(row[key] for key in keys), []).append(row["valeur"])
+    return groups
 
 
 class Figures:
@@ -111,16 +149,24 @@ class Figures:
     def __init__(self, content: Content) -> None:
         indicators = content.spec.registry.indicators
         self._known = {indicator.id: indicator for indicator in indicators}
-        rows = content.frames["statistiques"]
-        rows = rows.loc[_is_of_zones_shown(content.frames) & rows["indicateur"].isin(self._known), _COLUMNS]
+        table = content.frames["statistiques"]
+        shown = _is_of_zones_shown(content.frames) & table["indicateur"].isin(self._known)
+        rows = records(table[shown], _COLUMNS)
+        values = values_by(rows, "source", "indicateur", "millesime")
+        decimals = {key: _decimals_of(values, self._known[key[1]]) for key, values in values.items()}
         self._figures: dict[tuple[str, str, str, str], Figure] = {}
         self._newest: dict[str, str] = {}
-        decimals = _decimals(rows, self._known)
-        columns = [plain_values(rows[name]) for name in _COLUMNS]
-        for zone, code, indicator, *cells in zip(*columns, strict=True):
-            figure = _figure(cells, self._known[indicator], decimals)
-            self._figures[zone, code, indicator, figure.vintage] = figure
-            if zone == _QPV:
+        for row in rows:
+            indicator = row["indicateur"]
+            figure = Figure(
+                **fields_of(row),
+                indicator=self._known[indicator],
+                rank_epci=real(row["rang_epci"]),
+                among_epci=real(row["rang_epci_sur"]),
+                decimals=decimals.get((row["source"], indicator, row["millesime"]), 0),
+            )
+            self._figures[row["zone"], row["code"], indicator, figure.vintage] = figure
+            if row["zone"] == _QPV:
                 self._newest[indicator] = max(figure.vintage, self._newest.get(indicator, ""))
         self.indicators = set(self._newest)
         """Those of which a QPV has at least a status."""
@@ -137,44 +183,16 @@ class Figures:
 
     def missing(self, indicator: str) -> Figure:
         """Return a figure of the newest vintage that has no value, because no row gives one."""
-        return Figure(_NONE, NOT_AVAILABLE, self._newest.get(indicator, ""), self._known[indicator])
+        vintage = self._newest.get(indicator, "")
+        return Figure(status=NOT_AVAILABLE, vintage=vintage, indicator=self._known[indicator])
 
     def same_vintage(self, zone: Zone, indicator: str, vintage: str) -> Figure | None:
         """Return a zone's figure of one vintage: INSEE warns against comparing two of them."""
         return self._figures.get((zone.kind, zone.code, indicator, vintage))
 
 
-def _decimals(rows: pd.DataFrame, known: Mapping[str, Indicator]) -> dict[_Measure, int]:
-    """Return how many decimals the values of each source, indicator and vintage have."""
-    present = rows[rows["valeur"].notna()]
-    groups: dict[_Measure, list[float]] = {}
-    for source, indicator, vintage, value in zip(*(present[name] for name in _MEASURED), strict=True):
-        groups.setdefault((source, indicator, vintage), []).append(value)
-    return {key: _decimals_of(values, known[key[1]]) for key, values in groups.items()}
-
-
 def _decimals_of(values: Iterable[float], indicator: Indicator) -> int:
     return decimals_of(values, indicator.unit, index=indicator.kind == "index")
-
-
-def _figure(cells: Sequence[Any], indicator: Indicator, decimals: Mapping[_Measure, int]) -> Figure:
-    vintage, value, status, low, high, remark, *ranks, source = cells
-    value, low, high, *ranks = (_NONE if cell is None else cell for cell in (value, low, high, *ranks))
-    rank, among, rank_epci, among_epci = ranks
-    return Figure(
-        value,
-        status,
-        vintage or "",
-        indicator,
-        low,
-        high,
-        remark or "",
-        rank,
-        among,
-        rank_epci,
-        among_epci,
-        decimals.get((source, indicator.id, vintage), 0),
-    )
 
 
 def _is_of_zones_shown(frames: Frames) -> pd.Series:

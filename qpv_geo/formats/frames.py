@@ -65,6 +65,15 @@ def plain_values(column: pd.Series) -> list[Any]:
     return [None if value is None or value is pd.NA or value != value else value for value in values]  # noqa: PLR0124
 
 
+def records(frame: pd.DataFrame, columns: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a table, or some of its columns, as `plain_values`."""
+    names = [str(name) for name in (frame.columns if columns is None else columns)]
+    # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
+    table = pd.DataFrame(frame)
+    rows = zip(*(plain_values(table[name]) for name in names), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
 def _conform_layer(frame: pd.DataFrame, layer: Layer, epsg: int, problems: list[str]) -> pd.DataFrame:
     """Return the layer; what is wrong goes to `problems` (the result is then of no use)."""
     spatial = isinstance(frame, gpd.GeoDataFrame)

@@ -5,7 +5,7 @@ it is shown under that zone's name, never as the QPV's.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -15,11 +15,11 @@ import pandas as pd
 from pydantic import Field
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.figures import Zone
-from qpv_geo.formats.frames import plain_values
-from qpv_geo.french import amount, capitalised, decimals_of, interval, length_name, measure, number, ordinal
+from qpv_geo.formats.figures import Zone, ZoneValue, fields_of, values_by
+from qpv_geo.formats.frames import records
+from qpv_geo.french import capitalised, decimals_of, interval, length_name, number
 from qpv_geo.frozen import Frozen
-from qpv_geo.statuses import NOT_AVAILABLE, NOT_COMPUTABLE, OK, STATUSES
+from qpv_geo.statuses import NOT_AVAILABLE, NOT_COMPUTABLE, STATUSES
 from qpv_geo.toml_file import read_declarations
 
 TABLE, SUPPLY, PLACES = "sante", "offre_soins", "offre_soins_lieux"
@@ -35,9 +35,9 @@ _KILOMETRE = 1000
 _EXPLAINED = {NOT_AVAILABLE, NOT_COMPUTABLE}
 
 
-@dataclass(frozen=True)
-class HealthFigure:
-    """A row of ``sante``: a measure of a zone, or why there is none."""
+@dataclass(frozen=True, kw_only=True)
+class HealthFigure(ZoneValue):
+    """A row of ``sante``: a measure of a zone."""
 
     heading: str
     line: str
@@ -45,23 +45,8 @@ class HealthFigure:
     mesh: str
     """In words, of which territory the value is."""
     zone: Zone
-    vintage: str
     unit: str
-    value: float
-    """NaN where there is none."""
-    status: str
-    low: float
-    high: float
-    rank: float
-    among: float
     among_which: str
-    remark: str
-    decimals: int = 0
-
-    @property
-    def present(self) -> bool:
-        """Whether there is a value."""
-        return not math.isnan(self.value)
 
     @property
     def mesh_title(self) -> str:
@@ -73,33 +58,15 @@ class HealthFigure:
         """Whether the value is the QPV's."""
         return self.zone.kind == OWN
 
-    @property
-    def short(self) -> str:
-        """The value, an estimate labelled, or the words of its status; without a unit in words."""
-        return self._words(amount)
-
-    @property
-    def text(self) -> str:
-        """The same with its unit."""
-        return self._words(measure)
-
-    def _words(self, write: Any) -> str:  # noqa: ANN401 - one of two functions of one signature
-        words = STATUSES[self.status].words
-        if not self.present:
-            return words
-        metres = self.unit == _METRE
-        value: str = distance_name(self.value) if metres else write(self.value, self.unit, self.decimals)
-        return value if self.status == OK else f"{value} ({words})"
+    def _written(self, write: Callable[..., str]) -> str:
+        if self.unit == _METRE:
+            return distance_name(self.value)
+        return write(self.value, self.unit, self.decimals)
 
     @property
     def interval(self) -> str:
-        """Its confidence interval or, of an estimate, its range; empty without."""
+        """Its confidence interval or range, empty without."""
         return "" if math.isnan(self.low) else interval(self.low, self.high, self.decimals)
-
-    @property
-    def ranked(self) -> str:
-        """Its rank among how many zones, empty without."""
-        return "" if math.isnan(self.rank) else f"{ordinal(int(self.rank))} sur {number(self.among)}"
 
     @property
     def unit_beside(self) -> str:
@@ -129,18 +96,8 @@ class CareRow:
     this_side: str
     other_side: str
     """Within 300 m of the limit of the QPV, in it and out of it."""
-    known: bool
-    none_near: bool
-    """Whether there is none within the largest reach."""
-    street: int
-    """Those of a position drawn at random in their street, which are counted."""
-    unlocated: int
-    """Those without a sure position, which are not."""
-    from_contour: bool
-    """Whether distances are measured from the contour, for want of buildings."""
-    vintage: str
-    counted_by_insee: str
-    """How many INSEE places in the QPV, empty if it does not say."""
+    most: int | None
+    """How many within the largest reach; None if that is not known."""
 
 
 class HealthColumn(Frozen):
@@ -159,50 +116,28 @@ class HealthColumns(Frozen):
 @lru_cache(maxsize=1)
 def health_of(content: Content) -> Mapping[str, tuple[HealthFigure, ...]]:
     """Return the rows of ``sante`` by QPV, in their order; none if the release has not the table."""
-    table = content.frames.get(TABLE)
-    if table is None:
+    if TABLE not in content.frames:
         return {}
-    columns = {str(name): plain_values(table[name]) for name in table.columns}
-    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
-    decimals = _decimals(rows)
+    rows = records(content.frames[TABLE])
+    values = values_by(rows, "ligne", "unite")
+    # Those of all zones are written alike.
+    decimals = {key: decimals_shown(values, key[1] or "") for key, values in values.items()}
     figures: dict[str, list[HealthFigure]] = {code: [] for code in content.frames["qpv"]["code_qp"]}
     for row in sorted(rows, key=lambda row: (row["code_qp"], row["ordre"])):
-        figures[row["code_qp"]].append(_figure(row, decimals[row["ligne"], row["unite"]]))
+        figures[row["code_qp"]].append(
+            HealthFigure(
+                **fields_of(row),
+                heading=row["rubrique"],
+                line=row["ligne"],
+                label=row["libelle"],
+                mesh=row["maille"],
+                zone=Zone(row["zone"], row["code"], row["nom_zone"] or row["code"]),
+                unit=row["unite"] or "",
+                among_which=row["rang_parmi"] or "",
+                decimals=decimals.get((row["ligne"], row["unite"]), 0),
+            )
+        )
     return {code: tuple(listed) for code, listed in figures.items()}
-
-
-def _figure(row: Mapping[str, Any], decimals: int) -> HealthFigure:
-    return HealthFigure(
-        heading=row["rubrique"],
-        line=row["ligne"],
-        label=row["libelle"],
-        mesh=row["maille"],
-        zone=Zone(row["zone"], row["code"], row["nom_zone"] or row["code"]),
-        vintage=row["millesime"] or "",
-        unit=row["unite"] or "",
-        value=_real(row["valeur"]),
-        status=row["statut"],
-        low=_real(row["borne_basse"]),
-        high=_real(row["borne_haute"]),
-        rank=_real(row["rang"]),
-        among=_real(row["rang_sur"]),
-        among_which=row["rang_parmi"] or "",
-        remark=row["remarque"] or "",
-        decimals=decimals,
-    )
-
-
-def _real(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _decimals(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str | None], int]:
-    """Return how many decimals the values of each line have, so that those of all zones are written alike."""
-    values: dict[tuple[str, str | None], list[float]] = {}
-    for row in rows:
-        listed = values.setdefault((row["ligne"], row["unite"]), [])
-        listed += [] if row["valeur"] is None else [row["valeur"]]
-    return {key: decimals_shown(listed, key[1] or "") for key, listed in values.items()}
 
 
 def decimals_shown(values: Sequence[float], unit: str) -> int:
@@ -215,39 +150,27 @@ def decimals_shown(values: Sequence[float], unit: str) -> int:
 @lru_cache(maxsize=1)
 def care_of(content: Content) -> Mapping[str, tuple[CareRow, ...]]:
     """Return the rows of ``offre_soins`` by QPV, in their order; none if the release has not the table."""
-    table = content.frames.get(SUPPLY)
-    if table is None:
+    if SUPPLY not in content.frames:
         return {}
-    columns = {str(name): plain_values(table[name]) for name in table.columns}
     care: dict[str, list[CareRow]] = {code: [] for code in content.frames["qpv"]["code_qp"]}
-    for cells in zip(*columns.values(), strict=True):
-        row = dict(zip(columns, cells, strict=True))
+    for row in records(content.frames[SUPPLY]):
         care[row["code_qp"]].append(_care(row))
     return {code: tuple(rows) for code, rows in care.items()}
 
 
 def _care(row: Mapping[str, Any]) -> CareRow:
-    missing = STATUSES[row["statut"]].words
+    def count(column: str) -> str:
+        return STATUSES[row["statut"]].words if row[column] is None else number(row[column])
 
-    def count(field: str) -> str:
-        return missing if row[field] is None else number(row[field])
-
-    distance, most = row["distance_m"], row["nombre_1000m"]
     return CareRow(
         category=row["categorie"],
         label=row["libelle"],
         inside=count("nombre_qpv"),
         around=(count("nombre_300m"), count("nombre_500m"), count("nombre_1000m")),
-        nearest="" if distance is None else distance_name(distance),
+        nearest="" if row["distance_m"] is None else distance_name(row["distance_m"]),
         this_side=count("dedans_300m_limite"),
         other_side=count("dehors_300m_limite"),
-        known=most is not None,
-        none_near=most == 0,
-        street=row["position_dans_la_rue"] or 0,
-        unlocated=row["non_localises"] or 0,
-        from_contour=row["depuis"] == "contour",
-        vintage=row["millesime"] or "",
-        counted_by_insee="" if row["nombre_insee"] is None else number(row["nombre_insee"]),
+        most=row["nombre_1000m"],
     )
 
 

@@ -16,7 +16,7 @@ from qpv_geo.formats.datapackage import SOFTWARE
 from qpv_geo.formats.descriptions import REPORT_HTML, REPORT_JSON
 from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.formats.fingerprint import environment
-from qpv_geo.formats.frames import Frames, plain_values
+from qpv_geo.formats.frames import Frames, records
 from qpv_geo.formats.provenance import Raws, attribution, present
 from qpv_geo.formats.report_schema import (
     Agreement,
@@ -151,7 +151,7 @@ def build_report(content: Content) -> Report:
     """Gather what the report says from what is published."""
     spec, frames, layers = content.spec, content.frames, content.layers
     raws, territory = spec.raws, spec.territory
-    rows = _records(frames["sources"], [*SourceRead.model_fields, "url_resolue"])
+    rows = records(frames["sources"], [*SourceRead.model_fields, "url_resolue"])
     read = {row["source"]: row | {"url": row.pop("url_resolue") or row["url"]} for row in rows}
     return Report(
         publication=Publication(
@@ -171,12 +171,12 @@ def build_report(content: Content) -> Report:
         sources=tuple(SourceRead(**read[key]) for key, raw in raws.items() if raw and usable(raw)),
         sources_absentes=tuple(
             SourceAbsent(**row)
-            for row in _records(frames["sources"], ["source", "titre", "etat", "motif"])
+            for row in records(frames["sources"], ["source", "titre", "etat", "motif"])
             if row["etat"] != "lue"
         ),
-        controles=tuple(Control(**row) for row in _records(frames["controles"], list(Control.model_fields))),
+        controles=tuple(Control(**row) for row in records(frames["controles"], list(Control.model_fields))),
         concordances=tuple(
-            Agreement(**row) for row in _records(frames["concordances"], list(Agreement.model_fields))
+            Agreement(**row) for row in records(frames["concordances"], list(Agreement.model_fields))
         ),
         couches=tuple(
             LayerHeld(
@@ -199,12 +199,6 @@ def build_report(content: Content) -> Report:
     )
 
 
-def _records(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
-    table = pd.DataFrame(frame)
-    rows = zip(*(plain_values(table[column]) for column in columns), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
 def _unknown(frames: Frames, registry: Registry) -> tuple[UnknownIndicator, ...]:
     known = {indicator.id for indicator in registry.indicators}
     labels = dict(_pairs(frames["indicateurs"], "indicateur", "libelle"))
@@ -212,7 +206,7 @@ def _unknown(frames: Frames, registry: Registry) -> tuple[UnknownIndicator, ...]
     indicators = frames["statistiques"][columns].drop_duplicates("indicateur").sort_values("indicateur")
     return tuple(
         UnknownIndicator(**row, libelle=labels.get(row["indicateur"]))
-        for row in _records(indicators, columns)
+        for row in records(indicators, columns)
         if row["indicateur"] not in known
     )
 
@@ -257,7 +251,7 @@ def write_report(folder: Path, content: Content) -> None:
         meanings=CHECKS,
         outcomes=Counter(control.resultat for control in report.controles),
         indicators=content.spec.registry.shown,
-        qpv=_records(qpv, [name for name in qpv.columns if name != GEOMETRY_COLUMN]),
+        qpv=records(qpv, [name for name in qpv.columns if name != GEOMETRY_COLUMN]),
     )
     (folder / REPORT_HTML).write_text(secured(typeset_markup(page)) + "\n", encoding="utf-8")
 

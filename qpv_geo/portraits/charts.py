@@ -231,22 +231,16 @@ def range_chart(title: str, ranges: Sequence[Range]) -> Markup:
     )
 
 
-@dataclass(frozen=True)
-class YearLine:
-    """Values of a zone by year, in the order of the years, with its class in the style sheet."""
-
-    label: str
-    kind: str
-    values: tuple[tuple[int, float], ...]
-
-
-def line_chart(title: str, lines: Sequence[YearLine], decimals: int) -> Markup:
+def line_chart(
+    title: str, lines: Sequence[tuple[str, str, Sequence[tuple[int, float]]]], decimals: int
+) -> Markup:
     """Draw a line for each zone over the years, from zero; there is one value at least.
 
-    The text alternative holds every value.
+    Of each: its label, its class in the style sheet, its values by year, in their order. The text alternative
+    holds every value.
     """
-    years = sorted({year for line in lines for year, _ in line.values})
-    most = max(value for line in lines for _, value in line.values) or 1.0
+    years = sorted({year for _, _, values in lines for year, _ in values})
+    most = max(value for _, _, values in lines for _, value in values) or 1.0
     wide, high = _WIDTH - _LINES_LEFT - 3 * _MARGIN, _LINES_HEIGHT - _LINES_BOTTOM - 3 * _MARGIN
     span = max(years[-1] - years[0], 1)
 
@@ -255,15 +249,15 @@ def line_chart(title: str, lines: Sequence[YearLine], decimals: int) -> Markup:
         return x, 3 * _MARGIN + high * (1 - value / most)
 
     words = [
-        f"{line.label} {', '.join(f'{number(value, decimals)} en {year}' for year, value in line.values)}"
-        for line in lines
+        f"{label} {', '.join(f'{number(value, decimals)} en {year}' for year, value in values)}"
+        for label, _, values in lines
     ]
     return svg(
         "lines.svg",
         alternative=f"{title}. {' ; '.join(words)}.",
         width=_WIDTH,
         height=_LINES_HEIGHT,
-        lines=[(line.kind, [place(year, value) for year, value in line.values]) for line in lines],
+        lines=[(kind, [place(*point) for point in values]) for _, kind, values in lines],
         levels=[(place(years[0], value)[1], number(value, decimals)) for value in (0.0, most)],
         left=_LINES_LEFT,
         years=[(place(year, 0.0)[0], year) for year in dict.fromkeys((years[0], years[-1]))],

@@ -8,7 +8,6 @@ import shapely
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import Figures, qpv_zones
 from qpv_geo.formats.summaries import summaries_of
-from qpv_geo.french import length_name
 from qpv_geo.portraits.drawing import Labels, View
 from qpv_geo.portraits.qpv_map import Drawing, MapLabel, Shape, outline_shapes
 from qpv_geo.portraits.territory_map import Classes, classes_of
@@ -68,18 +67,10 @@ def draw_overview(content: Content, codes: list[str], kinds: dict[str, str]) -> 
     shapes = [*outline_shapes(communes, "nom_com", "commune", view)]
     for code in codes:
         shapes += outline_shapes(qpv[qpv["code_qp"] == code], "lib_qp", f"qpv {kinds[code]}".strip(), view)
-    metres, units = view.scale_bar()
     colours = ", colorés selon leur taux de pauvreté" if any(kinds.values()) else ""
     names = ", ".join(f"{rank} {name}" for rank, name in zip(qpv["rank"], qpv["lib_qp"], strict=True))
-    return Drawing(
-        _WIDTH,
-        _HEIGHT,
-        tuple(shapes),
-        tuple(_labels(qpv, communes, view)),
-        f"Carte des quartiers prioritaires, au nord en haut{colours} : {names}.",
-        units,
-        length_name(metres),
-    )
+    words = f"Carte des quartiers prioritaires, au nord en haut{colours} : {names}."
+    return Drawing(view, tuple(shapes), words, tuple(_labels(qpv, communes, view)))
 
 
 def draw_territory(content: Content) -> Drawing:
@@ -89,7 +80,7 @@ def draw_territory(content: Content) -> Drawing:
     shapes: list[Shape] = [*outline_shapes(communes, "nom_com", "commune", view)]
     shapes += outline_shapes(content.frames["qpv"], "lib_qp", "qpv classe-5", view)
     words = f"Carte du territoire {content.spec.territory.nom} : ses communes et ses quartiers prioritaires."
-    return Drawing(_WIDTH, _HEIGHT, tuple(shapes), (), words)
+    return Drawing(view, tuple(shapes), words, scaled=False)
 
 
 def _labels(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, view: View) -> list[MapLabel]:

@@ -1,6 +1,6 @@
-"""The map of a portrait: a QPV with its band, 2015 outline, IRIS and communes; its place in the EPCI."""
+"""The maps of a QPV: its band, 2015 outline and IRIS; the care around it; its place in the EPCI."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import GEOMETRY_COLUMN
 from qpv_geo.formats.frames import Frames
+from qpv_geo.formats.health import PLACES, REACHES
 from qpv_geo.french import band_name, length_name
 from qpv_geo.portraits.drawing import Labels, View
 
@@ -29,12 +30,19 @@ LEGEND = {
 }
 """What the map of a QPV may show, from above to below; a band is named by its width."""
 # Units of the drawing.
-_WIDTH, _HEIGHT = 480.0, 360.0
+_WIDTH, _HEIGHT, _CARE_HEIGHT = 480.0, 360.0, 400.0
 _LOCATOR = 150.0
 _FONT = 13.0
 _PICTOGRAM = 11.0
 # Metres around a QPV, and across the view at least.
 _AROUND, _LEAST = 250.0, 1200.0
+# Around it on the map of care: how far circles reach in metres, their words, and how much is seen.
+_REACHES = {
+    "portee-500": (500.0, f"{REACHES[1]} autour du quartier"),
+    "portee": (1000.0, f"{REACHES[2]} autour du quartier"),
+}
+_CARE_AROUND = 1060.0
+_NOT_BESIDE_CARE = {"bande_300m", "qpv_2015", "iris", "fond_batiments"}
 # What a perimeter gained and lost from 2015 to 2024.
 _CHANGES = {"entrant": "entré en 2024", "sortant": "sorti en 2024"}
 # Right and bottom corner, kept for the scale bar.
@@ -50,12 +58,10 @@ _STEEP = 80.0
 _KINDS = {"fond_eau": "fond-eau", "fond_vegetation": "fond-vegetation", "fond_batiments": "fond-batiments"}
 
 
-def background(
-    own: BaseGeometry, frames: Frames, view: View, *, buildings: bool = True
-) -> Iterator[tuple[str, str]]:
+def background(own: BaseGeometry, frames: Frames, view: View) -> Iterator[tuple[str, str]]:
     """Yield kind and path of everything of a kind around a QPV, from below to above."""
     for layer, kind in _KINDS.items():
-        if layer in frames and (buildings or layer != "fond_batiments"):
+        if layer in frames:
             frame = frames[layer]
             is_close = layer == "fond_batiments"
             within = view.box.intersection(shapely.buffer(own, AROUND)) if is_close else view.box
@@ -140,23 +146,26 @@ class FacilityMark:
 class Drawing:
     """What the template draws."""
 
-    width: float
-    height: float
-    """Units."""
+    view: View
     shapes: tuple[Shape, ...]
-    labels: tuple[MapLabel, ...]
     """From below to above."""
     alternative: str
     """What the drawing shows, in a sentence."""
-    scale_units: float = 0.0
-    scale_text: str = ""
-    """Length of the scale bar; zero for a drawing without."""
+    labels: tuple[MapLabel, ...] = ()
     places: tuple[FacilityMark, ...] = ()
     """Facilities, over the shapes."""
     marker: tuple[float, float] | None = None
     """A point to mark, in units."""
     legend: tuple[tuple[str, str], ...] = ()
     """Kinds of its outlines, and their words."""
+    scaled: bool = True
+    """Whether it has a scale bar."""
+
+    @property
+    def scale_bar(self) -> tuple[str, float] | None:
+        """Words and units of its scale bar."""
+        metres, units = self.view.scale_bar()
+        return (length_name(metres), units) if self.scaled else None
 
     @property
     def with_streets(self) -> bool:
@@ -192,27 +201,56 @@ def draw_qpv(code: str, frames: Frames, *, generalised: bool = False) -> Drawing
     view = View.around(
         shapely.buffer(shown, _AROUND if bands is None else _AROUND / 4).bounds, _WIDTH, _HEIGHT, least=_LEAST
     )
-    shapes = tuple(_shapes(code, frames, view, "limite" if generalised else "commune"))
-    metres, units = view.scale_bar()
-    band, kinds = band_of(code, frames), {shape.kind for shape in shapes}
+    shapes = tuple(_shapes(code, frames, view, generalised=generalised))
+    band = band_of(code, frames)
     return Drawing(
-        _WIDTH,
-        _HEIGHT,
+        view,
         shapes,
-        tuple(labels_of(code, frames, view)),
         _alternative(own["lib_qp"].iloc[0], shapes, band),
-        units,
-        length_name(metres),
+        tuple(labels_of(code, frames, view)),
         tuple(marks_of(frames.get("equipements_lieux"), "domaine", view)),
-        legend=tuple((kind, words or band) for kind, words in LEGEND.items() if kind in kinds),
+        legend=_legend(LEGEND | {"bande": band}, shapes),
     )
 
 
-def _shapes(code: str, frames: Frames, view: View, commune: str) -> Iterator[Shape]:
-    """Yield outlines from below to above; `commune` is the kind of those of communes."""
+def draw_care(code: str, content: Content) -> Drawing:
+    """Draw a QPV and what is up to 1 km from it, with the places of care if the release has them."""
+    frames = {name: frame for name, frame in map_frames(content).items() if name not in _NOT_BESIDE_CARE}
+    qpv = frames["qpv"]
+    own = qpv[qpv["code_qp"] == code]
+    shape, name = own.geometry.iloc[0], own["lib_qp"].iloc[0] or code
+    west, south, east, north = shape.bounds
+    bounds = west - _CARE_AROUND, south - _CARE_AROUND, east + _CARE_AROUND, north + _CARE_AROUND
+    view = View.around(bounds, _WIDTH, _CARE_HEIGHT)
+    # Less than the drawing shows, and many times faster.
+    light = shapely.simplify(shape, 0.5 / view.scale)
+    circles = [
+        Shape(kind, view.path(shapely.buffer(light, metres, quad_segs=12)), "")
+        for kind, (metres, _) in _REACHES.items()
+    ]
+    shapes = (*_shapes(code, frames, view, generalised=content.spec.communes_generalised), *circles)
+    marks = tuple(marks_of(content.spatial(PLACES), "categorie", view))
+    what = " : lieux de soins, que le tableau compte." if marks else ", sans lieu de soins connu."
+    return Drawing(
+        view,
+        shapes,
+        f"Carte du quartier {name}, au nord en haut, et de {REACHES[2]} autour de lui{what}",
+        tuple(labels_of(code, frames, view)),
+        marks,
+        legend=_legend(LEGEND | {kind: words for kind, (_, words) in _REACHES.items()}, shapes),
+    )
+
+
+def _legend(words: Mapping[str, str], shapes: Iterable[Shape]) -> tuple[tuple[str, str], ...]:
+    kinds = {shape.kind for shape in shapes}
+    return tuple((kind, text) for kind, text in words.items() if kind in kinds)
+
+
+def _shapes(code: str, frames: Frames, view: View, *, generalised: bool) -> Iterator[Shape]:
+    """Yield outlines from below to above; limits of communes may be `generalised`."""
     qpv, bands, old = frames["qpv"], frames.get("bande_300m"), frames.get("qpv_2015")
     own = qpv[qpv["code_qp"] == code]
-    yield from outline_shapes(frames["communes"], "nom_com", commune, view)
+    yield from outline_shapes(frames["communes"], "nom_com", "limite" if generalised else "commune", view)
     for kind, path in background(own.geometry.iloc[0], frames, view):
         if path:
             yield Shape(kind, path, "")
@@ -310,10 +348,9 @@ def draw_locator(code: str, frames: Frames, territory: str) -> Drawing:
     own = qpv[qpv["code_qp"] == code]
     view = View.around(communes.total_bounds, _LOCATOR, _LOCATOR)
     return Drawing(
-        _LOCATOR,
-        _LOCATOR,
+        view,
         tuple(outline_shapes(communes, "nom_com", "commune", view)),
-        (),
         f"Situation du quartier {own['lib_qp'].iloc[0]} dans le territoire {territory}.",
         marker=view.point(shapely.point_on_surface(own.geometry.iloc[0])),
+        scaled=False,
     )

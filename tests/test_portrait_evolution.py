@@ -32,9 +32,9 @@ TABLE = pd.DataFrame(
 )
 def test_the_correspondence_table_stands_in_for_the_contours(code: str, origin: str) -> None:
     evolution = evolution_of(code, {"correspondance_2015": TABLE}, ABSENCES)
-    assert evolution.origin == origin
-    assert (evolution.pieces, evolution.why) == ((), "source non lue pour cette publication")
+    assert evolution["origin"] == origin
+    assert (evolution["pieces"], evolution["why"]) == ([], "source non lue pour cette publication")
 
 
 def test_without_the_table_nothing_is_said() -> None:
-    assert evolution_of("QN02503M", {}, ABSENCES).origin == ""
+    assert evolution_of("QN02503M", {}, ABSENCES)["origin"] == ""

@@ -842,10 +842,12 @@ def test_the_map_has_streets_with_names_and_buildings_close_by(settings: Setting
     assert "avec-fond" in " ".join(page.attributes("svg", "class"))
     assert (tmp_path / "portraits" / "QN02503M.html").stat().st_size < 400_000
     entered = next(
-        piece for piece in evolution_of("QN02503M", frames, {}).pieces if piece.nature == "Entré en 2024"
+        piece
+        for piece in evolution_of("QN02503M", frames, {})["pieces"]
+        if piece["nature"] == "Entré en 2024"
     )
-    assert entered.streets.endswith("autres rues")
-    assert entered.streets.translate(PLAIN) in page.text
+    assert entered["streets"].endswith("autres rues")
+    assert entered["streets"].translate(PLAIN) in page.text
 
 
 def test_a_street_is_named_only_where_there_is_room() -> None:

@@ -87,6 +87,11 @@ class ZoneValue:
         raise NotImplementedError
 
     @property
+    def sort_key(self) -> str:
+        """What tables are sorted by; empty, which is always last, without a value."""
+        return repr(self.value) if self.present else ""
+
+    @property
     def ranked(self) -> str:
         """Its rank among how many zones, empty without."""
         return rank_words(self.rank, self.among)
@@ -120,6 +125,11 @@ class Figure(ZoneValue):
 def rank_words(rank: float | None, among: float) -> str:
     """Write a rank among how many; empty without."""
     return "" if rank is None or math.isnan(rank) else f"{ordinal(int(rank))} sur {number(among)}"
+
+
+def remarks_of(figures: Iterable[ZoneValue]) -> list[str]:
+    """Return the producers' remarks, each once."""
+    return [*dict.fromkeys(figure.remark for figure in figures if figure.remark)]
 
 
 def fields_of(row: Mapping[str, Any]) -> dict[str, Any]:

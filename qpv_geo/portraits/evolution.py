@@ -1,13 +1,12 @@
 """How the perimeter of a QPV changed from 2015 to 2024, in words and in shares."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from qpv_geo.formats.frames import Frames
+from qpv_geo.formats.frames import Frames, records
 from qpv_geo.french import counted, listing, measure, number
 from qpv_geo.portraits.sections import Absence
 from qpv_geo.toml_file import read_toml
@@ -18,45 +17,24 @@ _NATURES = {"conserve": "Conservé", "entrant": "Entré en 2024", "sortant": "So
 _NAMED_AT_MOST = 20
 _HECTARE = 10_000
 _STREETS_AT_MOST = 6
+_PIECE = ("nature", "nom_qp_2015", "code_qp_2015", "surface_m2", "part_2015", "part_2024", "rues")
 EVOLUTION, _CORRESPONDENCE = "evolution_2015_2024", "correspondance_2015"
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A part of the perimeter: what became of it, which QPV 2015 it was in, area and share in words."""
+def evolution_of(code: str, frames: Frames, absences: Mapping[str, Absence]) -> dict[str, Any]:
+    """Return the evolution of a QPV's perimeter; `absences` says by layer why the release lacks it.
 
-    nature: str
-    old: str
-    area: str
-    share: str
-    streets: str = ""
-    """The longest streets in it; empty if there are none, or no base map."""
-
-
-@dataclass(frozen=True)
-class EvolutionSection:
-    """The evolution of one perimeter."""
-
-    letter: str
-    """What the official code says, empty if its letter is unknown."""
-    pieces: tuple[Piece, ...]
-    """Empty if the release has no contours of 2015."""
-    why: str = ""
-    """Why there are none."""
-    origin: str = ""
-    """What ANCT's correspondence table says of 2015, as a clause; empty if the release has none."""
-
-
-def evolution_of(code: str, frames: Frames, absences: Mapping[str, Absence]) -> EvolutionSection:
-    """Return the evolution of a QPV's perimeter; `absences` says by layer why the release lacks it."""
-    letter = _LETTERS.get(code[-1], {}).get("meaning", "")
+    What its official code says, the pieces that stayed, entered and left; without contours of 2015, why there
+    are none, and what ANCT's correspondence table says of 2015 if the release has it.
+    """
+    told = {"letter": _LETTERS.get(code[-1], {}).get("meaning", ""), "pieces": [], "why": "", "origin": ""}
     if EVOLUTION not in frames:
-        return EvolutionSection(letter, (), absences[EVOLUTION].why, _origin(code, frames))
+        return told | {"why": absences[EVOLUTION].why, "origin": _origin(code, frames)}
     layer = frames[EVOLUTION]
     own = layer[layer["code_qp"] == code]
     left = layer[(layer["nature"] == "sortant") & layer["code_qp_2015"].isin(own["code_qp_2015"].dropna())]
     rows = pd.concat([own, left]).sort_values("surface_m2", ascending=False, kind="stable")
-    return EvolutionSection(letter, tuple(_piece(piece) for piece in rows.to_dict("records")))
+    return told | {"pieces": list(map(_piece, records(rows, _PIECE)))}
 
 
 def changes_since_2015(frames: Frames) -> Iterator[str]:
@@ -105,18 +83,20 @@ def _origin(code: str, frames: Frames) -> str:
     return f"issu de {listing(names)}" if names else "aucun prédécesseur parmi les QPV de 2015"
 
 
-def _piece(piece: dict[Any, Any]) -> Piece:
+def _piece(piece: Mapping[str, Any]) -> dict[str, str]:
+    """Return a part of the perimeter in words: what became of it, its QPV 2015, area, share and streets."""
     year = 2015 if piece["nature"] == "sortant" else 2024
-    return Piece(
-        _NATURES.get(piece["nature"], piece["nature"]),
-        " ".join(piece[name] for name in ("nom_qp_2015", "code_qp_2015") if not pd.isna(piece[name])),
-        f"{number(piece['surface_m2'] / _HECTARE, 1)} ha",
-        f"{measure(piece[f'part_{year}'], '%')} du quartier {year}",
-        _streets(piece["rues"]),
-    )
+    return {
+        "nature": _NATURES.get(piece["nature"], piece["nature"]),
+        "old": " ".join(filter(None, (piece["nom_qp_2015"], piece["code_qp_2015"]))),
+        "area": f"{number(piece['surface_m2'] / _HECTARE, 1)} ha",
+        "share": f"{measure(piece[f'part_{year}'], '%')} du quartier {year}",
+        "streets": _streets(piece["rues"]),
+    }
 
 
-def _streets(listed: object) -> str:
-    names = listed.split("), ") if isinstance(listed, str) else []
+def _streets(listed: str | None) -> str:
+    """Name the longest streets; empty if there are none, or no base map."""
+    names = listed.split("), ") if listed else []
     more = [counted(len(names) - _STREETS_AT_MOST, "autre rue")] if len(names) > _STREETS_AT_MOST else []
     return listing([*(name.rpartition(" (")[0] for name in names[:_STREETS_AT_MOST]), *more])

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.figures import EVERY_QPV, Zone, comparison_zones, qpv_zones, rank_words
+from qpv_geo.formats.figures import EVERY_QPV, Zone, comparison_zones, qpv_zones, rank_words, remarks_of
 from qpv_geo.formats.frames import records
 from qpv_geo.formats.health import (
     COMMUNES_APL,
@@ -82,8 +82,8 @@ def health_pages(content: Content, summaries: Summaries) -> Iterator[tuple[str, 
 
 def _of_qpv(row: pd.Series, content: Content, summaries: Summaries) -> dict[str, Any]:
     """Return what the page of a QPV, a row of layer ``qpv``, shows."""
-    zone = Zone(OWN, row["code_qp"], row["lib_qp"] or row["code_qp"])
-    figures = health_of(content)[zone.code]
+    summary = summaries.qpv[row["code_qp"]]
+    zone, figures = summary.zone, health_of(content)[row["code_qp"]]
     care = care_of(content).get(zone.code, ())
     own = [figure for figure in figures if figure.own]
     iris = [figure for figure in figures if figure.zone.kind == IRIS and figure.present]
@@ -97,12 +97,12 @@ def _of_qpv(row: pd.Series, content: Content, summaries: Summaries) -> dict[str,
     return {
         "zone": zone,
         "communes": row["lib_com_calcule"] or row["lib_com"] or "",
-        "sentences": [summaries.qpv[zone.code].sentences[0], *_near_sentences(care)],
+        "sentences": [summary.sentences[0], *_near_sentences(care)],
         "lacking": _lacking_sentence(content, own),
         "sections": [_section(heading, own, zones, summaries) for heading in _SECTIONS],
         # Measures of the IRIS that cover the QPV, which are not quite the QPV's.
         "iris": iris,
-        "iris_remarks": _remarks(iris),
+        "iris_remarks": remarks_of(iris),
         "areas": areas,
         "context": _context_rows(context, areas),
         "trends": trends,
@@ -112,7 +112,7 @@ def _of_qpv(row: pd.Series, content: Content, summaries: Summaries) -> dict[str,
         "none_near": [row.label for row in care if row.most == 0],
         "care_notes": list(_care_notes(zone.code, care, content, own)),
         "access": access,
-        "access_remarks": _remarks(access),
+        "access_remarks": remarks_of(access),
         "unknown": _unknown(figures),
         "followed": _followed(content, zone, figures, summaries),
         "changes": follow_up(content, zone.code),
@@ -131,11 +131,6 @@ def _near_sentences(care: Sequence[CareRow]) -> Iterator[str]:
 
 def _in_sentence(label: str) -> str:
     return f"{label[:1].lower()}{label[1:]}"
-
-
-def _remarks(figures: Iterable[HealthFigure]) -> list[str]:
-    """Return what is to be known of figures, each once."""
-    return [*dict.fromkeys(figure.remark for figure in figures if figure.remark)]
 
 
 def _lacking_sentence(content: Content, figures: Iterable[HealthFigure]) -> str:

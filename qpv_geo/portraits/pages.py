@@ -102,7 +102,7 @@ def write_portraits(folder: Path, content: Content) -> None:
     pages = {INDEX: _render("index.html", values, connect=f"https://{urlsplit(SEARCH).netloc}")}
     for _, row in frames["qpv"].iterrows():
         portrait = build_portrait(row, content, summaries, sections, absences)
-        code = portrait.zone.code
+        code = row["code_qp"]
         own = {
             "portrait": portrait,
             "extract": extracts[code],

@@ -155,7 +155,7 @@ class Sections:
     def _row(self, indicator: Indicator, zone: Zone, others: Sequence[Zone]) -> Row:
         figure = self._figures.newest(zone, indicator.id)
         compared = tuple(self._figures.same_vintage(o, indicator.id, figure.vintage) for o in others)
-        return Row(indicator, figure, compared)
+        return Row(figure, compared)
 
     def _absences(self, themes: Iterable[str]) -> Iterator[Absence]:
         """Yield the sources that were not read, except those of another geography: they are never joined."""
@@ -181,7 +181,7 @@ def leading_rows(rows: Sequence[Row]) -> list[Row]:
     """
     if len(rows) <= _LEADING:
         return list(rows)
-    return [row for row in rows if row.indicator.qpv_layer] or list(rows[:_LEADING])
+    return [row for row in rows if row.figure.indicator.qpv_layer] or list(rows[:_LEADING])
 
 
 def _table(rows: Sequence[Row], others: Sequence[Zone]) -> FigureTable:

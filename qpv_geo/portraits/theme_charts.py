@@ -10,7 +10,6 @@ from qpv_geo.formats.essentials import TOWN, essential_plans
 from qpv_geo.formats.figures import Figure, Figures, Zone, qpv_zones
 from qpv_geo.formats.frames import Frames
 from qpv_geo.frozen import Frozen
-from qpv_geo.ingest.registry import Indicator
 from qpv_geo.portraits.charts import Bar, Range, Reference, bar_chart, range_chart
 
 # QPV in one chart.
@@ -35,9 +34,8 @@ class RangePlan(Frozen):
 
 @dataclass(frozen=True)
 class Row:
-    """An indicator: the QPV's figure and, by compared zone, that of the same vintage (None: unpublished)."""
+    """The QPV's figure and, by compared zone, that of the same vintage (None: unpublished)."""
 
-    indicator: Indicator
     figure: Figure
     others: tuple[Figure | None, ...]
 
@@ -66,24 +64,14 @@ class ThemeCharts:
         own = [self._figures.newest(zone, name) for name in plan.parts]
         if not any(figure.present for figure in own):
             return
-        beside: tuple[str, list[Figure]] = ("", [])
         ranked = sorted((o for o in others if o.kind in _BEHIND), key=lambda o: _BEHIND.index(o.kind))
-        for other in ranked:
-            figures = [self._figures.same_vintage(other, f.indicator.id, f.vintage) for f in own]
-            known = [figure for figure in figures if figure and figure.present]
-            if len(known) == len(own):
-                beside = other.name, known
-                break
-        name, behind = beside
+        sets = ((other.name, self._all_of(other, own)) for other in ranked)
+        known = (
+            (name, figures) for name, figures in sets if figures and all(figure.present for figure in figures)
+        )
+        name, behind = next(known, ("", []))
         bars = [
-            Bar(
-                label,
-                figure.value if figure.present else None,
-                figure.short,
-                strong=True,
-                interval=_interval(figure),
-                behind=behind[place].value if behind else None,
-            )
+            _bar(label, figure, strong=True, behind=behind[place].value if behind else None)
             for place, (label, figure) in enumerate(zip(plan.parts.values(), own, strict=True))
         ]
         detail = ", ".join(filter(None, (own[0].vintage, f"en clair : {name}" if name else "")))
@@ -94,11 +82,7 @@ class ThemeCharts:
         if not all(name in self._figures.indicators for name in plan.indicators):
             return
         own = [self._figures.newest(zone, name) for name in plan.indicators]
-        candidates = [(zone, own)]
-        for other in others:
-            found = [self._figures.same_vintage(other, f.indicator.id, f.vintage) for f in own]
-            if all(found):
-                candidates.append((other, [figure for figure in found if figure]))
+        candidates = [(zone, own), *((other, self._all_of(other, own)) for other in others)]
         ranges = [
             Range(
                 other.name,
@@ -107,10 +91,16 @@ class ThemeCharts:
                 strong=other == zone,
             )
             for other, figures in candidates
-            if figures[0].value <= figures[1].value <= figures[2].value
+            if figures and figures[0].value <= figures[1].value <= figures[2].value
         ]
         if ranges and ranges[0].strong:
             yield Chart(plan.title, own[0].vintage, (), range_chart(plan.title, ranges))
+
+    def _all_of(self, zone: Zone, own: Sequence[Figure]) -> list[Figure]:
+        """Return a zone's figures of the same indicators and vintages; none unless all are published."""
+        found = (self._figures.same_vintage(zone, one.indicator.id, one.vintage) for one in own)
+        figures = [figure for figure in found if figure]
+        return figures if len(figures) == len(own) else []
 
     def of(
         self, rows: Sequence[Row], zone: Zone, zones: Sequence[Zone], others: Sequence[Zone]
@@ -121,11 +111,13 @@ class ThemeCharts:
         """
         towns = [other for other in others if other.kind == TOWN]
         town = zones.index(towns[0]) if len(towns) == 1 and towns[0] in zones else None
-        measured = [row for row in rows if row.indicator.kind != "count" and row.figure.present]
+        measured = [row for row in rows if row.figure.indicator.kind != "count" and row.figure.present]
         compared = [row for row in measured if any(other and other.present for other in row.others)]
         # The essential figures stand beside all QPV at the top of the page.
         essential = {plan.indicator for plan in essential_plans()}
-        compared.sort(key=lambda row: (row.indicator.id in essential, not row.indicator.qpv_layer))
+        compared.sort(
+            key=lambda row: (row.figure.indicator.id in essential, not row.figure.indicator.qpv_layer)
+        )
         for row in compared:
             line = None if town is None else _reference(zones[town], row.others[town])
             beside = [
@@ -139,11 +131,13 @@ class ThemeCharts:
                 yield self._beside_other_qpv(row, zone, line)
         if rows and not compared:
             drawn = [row for row in rows if row.figure.present] or rows
-            yield self._beside_other_qpv(min(drawn, key=lambda row: row.indicator.kind == "count"), zone)
+            yield self._beside_other_qpv(
+                min(drawn, key=lambda row: row.figure.indicator.kind == "count"), zone
+            )
 
     def _beside_other_qpv(self, row: Row, zone: Zone, line: Reference | None = None) -> Chart:
         """Draw the territory's QPV, the highest first, those without value last; of many, an extract."""
-        figures = [(other, self._figures.newest(other, row.indicator.id)) for other in self._every_qpv]
+        figures = [(other, self._figures.newest(other, row.figure.indicator.id)) for other in self._every_qpv]
         figures.sort(key=lambda pair: (not pair[1].present, -pair[1].value if pair[1].present else 0.0))
         detail = "Quartiers du territoire"
         names = {other.code: other.name for other, _ in figures}
@@ -179,25 +173,17 @@ def _reference(town: Zone, figure: Figure | None) -> Reference | None:
     return Reference(figure.value, f"{town.name} {figure.short}") if figure and figure.present else None
 
 
-def _interval(figure: Figure) -> tuple[float, float] | None:
-    return (figure.low, figure.high) if figure.present and figure.interval else None
+def _bar(label: str, figure: Figure, *, strong: bool, behind: float | None = None) -> Bar:
+    interval = (figure.low, figure.high) if figure.present and figure.interval else None
+    return Bar(label, figure.value if figure.present else None, figure.short, strong, interval, behind)
 
 
 def _chart(
     row: Row, detail: str, figures: Sequence[tuple[str, Figure]], strong: int, line: Reference | None
 ) -> Chart:
     """Draw figures by name; one of them stands out."""
-    title = row.indicator.label
+    title = row.figure.indicator.label
     detail = ", ".join(filter(None, (detail, row.figure.vintage)))
-    bars = [
-        Bar(
-            name,
-            figure.value if figure.present else None,
-            figure.short,
-            strong=rank == strong,
-            interval=_interval(figure),
-        )
-        for rank, (name, figure) in enumerate(figures)
-    ]
+    bars = [_bar(name, figure, strong=rank == strong) for rank, (name, figure) in enumerate(figures)]
     drawing = bar_chart(f"{title} ({detail})" if detail else title, bars, line)
     return Chart(title, detail, tuple(figures), drawing)

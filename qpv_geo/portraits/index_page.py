@@ -3,8 +3,9 @@
 import csv
 import io
 from base64 import b64encode
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
 
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.csv import LINE_END, SEPARATOR, format_cells
@@ -54,70 +55,37 @@ def _address(lines: list[tuple[str, ...]]) -> str:
     return f"data:text/csv;charset=utf-8;base64,{b64encode(stream.getvalue().encode('utf-8-sig')).decode()}"
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table."""
+def table_of(content: Content, figures: Figures) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+    """Return columns (title, detail) and rows of the table: the area, the indicators of layer ``qpv``.
 
-    title: str
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell: its words and what it is sorted by (empty: always last)."""
-
-    text: str
-    sort: str
-    missing: bool = False
-
-
-@dataclass(frozen=True)
-class QpvRow:
-    """A QPV in the table."""
-
-    name: str
-    code: str
-    communes: str
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
-class Download:
-    """A file of the release: where it is from the index, what it holds; whether a browser should save it."""
-
-    name: str
-    href: str
-    detail: str
-    data: bool
-
-
-def table_of(content: Content, figures: Figures) -> tuple[list[Column], list[QpvRow]]:
-    """Return the columns and the rows of the table: the area, the indicators of layer ``qpv``.
-
-    Those of themes that stand low on portraits come last.
+    A cell is its words, what it is sorted by (empty: always last), and whether there is a value. Indicators
+    of themes that stand low on portraits come last.
     """
     qpv, zones = content.frames["qpv"], qpv_zones(content.frames)
-    columns = [Column("Quartier"), Column("Code"), Column("Commune"), Column("Surface")]
-    cells = [[Cell(f"{number(area / _HECTARE, 1)} ha", repr(area))] for area in qpv["surface_m2"]]
+    columns = [("Quartier", ""), ("Code", ""), ("Commune", ""), ("Surface", "")]
+    cells = [[(f"{number(area / _HECTARE, 1)} ha", repr(area), True)] for area in qpv["surface_m2"]]
     low = {theme for plan in section_plans() if plan.low for theme in plan.themes}
     for indicator in sorted(figures.leading, key=lambda indicator: indicator.theme in low):
         column = [figures.newest(zone, indicator.id) for zone in zones]
         vintages = sorted({figure.vintage for figure in column if figure.vintage})
-        columns.append(Column(indicator.label, ", ".join(vintages)))
+        columns.append((indicator.label, ", ".join(vintages)))
         for row, figure in zip(cells, column, strict=True):
-            row.append(Cell(figure.short, repr(figure.value) if figure.present else "", not figure.present))
+            row.append((figure.short, figure.sort_key, figure.present))
     rows = [
-        QpvRow(zone.name, zone.code, communes or "", tuple(row))
+        {"name": zone.name, "code": zone.code, "communes": communes or "", "cells": row}
         for zone, communes, row in zip(zones, qpv["lib_com_calcule"], cells, strict=True)
     ]
-    return columns, sorted(rows, key=lambda row: row.name)
+    return columns, sorted(rows, key=itemgetter("name"))
 
 
-def downloads_of(folder: Path, content: Content) -> list[tuple[str, list[Download]]]:
-    """Return the files of a release by format; those that describe them all, written last, have no size."""
+def downloads_of(folder: Path, content: Content) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the files of a release by format; those that describe them all, written last, have no size.
+
+    Each has its address from the index, what it holds, and whether a browser should save it.
+    """
     formats = {written.suffix: written for written in content.spec.formats if written.suffix != ".html"}
     order = [*dict.fromkeys(written.title for written in formats.values()), _HEALTH, _PAGES]
-    groups: dict[str, list[Download]] = {title: [] for title in order}
+    groups: dict[str, list[dict[str, Any]]] = {title: [] for title in order}
     paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     for file in sorted([*paths, Path(CATALOGUE), Path(DESCRIPTOR)]):
         in_folder = file.suffix == ".html" and len(file.parts) > 1
@@ -128,7 +96,12 @@ def downloads_of(folder: Path, content: Content) -> list[tuple[str, list[Downloa
             detail = content.layers[file.stem].title
         path = folder / file
         size = file_size(path.stat().st_size) if path.is_file() else ""
-        href = str(PurePosixPath("..", file.as_posix()))
-        detail = ", ".join(filter(None, (detail, size)))
-        groups[title].append(Download(file.name, href, detail, file.suffix not in _READ_IN_PLACE))
+        groups[title].append(
+            {
+                "name": file.name,
+                "href": f"../{file.as_posix()}",
+                "detail": ", ".join(filter(None, (detail, size))),
+                "data": file.suffix not in _READ_IN_PLACE,
+            }
+        )
     return [(title, files) for title, files in groups.items() if files]

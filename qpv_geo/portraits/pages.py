@@ -83,7 +83,7 @@ def write_portraits(folder: Path, content: Content) -> None:
     index, extracts = _index(content, summaries), extracts_of(content)
     order = index["rows"]
     neighbours = {
-        row.code: {"before": before, "after": after}
+        row["code"]: {"before": before, "after": after}
         for before, row, after in zip([None, *order[:-1]], order, [*order[1:], None], strict=True)
     }
     pages = {}
@@ -131,7 +131,7 @@ def _index(content: Content, summaries: Summaries) -> dict[str, Any]:
     choices = map_choices(content, figures)
     classes, _ = coloured_classes(content, figures)
     columns, rows = table_of(content, figures)
-    coloured = {choice.id for choice in choices if not choice.circles}
+    coloured = {choice.id for choice in choices if not choice.drawn["cercles"]}
     first = next((i.id for i in figures.leading if i.id in coloured), choices[0].id if choices else "")
     return {
         "choices": [(group, list(items)) for group, items in groupby(choices, key=attrgetter("group"))],

@@ -1,113 +1,80 @@
 """What the index says of the territory: its QPV in five figures, dwellings, what changed since 2015."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 from markupsafe import Markup
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.essentials import TOWN, Comparison, Essential, EssentialPlan
+from qpv_geo.formats.essentials import TOWN, Comparison, Essential
 from qpv_geo.formats.figures import Figure
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.french import counted, number
 from qpv_geo.portraits.charts import svg
 from qpv_geo.portraits.evolution import changes_since_2015
-from qpv_geo.statuses import STATUSES, Status
+from qpv_geo.statuses import STATUSES
 
 _DWELLINGS = "logements_sociaux"
 # Units of a gauge.
 _WIDTH = 100
 
 
-@dataclass(frozen=True)
-class SynthesisCell:
-    """A figure in the table: None where nobody publishes one, and its gauge if it has a value."""
+def synthesis_of(content: Content, summaries: Summaries) -> dict[str, Any]:
+    """Return the five figures of each QPV, of all of them and of what they are compared with, and facts.
 
-    figure: Figure | None
-    gauge: Markup | None = None
-
-    @property
-    def sort(self) -> str:
-        """What it is sorted by (empty: always last)."""
-        return repr(self.figure.value) if self.figure and self.figure.present else ""
-
-
-@dataclass(frozen=True)
-class SynthesisRow:
-    """A QPV in the table, or a set of zones, which has no code."""
-
-    name: str
-    code: str
-    place: str
-    """Its communes, empty if all QPV are in the same one."""
-    cells: tuple[SynthesisCell, ...]
-
-
-@dataclass(frozen=True)
-class Synthesis:
-    """The five figures of each QPV, of all of them and of what they are compared with, and facts."""
-
-    sentences: tuple[str, str]
-    facts: tuple[str, ...]
-    columns: tuple[tuple[EssentialPlan, str], ...]
-    """Each with its vintage."""
-    rows: tuple[SynthesisRow, ...]
-    sets: tuple[SynthesisRow, ...]
-
-    with_town: bool
-    """Whether gauges show the only commune."""
-
-    @property
-    def statuses(self) -> list[Status]:
-        """Those that stand in the table in place of a value."""
-        cells = [cell.figure for row in (*self.rows, *self.sets) for cell in row.cells]
-        return [STATUSES[name] for name in sorted({one.status for one in cells if one and not one.present})]
-
-
-def synthesis_of(content: Content, summaries: Summaries) -> Synthesis:
-    """Return the synthesis of a release's territory."""
-    summary = summaries.territory
+    A row is a QPV or a set of zones, which has no code; its place is empty if all QPV are in the same one. A
+    cell is a figure, None where nobody publishes one, and its gauge.
+    """
+    summary, qpv = summaries.territory, content.frames["qpv"]
     gauges = [
-        _Gauge([qpv.essentials[place].figure for qpv in summary.qpv], together.town)
+        _Gauge([of.essentials[place].figure for of in summary.qpv], together.town)
         for place, together in enumerate(summary.essentials)
     ]
-    communes = content.frames["qpv"]["lib_com_calcule"].fillna("")
-    places = dict(zip(content.frames["qpv"]["code_qp"], communes, strict=True))
+    communes = qpv["lib_com_calcule"].fillna("")
+    places = dict(zip(qpv["code_qp"], communes if communes.nunique() > 1 else [""] * len(qpv), strict=True))
     rows = [
-        SynthesisRow(
-            qpv.zone.name,
-            qpv.zone.code,
-            places[qpv.zone.code] if communes.nunique() > 1 else "",
-            tuple(
-                SynthesisCell(one.figure, gauge.draw(one.figure))
-                for one, gauge in zip(qpv.essentials, gauges, strict=True)
-            ),
-        )
-        for qpv in summary.qpv
+        {
+            "name": of.zone.name,
+            "code": of.zone.code,
+            "place": places[of.zone.code],
+            "cells": [
+                (one.figure, gauge.draw(one.figure)) for one, gauge in zip(of.essentials, gauges, strict=True)
+            ],
+        }
+        for of in summary.qpv
     ]
-    return Synthesis(
-        summary.sentences,
-        tuple(_facts(content, summaries)),
-        tuple((one.plan, one.figure.vintage) for one in summary.essentials),
-        tuple(sorted(rows, key=lambda row: row.name)),
-        tuple(_sets(summary.essentials, len(rows))),
-        any(one.town for one in summary.essentials),
-    )
+    sets = list(_sets(summary.essentials, len(rows)))
+    shown = [figure for row in (*rows, *sets) for figure, _ in row["cells"] if figure]
+    statuses = sorted({figure.status for figure in shown if not figure.present})
+    return {
+        "sentences": summary.sentences,
+        "facts": list(_facts(content, summaries)),
+        "columns": [(one.plan, one.figure.vintage) for one in summary.essentials],
+        "rows": sorted(rows, key=itemgetter("name")),
+        "sets": sets,
+        # Whether gauges show the only commune.
+        "with_town": any(one.town for one in summary.essentials),
+        # Those that stand in the table in place of a value.
+        "statuses": [STATUSES[status] for status in statuses],
+    }
 
 
-def _sets(essentials: Sequence[Essential], count: int) -> Iterator[SynthesisRow]:
+def _sets(essentials: Sequence[Essential], count: int) -> Iterator[dict[str, Any]]:
     """Yield the QPV taken together, then what they are compared with and has a figure."""
     if count > 1:
-        cells = tuple(SynthesisCell(one.figure) for one in essentials)
-        yield SynthesisRow(f"Les {number(count)} QPV ensemble", "", "", cells)
+        yield {
+            "name": f"Les {number(count)} QPV ensemble",
+            "cells": [(one.figure, None) for one in essentials],
+        }
     compared = [beside for one in essentials for beside in one.comparisons if beside.other]
     # Sets of QPV before towns.
     for zone in sorted({beside.zone for beside in compared}, key=lambda zone: zone.kind == TOWN):
-        others = (
+        others = [
             next((beside.other for beside in one.comparisons if beside.zone == zone), None)
             for one in essentials
-        )
-        yield SynthesisRow(zone.name, "", "", tuple(SynthesisCell(other) for other in others))
+        ]
+        yield {"name": zone.name, "cells": [(other, None) for other in others]}
 
 
 def _facts(content: Content, summaries: Summaries) -> Iterator[str]:

@@ -97,19 +97,12 @@ def _spread(ramp: Sequence[str], count: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Choice:
-    """An indicator that the map can show."""
+    """An indicator that the map can show, and what its script draws: legend, method, values by QPV."""
 
     id: str
     label: str
     group: str
-    circles: bool
-    """Whether circles show it: a count does not hold for each part of an area, as a colour would say."""
-    legend: tuple[dict[str, Any], ...]
-    """Entries: colour or radius in pixels, and words."""
-    method: str
-    """How values became colours or circles, in a sentence."""
-    figures: dict[str, dict[str, Any]]
-    """By QPV: words, value, colour or radius."""
+    drawn: dict[str, Any]
 
 
 def map_choices(content: Content, figures: Figures) -> list[Choice]:
@@ -140,7 +133,15 @@ def _choice(indicator: Indicator, group: str, figures: dict[str, Figure]) -> Cho
     }
     reasons = sorted({figure.text for figure in figures.values() if not figure.present})
     absent = [{"classe": "absent", "texte": f"Sans valeur : {', '.join(reasons)}"}] if reasons else []
-    return Choice(indicator.id, label, group, indicator.kind == "count", (*legend, *absent), method, styled)
+    drawn = {
+        "libelle": label,
+        # A count does not hold for each part of an area, as a colour would say.
+        "cercles": indicator.kind == "count",
+        "legende": [*legend, *absent],
+        "methode": method,
+        "valeurs": styled,
+    }
+    return Choice(indicator.id, label, group, drawn)
 
 
 def _classes(indicator: Indicator, values: Sequence[float]) -> _Legend:
@@ -210,16 +211,7 @@ def map_data(frames: Frames, chosen: Sequence[Choice], *, generalised: bool) -> 
             for layer, title, kind in _OVERLAYS
             if (shapes := outlines(frames, layer))
         ],
-        "indicateurs": {
-            choice.id: {
-                "libelle": choice.label,
-                "cercles": choice.circles,
-                "legende": choice.legend,
-                "methode": choice.method,
-                "valeurs": choice.figures,
-            }
-            for choice in chosen
-        },
+        "indicateurs": {choice.id: choice.drawn for choice in chosen},
     }
 
 

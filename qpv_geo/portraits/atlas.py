@@ -9,8 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,9 +19,9 @@ import typst
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import UNDECLARED, Content
-from qpv_geo.formats.essentials import Comparison, Essential, QpvSummary
+from qpv_geo.formats.essentials import Essential, QpvSummary, TerritorySummary
 from qpv_geo.formats.figures import Figure
-from qpv_geo.formats.summaries import Summaries, summaries_of
+from qpv_geo.formats.summaries import summaries_of
 from qpv_geo.french import french_date, number
 from qpv_geo.portraits.overview_map import WITHOUT, coloured_classes, draw_territory, groups_of, overviews_of
 from qpv_geo.portraits.pages import colours_of, pictograms_of
@@ -48,7 +47,7 @@ def write_atlas(folder: Path, content: Content) -> None:
     """
     if not content.crs.is_projected:
         return
-    with _laid_out("atlas.typ", _atlas_of(content)) as source:
+    with _laid_out("atlas.typ", content) as source:
         pdf = typst.compile(source, ignore_system_fonts=True, pdf_standards="ua-1")
     (folder / f"atlas_{content.spec.territory.id}.pdf").write_bytes(pdf)
 
@@ -62,7 +61,7 @@ def write_pictures(folder: Path, content: Content) -> None:
         return
     names = ["index", *content.frames["qpv"]["code_qp"]]
     (folder / "portraits").mkdir(parents=True, exist_ok=True)
-    with _laid_out("pictures.typ", _atlas_of(content)) as source:
+    with _laid_out("pictures.typ", content) as source:
         pages = source.with_name("{p}.png")
         typst.compile(source, pages, ignore_system_fonts=True, format="png", ppi=_POINTS_PER_INCH)
         for page, name in enumerate(names, 1):
@@ -70,122 +69,116 @@ def write_pictures(folder: Path, content: Content) -> None:
             (folder / "portraits" / f"{name}.png").write_bytes(picture)
 
 
-@dataclass(frozen=True)
-class PrintedAtlas:
-    """What the atlas of a release shows."""
+@lru_cache(maxsize=1)
+def _atlas_of(content: Content) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what the templates read, and maps and marks of legends as SVG by file; pictures share it."""
+    groups = {f"overview-{rank}": codes for rank, codes in enumerate(groups_of(content), 1)}
+    overviews = dict(zip(groups, overviews_of(content), strict=True))
+    maps = {"territory": draw_territory(content), **overviews, **maps_of(content)}
+    marks = {kind: _mark(f'<path class="{kind}" d="M2,2H22V12H2Z"/>') for kind in LEGEND}
+    for each, path in pictograms_of(load_cartography()).values():
+        shape = f'<rect width="20" height="20" rx="{3 if each.square else 10}" fill="{each.color}"/>'
+        place = f'<g transform="translate(5 0) scale(.7)">{shape}<path fill="#fff" d="{path}"/></g>'
+        marks[each.pictogram] = _mark(place)
+    drawings = {name: svg_of(drawing) for name, drawing in maps.items()}
+    drawings |= {f"mark-{kind}": svg for kind, svg in marks.items()}
+    data = _texts(content) | {
+        "overviews": [(name, drawing.alternative) for name, drawing in overviews.items()]
+    }
+    return data, drawings
 
-    content: Content
 
-    @property
-    def summaries(self) -> Summaries:
-        """The essentials of the territory and of each QPV."""
-        return summaries_of(self.content)
+def _texts(content: Content) -> dict[str, Any]:
+    """Return what the templates read, except the overviews."""
+    spec, summaries = content.spec, summaries_of(content)
+    territory = summaries.territory
+    classes, kinds = coloured_classes(content, summaries.figures)
+    figures = [one.figure for of in territory.qpv for one in of.essentials]
+    figures += [one.figure for one in territory.essentials]
+    absent = {figure.status for figure in figures if not figure.present}
+    rows = content.frames["qpv"].to_dict("records")
+    return {
+        "title": spec.title,
+        "territory": spec.territory.nom,
+        "year": spec.newest.year,
+        "month": spec.newest.month,
+        "day": spec.newest.day,
+        "date": french_date(spec.newest),
+        "release": spec.id,
+        "origin": spec.origin,
+        "publisher": "" if spec.contact is UNDECLARED else spec.contact.organisation,
+        "sentences": territory.sentences,
+        "essentials": [_essential(each) for each in territory.essentials],
+        "legend_title": load_cartography().choropleth.heading,
+        "classes": list(classes.labels) if classes else [],
+        "colours": list(classes.colours) if classes else [],
+        "without": WITHOUT in kinds.values(),
+        "comparison": [_bars(territory, place) for place in range(len(territory.essentials))],
+        "qpv": [
+            _page(rank, row, summaries.qpv[row["code_qp"]], maps_of(content)[row["code_qp"]])
+            for rank, row in enumerate(rows, 1)
+        ],
+        "sources": list(content.mentions),
+        "producers": ", ".join(sorted(set(content.sources_read["producteur"]))),
+        "licences": list(content.licences),
+        # Those that stand in place of values.
+        "statuses": [(status.words, status.sentence) for code, status in STATUSES.items() if code in absent],
+    }
 
-    @cached_property
-    def data(self) -> dict[str, Any]:
-        """What the template reads beside the maps."""
-        spec, territory = self.content.spec, self.summaries.territory
-        classes, kinds = coloured_classes(self.content, self.summaries.figures)
-        return {
-            "title": spec.title,
-            "territory": spec.territory.nom,
-            "year": spec.newest.year,
-            "month": spec.newest.month,
-            "day": spec.newest.day,
-            "date": french_date(spec.newest),
-            "release": spec.id,
-            "origin": spec.origin,
-            "publisher": "" if spec.contact is UNDECLARED else spec.contact.organisation,
-            "sentences": territory.sentences,
-            "essentials": [_essential(each) for each in territory.essentials],
-            "overviews": [(name, self._maps[name].alternative) for name in self._groups],
-            "legend_title": load_cartography().choropleth.heading,
-            "classes": list(classes.labels) if classes else [],
-            "colours": list(classes.colours) if classes else [],
-            "without": WITHOUT in kinds.values(),
-            "comparison": [self._bars(place) for place in range(len(territory.essentials))],
-            "qpv": [
-                self._page(rank, row, self.summaries.qpv[row["code_qp"]])
-                for rank, row in enumerate(self.content.frames["qpv"].to_dict("records"), 1)
-            ],
-            "sources": list(self.content.mentions),
-            "producers": ", ".join(sorted(set(self.content.sources_read["producteur"]))),
-            "licences": list(self.content.licences),
-            "statuses": [
-                (status.words, status.sentence) for code, status in STATUSES.items() if code in self._statuses
-            ],
-        }
 
-    @cached_property
-    def drawings(self) -> dict[str, str]:
-        """The maps and the marks of their legends as SVG, by the name of their file."""
-        drawings = {name: svg_of(drawing) for name, drawing in self._maps.items()}
-        marks = {kind: _mark(f'<path class="{kind}" d="M2,2H22V12H2Z"/>') for kind in LEGEND}
-        for each, path in pictograms_of(load_cartography()).values():
-            shape = f'<rect width="20" height="20" rx="{3 if each.square else 10}" fill="{each.color}"/>'
-            place = f'<g transform="translate(5 0) scale(.7)">{shape}<path fill="#fff" d="{path}"/></g>'
-            marks[each.pictogram] = _mark(place)
-        return drawings | {f"mark-{kind}": svg for kind, svg in marks.items()}
+def _bars(territory: TerritorySummary, place: int) -> dict[str, Any]:
+    """Return the bars of one figure, a QPV each in their order, and the lines to compare them with."""
+    named = [(each.zone.name, each.essentials[place].figure) for each in territory.qpv]
+    whole = territory.essentials[place]
+    is_rate = whole.figure.indicator.kind != "count"
+    lines = [
+        (beside.zone.name, beside.other)
+        for beside in whole.comparisons
+        if is_rate and beside.other and beside.other.present
+    ]
+    ends = [max(figure.value, figure.high) for _, figure in named if figure.present]
+    longest = max([*ends, *(figure.value for _, figure in lines)], default=0.0) or 1.0
+    return {
+        "title": whole.plan.title,
+        "vintage": whole.figure.vintage,
+        "meaning": whole.plan.meaning,
+        "bars": [_bar(rank, name, figure, longest) for rank, (name, figure) in enumerate(named, 1)],
+        "lines": [
+            {"name": name, "text": figure.short, "place": figure.value / longest} for name, figure in lines
+        ],
+    }
 
-    @cached_property
-    def _statuses(self) -> set[str]:
-        """The statuses that stand in place of values."""
-        found = [each.figure for summary in self.summaries.qpv.values() for each in summary.essentials]
-        found += [each.figure for each in self.summaries.territory.essentials]
-        return {figure.status for figure in found if not figure.present}
 
-    def _bars(self, place: int) -> dict[str, Any]:
-        """Return the bars of one figure, a QPV each in their order, and the lines to compare them with."""
-        named = [(each.zone.name, each.essentials[place].figure) for each in self.summaries.qpv.values()]
-        whole = self.summaries.territory.essentials[place]
-        beside = [side for side in whole.comparisons if side.other and side.other.present]
-        highs = [max(figure.value, figure.high) for _, figure in named if figure.present]
-        is_rate = whole.figure.indicator.kind != "count"
-        longest = (
-            max([*highs, *(side.other.value for side in beside if side.other and is_rate)], default=0.0)
-            or 1.0
-        )
-        return {
-            "title": whole.plan.title,
-            "vintage": whole.figure.vintage,
-            "meaning": whole.plan.meaning,
-            "bars": [_bar(rank, each, longest) for rank, each in enumerate(named, 1)],
-            "lines": [
-                {"name": side.zone.name, "text": side.other.short, "place": side.other.value / longest}
-                for side in beside
-                if side.other and is_rate
-            ],
-        }
+def _bar(rank: int, name: str, figure: Figure, longest: float) -> dict[str, Any]:
+    interval = figure.interval if figure.present else ""
+    return {
+        "rank": rank,
+        "name": name,
+        "text": figure.short,
+        "interval": interval,
+        "length": max(figure.value, 0.0) / longest if figure.present else None,
+        "low": figure.low / longest if interval else None,
+        "high": figure.high / longest if interval else None,
+    }
 
-    def _page(self, rank: int, row: Mapping[Any, Any], summary: QpvSummary) -> dict[str, Any]:
-        drawing, code = self._maps[summary.zone.code], summary.zone.code
-        contract = row["nom_contrat"]
-        legend = [*drawing.legend]
-        pictograms = pictograms_of(load_cartography())
-        domains = {place.domain for place in drawing.places}
-        legend += [(each.pictogram, domain) for domain, (each, _) in pictograms.items() if domain in domains]
-        return {
-            "rank": rank,
-            "name": summary.zone.name,
-            "code": code,
-            "communes": row["lib_com_calcule"] or row["lib_com"] or "",
-            "contract": contract if contract and contract != summary.zone.name else "",
-            "area": f"{number(row['surface_m2'] / _HECTARE, 1)} ha",
-            "sentences": summary.sentences,
-            "essentials": [_essential(each) for each in summary.essentials],
-            "alternative": drawing.alternative,
-            "legend": legend,
-        }
 
-    @cached_property
-    def _groups(self) -> dict[str, list[str]]:
-        """The QPV that share a map, by the name of its file."""
-        return {f"overview-{rank}": codes for rank, codes in enumerate(groups_of(self.content), 1)}
-
-    @cached_property
-    def _maps(self) -> dict[str, Drawing]:
-        overviews = dict(zip(self._groups, overviews_of(self.content), strict=True))
-        return {"territory": draw_territory(self.content), **overviews, **maps_of(self.content)}
+def _page(rank: int, row: Mapping[Any, Any], summary: QpvSummary, drawing: Drawing) -> dict[str, Any]:
+    contract = row["nom_contrat"]
+    domains = {place.domain for place in drawing.places}
+    pictograms = pictograms_of(load_cartography()).items()
+    places = [(each.pictogram, domain) for domain, (each, _) in pictograms if domain in domains]
+    return {
+        "rank": rank,
+        "name": summary.zone.name,
+        "code": summary.zone.code,
+        "communes": row["lib_com_calcule"] or row["lib_com"] or "",
+        "contract": contract if contract and contract != summary.zone.name else "",
+        "area": f"{number(row['surface_m2'] / _HECTARE, 1)} ha",
+        "sentences": summary.sentences,
+        "essentials": [_essential(each) for each in summary.essentials],
+        "alternative": drawing.alternative,
+        "legend": [*drawing.legend, *places],
+    }
 
 
 def _essential(essential: Essential) -> dict[str, Any]:
@@ -198,33 +191,12 @@ def _essential(essential: Essential) -> dict[str, Any]:
         "vintage": figure.vintage,
         "interval": figure.interval,
         "rank": f"{figure.ranked} QPV" if figure.ranked else "",
-        "comparisons": [_beside(each) for each in essential.comparisons if each.known],
+        "comparisons": [
+            {"name": beside.zone.name, "text": beside.other.short, "gap": beside.text}
+            for beside in essential.comparisons
+            if beside.known and beside.other
+        ],
     }
-
-
-def _beside(comparison: Comparison) -> dict[str, str]:
-    other = comparison.other
-    return {"name": comparison.zone.name, "text": other.short if other else "", "gap": comparison.text}
-
-
-def _bar(rank: int, named: tuple[str, Figure], longest: float) -> dict[str, Any]:
-    name, figure = named
-    known = figure.present
-    return {
-        "rank": rank,
-        "name": name,
-        "text": figure.short,
-        "interval": figure.interval if known else "",
-        "length": max(figure.value, 0.0) / longest if known else None,
-        "low": figure.low / longest if known and figure.interval else None,
-        "high": figure.high / longest if known and figure.interval else None,
-    }
-
-
-@lru_cache(maxsize=1)
-def _atlas_of(content: Content) -> PrintedAtlas:
-    """Return the atlas of a release, which its pictures share."""
-    return PrintedAtlas(content)
 
 
 def svg_of(drawing: Drawing) -> str:
@@ -252,15 +224,16 @@ def _mark(shape: str) -> str:
 
 
 @contextmanager
-def _laid_out(template: str, atlas: PrintedAtlas) -> Iterator[Path]:
+def _laid_out(template: str, content: Content) -> Iterator[Path]:
     """Yield a template of Typst in a folder with the data and the maps; say what goes wrong with it."""
     source = Path(__file__).with_name("templates") / template
+    data, drawings = _atlas_of(content)
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / template).write_bytes(source.read_bytes())
-        data = json.dumps(_typeset(atlas.data), ensure_ascii=False)
-        (folder / "data.json").write_text(data, encoding="utf-8")
-        for drawing, svg in atlas.drawings.items():
+        text = json.dumps(_typeset(data), ensure_ascii=False)
+        (folder / "data.json").write_text(text, encoding="utf-8")
+        for drawing, svg in drawings.items():
             (folder / f"{drawing}.svg").write_text(svg, encoding="utf-8")
         try:
             yield folder / template

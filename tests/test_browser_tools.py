@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from qpv_geo.formats.csv import DECIMAL, SEPARATOR
-from qpv_geo.portraits.glossary import glossary
+from qpv_geo.portraits.pages import glossary
 from qpv_geo.portraits.territory_map import quintiles, round_values
 from qpv_geo.releases.release import Release
 from qpv_geo.statuses import ABSENCES, STATUSES

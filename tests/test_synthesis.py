@@ -12,7 +12,7 @@ from qpv_geo.formats.fields import published_layers
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.portraits.evolution import changes_since_2015
-from qpv_geo.portraits.synthesis import synthesis_of
+from qpv_geo.portraits.index_page import synthesis_of
 from qpv_geo.settings import Settings
 from tests.portraying import full_frames, snapshot_frames
 from tests.publishing import BESANCON, REGISTRY, spec_of, whole_snapshot

@@ -69,15 +69,15 @@ def page_of(code: str) -> str:
     return f"sante_{code}.html"
 
 
-def health_pages(content: Content, summaries: Summaries) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield file name, template and own values of each health page, none without table ``sante``."""
+def health_pages(content: Content, summaries: Summaries) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+    """Yield file name, template, own values and QPV of each health page, none without table ``sante``."""
     if TABLE not in content.frames:
         return
     for _, row in content.frames["qpv"].iterrows():
         code = row["code_qp"]
-        yield page_of(code), "health.html", {"portrait": _of_qpv(row, content, summaries), "code": code}
-    yield HEALTH, "health_territory.html", {"health": _of_territory(content)}
-    yield METHOD, "health_method.html", _index_facts(content)
+        yield page_of(code), "health.html", {"portrait": _of_qpv(row, content, summaries)}, code
+    yield HEALTH, "health_territory.html", {"health": _of_territory(content)}, ""
+    yield METHOD, "health_method.html", _index_facts(content), ""
 
 
 def _of_qpv(row: pd.Series, content: Content, summaries: Summaries) -> dict[str, Any]:

@@ -1,20 +1,42 @@
-"""The table of the index, its downloads, and the figures of one QPV as a CSV file inside its page."""
+"""What the index shows: five figures and all figures of its QPV, maps, downloads; and each QPV's CSV file."""
 
 import csv
 import io
+import re
 from base64 import b64encode
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.metadata import distribution
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.csv import LINE_END, SEPARATOR, format_cells
 from qpv_geo.formats.descriptions import CATALOGUE, DESCRIPTOR
-from qpv_geo.formats.figures import Figures, qpv_zones
-from qpv_geo.french import file_size, number
+from qpv_geo.formats.essentials import TOWN, Comparison, Essential
+from qpv_geo.formats.figures import Figure, Figures, qpv_zones
+from qpv_geo.formats.summaries import Summaries
+from qpv_geo.french import counted, file_size, number
+from qpv_geo.portraits.charts import svg
+from qpv_geo.portraits.evolution import changes_since_2015
+from qpv_geo.portraits.finder import finder_data
+from qpv_geo.portraits.overview_map import coloured_classes, overviews_of
 from qpv_geo.portraits.sections import section_plans
+from qpv_geo.portraits.territory_map import map_choices, map_data, map_origin, outlines
+from qpv_geo.qgis.cartography import load_cartography
+from qpv_geo.statuses import STATUSES
 
 _HECTARE = 10_000
+# On paper, an indicator is a row: the QPV that a sheet of A4 holds side by side.
+_PRINTED_QPV = 8
+_DWELLINGS = "logements_sociaux"
+# Units of a gauge.
+_WIDTH = 100
+_LEAFLET, _LEAFLET_FOLDER = "xstatic-leaflet", "xstatic/pkg/leaflet/data"
 _HEALTH, _PAGES = "Portraits santé", "Rapport et métadonnées"
 _DESCRIBED = {
     "rapport.html": "Contrôles, origines, différences",
@@ -31,31 +53,35 @@ _FIGURE = (
 )
 
 
-def extracts_of(content: Content) -> dict[str, str]:
-    """Return by QPV the address of its figures: all indicators and vintages, written as CSV files are.
+def index_of(content: Content, summaries: Summaries) -> dict[str, Any]:
+    """Return what the index shows beside what all pages show."""
+    figures = summaries.figures
+    choices = map_choices(content, figures)
+    classes, _ = coloured_classes(content, figures)
+    columns, rows = _table_of(content, figures)
+    coloured = {choice.id for choice in choices if not choice.drawn["cercles"]}
+    first = next((i.id for i in figures.leading if i.id in coloured), choices[0].id if choices else "")
+    return {
+        "choices": [(group, list(items)) for group, items in groupby(choices, key=attrgetter("group"))],
+        "chosen": first,
+        "synthesis": synthesis_of(content, summaries),
+        "columns": columns,
+        "rows": rows,
+        "printed_qpv": _PRINTED_QPV,
+        "absent": [i.label for i in content.spec.registry.shown if i not in figures.leading],
+        "data": map_data(content.frames, choices, generalised=content.spec.communes_generalised),
+        "overviews": list(overviews_of(content)),
+        "overview_classes": classes,
+        "legend_title": load_cartography().choropleth.heading,
+        "finder": finder_data(content, map_origin(content.frames)),
+        "fragile_drawn": bool(outlines(content.frames, "quartiers_fragiles")),
+        # Without the address of its source map, and the pictures of controls that the index lacks.
+        "leaflet_js": _leaflet("leaflet.js", r"//# sourceMappingURL=.*", ""),
+        "leaflet_css": _leaflet("leaflet.css", r"url\([^)]*\)", "none"),
+    }
 
-    The address holds the file (``data:``): a page that is sent alone still has it.
-    """
-    statistics, indicators = content.frames["statistiques"], content.frames["indicateurs"]
-    own = statistics[statistics["zone"] == "qpv"]
-    rows = own.merge(indicators[["indicateur", *_INDICATOR]], on="indicateur", how="left")
-    fields = content.layers["indicateurs"].fields | content.layers["statistiques"].fields
-    cells = [format_cells(rows[name], fields[name].type) for name in (*_INDICATOR, *_FIGURE)]
-    lines: dict[str, list[tuple[str, ...]]] = {code: [] for code in content.frames["qpv"]["code_qp"]}
-    for code, line in zip(rows["code"], zip(*cells, strict=True), strict=True):
-        lines[code].append(line)
-    return {code: _address(sorted(own_lines)) for code, own_lines in lines.items()}
 
-
-def _address(lines: list[tuple[str, ...]]) -> str:
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, delimiter=SEPARATOR, lineterminator=LINE_END)
-    writer.writerow((*_INDICATOR, *_FIGURE))
-    writer.writerows(lines)
-    return f"data:text/csv;charset=utf-8;base64,{b64encode(stream.getvalue().encode('utf-8-sig')).decode()}"
-
-
-def table_of(content: Content, figures: Figures) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+def _table_of(content: Content, figures: Figures) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
     """Return columns (title, detail) and rows of the table: the area, the indicators of layer ``qpv``.
 
     A cell is its words, what it is sorted by (empty: always last), and whether there is a value. Indicators
@@ -76,6 +102,101 @@ def table_of(content: Content, figures: Figures) -> tuple[list[tuple[str, str]],
         for zone, communes, row in zip(zones, qpv["lib_com_calcule"], cells, strict=True)
     ]
     return columns, sorted(rows, key=itemgetter("name"))
+
+
+def synthesis_of(content: Content, summaries: Summaries) -> dict[str, Any]:
+    """Return the five figures of each QPV, of all of them and of what they are compared with, and facts.
+
+    A row is a QPV or a set of zones, which has no code; its place is empty if all QPV are in the same one. A
+    cell is a figure, None where nobody publishes one, and its gauge.
+    """
+    summary, qpv = summaries.territory, content.frames["qpv"]
+    gauges = [
+        _Gauge([of.essentials[place].figure for of in summary.qpv], together.town)
+        for place, together in enumerate(summary.essentials)
+    ]
+    communes = qpv["lib_com_calcule"].fillna("")
+    places = dict(zip(qpv["code_qp"], communes if communes.nunique() > 1 else [""] * len(qpv), strict=True))
+    rows = [
+        {
+            "name": of.zone.name,
+            "code": of.zone.code,
+            "place": places[of.zone.code],
+            "cells": [
+                (one.figure, gauge.draw(one.figure)) for one, gauge in zip(of.essentials, gauges, strict=True)
+            ],
+        }
+        for of in summary.qpv
+    ]
+    sets = list(_sets(summary.essentials, len(rows)))
+    shown = [figure for row in (*rows, *sets) for figure, _ in row["cells"] if figure]
+    statuses = sorted({figure.status for figure in shown if not figure.present})
+    return {
+        "sentences": summary.sentences,
+        "facts": list(_facts(content, summaries)),
+        "columns": [(one.plan, one.figure.vintage) for one in summary.essentials],
+        "rows": sorted(rows, key=itemgetter("name")),
+        "sets": sets,
+        # Whether gauges show the only commune.
+        "with_town": any(one.town for one in summary.essentials),
+        # Those that stand in the table in place of a value.
+        "statuses": [STATUSES[status] for status in statuses],
+    }
+
+
+def _sets(essentials: Sequence[Essential], count: int) -> Iterator[dict[str, Any]]:
+    """Yield the QPV taken together, then what they are compared with and has a figure."""
+    if count > 1:
+        yield {
+            "name": f"Les {number(count)} QPV ensemble",
+            "cells": [(one.figure, None) for one in essentials],
+        }
+    compared = [beside for one in essentials for beside in one.comparisons if beside.other]
+    # Sets of QPV before towns.
+    for zone in sorted({beside.zone for beside in compared}, key=lambda zone: zone.kind == TOWN):
+        others = [
+            next((beside.other for beside in one.comparisons if beside.zone == zone), None)
+            for one in essentials
+        ]
+        yield {"name": zone.name, "cells": [(other, None) for other in others]}
+
+
+def _facts(content: Content, summaries: Summaries) -> Iterator[str]:
+    dwellings = summaries.together(_DWELLINGS)
+    count = len(summaries.qpv)
+    if dwellings.present:
+        yield (
+            f"Logement : {counted(int(dwellings.value), 'logement')} du parc locatif social "
+            f"{f'dans les {number(count)} QPV' if count > 1 else 'dans le QPV'} ({dwellings.vintage})."
+        )
+    yield from changes_since_2015(content.frames)
+
+
+class _Gauge:
+    """A column's scale, from zero to the highest value, and the line of its town."""
+
+    def __init__(self, figures: Sequence[Figure], town: Comparison | None) -> None:
+        is_rate = figures[0].indicator.kind != "count"
+        self._town = town.other.value if town and town.other and is_rate else None
+        ends = [one.high if one.interval else one.value for one in figures if one.present]
+        self._unit = _WIDTH / (max([*ends, self._town or 0.0], default=0.0) or 1.0)
+
+    def draw(self, figure: Figure) -> Markup | None:
+        """Return the gauge of a figure; it says nothing that the cell does not say in words."""
+        if not figure.present:
+            return None
+        return svg(
+            "gauge.svg",
+            length=self._unit * max(figure.value, 0.0),
+            interval=[self._unit * bound for bound in (figure.low, figure.high)] if figure.interval else [],
+            town=None if self._town is None else self._unit * self._town,
+        )
+
+
+@cache
+def _leaflet(name: str, pattern: str, instead: str) -> str:
+    path = distribution(_LEAFLET).locate_file(f"{_LEAFLET_FOLDER}/{name}")
+    return re.sub(pattern, instead, Path(str(path)).read_text(encoding="utf-8")).strip()
 
 
 def downloads_of(folder: Path, content: Content) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -105,3 +226,27 @@ def downloads_of(folder: Path, content: Content) -> list[tuple[str, list[dict[st
             }
         )
     return [(title, files) for title, files in groups.items() if files]
+
+
+def extracts_of(content: Content) -> dict[str, str]:
+    """Return by QPV the address of its figures: all indicators and vintages, written as CSV files are.
+
+    The address holds the file (``data:``): a page that is sent alone still has it.
+    """
+    statistics, indicators = content.frames["statistiques"], content.frames["indicateurs"]
+    own = statistics[statistics["zone"] == "qpv"]
+    rows = own.merge(indicators[["indicateur", *_INDICATOR]], on="indicateur", how="left")
+    fields = content.layers["indicateurs"].fields | content.layers["statistiques"].fields
+    cells = [format_cells(rows[name], fields[name].type) for name in (*_INDICATOR, *_FIGURE)]
+    lines: dict[str, list[tuple[str, ...]]] = {code: [] for code in content.frames["qpv"]["code_qp"]}
+    for code, line in zip(rows["code"], zip(*cells, strict=True), strict=True):
+        lines[code].append(line)
+    return {code: _address(sorted(own_lines)) for code, own_lines in lines.items()}
+
+
+def _address(lines: list[tuple[str, ...]]) -> str:
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, delimiter=SEPARATOR, lineterminator=LINE_END)
+    writer.writerow((*_INDICATOR, *_FIGURE))
+    writer.writerows(lines)
+    return f"data:text/csv;charset=utf-8;base64,{b64encode(stream.getvalue().encode('utf-8-sig')).decode()}"

@@ -20,7 +20,6 @@ from qpv_geo.formats.essentials import (
     QpvSummary,
     TerritorySummary,
     essential_plans,
-    extent_of,
 )
 from qpv_geo.formats.fields import published_layers
 from qpv_geo.formats.figures import Figure, Zone
@@ -62,7 +61,9 @@ def summaries(frames: Frames) -> Summaries:
 def figure(plan: str, value: float = math.nan, status: str = "ok", **others: float) -> Figure:
     status = status if math.isnan(value) else "ok"
     indicator = REGISTRY.by_id[PLANS[plan].indicator]
-    return Figure(value=value, status=status, vintage="2021", indicator=indicator, **others)  # type: ignore[arg-type]
+    return Figure(
+        value=value, status=status, vintage="2021", unit=indicator.unit, indicator=indicator, **others
+    )  # type: ignore[arg-type]
 
 
 def essential(
@@ -177,7 +178,6 @@ def test_the_territory_says_how_many_live_in_its_qpv_and_both_vintages(besancon:
     assert people.figure.value == 25_627
     assert poverty.figure.status == "non_calculable", "no sum and no mean of rates stands in for it"
     assert families.figure.value == 38.2
-    assert [extent and extent.highest_names for extent in summary.extents][2] == ("Montrapon",)
 
 
 def test_a_figure_without_value_keeps_its_place_and_says_why(frames: Frames) -> None:
@@ -198,7 +198,7 @@ def test_what_no_file_gives_is_not_available(frames: Frames) -> None:
     without = statistics[statistics["indicateur"] != "taux_emploi"]
     summary = summaries(frames | {"statistiques": without})
     assert summary.qpv["QN02503M"].essentials[3].figure.short == "non disponible"
-    assert summary.territory.extents[3] is None
+    assert summary.territory.essentials[3].figure.short == "non disponible"
 
 
 def test_ranks_need_no_layer_of_distributions(frames: Frames) -> None:
@@ -355,9 +355,8 @@ def territory(
     qpv = tuple(
         QpvSummary(Zone("qpv", name, name), (essential("pauvrete", own),), ("", "")) for name, own in figures
     )
-    extent = extent_of([(name, own) for name, own in figures if own.present])
     of = (essential("population", people), essential("pauvrete", figure("pauvrete", status="non_calculable")))
-    return TerritorySummary(of, (None, extent), inhabitants, "2026", qpv)
+    return TerritorySummary(of, inhabitants, "2026", qpv)
 
 
 @pytest.mark.parametrize(

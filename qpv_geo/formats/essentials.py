@@ -5,7 +5,7 @@ Each is compared and ranked. Pages, workbooks and the atlas show the objects of 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -136,6 +136,11 @@ class Essential:
         return self.spread is not None and self.figure.present and not math.isnan(self.figure.rank)
 
 
+def figure_of(plan: str, essentials: Iterable[Essential]) -> Figure:
+    """Return the figure of a plan."""
+    return next(one.figure for one in essentials if one.plan.id == plan)
+
+
 @dataclass(frozen=True)
 class QpvSummary:
     """What sums up a QPV."""
@@ -146,37 +151,10 @@ class QpvSummary:
 
 
 @dataclass(frozen=True)
-class Extent:
-    """The lowest and the highest value among the QPV of a territory, and which QPV have them."""
-
-    lowest: Figure
-    lowest_names: tuple[str, ...]
-    highest: Figure
-    highest_names: tuple[str, ...]
-
-
-def extent_of(figures: Sequence[tuple[str, Figure]]) -> Extent | None:
-    """Return the lowest and the highest of the figures of QPV, each with its name; None without any value."""
-    present = [(name, figure) for name, figure in figures if figure.present]
-    if not present:
-        return None
-    ordered = sorted((figure for _, figure in present), key=lambda figure: figure.value)
-    lowest, highest = ordered[0], ordered[-1]
-    return Extent(
-        lowest,
-        tuple(name for name, figure in present if figure.value == lowest.value),
-        highest,
-        tuple(name for name, figure in present if figure.value == highest.value),
-    )
-
-
-@dataclass(frozen=True)
 class TerritorySummary:
     """What sums up a territory: its QPV taken together, and each of them."""
 
     essentials: tuple[Essential, ...]
-    extents: tuple[Extent | None, ...]
-    """For each of the five, None if no QPV has a value."""
     inhabitants: int | None
     """Of all its communes; None if one is not known."""
     inhabitants_vintage: str
@@ -186,7 +164,7 @@ class TerritorySummary:
     @property
     def share_in_qpv(self) -> float:
         """Percentage of the inhabitants who live in a QPV, NaN without. Say the vintages of both."""
-        people = next(e.figure for e in self.essentials if e.plan.id == POPULATION)
+        people = figure_of(POPULATION, self.essentials)
         if not people.present or not self.inhabitants:
             return math.nan
         return 100 * people.value / self.inhabitants

@@ -49,6 +49,7 @@ class ZoneValue:
     """NaN where there is none."""
     status: str
     vintage: str
+    unit: str
     low: float = _NONE
     high: float = _NONE
     """95 % confidence interval or, of an estimate, its range; also of a value that is withheld."""
@@ -79,12 +80,8 @@ class ZoneValue:
         status = STATUSES[self.status].words
         if not self.present:
             return status
-        value = self._written(write)
+        value = write(self.value, self.unit, self.decimals)
         return value if self.status == OK else f"{value} ({status})"
-
-    def _written(self, write: Callable[..., str]) -> str:
-        """Return the value as `measure` or `amount` writes it."""
-        raise NotImplementedError
 
     @property
     def sort_key(self) -> str:
@@ -104,9 +101,6 @@ class Figure(ZoneValue):
     indicator: Indicator
     rank_epci: float = _NONE
     among_epci: float = _NONE
-
-    def _written(self, write: Callable[..., str]) -> str:
-        return write(self.value, self.indicator.unit, self.decimals)
 
     @property
     def interval(self) -> str:
@@ -167,17 +161,18 @@ class Figures:
         self._figures: dict[tuple[str, str, str, str], Figure] = {}
         self._newest: dict[str, str] = {}
         for row in rows:
-            indicator = row["indicateur"]
+            indicator = self._known[row["indicateur"]]
             figure = Figure(
                 **fields_of(row),
-                indicator=self._known[indicator],
+                unit=indicator.unit,
+                indicator=indicator,
                 rank_epci=real(row["rang_epci"]),
                 among_epci=real(row["rang_epci_sur"]),
-                decimals=decimals.get((row["source"], indicator, row["millesime"]), 0),
+                decimals=decimals.get((row["source"], indicator.id, row["millesime"]), 0),
             )
-            self._figures[row["zone"], row["code"], indicator, figure.vintage] = figure
+            self._figures[row["zone"], row["code"], indicator.id, figure.vintage] = figure
             if row["zone"] == _QPV:
-                self._newest[indicator] = max(figure.vintage, self._newest.get(indicator, ""))
+                self._newest[indicator.id] = max(figure.vintage, self._newest.get(indicator.id, ""))
         self.indicators = set(self._newest)
         """Those of which a QPV has at least a status."""
         self.leading = [i for i in content.spec.registry.shown if i.id in self.indicators]
@@ -194,7 +189,8 @@ class Figures:
     def missing(self, indicator: str) -> Figure:
         """Return a figure of the newest vintage that has no value, because no row gives one."""
         vintage = self._newest.get(indicator, "")
-        return Figure(status=NOT_AVAILABLE, vintage=vintage, indicator=self._known[indicator])
+        known = self._known[indicator]
+        return Figure(status=NOT_AVAILABLE, vintage=vintage, unit=known.unit, indicator=known)
 
     def same_vintage(self, zone: Zone, indicator: str, vintage: str) -> Figure | None:
         """Return a zone's figure of one vintage: INSEE warns against comparing two of them."""

@@ -45,7 +45,6 @@ class HealthFigure(ZoneValue):
     mesh: str
     """In words, of which territory the value is."""
     zone: Zone
-    unit: str
     among_which: str
 
     @property
@@ -58,10 +57,8 @@ class HealthFigure(ZoneValue):
         """Whether the value is the QPV's."""
         return self.zone.kind == OWN
 
-    def _written(self, write: Callable[..., str]) -> str:
-        if self.unit == _METRE:
-            return distance_name(self.value)
-        return write(self.value, self.unit, self.decimals)
+    def _words(self, write: Callable[..., str]) -> str:
+        return super()._words((lambda metres, *_: distance_name(metres)) if self.unit == _METRE else write)
 
     @property
     def interval(self) -> str:

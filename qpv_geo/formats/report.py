@@ -2,12 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import geopandas as gpd
 import pandas as pd
 
 from qpv_geo.checks import CHECKS
@@ -33,11 +32,13 @@ from qpv_geo.formats.report_schema import (
     UnknownIndicator,
 )
 from qpv_geo.french import ZONE_WORDS, capitalised, counted, listing
+from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.sources.raw import usable
 from qpv_geo.templates import render, secured
 from qpv_geo.typography import typeset_markup
 
+_Row = TypeVar("_Row", bound=Frozen)
 _IDENTIFIER = re.compile(r"\b[a-z][a-z0-9]*_[a-z0-9_]+\b")
 _NOT_WANTED = "sans objet"
 # A section of the report says the same of each indicator.
@@ -150,9 +151,10 @@ def _finding(message: str, subjects: tuple[str, ...]) -> Remark:
 def build_report(content: Content) -> Report:
     """Gather what the report says from what is published."""
     spec, frames, layers = content.spec, content.frames, content.layers
-    raws, territory = spec.raws, spec.territory
-    rows = records(frames["sources"], [*SourceRead.model_fields, "url_resolue"])
-    read = {row["source"]: row | {"url": row.pop("url_resolue") or row["url"]} for row in rows}
+    raws, territory, sources = spec.raws, spec.territory, frames["sources"]
+    wanted = sources[sources["etat"] == "lue"]
+    wanted = wanted.assign(url=wanted["url_resolue"].fillna(wanted["url"]))
+    read = {source.source: source for source in _rows(SourceRead, wanted)}
     return Report(
         publication=Publication(
             id=spec.id,
@@ -168,16 +170,10 @@ def build_report(content: Content) -> Report:
         origine=spec.origin,
         date_des_donnees=spec.newest,
         mentions=tuple(attribution(raw) for raw in present(raws)),
-        sources=tuple(SourceRead(**read[key]) for key, raw in raws.items() if raw and usable(raw)),
-        sources_absentes=tuple(
-            SourceAbsent(**row)
-            for row in records(frames["sources"], ["source", "titre", "etat", "motif"])
-            if row["etat"] != "lue"
-        ),
-        controles=tuple(Control(**row) for row in records(frames["controles"], list(Control.model_fields))),
-        concordances=tuple(
-            Agreement(**row) for row in records(frames["concordances"], list(Agreement.model_fields))
-        ),
+        sources=tuple(read[key] for key, raw in raws.items() if raw and usable(raw)),
+        sources_absentes=_rows(SourceAbsent, sources[sources["etat"] != "lue"]),
+        controles=_rows(Control, frames["controles"]),
+        concordances=_rows(Agreement, frames["concordances"]),
         couches=tuple(
             LayerHeld(
                 nom=name,
@@ -199,20 +195,16 @@ def build_report(content: Content) -> Report:
     )
 
 
+def _rows(model: type[_Row], table: pd.DataFrame) -> tuple[_Row, ...]:
+    """Return the rows of a table as models, whose fields are some of its columns."""
+    return tuple(model(**row) for row in records(table, model.model_fields))
+
+
 def _unknown(frames: Frames, registry: Registry) -> tuple[UnknownIndicator, ...]:
-    known = {indicator.id for indicator in registry.indicators}
-    labels = dict(_pairs(frames["indicateurs"], "indicateur", "libelle"))
-    columns = ["indicateur", "code_producteur", "source"]
-    indicators = frames["statistiques"][columns].drop_duplicates("indicateur").sort_values("indicateur")
-    return tuple(
-        UnknownIndicator(**row, libelle=labels.get(row["indicateur"]))
-        for row in records(indicators, columns)
-        if row["indicateur"] not in known
-    )
-
-
-def _pairs(frame: pd.DataFrame, key: str, value: str) -> list[tuple[Any, Any]]:
-    return list(zip(frame[key].tolist(), frame[value].tolist(), strict=True))
+    published = frames["statistiques"].drop_duplicates("indicateur").sort_values("indicateur")
+    unknown = published[~published["indicateur"].isin(registry.by_id)]
+    labels = frames["indicateurs"].set_index("indicateur")["libelle"]
+    return _rows(UnknownIndicator, unknown.assign(libelle=unknown["indicateur"].map(labels)))
 
 
 def _missing(frames: Frames, raws: Raws, registry: Registry) -> tuple[MissingIndicator, ...]:
@@ -225,14 +217,16 @@ def _missing(frames: Frames, raws: Raws, registry: Registry) -> tuple[MissingInd
     )
 
 
-def _repairs(frames: Frames, layers: Mapping[str, Layer]) -> list[Repair]:
-    repairs = []
+def _repairs(frames: Frames, layers: Mapping[str, Layer]) -> Iterator[Repair]:
     for name, frame in frames.items():
-        if isinstance(frame, gpd.GeoDataFrame) and "ecart_reparation_m2" in frame:
+        if layers[name].is_official:
             repaired = frame[frame["ecart_reparation_m2"].notna()]
-            changes = _pairs(repaired, layers[name].key[0], "ecart_reparation_m2")
-            repairs += [Repair(couche=name, code=code, ecart_m2=change) for code, change in changes]
-    return repairs
+            for code, change in _pairs(repaired, layers[name].key[0], "ecart_reparation_m2"):
+                yield Repair(couche=name, code=code, ecart_m2=change)
+
+
+def _pairs(frame: pd.DataFrame, key: str, value: str) -> Iterator[tuple[Any, Any]]:
+    return zip(frame[key].tolist(), frame[value].tolist(), strict=True)
 
 
 def write_report(folder: Path, content: Content) -> None:

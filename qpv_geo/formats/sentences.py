@@ -6,7 +6,15 @@ They never name a QPV or an EPCI where its article, gender or number, which are 
 import math
 from collections.abc import Sequence
 
-from qpv_geo.formats.essentials import POPULATION, POVERTY, TOWN, Comparison, Essential, TerritorySummary
+from qpv_geo.formats.essentials import (
+    POPULATION,
+    POVERTY,
+    TOWN,
+    Comparison,
+    Essential,
+    TerritorySummary,
+    figure_of,
+)
 from qpv_geo.french import THIN, counted, in_place, listing, number, points
 from qpv_geo.statuses import STATUSES
 
@@ -109,7 +117,7 @@ def _standing(essentials: Sequence[Essential]) -> str:
 
 
 def _people(summary: TerritorySummary, genre: str) -> str:
-    figure = next(essential.figure for essential in summary.essentials if essential.plan.id == POPULATION)
+    figure = figure_of(POPULATION, summary.essentials)
     count = len(summary.qpv)
     where = (
         f"le seul QPV {_OF_TERRITORY[genre]}"
@@ -130,24 +138,20 @@ def _people(summary: TerritorySummary, genre: str) -> str:
 
 
 def _poorest(summary: TerritorySummary) -> str:
-    rank, essential = next(
-        (rank, one) for rank, one in enumerate(summary.essentials) if one.plan.id == POVERTY
-    )
-    extent = summary.extents[rank]
-    if extent is None:
+    figures = {qpv.zone: figure_of(POVERTY, qpv.essentials) for qpv in summary.qpv}
+    ordered = sorted((one for one in figures.values() if one.present), key=lambda one: one.value)
+    if not ordered:
         return "Le taux de pauvreté n'est publié pour aucun de ces quartiers."
-    against = ""
-    if (town := essential.town) and town.other:
-        against = f", contre {town.other.short} {in_place(town.zone.name)}"
-    low, high, vintage = extent.lowest, extent.highest, extent.lowest.vintage
-    if low.value == high.value:
-        return (
-            f"Le taux de pauvreté y est de {low.short} ({_names(extent.lowest_names)}) en {vintage}{against}."
-        )
-    return (
-        f"Le taux de pauvreté y va de {low.short} ({_names(extent.lowest_names)}) à {high.short} "
-        f"({_names(extent.highest_names)}) en {vintage}{against}."
+    low, high = (
+        f"{end.short} ({_names([zone.name for zone, one in figures.items() if one.value == end.value])})"
+        for end in (ordered[0], ordered[-1])
     )
+    whole = next(one for one in summary.essentials if one.plan.id == POVERTY)
+    against = ""
+    if (town := whole.town) and town.other:
+        against = f", contre {town.other.short} {in_place(town.zone.name)}"
+    span = f"est de {low}" if ordered[0].value == ordered[-1].value else f"va de {low} à {high}"
+    return f"Le taux de pauvreté y {span} en {ordered[0].vintage}{against}."
 
 
 def _names(names: Sequence[str]) -> str:

@@ -14,7 +14,6 @@ from qpv_geo.formats.essentials import (
     QpvSummary,
     TerritorySummary,
     essential_plans,
-    extent_of,
 )
 from qpv_geo.formats.figures import EVERY_QPV, EVERY_QPV_CODE, Figure, Figures, Zone, qpv_zones
 from qpv_geo.formats.sentences import qpv_sentences, territory_sentences
@@ -71,16 +70,12 @@ class Summaries:
         towns = {code for listed in frames["qpv"]["insee_com_calcule"] for code in codes_of(listed)}
         town = sorted(towns) if len(towns) == 1 else []
         essentials = tuple(self._of_territory(plan, town) for plan in essential_plans())
-        figures = zip(*((one.figure for one in qpv.essentials) for qpv in self.qpv.values()), strict=True)
-        names = [qpv.zone.name for qpv in self.qpv.values()]
-        extents = tuple(extent_of(list(zip(names, of_all, strict=True))) for of_all in figures)
         people = frames["communes"]["population"]
         sources = self._content.sources_read
         of_communes = {source.id for source in spec.catalogue.filling("communes")}
         vintages = sources.loc[sources["source"].isin(of_communes), "millesime"].dropna()
         summary = TerritorySummary(
             essentials,
-            extents,
             int(people.sum()) if people.notna().all() else None,
             ", ".join(sorted(set(vintages))),
             tuple(self.qpv.values()),

@@ -17,7 +17,14 @@ from qpv_geo.formats.figures import Figure
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.health import TABLE
 from qpv_geo.formats.summaries import summaries_of
-from qpv_geo.formats.xlsx_cells import CellFormats, decimals_shown, finish_table, height_of, set_page
+from qpv_geo.formats.xlsx_cells import (
+    CellFormats,
+    decimals_shown,
+    finish_table,
+    height_of,
+    set_page,
+    write_figure,
+)
 from qpv_geo.formats.xlsx_health import HEALTH, write_health
 from qpv_geo.french import number
 from qpv_geo.typography import typeset
@@ -88,12 +95,8 @@ def _write_figures(
             sheet.write_blank(row, column + 1, None, formats.total)
         if figure is None:
             continue
-        if not figure.present:
-            sheet.write_string(row, column, figure.text, formats.absent)
-            continue
-        form = formats.number(figure.decimals, figure.indicator.unit, total=total)
-        sheet.write_number(row, column, figure.value, form)
-        if figure.ranked:
+        write_figure(sheet, formats, (row, column), figure, total=total)
+        if figure.present and figure.ranked:
             sheet.write_number(row, column + 1, figure.rank, formats.number(0))
 
 

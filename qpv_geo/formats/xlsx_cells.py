@@ -10,6 +10,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from qpv_geo.formats.csv import neutralised
 from qpv_geo.formats.fields import FieldType
+from qpv_geo.formats.figures import ZoneValue
 from qpv_geo.french import THIN
 from qpv_geo.statuses import ESTIMATE, STATUSES
 
@@ -60,6 +61,18 @@ class CellFormats:
             look = {"num_format": code} | ({"bold": True, "top": 1} if total else {})
             self._numbers[code, total] = self._workbook.add_format(look)
         return self._numbers[code, total]
+
+
+def write_figure(
+    sheet: Worksheet, formats: CellFormats, cell: tuple[int, int], figure: ZoneValue, *, total: bool = False
+) -> None:
+    """Write a value as a number with its unit, or the words of its status."""
+    if figure.present:
+        estimate = figure.status == ESTIMATE
+        form = formats.number(figure.decimals, figure.unit, total=total, estimate=estimate)
+        sheet.write_number(*cell, figure.value, form)
+    else:
+        sheet.write_string(*cell, figure.short, formats.absent)
 
 
 def height_of(texts: Iterable[tuple[str, float]]) -> float:

@@ -7,8 +7,7 @@ from xlsxwriter.worksheet import Worksheet
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.figures import qpv_zones
 from qpv_geo.formats.health import IRIS, OWN, HealthFigure, health_of
-from qpv_geo.formats.xlsx_cells import CellFormats, finish_table
-from qpv_geo.statuses import ESTIMATE
+from qpv_geo.formats.xlsx_cells import CellFormats, finish_table, write_figure
 from qpv_geo.typography import typeset
 
 HEALTH = "Santé"
@@ -65,7 +64,7 @@ def _write_side_by_side(
         _write_key(sheet, formats, row, key)
         for column, code in enumerate(names, len(_HEADINGS)):
             if code in by_code:
-                _write_figure(sheet, formats, (row, column), by_code[code])
+                write_figure(sheet, formats, (row, column), by_code[code])
     return len(lines)
 
 
@@ -75,7 +74,7 @@ def _write_by_zone(sheet: Worksheet, formats: CellFormats, top: int, figures: Se
     for row, figure in enumerate(figures, top + 1):
         _write_key(sheet, formats, row, _key_of(figure))
         sheet.write_string(row, len(_HEADINGS), figure.zone.name, formats.plain(figure.zone.name))
-        _write_figure(sheet, formats, (row, len(_HEADINGS) + 1), figure)
+        write_figure(sheet, formats, (row, len(_HEADINGS) + 1), figure)
 
 
 def _key_of(figure: HealthFigure) -> _Key:
@@ -93,13 +92,3 @@ def _write_headings(sheet: Worksheet, formats: CellFormats, top: int, headings: 
 def _write_key(sheet: Worksheet, formats: CellFormats, row: int, key: _Key) -> None:
     for column, text in enumerate(key):
         sheet.write_string(row, column, text, formats.plain(text))
-
-
-def _write_figure(
-    sheet: Worksheet, formats: CellFormats, cell: tuple[int, int], figure: HealthFigure
-) -> None:
-    if not figure.present:
-        sheet.write_string(*cell, figure.short, formats.absent)
-        return
-    form = formats.number(figure.decimals, figure.unit, estimate=figure.status == ESTIMATE)
-    sheet.write_number(*cell, figure.value, form)

@@ -134,7 +134,7 @@ def test_iris_of_one_geography_conform() -> None:
 def test_districts_that_do_not_overlap_conform() -> None:
     shapes = [box(0, 0, 1000, 1000), box(1000, 0, 1500, 1000)]
     contours = gpd.GeoDataFrame({"nom": ["Battant", "Chaprais"]}, geometry=shapes, crs=2154)
-    assert sentences(local_districts(BESANCON, None, contours).checks) == {
+    assert sentences(local_districts(BESANCON, None, contours)[2]) == {
         (
             "chevauchement_des_quartiers",
             "quartiers",
@@ -152,7 +152,7 @@ def test_fragile_districts_that_all_have_a_contour_conform() -> None:
     communes = gpd.GeoDataFrame(
         {"insee_com": codes}, geometry=[box(-9e3, -9e3, 9e3, 9e3)] * len(codes), crs=2154
     )
-    found = sentences(fragile_districts(BESANCON, contours, communes, "fragiles.gpkg").checks)
+    found = sentences(fragile_districts(BESANCON, contours, communes, "fragiles.gpkg")[2])
     assert found["contours_des_quartiers_fragiles", "quartiers_fragiles"] == (
         "6 / 6 : Tous les quartiers fragiles ont un contour."
     )

@@ -125,8 +125,8 @@ HALF_OF_A = ("Battant", box(0, 0, 500, 1000))
 
 
 def test_the_layer_holds_sets_and_contours() -> None:
-    layer = local_districts(territory(CENTRE, OUEST), IRIS, contours(HALF_OF_A)).layer
-    assert layer.columns.tolist() == ["nom", "mode", "nb_iris", "surface_m2", "geometry"]
+    layer, _, _ = local_districts(territory(CENTRE, OUEST), IRIS, contours(HALF_OF_A))
+    assert set(layer.columns) == {"nom", "mode", "nb_iris", "surface_m2", "geometry"}
     rows = layer.set_index("nom")
     assert rows.index.tolist() == ["Battant", "Centre", "Écoles"]
     assert rows["mode"].tolist() == ["contour", "iris", "iris"]
@@ -138,8 +138,8 @@ def test_the_layer_holds_sets_and_contours() -> None:
 
 
 def test_sets_are_exact_sums_and_contours_are_estimates() -> None:
-    districts = local_districts(territory(CENTRE, OUEST), IRIS, contours(HALF_OF_A))
-    frame = district_statistics(districts, VALUES, RULES)
+    _, shares, _ = local_districts(territory(CENTRE, OUEST), IRIS, contours(HALF_OF_A))
+    frame = district_statistics(territory(CENTRE, OUEST), shares, VALUES, RULES)
     assert set(frame["zone"]) == {"quartier"}
     assert cell(frame, "Centre", "population") == (3500, "ok")
     assert cell(frame, "Centre", "taux_chomage") == (17.5, "ok")
@@ -153,21 +153,19 @@ def test_sets_are_exact_sums_and_contours_are_estimates() -> None:
 
 
 def test_without_iris_contours_sets_are_left_out_and_named() -> None:
-    districts = local_districts(territory(CENTRE), None, contours(HALF_OF_A))
-    assert districts.layer["nom"].tolist() == ["Battant"]
-    assert districts.layer["nb_iris"].isna().all()
-    (check,) = by_subject(districts.checks, "quartiers_par_iris").values()
+    layer, shares, checks = local_districts(territory(CENTRE), None, contours(HALF_OF_A))
+    assert layer["nom"].tolist() == ["Battant"]
+    assert layer["nb_iris"].isna().all()
+    (check,) = by_subject(checks, "quartiers_par_iris").values()
     assert check.outcome == "non_verifiable"
     assert "Centre" in check.message
-    assert len(district_statistics(districts, VALUES, RULES)) == 0
+    assert shares.empty
 
 
 def test_without_any_district_the_layer_is_empty() -> None:
-    districts = local_districts(territory(), IRIS, None)
-    assert districts.layer.columns.tolist() == ["nom", "mode", "nb_iris", "surface_m2", "geometry"]
-    assert len(districts.layer) == 0
-    assert districts.checks == ()
-    assert len(district_statistics(districts, VALUES, RULES)) == 0
+    layer, shares, checks = local_districts(territory(), IRIS, None)
+    assert len(layer) == len(checks) == 0
+    assert len(district_statistics(territory(), shares, VALUES, RULES)) == 0
 
 
 def test_every_unknown_iris_is_named() -> None:
@@ -192,12 +190,12 @@ def test_names_of_contours_are_given_and_single() -> None:
 def test_contours_that_overlap_are_reported() -> None:
     apart = contours(HALF_OF_A, ("Grette", box(499.95, 0, 900, 1000)))
     (check,) = by_subject(
-        local_districts(territory(), IRIS, apart).checks, "chevauchement_des_quartiers"
+        local_districts(territory(), IRIS, apart)[2], "chevauchement_des_quartiers"
     ).values()
     assert check.outcome == "conforme"
     common = contours(HALF_OF_A, ("Grette", box(400, 0, 900, 1000)))
     (check,) = by_subject(
-        local_districts(territory(), IRIS, common).checks, "chevauchement_des_quartiers"
+        local_districts(territory(), IRIS, common)[2], "chevauchement_des_quartiers"
     ).values()
     assert check.outcome == "avertissement"
     assert "Battant et Grette" in check.message
@@ -215,33 +213,26 @@ def test_districts_that_share_out_the_iris_share_out_people_and_area(
         for name in sorted(set(owners))
     ]
     values = VALUES[VALUES["indicateur"] == "population"].assign(valeur=np.array(people, dtype=float))
-    districts = local_districts(territory(*sets), IRIS, None)
-    assert districts.layer["surface_m2"].sum() == pytest.approx(3_500_000)
-    assert district_statistics(districts, values, RULES)["valeur"].sum() == sum(people)
+    layer, shares, _ = local_districts(territory(*sets), IRIS, None)
+    assert layer["surface_m2"].sum() == pytest.approx(3_500_000)
+    found = district_statistics(territory(*sets), shares, values, RULES)
+    assert found["valeur"].sum() == sum(people)
 
 
 # Fragile districts
 
 
 def test_without_contours_the_six_have_no_geometry() -> None:
-    found = fragile_districts(territory(), None, COMMUNES)
-    assert found.layer.columns.tolist() == [
-        "nom",
-        "insee_com",
-        "lib_com",
-        "contour",
-        "surface_m2",
-        "geometry",
-    ]
-    assert found.layer["nom"].tolist() == sorted(SIX)
-    assert found.layer.geometry.isna().all()
-    assert not found.layer["contour"].any()
-    assert found.layer["surface_m2"].isna().all()
-    assert found.layer.crs == "EPSG:2154"
-    assert found.bands.columns.tolist() == ["nom", "distance_m", "surface_m2", "geometry"]
-    assert len(found.bands) == 0
-    assert found.checks == ()
-    assert len(fragile_statistics(found.layer, VALUES, IRIS, RULES, territory())) == 0
+    layer, bands, checks = fragile_districts(territory(), None, COMMUNES)
+    assert set(layer.columns) == {"nom", "insee_com", "lib_com", "contour", "surface_m2", "geometry"}
+    assert layer["nom"].tolist() == sorted(SIX)
+    assert layer.geometry.isna().all()
+    assert not layer["contour"].any()
+    assert layer["surface_m2"].isna().all()
+    assert layer.crs == "EPSG:2154"
+    assert bands.columns.tolist() == ["nom", "distance_m", "surface_m2", "geometry"]
+    assert len(bands) == len(checks) == 0
+    assert len(fragile_statistics(layer, VALUES, IRIS, RULES, territory())) == 0
 
 
 VIOTTE = ("CITE VIOTTE", box(100, 100, 200, 300))
@@ -250,33 +241,35 @@ CURIE = ("Cite Curie Pasteur", box(4000, 0, 4100, 100))
 
 
 def test_contours_are_matched_by_name_however_it_is_spelled() -> None:
-    found = fragile_districts(territory(), contours(VIOTTE, AMITIE, CURIE), COMMUNES, "fragiles.gpkg")
-    rows = found.layer.set_index("nom")
+    layer, _, checks = fragile_districts(
+        territory(), contours(VIOTTE, AMITIE, CURIE), COMMUNES, "fragiles.gpkg"
+    )
+    rows = layer.set_index("nom")
     assert rows["contour"].sum() == 3
     assert rows.loc["Cité Viotte", "surface_m2"] == 20_000
     assert rows.loc["Cité de l'Amitié", "surface_m2"] == 10_000
     assert rows.loc["Cité Curie-Pasteur", "insee_com"] == "25429"
     assert rows.loc["Cité des Vareilles", "geometry"] is None
-    (check,) = by_subject(found.checks, "contours_des_quartiers_fragiles").values()
+    (check,) = by_subject(checks, "contours_des_quartiers_fragiles").values()
     assert check.outcome == "avertissement"
     assert "Cité de la Pelouse, Cité des Vareilles, Pesty (Rosemont)" in check.message
-    places = by_subject(found.checks, "commune_du_quartier_fragile")
+    places = by_subject(checks, "commune_du_quartier_fragile")
     assert {check.outcome for check in places.values()} == {"conforme"}
     assert places["Cité Viotte"].found == "100,0 %"
 
 
 def test_their_bands_are_those_of_qpv() -> None:
-    bands = fragile_districts(territory(), contours(AMITIE), COMMUNES).bands
+    _, bands, _ = fragile_districts(territory(), contours(AMITIE), COMMUNES)
     # 400 x 300 + pi 300².
     assert bands["surface_m2"].tolist() == pytest.approx([402_743.34], abs=15)
     assert bands["distance_m"].tolist() == [300]
-    cut = fragile_districts(territory(bandes=Bands(decoupe_epci=True)), contours(AMITIE), COMMUNES).bands
+    _, cut, _ = fragile_districts(territory(bandes=Bands(decoupe_epci=True)), contours(AMITIE), COMMUNES)
     # The commune's southern limit takes away the southern side and half the disc: 300 x 300 + pi 300² / 2.
     assert cut["surface_m2"].tolist() == pytest.approx([231_371.67], abs=10)
 
 
 def test_their_figures_are_estimates() -> None:
-    layer = fragile_districts(territory(), contours(VIOTTE, CURIE), COMMUNES).layer
+    layer, _, _ = fragile_districts(territory(), contours(VIOTTE, CURIE), COMMUNES)
     frame = fragile_statistics(layer, VALUES, IRIS, RULES, territory())
     assert set(frame["zone"]) == {"quartier_fragile"}
     # 20 000 m² of a square kilometre: 2 % of 2 000 people.
@@ -318,8 +311,8 @@ def test_a_close_name_is_suggested() -> None:
 
 def test_a_contour_mostly_outside_its_commune_is_reported() -> None:
     across = ("Cité Viotte", box(3400, 0, 3900, 100))
-    found = fragile_districts(territory(), contours(across), COMMUNES)
-    (check,) = by_subject(found.checks, "commune_du_quartier_fragile").values()
+    _, _, checks = fragile_districts(territory(), contours(across), COMMUNES)
+    (check,) = by_subject(checks, "commune_du_quartier_fragile").values()
     assert (check.outcome, check.found) == ("avertissement", "20,0 %")
 
 
@@ -330,7 +323,7 @@ def test_a_commune_that_is_not_the_territorys_is_refused() -> None:
 
 def test_besancon_has_six_without_contour(besancon: Territory) -> None:
     communes = COMMUNES.assign(insee_com=["25056", "25429"])
-    assert len(fragile_districts(besancon, None, communes).layer) == 6
+    assert len(fragile_districts(besancon, None, communes)[0]) == 6
     assert besancon.bandes.npnru == ("QN02503M",)
 
 

@@ -2,7 +2,6 @@
 
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
 
 import geopandas as gpd
@@ -12,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from qpv_geo.analysis.aggregate import aggregate, estimate_by_area, unavailable
-from qpv_geo.analysis.overlay import as_multipolygon, at, cut_by_zones, is_sizeable
+from qpv_geo.analysis.overlay import as_multipolygon, cut_by_zones, is_sizeable
 from qpv_geo.checks import Check, Outcome, check_none
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.french import first_of
@@ -27,6 +26,7 @@ _GRID = 1e-8
 # An IRIS code begins with that of its commune.
 _COMMUNE_DIGITS = 5
 _SHARES = ("part_qpv", "part_iris")
+_OF_SHARES = ["code", "code_iris", "part_iris", "significatif"]
 
 
 def cut_by_iris(qpv: gpd.GeoDataFrame, iris: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -35,14 +35,9 @@ def cut_by_iris(qpv: gpd.GeoDataFrame, iris: gpd.GeoDataFrame) -> gpd.GeoDataFra
     ``code_iris`` is missing for an area outside every IRIS. Both layers must be in one projected CRS, or
     `ValueError` is raised.
     """
-    pieces = cut_by_zones(qpv, iris, "iris")
-    for column in ("code_qp", "lib_qp"):
-        pieces[column] = qpv[column].to_numpy()[pieces["polygon"]]
-    for column in ("code_iris", "nom_iris", "insee_com"):
-        pieces[column] = at(iris[column], pieces["zone"])
-    columns = ["code_qp", "lib_qp", "code_iris", "nom_iris", "insee_com"]
-    measures = ["surface_m2", "part_qpv", "part_iris", "geometry"]
-    return pieces.sort_values(["code_qp", "code_iris"], ignore_index=True)[[*columns, *measures]]
+    of_zone = ("code_iris", "nom_iris", "insee_com")
+    pieces = cut_by_zones(qpv, iris, "iris", ("code_qp", "lib_qp"), of_zone)
+    return pieces.drop(columns=["polygon", "zone"]).sort_values(["code_qp", "code_iris"], ignore_index=True)
 
 
 def iris_layer(iris: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Territory) -> gpd.GeoDataFrame:
@@ -54,28 +49,17 @@ def iris_layer(iris: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, territory: Terr
     layer = iris[columns].sort_values("code_iris", ignore_index=True)
     real = pieces[is_sizeable(pieces, territory, _SHARES)]
     count = real.dropna(subset=["code_iris"]).groupby("code_iris")["code_qp"].nunique()
-    layer.insert(5, "surface_m2", layer.area)
-    layer.insert(6, "nb_qpv", layer["code_iris"].map(count).fillna(0).astype("Int64"))
-    return layer
+    return layer.assign(surface_m2=layer.area, nb_qpv=layer["code_iris"].map(count).fillna(0))
 
 
 def shares_of_iris(zones: gpd.GeoDataFrame, iris: gpd.GeoDataFrame, territory: Territory) -> pd.DataFrame:
     """Return how much of each IRIS lies in contours, for `aggregate.estimate_by_area`: a row per overlap.
 
-    `zones` are in the projected CRS of `iris`, with unique ``nom``. ``code`` is the name,
-    ``code_iris`` is missing outside every IRIS, ``part_zone`` and ``part_iris`` are percentages, and
-    ``significatif`` is False for a sliver.
+    `zones` are in the projected CRS of `iris`, with unique ``nom``. ``code`` is the name, ``code_iris`` is
+    missing outside every IRIS, ``part_iris`` is a percentage, and ``significatif`` is False for a sliver.
     """
-    pieces = cut_by_zones(zones, iris, "iris")
-    return pd.DataFrame(
-        {
-            "code": zones["nom"].to_numpy()[pieces["polygon"]],
-            "code_iris": at(iris["code_iris"], pieces["zone"]),
-            "part_zone": pieces["part_qpv"],
-            "part_iris": pieces["part_iris"],
-            "significatif": is_sizeable(pieces, territory, _SHARES),
-        }
-    )
+    pieces = cut_by_zones(zones.rename(columns={"nom": "code"}), iris, "iris", ("code",), ("code_iris",))
+    return pd.DataFrame(pieces.assign(significatif=is_sizeable(pieces, territory, _SHARES))[_OF_SHARES])
 
 
 def match_geographies(
@@ -122,32 +106,20 @@ def _orphans(code: str, source: str, codes: set[str], what: str) -> Check:
     return check_none(code, source, codes, message)
 
 
-@dataclass(frozen=True)
-class IrisStatistics:
-    """Statistics by IRIS of a territory, columns of layer ``statistiques``.
-
-    `rows` are all those of the territory's communes, and a row ``non_disponible`` for each IRIS with a
-    contour that a source lacks; `joined` those whose IRIS has a contour, for sums and estimates.
-    """
-
-    rows: pd.DataFrame
-    joined: pd.DataFrame
-    checks: tuple[Check, ...]
-
-
 def iris_statistics(
     values: pd.DataFrame, iris: gpd.GeoDataFrame, geography: date | None, communes: Collection[str]
-) -> IrisStatistics:
+) -> tuple[pd.DataFrame, list[Check]]:
     """Keep the statistics of the IRIS of a territory's communes, and match them with the contours.
 
     `geography` is the date of the contours' geography, None if unknown. Communes without IRIS contours keep
-    their statistics.
+    their statistics; an IRIS with a contour that a source lacks gets rows with status ``non_disponible``.
     """
     wanted = (values["zone"] == "iris") & values["code"].str[:_COMMUNE_DIGITS].isin(communes)
     of_iris = values[wanted].reset_index(drop=True)
     contours = set(iris["code_iris"])
     drawn = of_iris["code"].str[:_COMMUNE_DIGITS].isin(iris["insee_com"])
-    completed, checks = [of_iris], []
+    completed: list[pd.DataFrame] = [of_iris]
+    checks: list[Check] = []
     for source, rows in of_iris.groupby("source", sort=True):
         geographies = rows["geographie"].drop_duplicates()
         dated = geographies.iloc[0] if len(geographies) == 1 and geographies.notna().all() else None
@@ -157,22 +129,7 @@ def iris_statistics(
         checks += found
         completed.append(unavailable(rows, sorted(contours - matched)))
     kept = pd.concat(completed).sort_values(["code", "indicateur", "millesime"], ignore_index=True)
-    return IrisStatistics(kept, kept[kept["code"].isin(contours)].reset_index(drop=True), tuple(checks))
-
-
-@dataclass(frozen=True)
-class Districts:
-    """The city's districts: layer ``quartiers``, and what their statistics are made from.
-
-    In the layer, ``mode`` is ``iris`` or ``contour``; ``nb_iris`` counts the IRIS of the set, or those that
-    the contour overlaps by more than a sliver. `members` are the IRIS of each set; `shares`, for contours,
-    are those of `shares_of_iris`, empty without IRIS contours.
-    """
-
-    layer: gpd.GeoDataFrame
-    members: Mapping[str, tuple[str, ...]]
-    shares: pd.DataFrame
-    checks: tuple[Check, ...]
+    return kept, checks
 
 
 def local_districts(
@@ -180,15 +137,19 @@ def local_districts(
     iris: gpd.GeoDataFrame | None,
     contours: gpd.GeoDataFrame | None,
     label: str = "contours",
-) -> Districts:
-    """Draw the city's districts, declared as sets of IRIS or given by a contour file.
+) -> tuple[gpd.GeoDataFrame, pd.DataFrame, list[Check]]:
+    """Draw the city's districts, declared as sets of IRIS or given by a contour file: layer ``quartiers``.
+
+    In the layer, ``mode`` is ``iris`` or ``contour``; ``nb_iris`` counts the IRIS of the set, or those that
+    the contour overlaps by more than a sliver. The second result are the `shares_of_iris` of contours, empty
+    without IRIS contours.
 
     `iris` and `contours` are in the territory's CRS, None if there are none; `label` is the contour file's,
-    for errors. Raises `ConfigurationError` if a set names an IRIS that has no contour; the message names them
-    all. Raises `ContractError` if names of the contour file are missing or repeated; the message names them
-    all.
+    for errors. Raises `ConfigurationError` if sets name IRIS that have no contour, and `ContractError` if
+    names of the contour file are missing or repeated; the message names them all.
     """
-    checks, frames = [], []
+    frames = []
+    checks = []
     sets = territory.quartiers
     if sets and iris is not None:
         frames.append(_from_sets(sets, iris, territory))
@@ -196,27 +157,23 @@ def local_districts(
         names = ", ".join(district.nom for district in sets)
         message = f"Contours des IRIS non lus, quartiers déclarés par IRIS non publiés : {names}."
         checks.append(Check("quartiers_par_iris", territory.id, "non_verifiable", "", "", message))
-        sets = ()
-    shares = pd.DataFrame(columns=["code", "code_iris", "part_zone", "part_iris", "significatif"])
+    shares = pd.DataFrame(columns=_OF_SHARES)
     if contours is not None:
-        if problems := name_problems(contours["nom"], (district.nom for district in territory.quartiers)):
+        if problems := name_problems(contours["nom"], (district.nom for district in sets)):
             raise ContractError(
                 f"{label}: expected one district per name: {'; '.join(problems)}. Correct the file: a "
                 f"district of several parts is one feature"
             )
+        frame = contours[["nom", "geometry"]].assign(mode="contour", nb_iris=None)
         if iris is not None:
             shares = shares_of_iris(contours, iris, territory)
-        frames.append(_from_contours(contours, shares, territory, iris_read=iris is not None))
+            real = shares[shares["significatif"]].groupby("code")["code_iris"].nunique()
+            frame["nb_iris"] = frame["nom"].map(real).fillna(0)
+        frames.append(frame)
         checks.append(_check_overlaps(contours, territory))
-    columns = ["nom", "mode", "nb_iris", "surface_m2", "geometry"]
-    layer = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-    layer = layer.sort_values("nom", ignore_index=True).astype({"nb_iris": "Int64", "surface_m2": "float64"})
-    return Districts(
-        gpd.GeoDataFrame(layer[columns], geometry="geometry", crs=territory.epsg),
-        {district.nom: district.iris for district in sets},
-        shares,
-        tuple(checks),
-    )
+    none = gpd.GeoDataFrame({"nom": []}, geometry=[], crs=territory.epsg)
+    layer = pd.concat(frames or [none]).sort_values("nom", ignore_index=True)
+    return layer.assign(surface_m2=layer.area), shares, checks
 
 
 def _from_sets(
@@ -236,16 +193,9 @@ def _from_sets(
             f"'communes_principales'"
         )
     unions = [_union(drawn.loc[list(district.iris)].to_numpy()) for district in sets]
-    return gpd.GeoDataFrame(
-        {
-            "nom": [district.nom for district in sets],
-            "mode": "iris",
-            "nb_iris": [len(district.iris) for district in sets],
-            "surface_m2": shapely.area(unions),
-        },
-        geometry=unions,
-        crs=iris.crs,
-    )
+    names, counts = [district.nom for district in sets], [len(district.iris) for district in sets]
+    columns = {"nom": names, "mode": "iris", "nb_iris": counts}
+    return gpd.GeoDataFrame(columns, geometry=unions, crs=iris.crs)
 
 
 def _union(geometries: NDArray[np.object_]) -> shapely.MultiPolygon:
@@ -255,23 +205,6 @@ def _union(geometries: NDArray[np.object_]) -> shapely.MultiPolygon:
     if abs(union.area - whole) > _CONSERVED * whole:
         union = shapely.union_all(geometries, grid_size=_GRID)
     return as_multipolygon(union)
-
-
-def _from_contours(
-    contours: gpd.GeoDataFrame, shares: pd.DataFrame, territory: Territory, *, iris_read: bool
-) -> gpd.GeoDataFrame:
-    real = shares[shares["significatif"].astype(bool) & shares["code_iris"].notna()]
-    count = contours["nom"].map(real.groupby("code")["code_iris"].nunique())
-    return gpd.GeoDataFrame(
-        {
-            "nom": contours["nom"],
-            "mode": "contour",
-            "nb_iris": (count.fillna(0) if iris_read else count).astype("Int64"),
-            "surface_m2": contours.area,
-        },
-        geometry=contours.geometry,
-        crs=territory.epsg,
-    )
 
 
 def name_problems(names: Iterable[object], declared: Iterable[str] = ()) -> list[str]:
@@ -312,17 +245,18 @@ def _check_overlaps(contours: gpd.GeoDataFrame, territory: Territory) -> Check:
 
 
 def district_statistics(
-    districts: Districts, values: pd.DataFrame, rules: Mapping[str, Computation]
+    territory: Territory, shares: pd.DataFrame, values: pd.DataFrame, rules: Mapping[str, Computation]
 ) -> pd.DataFrame:
     """Return the statistics of the city's districts: sums for sets of IRIS, estimates for contours.
 
-    `values` are those by IRIS that match the contours (`IrisStatistics.joined`). In the result ``zone``
-    is ``quartier`` and ``code`` the district's name.
+    `shares` are those of `local_districts`, `values` those by IRIS that have a contour. In the result
+    ``zone`` is ``quartier`` and ``code`` the district's name.
     """
+    members = {district.nom: district.iris for district in territory.quartiers}
     rows = pd.concat(
         [
-            aggregate(values, districts.members, rules, "quartier"),
-            estimate_by_area(values, districts.shares, rules, "quartier"),
+            aggregate(values, members, rules, "quartier"),
+            estimate_by_area(values, shares, rules, "quartier"),
         ]
     )
     return rows.sort_values(["code", "indicateur", "millesime"], ignore_index=True)

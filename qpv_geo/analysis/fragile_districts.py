@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
@@ -23,25 +22,16 @@ from qpv_geo.territory import FragileDistrict, Territory
 _MOSTLY_INSIDE = 50.0
 
 
-@dataclass(frozen=True)
-class FragileDistricts:
-    """The contract's fragile districts: layers ``quartiers_fragiles`` and ``bande_quartiers_fragiles``.
-
-    Checks name districts without a contour, and the share of each contour in its district's commune.
-    """
-
-    layer: gpd.GeoDataFrame
-    bands: gpd.GeoDataFrame
-    checks: tuple[Check, ...]
-
-
 def fragile_districts(
     territory: Territory,
     contours: gpd.GeoDataFrame | None,
     communes: gpd.GeoDataFrame,
     label: str = "contours",
-) -> FragileDistricts:
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, list[Check]]:
     """Give the contract's fragile districts the contours of the metropolis's own file, by name.
+
+    Returned are layers ``quartiers_fragiles`` and ``bande_quartiers_fragiles``, and checks that name
+    districts without a contour, and the share of each contour in its district's commune.
 
     Accents, case, apostrophes and hyphens of names do not matter. `contours` (``nom``) are in the territory's
     CRS, None without such a file; `label` is the file's, for errors. Raises `ContractError` if a name is
@@ -76,9 +66,8 @@ def fragile_districts(
         geometry=np.array([shapes.get(district.nom) for district in declared], dtype=object),
         crs=territory.epsg,
     )
-    layer.insert(3, "contour", layer.geometry.notna())
-    layer.insert(4, "surface_m2", layer.area)
-    return FragileDistricts(layer, _bands(layer, communes, territory), tuple(checks))
+    layer = layer.assign(contour=layer.geometry.notna(), surface_m2=layer.area)
+    return layer, _bands(layer, communes, territory), checks
 
 
 def _match(
@@ -159,7 +148,7 @@ def fragile_statistics(
 ) -> pd.DataFrame:
     """Estimate the statistics of the fragile districts that have a contour covered by IRIS.
 
-    `values` are those by IRIS that match the contours (`districts.IrisStatistics.joined`). In the result
+    `values` are those by IRIS that have a contour. In the result
     ``zone`` is ``quartier_fragile`` and ``code`` the district's name.
     """
     drawn = layer[layer["contour"]].reset_index(drop=True)

@@ -178,11 +178,18 @@ def dissolve(zones: Geometries) -> BaseGeometry:
     return shapely.union_all(zones)
 
 
-def cut_by_zones(polygons: gpd.GeoDataFrame, zones: gpd.GeoDataFrame, suffix: str) -> gpd.GeoDataFrame:
+def cut_by_zones(
+    polygons: gpd.GeoDataFrame,
+    zones: gpd.GeoDataFrame,
+    suffix: str,
+    of_polygon: Sequence[str] = (),
+    of_zone: Sequence[str] = (),
+) -> gpd.GeoDataFrame:
     """Cut one layer by another in the same projected CRS (else ValueError), one row per piece.
 
-    Columns: ``polygon`` and ``zone`` (positions, zone -1 outside), ``surface_m2``, ``part_qpv`` and
-    ``part_<suffix>`` in percent, geometry. ``attrs["overlapping"]``: see `Pieces`.
+    Columns: ``polygon`` and ``zone`` (positions, zone -1 outside), columns of both layers (those `of_zone`
+    missing outside), ``surface_m2``, ``part_qpv`` and ``part_<suffix>`` in percent, geometry.
+    ``attrs["overlapping"]``: see `Pieces`.
     """
     if polygons.crs != zones.crs or not polygons.crs.is_projected:
         raise ValueError(f"overlay needs one projected CRS, got {polygons.crs} and {zones.crs}")
@@ -191,6 +198,8 @@ def cut_by_zones(polygons: gpd.GeoDataFrame, zones: gpd.GeoDataFrame, suffix: st
         {
             "polygon": pieces.polygon,
             "zone": pieces.zone,
+            **{name: polygons[name].to_numpy()[pieces.polygon] for name in of_polygon},
+            **{name: at(zones[name].astype(object), pieces.zone) for name in of_zone},
             "surface_m2": pieces.area,
             "part_qpv": 100 * pieces.area / polygons.area.to_numpy()[pieces.polygon],
             f"part_{suffix}": 100 * pieces.area / at(zones.area, pieces.zone),

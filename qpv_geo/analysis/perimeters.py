@@ -127,19 +127,15 @@ def _add_districts(
     result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory, registry: Registry
 ) -> None:
     """Add the IRIS, and the districts, whose statistics come from the IRIS."""
-    drawn = tables.fragile_contours
-    fragile = fragile_districts(territory, drawn, tables.communes, _file_of(drawn))
-    result.layers["quartiers_fragiles"] = fragile.layer
-    if len(fragile.bands):
-        result.layers["bande_quartiers_fragiles"] = fragile.bands
-    result.checks_around += fragile.checks
-
-    iris = tables.iris
-    contours = tables.district_contours
-    districts = local_districts(territory, iris, contours, _file_of(contours))
-    if len(districts.layer):
-        result.layers["quartiers"] = districts.layer
-    result.checks_around += districts.checks
+    drawn, contours, iris = tables.fragile_contours, tables.district_contours, tables.iris
+    fragile, bands, checks = fragile_districts(territory, drawn, tables.communes, _file_of(drawn))
+    districts, shares, of_districts = local_districts(territory, iris, contours, _file_of(contours))
+    result.layers["quartiers_fragiles"] = fragile
+    if len(bands):
+        result.layers["bande_quartiers_fragiles"] = bands
+    if len(districts):
+        result.layers["quartiers"] = districts
+    result.checks_around += [*checks, *of_districts]
     if iris is None:
         return
 
@@ -153,14 +149,15 @@ def _add_districts(
     values = tables.rows.of("iris", _iris_of(tables))
     if values.empty:
         return
-    of_iris = iris_statistics(values, iris, tables.iris_geography, communes)
+    rows, matched = iris_statistics(values, iris, tables.iris_geography, communes)
+    joined = rows[rows["code"].isin(iris["code_iris"])]
     rules = registry.by_id
     result.statistics += [
-        add_computed(of_iris.rows, rules),
-        district_statistics(districts, of_iris.joined, rules),
-        fragile_statistics(fragile.layer, of_iris.joined, iris, rules, territory),
+        add_computed(rows, rules),
+        district_statistics(territory, shares, joined, rules),
+        fragile_statistics(fragile, joined, iris, rules, territory),
     ]
-    result.checks_around += of_iris.checks
+    result.checks_around += matched
 
 
 def _iris_of(tables: Tables) -> list[str]:

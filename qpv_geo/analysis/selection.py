@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from qpv_geo.analysis.overlay import GRIDS, at, cut_by_zones, is_sizeable
+from qpv_geo.analysis.overlay import GRIDS, cut_by_zones, is_sizeable
 from qpv_geo.checks import Check, Outcome, check_expected
 from qpv_geo.errors import ContractError
 from qpv_geo.french import number, significant
@@ -31,11 +31,8 @@ def cut_by_communes(
 
     Both layers must be in the territory's CRS.
     """
-    pieces = cut_by_zones(qpv, communes, "commune")
-    for column in ("insee_com", "nom_com", "siren_epci"):
-        pieces[column] = at(communes[column].astype(object), pieces["zone"])
-    pieces["code_qp"] = qpv["code_qp"].to_numpy()[pieces["polygon"]]
-    pieces["lib_qp"] = qpv["lib_qp"].to_numpy()[pieces["polygon"]]
+    of_zone = ("insee_com", "nom_com", "siren_epci")
+    pieces = cut_by_zones(qpv, communes, "commune", ("code_qp", "lib_qp"), of_zone)
     pieces["membre"] = is_sizeable(pieces, territory) & (pieces["zone"] >= 0)
     declared = [set(codes_of(codes)) for codes in qpv["insee_com"]]
     pieces["declare"] = [

@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from qpv_geo.analysis.overlay import GRIDS, Pieces, at, cut_by_zones, is_sizeable, overlay
+from qpv_geo.analysis.overlay import GRIDS, cut_by_zones, is_sizeable
 from qpv_geo.checks import Check, Outcome, check_none
 from qpv_geo.french import number, significant
 from qpv_geo.territory import Territory
@@ -20,11 +20,6 @@ _CONSERVED = 1e-6
 
 # Percent: smaller shares would round to 0,0 %.
 _SMALLEST_SHOWN = 0.1
-
-_COLUMNS = [
-    *("nature", "code_qp", "lib_qp", "code_qp_2015", "nom_qp_2015"),
-    *("surface_m2", "part_2024", "part_2015", "geometry"),
-]
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ def compare_geographies(
     """
     current = _with_others(qpv, others)
     old = select_2015(qpv_2015, communes)
-    pieces = _pieces(qpv, current, old, qpv_2015)
+    pieces = _pieces(current.iloc[: len(qpv)], current, old, qpv_2015)
     links = pieces[
         (pieces["nature"] == "conserve") & is_sizeable(pieces, territory, ("part_2024", "part_2015"))
     ]
@@ -75,7 +70,7 @@ def compare_geographies(
     ]
     return Evolution(
         # Streets are known where there is a base map (`base_map.streets_of`).
-        pieces.drop(columns=["surface_2024", "surface_2015"]).assign(rues=None),
+        pieces.assign(rues=None),
         _layer_2015(old, pieces, links),
         _columns_of_qpv(qpv, pieces, links),
         tuple(checks),
@@ -104,48 +99,29 @@ def select_2015(qpv_2015: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> gpd.G
 
 
 def _pieces(
-    qpv: gpd.GeoDataFrame, current: gpd.GeoDataFrame, old: gpd.GeoDataFrame, every_old: gpd.GeoDataFrame
+    own: gpd.GeoDataFrame, current: gpd.GeoDataFrame, old: gpd.GeoDataFrame, every_old: gpd.GeoDataFrame
 ) -> gpd.GeoDataFrame:
-    """Cut the territory's QPV 2024 by all of 2015, then its QPV 2015 by all of 2024.
+    """Cut the territory's QPV 2024 by all of 2015, then its QPV 2015 by all of 2024 (`own` first).
 
     The second cut gives the areas that left, and those that QPV of other territories took over.
     """
-    own = current.iloc[: len(qpv)]
-    forth = overlay(own.geometry.to_numpy(), every_old.geometry.to_numpy())
-    back = overlay(old.geometry.to_numpy(), current.geometry.to_numpy())
-    kept = (back.zone < 0) | (back.zone >= len(own))
+    names = {"code_qp": "code_qp_2015", "nom_qp": "nom_qp_2015"}
+    old, every_old = old.rename(columns=names), every_old.rename(columns=names)
+    new_columns, old_columns = ("code_qp", "lib_qp"), tuple(names.values())
+    forth = cut_by_zones(own, every_old, "2015", new_columns, old_columns)
+    back = cut_by_zones(old, current, "2024", old_columns, new_columns)
+    kept = (back["zone"] < 0) | (back["zone"] >= len(own))
     frame = pd.concat(
         [
-            _rows(forth.polygon, own, forth.zone, every_old, forth),
-            _rows(back.zone, current, back.polygon, old, back)[kept],
+            forth.rename(columns={"part_qpv": "part_2024"}),
+            back[kept].rename(columns={"part_qpv": "part_2015"}),
         ]
     )
     frame["nature"] = np.select(
         [frame["code_qp_2015"].isna(), frame["code_qp"].isna()], ["entrant", "sortant"], "conserve"
     )
-    frame["part_2024"] = 100 * frame["surface_m2"] / frame["surface_2024"]
-    frame["part_2015"] = 100 * frame["surface_m2"] / frame["surface_2015"]
     frame = frame.sort_values(["code_qp", "code_qp_2015"], na_position="last", ignore_index=True)
-    columns = [*_COLUMNS, "surface_2024", "surface_2015"]
-    return gpd.GeoDataFrame(frame[columns], geometry="geometry", crs=qpv.crs)
-
-
-def _rows(
-    new: np.ndarray, current: gpd.GeoDataFrame, old: np.ndarray, every_old: gpd.GeoDataFrame, cut: Pieces
-) -> pd.DataFrame:
-    """Return one row per piece; `new` and `old` are positions in the two frames, -1 for none."""
-    return pd.DataFrame(
-        {
-            "code_qp": at(current["code_qp"], new),
-            "lib_qp": at(current["lib_qp"], new),
-            "code_qp_2015": at(every_old["code_qp"], old),
-            "nom_qp_2015": at(every_old["nom_qp"], old),
-            "surface_m2": cut.area,
-            "surface_2024": at(current.area, new),
-            "surface_2015": at(every_old.area, old),
-            "geometry": cut.geometry,
-        }
-    )
+    return frame.drop(columns=["polygon", "zone"])
 
 
 def _layer_2015(old: gpd.GeoDataFrame, pieces: pd.DataFrame, links: pd.DataFrame) -> gpd.GeoDataFrame:
@@ -219,7 +195,8 @@ def _check_letters(qpv: pd.DataFrame, links: pd.DataFrame, territory: Territory)
     for code, name in sorted(zip(qpv["code_qp"], qpv["lib_qp"], strict=True)):
         own = links[links["code_qp"] == code]
         predecessors = _listed(own, "code_qp", "code_qp_2015", "part_2024").get(code, "aucun")
-        alone = (own["surface_2024"] + own["surface_2015"] - 2 * own["surface_m2"]).sum()
+        # What each of the two has for itself.
+        alone = (own["surface_m2"] * (100 / own["part_2024"] + 100 / own["part_2015"] - 2)).sum()
         identical = len(own) == 1 and bool((own[["part_2024", "part_2015"]] >= least).all(axis=None))
         unchanged = len(own) == 1 and alone <= territory.sliver_area
         letter = code[-1]

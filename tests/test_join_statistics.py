@@ -82,7 +82,6 @@ def test_the_layer_carries_the_latest_vintage_with_status_and_vintage() -> None:
     result = add_indicators(layer("QN02502M", "QN02503M"), statistics, load_registry())
     assert result["population_municipale"].iloc[0] == 3194
     assert result["population_municipale"].isna().tolist() == [False, True]
-    assert result["population_municipale"].dtype == "Int64"
     assert result["population_municipale_statut"].tolist() == ["ok", "secret"]
     assert result["population_municipale_millesime"].tolist() == ["2020", "2020"]
     assert result["population_municipale_rang"].tolist() == [3, 3]

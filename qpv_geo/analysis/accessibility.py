@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.analysis.facilities import shapes_of, within_box
-from qpv_geo.checks import Check
+from qpv_geo.checks import Check, Outcome
 from qpv_geo.french import capitalised, counted, number
 from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.apl import AplSheet, load_professions
@@ -194,10 +194,18 @@ def accessibility_table(
     points = pd.concat([located, demand.points], ignore_index=True)
     places = gpd.GeoSeries(shapes_of(points), crs=communes.crs)
     beyond = places.distance(around.boundary) < radius
-    zones = _zones(qpv, communes)
-    zones["coarse"] = [*_in_one_point(places[: len(qpv)], communes, demand), *([False] * len(communes))]
-    zones["beyond"] = [*beyond[: len(qpv)], *communes["insee_com"].isin(points.loc[beyond, "insee_com"])]
-    known = _near(facilities.points, around, radius)
+    zones = pd.DataFrame(
+        {
+            "zone": ["qpv"] * len(qpv) + ["commune"] * len(communes),
+            "code": [*qpv["code_qp"], *communes["insee_com"]],
+            "nom": [*qpv["lib_qp"], *communes["nom_com"]],
+            "coarse": [*_in_one_point(places[: len(qpv)], communes, demand), *([False] * len(communes))],
+            "beyond": [*beyond[: len(qpv)], *communes["insee_com"].isin(points.loc[beyond, "insee_com"])],
+        }
+    )
+    # Many territories are made from the facilities of all of France.
+    known = facilities.points
+    known = known[within_box(known, around.bounds, radius) | known["x"].isna()]
     known = known.assign(own=known["insee_com"].isin(communes["insee_com"]))
     frames = []
     for profession in load_professions():
@@ -206,10 +214,9 @@ def accessibility_table(
         supply = supply.dropna(subset=["x", "y"])
         frame = zones.assign(profession=profession.id, libelle=profession.libelle, **dict.fromkeys(_COLUMNS))
         if len(supply):
-            indices = [
-                catchment_index(points, _grouped(supply if one.alentours else supply[supply["own"]]), one)
-                for one in catchments
-            ]
+            supplies = (supply if one.alentours else supply[supply["own"]] for one in catchments)
+            counts = (some.groupby(["x", "y"]).size().reset_index(name="nombre") for some in supplies)
+            indices = [catchment_index(points, *pair) for pair in zip(counts, catchments, strict=True)]
             values = np.column_stack([_by_zone(index, points, len(qpv), communes) for index in indices])
             frame[_COLUMNS] = np.column_stack([values[:, 0], values.min(axis=1), values.max(axis=1)])
         without = f"{number(lost)} ({profession.libelle.lower()})" if lost else ""
@@ -233,26 +240,6 @@ def _in_one_point(places: gpd.GeoSeries, communes: gpd.GeoDataFrame, demand: Dem
     coarse = np.zeros(len(places), dtype=bool)
     coarse[whole.sindex.query(places, predicate="within")[0]] = True
     return coarse
-
-
-def _zones(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "zone": ["qpv"] * len(qpv) + ["commune"] * len(communes),
-            "code": [*qpv["code_qp"], *communes["insee_com"]],
-            "nom": [*qpv["lib_qp"], *communes["nom_com"]],
-        }
-    )
-
-
-def _near(points: pd.DataFrame, around: BaseGeometry, radius: float) -> pd.DataFrame:
-    """Leave out what is far away: many territories are made from the facilities of all of France."""
-    return points[within_box(points, around.bounds, radius) | points["x"].isna()]
-
-
-def _grouped(supply: pd.DataFrame) -> pd.DataFrame:
-    """Return the places of supply, each with how many are there."""
-    return supply.groupby(["x", "y"]).size().rename("nombre").reset_index()
 
 
 def _by_zone(
@@ -294,30 +281,21 @@ def compare_with_apl(table: pd.DataFrame, sheets: Sequence[AplSheet]) -> list[Ch
             continue
         index = rows.set_index("code")["valeur"]
         apl = sheet.table["valeur"].reindex(index.index).dropna()
-        checks.append(_correlation(sheet, index.reindex(apl.index), apl, parameters))
-    return checks
-
-
-def _correlation(
-    sheet: AplSheet, index: pd.Series, apl: pd.Series, parameters: AccessibilityParameters
-) -> Check:
-    code, subject, name = "accessibilite_et_apl", sheet.profession.id, sheet.profession.libelle
-    count = counted(len(apl), "commune")
-    comparable = len(apl) >= parameters.communes_minimum and min(np.ptp(index), np.ptp(apl)) > 0
-    rank = index.rank().corr(apl.rank()) if comparable else np.nan
-    if not comparable:
+        index = index.reindex(apl.index)
+        count, name = counted(len(apl), "commune"), sheet.profession.libelle
+        outcome: Outcome = "non_verifiable"
+        expected, found = "", count
         message = f"{name} : {count}, trop peu ou trop semblables pour comparer l'indice à l'APL."
-        return Check(code, subject, "non_verifiable", "", count, message)
-    low = rank < parameters.correlation_minimum
-    message = (
-        f"{name} : corrélation des rangs (Spearman) de {number(rank, 2)} entre l'indice et l'APL "
-        f"{sheet.vintage} de la DREES, sur {count}."
-    )
-    return Check(
-        code,
-        subject,
-        "avertissement" if low else "conforme",
-        f"au moins {number(parameters.correlation_minimum, 2)}",
-        f"{number(rank, 2)} ({count})",
-        message,
-    )
+        if len(apl) >= parameters.communes_minimum and min(np.ptp(index), np.ptp(apl)) > 0:
+            rank = index.rank().corr(apl.rank())
+            outcome = "avertissement" if rank < parameters.correlation_minimum else "conforme"
+            expected, found = (
+                f"au moins {number(parameters.correlation_minimum, 2)}",
+                f"{number(rank, 2)} ({count})",
+            )
+            message = (
+                f"{name} : corrélation des rangs (Spearman) de {number(rank, 2)} entre l'indice et l'APL "
+                f"{sheet.vintage} de la DREES, sur {count}."
+            )
+        checks.append(Check("accessibilite_et_apl", sheet.profession.id, outcome, expected, found, message))
+    return checks

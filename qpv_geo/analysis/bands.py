@@ -53,46 +53,29 @@ def qpv_bands(
             f"({', '.join(sorted(known))}) nor their neighbours: correct the territory file"
         )
     layer = qpv[["code_qp", "lib_qp", qpv.geometry.name]].sort_values("code_qp", ignore_index=True)
-    distances = band_widths(layer["code_qp"], bands)
-    geometry = draw_bands(
-        layer.geometry.to_numpy(), distances, layer["code_qp"].tolist(), epci if bands.decoupe_epci else None
-    )
-    return gpd.GeoDataFrame(
-        {
-            "code_qp": layer["code_qp"],
-            "lib_qp": layer["lib_qp"],
-            "distance_m": distances,
-            "npnru": layer["code_qp"].isin(bands.npnru),
-            "surface_m2": shapely.area(geometry),
-        },
-        geometry=geometry,
-        crs=qpv.crs,
-    )
+    layer["distance_m"] = band_widths(layer["code_qp"], bands)
+    layer["npnru"] = layer["code_qp"].isin(bands.npnru)
+    return draw_bands(layer, "code_qp", epci if bands.decoupe_epci else None)
 
 
-def draw_bands(
-    polygons: Geometries, distances: NDArray[np.float64], names: list[str], within: BaseGeometry | None
-) -> Geometries:
-    """Return what lies within a distance, in metres, of each polygon and not in it.
+def draw_bands(layer: gpd.GeoDataFrame, name: str, within: BaseGeometry | None) -> gpd.GeoDataFrame:
+    """Return a layer with, for its contours, what lies within ``distance_m`` of each and not in it.
 
-    Polygons are valid, in a projected CRS. Bands are cut to `within`, and one that lies wholly outside is a
-    `ContractError`, which calls it by the name of its polygon.
+    Contours are valid, in a projected CRS; ``surface_m2`` is added. Bands are cut to `within`, and one that
+    lies wholly outside is a `ContractError`, which calls it by the column `name`.
     """
-    drawn = np.empty(len(polygons), dtype=object)
-    outside = []
-    for index, (polygon, distance) in enumerate(zip(polygons, distances, strict=True)):
+    drawn = []
+    for polygon, distance in zip(layer.geometry, layer["distance_m"], strict=True):
         band = part_of(widen(polygon, float(distance)), polygon, inside=False)
-        if within is not None:
-            band = part_of(band, within, inside=True)
-        drawn[index] = band
-        if band.is_empty:
-            outside.append(names[index])
-    if outside:
+        drawn.append(band if within is None else part_of(band, within, inside=True))
+    banded = layer.set_geometry(gpd.GeoSeries(drawn, layer.index, crs=layer.crs))
+    if (outside := banded.is_empty).any():
         raise ContractError(
-            f"the bands of {', '.join(outside)} lie wholly outside the EPCI's communes: compare the contours "
-            f"with the communes, or set 'bandes.decoupe_epci = false' in the territory file"
+            f"the bands of {', '.join(layer.loc[outside, name])} lie wholly outside the EPCI's communes: "
+            f"compare the contours with the communes, or set 'bandes.decoupe_epci = false' in the territory "
+            f"file"
         )
-    return drawn
+    return banded.assign(surface_m2=banded.area)
 
 
 def widen(polygon: BaseGeometry, distance: float) -> shapely.MultiPolygon:

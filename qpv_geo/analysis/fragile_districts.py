@@ -126,17 +126,10 @@ def _report(declared: list[FragileDistrict], inside: Mapping[str, float]) -> lis
 
 def _bands(layer: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territory) -> gpd.GeoDataFrame:
     """Return the band around each district with a contour, as wide as for QPV outside the NPNRU."""
-    drawn = layer[layer["contour"]].reset_index(drop=True)
-    within = None
-    if territory.bandes.decoupe_epci:
-        within = as_multipolygon(shapely.union_all(communes.geometry.to_numpy()))
-    distances = np.full(len(drawn), territory.bandes.distance_m)
-    geometry = draw_bands(drawn.geometry.to_numpy(), distances, drawn["nom"].tolist(), within)
-    return gpd.GeoDataFrame(
-        {"nom": drawn["nom"], "distance_m": distances, "surface_m2": shapely.area(geometry)},
-        geometry=geometry,
-        crs=layer.crs,
-    )
+    drawn = layer.loc[layer["contour"], ["nom", "geometry"]].assign(distance_m=territory.bandes.distance_m)
+    cut = territory.bandes.decoupe_epci
+    within = as_multipolygon(shapely.union_all(communes.geometry.to_numpy())) if cut else None
+    return draw_bands(drawn.reset_index(drop=True), "nom", within)
 
 
 def fragile_statistics(

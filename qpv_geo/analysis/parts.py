@@ -197,20 +197,15 @@ def _epci(
         members = tables.epci_members
         known = members[members["siren_epci"].isin(communes["siren_epci"].unique())]
         names = dict(zip(known["siren_epci"], known["nom_epci"].map(own_name), strict=True))
-    rows, unions = [], []
-    for siren, members in communes.groupby("siren_epci", sort=True):
-        union = as_multipolygon(dissolve(members.geometry.to_numpy()))
-        default = territory.nom if territory.genre == "epci" else str(siren)
-        rows.append(
-            {
-                "siren_epci": siren,
-                "nom_epci": names.get(str(siren)) or default,
-                "nb_communes": len(members),
-                "population": members["population"].sum(min_count=len(members)),
-                "surface_m2": union.area,
-                "nb_qpv": int(qpv.get(siren, 0)),
-            }
-        )
-        unions.append(union)
-    columns = ["siren_epci", "nom_epci", "nb_communes", "population", "surface_m2", "nb_qpv"]
-    return gpd.GeoDataFrame(pd.DataFrame(rows, columns=columns), geometry=unions, crs=communes.crs)
+    groups = communes.groupby("siren_epci", sort=True)
+    unions = [as_multipolygon(dissolve(members.geometry.to_numpy())) for _, members in groups]
+    layer = gpd.GeoDataFrame({"siren_epci": list(groups.groups)}, geometry=unions, crs=communes.crs)
+    sirens, people = layer["siren_epci"], groups["population"]
+    default = territory.nom if territory.genre == "epci" else None
+    return layer.assign(
+        nom_epci=[names.get(siren) or default or siren for siren in sirens],
+        nb_communes=sirens.map(groups.size()),
+        population=sirens.map(people.sum().where(people.count() == groups.size())),
+        surface_m2=layer.area,
+        nb_qpv=sirens.map(qpv).fillna(0),
+    )

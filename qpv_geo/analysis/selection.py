@@ -207,16 +207,14 @@ def count_by_epci(qpv: pd.DataFrame, communes: pd.DataFrame, pieces: pd.DataFram
 
 def computed_lists(qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame) -> pd.DataFrame:
     """Return the computed communes and EPCI of each QPV as lists in text, largest share first."""
+    names = {
+        "insee_com": "insee_com_calcule",
+        "nom_com": "lib_com_calcule",
+        "siren_epci": "siren_epci_calcule",
+    }
     inside = pieces[pieces["membre"]].sort_values("part_qpv", ascending=False, kind="stable")
-    columns = (inside[name].tolist() for name in ("code_qp", "insee_com", "nom_com", "siren_epci"))
-    rows: dict[str, list[tuple[object, ...]]] = {}
-    for code, *row in zip(*columns, strict=True):
-        rows.setdefault(code, []).append(tuple(row))
-    nothing = [(None, None, None)]
-    found = (rows.get(code, nothing) for code in qpv["code_qp"])
-    lists = [[_join(values) for values in zip(*members, strict=True)] for members in found]
-    names = ["insee_com_calcule", "lib_com_calcule", "siren_epci_calcule"]
-    return pd.DataFrame(lists, columns=names, dtype=object)
+    lists = pd.DataFrame(inside).groupby("code_qp")[list(names)].agg(_join).rename(columns=names)
+    return lists.reindex(qpv["code_qp"]).reset_index(drop=True)
 
 
 def _join(values: Iterable[object]) -> str | None:

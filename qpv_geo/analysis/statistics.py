@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import chain
 
 import geopandas as gpd
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from qpv_geo.analysis.aggregate import unavailable
 from qpv_geo.checks import Check, check_none
 from qpv_geo.french import first_of
-from qpv_geo.ingest.registry import Indicator, Registry
+from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.sources.catalogue import Zone
 from qpv_geo.statuses import NOT_AVAILABLE
@@ -18,11 +19,18 @@ from qpv_geo.territory import Territory
 from qpv_geo.zones import FrenchZone, department_of, zone_of
 
 STATISTICS_KEY = ["zone", "code", "indicateur", "millesime"]
-_FIGURE = (
-    *("indicateur", "code", "valeur", "statut", "millesime"),
-    *("rang", "rang_sur", "borne_basse", "borne_haute"),
-)
+# What layer ``qpv`` says of an indicator, by the end of the column's name; intervals come last.
+_FIGURE = {
+    "": "valeur",
+    "_statut": "statut",
+    "_millesime": "millesime",
+    "_rang": "rang",
+    "_rang_sur": "rang_sur",
+    "_borne_basse": "borne_basse",
+    "_borne_haute": "borne_haute",
+}
 _NO_FIGURE = (math.nan, NOT_AVAILABLE, None, None, None, math.nan, math.nan)
+_NATURES = {"count": "effectif", "rate": "taux", "median": "médiane", "index": "indice", "amount": "montant"}
 
 
 def join_by_code(
@@ -110,51 +118,30 @@ def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Re
     ``<id>_borne_haute`` if its producer gives confidence intervals.
     """
     of_qpv = statistics[statistics["indicateur"].isin([indicator.id for indicator in registry.shown])]
-    rows = zip(*(newest_of_qpv(of_qpv)[name].tolist() for name in _FIGURE), strict=True)
+    names = ["indicateur", "code", *_FIGURE.values()]
+    rows = zip(*(newest_of_qpv(of_qpv)[name].tolist() for name in names), strict=True)
     figures = {(indicator, code): figure for indicator, code, *figure in rows}
     codes, columns = qpv["code_qp"].tolist(), {}
     for indicator in registry.shown:
         found = [figures.get((indicator.id, code), _NO_FIGURE) for code in codes]
-        values, statuses, vintages, rank, among, low, high = zip(*found, strict=True) if found else ((),) * 7
-        columns[indicator.id] = _typed(pd.Series(values, dtype="float64"), indicator).array
-        columns[f"{indicator.id}_statut"] = pd.array(statuses, dtype=object)
-        columns[f"{indicator.id}_millesime"] = pd.array(vintages, dtype=object)
-        columns[f"{indicator.id}_rang"] = pd.array(rank, dtype="Int64")
-        columns[f"{indicator.id}_rang_sur"] = pd.array(among, dtype="Int64")
-        if indicator.intervals:
-            columns[f"{indicator.id}_borne_basse"] = pd.array(low, dtype="float64")
-            columns[f"{indicator.id}_borne_haute"] = pd.array(high, dtype="float64")
+        for place, ending in enumerate(_FIGURE if indicator.intervals else list(_FIGURE)[:-2]):
+            columns[indicator.id + ending] = [figure[place] for figure in found]
     layer: gpd.GeoDataFrame = pd.concat([qpv, pd.DataFrame(columns, index=qpv.index)], axis=1)
     return layer
 
 
-def _typed(values: pd.Series, indicator: Indicator) -> pd.Series:
-    """Keep whole counts whole; estimates of counts have decimals."""
-    whole = indicator.kind == "count" and bool((values.dropna() % 1 == 0).all())
-    return values.astype("Int64") if whole else values.astype("float64")
-
-
 def dictionary(registry: Registry, labels: pd.DataFrame) -> pd.DataFrame:
     """Return layer ``indicateurs``: the registry, then indicators known only from producers' dictionaries."""
-    nature = {
-        "count": "effectif",
-        "rate": "taux",
-        "median": "médiane",
-        "index": "indice",
-        "amount": "montant",
-    }
     known = [
         {
             "indicateur": indicator.id,
             "theme": indicator.theme,
             "libelle": indicator.label,
             "unite": indicator.unit,
-            "nature": nature[indicator.kind],
+            "nature": _NATURES[indicator.kind],
             "additif": indicator.additive,
             "source": indicator.source,
-            "codes_producteur": ", ".join(
-                dict.fromkeys(c for codes in indicator.codes.values() for c in codes)
-            ),
+            "codes_producteur": ", ".join(dict.fromkeys(chain.from_iterable(indicator.codes.values()))),
         }
         for indicator in registry.indicators
     ]

@@ -16,8 +16,8 @@ from qpv_geo.analysis.health_plan import load_health_plan, objectives_table
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.report_schema import Changes, HealthState
 from qpv_geo.ingest.registry import load_registry
+from qpv_geo.releases.changes import compare_states, health_changes
 from qpv_geo.releases.changes_text import changes_markdown
-from qpv_geo.releases.health_changes import compare_states, health_changes
 from qpv_geo.territory import Territory, load_territory
 from tests.examples import examples
 from tests.test_full_territory import Published, publish

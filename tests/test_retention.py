@@ -20,10 +20,10 @@ from qpv_geo.formats.fingerprint import fingerprint
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import run
 from qpv_geo.releases import ledger as ledgers
+from qpv_geo.releases.decisions import prunable, prune
 from qpv_geo.releases.ledger import LEDGER, Ledger, Turn, read_ledger, write_ledger
 from qpv_geo.releases.placement import make_current
 from qpv_geo.releases.release import Release, current_release, list_releases
-from qpv_geo.releases.retention import prunable, prune
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Retention

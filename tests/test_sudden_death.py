@@ -20,7 +20,7 @@ import os, shutil, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from tests.publishing import BESANCON
-from qpv_geo.releases.decisions import drop_held, publish_held, roll_back
+from qpv_geo.releases.decisions import drop_held, prune, publish_held, roll_back
 from qpv_geo.releases.ledger import read_ledger
 from qpv_geo.files import unfinished
 from qpv_geo.releases.placement import hold, make_read_only, sweep
@@ -32,7 +32,6 @@ from qpv_geo.releases.release import (
     list_releases,
     switch_to,
 )
-from qpv_geo.releases.retention import prune
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Retention
 

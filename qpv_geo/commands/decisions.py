@@ -7,10 +7,9 @@ import typer
 from qpv_geo.commands.options import DataDir, ReleaseId, TerritoryName, Wait, settings_of
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.lock import territory_lock
-from qpv_geo.releases.decisions import drop_held, publish_held, roll_back
+from qpv_geo.releases.decisions import drop_held, prunable, publish_held, roll_back
+from qpv_geo.releases.decisions import prune as remove_old
 from qpv_geo.releases.release import current_release
-from qpv_geo.releases.retention import prunable
-from qpv_geo.releases.retention import prune as remove_old
 from qpv_geo.territory import load_territory
 from qpv_geo.territory.tables import MOST_DAYS
 

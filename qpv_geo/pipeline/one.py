@@ -11,10 +11,10 @@ from qpv_geo.lock import Hold, territory_lock
 from qpv_geo.parallel import collector_held_off
 from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
+from qpv_geo.releases.decisions import prune
 from qpv_geo.releases.existing import existing_release, restored_release
 from qpv_geo.releases.placement import reraise_move_errors, sweep
 from qpv_geo.releases.release import Release
-from qpv_geo.releases.retention import prune
 from qpv_geo.sources.fetch import accept
 
 if TYPE_CHECKING:

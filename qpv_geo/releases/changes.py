@@ -1,7 +1,8 @@
 """What changed between two releases, found in their own files."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from qpv_geo.formats.report_schema import (
     CellChange,
     Changes,
     ContourChange,
+    HealthChange,
+    HealthState,
     NamedField,
     NamedLayer,
     NamedQpv,
@@ -27,7 +30,9 @@ from qpv_geo.formats.report_schema import (
     SourceState,
     StatisticChange,
 )
-from qpv_geo.releases.health_changes import health_changes
+from qpv_geo.french import counted
+from qpv_geo.sources.catalogue import Source, load_catalogue
+from qpv_geo.statuses import STATUSES, VALUED
 from qpv_geo.zones import department_of, zone_of
 
 _QPV, _STATISTICS, _DICTIONARY, _SOURCES = "qpv", "statistiques", "indicateurs", "sources"
@@ -36,6 +41,9 @@ _HEALTH = "sante"
 _OF_THE_RUN = {_SOURCES, "controles"}
 # Areas are given to a tenth of a square metre: what rounds to zero is reprojection noise.
 _DECIMALS = 1
+
+_Names = Mapping[str, str | None]
+"""Of QPV, by code."""
 
 # What a comparison cannot do without.
 _NEEDED = {
@@ -47,8 +55,21 @@ _NEEDED = {
 _GROUP = ["zone", "indicateur"]
 _VALUES = ["valeur", "statut", "millesime"]
 _MEDIAN_OF = "qpv"
+_LINE = ["code_qp", "ligne", "zone", "code"]
+_NAMES = ["lib_qp", "libelle", "maille", "nom_zone", "unite", "source"]
+# A country is not steered line by line, and its report would be as large as its tables.
+_MOST_QPV = 200
+_USUAL_GAP = Source.model_fields["comparable_after"].default
 # Sums of floats: what differs beyond is noise.
 _DIGITS = 6
+
+
+def _paired(before: pd.DataFrame, after: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Return the rows of two tables side by side, with ``where`` they are, and which are ``unlike``."""
+    cells = before.merge(after, on=key, how="outer", suffixes=("_avant", "_apres"), indicator="where")
+    pairs = ((cells[f"{name}_avant"], cells[f"{name}_apres"]) for name in _VALUES)
+    same = [(one == other) | (one.isna() & other.isna()) for one, other in pairs]
+    return cells.assign(unlike=~np.logical_and.reduce(same))
 
 
 def statistic_changes(
@@ -60,39 +81,28 @@ def statistic_changes(
     too. `dictionary` holds the rows of both layers ``indicateurs``: labels, and what may be added; the last
     row of an indicator counts.
     """
-    cells = _newest(before).merge(
-        _newest(after), on=[*_GROUP, "code"], how="outer", suffixes=("_avant", "_apres"), indicator="where"
-    )
-    both = cells["where"] == "both"
-    pairs = ((cells[f"{name}_avant"], cells[f"{name}_apres"]) for name in _VALUES)
-    same = [(before == after) | (before.isna() & after.isna()) for before, after in pairs]
-    changed = both & ~np.logical_and.reduce(same)
-    counts = pd.DataFrame(
-        {
-            "cellules": changed,
-            "apparues": cells["where"] == "right_only",
-            "disparues": cells["where"] == "left_only",
-        }
-    )
+    cells = _paired(_newest(before), _newest(after), [*_GROUP, "code"])
+    cells["cellules"] = cells["unlike"] & (cells["where"] == "both")
+    cells["apparues"], cells["disparues"] = (cells["where"] == side for side in ("right_only", "left_only"))
     labels = dict(zip(dictionary["indicateur"], dictionary["libelle"], strict=True))
     additive = dict(zip(dictionary["indicateur"], dictionary["additif"], strict=True))
     changes = []
-    for (zone, indicator), rows in cells[counts.any(axis="columns")].groupby(_GROUP, sort=True):
-        whole = cells[(cells["zone"] == zone) & (cells["indicateur"] == indicator)]
-        number = {str(name): int(column.sum()) for name, column in counts.loc[whole.index].items()}
-        change = StatisticChange(
-            zone=zone,
-            indicateur=indicator,
-            libelle=labels.get(indicator),
-            millesime_avant=_vintage(whole["millesime_avant"]),
-            millesime_apres=_vintage(whole["millesime_apres"]),
-            nombre_avant=len(whole) - number["apparues"],
-            nombre_apres=len(whole) - number["disparues"],
-            **_summary(whole, str(zone), additive=bool(additive.get(indicator))),
-            plus_grand_ecart=_largest(rows),
-            **number,
-        )
-        changes.append(change)
+    for (zone, indicator), rows in cells.groupby(_GROUP, sort=True):
+        number = {name: int(rows[name].sum()) for name in ("cellules", "apparues", "disparues")}
+        if any(number.values()):
+            change = StatisticChange(
+                zone=zone,
+                indicateur=indicator,
+                libelle=labels.get(indicator),
+                millesime_avant=_vintage(rows["millesime_avant"]),
+                millesime_apres=_vintage(rows["millesime_apres"]),
+                nombre_avant=len(rows) - number["apparues"],
+                nombre_apres=len(rows) - number["disparues"],
+                **_summary(rows, str(zone), additive=bool(additive.get(indicator))),
+                plus_grand_ecart=_largest(rows),
+                **number,
+            )
+            changes.append(change)
     return tuple(changes)
 
 
@@ -104,8 +114,7 @@ def _newest(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _vintage(column: pd.Series) -> str | None:
-    present = column.dropna()
-    return None if present.empty else str(present.iloc[0])
+    return next(iter(column.dropna().astype(str)), None)
 
 
 def _summary(cells: pd.DataFrame, zone: str, *, additive: bool) -> dict[str, float | None]:
@@ -126,6 +135,78 @@ def _largest(cells: pd.DataFrame) -> CellChange | None:
         return None
     row = cells[gap == gap.max()].to_dict("records")[0]
     return CellChange(code=row["code"], avant=row["valeur_avant"], apres=row["valeur_apres"])
+
+
+def health_changes(before: pd.DataFrame, after: pd.DataFrame) -> tuple[HealthChange, ...]:
+    """Return the lines of two tables ``sante`` whose value, status or vintage changed, in their order.
+
+    A line that one of them lacks has no state there. Nothing is returned for a territory of many QPV.
+    """
+    if after["code_qp"].nunique() > _MOST_QPV:
+        return ()
+    columns = [*_LINE, "ordre", *_NAMES, *HealthState.model_fields]
+    cells = _paired(before[columns], after[columns], _LINE)
+    cells = cells[cells["unlike"] | (cells["where"] != "both")]
+    cells["ordre"] = cells["ordre_apres"].fillna(cells["ordre_avant"])
+    cells = cells.sort_values(["code_qp", "ordre", "code"]).astype(object)
+    changes = []
+    for row in cells.where(cells.notna(), None).to_dict("records"):
+        earlier = None if row["where"] == "right_only" else _state(row, "avant")
+        later = None if row["where"] == "left_only" else _state(row, "apres")
+        names = {name: row[f"{name}_apres"] or row[f"{name}_avant"] for name in _NAMES}
+        comparable, reason = compare_states(earlier, later, names.pop("source") or "")
+        key = {name: row[name] for name in _LINE}
+        names |= key | {"avant": earlier, "apres": later, "comparable": comparable, "raison": reason}
+        changes.append(HealthChange.model_validate(names))
+    return tuple(changes)
+
+
+def _state(row: Mapping[Hashable, object], moment: str) -> HealthState:
+    return HealthState.model_validate({name: row[f"{name}_{moment}"] for name in HealthState.model_fields})
+
+
+def compare_states(before: HealthState | None, after: HealthState | None, source: str) -> tuple[bool, str]:
+    """Tell whether two values of a line may be compared, and say in French what to make of them.
+
+    `source` names the sources of the later value; the strictest of them decides (`Source.comparable_after`,
+    `Source.comparable_from`).
+    """
+    if before is None:
+        return False, "Ligne nouvelle."
+    if after is None:
+        return False, "Ligne qui n'existe plus."
+    for state, moment in ((before, "avant"), (after, "maintenant")):
+        if state.statut not in VALUED:
+            return False, f"Pas de valeur {moment} : {STATUSES[state.statut].words}."
+    if before.millesime == after.millesime:
+        return True, "Même millésime : la valeur a été corrigée, ce n'est pas une évolution."
+    if refusal := _too_near(before.millesime or "", after.millesime or "", source):
+        return False, refusal
+    return True, _with_chance("Millésimes comparables.", before, after)
+
+
+def _too_near(before: str, after: str, source: str) -> str:
+    """Return why two vintages are not compared; an empty text if they may be."""
+    catalogue = {one.id: one for one in load_catalogue().sources}
+    known = [catalogue[name] for name in source.split(", ") if name in catalogue]
+    breaks = [one.comparable_from for one in known if before < one.comparable_from <= after]
+    if breaks:
+        return f"La série recommence en {max(breaks)} : les millésimes d'avant ne s'y comparent pas."
+    needed = max((one.comparable_after for one in known), default=_USUAL_GAP)
+    earlier, later = (re.match(r"\d{4}", vintage) for vintage in (before, after))
+    if not earlier or not later or abs(int(later[0]) - int(earlier[0])) < needed:
+        return f"Millésimes trop proches : il faut au moins {counted(needed, 'an')} d'écart pour comparer."
+    return ""
+
+
+def _with_chance(text: str, before: HealthState, after: HealthState) -> str:
+    """Add to a text that the intervals of two values overlap, if they do."""
+    if None in {before.borne_basse, before.borne_haute, after.borne_basse, after.borne_haute}:
+        return text
+    low = max(before.borne_basse or 0.0, after.borne_basse or 0.0)
+    high = min(before.borne_haute or 0.0, after.borne_haute or 0.0)
+    chance = " Les intervalles se recouvrent : l'écart peut n'être dû qu'au hasard."
+    return text + chance if low <= high else text
 
 
 @dataclass(frozen=True)
@@ -169,13 +250,18 @@ def compare_releases(before: PublishedRelease, after: PublishedRelease) -> Chang
     """
     earlier, later = before.tables, after.tables
     qpv = (earlier[_QPV], later[_QPV])
+    old, new = (dict(zip(table.rows["code_qp"], table.rows["lib_qp"], strict=True)) for table in qpv)
     return Changes(
         precedente=before.id,
         empreinte_precedente=before.fingerprint,
-        qpv_entres=_qpv_only_in(qpv[1], qpv[0]),
-        qpv_sortis=_qpv_only_in(qpv[0], qpv[1]),
-        qpv_renommes=_renamed(*qpv),
-        contours=_contours(*qpv),
+        qpv_entres=_qpv_only_in(new, old),
+        qpv_sortis=_qpv_only_in(old, new),
+        qpv_renommes=tuple(
+            RenamedQpv(code_qp=code, avant=old[code], apres=new[code])
+            for code in sorted(old.keys() & new.keys())
+            if old[code] != new[code]
+        ),
+        contours=_contours(*qpv, new),
         statistiques=statistic_changes(
             earlier[_STATISTICS].rows,
             later[_STATISTICS].rows,
@@ -198,33 +284,15 @@ def compare_releases(before: PublishedRelease, after: PublishedRelease) -> Chang
     )
 
 
-def _names(table: StoredTable) -> dict[str, str | None]:
-    """Return the names of the QPV by code."""
-    return dict(zip(table.rows["code_qp"], table.rows["lib_qp"], strict=True))
+def _qpv_only_in(here: _Names, there: _Names) -> tuple[NamedQpv, ...]:
+    return tuple(NamedQpv(code_qp=code, lib_qp=here[code]) for code in sorted(here.keys() - there.keys()))
 
 
-def _qpv_only_in(here: StoredTable, there: StoredTable) -> tuple[NamedQpv, ...]:
-    names, others = _names(here), _names(there)
-    return tuple(
-        NamedQpv(code_qp=code, lib_qp=name) for code, name in sorted(names.items()) if code not in others
-    )
-
-
-def _renamed(before: StoredTable, after: StoredTable) -> tuple[RenamedQpv, ...]:
-    names, later = _names(before), _names(after)
-    return tuple(
-        RenamedQpv(code_qp=code, avant=name, apres=later[code])
-        for code, name in sorted(names.items())
-        if code in later and later[code] != name
-    )
-
-
-def _contours(before: StoredTable, after: StoredTable) -> tuple[ContourChange, ...]:
+def _contours(before: StoredTable, after: StoredTable, names: _Names) -> tuple[ContourChange, ...]:
     """Overlay the old and new contours of each QPV whose contour changed."""
     shapes = after.shapes
     later = dict(zip(after.rows["code_qp"], shapes, strict=True))
     earlier = dict(zip(before.rows["code_qp"], before.shapes.to_crs(shapes.crs), strict=True))
-    names = _names(after)
     changes = []
     for code in sorted(earlier.keys() & later.keys()):
         if earlier[code] == later[code]:
@@ -275,7 +343,8 @@ def _rows(name: str, before: StoredTable, after: StoredTable) -> RowsChange | No
     layer = load_layers().get(name)
     key = list(layer.key) if layer and set(layer.key) <= set(common) else common
     rest = [column for column in common if column not in key]
-    earlier, later = (_by_key(table.rows, key, rest) for table in (before, after))
+    tables = (table.rows[[*key, *rest]].itertuples(index=False, name=None) for table in (before, after))
+    earlier, later = ({row[: len(key)]: row[len(key) :] for row in rows} for rows in tables)
     shared = earlier.keys() & later.keys()
     change = RowsChange(
         couche=name,
@@ -287,13 +356,6 @@ def _rows(name: str, before: StoredTable, after: StoredTable) -> RowsChange | No
         modifiees=sum(earlier[row] != later[row] for row in shared),
     )
     return change if change.ajoutees or change.retirees or change.modifiees else None
-
-
-def _by_key(
-    rows: pd.DataFrame, key: list[str], rest: list[str]
-) -> dict[tuple[object, ...], tuple[object, ...]]:
-    keys = rows[key].itertuples(index=False, name=None)
-    return dict(zip(keys, rows[rest].itertuples(index=False, name=None), strict=True))
 
 
 def _sources(before: pd.DataFrame, after: pd.DataFrame) -> tuple[SourceChange, ...]:

@@ -1,24 +1,34 @@
-"""Decisions about releases: publish or drop a held one, go back to an earlier one.
+"""Decisions about releases: publish or drop a held one, go back to an earlier one, remove old ones.
 
 Callers must hold the territory lock.
 """
 
+import logging
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, HeldError, PublicationError
 from qpv_geo.releases.existing import comparable_release
-from qpv_geo.releases.ledger import HELD, is_intact, write_ledger
+from qpv_geo.releases.ledger import HELD, Ledger, age, is_intact, read_ledger, write_ledger
 from qpv_geo.releases.placement import LATEST, discard, refuse_what_is_not_a_link, reraise_move_errors, sweep
 from qpv_geo.releases.release import (
     Release,
     command_options,
     current_release,
+    earlier_folders,
     find_release,
     held_releases,
     ledger_matching_latest,
+    list_releases,
+    previous_release,
     switch_to,
 )
 from qpv_geo.settings import Settings
-from qpv_geo.territory import Territory
+from qpv_geo.territory import Retention, Territory
+
+_LOGGER = logging.getLogger(__name__)
 
 _NAMED_AT_MOST = 20
 
@@ -52,8 +62,7 @@ def publish_held(territory_id: str, release_id: str, settings: Settings) -> Rele
     _refuse_damaged(release, command_options(territory_id, settings))
     if release.held:
         before = comparable_release(folder, release.id)
-        compared = release.differences and release.differences.empreinte_precedente
-        if compared != (before and before.fingerprint):
+        if release.compared_with != (before and before.fingerprint):
             raise PublicationError(
                 f"release {release.id} was compared with another release than the current one"
                 f"{f' ({before.id})' if before else ''}: run `qpv-geo refresh"
@@ -97,11 +106,10 @@ def roll_back(territory_id: str, release_id: str | None, settings: Settings) -> 
     ledger = ledger_matching_latest(folder)
     if release_id is None:
         refused = {refusal.release for refusal in ledger.refusals}
-        before = (name for name in ledger.before(current.id) if name not in refused)
-        earlier = [name for name in before if (folder / name).is_dir()]
-        if not earlier:
+        before = (path.name for path in earlier_folders(folder, current.id))
+        release_id = next((name for name in before if name not in refused), None)
+        if release_id is None:
             raise ConfigurationError(f"{folder}: no release was current before {current.id}, or it is gone")
-        release_id = earlier[0]
     target = find_release(territory_id, release_id, settings)
     if target.held or target.id == current.id:
         state = "held" if target.held else "the current one"
@@ -122,3 +130,64 @@ def _refuse_damaged(release: Release, options: str) -> None:
             f"release {release.id} is damaged and cannot become current; `qpv-geo refresh --force{options}` "
             "makes again what its sources still give:\n- " + "\n- ".join(findings)
         )
+
+
+def prunable(territory_id: str, retention: Retention, settings: Settings) -> list[Release]:
+    """Return the releases that may be removed, the oldest first.
+
+    `nombre` keeps that many of the releases that were current last, `jours` those that were current within
+    that many days. A release stays if either keeps it; with neither, all stay. If there are releases and none
+    is current, users may have any of them: this is a `ConfigurationError`.
+    """
+    releases = list_releases(territory_id, settings)
+    if not releases or (retention.nombre is None and retention.jours is None):
+        return []
+    current, previous = current_release(territory_id, settings), previous_release(territory_id, settings)
+    folder = settings.out_dir / territory_id
+    if current is None:
+        options = command_options(territory_id, settings)
+        raise ConfigurationError(
+            f"{folder / LATEST} leads to no release: run `qpv-geo refresh{options}`, or make one current "
+            f"with `qpv-geo releases publish ID{options}`, before old ones are removed"
+        )
+    ledger = read_ledger(folder)
+    releases.sort(key=lambda release: (_last_current(release.path, ledger), release.path.name))
+    kept = {current.path.resolve()} | ({previous.path.resolve()} if previous else set())
+    others = [release for release in releases if release.path.resolve() not in kept]
+    if retention.nombre is not None:
+        spare = max(retention.nombre - len(kept), 0)
+        others = others[: max(len(others) - spare, 0)]
+    if retention.jours is not None:
+        limit = timedelta(days=retention.jours)
+        others = [release for release in others if age(_last_current(release.path, ledger)) > limit]
+    return others
+
+
+def prune(territory_id: str, retention: Retention, settings: Settings) -> list[Release]:
+    """Remove the releases that `prunable` returns, and return those that are gone.
+
+    Files that somebody has open stay readable; where the system refuses
+    to move them (SMB, Windows), the release stays until the next time. Raises `PublicationError` if
+    ``latest`` is not a link or the ledger cannot be written.
+    """
+    folder = settings.out_dir / territory_id
+    gone = []
+    for release in prunable(territory_id, retention, settings):
+        try:
+            discard(release.path, folder)
+        except OSError as error:
+            _LOGGER.warning("%s: cannot be removed yet: %s", release.path, error)
+        else:
+            gone.append(release)
+    if gone:
+        with reraise_move_errors(folder):
+            write_ledger(folder, read_ledger(folder).without({release.path.name for release in gone}))
+    return gone
+
+
+def _last_current(path: Path, ledger: Ledger) -> datetime:
+    """Return when a release was last current, or when its folder was made if the ledger does not know."""
+    turns = pairwise(ledger.turns)
+    ends = [later.since for turn, later in turns if turn.release == path.name != later.release]
+    moment = ends[-1] if ends else ledger.published_at(path.name)
+    return moment or datetime.fromtimestamp(path.stat().st_mtime, UTC)

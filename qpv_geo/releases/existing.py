@@ -12,7 +12,9 @@ from qpv_geo.releases.placement import LATEST, refuse_what_is_not_a_link, rerais
 from qpv_geo.releases.release import (
     Release,
     current_release,
+    earlier_folders,
     held_releases,
+    latest_release,
     ledger_matching_latest,
     load_release,
     switch_to,
@@ -27,11 +29,9 @@ def comparable_release(folder: Path, release_id: str) -> PublishedRelease | None
     That is the current one or, if the new release is the current one made again, or if the current one is
     damaged, the latest earlier one. None if no such release can be read.
     """
-    latest = folder / LATEST
-    current = load_release(latest.resolve()) if latest.is_dir() else None
-    start = release_id if current is None else current.id
-    earlier = (folder / name for name in read_ledger(folder).before(start))
-    for release in (current, *(load_release(path) for path in earlier if path.is_dir())):
+    current = latest_release(folder)
+    earlier = earlier_folders(folder, release_id if current is None else current.id)
+    for release in (current, *map(load_release, earlier)):
         if release and release.id != release_id and is_intact(release.path):
             try:
                 return read_published(release.path)
@@ -58,8 +58,8 @@ def existing_release(spec: ReleaseSpec) -> Release | None:
         return replace(current, refused=spec.id)
     before = comparable_release(spec.folder, spec.id)
     for release in held:
-        compared = release.differences and release.differences.empreinte_precedente
-        if release.id == spec.id and before and compared == before.fingerprint and is_intact(release.path):
+        same = release.id == spec.id and before and release.compared_with == before.fingerprint
+        if same and is_intact(release.path):
             return release
     return None
 

@@ -124,13 +124,6 @@ class Ledger(Frozen):
         """Return when a release last became current, if known."""
         return next((turn.since for turn in reversed(self.turns) if turn.release == release), None)
 
-    def superseded_at(self, release: str) -> datetime | None:
-        """Return when another release last took its place, if one did."""
-        for turn, following in reversed(list(zip(self.turns, self.turns[1:], strict=False))):
-            if turn.release == release != following.release:
-                return following.since
-        return None
-
 
 def read_ledger(folder: Path) -> Ledger:
     """Read the ledger of a territory's folder; an empty one if there is none."""

@@ -54,6 +54,11 @@ class Release:
     refused: str | None = None
     """Id of the release that this run would have made if nobody had rolled it back or dropped it."""
 
+    @property
+    def compared_with(self) -> str | None:
+        """Fingerprint of the release that it was compared with."""
+        return self.differences.empreinte_precedente if self.differences else None
+
 
 def command_options(territory_id: str, settings: Settings) -> str:
     """Return the options that point a command to a territory and a folder, with a space before each."""
@@ -73,8 +78,14 @@ def current_release(territory_id: str, settings: Settings) -> Release | None:
 
     Raises `PublicationError` if ``latest`` is not a link.
     """
-    latest = settings.out_dir / territory_id / LATEST
-    refuse_what_is_not_a_link(latest)
+    folder = settings.out_dir / territory_id
+    refuse_what_is_not_a_link(folder / LATEST)
+    return latest_release(folder)
+
+
+def latest_release(folder: Path) -> Release | None:
+    """Return the release that ``latest`` of a territory's folder leads to, if it leads to one."""
+    latest = folder / LATEST
     return load_release(latest.resolve()) if latest.is_dir() else None
 
 
@@ -116,17 +127,22 @@ def previous_release(territory_id: str, settings: Settings) -> Release | None:
     current = current_release(territory_id, settings)
     if current is None:
         return None
-    names = (name for name in read_ledger(folder).before(current.id) if (folder / name).is_dir())
-    return next((load_release(folder / name) for name in names), None)
+    return next(map(load_release, earlier_folders(folder, current.id)), None)
+
+
+def earlier_folders(folder: Path, release_id: str) -> list[Path]:
+    """Return the folders of the releases that were current before a given one, the latest first."""
+    paths = (folder / name for name in read_ledger(folder).before(release_id))
+    return [path for path in paths if path.is_dir()]
 
 
 def ledger_matching_latest(folder: Path) -> Ledger:
     """Return the ledger of a territory's folder, corrected by what ``latest`` points to."""
-    ledger, latest = read_ledger(folder), folder / LATEST
-    if not latest.is_dir():
+    ledger, current = read_ledger(folder), latest_release(folder)
+    if current is None:
         return ledger
-    since = datetime.fromtimestamp(latest.stat().st_mtime, UTC).replace(microsecond=0)
-    return ledger.matching(load_release(latest.resolve()).id, since)
+    since = datetime.fromtimestamp(current.path.stat().st_mtime, UTC).replace(microsecond=0)
+    return ledger.matching(current.id, since)
 
 
 def switch_to(folder: Path, target: Path, ledger: Ledger, by: By, *, aside: Path | None = None) -> Release:

@@ -180,24 +180,23 @@ def _shape_problem(
         if valid and shapely.is_valid(
             shapely.transform(degrees, lambda points: np.round(points, OFFICIAL_DECIMALS))
         ):
-            return _vertex_problem(published, degrees, _DEGREES, "degrees")
+            return _vertex_problem(published, degrees, "degrees")
         flat = gpd.GeoSeries([published], crs=WGS84).to_crs(official.epsg[row]).item()
         slack = shapely.length(flat) * _OFF_LINE_ROUNDED
         return _line_problem(flat, projected, 0.0 if valid else change, _OFF_LINE_ROUNDED, slack)
     if valid:
-        return _vertex_problem(published, projected, _METRES, "m")
+        return _vertex_problem(published, projected, "m")
     return _line_problem(published, projected, change, _OFF_LINE, _AREA * shapely.area(projected))
 
 
-def _vertex_problem(published: BaseGeometry, official: BaseGeometry, tolerance: float, unit: str) -> str:
-    """Compare vertices one by one; the direction of rings is not compared, GeoJSON prescribes its own."""
+def _vertex_problem(published: BaseGeometry, official: BaseGeometry, unit: str) -> str:
+    """Say how the vertices differ of two contours whose vertices do (`same_vertices`)."""
     one, other = (shapely.orient_polygons(shape) for shape in (published, official))
     sizes, official_sizes = (shapely.get_num_coordinates(_rings(shape)) for shape in (one, other))
     if not np.array_equal(sizes, official_sizes):
         return f"rings of {sizes.tolist()} vertices in place of {official_sizes.tolist()}"
     distance = np.abs(shapely.get_coordinates(one) - shapely.get_coordinates(other)).max()
-    # The last binary digit of a rounded decimal is not a difference.
-    return f"a vertex {distance:.3g} {unit} away" if distance > tolerance * (1 + 1e-6) else ""
+    return f"a vertex {distance:.3g} {unit} away"
 
 
 def _rings(shape: BaseGeometry) -> np.ndarray:

@@ -69,7 +69,6 @@ def compare_statistics(
     of_files = ~whole["zone"].isin(COMPUTED_ZONES) & ~is_computed(whole, registry)
     statistics = replace(release[_LAYER], attributes=whole[of_files].reset_index(drop=True))
     return [
-        *_rows_without_origin(statistics),
         *_rows_unlike_their_cell(statistics, originals),
         *_cells_without_row(statistics, set(release["qpv"].attributes["code_qp"]), originals),
     ]
@@ -82,31 +81,21 @@ def is_computed(table: pd.DataFrame, registry: Registry) -> "pd.Series[bool]":
     return several & table["indicateur"].isin(computed)
 
 
-def _rows_without_origin(statistics: WrittenLayer) -> list[Mismatch]:
-    table = statistics.attributes
-    rows = table[table[_CELL].isna().any(axis=1)]
-    return [
-        Mismatch(statistics.path.name, _LAYER, name, ", ".join(_CELL), None, "the place of a raw cell")
-        for name in row_names(rows, _KEY)
-    ]
-
-
 def _rows_unlike_their_cell(statistics: WrittenLayer, originals: Originals) -> list[Mismatch]:
-    table = statistics.attributes
-    meant = _meaning_of_cells(table, originals)
-    mismatches = []
-    for field, wanted in meant.items():
+    file, table = statistics.path.name, statistics.attributes
+    mismatches = [
+        Mismatch(file, _LAYER, name, ", ".join(_CELL), None, "the place of a raw cell")
+        for name in row_names(table[table[_CELL].isna().any(axis=1)], _KEY)
+    ]
+    for field, wanted in _meaning_of_cells(table, originals).items():
         rows = differing_rows(table[field], wanted)
-        names = row_names(table.iloc[rows], _KEY) if len(rows) else []
-        for row, name in zip(rows, names, strict=True):
+        for row, name in zip(rows, row_names(table.iloc[rows], _KEY), strict=True):
             code, source, member, column = table[["code", *_CELL]].iloc[row]
             cells = originals.cells(source, member)
             published = f"{table[field].iloc[row]} ({table['statut'].iloc[row]})"
             expected = f"{wanted.iloc[row]} (cell {cells.cell(code, column)!r})"
             origin = f"{cells.raw.label}, {member}, column {column}"
-            mismatches.append(
-                Mismatch(statistics.path.name, _LAYER, name, field, published, expected, origin)
-            )
+            mismatches.append(Mismatch(file, _LAYER, name, field, published, expected, origin))
     return mismatches
 
 

@@ -48,11 +48,11 @@ def compare_columns(
     mismatches = []
     for field, wanted in expected.items():
         published = written.attributes[field]
-        if len(rows := differing_rows(published, wanted)):
-            mismatches += [
-                Mismatch(written.path.name, layer, name, field, published.iloc[row], wanted.iloc[row], origin)
-                for row, name in zip(rows, row_names(keys.iloc[rows], keys.columns), strict=True)
-            ]
+        rows = differing_rows(published, wanted)
+        mismatches += [
+            Mismatch(written.path.name, layer, name, field, published.iloc[row], wanted.iloc[row], origin)
+            for row, name in zip(rows, row_names(keys.iloc[rows], keys.columns), strict=True)
+        ]
     return mismatches
 
 

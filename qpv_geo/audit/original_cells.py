@@ -10,10 +10,11 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from zipfile import BadZipFile
 
+import pandas as pd
 import python_calamine
 
 from qpv_geo.errors import PublicationError
@@ -156,8 +157,6 @@ class OriginalCells:
     columns: Mapping[str, int]
     rows: Mapping[str, list[str]]
     words: Mapping[tuple[str, str], str]
-    _notes: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
-    _intervals: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def cell(self, code: str, column: str) -> str | None:
         """Return a cell, or None if the file has no such row or column."""
@@ -182,23 +181,20 @@ class OriginalCells:
 
     def interval(self, code: str, column: str) -> tuple[float, float]:
         """Return the bounds that a cell gives, NaN for none; the last word of a column may be the name."""
-        if column not in self._intervals:
-            self._intervals[column] = column if column in self.columns else self._ending_with(column)
-        low, _, high = (self.cell(code, self._intervals[column]) or "").strip("[]").partition("/")
+        name = column if column in self.columns else self._last_words.get(column.upper(), column)
+        low, _, high = (self.cell(code, name) or "").strip("[]").partition("/")
         if not high or "Inf" in low:
             return NO_INTERVAL
         return float(low.replace(",", ".")), float(high.replace(",", "."))
 
-    def _ending_with(self, column: str) -> str:
-        wanted = column.upper()
-        names = (name for name in self.columns if re.split(r"\W", name)[-1].upper() == wanted)
-        return next(names, column)
+    @cached_property
+    def _last_words(self) -> dict[str, str]:
+        """The first column with each last word."""
+        return {re.split(r"\W", name)[-1].upper(): name for name in [*self.columns][::-1]}
 
     def _remark(self, code: str, column: str) -> str | None:
         """Return what the note of a column says of a row."""
-        if column not in self._notes:
-            self._notes[column] = self._note_of(column)
-        note = self._notes[column]
+        note = self._notes.get(column)
         value = (self.cell(code, note) if note else None) or ""
         if note is None or value.lower() in {"", "0", *MARKS}:
             return None
@@ -209,13 +205,13 @@ class OriginalCells:
         return f"{note} = {value} : {words or 'motif que le dictionnaire du producteur ne donne pas'}"
 
     @cached_property
-    def _note_columns(self) -> list[str]:
-        return [name for name in self.columns if _NOTE.fullmatch(name)]
-
-    def _note_of(self, column: str) -> str | None:
-        """Return the column of notes about a column: the only one, or the next one to the right."""
-        notes, place = self._note_columns, self.columns.get(column, -1)
-        return next((name for name in notes if len(notes) == 1 or self.columns[name] > place), None)
+    def _notes(self) -> dict[str, str | None]:
+        """The column of notes about each column: the only one, or the next one to the right."""
+        notes = [(place, name) for name, place in self.columns.items() if _NOTE.fullmatch(name)]
+        return {
+            column: next((name for at, name in notes if len(notes) == 1 or at > place), None)
+            for column, place in self.columns.items()
+        }
 
 
 def read_cells(tables: RawTables, member: str, codes: Collection[str]) -> OriginalCells:
@@ -256,18 +252,12 @@ def _text(cell: object) -> str:
 def _widened(grid: _Grid, kind: str, vintage: str) -> _Grid:
     """Turn the rows of a kind of zone of a table in long form into a header and a row per zone."""
     header, *rows = grid
-    places = {column.upper(): n for n, column in enumerate(header)}
-    (measure,) = (n for c, n in places.items() if c.endswith("_MEASURE") and not c.startswith("UNIT_"))
-    cells: dict[str, dict[str, str]] = {}
-    for row in rows:
-        of_year = "TIME_PERIOD" not in places or row[places["TIME_PERIOD"]] == vintage
-        if row[places["GEO_OBJECT"]] == kind and of_year:
-            hidden = "CONF_STATUS" in places and row[places["CONF_STATUS"]].upper() == "C"
-            cells.setdefault(row[places["GEO"]], {})[row[measure]] = (
-                "c" if hidden else row[places["OBS_VALUE"]]
-            )
-    columns = sorted({column for of_zone in cells.values() for column in of_zone})
-    return [
-        ["GEO", *columns],
-        *([code, *(of_zone.get(c, "") for c in columns)] for code, of_zone in cells.items()),
-    ]
+    table = pd.DataFrame(rows, columns=[column.upper() for column in header])
+    (measure,) = (name for name in table if name.endswith("_MEASURE") and not name.startswith("UNIT_"))
+    table = table[table["GEO_OBJECT"] == kind]
+    if "TIME_PERIOD" in table:
+        table = table[table["TIME_PERIOD"] == vintage]
+    if "CONF_STATUS" in table:
+        table = table.assign(OBS_VALUE=table["OBS_VALUE"].mask(table["CONF_STATUS"].str.upper() == "C", "c"))
+    cells = table.pivot_table("OBS_VALUE", "GEO", measure, aggfunc="last", fill_value="")
+    return [["GEO", *cells], *([code, *row] for code, *row in cells.itertuples(name=None))]

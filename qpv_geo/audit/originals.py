@@ -20,7 +20,7 @@ from pyproj import CRS
 from qpv_geo.audit.apl_workbook import Sheets, read_workbook
 from qpv_geo.audit.geopackage import read_geopackage
 from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells, rereading
-from qpv_geo.audit.shapes import Geometries, parse_geojson, polygons_of
+from qpv_geo.audit.shapes import Geometries, parse_geojson, shapes_of
 from qpv_geo.errors import PublicationError
 from qpv_geo.ingest.cell_text import decode
 from qpv_geo.ingest.vector import read_layer
@@ -95,7 +95,7 @@ def _read_geojson(raw: RawFile, settings: Settings) -> _Contents:
         document = json.loads(decode(member.data, raw.label)[0], strict=False)
     name = ((document.get("crs") or {}).get("properties") or {}).get("name", "EPSG:4326")
     features = document["features"]
-    shapes = polygons_of([feature["geometry"] for feature in features])
+    shapes = shapes_of([feature["geometry"] for feature in features])
     return [feature["properties"] for feature in features], shapes, CRS.from_user_input(name)
 
 

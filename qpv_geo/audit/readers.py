@@ -5,7 +5,7 @@ What a library wrote is not proved right by the same library reading it.
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -54,14 +54,6 @@ class WrittenLayer:
     epsg: int | None = None
 
 
-@dataclass(frozen=True)
-class TextColumn:
-    """A column of a CSV file: its distinct texts, None last, and which of them each row has."""
-
-    texts: list[str | None]
-    places: NDArray[np.intp]
-
-
 def written_layer(path: Path, tables: Mapping[str, StoredTable], layer: Layer) -> WrittenLayer:
     """Return a layer of a GeoPackage that was read; raises PublicationError if it is not as declared."""
     with _reraise_read_errors(path, layer):
@@ -87,21 +79,22 @@ def read_csv(path: Path, layer: Layer) -> WrittenLayer:
         cells = read_cells(path)
         if list(cells) != list(layer.fields):
             raise ValueError(f"its header is {list(cells)}")
-        columns = {
-            name: _column(converted(column.texts, field.type), field.type).take(column.places)
-            for name, column, field in zip(cells, cells.values(), layer.fields.values(), strict=True)
-        }
+        columns = {}
+        for name, field in layer.fields.items():
+            texts, places = cells[name].cat.categories, cells[name].cat.codes
+            # A missing cell is at place -1: the last one.
+            columns[name] = _column([*converted(texts, field.type), None], field.type).take(places)
         return WrittenLayer(path, _table(columns))
 
 
-def read_cells(path: Path, first: int | None = None) -> dict[str, TextColumn]:
-    """Return the columns of a CSV file of a release, or only the first of them.
+def read_cells(path: Path, first: int | None = None) -> pd.DataFrame:
+    """Return the texts of a CSV file of a release as categories, of all columns or of the first ones.
 
     Raises `ValueError` if a row has more or fewer cells than the header, or the file is not UTF-8.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         header = next(csv.reader(stream, delimiter=SEPARATOR, strict=True), [])
-    table = pyarrow.csv.read_csv(
+    table: pd.DataFrame = pyarrow.csv.read_csv(
         path,
         # Threads take longer to start than most files to be read.
         read_options=pyarrow.csv.ReadOptions(use_threads=False),
@@ -112,19 +105,13 @@ def read_cells(path: Path, first: int | None = None) -> dict[str, TextColumn]:
             null_values=[""],
             strings_can_be_null=True,
         ),
-    ).unify_dictionaries()
-    columns = {}
-    for name, chunks in zip(table.column_names, table.columns, strict=True):
-        column = chunks.combine_chunks()
-        texts = column.dictionary.to_pylist()
-        columns[name] = TextColumn([*texts, None], column.indices.fill_null(len(texts)).to_numpy())
-    return columns
+    ).to_pandas()
+    return table
 
 
-def converted(texts: Sequence[str | None], kind: FieldType) -> list[Any]:
+def converted(texts: Iterable[str], kind: FieldType) -> list[Any]:
     """Return what cells of a CSV file say; raises ValueError if one is not of a declared type."""
-    to_value = _FROM_TEXT[kind]
-    return [None if text is None else to_value(text) for text in texts]
+    return list(map(_FROM_TEXT[kind], texts))
 
 
 @contextmanager

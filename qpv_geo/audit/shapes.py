@@ -27,27 +27,25 @@ def parse_geojson(data: bytes | str) -> Any:  # noqa: ANN401 - whatever the file
 
 
 def shapes_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:
-    """Return the points or polygons of a GeoJSON file; None stays None. Raises as `polygons_of`."""
-    if not any(geometry is not None and geometry["type"] == "Point" for geometry in geometries):
-        return polygons_of(geometries)
+    """Return GeoJSON points or polygons as shapely ones, without their third dimension; None stays None.
+
+    Raises `ValueError`, `KeyError` or `TypeError` if one is neither, points and polygons are mixed, or a
+    polygon has a ring that is not closed or has fewer than four positions.
+    """
     shapes = np.full(len(geometries), None, dtype=object)
     there = [place for place, geometry in enumerate(geometries) if geometry is not None]
     drawn = [geometry for geometry in geometries if geometry is not None]
-    if any(geometry["type"] != "Point" for geometry in drawn):
+    kinds = {geometry["type"] for geometry in drawn}
+    if kinds == {"Point"}:
+        shapes[there] = shapely.points(positions([geometry["coordinates"] for geometry in drawn])[:, :2])
+    elif "Point" in kinds:
         raise ValueError("points and other geometries in one file")
-    shapes[there] = shapely.points(positions([geometry["coordinates"] for geometry in drawn])[:, :2])
+    else:
+        shapes[there] = _polygons(drawn)
     return shapes
 
 
-def polygons_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:
-    """Return GeoJSON geometries as shapely ones, without their third dimension; None stays None.
-
-    Raises `ValueError`, `KeyError` or `TypeError` if one is not a polygon whose rings are closed and have
-    four positions or more.
-    """
-    there = np.array([geometry is not None for geometry in geometries], dtype=bool)
-    polygons_or_none = np.full(len(geometries), None, dtype=object)
-    drawn = [geometry for geometry in geometries if geometry is not None]
+def _polygons(drawn: Sequence[dict[str, Any]]) -> Geometries:
     single = np.array([_is_single(geometry) for geometry in drawn], dtype=bool)
     multiple = [
         [part] if alone and part else part
@@ -69,8 +67,7 @@ def polygons_of(geometries: Sequence[dict[str, Any] | None]) -> Geometries:
     empty = np.array([not part for part in multiple], dtype=bool)
     shapes[single] = shapely.get_geometry(shapes[single], 0)
     shapes[single & empty] = shapely.Polygon()
-    polygons_or_none[there] = shapes
-    return polygons_or_none
+    return shapes
 
 
 def _is_single(geometry: dict[str, Any]) -> bool:

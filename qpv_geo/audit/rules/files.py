@@ -15,7 +15,6 @@ from qpv_geo.audit.geopackage import read_geopackage
 from qpv_geo.audit.mismatches import differing_rows
 from qpv_geo.audit.readers import (
     WGS84,
-    TextColumn,
     converted,
     read_cells,
     read_csv,
@@ -108,9 +107,8 @@ def same_rows(folder: Folder) -> Iterator[str]:
     report = Report.model_validate(folder.document(REPORT_JSON))
     counted = {layer.nom: layer.lignes for layer in report.couches if not layer.geopackage_seul}
     there = {
-        resource["name"]: len(key.places)
+        resource["name"]: len(read_cells(folder.path / resource["path"], 1))
         for resource in folder.resources("csv")
-        for key in read_cells(folder.path / resource["path"], 1).values()
     }
     for name in sorted(counted.keys() | there.keys()):
         if counted.get(name) != there.get(name):
@@ -176,29 +174,25 @@ def catalogue_entries(folder: Folder) -> Iterator[str]:
             yield f"{path}: {catalogued.get(path)} in the catalogue, {described.get(path)} in the descriptor"
 
 
-def _schema_problems(schema: Mapping[str, Any], columns: Mapping[str, TextColumn]) -> Iterator[str]:
+def _schema_problems(schema: Mapping[str, Any], table: pd.DataFrame) -> Iterator[str]:
     names = [field["name"] for field in schema["fields"]]
-    if list(columns) != names:
-        yield f"columns {list(columns)}, schema {names}"
+    if list(table) != names:
+        yield f"columns {list(table)}, schema {names}"
         return
     for field in schema["fields"]:
-        cells, kind = columns[field["name"]], KINDS[field["type"]]
-        strangers = [place for place, text in enumerate(cells.texts) if not _is_of_type(text, kind)]
+        cells, kind = table[field["name"]], KINDS[field["type"]]
+        strangers = [text for text in cells.cat.categories if not _is_of_type(text, kind)]
         # The header is row 1.
-        found = (
-            f"{cells.texts[cells.places[row]]!r} in row {row + 2}"
-            for row in np.flatnonzero(np.isin(cells.places, strangers))
-        )
+        found = (f"{text!r} in row {row + 2}" for row, text in cells[cells.isin(strangers)].items())
         yield from listed(f"field {field['name']}: expected {field['type']}, found", found)
-    if key := [columns[name] for name in schema.get("primaryKey", ())]:
-        places = pd.DataFrame({n: cells.places for n, cells in enumerate(key)})
-        lacking = np.logical_or.reduce([cells.places == len(cells.texts) - 1 for cells in key])
-        for problem, mask in (("lack", lacking), ("repeat", places.duplicated().to_numpy())):
+    if key := list(schema.get("primaryKey", ())):
+        lacking = table[key].isna().any(axis="columns")
+        for problem, mask in (("lack", lacking), ("repeat", table.duplicated(key))):
             for rows in listed("rows", np.flatnonzero(mask) + 2):
                 yield f"{rows} {problem} the key {schema['primaryKey']}"
 
 
-def _is_of_type(text: str | None, kind: FieldType) -> bool:
+def _is_of_type(text: str, kind: FieldType) -> bool:
     try:
         converted([text], kind)
     except ValueError:

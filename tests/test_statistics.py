@@ -330,15 +330,15 @@ decimals = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12
 @given(st.lists(decimals, min_size=1, max_size=20), st.sampled_from(["", " ", "\u00a0", "\u202f"]))
 def test_french_decimals_are_read_to_the_nearest_double(numbers: list[Decimal], grouped_by: str) -> None:
     texts = [f"{number:,f}".replace(",", grouped_by).replace(".", ",") for number in numbers]
-    parsed = parse_values(np.array(texts, dtype=object))
-    assert parsed.value.tolist() == [float(number) for number in numbers]
-    assert set(parsed.status) == {"ok"}
+    values, statuses = parse_values(np.array(texts, dtype=object))
+    assert values.tolist() == [float(number) for number in numbers]
+    assert set(statuses) == {"ok"}
 
 
 @given(st.lists(st.text(max_size=6), min_size=1, max_size=20))
 def test_a_cell_is_a_number_or_a_mark_or_wrong(texts: list[str]) -> None:
     parsed = parse_values(np.array(texts, dtype=object), blank="imprecis")
-    for text, value, status in zip(texts, parsed.value, parsed.status, strict=True):
+    for text, value, status in zip(texts, *parsed, strict=True):
         assert np.isnan(value) == (status != "ok")
         if text.lower() in MARKS:
             assert status == MARKS[text.lower()]
@@ -356,9 +356,9 @@ def test_a_cell_is_a_number_or_a_mark_or_wrong(texts: list[str]) -> None:
      ("so", "sans_objet"), ("", "non_disponible")],
 )  # fmt: skip
 def test_marks(mark: str, status: str) -> None:
-    parsed = parse_values(np.array([mark], dtype=object))
-    assert parsed.status.tolist() == [status]
-    assert np.isnan(parsed.value).all()
+    values, statuses = parse_values(np.array([mark], dtype=object))
+    assert statuses.tolist() == [status]
+    assert np.isnan(values).all()
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_marks(mark: str, status: str) -> None:
      "--", "٣", "1,", ",5", "-", "x", "sec"],
 )  # fmt: skip
 def test_what_python_would_take_for_a_number(text: str) -> None:
-    assert parse_values(np.array([text], dtype=object)).status.tolist() == [None]
+    assert parse_values(np.array([text], dtype=object))[1].tolist() == [None]
 
 
 def test_a_population_is_a_whole_number_whose_thousands_may_be_apart(

@@ -30,6 +30,8 @@ from qpv_geo.territory import Contact, Territory
 from qpv_geo.toml_file import read_toml
 
 _Address = Annotated[DataGouvAddress | InseePageAddress | PlainAddress, Field(discriminator="kind")]
+# The host that an address without one of its own asks first.
+_HOSTS: Mapping[type, str] = {InseePageAddress: "www.insee.fr", DataGouvAddress: "www.data.gouv.fr"}
 
 
 class SourceAddition(Frozen):
@@ -44,8 +46,10 @@ class SourceAddition(Frozen):
 
     @model_validator(mode="after")
     def _hosts_are_meant(self) -> Self:
-        asked = _host(self.address)
-        if asked is not None and asked not in self.hosts:
+        asked = _HOSTS.get(type(self.address), "")
+        if isinstance(self.address, PlainAddress):
+            asked = urlsplit(self.address.url).hostname or ""
+        if self.address and asked not in self.hosts:
             raise ValueError(
                 f"'address' asks {asked}: name it in 'hosts', with the hosts that it redirects to, if a "
                 "download may go there"
@@ -57,10 +61,6 @@ class IndicatorAddition(Frozen):
     """Spellings added to one indicator, after the registry's; a plain list is of its first kind of zone."""
 
     codes: tuple[str, ...] | dict[Zone, tuple[str, ...]] = Field(min_length=1)
-
-    def by_zone(self, indicator: Indicator) -> Mapping[Zone, tuple[str, ...]]:
-        """Return the spellings by kind of zone."""
-        return self.codes if isinstance(self.codes, dict) else {indicator.zones[0]: self.codes}
 
 
 class Additions(Frozen):
@@ -111,7 +111,9 @@ def _complete(
     for name, spelled in additions.indicators.items():
         if name not in indicators:
             raise ConfigurationError(f"'indicators.{name}': the registry has no such indicator")
-        codes = spelled.by_zone(indicators[name])
+        codes = spelled.codes
+        if not isinstance(codes, dict):
+            codes = {indicators[name].zones[0]: codes}
         declared = indicators[name].codes
         added = {zone: _after(declared.get(zone, ()), spellings) for zone, spellings in codes.items()}
         indicators[name] = Indicator(**(indicators[name].model_dump() | {"codes": declared | added}))
@@ -145,16 +147,3 @@ def _with(source: Source, added: SourceAddition) -> Source:
 
 def _after(declared: tuple[str, ...], added: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*declared, *added]))
-
-
-def _host(address: _Address | None) -> str | None:
-    """Return the host that an address asks first."""
-    match address:
-        case PlainAddress(url=url):
-            return urlsplit(url).hostname or ""
-        case InseePageAddress():
-            return "www.insee.fr"
-        case DataGouvAddress():
-            return "www.data.gouv.fr"
-        case _:
-            return None

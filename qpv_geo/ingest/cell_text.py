@@ -15,6 +15,14 @@ from qpv_geo.sources.file_kinds import kind_of
 
 _EXPECTED = "text without control characters, which XML cannot hold"
 
+# A boolean is a number as well.
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "a boolean"),
+    ((int, float, np.number), "a number"),
+    (dict, "an object"),
+    (list, "a list"),
+)
+
 # How the official exports write that there is nothing.
 _NOTHING = ("", "NA")
 
@@ -124,18 +132,5 @@ def check_labels(values: Sequence[object] | pd.Series, where: Names, problems: P
     """
     for place, value in zip(where, values, strict=True):
         if not isinstance(value, str) and (isinstance(value, dict | list) or not pd.isna(value)):
-            problems.add("text", f"{shown(str(value))}, {_kind(value)}", column=column, where=place)
-
-
-def _kind(value: object) -> str:
-    match value:
-        case bool():
-            return "a boolean"
-        case int() | float() | np.number():
-            return "a number"
-        case dict():
-            return "an object"
-        case list():
-            return "a list"
-        case _:
-            return "not text"
+            kind = next((words for types, words in _KINDS if isinstance(value, types)), "not text")
+            problems.add("text", f"{shown(str(value))}, {kind}", column=column, where=place)

@@ -1,15 +1,12 @@
 """The official geographic code (COG): which communes each EPCI has."""
 
 import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from qpv_geo.characters import forbidden_character
+from qpv_geo.characters import printable
 from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.cell_text import check_characters, check_labels, clean_text, decode
 from qpv_geo.ingest.codes import COMMUNE, EPCI
@@ -17,9 +14,6 @@ from qpv_geo.ingest.contracts import Problems, code_column, find_columns, valida
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_member
 from qpv_geo.sources.raw import RawFile, unreadable
-
-# The usual JSON escapes of characters that XML cannot hold.
-_ESCAPED = re.compile(r"\\u(?:00[01]|[dD][89a-fA-F]|[fF]{3}[eEfF])")
 
 _MEMBERS = pa.DataFrameSchema(
     {
@@ -39,23 +33,26 @@ def read_epci_members(raw: RawFile, settings: Settings) -> pd.DataFrame:
     """
     entries = _read(raw, settings)
     problems = Problems(raw.label, raw.source)
-    frame = pd.DataFrame(entries)
-    fields = find_columns([str(column) for column in frame.columns], raw.source.columns, problems)
+    available = list(dict.fromkeys(name for entry in entries for name in entry))
+    fields = find_columns(available, raw.source.columns, problems)
     problems.raise_if_any()
     rows = []
-    for number, group in enumerate(frame[list(fields.values())].to_dict("records"), start=1):
-        code, name, kind, members = (group[fields[key]] for key in ("code", "nom", "type", "membres"))
-        place = f"entry {number} ({code})"
+    for number, entry in enumerate(entries, start=1):
+        code, name, kind, members = (entry.get(fields[key]) for key in ("code", "nom", "type", "membres"))
+        place = f"entry {number} ({printable(str(code))})"
         if isinstance(members, list) and all(
             isinstance(member, dict) and {"code", "nom"} <= member.keys() for member in members
         ):
             rows += [(place, code, name, kind, member["code"], member["nom"]) for member in members]
         else:
             expected = "a list of communes with 'code' and 'nom'"
-            problems.add(expected, str(members)[:60], column="membres", where=place)
+            problems.add(expected, printable(str(members)[:60]), column="membres", where=place)
     problems.raise_if_any()
-    table = pd.DataFrame(rows, columns=["", *_MEMBERS.columns])
-    where = table.pop("").to_numpy(dtype=object)
+    table = pd.DataFrame(rows, columns=["", *_MEMBERS.columns], dtype=object)
+    where = table.pop("").to_numpy()
+    for column in table:
+        check_characters(table[column], where, problems, str(column))
+    problems.raise_if_any()
     for column in ("nom_epci", "nom_com"):
         check_labels(table[column], where, problems, column)
     table = table.apply(clean_text)
@@ -74,19 +71,4 @@ def _read(raw: RawFile, settings: Settings) -> list[dict[str, Any]]:
         ) from error
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise SourceContentError(f"{raw.label}: expected a list of objects, found {text[:40]!r}…")
-    if forbidden_character(text) or _ESCAPED.search(text):
-        # Before any of it becomes a column.
-        problems = Problems(raw.label, raw.source)
-        texts = [(number, text) for number, entry in enumerate(entries, start=1) for text in _texts(entry)]
-        where = np.array([f"entry {number}" for number, _ in texts], dtype=object)
-        check_characters([text for _, text in texts], where, problems)
-        problems.raise_if_any()
     return entries
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _texts(part)

@@ -189,26 +189,19 @@ def _with_positions(
         problems.add_rows(
             "a number of metres", placed.loc[wrong, "nofinesset"], map(repr, cells[wrong]), column=axis
         )
-    reasons = [_reason(*row, epsg) for row in zip(placed["x"], placed["y"], source, strict=True)]
-    placed["motif"] = pd.Series(reasons, dtype=object)
+    crs = source.str.extract(_EPSG)[0].mask(source.str.contains(_LAMBERT_93, regex=False), "2154")
+    reasons = {
+        "sans coordonnées": placed["x"].isna() | placed["y"].isna(),
+        "placés au centre de leur commune": source.str.contains(_OF_COMMUNE, regex=False),
+        "dans un système de coordonnées non déclaré, ou autre que celui du territoire": crs != epsg,
+    }
+    placed["motif"] = np.select(list(reasons.values()), list(reasons), "")
     placed[["x", "y"]] = placed[["x", "y"]].where(placed["motif"] == "")
     placed["sourcecoordet"] = source.where(source != "", None)
     for column in ("nofinessej", "siret", "datemaj"):
         placed[column] = placed[column].where(placed[column] != "", None)
     placed["datemaj"] = pd.to_datetime(placed["datemaj"], errors="coerce")
     return placed
-
-
-def _reason(x: float, y: float, source: str, epsg: str) -> str:
-    """Say why a position is not used, in French; empty if it is."""
-    crs = "2154" if _LAMBERT_93 in source else next(iter(_EPSG.findall(source)), "")
-    if np.isnan(x) or np.isnan(y):
-        return "sans coordonnées"
-    if _OF_COMMUNE in source:
-        return "placés au centre de leur commune"
-    return (
-        "" if crs == epsg else "dans un système de coordonnées non déclaré, ou autre que celui du territoire"
-    )
 
 
 def _report_repeated(numbers: Collection[str], source_id: str) -> Check:

@@ -136,22 +136,22 @@ def read_measure(
     `blank` is the status of an empty cell in this source.
     """
     texts = table.cells[column].to_numpy(dtype=object)
-    parsed = parse_values(texts, blank)
-    wrong = np.array([status is None for status in parsed.status.tolist()])
-    if indicator is None and wrong.any() and not (parsed.status == OK).any():
+    values, statuses = parse_values(texts, blank)
+    wrong = np.array([status is None for status in statuses.tolist()])
+    if indicator is None and wrong.any() and not (statuses == OK).any():
         return None
     rules = {_NUMBER: wrong}
     if indicator is not None:
         unit = f" {indicator.unit}".rstrip()
-        rules[f"at least {indicator.minimum:g}{unit}"] = parsed.value < indicator.minimum
-        rules[f"at most {indicator.maximum:g}{unit}"] = parsed.value > indicator.maximum
+        rules[f"at least {indicator.minimum:g}{unit}"] = values < indicator.minimum
+        rules[f"at most {indicator.maximum:g}{unit}"] = values > indicator.maximum
         if indicator.whole:
-            whole = ~np.isfinite(parsed.value) | (parsed.value % 1 == 0)
+            whole = ~np.isfinite(values) | (values % 1 == 0)
             rules[f"a whole number of {indicator.unit}"] = ~whole
     for expected, broken in rules.items():
         if broken.any():
             problems.add_rows(expected, table.where[broken], map(shown, texts[broken]), column=column)
-    return MeasureColumn(column, indicator, texts, parsed.value, parsed.status)
+    return MeasureColumn(column, indicator, texts, values, statuses)
 
 
 def explain_blanks(

@@ -50,9 +50,7 @@ class Computation(Frozen):
     @property
     def terms(self) -> tuple[str, ...]:
         """Ids of what it is computed from within a zone."""
-        if self.numerator is not None and self.denominator is not None:
-            return self.numerator, self.denominator
-        return self.sum_of
+        return tuple(filter(None, (self.numerator, self.denominator))) or self.sum_of
 
     @property
     def is_computed(self) -> bool:
@@ -170,12 +168,17 @@ class Registry(Frozen):
         if twice := sorted({name for name in ids if ids.count(name) > 1}):
             raise ValueError(f"declared twice: {', '.join(twice)}")
         owners: dict[tuple[str, str, str], str] = {}
-        for indicator in self.indicators:
-            for zone, code in _owned(indicator):
-                key = (indicator.source_of(zone), zone, code.upper())
-                owner = owners.setdefault(key, indicator.id)
-                if owner != indicator.id:
-                    raise ValueError(f"code {code!r} is given to {owner} and to {indicator.id}")
+        spelled = (
+            (indicator, zone, code)
+            for indicator in self.indicators
+            for codes in (indicator.codes, *indicator.codes_by_vintage.values())
+            for zone, spellings in codes.items()
+            for code in spellings
+        )
+        for indicator, zone, code in spelled:
+            owner = owners.setdefault((indicator.source_of(zone), zone, code.upper()), indicator.id)
+            if owner != indicator.id:
+                raise ValueError(f"code {code!r} is given to {owner} and to {indicator.id}")
         return self
 
     @model_validator(mode="after")
@@ -213,12 +216,6 @@ class Registry(Frozen):
         """Return the indicators that one source holds."""
         held = (i for i in self.indicators if any(i.expected_of(source_id, zone) for zone in i.zones))
         return tuple(held)
-
-
-def _owned(indicator: Indicator) -> Iterator[tuple[Zone, str]]:
-    for codes in (indicator.codes, *indicator.codes_by_vintage.values()):
-        for zone, spellings in codes.items():
-            yield from ((zone, code) for code in spellings)
 
 
 @cache

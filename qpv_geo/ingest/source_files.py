@@ -12,7 +12,7 @@ from qpv_geo.sources.raw import RawFile, usable
 T = TypeVar("T")
 
 # Tables without which there is no release, whichever source fills them.
-_INDISPENSABLE: frozenset[TableName] = frozenset({"contours", "communes"})
+_INDISPENSABLE: tuple[TableName, ...] = ("contours", "communes")
 
 
 class SourceFiles:
@@ -42,7 +42,7 @@ class SourceFiles:
 
     def require(self) -> None:
         """Raise `SourceUnavailableError` if a table without which there is no release cannot be filled."""
-        for table in ("contours", "communes"):
+        for table in _INDISPENSABLE:
             if not self.of(table):
                 named = " or ".join(source.id for source in self._catalogue.filling(table))
                 raise SourceUnavailableError(f"source {named} is absent, and there is no release without it")
@@ -62,7 +62,7 @@ class SourceFiles:
         except (ContractError, SourceContentError) as error:
             raws = [self.usable[key] for key in keys]
             if any(
-                raw.source.required or raw.provenance == "local" or _INDISPENSABLE & set(raw.source.fills)
+                raw.source.required or raw.provenance == "local" or {*_INDISPENSABLE} & {*raw.source.fills}
                 for raw in raws
             ):
                 self._errors.append(error)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -78,18 +77,10 @@ def read_dictionaries(tables: list[TextTable]) -> Dictionary:
 _DICTIONARY_COLUMNS = ("COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD")
 
 
-class Values(NamedTuple):
-    """Cells as values, in arrays of the shape of the cells.
-
-    `value` is NaN where the cell holds none; `status` is one of `statuses`, None where the cell is wrong.
-    """
-
-    value: NDArray[np.float64]
-    status: NDArray[np.object_]
-
-
-def parse_values(cells: NDArray[np.object_], blank: str = NOT_AVAILABLE) -> Values:
-    """Turn stripped text cells, of any shape, into values with a status.
+def parse_values(
+    cells: NDArray[np.object_], blank: str = NOT_AVAILABLE
+) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+    """Turn stripped text cells, of any shape, into values (NaN without) and statuses (None for a wrong cell).
 
     A number has a decimal comma or point, its thousands may be grouped by spaces, and it has no exponent; the
     value is the double nearest to the decimal number that is written. `blank` is what an empty cell means in
@@ -104,7 +95,7 @@ def parse_values(cells: NDArray[np.object_], blank: str = NOT_AVAILABLE) -> Valu
             values[n], statuses[n] = float(text.translate(_SPACES)), OK
         else:
             statuses[n] = marks.get(text.lower())
-    return Values(values[codes].reshape(cells.shape), statuses[codes].reshape(cells.shape))
+    return values[codes].reshape(cells.shape), statuses[codes].reshape(cells.shape)
 
 
 def parse_intervals(

@@ -181,9 +181,8 @@ def test_no_key() -> None:
 
 
 def test_a_spelling_that_the_catalogue_adds() -> None:
-    found = recognise(
-        table({"Code_Zone": ["25056"], "X": ["1"]}), NOBODY, Problems("x", SOURCE), ("code_zone",)
-    )
+    completed = SOURCE.model_copy(update={"key": ("code_zone",)})
+    found = recognise(table({"Code_Zone": ["25056"], "X": ["1"]}), NOBODY, Problems("x", completed))
     assert [zone.zone for zone in found] == ["commune"]
 
 
@@ -192,14 +191,17 @@ def test_a_spelling_that_the_catalogue_adds() -> None:
 
 def test_the_key_is_the_one_whose_codes_are_unique() -> None:
     cells = table({"CODGEO": ["25056", "25056"], "IRIS": ["250560101", "250560102"], "COM": ["25056"] * 2})
-    assert find_key(cells) == "IRIS"
+    assert find_key(cells, SOURCE) == "IRIS"
     cells = table({"REG": ["27", "27"], "DEP": ["25", "39"], "MED": ["1", "1"]})
-    assert find_key(cells) == "DEP"
+    assert find_key(cells, SOURCE) == "DEP"
 
 
 def test_of_several_unique_keys_the_finer_zone_is_meant() -> None:
-    assert find_key(table({"COM": ["25056"], "IRIS": ["250560101"]})) == "IRIS"
-    assert find_key(table({"EPCI": ["242500361"], "DEPCOM": ["25056"], "codeQPV": ["QN02503M"]})) == "codeQPV"
+    assert find_key(table({"COM": ["25056"], "IRIS": ["250560101"]}), SOURCE) == "IRIS"
+    assert (
+        find_key(table({"EPCI": ["242500361"], "DEPCOM": ["25056"], "codeQPV": ["QN02503M"]}), SOURCE)
+        == "codeQPV"
+    )
 
 
 def test_codes_given_twice_are_found_by_the_contract(tmp_path: Path, settings: Settings) -> None:

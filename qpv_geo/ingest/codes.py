@@ -1,7 +1,10 @@
 """The codes of zones: their patterns, and why a value that is not one may look like one."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from qpv_geo.sources.catalogue import Zone
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,15 @@ FRANCE = CodeKind("code of France", r"1|FR?|FM|FE|METRO", "1")
 EPCI = CodeKind("SIREN of an EPCI", r"[0-9]{9}", "242500361")
 EPCIS = CodeKind(EPCI.name, EPCI.pattern, "200042190, 245901160", several=True)
 IRIS = CodeKind("code of an IRIS", r"[0-9][0-9AB][0-9]{7}", "250560101")
+KINDS: Mapping[Zone, CodeKind] = {
+    "qpv": QPV_2024,
+    "commune": COMMUNE,
+    "epci": EPCI,
+    "iris": IRIS,
+    "departement": DEPARTEMENT,
+    "region": REGION,
+    "france": FRANCE,
+}
 
 _SHORT_QPV = re.compile(r"(QN|QP)([0-9]{1,3}|0?2[AB])[0-9]{1,3}[A-Z]?")
 

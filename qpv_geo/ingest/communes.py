@@ -71,7 +71,7 @@ def read_territory_communes(
         communes = read_communes(raw, settings, territory.epsg, outside)[territory.epsg]
         address = raw.source.address
         of_epci = isinstance(address, PlainAddress) and "{epci}" in address.url
-        found = choose_communes(communes, territory, national=not of_epci)
+        found = TerritoryCommunes(communes) if of_epci else choose_communes(communes, territory)
     _check(found, raw, territory)
     if found.around is not None and outside:
         # The EPCI is drawn whole, though the territory is but a part of it.
@@ -82,15 +82,8 @@ def read_territory_communes(
     return found
 
 
-def choose_communes(
-    communes: gpd.GeoDataFrame, territory: Territory, *, national: bool = True
-) -> TerritoryCommunes:
-    """Choose a territory's communes among those of a file, all in its CRS; the territory is not France.
-
-    All those of an EPCI's own file, which is not `national`, are taken and checked afterwards.
-    """
-    if not national:
-        return TerritoryCommunes(communes)
+def choose_communes(communes: gpd.GeoDataFrame, territory: Territory) -> TerritoryCommunes:
+    """Choose a territory's communes among those of the country, all in its CRS; it is not France."""
     column = {"epci": "siren_epci", "commune": "insee_com", "departement": "insee_dep"}[territory.genre]
     chosen = communes[column] == territory.code
     mine = communes[chosen].reset_index(drop=True)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -22,25 +22,18 @@ MOST_COLUMNS = 5_000
 _FOR_EXCEL = '="'
 
 
-Keeps = Callable[[str], bool]
-"""Tells by its code whether a row is wanted."""
-
-
-def read_delimited(
-    raw: RawFile, member: Member, keeps: Keeps | None = None, extra_keys: Collection[str] = ()
-) -> TextTable:
+def read_delimited(raw: RawFile, member: Member, keeps: Callable[[str], bool] = lambda _: True) -> TextTable:
     """Read a CSV file as text; the result has no row if `keeps` wants none of them.
 
-    `keeps` judges the rows of a national file by their code in its key column. `extra_keys` are further
-    spellings of that column (see `recognition.KEYS`). Raises `SourceContentError` if the file is empty, a web
-    page, or not text in UTF-8 or Windows-1252, and `ContractError` if there is no row, a column is there
-    twice or has no name, or a row has not as many cells as the header (a truncated file ends with such a
-    row).
+    `keeps` judges the rows of a national file by their code in its key column. Raises `SourceContentError` if
+    the file is empty, a web page, or not text in UTF-8 or Windows-1252, and `ContractError` if there is no
+    row, a column is there twice or has no name, or a row has not as many cells as the header (a truncated
+    file ends with such a row).
     """
     label = raw.label_of(member.name)
     text, encoding = decode(member.data, label)
     problems = Problems(label, raw.source)
-    columns, records, is_empty = _records(text, keeps, extra_keys, problems)
+    columns, records, is_empty = _records(text, keeps, problems)
     if len(columns) == 1:
         problems.add(f"columns separated by {_SEPARATOR!r}", f"a single one, {columns[0]!r}")
     refuse_doubled([column for column in columns if column], problems)
@@ -59,7 +52,7 @@ def read_delimited(
 
 
 def _records(
-    text: str, keeps: Keeps | None, extra_keys: Collection[str], problems: Problems
+    text: str, keeps: Callable[[str], bool], problems: Problems
 ) -> tuple[list[str], list[tuple[int, list[str]]], bool]:
     """Return the header, the wanted rows with the number of their last line, and whether there is no row.
 
@@ -74,7 +67,7 @@ def _records(
         problems.raise_if_any()
     # A spreadsheet pads its header with nameless columns, and not every row with as many cells.
     width = max((place for place, column in enumerate(columns, start=1) if column), default=1)
-    keys = known_keys(columns, extra_keys)
+    keys = known_keys(columns, problems.source)
     position = columns.index(keys[0]) if keys else None
     variable = next((place for place, column in enumerate(columns) if column.upper() == "COD_VAR"), None)
     if variable is not None:
@@ -86,7 +79,7 @@ def _records(
         is_empty = False
         if not width <= len(cells) <= len(columns):
             problems.add(f"{width} cells in each row", f"{len(cells)}", where=f"line {line}")
-        elif keeps is None or position is None or keeps(clean(cells[position])):
+        elif position is None or keeps(clean(cells[position])):
             records.append((line, [*map(clean, cells), *[""] * (len(columns) - len(cells))]))
     return columns, records, is_empty
 

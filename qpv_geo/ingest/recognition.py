@@ -14,20 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qpv_geo.ingest.codes import (
-    COMMUNE,
-    DEPARTEMENT,
-    EPCI,
-    FRANCE,
-    IRIS,
-    QPV_2015,
-    QPV_2024,
-    REGION,
-    CodeKind,
-)
+from qpv_geo.ingest.codes import KINDS, QPV_2015, QPV_2024, CodeKind
 from qpv_geo.ingest.contracts import Problems, describe_columns, new_spelling
 from qpv_geo.ingest.text_table import TextTable
-from qpv_geo.sources.catalogue import Zone
+from qpv_geo.sources.catalogue import Source, Zone
 from qpv_geo.sources.raw import to_add
 from qpv_geo.toml_file import read_toml
 
@@ -45,15 +35,6 @@ _TOGETHER_OF: Mapping[Zone, Zone] = {
     "epci": "ensemble_qpv_epci",
     "departement": "ensemble_qpv_departement",
     "region": "ensemble_qpv_region",
-}
-_KINDS: Mapping[Zone, CodeKind] = {
-    "qpv": QPV_2024,
-    "commune": COMMUNE,
-    "epci": EPCI,
-    "iris": IRIS,
-    "departement": DEPARTEMENT,
-    "region": REGION,
-    "france": FRANCE,
 }
 _INTERVAL = re.compile(r"^\[[^/\]\n]*/[^/\]\n]*\]$", re.MULTILINE)
 _EXAMPLES = 3
@@ -77,16 +58,14 @@ class ZoneTable:
     intervals: bool
 
 
-def recognise(
-    table: TextTable, epci: Collection[str], problems: Problems, extra_keys: Collection[str] = ()
-) -> list[ZoneTable]:
+def recognise(table: TextTable, epci: Collection[str], problems: Problems) -> list[ZoneTable]:
     """Tell which zones a table is about; the row of all QPV of France, below others, is a table of its own.
 
-    `epci`, the official list if it was read, decides where codes may be of EPCI or of IRIS; `extra_keys` are
-    further spellings of the key column. Raises `ContractError`, which says what decides, if no column is a
-    known key or its codes leave the kind of zone open.
+    `epci`, the official list if it was read, decides where codes may be of EPCI or of IRIS. Raises
+    `ContractError`, which says what decides, if no column is a known key or its codes leave the kind of zone
+    open.
     """
-    key = find_key(table, extra_keys)
+    key = find_key(table, problems.source)
     if key is None:
         spelled = [str(column) for column in table.cells.columns]
         expected = "a key column such as 'codeGeo', 'codeQPV', 'CODGEO', 'IRIS' or 'codeDepcom'"
@@ -109,7 +88,7 @@ def recognise(
         expected = "codes that all end with '_QPV24' or '_QPV', or none"
         problems.add_rows(expected, table.where[mixed], map(repr, codes[mixed]), column=str(key))
         problems.raise_if_any()
-        kinds = {zone: _KINDS[zone] for zone in _TOGETHER_OF} if are_together else _KINDS
+        kinds = {zone: KINDS[zone] for zone in _TOGETHER_OF} if are_together else KINDS
         zone, kind = _zone_of(bare[others], whole, kinds, epci, problems)
         zone = _TOGETHER_OF[zone] if are_together else zone
         tables.append(replace(rows_of(whole, others), zone=zone, kind=kind))
@@ -119,17 +98,17 @@ def recognise(
     return tables
 
 
-def find_key(table: TextTable, extra_keys: Collection[str] = ()) -> str | None:
+def find_key(table: TextTable, source: Source) -> str | None:
     """Return the known key column whose codes are unique; the first known one if none is, or None."""
-    known = known_keys(table.cells.columns, extra_keys)
+    known = known_keys(table.cells.columns, source)
     unique = (column for column in known if table.cells[column].is_unique)
     return next(unique, known[0] if known else None)
 
 
-def known_keys(columns: Collection[str], extra_keys: Collection[str] = ()) -> list[str]:
-    """Return the columns with a known spelling of the key, in order of preference."""
+def known_keys(columns: Collection[str], source: Source) -> list[str]:
+    """Return the columns with a known spelling of the key, in order of preference: the source's own first."""
     by_lower = {str(column).lower(): str(column) for column in columns}
-    return [by_lower[name] for name in (*map(str.lower, extra_keys), *KEYS) if name in by_lower]
+    return [by_lower[name] for name in (*map(str.lower, source.key), *KEYS) if name in by_lower]
 
 
 def rows_of(table: ZoneTable, rows: NDArray[np.bool_]) -> ZoneTable:
@@ -183,7 +162,7 @@ def _zone_of(
         )
         problems.raise_if_any()
     zone = candidates[0]
-    return zone, QPV_2015 if is_old else _KINDS[zone]
+    return zone, QPV_2015 if is_old else KINDS[zone]
 
 
 def _is_named(zone: Zone, name: str) -> bool:

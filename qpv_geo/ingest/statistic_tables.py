@@ -7,7 +7,7 @@ import pandas as pd
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.contracts import Problems
-from qpv_geo.ingest.delimited import Keeps, read_delimited
+from qpv_geo.ingest.delimited import read_delimited
 from qpv_geo.ingest.recognition import ZoneTable, recognise, rows_of
 from qpv_geo.ingest.text_table import Dictionary, TextTable, read_dictionaries
 from qpv_geo.ingest.workbook import read_sheets
@@ -79,6 +79,14 @@ class Scope:
     qpv: frozenset[str] | None = None
     epci: frozenset[str] = frozenset()
 
+    def keeps(self, code: str) -> bool:
+        """Tell rows of other communes while a file is read; other codes are judged later."""
+        # Nine digits are an IRIS, or the SIREN of an EPCI, which begins with 2.
+        is_iris = len(code) == _IRIS_DIGITS and not code.startswith("2")
+        if self.communes is None or not (is_iris or len(code) == _COMMUNE_DIGITS):
+            return True
+        return code[:_COMMUNE_DIGITS] in self.communes
+
 
 def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> tuple[list[ZoneTable], Dictionary]:
     """Return the recognised tables of a source with a row in scope, and what its dictionaries say.
@@ -96,7 +104,7 @@ def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> tuple[
         if text.is_dictionary or text.cells.empty:
             continue
         problems = Problems(text.label, raw.source)
-        tables += recognise(text, scope.epci, problems, raw.source.key)
+        tables += recognise(text, scope.epci, problems)
     if all(text.is_dictionary for text in texts):
         raise SourceContentError(f"{raw.label}: expected a table of statistics, found dictionaries alone")
     kept = (_in_scope(table, scope) for table in tables)
@@ -106,27 +114,10 @@ def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> tuple[
 def _read(raw: RawFile, member: Member, scope: Scope) -> list[TextTable]:
     # An XLSX workbook is a zip.
     if kind_of(member.data).name == "zip":
-        return read_sheets(raw, member, raw.source.key)
-    text = read_delimited(raw, member, _keeps(scope), raw.source.key)
+        return read_sheets(raw, member)
+    text = read_delimited(raw, member, scope.keeps)
     long = {_ZONE, _KIND, _VALUE} <= set(map(str.upper, text.cells.columns))
     return widen(text, raw.source) if long else [text]
-
-
-def _keeps(scope: Scope) -> Keeps | None:
-    """Return what drops rows of other communes while a file is read; other codes are judged later."""
-    communes = scope.communes
-    if communes is None:
-        return None
-
-    def keeps(code: str) -> bool:
-        if len(code) == _COMMUNE_DIGITS:
-            return code in communes
-        # Nine digits are an IRIS, or the SIREN of an EPCI, which begins with 2.
-        if len(code) == _IRIS_DIGITS and not code.startswith("2"):
-            return code[:_COMMUNE_DIGITS] in communes
-        return True
-
-    return keeps
 
 
 def _in_scope(table: ZoneTable, scope: Scope) -> ZoneTable:

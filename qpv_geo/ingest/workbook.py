@@ -3,7 +3,7 @@
 import io
 import re
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,29 +16,29 @@ from qpv_geo.ingest.contracts import Problems, refuse_doubled
 from qpv_geo.ingest.recognition import known_keys
 from qpv_geo.ingest.text_table import DICTIONARY, TextTable
 from qpv_geo.sources.archive import Member
+from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.raw import RawFile, unreadable
 
 # The row of codes stands below a few rows of titles.
 _TITLE_ROWS = 30
 _ERROR = re.compile(rb'<c r="([A-Z]+[0-9]+)"[^>]* t="e"')
 _SHOWN = 5
-_Row = list[str]
 Grid = Sequence[Sequence[object]]
 """The rows of a sheet, from its first."""
 
 
-def read_sheets(raw: RawFile, member: Member, extra_keys: Collection[str] = ()) -> list[TextTable]:
+def read_sheets(raw: RawFile, member: Member) -> list[TextTable]:
     """Read every sheet that holds a table, or the dictionary of the others, as text.
 
     Tables are named ``<workbook>, feuille <sheet>``. Sheets without a row of codes (documentation) are left
-    out, and so are the empty rows and columns that pad a sheet. `extra_keys` are further spellings of the key
-    column (see `recognition.KEYS`). Raises `SourceContentError` if the file is not a workbook, has cells in
-    error, or no sheet holds a row of codes, and `ContractError` if a code is there twice in a row of codes.
+    out, and so are the empty rows and columns that pad a sheet. Raises `SourceContentError` if the file is
+    not a workbook, has cells in error, or no sheet holds a row of codes, and `ContractError` if a code is
+    there twice in a row of codes.
     """
     label = raw.label_of(member.name)
     grids = read_grids(raw, member)
     names = {sheet: (f"{member.name}, feuille {sheet}", f"{label}, sheet {sheet}") for sheet in grids}
-    read = (_table(*names[sheet], raw, grid, extra_keys) for sheet, grid in grids.items())
+    read = (_table(*names[sheet], raw, grid) for sheet, grid in grids.items())
     tables = [table for table in read if table]
     if not tables:
         listed = ", ".join(map(repr, grids))
@@ -85,10 +85,10 @@ def _cells_in_error(data: bytes) -> str:
     return ", ".join(named) + (f" and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else "")
 
 
-def _table(name: str, label: str, raw: RawFile, grid: Grid, extra_keys: Collection[str]) -> TextTable | None:
+def _table(name: str, label: str, raw: RawFile, grid: Grid) -> TextTable | None:
     """Cut titles and labels from the data; None for a sheet without a row of codes."""
     head = [[cell_text(cell) for cell in row] for row in grid[:_TITLE_ROWS]]
-    header = next((n for n, row in enumerate(head) if _is_row_of_codes(row, extra_keys)), None)
+    header = next((n for n, row in enumerate(head) if _is_row_of_codes(row, raw.source)), None)
     if header is None:
         return None
     used = [position for position, code in enumerate(head[header]) if code]
@@ -116,12 +116,11 @@ def _table(name: str, label: str, raw: RawFile, grid: Grid, extra_keys: Collecti
     return TextTable(name, label, frame, where, labels=labels)
 
 
-def _is_row_of_codes(row: _Row, extra_keys: Collection[str]) -> bool:
+def _is_row_of_codes(row: Sequence[str], source: Source) -> bool:
     """Tell the row of codes from titles, which fill one cell, and from labels, which are phrases."""
     filled = [cell for cell in row if cell]
-    return len(filled) > 1 and (
-        bool(known_keys(filled, extra_keys)) or {c.upper() for c in filled} >= DICTIONARY
-    )
+    is_dictionary = {cell.upper() for cell in filled} >= DICTIONARY
+    return len(filled) > 1 and (is_dictionary or bool(known_keys(filled, source)))
 
 
 def cell_text(cell: object) -> str:

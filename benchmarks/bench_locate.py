@@ -132,7 +132,7 @@ def ours_from_parquet(index: LocateIndex, path: Path) -> Ints:
     """Return the QPV of each point of a Parquet file, read in batches."""
     batches = pq.ParquetFile(path).iter_batches(BATCH, columns=["x", "y"])
     return np.concatenate(
-        [contains(index, batch["x"].to_numpy(), batch["y"].to_numpy()).qpv for batch in batches]
+        [contains(index, batch["x"].to_numpy(), batch["y"].to_numpy()) for batch in batches]
     )
 
 
@@ -250,12 +250,12 @@ def race(qpv: gpd.GeoDataFrame, x: Floats, y: Floats, folder: Path) -> Race:
         times.run("index, distances besides", edges, index)
         by_degrees = times.run("index, points in degrees", build, qpv, 4326)
         edges(by_degrees)
-        found = times.run("yes or no", contains, index, x, y).qpv
+        found = times.run("yes or no", contains, index, x, y)
         parquet = times.run("yes or no, from Parquet", ours_from_parquet, index, folder / "points.parquet")
         check("from Parquet", found, parquet)
         located = times.run("distances", locate, index, x, y)
         check("distances", found, located.qpv)
-        degrees = times.run("yes or no, from degrees", contains, by_degrees, lon, lat).qpv
+        degrees = times.run("yes or no, from degrees", contains, by_degrees, lon, lat)
         check("from degrees", times.run("distances, from degrees", locate, by_degrees, lon, lat).qpv, degrees)
         # Through degrees and back, a point moves by less than a micrometre.
         print(f"  points that change side through degrees: {np.count_nonzero(degrees != found)}", flush=True)

@@ -31,11 +31,10 @@ INDEX = LocateIndex.build(ZONES, reach=1000.0, widths=np.array([300.0, 500.0, 30
 def locate(*shapes: shapely.Geometry, precision: float | None = None) -> list[tuple[object, ...]]:
     """Return answer, share, QPV, distance and band of each shape, around squares of a kilometre."""
     radius = None if precision is None else np.full(len(shapes), precision)
-    answers = locate_shapes(INDEX, np.array(shapes, object), precision=radius)
-    located = answers.located
+    located = locate_shapes(INDEX, np.array(shapes, object), precision=radius)
     columns = (
         [Answer(number).word for number in located.en_qpv],
-        answers.share.tolist(),
+        located.share.tolist(),
         located.qpv.tolist(),
         located.distance_m.tolist(),
         [Answer(number).word for number in located.bande_tva],
@@ -74,6 +73,8 @@ def test_what_crosses_itself_is_repaired_and_what_is_nothing_is_unreadable() -> 
     answers = locate(bow, None, shapely.Polygon(), nowhere)  # type: ignore[arg-type]
     assert answers[0][:2] == ("oui", 100.0)
     assert [answer[0] for answer in answers[1:]] == ["illisible"] * 3
+    assert [answer[0] for answer in locate(None, shapely.Polygon())] == ["illisible"] * 2  # type: ignore[arg-type]
+    assert locate() == []
 
 
 def test_precision_makes_shapes_uncertain() -> None:

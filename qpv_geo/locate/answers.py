@@ -10,17 +10,18 @@ short list of edges for each place (`distance`), and the processors share the po
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from qpv_geo.errors import ConfigurationError, ContractError
-from qpv_geo.locate.edges import BoolArray, FloatArray, Int32Array
+from qpv_geo.locate.edges import BoolArray, FloatArray, Int32Array, IntArray
 from qpv_geo.locate.index import Limit, LocateIndex
 
 _ByteArray = npt.NDArray[np.uint8]
@@ -44,15 +45,6 @@ class Answer(IntEnum):
         return "à cheval" if self is Answer.A_CHEVAL else self.name.lower()
 
 
-class Contained(NamedTuple):
-    """The answers of `contains` for n points."""
-
-    en_qpv: _ByteArray
-    """`Answer` as a number, never ``INCERTAIN``: is the point in a QPV?"""
-    qpv: Int32Array
-    """Position of the QPV, -1 if none; the first of two that overlap."""
-
-
 @dataclass(frozen=True)
 class Located:
     """The answers of `locate` for n points."""
@@ -71,25 +63,35 @@ class Located:
     largeur_bande_m: FloatArray
     """Width in metres of the band that the answer is about: that of the QPV that holds the point; otherwise
     the band that the point is deepest in, or nearest to. NaN if it is in none and `distance_m` is NaN."""
+    share: FloatArray
+    """Share in QPV in percent: of a point 100 or 0, of a shape what `shapes.locate_shapes` finds."""
+
+    @classmethod
+    def empty(cls, rows: int) -> Self:
+        """Return answers that are still to be written."""
+        kinds: tuple[Any, ...] = (np.uint8, np.int32, np.float64, np.int32, np.uint8, np.float64, np.float64)
+        return cls(*(np.empty(rows, kind) for kind in kinds))
+
+    def put(self, answers: "Located", rows: IntArray | slice) -> None:
+        """Write other answers into some of the rows."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] = getattr(answers, field.name)
 
 
-def contains(index: LocateIndex, x: FloatArray, y: FloatArray, *, threads: int | None = None) -> Contained:
-    """Tell which points are in a polygon of the index, and in which.
+def contains(index: LocateIndex, x: FloatArray, y: FloatArray) -> Int32Array:
+    """Return the position of the polygon of the index that holds each point, -1 if none.
 
-    Coordinates are in the index's CRS of points; x is the longitude if it is geographic. Coordinates that are
-    not finite, or degrees that are not on Earth, are ``ILLISIBLE``. Raises `ContractError` if there are not
-    as many x as y. There is one thread per processor unless `threads` says otherwise.
+    Of two that overlap, it is the first. Coordinates are in the index's CRS of points; x is the longitude if
+    it is geographic. Raises `ContractError` if there are not as many x as y.
     """
     x, y = _coordinates(x, y)
-    answers = Contained(np.empty(len(x), np.uint8), np.empty(len(x), np.int32))
+    qpv = np.empty(len(x), np.int32)
 
     def fill(part: slice) -> None:
-        qpv = index.find(x[part], y[part])
-        answers.qpv[part] = qpv
-        answers.en_qpv[part] = np.where(index.readable(x[part], y[part]), qpv >= 0, Answer.ILLISIBLE)
+        qpv[part] = index.find(x[part], y[part])
 
-    _each_chunk(fill, len(x), threads)
-    return answers
+    _each_chunk(fill, len(x))
+    return qpv
 
 
 def near_edge(index: LocateIndex, x: FloatArray, y: FloatArray, radius: FloatArray) -> BoolArray:
@@ -100,7 +102,7 @@ def near_edge(index: LocateIndex, x: FloatArray, y: FloatArray, radius: FloatArr
     def fill(part: slice) -> None:
         near[part] = index.near_edge(x[part], y[part], radius[part])
 
-    _each_chunk(fill, len(x), None)
+    _each_chunk(fill, len(x))
     return near
 
 
@@ -111,16 +113,16 @@ def locate(
     *,
     precision: float | FloatArray | None = None,
     max_distance: float = 1000.0,
-    threads: int | None = None,
 ) -> Located:
     """Tell which points are in a polygon, how far the nearest boundary is, and where the answer is uncertain.
 
     An answer is ``INCERTAIN`` if the limit it depends on, the boundary of a QPV or of its band, is nearer
-    than the point is precise.
+    than the point is precise; ``ILLISIBLE`` if coordinates are not finite, or are degrees that are not on
+    Earth.
 
     Parameters
     ----------
-    index, x, y, threads
+    index, x, y
         See `contains`.
     precision
         Metres by which the points may be wrong, one value for all or one each; NaN, unknown, makes the point
@@ -143,8 +145,7 @@ def locate(
         )
     x, y = _coordinates(x, y)
     radius = None if precision is None else _precisions(precision, len(x))
-    kinds: tuple[Any, ...] = (np.uint8, np.int32, np.float64, np.int32, np.uint8, np.float64)
-    answers = Located(*(np.empty(len(x), kind) for kind in kinds))
+    answers = Located.empty(len(x))
     index.prepare()
 
     def fill(part: slice) -> None:
@@ -166,8 +167,9 @@ def locate(
         answers.qpv[part] = np.where(in_qpv == Answer.OUI, measure.inside, -1)
         answers.distance_m[part] = np.where(known, measure.distance, np.nan)
         answers.qpv_proche[part] = np.where(known, measure.nearest, -1)
+        answers.share[part] = np.where(held, 100.0, 0.0)
 
-    _each_chunk(fill, len(x), threads)
+    _each_chunk(fill, len(x))
     return answers
 
 
@@ -221,14 +223,9 @@ def _precisions(precision: float | FloatArray, points: int) -> FloatArray:
     return np.broadcast_to(np.where(np.isnan(radius), np.inf, radius), points)
 
 
-def _each_chunk(fill: Callable[[slice], None], points: int, threads: int | None) -> None:
-    """Fill the parts of arrays of so many points, in several threads unless `threads` says otherwise."""
+def _each_chunk(fill: Callable[[slice], None], points: int) -> None:
+    """Fill the parts of arrays of so many points, in a thread per processor."""
     parts = [slice(start, start + _CHUNK) for start in range(0, points, _CHUNK)]
-    workers = 1 if len(parts) == 1 else min(threads or os.cpu_count() or 1, len(parts))
-    if workers <= 1:
-        for part in parts:
-            fill(part)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(fill, parts):
-            pass
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        share_out = pool.map if len(parts) > 1 else map
+        deque(share_out(fill, parts), maxlen=0)

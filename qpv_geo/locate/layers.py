@@ -87,6 +87,12 @@ class Part:
         """Return the positions of the points that are in this part of France."""
         return np.flatnonzero(np.any([place.holds(x, y) for place in self.places], axis=0))
 
+    def among_all(self, zone: Int32Array | IntArray) -> Int32Array:
+        """Return positions in this part as positions among all; -1, none, stays."""
+        if np.array_equal(self.position, np.arange(len(self.position))):
+            return zone.astype(np.int32, copy=False)
+        return np.append(self.position, -1).astype(np.int32)[zone]
+
 
 class Covered(NamedTuple):
     """Where points may be."""
@@ -181,21 +187,24 @@ class ZoneLayer:
             radius = np.full(len(x), self._doubt) if radius is None else np.maximum(radius, self._doubt)
         found = [_find(parts, x, y) for parts in self._groups]
         answer = np.any([zone >= 0 for zone in found], axis=0).astype(np.uint8)
-        no = answer == Answer.NON
         near = np.zeros(len(x), bool)
         if radius is not None:
             for parts in (*self._groups, self._territory):
-                near |= _near_edge(parts, x, y, radius)
+                for part, here in _each_part(parts, x, y):
+                    near[here] |= near_edge(part.index, x[here], y[here], radius[here])
         if shapes is not None:
             rows = np.flatnonzero(~shapely.is_missing(shapes))
             near[rows] = False
-            for number, parts in enumerate(self._groups):
-                held = _hold(
-                    parts, shapes[rows], radius if radius is None else radius[rows], (x[rows], y[rows])
-                )
-                found[number][rows] = held[1]
-                answer[rows] = np.maximum(held[0], answer[rows]) if number else held[0]
-            no = answer == Answer.NON
+            answer[rows] = Answer.NON
+            for zone, parts in zip(found, self._groups, strict=True):
+                zone[rows] = -1
+                for part, here in _each_part(parts, x[rows], y[rows]):
+                    some = rows[here]
+                    wrong = None if radius is None else radius[some]
+                    held, holder = hold_shapes(part.index, shapes[some], wrong)
+                    answer[some] = np.maximum(held, answer[some])
+                    zone[some] = part.among_all(holder)
+        no = answer == Answer.NON
         if self._undrawn or self.spec.beyond == "incertain":
             near |= no
         elif self._territory:
@@ -287,7 +296,9 @@ def _disjoint_groups(shapes: GeometryArray) -> IntArray:
     return group
 
 
-def _rows(parts: Sequence[Part], x: FloatArray, y: FloatArray) -> Iterator[tuple[Part, IntArray | slice]]:
+def _each_part(
+    parts: Sequence[Part], x: FloatArray, y: FloatArray
+) -> Iterator[tuple[Part, IntArray | slice]]:
     """Yield each part with the points that it answers for: all, if there is no other."""
     for part in parts:
         yield part, part.rows(x, y) if len(parts) > 1 else slice(None)
@@ -296,28 +307,6 @@ def _rows(parts: Sequence[Part], x: FloatArray, y: FloatArray) -> Iterator[tuple
 def _find(parts: Sequence[Part], x: FloatArray, y: FloatArray) -> Int32Array:
     """Return the position of the zone that holds each point, -1 if none."""
     found = np.full(len(x), -1, np.int32)
-    for part, rows in _rows(parts, x, y):
-        here = contains(part.index, x[rows], y[rows]).qpv
-        if len(parts) == 1 and np.array_equal(part.position, np.arange(len(part.position))):
-            return here
-        found[rows] = np.append(part.position, -1).astype(np.int32)[here]
+    for part, rows in _each_part(parts, x, y):
+        found[rows] = part.among_all(contains(part.index, x[rows], y[rows]))
     return found
-
-
-def _near_edge(parts: Sequence[Part], x: FloatArray, y: FloatArray, radius: FloatArray) -> BoolArray:
-    """Tell which points are nearer to an edge than they are precise."""
-    near = np.zeros(len(x), bool)
-    for part, rows in _rows(parts, x, y):
-        near[rows] = near_edge(part.index, x[rows], y[rows], radius[rows])
-    return near
-
-
-def _hold(
-    parts: Sequence[Part], shapes: GeometryArray, radius: FloatArray | None, at: tuple[FloatArray, FloatArray]
-) -> tuple[np.ndarray, Int32Array]:
-    """Return `hold_shapes` of shapes that begin at some points."""
-    answer, holder = np.zeros(len(shapes), np.uint8), np.full(len(shapes), -1, np.int32)
-    for part, rows in _rows(parts, *at):
-        answer[rows], zone = hold_shapes(part.index, shapes[rows], radius if radius is None else radius[rows])
-        holder[rows] = np.append(part.position, -1)[zone]
-    return answer, holder

@@ -1,7 +1,7 @@
 """The QPV of a release, indexed to locate points in them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -12,7 +12,7 @@ import shapely
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.answers import Answer, Located, contains, locate
-from qpv_geo.locate.coordinates import Geometries, first_vertices
+from qpv_geo.locate.coordinates import Geometries
 from qpv_geo.locate.crs import known_crs
 from qpv_geo.locate.dates import DateArray, History
 from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, IntArray
@@ -134,7 +134,6 @@ class Locator:
         qpv_2015 = known.layers.get("qpv_2015")
         if qpv_2015 is None or qpv_2015.empty:
             return replace(locator, history=History.of_table(known.geographies, without="qpv_2015"))
-        locator = replace(locator, history=History.of_table(known.geographies))
         former = cls.of_districts(
             qpv_2015.rename(columns={"nom_qp": "lib_qp"}),
             epsg=territory.epsg,
@@ -142,8 +141,13 @@ class Locator:
             max_distance=max_distance,
             ground=known.communes,
         )
-        codes, names = locator.codes + former.codes, locator.labels + former.labels
-        return replace(locator, former=former, codes=codes, labels=names)
+        return replace(
+            locator,
+            history=History.of_table(known.geographies),
+            former=former,
+            codes=locator.codes + former.codes,
+            labels=locator.labels + former.labels,
+        )
 
     @classmethod
     def of_districts(
@@ -208,17 +212,11 @@ class Locator:
         unknown QPV may be there. So it is before the limit, if the limit is nearer than the point is precise
         or, for the band, nearer than the band is wide.
         """
-        first, *others = self._parts
-        located = self._in_part(first, x, y, precision)
-        for part in others:
-            here = part.rows(x, y)
-            if len(here):
-                radius = precision[here] if isinstance(precision, np.ndarray) else precision
-                answers = self._in_part(part, x[here], y[here], radius)
-                _put(answers, located, here)
+        radius = np.full(len(x), precision) if isinstance(precision, float) else precision
+        located = self._in_parts(Geometries(x, y), radius)
         if self._around is not None:
             beyond = self._beyond(x, y)
-            limit = locate(self._around, x, y, precision=precision, max_distance=0.0)
+            limit = locate(self._around, x, y, precision=radius, max_distance=0.0)
             for answer, near in ((located.en_qpv, limit.en_qpv), (located.bande_tva, limit.bande_tva)):
                 answer[(beyond | (near != Answer.NON)) & (answer == Answer.NON)] = Answer.INCERTAIN
         return located
@@ -243,77 +241,80 @@ class Locator:
             rows = np.flatnonzero(~shapely.is_missing(shapes))
             x[rows] = y[rows] = np.nan
             geometries = Geometries(x, y)
-        located, share = self.locate_all(geometries, precision)
-        chosen = np.array([], np.int64)
-        if dates is not None:
-            chosen = self._choose(located, share, (geometries, precision, dates))
-        table = self.table(located)
-        if dates is not None and self.history is not None:
-            table = table.select([name for name in table.column_names if name not in BANDS])
-            table = _beside(table, self.history.table(chosen, dates, located.en_qpv == Answer.ILLISIBLE))
-        if shares:
-            unknown = (located.en_qpv == Answer.INCERTAIN) | (located.en_qpv == Answer.ILLISIBLE)
-            table = table.append_column(SHARE, pa.array(share, mask=unknown | np.isnan(share)))
+        located = self.locate_all(geometries, precision)
+        if dates is None:
+            tables = [self.table(located)]
+        else:
+            geographies = self._answer_at(dates, located, geometries, precision)
+            tables = [self.table(located).drop_columns([*BANDS]), geographies]
         unreadable = located.en_qpv == Answer.ILLISIBLE
-        for layer in self.layers:
-            table = _beside(table, layer.locate(geometries, precision, unreadable))
-        return located, table
+        if shares:
+            unknown = unreadable | (located.en_qpv == Answer.INCERTAIN) | np.isnan(located.share)
+            tables.append(pa.table([pa.array(located.share, mask=unknown)], schema=pa.schema([SHARE])))
+        tables += [layer.locate(geometries, precision, unreadable) for layer in self.layers]
+        columns = [column for table in tables for column in table.columns]
+        schema = pa.schema([field for table in tables for field in table.schema])
+        return located, pa.Table.from_arrays(columns, schema=schema)
 
-    def locate_all(self, geometries: Geometries, precision: FloatArray | None) -> tuple[Located, FloatArray]:
-        """Locate points, polygons and lines, and return their shares in percent as well."""
-        x, y, shapes = geometries
-        located = self.locate(x, y, precision)
-        share = np.where(located.en_qpv == Answer.OUI, 100.0, 0.0)
-        if shapes is not None:
-            rows = np.flatnonzero(~shapely.is_missing(shapes))
-            radius = None if precision is None else precision[rows]
-            share[rows] = self.locate_shapes(shapes[rows], located, rows, radius)
-        return located, share
+    def locate_all(self, geometries: Geometries, precision: FloatArray | None) -> Located:
+        """Locate points, polygons and lines.
 
-    def _choose(
-        self, located: Located, share: FloatArray, rows: tuple[Geometries, FloatArray | None, DateArray]
-    ) -> IntArray:
-        """Put in place the answers of the QPV in force at each date, and return the geography of each."""
-        (x, y, shapes), precision, dates = rows
-        if self.history is None:
+        What would be ``NON`` is ``INCERTAIN`` if any vertex is where a QPV may be that the release does not
+        know.
+        """
+        located = self.locate(geometries.x, geometries.y, precision)
+        if geometries.shapes is None:
+            return located
+        rows = np.flatnonzero(~shapely.is_missing(geometries.shapes))
+        there = geometries.take(rows)
+        answers = self._in_parts(there, None if precision is None else precision[rows])
+        if self._around is not None:
+            self._doubt_beyond(answers, geometries.shapes[rows])
+        located.put(answers, rows)
+        return located
+
+    def _answer_at(
+        self, dates: DateArray, located: Located, geometries: Geometries, precision: FloatArray | None
+    ) -> pa.Table:
+        """Put in place the answers of the QPV in force at each date, and return the columns `DATED`."""
+        history = self.history
+        if history is None:
             raise ConfigurationError("points with dates need a locator made for them")
         places = places_in(known_crs(self.points_crs))
-        chosen = self.history.choose(places, x, y, dates)
-        then = self.history.rows_of(chosen, "qpv_2015")
-        unknown = self.history.rows_of(chosen, None)
+        chosen = history.choose(places, geometries.x, geometries.y, dates)
+        then = history.rows_of(chosen, "qpv_2015")
+        unknown = history.rows_of(chosen, None)
         if self.former is not None and len(then):
-            at = Geometries(x, y, shapes).take(then)
-            former, share[then] = self.former.locate_all(at, None if precision is None else precision[then])
+            radius = None if precision is None else precision[then]
+            former = self.former.locate_all(geometries.take(then), radius)
             here = len(self.codes) - len(self.former.codes)
             moved = [np.where(column < 0, -1, column + here) for column in (former.qpv, former.qpv_proche)]
-            _put(replace(former, qpv=moved[0], qpv_proche=moved[1]), located, then)
+            located.put(replace(former, qpv=moved[0], qpv_proche=moved[1]), then)
         unknown = unknown[located.en_qpv[unknown] != Answer.ILLISIBLE]
         located.en_qpv[unknown] = located.bande_tva[unknown] = Answer.INCERTAIN
         located.qpv[unknown] = located.qpv_proche[unknown] = -1
         located.distance_m[unknown] = located.largeur_bande_m[unknown] = np.nan
-        return chosen
+        return history.table(chosen, dates, located.en_qpv == Answer.ILLISIBLE)
 
-    def locate_shapes(
-        self, shapes: GeometryArray, located: Located, rows: IntArray, precision: FloatArray | None = None
-    ) -> FloatArray:
-        """Locate polygons and lines as `shapes.locate_shapes` does, and write the answers into rows.
+    def _in_parts(self, geometries: Geometries, precision: FloatArray | None) -> Located:
+        """Locate points, or shapes, in the first part, and again those that are in another."""
+        first, *others = self._parts
+        located = self._in_part(first, geometries, precision)
+        for part in others:
+            rows = part.rows(geometries.x, geometries.y)
+            if len(rows):
+                radius = None if precision is None else precision[rows]
+                located.put(self._in_part(part, geometries.take(rows), radius), rows)
+        return located
 
-        `rows` of `located` hold the answers for the first vertices. What would be ``NON`` is ``INCERTAIN`` if
-        any vertex is where a QPV may be that the release does not know. Returns the shares in percent.
-        """
-        share = np.full(len(shapes), np.nan)
-        answers = Located(*(getattr(located, field.name)[rows] for field in fields(Located)))
-        x, y = first_vertices(shapes)
-        for number, part in enumerate(self._parts):
-            here = part.rows(x, y) if number else np.arange(len(shapes))
-            radius = None if precision is None else precision[here]
-            there = locate_shapes(part.index, shapes[here], precision=radius, max_distance=self.max_distance)
-            share[here] = there.share
-            _put(self._of_all(part, there.located), answers, here)
-        if self._around is not None:
-            self._doubt_beyond(answers, shapes)
-        _put(answers, located, rows)
-        return share
+    def _in_part(self, part: Part, geometries: Geometries, precision: FloatArray | None) -> Located:
+        x, y, shapes = geometries
+        if shapes is None:
+            located = locate(part.index, x, y, precision=precision, max_distance=self.max_distance)
+        else:
+            located = locate_shapes(part.index, shapes, precision=precision, max_distance=self.max_distance)
+        qpv, nearest = part.among_all(located.qpv), part.among_all(located.qpv_proche)
+        return replace(located, qpv=qpv, qpv_proche=nearest)
 
     def _doubt_beyond(self, located: Located, shapes: GeometryArray) -> None:
         """Make uncertain each no of a shape that has a vertex for which no is uncertain."""
@@ -346,7 +347,7 @@ class Locator:
     def _beyond(self, x: FloatArray, y: FloatArray) -> BoolArray:
         if self._ground is None:
             return np.zeros(len(x), bool)
-        beyond: BoolArray = contains(self._ground, x, y).en_qpv == Answer.NON
+        beyond: BoolArray = (contains(self._ground, x, y) < 0) & self._ground.readable(x, y)
         return beyond
 
     def table(self, located: Located) -> pa.Table:
@@ -364,32 +365,6 @@ class Locator:
             band,
         ]
         return pa.Table.from_arrays(arrays, schema=COLUMNS)
-
-    def _in_part(
-        self, part: Part, x: FloatArray, y: FloatArray, precision: float | FloatArray | None
-    ) -> Located:
-        return self._of_all(
-            part, locate(part.index, x, y, precision=precision, max_distance=self.max_distance)
-        )
-
-    def _of_all(self, part: Part, located: Located) -> Located:
-        """Return answers whose positions are those of the QPV among all, not of the part."""
-        if len(self._parts) == 1 and len(part.position) == len(self.codes):
-            return located
-        position = np.append(part.position, -1).astype(np.int32)  # -1, no QPV, stays -1
-        return replace(located, qpv=position[located.qpv], qpv_proche=position[located.qpv_proche])
-
-
-def _beside(table: pa.Table, added: pa.Table) -> pa.Table:
-    for field, column in zip(added.schema, added.columns, strict=True):
-        table = table.append_column(field, column)
-    return table
-
-
-def _put(answers: Located, located: Located, rows: IntArray) -> None:
-    """Write answers into some rows of others."""
-    for field in fields(Located):
-        getattr(located, field.name)[rows] = getattr(answers, field.name)
 
 
 def _around(ground: gpd.GeoSeries) -> gpd.GeoSeries:

@@ -4,13 +4,9 @@ The answer follows from the published share: ``OUI`` is 100 %, ``NON`` 0 %, and 
 The exact predicates of GEOS decide, in the projected CRS of the QPV.
 """
 
-from dataclasses import dataclass
-from typing import Self
-
 import numpy as np
 import shapely
 
-from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.answers import Answer, Located
 from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, IntArray
 from qpv_geo.locate.index import LocateIndex
@@ -21,50 +17,27 @@ SHARE_DECIMALS = 2
 _ALL = 100.0
 
 
-@dataclass(frozen=True)
-class LocatedShapes:
-    """The answers for n shapes."""
-
-    located: Located
-    """As for points; ``bande_tva`` is ``OUI`` if any part of the shape is in a band."""
-    share: FloatArray
-    """Share in QPV of the area, of the length for lines, in percent; NaN for what cannot be read."""
-
-    @classmethod
-    def unreadable(cls, rows: int) -> Self:
-        """Return the answers for shapes that cannot be read."""
-        no, unread = np.full(rows, -1, np.int32), np.full(rows, Answer.ILLISIBLE, np.uint8)
-        far = [np.full(rows, np.nan) for _ in range(3)]
-        return cls(Located(unread, no, far[0], no.copy(), unread.copy(), far[1]), far[2])
-
-
 def locate_shapes(
     index: LocateIndex,
     shapes: GeometryArray,
     *,
     precision: FloatArray | None = None,
     max_distance: float = 1000.0,
-) -> LocatedShapes:
+) -> Located:
     """Tell which part of each shape is in a polygon of the index, and how far the nearest is.
 
-    Shapes are in the index's CRS of points. The QPV of a shape is the one that holds most of it. Its distance
-    is 0 if it lies across a limit, and negative, to the limit, if it is inside. A shape whose answer depends
-    on less than its precision in metres is ``INCERTAIN``.
+    Shapes are in the index's CRS of points. The QPV of a shape is the one that holds most of it. Its share is
+    that of the area, of the length for lines, and NaN if the shape cannot be read; its distance is 0 if it
+    lies across a limit, and negative, to the limit, if it is inside. ``bande_tva`` is ``OUI`` if any part of
+    it is in a band. A shape whose answer depends on less than its precision in metres is ``INCERTAIN``.
     """
-    widest = float(index.widths.max())
-    if not 0 <= max_distance <= index.reach or index.reach < widest:
-        raise ConfigurationError(
-            f"max_distance is {max_distance:g} m, the reach of the index {index.reach:g} m"
-        )
-    answers = LocatedShapes.unreadable(len(shapes))
-    placed = projected_shapes(index, shapes)
-    known = np.flatnonzero(~shapely.is_missing(placed) & ~shapely.is_empty(placed))
-    if len(known):
-        radius = (
-            np.zeros(len(shapes)) if precision is None else np.where(np.isnan(precision), np.inf, precision)
-        )
-        _Overlay(index, placed[known], radius[known]).fill(answers, known, max_distance)
-    return answers
+    located = Located.empty(len(shapes))
+    located.en_qpv[:] = located.bande_tva[:] = Answer.ILLISIBLE
+    located.qpv[:] = located.qpv_proche[:] = -1
+    located.distance_m[:] = located.largeur_bande_m[:] = located.share[:] = np.nan
+    overlay = _Overlay(index, shapes, precision)
+    located.put(overlay.located(max_distance), overlay.rows)
+    return located
 
 
 def hold_shapes(
@@ -75,30 +48,31 @@ def hold_shapes(
     Shapes are in the index's CRS of points. In one polygon means wholly in this one, whatever others meet it.
     """
     answer, holder = np.full(len(shapes), Answer.ILLISIBLE, np.uint8), np.full(len(shapes), -1)
-    placed = projected_shapes(index, shapes)
-    known = np.flatnonzero(~shapely.is_missing(placed) & ~shapely.is_empty(placed))
-    if len(known):
-        radius = np.zeros(len(known)) if precision is None else precision[known]
-        answer[known], holder[known] = _Overlay(index, placed[known], radius).holders()
+    overlay = _Overlay(index, shapes, precision)
+    answer[overlay.rows], holder[overlay.rows] = overlay.holders()
     return answer, holder
 
 
 class _Overlay:
     """Shapes, the polygons within reach of each, and how much of it each holds."""
 
-    def __init__(self, index: LocateIndex, shapes: GeometryArray, radius: FloatArray) -> None:
-        self._index, self._shapes, self._radius = index, shapes, radius
+    def __init__(self, index: LocateIndex, shapes: GeometryArray, precision: FloatArray | None) -> None:
+        placed = projected_shapes(index, shapes)
+        self.rows = np.flatnonzero(~shapely.is_missing(placed) & ~shapely.is_empty(placed))
+        """Those that can be read; answers are about them."""
+        self._index, self._shapes = index, placed[self.rows]
+        radius = np.zeros(len(self.rows)) if precision is None else precision[self.rows]
+        self._radius = np.where(np.isnan(radius), np.inf, radius)
         self._zones = index.zones.to_numpy()
-        reach = np.maximum(index.reach, np.where(np.isinf(radius), 0.0, radius))
-        shape, zone = index.tree.query(shapes, predicate="dwithin", distance=reach)
+        reach = np.maximum(index.reach, np.where(np.isinf(self._radius), 0.0, self._radius))
+        shape, zone = index.tree.query(self._shapes, predicate="dwithin", distance=reach)
         order = np.lexsort((zone, shape))
         self._shape, self._zone = shape[order], zone[order]
-        self._distance = shapely.distance(shapes[self._shape], self._zones[self._zone])
+        self._distance = shapely.distance(self._shapes[self._shape], self._zones[self._zone])
         self._inside = np.zeros(len(self._shape))
 
-    def fill(self, answers: LocatedShapes, rows: IntArray, max_distance: float) -> None:
-        """Write the answers of the shapes into their rows."""
-        located = answers.located
+    def located(self, max_distance: float) -> Located:
+        """Return the answers of `locate_shapes`."""
         share = self._shares()
         oui, non = share == _ALL, share == 0.0
         nearest, distance = self._least(self._distance)
@@ -115,14 +89,17 @@ class _Overlay:
         in_qpv = np.where(oui, Answer.OUI, np.where(non, Answer.NON, Answer.A_CHEVAL)).astype(np.uint8)
         in_qpv[self._doubtful(distance, in_qpv)] = Answer.INCERTAIN
         in_band = (margin < 0).astype(np.uint8)
-        unsure = np.isinf(self._radius) | (np.abs(np.where(np.isinf(margin), np.inf, margin)) < self._radius)
+        unsure = np.isinf(self._radius) | (np.abs(margin) < self._radius)
         in_band[unsure & (self._radius > 0)] = Answer.INCERTAIN
-        located.en_qpv[rows], located.bande_tva[rows] = in_qpv, in_band
-        located.qpv[rows] = np.where(np.isin(in_qpv, (Answer.OUI, Answer.A_CHEVAL)), holder, -1)
-        located.distance_m[rows] = np.where(known, distance, np.nan)
-        located.qpv_proche[rows] = np.where(known, nearest, -1)
-        located.largeur_bande_m[rows] = np.where(known | (margin < 0), width, np.nan)
-        answers.share[rows] = share
+        return Located(
+            en_qpv=in_qpv,
+            qpv=np.where(np.isin(in_qpv, (Answer.OUI, Answer.A_CHEVAL)), holder, -1),
+            distance_m=np.where(known, distance, np.nan),
+            qpv_proche=np.where(known, nearest, -1),
+            bande_tva=in_band,
+            largeur_bande_m=np.where(known | (margin < 0), width, np.nan),
+            share=share,
+        )
 
     def holders(self) -> tuple[np.ndarray, IntArray]:
         """Return the answers of `hold_shapes`."""

@@ -24,7 +24,7 @@ from qpv_geo.locate.dates import to_dates
 from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.partitions import answer_columns
-from qpv_geo.locate.places import Survey
+from qpv_geo.locate.places import check_in_france
 from qpv_geo.releases.release import Release, find_release
 from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.territory import Territory, load_territory
@@ -216,19 +216,15 @@ class OpenRelease:
         """
         geometries, crs = _geometries(points, y, columns, crs)
         locator = self._locator(crs, max_distance, tuple(with_), dated=date is not None)
-        survey = Survey(locator.points_crs, declared=isinstance(points, gpd.GeoDataFrame))
-        survey.note(geometries.x, geometries.y)
-        survey.check("points")
-        radius = None
-        if precision is not None:
-            radius = np.broadcast_to(np.asarray(precision, np.float64), len(geometries.x))
+        declared = isinstance(points, gpd.GeoDataFrame)
+        check_in_france(geometries.x, geometries.y, locator.points_crs, "points", declared=declared)
         dates = None
         if date is not None:
             cells = [date] * len(geometries.x) if isinstance(date, str | dt.date) else np.asarray(date)
             dates = to_dates(pa.array(cells, from_pandas=True))
-        _, table = locator.locate_geometries(
-            geometries, radius, shares=geometries.shapes is not None, dates=dates
-        )
+        radius = None if precision is None else np.asarray(precision, np.float64)
+        shares = geometries.shapes is not None
+        _, table = locator.locate_geometries(geometries, radius, shares=shares, dates=dates)
         answers = answer_columns(table)
         return points.assign(**answers) if isinstance(points, pd.DataFrame) else pd.DataFrame(answers)
 

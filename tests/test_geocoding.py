@@ -120,9 +120,9 @@ def test_answers_come_in_the_order_of_the_addresses(
     service.known = {"a": (1.0, 41.0, 0.9, "housenumber"), "b": (2.0, 42.0, 0.4, "street")}
     with Geocoder(catalogue["geocodage"], reaching) as geocoder:
         found = geocoder(["b", "", "c", "a", "b"])
-    np.testing.assert_array_equal(found.longitude, [2, np.nan, np.nan, 1, 2])
-    np.testing.assert_array_equal(found.latitude, [42, np.nan, np.nan, 41, 42])
-    assert found.type.to_pylist() == ["street", None, None, "housenumber", "street"]
+    np.testing.assert_array_equal(found["longitude"], [2, np.nan, np.nan, 1, 2])
+    np.testing.assert_array_equal(found["latitude"], [42, np.nan, np.nan, 41, 42])
+    assert found["result_type"].to_pylist() == ["street", None, None, "housenumber", "street"]
     assert service.sent() == [["b", "c"], ["a"]]
     assert set(service.paths) == {"/data.geopf.fr/geocodage/search/csv"}
     assert service.fields[0]["columns"] == b"adresse"
@@ -135,7 +135,7 @@ def test_a_passing_failure_is_asked_again(
     service.known = {"a": (1.0, 41.0, 0.9, "housenumber")}
     service.faults = [fault, fault]
     with Geocoder(catalogue["geocodage"], reaching) as geocoder:
-        assert geocoder(["a"]).label.to_pylist() == ["A"]
+        assert geocoder(["a"])["result_label"].to_pylist() == ["A"]
     assert len(service.fields) == 3
 
 

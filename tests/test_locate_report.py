@@ -5,6 +5,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import shapely
 from hypothesis import given
@@ -47,7 +48,12 @@ def test_the_truth_lies_between_least_and_most(seed: int, reach: float) -> None:
     tally = Tally(locator, {})
     for rows in np.array_split(np.arange(len(real)), 2):
         chunk = geometries.take(rows)
-        tally.add({}, chunk, radius[rows], locator.locate_geometries(chunk, radius[rows], shares=False))
+        tally.add(
+            pa.table({}).column,
+            chunk,
+            radius[rows],
+            locator.locate_geometries(chunk, radius[rows], shares=False),
+        )
     counts = {count.code: count.span for count in tally.qpv}
     for code, shape in zip(SQUARES["code_qp"], SQUARES.geometry, strict=True):
         least, most = counts.get(code, Span(0, 0))

@@ -53,7 +53,7 @@ def workbook(path: Path, **sheets: list[list[object]]) -> Path:
 
 
 def halves(chunk: Chunk) -> pa.Table:
-    half = to_floats(chunk.cells["lon"], "lon") / 2
+    half = to_floats(chunk.column("lon"), "lon") / 2
     return pa.table([pa.array(half, from_pandas=True), pa.array(["é"] * chunk.rows)], schema=ADDED)
 
 
@@ -67,7 +67,7 @@ def test_cells_keep_their_types_and_blank_rows_their_place(tmp_path: Path) -> No
     assert list(table.columns) == ROWS[0]
     assert table.notes == ["p.xlsx: sheet 'Adresses'; --layer says otherwise"]
     target = tmp_path / "o.xlsx"
-    table.extend(target, ["lon"], ADDED, halves, geometry=False)
+    table.extend(target, ADDED, halves)
     rows = read(target, "Adresses")
     assert rows[0] == [*ROWS[0], "half", "mot"]
     assert rows[1] == ["Zoé", 6.02, 47.24, "01004", DAY, True, 3.01, "é"]
@@ -88,7 +88,7 @@ def test_titles_and_sheets(tmp_path: Path) -> None:
     table = SheetTable(path, "A")
     assert list(table.columns) == ROWS[0]
     assert table.notes == ["p.xlsx: the header is row 3; --skip-rows says otherwise"]
-    table.extend(tmp_path / "o.xlsx", ["lon"], ADDED, halves, geometry=False)
+    table.extend(tmp_path / "o.xlsx", ADDED, halves)
     assert read(tmp_path / "o.xlsx", "A")[0][0] == "Liste des adresses"
     assert read(tmp_path / "o.xlsx", "A")[2][-1] == "mot"
     assert SheetTable(path, "B").columns[0] == "Commune"

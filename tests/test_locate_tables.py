@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 
 from qpv_geo.errors import ConfigurationError, ContractError, PublicationError, QpvGeoError
 from qpv_geo.locate.coordinates import to_floats
-from qpv_geo.locate.crs import known_crs, same_crs
 from qpv_geo.locate.csv_dialect import Dialect
 from qpv_geo.locate.csv_table import CsvTable
 from qpv_geo.locate.geopackage_table import GeoPackageTable
 from qpv_geo.locate.parquet_table import ParquetTable
 from qpv_geo.locate.paths import check_target, files_of, open_table, points_crs, replacing
+from qpv_geo.locate.places import known_crs, same_crs
 from qpv_geo.locate.points import Points
 from qpv_geo.locate.tables import Chunk, PointTable
 
@@ -37,14 +37,14 @@ XY = Points(x="a", y="b", crs=2154)
 
 def halves(chunk: Chunk) -> pa.Table:
     """Answer with half of column `a`, and a word that needs quotes in some dialects."""
-    half = to_floats(chunk.cells["a"], "a") / 2
+    half = to_floats(chunk.column("a"), "a") / 2
     words = [None if number != number else 'oui; non, "oui"' for number in half]  # noqa: PLR0124 - NaN
     return pa.table([pa.array(half, from_pandas=True), pa.array(words, pa.string())], schema=ADDED)
 
 
 def extend(table: PointTable) -> Path:
     target = table.path.with_name(f"out{table.path.suffix}")
-    table.extend(target, ["a"], ADDED, halves, geometry=False)
+    table.extend(target, ADDED, halves)
     return target
 
 
@@ -78,7 +78,7 @@ def refused(error: type[QpvGeoError], *facts: str) -> "pytest.RaisesContext[QpvG
     ],
 )
 def test_cells_are_added_in_the_dialect_of_the_file(tmp_path: Path, text: str, lines: list[str]) -> None:
-    assert extend(CsvTable(csv(tmp_path, text))).read_text().splitlines() == lines
+    assert extend(CsvTable(csv(tmp_path, text), wanted=["a"])).read_text().splitlines() == lines
 
 
 def test_line_ends_and_blank_lines_stay(tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ def test_the_unicode_text_of_excel_stays_what_it_is(tmp_path: Path, encoding: st
     text = 'Prénom\tb\r\n"Zoé\r\n😀"\t1,5\r\n\r\nœ\t'
     path = csv(tmp_path, f"\ufeff{text}".encode(encoding))
     table = CsvTable(path, wanted=["Prénom"])
-    assert table.head(["Prénom"], geometry=False).cells["Prénom"].to_pylist() == ["Zoé\r\n😀", "œ"]
+    assert table.head().column("Prénom").to_pylist() == ["Zoé\r\n😀", "œ"]
     out = tmp_path / "out.csv"
-    table.extend(out, [], pa.schema([("mot", pa.string())]), named, geometry=False)
+    table.extend(out, pa.schema([("mot", pa.string())]), named)
     written = out.read_bytes().decode(encoding)
     assert written == '\ufeffPrénom\tb\tmot\r\n"Zoé\r\n😀"\t1,5\tété\r\n\r\nœ\t\tété'
 
@@ -141,7 +141,7 @@ def test_separator_and_header_are_recognised(
     table = CsvTable(path)
     assert list(table.columns) == names
     out = table.path.with_name("out.csv")
-    table.extend(out, [], pa.schema([("half", pa.float64())]), nothing, geometry=False)
+    table.extend(out, pa.schema([("half", pa.float64())]), nothing)
     before, after = path.read_text(), out.read_text()
     assert after.startswith(before[: before.index(lines.splitlines()[table.titles])])
     assert after.replace('"', "").count(f"{separator}half") == 1
@@ -213,7 +213,7 @@ def test_compressed_text_comes_out_compressed_and_the_same_each_time(tmp_path: P
     first, second = tmp_path / "1" / "o.csv.gz", tmp_path / "2" / "o.csv.gz"
     for target in (first, second):
         target.parent.mkdir()
-        table.extend(target, ["a"], ADDED, halves, geometry=False)
+        table.extend(target, ADDED, halves)
     assert gzip.decompress(first.read_bytes()).decode().splitlines()[1].startswith("3;é;1,5;")
     assert first.read_bytes() == second.read_bytes()
     path.write_bytes(b"a;b\n")
@@ -253,7 +253,7 @@ def execute(path: Path, *statements: str) -> None:
 def test_a_layer_gets_typed_columns_and_a_new_date(tmp_path: Path) -> None:
     path = geopackage(tmp_path / "p.gpkg", adresses=layer(a=[3.0, None, 5.0], c=["x", "y", "z"]))
     execute(path, "UPDATE gpkg_contents SET last_change = '2001-01-01T00:00:00.000Z'")
-    table = GeoPackageTable(path)
+    table = GeoPackageTable(path, wanted=["a"])
     assert (list(table.columns), table.has_geometry, table.geometry_crs) == (["a", "c"], True, "EPSG:2154")
     with closing(sqlite3.connect(extend(table))) as database:
         rows = database.execute("SELECT a, c, half, mot FROM adresses ORDER BY fid").fetchall()
@@ -273,7 +273,7 @@ def test_columns_of_several_types_are_read_as_text(tmp_path: Path) -> None:
         "INSERT INTO t (a) VALUES ('3,5'), (4), (x'00'), (NULL)",
         "INSERT INTO gpkg_contents (table_name, data_type, srs_id) VALUES ('t', 'attributes', 0)",
     )
-    with closing(sqlite3.connect(extend(GeoPackageTable(path, "t")))) as database:
+    with closing(sqlite3.connect(extend(GeoPackageTable(path, "t", ["a"])))) as database:
         assert [row[0] for row in database.execute("SELECT half FROM t")] == [1.75, 2.0, None, None]
 
 
@@ -285,7 +285,7 @@ def test_the_layer_is_named_where_it_must_be(tmp_path: Path) -> None:
         GeoPackageTable(path, "trois")
     assert GeoPackageTable(path, "deux").columns == ["a"]
     execute(path, "UPDATE gpkg_contents SET data_type = 'attributes' WHERE table_name = 'un'")
-    assert extend(GeoPackageTable(path)).exists(), "of a layer and a table, the layer"
+    assert extend(GeoPackageTable(path, wanted=["a"])).exists(), "of a layer and a table, the layer"
     execute(path, "UPDATE gpkg_contents SET data_type = 'tiles'")
     with refused(ConfigurationError, "--layer; it has: none"):
         GeoPackageTable(path)
@@ -329,7 +329,7 @@ def test_a_geometry_that_cannot_be_read_is_none(tmp_path: Path) -> None:
         for trigger in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             database.execute(f'DROP TRIGGER "{trigger[0]}"')
         database.execute("UPDATE un SET geom = x'00' WHERE fid = 2")
-    points = GeoPackageTable(path).head([], geometry=True).points
+    points = GeoPackageTable(path).head().geometries()
     assert points is not None
     np.testing.assert_array_equal(points.x, [0, np.nan, 2])
 
@@ -371,7 +371,7 @@ def test_a_geoparquet_without_crs_is_in_longitude_and_latitude(tmp_path: Path) -
     assert (opened.geometry_crs, opened.has_geometry, list(opened.columns)) == ("OGC:CRS84", True, ["a"])
     pq.write_table(table.replace_schema_metadata({b"geo": bare.replace(b'"WKB"', b'"polygon"')}), path)
     with refused(ConfigurationError, r"p\.parquet: geometries are encoded as 'polygon'"):
-        ParquetTable(path).extend(tmp_path / "o.parquet", ["a"], ADDED, halves, geometry=True)
+        ParquetTable(path).head().geometries()
     pq.write_table(pa.table({"a": [1.0]}), path)
     assert (ParquetTable(path).geometry_crs, ParquetTable(path).has_geometry) == (None, False)
 
@@ -480,7 +480,7 @@ def test_triggers_stay_and_are_not_fired(tmp_path: Path) -> None:
     triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid"
     with closing(sqlite3.connect(path)) as database:
         before = database.execute(triggers).fetchall()
-    with closing(sqlite3.connect(extend(GeoPackageTable(path)))) as database:
+    with closing(sqlite3.connect(extend(GeoPackageTable(path, wanted=["a"])))) as database:
         assert database.execute(triggers).fetchall() == before
         assert database.execute("SELECT count(*) FROM journal").fetchone() == (0,)
         assert database.execute("SELECT a, half FROM un ORDER BY fid").fetchall() == [(3.0, 1.5), (5.0, 2.5)]
@@ -498,7 +498,7 @@ def test_what_qgis_has_not_yet_written_back_is_read(tmp_path: Path) -> None:
         assert set(before) == {"p.gpkg", "p.gpkg-wal", "p.gpkg-shm"}
         out = tmp_path / "out"
         out.mkdir()
-        GeoPackageTable(path).extend(out / "o.gpkg", ["a"], ADDED, halves, geometry=False)
+        GeoPackageTable(path, wanted=["a"]).extend(out / "o.gpkg", ADDED, halves)
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()} == before
     assert [file.name for file in out.iterdir()] == ["o.gpkg"]
     with closing(sqlite3.connect(out / "o.gpkg")) as database:
@@ -509,7 +509,7 @@ def test_what_qgis_has_not_yet_written_back_is_read(tmp_path: Path) -> None:
 def test_a_file_that_was_left_in_wal_mode_gets_nothing_beside_it(tmp_path: Path) -> None:
     path = geopackage(tmp_path / "p.gpkg", un=layer(a=[3.0]))
     execute(path, "PRAGMA journal_mode = WAL")
-    extend(GeoPackageTable(path))
+    extend(GeoPackageTable(path, wanted=["a"]))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out.gpkg", "p.gpkg"]
 
 

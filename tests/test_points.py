@@ -7,8 +7,7 @@ import pytest
 
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.places import Survey, places_in
-from qpv_geo.locate.points import GEOCODED, Points
-from qpv_geo.locate.precision import check_precision, check_scores, geocoder_precision, least_precise
+from qpv_geo.locate.points import GEOCODED, Points, geocoder_precision
 from qpv_geo.sources.geocoder import RADIUS
 
 
@@ -73,18 +72,6 @@ def test_a_geocoder_is_as_precise_as_its_type_and_score_say() -> None:
     assert RADIUS["municipality"] == 20_000
 
 
-def test_the_least_precise_of_several_counts() -> None:
-    assert least_precise([]) is None
-    found = least_precise([np.array([5.0, 50.0, 5.0]), np.array([20.0, 20.0, np.nan])])
-    np.testing.assert_array_equal(found, [20, 50, np.nan])
-
-
-def test_a_negative_precision_is_refused_with_its_row() -> None:
-    check_precision(np.array([0.0, np.nan, 3.0]), "p", range(1, 4), "a.csv")
-    with pytest.raises(ContractError, match=r"a\.csv: column 'p', row 12: -1;"):
-        check_precision(np.array([0.0, 2.0, -1.0, -2.0]), "p", range(10, 14), "a.csv")
-
-
 def survey(crs: str, x: list[float], y: list[float], *, declared: bool = False) -> Survey:
     found = Survey(crs, declared=declared)
     found.note(np.array(x), np.array(y))
@@ -145,11 +132,3 @@ def test_a_crs_is_made_for_some_parts_of_france(epsg: int, names: list[str]) -> 
     places = places_in(pyproj.CRS.from_epsg(epsg))
     assert [place.zone.name for place in places] == names
     assert len(places_in(pyproj.CRS.from_epsg(4326))) == 11
-
-
-def test_scores_on_another_scale_are_refused() -> None:
-    check_scores(np.array([np.nan, 0.0, 1.0, 1.06]), "score", range(1, 5), "p.csv")
-    with pytest.raises(
-        ContractError, match=r"p\.csv: column 'score', row 9: 12; expected a score from 0 to 1"
-    ):
-        check_scores(np.array([np.nan, 0.5, 12.0, 87.0]), "score", range(7, 11), "p.csv")

@@ -13,7 +13,7 @@ from qpv_geo.locate.coordinates import Geometries
 from qpv_geo.locate.layers import layer_specs
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.one import FORMER, locate_address, locate_point
-from qpv_geo.locate.places import Survey
+from qpv_geo.locate.places import check_in_france
 from qpv_geo.settings import Settings
 
 MOST_POINTS = 10_000
@@ -92,14 +92,9 @@ def answer(inputs: Inputs, locator: Locator, settings: Settings) -> dict[str, An
             one = locate_point(locator, inputs.point or (0, 0), metres, inputs.date, options=False)
         return {name: cell for name, cell in one.items() if name not in unasked}
     x, y = np.array(inputs.points, np.float64).T.copy()
-    survey = Survey(locator.points_crs, options=False)
-    survey.note(x, y)
-    survey.check("points")
-    radius = None
-    if inputs.precision is not None:
-        radius = np.broadcast_to(np.array(inputs.precision, np.float64), len(x))
-    dates = None if inputs.date is None else np.full(len(x), inputs.date, "datetime64[D]")
-    _, table = locator.locate_geometries(Geometries(x, y), radius, shares=False, dates=dates)
+    check_in_france(x, y, locator.points_crs, "points", options=False)
+    radius = None if inputs.precision is None else np.array(inputs.precision, np.float64)
+    _, table = locator.locate_geometries(Geometries(x, y), radius, dates=inputs.date)
     return {"answers": table.select([name for name in table.column_names if name not in unasked]).to_pylist()}
 
 

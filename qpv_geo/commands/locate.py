@@ -9,12 +9,14 @@ import typer
 from rich.table import Table
 
 from qpv_geo.commands.options import DataDir, TerritoryName, settings_of
-from qpv_geo.commands.output import console
+from qpv_geo.commands.output import console, print_json
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.territory import load_territory
+from qpv_geo.settings import Settings
+from qpv_geo.territory import Territory, load_territory
 
 if TYPE_CHECKING:
     from qpv_geo.locate.files import LocateSummary
+    from qpv_geo.locate.points import Points
 
 _ONE = "One point or address, in place of a file"
 _COORDINATES = "Coordinates"
@@ -125,24 +127,21 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         strict=strict,
         prefix=prefix,
     )
+    place, settings = load_territory(territory), settings_of(data)
     if file is None or point is not None or address is not None or as_json:
         if (point is None and address is None) or file is not None:
             raise ConfigurationError("give a FILE, or --point or --address, and --json for one of these")
         if output is not None or report is not None:
             raise ConfigurationError("--output and --report are for a FILE")
-        from qpv_geo.commands.locate_one import answer_one  # noqa: PLC0415
-
-        answer_one(
-            point, address, points, territory=territory, data=data, max_distance=max_distance, as_json=as_json
-        )
+        _answer_one(point, address, points, place, settings, max_distance=max_distance, as_json=as_json)
         return
     from qpv_geo.locate.files import locate_file  # noqa: PLC0415 - shapely takes a second
 
     outcome = locate_file(
         file,
         points,
-        load_territory(territory),
-        settings_of(data),
+        place,
+        settings,
         output=output,
         max_distance=max_distance,
         force=force,
@@ -151,6 +150,46 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
     _print(outcome)
     if report is not None:
         typer.echo(str(report))
+
+
+def _answer_one(
+    point: str | None,
+    address: str | None,
+    points: "Points",
+    place: Territory,
+    settings: Settings,
+    *,
+    max_distance: float,
+    as_json: bool,
+) -> None:
+    """Print the answer for a point, in the CRS of `points` or longitude and latitude, or for an address."""
+    from qpv_geo.locate.locator import Locator  # noqa: PLC0415 - shapely takes a second
+    from qpv_geo.locate.one import locate_address, locate_point, parse_point, sentence  # noqa: PLC0415
+    from qpv_geo.releases.release import find_release  # noqa: PLC0415
+
+    if point is not None and address is not None:
+        raise ConfigurationError("--point and --address: give one or the other")
+    if points.columns or points.layer:
+        raise ConfigurationError("--point and --address have no columns: leave the options of a file out")
+    release = find_release(place.id, None, settings)
+    locator = Locator.of_release(
+        release,
+        place,
+        points_crs=points.crs or 4326,
+        max_distance=max_distance,
+        layers=points.layers,
+        dated=points.dated,
+    )
+    if point is not None:
+        metres = points.precision if isinstance(points.precision, float) else None
+        answer = locate_point(locator, parse_point(point), metres, points.date)
+    else:
+        answer = locate_address(locator, str(address), settings, points.threshold, points.date)
+    if as_json:
+        print_json({"release": release.id, **answer})
+    else:
+        typer.echo(sentence(answer))
+        typer.echo(f"Release {release.id} of {place.nom}.", err=True)
 
 
 def _print(outcome: "LocateSummary") -> None:

@@ -5,6 +5,7 @@ import csv
 import io
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
@@ -36,7 +37,7 @@ class CsvTable(PointTable):
         super().__init__(path)
         self.suffix = suffix_of(path)
         dialect = dialect or Dialect()
-        self._given = dialect
+        self._given, self._wanted = dialect, wanted
         try:
             self._encoding, self._mark = recognise_encoding(path, dialect.encoding)
             names = [name.encode(self._encoding, "replace").decode(self._letters) for name in wanted]
@@ -51,28 +52,21 @@ class CsvTable(PointTable):
         if self.titles and dialect.skip_rows is None:
             self.notes.append(f"{path.name}: the header is row {self.titles + 1}; --skip-rows says otherwise")
 
-    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+    def head(self) -> Chunk:
         """Return the first rows."""
-        del geometry
         with self._open() as stream:
             deque(islice(self._plain_records(stream), self.titles + 1), maxlen=0)  # above the rows
             records = [record for record in islice(self._records(stream), HEAD_ROWS) if record.cells]
-        return self._chunk(records, range(len(records)), wanted)
+        return self._chunk(records, range(len(records)))
 
-    def extend(
-        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
-    ) -> None:
-        """Write the file with columns added, see `PointTable.extend`.
+    def extend(self, target: Path, added: pa.Schema, answer: ChunkAnswer) -> None:
+        """Write the file with columns added.
 
         Added cells take the file's encoding, separator and decimal sign, and quotes if all cells have them. A
         row with more or fewer cells than the header, or a quote that is not closed, is written with as many:
         what is too much goes into the last one.
         """
-        del geometry
-        with (
-            self._open() as stream,
-            open_bytes(target, "wb") as sink,
-        ):
+        with self._open() as stream, open_bytes(target, "wb") as sink:
             sink.write(codecs.BOM_UTF8 if self._given.encoding == "utf-8-sig" else self._mark)
             above = list(islice(self._plain_records(stream), self.titles + 1))
             sink.write("".join(record.line for record in above[:-1]).encode(self._letters))
@@ -83,10 +77,11 @@ class CsvTable(PointTable):
             while block := list(islice(records, _ROWS)):
                 rows = [record for record in block if record.cells]
                 numbers = [number for number, record in enumerate(block, first) if record.cells]
-                chunk = self._chunk(rows, numbers, wanted)
+                chunk = self._chunk(rows, numbers)
                 if style is None:
                     lines = [(line, cells) for line, cells, _ in rows[:1]]
-                    style = _Style(self._separator, lines, list(chunk.cells.values()), self._given.decimal)
+                    columns = list(map(chunk.column, self._wanted))
+                    style = _Style(self._separator, lines, columns, self._given.decimal)
                     self._write_lines(sink, [header], [style.header(added.names)])
                 following = iter(style.cells(answer(chunk)))
                 # A blank line is not a row: it stays blank.
@@ -99,20 +94,18 @@ class CsvTable(PointTable):
             if style is None:
                 self._write_lines(sink, [header], [_Style(self._separator, [], []).header(added.names)])
 
-    def _chunk(self, rows: "Sequence[_Record]", numbers: Sequence[int], wanted: Sequence[str]) -> Chunk:
-        names = list(self.columns)
-        columns = {}
-        for name in wanted:
-            place = names.index(name)
-            try:
-                cells = [self._decode(record.cells[place]) for record in rows]
-            except UnicodeDecodeError as error:
-                raise ContractError(
-                    f"{self.path.name}: column {name!r} is not in {self._encoding}; give another --encoding"
-                ) from error
-            columns[name] = pa.array(cells, pa.large_string())
+    def _chunk(self, rows: "Sequence[_Record]", numbers: Sequence[int]) -> Chunk:
         faults = {place: fault for place, (_, _, fault) in enumerate(rows) if fault}
-        return Chunk(numbers, columns, faults=faults)
+        return Chunk(numbers, partial(self._column, rows), faults=faults)
+
+    def _column(self, rows: "Sequence[_Record]", name: str) -> pa.Array:
+        place = list(self.columns).index(name)
+        try:
+            return pa.array([self._decode(record.cells[place]) for record in rows], pa.large_string())
+        except UnicodeDecodeError as error:
+            raise ContractError(
+                f"{self.path.name}: column {name!r} is not in {self._encoding}; give another --encoding"
+            ) from error
 
     @property
     def _letters(self) -> str:

@@ -1,5 +1,6 @@
 """`locate` on files: each row is kept, in its place, and gets the answer for its point."""
 
+import datetime as dt
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -28,8 +29,7 @@ from qpv_geo.locate.paths import (
     stem_of,
 )
 from qpv_geo.locate.places import Survey
-from qpv_geo.locate.points import Points
-from qpv_geo.locate.precision import check_precision, check_scores, geocoder_precision, least_precise
+from qpv_geo.locate.points import Points, geocoder_precision
 from qpv_geo.locate.tables import Chunk
 from qpv_geo.locate.tally import Tally, street_columns
 from qpv_geo.releases.release import find_release
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 10
+_HIGHEST_SCORE = 1.1
+"""Scores go from 0 to 1, but some geocoders add a little for important places; more is another scale."""
+_SCALE = "divide the column by its scale (100 for a percentage), or leave --score-col out"
 
 
 def _none_yet() -> dict[str, int]:
@@ -95,47 +98,41 @@ class _ChunkLocator:
         self.file = ""
 
     def answer(self, chunk: Chunk) -> pa.Table:
-        """Return the columns to add to a chunk."""
-        points, geocoded, radii = self._points, [], self._radii(chunk)
+        """Return the columns to add to a chunk, and count the answers."""
+        points, radii = self._points, self._radii(chunk)
+        geocoded: list[pa.Array] = []
         if self._geocoder:
-            answers = self._geocoder(_addresses(chunk, points.addresses))
-            x, y = answers.longitude, answers.latitude
-            geocoded = answers.table().columns
-            radii.append(geocoder_precision(answers.type, answers.score, chunk.rows, points.threshold))
+            found = self._geocoder(_addresses(chunk, points.addresses))
+            x, y, score = (found[name].to_numpy() for name in ("longitude", "latitude", "result_score"))
+            types = found["result_type"].combine_chunks()
+            radii.append(geocoder_precision(types, score, chunk.rows, points.threshold))
+            geometries, geocoded = Geometries(x, y), found.columns
         elif points.x is not None and points.y is not None:
             decimal = points.dialect.decimal
-            x, y = (to_floats(chunk.cells[name], name, decimal) for name in (points.x, points.y))
+            x, y = (to_floats(chunk.column(name), name, decimal) for name in (points.x, points.y))
+            geometries = Geometries(x, y)
         elif points.coordinates is not None:
-            text = split_text(chunk.cells[points.coordinates], x_first=points.x_first)
-            return self._answers(chunk, text, least_precise(radii), [])
-        elif chunk.points:
-            return self._answers(chunk, chunk.points, least_precise(radii), [])
+            geometries = split_text(chunk.column(points.coordinates), x_first=points.x_first)
         else:
-            raise ContractError("a file without points")
-        return self._answers(chunk, Geometries(x, y), least_precise(radii), geocoded)
-
-    def _answers(
-        self, chunk: Chunk, geometries: Geometries, precision: FloatArray | None, before: list[pa.Array]
-    ) -> pa.Table:
-        """Return the columns `before` and those of the answers, which are counted."""
-        x, y, _ = geometries
+            geometries = chunk.geometries()
+        precision = np.maximum.reduce(radii) if radii else None  # NaN, unknown, is the largest
         located, table = self._locator.locate_geometries(
-            geometries, precision, shares=self._points.shapes, dates=self._dates(chunk)
+            geometries, precision, shares=points.shapes, dates=self._dates(chunk)
         )
-        if self._points.dated:
-            for reason in table["motif_geographie"].drop_null().value_counts().to_pylist():
-                self._summary.reasons[reason["values"]] += reason["counts"]
-        self.survey.note(x, y)
-        self._count(located, x, y)
+        self._count(located, table, geometries)
         self._note_unreadable(chunk, located)
         if self._tally is not None:
-            self._tally.add(chunk.cells, geometries, precision, (located, table))
-        return pa.Table.from_arrays([*before, *table.columns], schema=self._points.added)
+            self._tally.add(chunk.column, geometries, precision, (located, table))
+        return pa.Table.from_arrays([*geocoded, *table.columns], schema=points.added)
 
-    def _count(self, located: Located, x: FloatArray, y: FloatArray) -> None:
-        summary = self._summary
+    def _count(self, located: Located, table: pa.Table, geometries: Geometries) -> None:
+        summary, (x, y, _) = self._summary, geometries
+        self.survey.note(x, y)
         summary.rows += len(x)
         summary.outside_territory += self._locator.outside(x, y, located)
+        if self._points.dated:
+            for reason in table["motif_geographie"].drop_null().value_counts().to_pylist():
+                summary.reasons[reason["values"]] += reason["counts"]
         for counts, numbers in ((summary.answers, located.en_qpv), (summary.band, located.bande_tva)):
             for answer, count in enumerate(np.bincount(numbers).tolist()):
                 if count:
@@ -151,28 +148,24 @@ class _ChunkLocator:
                 raise ContractError(f"{row}; correct it, or leave --strict out to have it flagged illisible")
             self._summary.unreadable.append(row)
 
-    def _dates(self, chunk: Chunk) -> DateArray | None:
-        points = self._points
-        if points.date_column:
-            return to_dates(chunk.cells[points.date_column])
-        return None if points.date is None else np.full(chunk.rows, np.datetime64(points.date))
+    def _dates(self, chunk: Chunk) -> dt.date | DateArray | None:
+        column = self._points.date_column
+        return to_dates(chunk.column(column)) if column else self._points.date
 
     def _radii(self, chunk: Chunk) -> list[FloatArray]:
         """Return what the file itself says of the precision of its points."""
         points, radii = self._points, []
         if isinstance(points.precision, str):
-            radius = to_floats(chunk.cells[points.precision], points.precision)
-            check_precision(radius, points.precision, chunk.numbers, self.file)
+            expected = "a precision in metres, 0 or more"
+            radius = numbers_within(chunk, points.precision, self.file, expected, least=0.0)
             radii.append(radius)
         elif points.precision is not None:
             radii.append(np.full(chunk.rows, points.precision))
         if points.type_column or points.score_column:
-            types = chunk.cells[points.type_column] if points.type_column else None
-            score = points.score_column
-            scores = None
-            if score:
-                scores = to_floats(chunk.cells[score], score)
-                check_scores(scores, score, chunk.numbers, self.file)
+            types = chunk.column(points.type_column) if points.type_column else None
+            scores, expected = None, f"a score from 0 to 1; {_SCALE}"
+            if points.score_column:
+                scores = numbers_within(chunk, points.score_column, self.file, expected, most=_HIGHEST_SCORE)
             radii.append(geocoder_precision(types, scores, chunk.rows, points.threshold))
         return radii
 
@@ -290,20 +283,31 @@ def locate_with(
     """
     summary = LocateSummary(targets[0], locator.release, locator.known_around, locator.bands, points.dated)
     chunks = _ChunkLocator(locator, points, summary, geocoder, tally)
-    geometry = not points.in_columns and not points.addresses
     for part, target in zip(parts, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         table = open_table(part, points)
         chunks.file = part.name
-        table.extend(target, points.columns, points.added, chunks.answer, geometry=geometry)
+        table.extend(target, points.added, chunks.answer)
         shutil.copymode(part, target)
     chunks.close(name or parts[0].name)
     return summary
 
 
+def numbers_within(
+    chunk: Chunk, name: str, file: str, expected: str, *, least: float = -np.inf, most: float = np.inf
+) -> FloatArray:
+    """Return a column as numbers; a `ContractError` names the file and the first row that is out of range."""
+    numbers = to_floats(chunk.column(name), name)
+    wrong = np.flatnonzero((numbers < least) | (numbers > most))
+    if len(wrong):
+        row, number = chunk.numbers[wrong[0]], numbers[wrong[0]]
+        raise ContractError(f"{file}: column {name!r}, row {row}: {number:g}; expected {expected}")
+    return numbers
+
+
 def _addresses(chunk: Chunk, columns: Sequence[str]) -> list[str]:
     """Return one line of text for each row, empty if it has no address."""
-    texts = [_texts(chunk.cells[name]) for name in columns]
+    texts = [_texts(chunk.column(name)) for name in columns]
     return [" ".join(" ".join(cell for cell in cells if cell).split()) for cells in zip(*texts, strict=True)]
 
 

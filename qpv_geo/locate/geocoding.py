@@ -12,15 +12,12 @@ import io
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 import httpx
-import numpy as np
 import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
 from qpv_geo.locate.coordinates import to_floats
-from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.points import GEOCODED
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
@@ -40,25 +37,7 @@ BATCH = 5_000
 """Addresses per request: answered in about a minute, and few to send again when a request fails."""
 
 _READ_TIMEOUT = 300.0  # the service answers when it has found all addresses of a request
-_NEEDED = ("n", "longitude", "latitude", "result_score", "result_type", "result_label")
-
-
-@dataclass(frozen=True)
-class Geocoded:
-    """Answers for n addresses."""
-
-    longitude: FloatArray
-    latitude: FloatArray
-    score: FloatArray
-    """NaN where the service found nothing."""
-    type: pa.Array
-    label: pa.Array
-    """As the service gives them."""
-
-    def table(self) -> pa.Table:
-        """Return the answers in the columns of `GEOCODED`."""
-        numbers = [pa.array(x, mask=np.isnan(x)) for x in (self.longitude, self.latitude, self.score)]
-        return pa.Table.from_arrays([*numbers, self.type, self.label], schema=GEOCODED)
+_NEEDED = ("n", *GEOCODED.names)
 
 
 class Geocoder(AbstractContextManager["Geocoder"]):
@@ -78,23 +57,20 @@ class Geocoder(AbstractContextManager["Geocoder"]):
         """Close the connections."""
         self._client.close()
 
-    def __call__(self, addresses: Sequence[str]) -> Geocoded:
-        """Return the service's answers, in the order of the addresses; an empty address is not sent."""
+    def __call__(self, addresses: Sequence[str]) -> pa.Table:
+        """Return the columns `GEOCODED` for addresses, in their order; an empty address is not sent."""
         distinct = list(dict.fromkeys(address for address in addresses if address))
         answers: list[list[str]] = []
         for start in range(0, len(distinct), BATCH):
             answers += self._answers(distinct[start : start + BATCH])
         place = {address: number for number, address in enumerate(distinct)}
-        nothing = len(distinct)
-        rows = np.array([place.get(address, nothing) for address in addresses], np.int64)
-        columns = [
-            pa.array([*(row[field] or None for row in answers), None], pa.string()).take(pa.array(rows))
-            for field in range(len(_NEEDED) - 1)
-        ]
-        longitude, latitude, score = (
-            to_floats(column, name) for column, name in zip(columns[:3], _NEEDED[1:4], strict=True)
-        )
-        return Geocoded(longitude, latitude, score, *columns[3:])
+        rows = pa.array([place.get(address) for address in addresses], pa.int64())
+        columns = []
+        for number, field in enumerate(GEOCODED):
+            column = pa.array([answer[number] or None for answer in answers], pa.string()).take(rows)
+            is_number = pa.types.is_floating(field.type)
+            columns.append(pa.array(to_floats(column, field.name), from_pandas=True) if is_number else column)
+        return pa.Table.from_arrays(columns, schema=GEOCODED)
 
     def _answers(self, addresses: Sequence[str]) -> list[list[str]]:
         """Return the service's answer for each address, in their order."""

@@ -3,10 +3,11 @@
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -27,8 +28,10 @@ _BEFORE_ALL = -(2**63)
 class GeoPackageTable(PointTable):
     """A layer or a table of a GeoPackage; without `layer`, its only one."""
 
-    def __init__(self, path: Path, layer: str | None = None) -> None:
+    def __init__(self, path: Path, layer: str | None = None, wanted: Sequence[str] = ()) -> None:
+        """Open the layer; the chunks of which `extend` asks have the `wanted` columns."""
         super().__init__(path)
+        self._wanted = wanted
         try:
             with _reading(path) as database:
                 self._layer = _layer(database, path, layer)
@@ -42,17 +45,15 @@ class GeoPackageTable(PointTable):
                 f"{path.name}: {self._layer!r} is a view or has no key; save it as a table"
             )
 
-    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+    def head(self) -> Chunk:
         """Return the first rows."""
         with _reading(self.path) as database:
-            for _, chunk in self._chunks(database, wanted, geometry=geometry, size=HEAD_ROWS):
+            for _, chunk in self._chunks(database, self.columns, HEAD_ROWS):
                 return chunk
-        return Chunk((), {name: pa.nulls(0) for name in wanted}, _points([]) if geometry else None)
+        return Chunk((), lambda _: pa.nulls(0))
 
-    def extend(
-        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
-    ) -> None:
-        """Write the file with columns added to the layer, see `Table.extend`; all else is copied."""
+    def extend(self, target: Path, added: pa.Schema, answer: ChunkAnswer) -> None:
+        """Write the file with columns added to the layer; all else is copied."""
         _copy(self.path, target)
         with closing(sqlite3.connect(target)) as database:
             database.execute("PRAGMA journal_mode = DELETE")  # takes in what stands in the copied WAL
@@ -67,7 +68,7 @@ class GeoPackageTable(PointTable):
                 database.execute(f"ALTER TABLE {_name(self._layer)} ADD COLUMN {_name(field.name)} {kind}")
             settings = ", ".join(f"{_name(name)} = ?" for name in added.names)
             update = f"UPDATE {_name(self._layer)} SET {settings} WHERE {_name(self._key)} = ?"  # noqa: S608 - quoted names
-            for keys, chunk in self._chunks(database, wanted, geometry=geometry):
+            for keys, chunk in self._chunks(database, self._wanted, _ROWS):
                 table = answer(chunk)
                 columns = [table[name].to_pylist() for name in added.names]
                 database.executemany(update, zip(*columns, keys, strict=True))
@@ -80,21 +81,22 @@ class GeoPackageTable(PointTable):
             database.commit()
 
     def _chunks(
-        self, database: sqlite3.Connection, wanted: Sequence[str], *, geometry: bool, size: int = 0
+        self, database: sqlite3.Connection, wanted: Sequence[str], size: int
     ) -> Iterator[tuple[Sequence[int], Chunk]]:
-        names = [self._key, *wanted, *([self._geometry] if geometry else [])]
+        names = [self._key, *wanted, *([self._geometry] if self._geometry else [])]
         key = _name(self._key)
         query = (
             f"SELECT {', '.join(map(_name, names))} FROM {_name(self._layer)}"  # noqa: S608 - quoted names
-            f" WHERE {key} > ? ORDER BY {key} LIMIT {size or _ROWS}"
+            f" WHERE {key} > ? ORDER BY {key} LIMIT {size}"
         )
         first_row, last = 1, _BEFORE_ALL
         while rows := database.execute(query, (last,)).fetchall():
-            columns = list(zip(*rows, strict=True))
-            points = _points(columns.pop()) if geometry else None
-            cells = {name: cells_column(column) for name, column in zip(wanted, columns[1:], strict=True)}
-            yield columns[0], Chunk(range(first_row, first_row + len(rows)), cells, points)
-            first_row, last = first_row + len(rows), columns[0][-1]
+            cells = dict(zip(names, zip(*rows, strict=True), strict=True))
+            yield cells[self._key], self._chunk(cells, range(first_row, first_row + len(rows)))
+            first_row, last = first_row + len(rows), cells[self._key][-1]
+
+    def _chunk(self, cells: Mapping[str, Sequence[Any]], numbers: range) -> Chunk:
+        return Chunk(numbers, lambda name: cells_column(cells[name]), lambda: _points(cells[self._geometry]))
 
 
 @contextmanager

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.coordinates import split_text, to_floats
-from qpv_geo.locate.crs import known_crs
-from qpv_geo.locate.places import fitting, share_in_france
+from qpv_geo.locate.places import fitting, known_crs, share_in_france
 from qpv_geo.locate.points import Points
 from qpv_geo.locate.tables import PointTable
 
@@ -66,7 +65,7 @@ def settle_coordinates(points: Points, table: PointTable) -> tuple[Points, str]:
     """Return the points of a column of both coordinates: order, CRS, polygons and lines or not."""
     name = str(points.coordinates)
     crs = points.crs or _DEGREES
-    column = table.head([name], geometry=False).cells[name]
+    column = table.head().column(name)
     shares = []
     for x_first in (False, True):
         x, y, shapes = split_text(column, x_first=x_first)
@@ -117,8 +116,8 @@ def _crs_of(pair: _Pair, points: Points, table: PointTable) -> tuple[object, str
     named = _named_crs(pair)
     if named:
         return named, "by their names"
-    cells = table.head([pair.x, pair.y], geometry=False).cells
-    x, y = (to_floats(cells[name], name, points.dialect.decimal) for name in (pair.x, pair.y))
+    head = table.head()
+    x, y = (to_floats(head.column(name), name, points.dialect.decimal) for name in (pair.x, pair.y))
     fits = fitting(x, y)
     if len(fits) == 1:
         return fits[0], "the only one that fits their values"

@@ -1,5 +1,6 @@
 """The QPV of a release, indexed to locate points in them."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +14,6 @@ import shapely
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.answers import Answer, Located, contains, locate
 from qpv_geo.locate.coordinates import Geometries
-from qpv_geo.locate.crs import known_crs
 from qpv_geo.locate.dates import DateArray, History
 from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, IntArray
 from qpv_geo.locate.index import CELL, LocateIndex
@@ -28,7 +28,7 @@ from qpv_geo.locate.layers import (
     specs_of,
     zone_layers,
 )
-from qpv_geo.locate.places import places_in
+from qpv_geo.locate.places import known_crs, places_in
 from qpv_geo.locate.shapes import locate_shapes, projected_shapes
 from qpv_geo.releases.release import Release
 from qpv_geo.territory import BAND_WIDTH, Territory
@@ -224,34 +224,36 @@ class Locator:
     def locate_geometries(
         self,
         geometries: Geometries,
-        precision: FloatArray | None,
+        precision: float | FloatArray | None = None,
         *,
-        shares: bool,
-        dates: DateArray | None = None,
+        shares: bool = False,
+        dates: dt.date | DateArray | None = None,
     ) -> tuple[Located, pa.Table]:
         """Locate points, polygons and lines, and return the answers as `table` does, with those of `layers`.
 
-        With `shares`, the table has column `SHARE` too; otherwise polygons and lines are ``ILLISIBLE``, and
-        their coordinates in `geometries` become NaN. With `dates` (see `of_release`), it has `DATED` in place
-        of the columns about bands: the QPV are those in force then, and where the release does not have them,
-        the answer is ``INCERTAIN``.
+        `precision` in metres and `dates` are one for all, or one each. With `shares`, the table has column
+        `SHARE` too; otherwise polygons and lines are ``ILLISIBLE``, and their coordinates in `geometries`
+        become NaN. With `dates` (see `of_release`), it has `DATED` in place of the columns about bands: the
+        QPV are those in force then, and where the release does not have them, the answer is ``INCERTAIN``.
         """
         x, y, shapes = geometries
         if shapes is not None and not shares:
             rows = np.flatnonzero(~shapely.is_missing(shapes))
             x[rows] = y[rows] = np.nan
             geometries = Geometries(x, y)
-        located = self.locate_all(geometries, precision)
+        radius = None if precision is None else np.broadcast_to(np.asarray(precision, np.float64), x.shape)
+        located = self.locate_all(geometries, radius)
         if dates is None:
             tables = [self.table(located)]
         else:
-            geographies = self._answer_at(dates, located, geometries, precision)
+            days = np.broadcast_to(np.asarray(dates, "datetime64[D]"), x.shape)
+            geographies = self._answer_at(days, located, geometries, radius)
             tables = [self.table(located).drop_columns([*BANDS]), geographies]
         unreadable = located.en_qpv == Answer.ILLISIBLE
         if shares:
             unknown = unreadable | (located.en_qpv == Answer.INCERTAIN) | np.isnan(located.share)
             tables.append(pa.table([pa.array(located.share, mask=unknown)], schema=pa.schema([SHARE])))
-        tables += [layer.locate(geometries, precision, unreadable) for layer in self.layers]
+        tables += [layer.locate(geometries, radius, unreadable) for layer in self.layers]
         columns = [column for table in tables for column in table.columns]
         schema = pa.schema([field for table in tables for field in table.schema])
         return located, pa.Table.from_arrays(columns, schema=schema)

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.coordinates import Geometries, split_text
+from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.layers import layer_specs
 from qpv_geo.locate.locator import Locator
-from qpv_geo.locate.places import Survey
-from qpv_geo.locate.precision import geocoder_precision
+from qpv_geo.locate.places import check_in_france
+from qpv_geo.locate.points import geocoder_precision
 from qpv_geo.settings import Settings
 from qpv_geo.sources.geocoder import SCORE_THRESHOLD
 
@@ -51,11 +52,10 @@ def locate_point(
     ContractError
         If the point is not in France; the message says which CRS or order would fit.
     """
-    x, y = np.array([point[0]]), np.array([point[1]])
-    survey = Survey(locator.points_crs, options=options)
-    survey.note(x, y)
-    survey.check("--point" if options else "point")
-    return _answer(locator, (x, y), precision, date)
+    x, y = np.array(point, np.float64).reshape(2, 1)
+    name = "--point" if options else "point"
+    check_in_france(x, y, locator.points_crs, name, options=options)
+    return _answer(locator, Geometries(x, y), precision, date)
 
 
 def locate_address(
@@ -78,24 +78,20 @@ def locate_address(
 
     with Geocoder(load_catalogue()["geocodage"], settings) as geocoder:
         found = geocoder([address])
-    radius = geocoder_precision(found.type, found.score, 1, threshold)
-    answer = _answer(locator, (found.longitude, found.latitude), radius, date)
-    return {"address": address, **found.table().to_pylist()[0], **answer}
+    x, y, score = (found[name].to_numpy() for name in ("longitude", "latitude", "result_score"))
+    radius = geocoder_precision(found["result_type"].combine_chunks(), score, 1, threshold)
+    answer = _answer(locator, Geometries(x, y), radius, date)
+    return {"address": address, **found.to_pylist()[0], **answer}
 
 
 def _answer(
-    locator: Locator,
-    at: tuple[np.ndarray, np.ndarray],
-    precision: float | np.ndarray | None,
-    date: dt.date | None,
+    locator: Locator, at: Geometries, precision: float | FloatArray | None, date: dt.date | None
 ) -> OneAnswer:
-    radius = None if precision is None else np.broadcast_to(np.float64(precision), at[0].shape)
-    dates = None if date is None else np.array([date], "datetime64[D]")
-    located, table = locator.locate_geometries(Geometries(*at), radius, shares=False, dates=dates)
+    located, table = locator.locate_geometries(at, precision, dates=date)
     (row,) = table.to_pylist()
     row.pop(FORMER, None)
     row["lib_qp_proche"] = locator.names.get(row["code_qp_proche"])
-    return {**row, "territoire_connu": not locator.outside(*at, located)}
+    return {**row, "territoire_connu": not locator.outside(at.x, at.y, located)}
 
 
 def sentence(answer: OneAnswer) -> str:

@@ -1,7 +1,6 @@
 """Parquet and GeoParquet: read, answered and written at the same time, in batches of rows."""
 
 import json
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,21 +38,14 @@ class ParquetTable(PointTable):
             kinds = sorted(declared.get("geometry_types", ()), key=lambda kind: "Point" in kind)
             self.kind = kinds[0] if kinds else ""
 
-    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+    def head(self) -> Chunk:
         """Return the first rows."""
-        batch = next(self._file.iter_batches(HEAD_ROWS), None)
-        if batch is None:
-            batch = pa.RecordBatch.from_pylist([], self._schema)
-        return self._chunk(batch, 1, wanted, geometry=geometry)
+        nothing = pa.RecordBatch.from_pylist([], self._schema)
+        return self._chunk(next(self._file.iter_batches(HEAD_ROWS), nothing), 1)
 
-    def extend(
-        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
-    ) -> None:
-        """Write the file with columns added, see `Table.extend`; metadata and compression are kept."""
-        schema = self._schema
-        for field in added:
-            schema = schema.append(field)
-        schema = schema.with_metadata(self._schema.metadata)
+    def extend(self, target: Path, added: pa.Schema, answer: ChunkAnswer) -> None:
+        """Write the file with columns added; metadata and compression are kept."""
+        schema = pa.schema([*self._schema, *added], self._schema.metadata)
         with (
             pq.ParquetWriter(target, schema, **self._writing(added)) as writer,
             ThreadPoolExecutor(1) as reading,
@@ -65,7 +57,7 @@ class ParquetTable(PointTable):
             first_row = 1
             while (batch := ahead.result()) is not None:
                 ahead = reading.submit(next, batches, None)
-                table = answer(self._chunk(batch, first_row, wanted, geometry=geometry))
+                table = answer(self._chunk(batch, first_row))
                 first_row += len(batch)
                 columns = [*batch.columns, *table.columns]
                 if behind:
@@ -74,14 +66,9 @@ class ParquetTable(PointTable):
             if behind:
                 behind.result()
 
-    def _chunk(
-        self, batch: pa.RecordBatch, first_row: int, wanted: Sequence[str], *, geometry: bool
-    ) -> Chunk:
-        cells = {name: batch.column(self._schema.get_field_index(name)) for name in wanted}
-        points = None
-        if geometry:
-            points = self._points(batch.column(self._schema.get_field_index(self._geometry_name)))
-        return Chunk(range(first_row, first_row + len(batch)), cells, points)
+    def _chunk(self, batch: pa.RecordBatch, first_row: int) -> Chunk:
+        numbers = range(first_row, first_row + len(batch))
+        return Chunk(numbers, batch.column, lambda: self._points(batch.column(self._geometry_name)))
 
     def _points(self, column: pa.Array) -> Geometries:
         encoding = self._geo["columns"][self._geometry_name].get("encoding", "WKB")

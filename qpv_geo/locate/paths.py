@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError, ContractError, PublicationError, QpvGeoError
-from qpv_geo.locate.crs import declared_crs, known_crs, same_crs
 from qpv_geo.locate.csv_table import CsvTable
 from qpv_geo.locate.geopackage_table import GeoPackageTable
 from qpv_geo.locate.guesses import guess_points, settle_coordinates
 from qpv_geo.locate.parquet_table import ParquetTable
+from qpv_geo.locate.places import declared_crs, known_crs, same_crs
 from qpv_geo.locate.points import Points
 from qpv_geo.locate.tables import PointTable, refuse_clashes, require_columns, suffix_of
 
@@ -53,7 +53,7 @@ def open_table(path: Path, points: Points) -> PointTable:
         )
     table: PointTable
     if suffix in _GEOPACKAGE:
-        table = GeoPackageTable(path, points.layer)
+        table = GeoPackageTable(path, points.layer, points.columns)
     elif suffix in _VECTOR:
         # imported lazily: GDAL takes half a second
         from qpv_geo.locate.vector_table import VectorTable  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Are the points of a file in France? Detects a wrong CRS and swapped axes."""
+"""The CRS of points, and whether they are in France: a wrong CRS and swapped axes are detected."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyproj
 
-from qpv_geo.errors import ContractError
+from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.edges import BoolArray, FloatArray
 from qpv_geo.zones import ZONES, FrenchZone
 
@@ -18,6 +18,7 @@ _CORRECT = "correct the CRS that the file declares, or --crs if it declares none
 _GUESSES = (_DEGREES, 2154, 3857, *range(3942, 3951), 5490, 2972, 2975, 4471, 4467)
 """Longitude and latitude, Lambert-93, web maps, the conic projections CC42 to CC50, overseas UTM."""
 _NEARLY_ALL = 0.95
+_SAME_METRES, _SAME_DEGREES = 1.0, 1e-5
 
 
 class Place(NamedTuple):
@@ -56,10 +57,44 @@ def places_in(crs: pyproj.CRS, *, clip: bool = False) -> tuple[Place, ...]:
     return tuple(places)
 
 
+def known_crs(given: object) -> pyproj.CRS:
+    """Return a CRS from anything that pyproj understands; raises `ConfigurationError` if it does not."""
+    try:
+        return pyproj.CRS.from_user_input(given)
+    except pyproj.exceptions.CRSError as error:
+        raise ConfigurationError(
+            f"{given!r} is not a CRS that PROJ knows; give an EPSG code, such as 2154"
+        ) from error
+
+
+def declared_crs(declared: object | None) -> pyproj.CRS | None:
+    """Return the CRS that a file declares; None if it declares none, or one that is nowhere on Earth."""
+    if declared is None:
+        return None
+    crs = known_crs(declared)
+    # GDAL 3.9 and later writes a layer without CRS as an engineering one, "Undefined SRS".
+    return None if crs.is_engineering else crs
+
+
+def same_crs(one: pyproj.CRS, other: pyproj.CRS) -> bool:
+    """Tell whether coordinates in France are the same in two CRS, to a metre.
+
+    Editions of RGF93 and the dialects of WKT have many names for one CRS.
+    """
+    if one.equals(other, ignore_axis_order=True):
+        return True
+    places = places_in(one)
+    if one.is_geographic != other.is_geographic or not places:
+        return False
+    x, y = np.array([(place.bounds[0::2], place.bounds[1::2]) for place in places]).swapaxes(0, 1)
+    moved = pyproj.Transformer.from_crs(one, other, always_xy=True).transform(x, y)
+    return bool(np.allclose(moved, (x, y), rtol=0, atol=_SAME_DEGREES if one.is_geographic else _SAME_METRES))
+
+
 def share_in_france(x: FloatArray, y: FloatArray, crs: object) -> float:
     """Return the share of points that are in France and in the area of a CRS; 0 if there is none."""
     placed = np.isfinite(x) & np.isfinite(y)
-    places = places_in(pyproj.CRS.from_user_input(crs), clip=True)
+    places = places_in(known_crs(crs), clip=True)
     if not placed.any() or not places:
         return 0.0
     return float(np.any([place.holds(x[placed], y[placed]) for place in places], axis=0).mean())
@@ -68,6 +103,15 @@ def share_in_france(x: FloatArray, y: FloatArray, crs: object) -> float:
 def fitting(x: FloatArray, y: FloatArray) -> list[int]:
     """Return the EPSG codes of the usual CRS in which nearly all points are in France."""
     return [epsg for epsg in _GUESSES if share_in_france(x, y, epsg) >= _NEARLY_ALL]
+
+
+def check_in_france(
+    x: FloatArray, y: FloatArray, crs: str, name: str, *, declared: bool = False, options: bool = True
+) -> None:
+    """Raise `ContractError` unless points, which messages call `name`, pass the check of `Survey`."""
+    survey = Survey(crs, declared, options)
+    survey.note(x, y)
+    survey.check(name)
 
 
 @dataclass
@@ -115,7 +159,7 @@ class Survey:
             x, y = self._sample[0][0], self._sample[1][0]
             raise ContractError(
                 f"{name}: all {self.points:,} points are outside France in"
-                f" {pyproj.CRS.from_user_input(self.crs).name}, the first at ({x:g}, {y:g});"
+                f" {known_crs(self.crs).name}, the first at ({x:g}, {y:g});"
                 f" {self._guess(*self._sample)}"
             )
 
@@ -143,4 +187,4 @@ class Survey:
 
 @cache
 def _places_in(crs: str) -> tuple[Place, ...]:
-    return places_in(pyproj.CRS.from_user_input(crs))
+    return places_in(known_crs(crs))

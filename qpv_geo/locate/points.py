@@ -3,14 +3,16 @@
 import datetime as dt
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.csv_dialect import Dialect
 from qpv_geo.locate.dates import DATED
+from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.layers import specs_of
 from qpv_geo.locate.locator import BANDS, COLUMNS, SHARE
-from qpv_geo.sources.geocoder import SCORE_THRESHOLD
+from qpv_geo.sources.geocoder import RADIUS, SCORE_THRESHOLD
 
 GEOCODED = pa.schema(
     [
@@ -41,7 +43,7 @@ class Points:
     """Metres by which points may be wrong, or the column that holds them."""
     type_column: str | None = None
     score_column: str | None = None
-    """Columns of a geocoder's type and score, see `precision.geocoder_precision`."""
+    """Columns of a geocoder's type and score, see `geocoder_precision`."""
     score_threshold: float | None = None
     """Score below which a geocoder's answer is uncertain; None: `geocoder.SCORE_THRESHOLD`."""
     addresses: tuple[str, ...] = ()
@@ -121,3 +123,23 @@ class Points:
         fields = [*(GEOCODED if self.addresses else ()), *answers, *([SHARE] if self.shapes else [])]
         fields += [field for spec in specs_of(self.layers) for field in spec.schema]
         return pa.schema([field.with_name(self.prefix + field.name) for field in fields])
+
+
+def geocoder_precision(
+    types: pa.Array | None, scores: FloatArray | None, rows: int, threshold: float = SCORE_THRESHOLD
+) -> FloatArray:
+    """Return the precision of a geocoder's answers in metres, NaN where it is unknown.
+
+    For types see `RADIUS`, for scores (0 to 1) `SCORE_THRESHOLD`; None if the file does not have them.
+    """
+    radius = np.zeros(rows)
+    if types is not None:
+        encoded = types if pa.types.is_dictionary(types.type) else types.dictionary_encode()
+        metres = np.array(
+            [RADIUS.get(str(name).strip().lower(), np.nan) for name in encoded.dictionary.to_pylist()]
+        )
+        places = encoded.indices.cast(pa.int64()).fill_null(len(metres)).to_numpy(zero_copy_only=False)
+        radius = np.append(metres, np.nan)[places]
+    if scores is not None:
+        radius = np.where(scores >= threshold, radius, np.nan)
+    return radius

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import xlsxwriter
+from xlsxwriter.worksheet import Worksheet
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.xlsx_cells import CellFormats, finish_table, height_of, set_page
@@ -18,21 +19,27 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".xlsx", ".html"}
 _ORDER = ("oui", "à cheval", "incertain", "non", "illisible")
-_QPV = (
-    "Code",
-    "QPV",
-    "Certaines",
-    "À cheval",
-    "Incertaines",
-    "Au moins",
-    "Au plus",
-    "Part au moins",
-    "Part au plus",
-)
-_STREETS = ("Commune", "Rue", "Numéros en QPV", "Au moins", "Au plus", "Numéros du fichier")
-_WIDTHS = {"QPV": (13, 34, 11, 11, 12, 11, 11, 14, 14), "Rues": (22, 40, 26, 11, 11, 12)}
+_QPV = {
+    "Code": 13,
+    "QPV": 34,
+    "Certaines": 11,
+    "À cheval": 11,
+    "Incertaines": 12,
+    "Au moins": 11,
+    "Au plus": 11,
+    "Part au moins": 14,
+    "Part au plus": 14,
+}
+_STREETS = {
+    "Commune": 22,
+    "Rue": 40,
+    "Numéros en QPV": 26,
+    "Au moins": 11,
+    "Au plus": 11,
+    "Numéros du fichier": 12,
+}
+"""Headings of the tables and, in a workbook, the widths of their columns."""
 _NOTE_WIDTH = 110
-
 
 Row = Sequence[str | int | float]
 
@@ -82,21 +89,8 @@ def report_of(summary: "LocateSummary", tally: Tally, name: str, territory: str)
             f"Dans le seul total : {counted(tally.unplaced, 'ligne incertaine')}, de précision inconnue, ou"
             " là où la publication ne connaît pas les QPV, à cet endroit ou à cette date."
         )
-    qpv: list[Row] = [
-        [
-            each.code,
-            each.name,
-            each.sure,
-            each.across,
-            each.possible,
-            *each.span,
-            *_parts(each.span, readable),
-        ]
-        for each in tally.qpv
-    ]
-    streets: list[Row] = [
-        [each.commune, each.name, numbers(each), *each.span, each.numbers] for each in tally.streets
-    ]
+    qpv = [[*each, *each.span, *_parts(each.span, readable)] for each in tally.qpv]
+    streets = [[each.commune, each.name, numbers(each), *each.span, each.numbers] for each in tally.streets]
     return LocateReport("Lignes en quartier prioritaire", lines, tuple(map(typeset, notes)), qpv, streets)
 
 
@@ -140,25 +134,20 @@ def write_report(path: Path, report: LocateReport) -> None:
         set_page(sheet)
         for name, heading, rows in (("QPV", _QPV, report.qpv), ("Rues", _STREETS, report.streets)):
             if rows or name == "QPV":
-                _write_table(book.add_worksheet(name), formats, heading, rows)
+                sheet = book.add_worksheet(name)
+                sheet.write_row(0, 0, heading, formats.heading)
+                for row, cells in enumerate(rows, 1):
+                    _write_row(sheet, formats, row, cells)
+                finish_table(sheet, 0, len(rows), [*heading.values()])
 
 
-def _write_table(
-    sheet: xlsxwriter.worksheet.Worksheet,
-    formats: CellFormats,
-    heading: Sequence[str],
-    rows: Sequence[Row],
-) -> None:
-    for column, text in enumerate(heading):
-        sheet.write_string(0, column, text, formats.heading)
-    for row, cells in enumerate(rows, 1):
-        for column, cell in enumerate(cells):
-            if isinstance(cell, str):
-                sheet.write_string(row, column, cell, formats.plain(cell))
-            else:
-                share = isinstance(cell, float)
-                sheet.write_number(row, column, cell, formats.number(1 if share else 0, "%" if share else ""))
-    finish_table(sheet, 0, len(rows), _WIDTHS[sheet.get_name()])
+def _write_row(sheet: Worksheet, formats: CellFormats, row: int, cells: Row) -> None:
+    for column, cell in enumerate(cells):
+        if isinstance(cell, str):
+            sheet.write_string(row, column, cell, formats.plain(cell))
+        else:
+            share = isinstance(cell, float)
+            sheet.write_number(row, column, cell, formats.number(1 if share else 0, "%" if share else ""))
 
 
 def _parts(of: Span, rows: int) -> tuple[float, float]:

@@ -64,19 +64,15 @@ class SheetTable(PointTable):
         below = enumerate(rows[self._header + 1 :], self._header + 2)
         self._numbers = [number for number, row in below if _filled(row)]
 
-    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+    def head(self) -> Chunk:
         """Return the first rows."""
-        del geometry
-        return self._chunk(self._numbers[:HEAD_ROWS], wanted)
+        return self._chunk(self._numbers[:HEAD_ROWS])
 
-    def extend(
-        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
-    ) -> None:
-        """Write the workbook as values with columns added to the sheet, see `PointTable.extend`."""
-        del geometry
+    def extend(self, target: Path, added: pa.Schema, answer: ChunkAnswer) -> None:
+        """Write the workbook as values with columns added to the sheet."""
         answers: list[_Row] = []
         for start in range(0, len(self._numbers), _ROWS):
-            table = answer(self._chunk(self._numbers[start : start + _ROWS], wanted))
+            table = answer(self._chunk(self._numbers[start : start + _ROWS]))
             answers += map(list, zip(*(column.to_pylist() for column in table.columns), strict=True))
         options = {"constant_memory": True, "strings_to_urls": False, "strings_to_formulas": False}
         with xlsxwriter.Workbook(target, options) as book:
@@ -92,10 +88,9 @@ class SheetTable(PointTable):
         below = [[*row, *next(following)] if _filled(row) else row for row in rows[self._header + 1 :]]
         return [*rows[: self._header], [*rows[self._header], *names], *below]
 
-    def _chunk(self, numbers: Sequence[int], wanted: Sequence[str]) -> Chunk:
+    def _chunk(self, numbers: Sequence[int]) -> Chunk:
         names, rows = list(self.columns), [self._sheets[self._sheet][number - 1] for number in numbers]
-        columns = {name: cells_column([row[names.index(name)] for row in rows]) for name in wanted}
-        return Chunk(numbers, columns)
+        return Chunk(numbers, lambda name: cells_column([row[names.index(name)] for row in rows]))
 
     def _choose(self, sheet: str | None, wanted: Collection[str]) -> str:
         filled = [name for name, rows in self._sheets.items() if any(map(_filled, rows))]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from qpv_geo.errors import ConfigurationError
@@ -20,10 +21,10 @@ class Chunk:
 
     numbers: Sequence[int]
     """Of the rows, as a spreadsheet shows them; from 1 where a file has no header row."""
-    cells: Mapping[str, pa.Array]
-    """The columns asked for."""
-    points: Geometries | None = None
-    """The geometries, if asked for."""
+    column: Callable[[str], pa.Array]
+    """Returns a column by its name."""
+    geometries: Callable[[], Geometries] = lambda: Geometries(np.array([]), np.array([]))
+    """Returns those of the geometry column."""
     faults: Mapping[int, str] = field(default_factory=dict)
     """What is wrong with rows that cannot be read, by their place among these."""
 
@@ -64,21 +65,18 @@ class PointTable(ABC):
         """Whether geometries are other than points, as declared or, if it is not, as in the first rows."""
         if self.kind:
             return not self.kind.upper().removeprefix("MULTI").startswith("POINT")
-        points = self.head([], geometry=True).points if self.has_geometry else None
-        return points is not None and points.shapes is not None
+        return self.has_geometry and self.head().geometries().shapes is not None
 
     @abstractmethod
-    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+    def head(self) -> Chunk:
         """Return the first `HEAD_ROWS` rows."""
 
     @abstractmethod
-    def extend(
-        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
-    ) -> None:
+    def extend(self, target: Path, added: pa.Schema, answer: ChunkAnswer) -> None:
         """Write the file to `target`, each row as it was and in its place, with columns added.
 
-        The answer, which gives the columns `added`, is called with each chunk in order: with the columns
-        `wanted` and, if `geometry`, the points of the geometry column. The target does not exist yet.
+        The answer, which gives the columns `added`, is called with each chunk in order. The target does not
+        exist yet.
         """
 
 

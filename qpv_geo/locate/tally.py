@@ -1,6 +1,6 @@
 """Counts of a report: the rows in each QPV, at least and at most, and the numbers of each street."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +72,7 @@ class Tally:
 
     def add(
         self,
-        cells: Mapping[str, pa.Array],
+        column: Callable[[str], pa.Array],
         geometries: Geometries,
         precision: FloatArray | None,
         answers: tuple[Located, pa.Table],
@@ -94,7 +94,7 @@ class Tally:
             self._possible[first : first + len(counts)] += counts
             self.unplaced -= len(np.unique(row))
         if self._columns:
-            self._numbers.append(_numbers(cells, self._columns, located))
+            self._numbers.append(_numbers(column, self._columns, located))
 
     def _locators(self) -> Iterator[tuple[Locator, int, str]]:
         """Yield the locator of each geography, and the position of its first QPV among all."""
@@ -126,14 +126,14 @@ class Tally:
         return [StreetCount(row.commune, row.street, Span(row.least, row.most), row.size) for row in rows]
 
 
-def _numbers(cells: Mapping[str, pa.Array], columns: Mapping[str, str], located: Located) -> pd.DataFrame:
+def _numbers(column: Callable[[str], pa.Array], columns: Mapping[str, str], located: Located) -> pd.DataFrame:
     """Return the numbers of streets in a chunk, and whether they are in a QPV: `_SURE`, perhaps (1), not."""
     state = np.select(
         [located.en_qpv == Answer.OUI, np.isin(located.en_qpv, (Answer.INCERTAIN, Answer.A_CHEVAL))],
         [_SURE, 1],
     )
     texts = {
-        part: [(cell or "").strip() for cell in cells[columns[part]].cast(pa.string()).to_pylist()]
+        part: [(cell or "").strip() for cell in column(columns[part]).cast(pa.string()).to_pylist()]
         if part in columns
         else ""
         for part in STREET

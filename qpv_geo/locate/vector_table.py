@@ -2,7 +2,7 @@
 
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from qpv_geo.errors import ConfigurationError, ContractError, PublicationError
-from qpv_geo.locate.coordinates import read_wkb
+from qpv_geo.locate.coordinates import Geometries, read_wkb
 from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer, PointTable
 
 WRITTEN = {".geojson": "GeoJSON", ".json": "GeoJSON", ".geojsonl": "GeoJSONSeq", ".fgb": "FlatGeobuf"}
@@ -46,20 +46,17 @@ class VectorTable(PointTable):
         self.kind = "" if self._info["geometry_type"] == "Unknown" else self._info["geometry_type"]
         self.suffix = path.suffix if path.suffix.lower() in WRITTEN else _OTHERWISE
 
-    def head(self, wanted: Sequence[str], *, geometry: bool) -> Chunk:
+    def head(self) -> Chunk:
         """Return the first rows."""
         with _reraise_gdal_errors(self.path), self._open(HEAD_ROWS) as (meta, reader):
-            batch = next(iter(reader), None)
-            if batch is None:
-                batch = pa.RecordBatch.from_pylist([], reader.schema)
-            return self._chunk(batch, 1, wanted, _geometry_name(meta) if geometry else None)
+            nothing = pa.RecordBatch.from_pylist([], reader.schema)
+            return _chunk(next(iter(reader), nothing), 1, _geometry_name(meta))
 
-    def extend(
-        self, target: Path, wanted: Sequence[str], added: pa.Schema, answer: ChunkAnswer, *, geometry: bool
-    ) -> None:
-        """Write the file with columns added, see `PointTable.extend`; fields keep their types."""
+    def extend(self, target: Path, added: pa.Schema, answer: ChunkAnswer) -> None:
+        """Write the file with columns added; fields keep their types."""
         plain = pa.schema([(f.name, _plain(f.type)) for f in added])
         driver = WRITTEN.get(target.suffix.lower(), "GPKG")
+        failures: list[Exception] = []
         with _reraise_gdal_errors(self.path), self._open() as (meta, reader):
             name = _geometry_name(meta)
             place = reader.schema.get_field_index(name)
@@ -69,19 +66,22 @@ class VectorTable(PointTable):
 
             def batches() -> Iterator[pa.RecordBatch]:
                 first_row = 1
-                for batch in reader:
-                    table = answer(self._chunk(batch, first_row, wanted, name if geometry else None))
-                    first_row += len(batch)
-                    columns = batch.columns
-                    if multiple:
-                        columns[place] = _multiple(columns[place])
-                    answers = [column.combine_chunks() for column in table.cast(plain).columns]
-                    yield pa.RecordBatch.from_arrays([*columns, *answers], schema=schema)
+                try:
+                    for batch in reader:
+                        table = answer(_chunk(batch, first_row, name))
+                        first_row += len(batch)
+                        columns = batch.columns
+                        if multiple:
+                            columns[place] = _multiple(columns[place])
+                        answers = [column.combine_chunks() for column in table.cast(plain).columns]
+                        yield pa.RecordBatch.from_arrays([*columns, *answers], schema=schema)
+                except Exception as error:
+                    failures.append(error)  # GDAL only says that there was one
+                    raise
 
-            stream = _Stream(batches())
             try:
                 pyogrio.raw.write_arrow(
-                    pa.RecordBatchReader.from_batches(schema, stream),
+                    pa.RecordBatchReader.from_batches(schema, batches()),
                     target,
                     layer=self._layer if driver == "GPKG" else None,
                     driver=driver,
@@ -92,7 +92,7 @@ class VectorTable(PointTable):
                 )
             except RuntimeError as error:
                 unwritten = PublicationError(f"{target.name}: GDAL cannot write it ({error})")
-                raise stream.error or unwritten from error
+                raise next(iter(failures), unwritten) from error
 
     def _options(self, driver: str) -> dict[str, str] | None:
         if driver != "GPKG":
@@ -112,32 +112,6 @@ class VectorTable(PointTable):
             batch_size=rows,
             use_pyarrow=True,
         )
-
-    @staticmethod
-    def _chunk(batch: pa.RecordBatch, first_row: int, wanted: Sequence[str], geometry: str | None) -> Chunk:
-        cells = {name: batch.column(batch.schema.get_field_index(name)) for name in wanted}
-        points = None
-        if geometry is not None:
-            column = batch.column(batch.schema.get_field_index(geometry))
-            points = read_wkb(getattr(column, "storage", column))
-        return Chunk(range(first_row, first_row + len(batch)), cells, points)
-
-
-class _Stream(Iterator[pa.RecordBatch]):
-    """Batches, and the error that ended them: GDAL only says that there was one."""
-
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = batches
-        self.error: Exception | None = None
-
-    def __next__(self) -> pa.RecordBatch:
-        try:
-            return next(self._batches)
-        except StopIteration:
-            raise
-        except Exception as error:
-            self.error = error
-            raise
 
 
 @contextmanager
@@ -176,6 +150,14 @@ def _layer(source: str, path: Path, wanted: str | None) -> str:
         listed = ", ".join(layers) or "none"
         raise ConfigurationError(f"{path.name}: name one of its layers with --layer; it has: {listed}")
     return layers[0]
+
+
+def _chunk(batch: pa.RecordBatch, first_row: int, geometry: str) -> Chunk:
+    def geometries() -> Geometries:
+        column = batch.column(geometry)
+        return read_wkb(getattr(column, "storage", column))
+
+    return Chunk(range(first_row, first_row + len(batch)), batch.column, geometries)
 
 
 def _geometry_name(meta: dict[str, Any]) -> str:

@@ -128,14 +128,14 @@ def locate(
         Metres by which the points may be wrong, one value for all or one each; NaN, unknown, makes the point
         uncertain. None: the points are exact.
     max_distance
-        Metres beyond which neither distance nor nearest QPV is given, at most the reach of the index.
+        Metres beyond which neither distance nor nearest QPV is given.
 
     Raises
     ------
     ConfigurationError
         If the reach of the index is less than `max_distance`, or than a band is wide.
     ContractError
-        If a precision is negative, or there are not as many x as y, or precisions as points.
+        If a precision is negative, or arrays differ in length.
     """
     widest = float(index.widths.max())
     if not 0 <= max_distance <= index.reach or index.reach < widest:

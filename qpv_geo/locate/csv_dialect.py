@@ -133,30 +133,21 @@ def recognise_encoding(path: Path, given: str | None) -> tuple[str, bytes]:
         wide = _UTF_16.get(mark)
         if given is not None and not wide:
             return codecs.lookup(given).name.removesuffix("-sig"), mark
-        names = [wide] if wide else ["utf-8", "cp1252"]
-        decoders = {name: codecs.getincrementaldecoder(name)() for name in names}
-        stream.seek(0)
-        block = b" "
-        while block:
-            block = stream.read(_BLOCK)
-            if not wide and b"\x00" in block:
-                raise ContractError(f"{path}: expected a CSV file, found binary data")
-            if (
-                not wide
-                and block.isascii()
-                and all(not decoder.getstate()[0] for decoder in decoders.values())
-            ):
+        for name in [wide] if wide else ["utf-8", "cp1252"]:
+            decoder = codecs.getincrementaldecoder(name)()
+            stream.seek(0)
+            try:
+                while block := stream.read(_BLOCK):
+                    if not wide and b"\x00" in block:
+                        raise ContractError(f"{path}: expected a CSV file, found binary data")
+                    decoder.decode(block)
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError:
                 continue
-            for name in list(decoders):
-                try:
-                    decoders[name].decode(block, final=not block)
-                except UnicodeDecodeError:
-                    del decoders[name]
-    if not decoders:
-        raise ContractError(
-            f"{path}: expected text in UTF-8, UTF-16 or Windows-1252, found none of these; give --encoding"
-        )
-    return next(iter(decoders)), mark
+            return name, mark
+    raise ContractError(
+        f"{path}: expected text in UTF-8, UTF-16 or Windows-1252, found none of these; give --encoding"
+    )
 
 
 def _holds_ascii(encoding: str) -> bool:

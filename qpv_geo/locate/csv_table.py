@@ -6,7 +6,7 @@ import io
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
 
@@ -36,12 +36,12 @@ class CsvTable(PointTable):
         """Open a file, whose header is best recognised by the `wanted` columns."""
         super().__init__(path)
         self.suffix = suffix_of(path)
-        dialect = dialect or Dialect()
-        self._given, self._wanted = dialect, wanted
+        self._given, self._wanted = dialect or Dialect(), wanted
         try:
-            self._encoding, self._mark = recognise_encoding(path, dialect.encoding)
+            self._encoding, self._mark = recognise_encoding(path, self._given.encoding)
+            self._letters = letters(self._encoding)
             names = [name.encode(self._encoding, "replace").decode(self._letters) for name in wanted]
-            self._separator, self.titles = recognise_layout(self._open(), dialect, names)
+            self._separator, self.titles = recognise_layout(self._open(), self._given, names)
             with self._open() as stream:
                 header = next(islice(self._plain_records(stream), self.titles, None), None)
         except (OSError, EOFError) as error:
@@ -49,7 +49,7 @@ class CsvTable(PointTable):
         if header is None or not header.line.strip():
             raise ContractError(f"{path}: the file is empty; expected a header with the names of the columns")
         self.columns = [self._decode(name).strip() for name in header.cells]
-        if self.titles and dialect.skip_rows is None:
+        if self.titles and self._given.skip_rows is None:
             self.notes.append(f"{path.name}: the header is row {self.titles + 1}; --skip-rows says otherwise")
 
     def head(self) -> Chunk:
@@ -68,31 +68,31 @@ class CsvTable(PointTable):
         """
         with self._open() as stream, open_bytes(target, "wb") as sink:
             sink.write(codecs.BOM_UTF8 if self._given.encoding == "utf-8-sig" else self._mark)
-            above = list(islice(self._plain_records(stream), self.titles + 1))
-            sink.write("".join(record.line for record in above[:-1]).encode(self._letters))
-            header = above[-1].line
+            *titles, header = islice(self._plain_records(stream), self.titles + 1)
+            sink.write("".join(record.line for record in titles).encode(self._letters))
             records = self._records(stream)
-            first = self.titles + 2
-            style: _Style | None = None
-            while block := list(islice(records, _ROWS)):
+            blocks = iter(lambda: list(islice(records, _ROWS)), [])
+            first = next(blocks, [])
+            style = self._style([record for record in first if record.cells])
+            self._write_lines(sink, [header.line], [style.header(added.names)])
+            number = self.titles + 2
+            for block in chain([first], blocks):
                 rows = [record for record in block if record.cells]
-                numbers = [number for number, record in enumerate(block, first) if record.cells]
-                chunk = self._chunk(rows, numbers)
-                if style is None:
-                    lines = [(line, cells) for line, cells, _ in rows[:1]]
-                    columns = list(map(chunk.column, self._wanted))
-                    style = _Style(self._separator, lines, columns, self._given.decimal)
-                    self._write_lines(sink, [header], [style.header(added.names)])
-                following = iter(style.cells(answer(chunk)))
+                numbers = [place for place, record in enumerate(block, number) if record.cells]
+                following = iter(style.cells(answer(self._chunk(rows, numbers))))
                 # A blank line is not a row: it stays blank.
                 self._write_lines(
                     sink,
                     [record.line for record in block],
                     [next(following) if record.cells else "" for record in block],
                 )
-                first += len(block)
-            if style is None:
-                self._write_lines(sink, [header], [_Style(self._separator, [], []).header(added.names)])
+                number += len(block)
+
+    def _style(self, rows: "Sequence[_Record]") -> "_Style":
+        """Return how cells are added to these rows."""
+        quoted = bool(rows) and rows[0].is_quoted(self._separator)
+        columns = [self._column(rows, name) for name in self._wanted]
+        return _Style(self._separator, quoted, self._given.decimal or _decimal(self._separator, columns))
 
     def _chunk(self, rows: "Sequence[_Record]", numbers: Sequence[int]) -> Chunk:
         faults = {place: fault for place, (_, _, fault) in enumerate(rows) if fault}
@@ -106,10 +106,6 @@ class CsvTable(PointTable):
             raise ContractError(
                 f"{self.path.name}: column {name!r} is not in {self._encoding}; give another --encoding"
             ) from error
-
-    @property
-    def _letters(self) -> str:
-        return letters(self._encoding)
 
     def _open(self) -> TextIO:
         return open_text(self.path, self._encoding, self._mark)
@@ -180,54 +176,46 @@ class _Record(NamedTuple):
     cells: Sequence[str]
     fault: str = ""
 
+    def is_quoted(self, separator: str) -> bool:
+        """Tell whether all cells are in quotes."""
+        line = self.line.rstrip("\r\n")
+        between = line.count(_QUOTE + separator + _QUOTE)
+        return line.startswith(_QUOTE) and line.endswith(_QUOTE) and between == len(self.cells) - 1
 
-class _Style:
-    """How added cells are written: separator, quotes, decimal sign."""
 
-    def __init__(
-        self,
-        separator: str,
-        rows: Sequence[tuple[str, Sequence[str]]],
-        columns: Sequence[pa.Array],
-        decimal: str | None = None,
-    ) -> None:
-        self._separator = separator
-        first = rows[0][0].rstrip("\r\n") if rows else ""
-        cells = len(rows[0][1]) if rows else 0
-        self._quoted = cells > 0 and (
-            first.startswith(_QUOTE)
-            and first.endswith(_QUOTE)
-            and first.count(_QUOTE + separator + _QUOTE) == cells - 1
-        )
-        self._decimal = decimal or _decimal(separator, columns)
+class _Style(NamedTuple):
+    """How added cells are written."""
+
+    separator: str
+    quoted: bool
+    decimal: str
 
     def header(self, names: Sequence[str]) -> str:
-        return "".join(self._separator + self._text(name) for name in names)
+        return "".join(self.separator + self._text(name) for name in names)
 
     def cells(self, table: pa.Table) -> list[str]:
         columns = [self._column(column) for column in table.columns]
-        return [self._separator + self._separator.join(cells) for cells in zip(*columns, strict=True)]
+        return [self.separator + self.separator.join(cells) for cells in zip(*columns, strict=True)]
 
     def _column(self, column: pa.ChunkedArray) -> list[str]:
         if pa.types.is_floating(column.type):
             numbers = column.to_pylist()
-            sign = self._decimal
-            written = ["" if number is None else repr(number).replace(".", sign) for number in numbers]
-            return (
-                [self._text(text) for text in written] if self._quoted or sign == self._separator else written
-            )
+            written = [
+                "" if number is None else repr(number).replace(".", self.decimal) for number in numbers
+            ]
+            plain = not self.quoted and self.decimal != self.separator
+            return written if plain else [self._text(text) for text in written]
         encoded = column.combine_chunks()
         if not pa.types.is_dictionary(encoded.type):
             encoded = encoded.dictionary_encode()
-        texts = np.array(
-            [*(self._text(text) for text in encoded.dictionary.to_pylist()), self._text("")], object
-        )
+        words = [*encoded.dictionary.to_pylist(), ""]
+        texts = np.array([self._text(word) for word in words], object)
         places = encoded.indices.cast(pa.int64()).fill_null(len(texts) - 1)
         cells: list[str] = texts[places.to_numpy(zero_copy_only=False)].tolist()
         return cells
 
     def _text(self, text: str) -> str:
-        if self._quoted or any(sign in text for sign in (self._separator, _QUOTE, "\n", "\r")):
+        if self.quoted or any(sign in text for sign in (self.separator, _QUOTE, "\n", "\r")):
             return _QUOTE + text.replace(_QUOTE, _QUOTE * 2) + _QUOTE
         return text
 

@@ -189,17 +189,14 @@ def locate_file(
 ) -> LocateSummary:
     """Write a file again with, for each row, whether its point is in a QPV, in which, and how far it is.
 
-    The file is read in chunks of rows, so it may exceed the memory. Rows, order and format are kept; a folder
-    of Parquet files becomes such a folder. The result appears under its name only once it is complete.
+    The file is a CSV, a workbook, GeoParquet or plain Parquet, GeoPackage or another vector format of GDAL, or
+    a folder of Parquet files. It is read in chunks of rows, so it may exceed the memory. Rows, order and
+    format are kept. The result appears under its name only once it is complete.
 
     Parameters
     ----------
-    path
-        CSV, Parquet, GeoParquet, GeoPackage or another vector format of GDAL, or a folder of Parquet files.
     points
         Where the points are.
-    territory, settings
-        Points are located in the QPV of the territory's current release.
     output
         By default beside the input: ``<stem>_qpv`` and the same extension, or ``.gpkg`` if the format cannot
         hold the columns.
@@ -215,8 +212,7 @@ def locate_file(
     ConfigurationError
         If there is no release, the output exists, or the file lacks the columns that `points` names.
     ContractError
-        If the file cannot be read, or a row if `points` is strict, or its points are all outside France or
-        have swapped axes.
+        If the file, or a row if `points` is strict, cannot be read, or its points fail the check of `Survey`.
     SourceUnavailableError, SourceContentError
         If addresses cannot be geocoded.
     """

@@ -35,9 +35,9 @@ class GeoPackageTable(PointTable):
         try:
             with _reading(path) as database:
                 self._layer = _layer(database, path, layer)
-                self._key, self.columns, self._geometry = _columns(database, self._layer)
-                if self._geometry:
-                    self.geometry_crs, self.kind = _declared(database, self._layer)
+                self._geometry, self.geometry_crs, self.kind = _geometry(database, self._layer)
+                self._key, names = _columns(database, self._layer)
+                self.columns = [name for name in names if name not in {self._key, self._geometry}]
         except sqlite3.Error as error:
             raise ContractError(f"{path}: not a GeoPackage that can be read ({error})") from error
         if not self._key:
@@ -156,30 +156,28 @@ def _layer(database: sqlite3.Connection, path: Path, wanted: str | None) -> str:
     return str(candidates[0])
 
 
-def _columns(database: sqlite3.Connection, layer: str) -> tuple[str, list[str], str]:
-    """Return the key of one column, the other columns and the geometry column; empty where there is none."""
+def _columns(database: sqlite3.Connection, layer: str) -> tuple[str, list[str]]:
+    """Return the key, empty if it is not one column, and all columns."""
     info = database.execute(f"PRAGMA table_info({_name(layer)})").fetchall()
     # The columns of a key of several are not unique each.
     keys = [(name, kind.upper()) for _, name, kind, _, _, place in info if place]
-    key = keys[0][0] if len(keys) == 1 and keys[0][1] == "INTEGER" else ""
+    return keys[0][0] if len(keys) == 1 and keys[0][1] == "INTEGER" else "", [row[1] for row in info]
+
+
+def _geometry(database: sqlite3.Connection, layer: str) -> tuple[str, object | None, str | None]:
+    """Return the geometry column, empty if there is none, its CRS, None if undefined, and its type."""
     row = database.execute(
-        "SELECT column_name FROM gpkg_geometry_columns WHERE table_name = ?", (layer,)
-    ).fetchone()
-    geometry = row[0] if row else ""
-    return key, [name for _, name, *_ in info if name not in {key, geometry}], geometry
-
-
-def _declared(database: sqlite3.Connection, layer: str) -> tuple[object | None, str]:
-    """Return the CRS of a layer, None if it is undefined, and the type of its geometries."""
-    organization, code, definition, kind = database.execute(
-        "SELECT organization, organization_coordsys_id, definition, geometry_type_name"
+        "SELECT column_name, organization, organization_coordsys_id, definition, geometry_type_name"
         " FROM gpkg_geometry_columns LEFT JOIN gpkg_spatial_ref_sys USING (srs_id) WHERE table_name = ?",
         (layer,),
     ).fetchone()
+    if row is None:
+        return "", None, None
+    name, organization, code, definition, kind = row
     kind = "" if kind.upper() in _ANY else kind
     if definition in {None, "undefined"}:
-        return None, kind
-    return f"EPSG:{code}" if organization.upper() == "EPSG" else definition, kind
+        return name, None, kind
+    return name, f"EPSG:{code}" if organization.upper() == "EPSG" else definition, kind
 
 
 def _points(blobs: Sequence[bytes | None]) -> Geometries:

@@ -89,8 +89,10 @@ def report_of(summary: "LocateSummary", tally: Tally, name: str, territory: str)
             f"Dans le seul total : {counted(tally.unplaced, 'ligne incertaine')}, de précision inconnue, ou"
             " là où la publication ne connaît pas les QPV, à cet endroit ou à cette date."
         )
-    qpv = [[*each, *each.span, *_parts(each.span, readable)] for each in tally.qpv]
-    streets = [[each.commune, each.name, numbers(each), *each.span, each.numbers] for each in tally.streets]
+    qpv: list[Row] = [[*each, *each.span, *_parts(each.span, readable)] for each in tally.qpv]
+    streets: list[Row] = [
+        [each.commune, each.name, numbers(each), *each.span, each.numbers] for each in tally.streets
+    ]
     return LocateReport("Lignes en quartier prioritaire", lines, tuple(map(typeset, notes)), qpv, streets)
 
 

@@ -1,13 +1,15 @@
 """Workbooks: XLSX, ODS and older ones are read by calamine, and written as XLSX."""
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import xlsxwriter
 from python_calamine import CalamineError, CalamineWorkbook
+from xlsxwriter.format import Format
+from xlsxwriter.worksheet import Worksheet
 
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.coordinates import cell_text, cells_column
@@ -60,7 +62,7 @@ class SheetTable(PointTable):
             self.notes.append(
                 f"{path.name}: the header is row {self._header + 1}; --skip-rows says otherwise"
             )
-        self.columns = [(cell_text(cell) or "").strip() for cell in rows[self._header]]
+        self.columns = _texts(rows[self._header])
         below = enumerate(rows[self._header + 1 :], self._header + 2)
         self._numbers = [number for number, row in below if _filled(row)]
 
@@ -76,12 +78,24 @@ class SheetTable(PointTable):
             answers += map(list, zip(*(column.to_pylist() for column in table.columns), strict=True))
         options = {"constant_memory": True, "strings_to_urls": False, "strings_to_formulas": False}
         with xlsxwriter.Workbook(target, options) as book:
-            writer = _Writer(book)
+            formats = {kind: book.add_format({"num_format": text}) for kind, text in _FORMATS.items()}
+            bold = book.add_format({"bold": True})
             for name, rows in self._sheets.items():
+                sheet = book.add_worksheet(name)
                 if name == self._sheet:
-                    writer.write(name, self._extended(rows, list(added.names), answers), self._header)
+                    extended = self._extended(rows, list(added.names), answers)
+                    self._show_header(sheet, extended)
+                    _write_rows(sheet, extended, formats, {self._header: bold})
                 else:
-                    writer.write(name, rows, None)
+                    _write_rows(sheet, rows, formats, {})
+
+    def _show_header(self, sheet: Worksheet, rows: Sequence[_Row]) -> None:
+        """Keep the header in sight, and give each column the width of its texts."""
+        sheet.freeze_panes(self._header + 1, 0)
+        shown = rows[self._header : self._header + HEAD_ROWS]
+        for place in range(len(rows[self._header])):
+            width = max(len(cell_text(row[place]) or "") for row in shown if place < len(row))
+            sheet.set_column(place, place, min(width + 2, _WIDEST))
 
     def _extended(self, rows: list[_Row], names: list[str], answers: list[_Row]) -> list[_Row]:
         following = iter(answers)
@@ -96,7 +110,7 @@ class SheetTable(PointTable):
         filled = [name for name, rows in self._sheets.items() if any(map(_filled, rows))]
         if sheet in self._sheets:
             return str(sheet)
-        having = [name for name in filled if set(wanted) <= set(_names(self._sheets[name], wanted))]
+        having = [name for name in filled if set(wanted) <= _names(self._sheets[name], wanted)]
         candidates = having or filled
         if sheet is not None or len(candidates) != 1:
             listed = ", ".join(filled) or "none with rows"
@@ -106,45 +120,30 @@ class SheetTable(PointTable):
         return candidates[0]
 
 
-class _Writer:
-    """Writes sheets of cells with their types."""
-
-    def __init__(self, book: xlsxwriter.Workbook) -> None:
-        self._book = book
-        self._formats = {kind: book.add_format({"num_format": text}) for kind, text in _FORMATS.items()}
-        self._bold = book.add_format({"bold": True})
-
-    def write(self, name: str, rows: Sequence[_Row], header: int | None) -> None:
-        sheet = self._book.add_worksheet(name)
-        if header is not None:
-            sheet.freeze_panes(header + 1, 0)
-            shown = rows[header : header + HEAD_ROWS]
-            for place in range(len(rows[header])):
-                width = max(len(cell_text(row[place]) or "") for row in shown if place < len(row))
-                sheet.set_column(place, place, min(width + 2, _WIDEST))
-        for number, row in enumerate(rows):
-            for place, cell in enumerate(row):
-                self._write_cell(sheet, (number, place), cell, self._bold if number == header else None)
-
-    def _write_cell(self, sheet: Any, place: tuple[int, int], cell: Any, style: Any) -> None:  # noqa: ANN401 - untyped
-        if cell is None or cell == "":
-            return
-        if isinstance(cell, str):
-            sheet.write_string(*place, cell, style)
-        elif isinstance(cell, bool):
-            sheet.write_boolean(*place, cell, style)
-        elif isinstance(cell, int | float):
-            sheet.write_number(*place, cell, style)
-        else:
-            sheet.write_datetime(*place, cell, self._formats[type(cell)])
+def _write_rows(
+    sheet: Worksheet, rows: Sequence[_Row], formats: Mapping[type, Format], styles: Mapping[int, Format]
+) -> None:
+    """Write cells with their types; `styles` are those of rows."""
+    for number, row in enumerate(rows):
+        for place, cell in enumerate(row):
+            style = formats.get(type(cell), styles.get(number))
+            if isinstance(cell, str):
+                if cell:
+                    sheet.write_string(number, place, cell, style)  # `write` takes some for formulas
+            elif cell is not None:
+                sheet.write(number, place, cell, style)
 
 
 def _header(rows: Sequence[_Row], wanted: Collection[str]) -> int:
-    return find_header([[cell_text(cell) or "" for cell in row] for row in rows[:HEAD_ROWS]], wanted)
+    return find_header(list(map(_texts, rows[:HEAD_ROWS])), wanted)
 
 
-def _names(rows: Sequence[_Row], wanted: Collection[str]) -> list[str]:
-    return [(cell_text(cell) or "").strip() for cell in rows[_header(rows, wanted)]]
+def _names(rows: Sequence[_Row], wanted: Collection[str]) -> set[str]:
+    return set(_texts(rows[_header(rows, wanted)]))
+
+
+def _texts(row: _Row) -> list[str]:
+    return [(cell_text(cell) or "").strip() for cell in row]
 
 
 def _filled(row: _Row) -> bool:

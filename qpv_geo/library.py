@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyogrio
 
-from qpv_geo.errors import ConfigurationError, ContractError, PublicationError
+from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.coordinates import Geometries, split_geometries
 from qpv_geo.locate.dates import to_dates
 from qpv_geo.locate.edges import FloatArray
@@ -46,10 +46,7 @@ def open_release(
     data
         Folder that holds ``out/``; None: ``QPV_GEO_DATA``, else ``data`` of the project.
 
-    Raises
-    ------
-    ConfigurationError
-        If there is no such territory or release.
+    Raises `ConfigurationError` if there is no such territory or release.
     """
     settings = Settings(data_dir=Path(data) if data else default_data_dir())
     place = load_territory(territory)
@@ -76,11 +73,8 @@ def refresh(
     force
         Publish even if nothing changed.
 
-    Raises
-    ------
-    QpvGeoError
-        If it fails; the current release then stays. `HeldError` if the release changed beyond the bounds of
-        its territory and waits for a decision.
+    Raises `QpvGeoError` if it fails; the current release then stays. It is a `HeldError` if the release
+    changed beyond the bounds of its territory and waits for a decision.
     """
     # imported lazily: who reads a release needs none of it
     from qpv_geo.pipeline.job import job_for  # noqa: PLC0415
@@ -115,16 +109,13 @@ class OpenRelease:
     @property
     def layers(self) -> list[str]:
         """Names of its layers and tables, without that of QGIS's styles."""
-        listed = pyogrio.list_layers(self._geopackage)
+        listed = pyogrio.list_layers(self.release.geopackage)
         return [str(name) for name, _ in listed if name != "layer_styles"]
 
     def layer(self, name: str) -> gpd.GeoDataFrame:
         """Return a layer in the projected CRS of the territory.
 
-        Raises
-        ------
-        ConfigurationError
-            If there is no such layer, or it is a table (see `table`).
+        Raises `ConfigurationError` if there is no such layer, or it is a table (see `table`).
         """
         frame = self._read(name)
         if not isinstance(frame, gpd.GeoDataFrame):
@@ -149,10 +140,7 @@ class OpenRelease:
         indicator
             Identifiers of table ``indicateurs``; None: all.
 
-        Raises
-        ------
-        ConfigurationError
-            If the release has no statistics of such a zone or indicator; the message names those most alike.
+        Raises `ConfigurationError` if the release has none; the message names zones or indicators most alike.
         """
         table = self.table("statistiques")
         for column, wanted in (("zone", zone), ("indicateur", indicator)):
@@ -183,6 +171,8 @@ class OpenRelease:
     ) -> pd.DataFrame:
         """Tell which points are in a QPV, in which, and how far the nearest is, as ``qpv-geo locate`` does.
 
+        Rows of a DataFrame are returned with the columns that the command adds, else these columns alone.
+
         Parameters
         ----------
         points, y
@@ -201,12 +191,6 @@ class OpenRelease:
         date
             Day at which the QPV were in force, one for all or one each; None: those of today.
 
-        Returns
-        -------
-        pandas.DataFrame
-            The rows of `points`, if it is a DataFrame, with the columns that the command adds; else these
-            columns alone.
-
         Raises
         ------
         ConfigurationError
@@ -218,13 +202,10 @@ class OpenRelease:
         locator = self._locator(crs, max_distance, tuple(with_), dated=date is not None)
         declared = isinstance(points, gpd.GeoDataFrame)
         check_in_france(geometries.x, geometries.y, locator.points_crs, "points", declared=declared)
-        dates = None
-        if date is not None:
-            cells = [date] * len(geometries.x) if isinstance(date, str | dt.date) else np.asarray(date)
-            dates = to_dates(pa.array(cells, from_pandas=True))
+        days = None if date is None else to_dates(pa.array(np.atleast_1d(np.asarray(date)), from_pandas=True))
         radius = None if precision is None else np.asarray(precision, np.float64)
         shares = geometries.shapes is not None
-        _, table = locator.locate_geometries(geometries, radius, shares=shares, dates=dates)
+        _, table = locator.locate_geometries(geometries, radius, shares=shares, dates=days)
         answers = answer_columns(table)
         return points.assign(**answers) if isinstance(points, pd.DataFrame) else pd.DataFrame(answers)
 
@@ -241,19 +222,14 @@ class OpenRelease:
             )
         return self._locators[key]
 
-    @property
-    def _geopackage(self) -> Path:
-        paths = list(self.path.glob("*.gpkg"))
-        if len(paths) != 1:
-            raise PublicationError(f"{self.path}: expected one GeoPackage, found {len(paths)}; refresh it")
-        return paths[0]
-
     def _read(self, name: str, *, geometry: bool = True) -> pd.DataFrame:
         if name not in self.layers:
             raise ConfigurationError(
                 f"release {self.id} has no layer {name!r}; it has: {', '.join(self.layers)}"
             )
-        frame: pd.DataFrame = pyogrio.read_dataframe(self._geopackage, layer=name, read_geometry=geometry)
+        frame: pd.DataFrame = pyogrio.read_dataframe(
+            self.release.geopackage, layer=name, read_geometry=geometry
+        )
         return frame
 
 

@@ -20,7 +20,7 @@ import pytest
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
 from qpv_geo.locate import geocoding
 from qpv_geo.locate.files import locate_file
-from qpv_geo.locate.geocoding import Geocoder
+from qpv_geo.locate.geocoding import geocode
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.one import locate_address, sentence
 from qpv_geo.locate.points import Points
@@ -118,8 +118,7 @@ def test_answers_come_in_the_order_of_the_addresses(
 ) -> None:
     monkeypatch.setattr(geocoding, "BATCH", 2)
     service.known = {"a": (1.0, 41.0, 0.9, "housenumber"), "b": (2.0, 42.0, 0.4, "street")}
-    with Geocoder(catalogue["geocodage"], reaching) as geocoder:
-        found = geocoder(["b", "", "c", "a", "b"])
+    found = geocode(["b", "", "c", "a", "b"], reaching, catalogue["geocodage"])
     np.testing.assert_array_equal(found["longitude"], [2, np.nan, np.nan, 1, 2])
     np.testing.assert_array_equal(found["latitude"], [42, np.nan, np.nan, 41, 42])
     assert found["result_type"].to_pylist() == ["street", None, None, "housenumber", "street"]
@@ -134,8 +133,8 @@ def test_a_passing_failure_is_asked_again(
 ) -> None:
     service.known = {"a": (1.0, 41.0, 0.9, "housenumber")}
     service.faults = [fault, fault]
-    with Geocoder(catalogue["geocodage"], reaching) as geocoder:
-        assert geocoder(["a"])["result_label"].to_pylist() == ["A"]
+    found = geocode(["a"], reaching, catalogue["geocodage"])
+    assert found["result_label"].to_pylist() == ["A"]
     assert len(service.fields) == 3
 
 
@@ -152,37 +151,33 @@ def test_a_lasting_failure_tells_no_address(
 ) -> None:
     service.faults = list(faults)
     caplog.set_level(logging.DEBUG)
-    with Geocoder(catalogue["geocodage"], reaching) as geocoder, pytest.raises(error) as raised:
-        geocoder([PRIVATE])
+    with pytest.raises(error) as raised:
+        geocode([PRIVATE], reaching, catalogue["geocodage"])
     assert str(faults[0]) in str(raised.value)
     assert PRIVATE not in str(raised.value) + caplog.text
     assert len(service.fields) == len(faults)
 
 
 def test_no_service(settings: Settings, catalogue: Catalogue) -> None:
-    with (
-        Geocoder(catalogue["geocodage"], settings) as geocoder,
-        pytest.raises(SourceUnavailableError, match="reached"),
-    ):
-        geocoder(["a"])
+    with pytest.raises(SourceUnavailableError, match="reached"):
+        geocode(["a"], settings, catalogue["geocodage"])
 
 
 def test_answers_of_another_shape_are_refused(
     service: Service, reaching: Settings, catalogue: Catalogue
 ) -> None:
-    with Geocoder(catalogue["geocodage"], reaching) as geocoder:
-        service.backwards = True
-        with pytest.raises(SourceContentError, match="another order"):
-            geocoder(["a", "b"])
-        service.header = HEADER[:-2]
-        with pytest.raises(SourceContentError, match="no column result_type"):
-            geocoder(["a"])
+    service.backwards = True
+    with pytest.raises(SourceContentError, match="another order"):
+        geocode(["a", "b"], reaching, catalogue["geocodage"])
+    service.header = HEADER[:-2]
+    with pytest.raises(SourceContentError, match="no column result_type"):
+        geocode(["a"], reaching, catalogue["geocodage"])
 
 
 def test_only_hosts_of_the_catalogue_are_asked(reaching: Settings, catalogue: Catalogue) -> None:
     elsewhere = catalogue["geocodage"].model_copy(update={"hosts": ("www.insee.fr",)})
     with pytest.raises(ConfigurationError, match=r"does not allow data\.geopf\.fr"):
-        Geocoder(elsewhere, reaching)
+        geocode(["a"], reaching, elsewhere)
 
 
 def test_a_file_of_addresses(

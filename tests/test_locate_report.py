@@ -16,8 +16,7 @@ from qpv_geo.locate.coordinates import split_geometries
 from qpv_geo.locate.files import locate_file
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.points import Points
-from qpv_geo.locate.report import shares, span
-from qpv_geo.locate.tally import Span, Tally, street_columns
+from qpv_geo.locate.report import Span, Tally, shares, span, street_columns
 from qpv_geo.releases.release import Release
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory

@@ -17,7 +17,7 @@ import qpv_geo
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.coordinates import split_geometries
 from qpv_geo.locate.files import locate_file
-from qpv_geo.locate.layers import layer_specs
+from qpv_geo.locate.layers import ZoneLayer, layer_specs
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.points import Points
 from qpv_geo.releases.release import Release
@@ -129,12 +129,8 @@ def test_bands_that_overlap_are_all_named(villeneuve: Ville) -> None:
         crs=2154,
     )
     locator = Locator.of_release(release, territory, points_crs=2154, layers=["bande"])
-    from qpv_geo.locate.layers import Covered, ZoneLayer  # noqa: PLC0415
-    from qpv_geo.locate.places import places_in  # noqa: PLC0415
-
-    covered = Covered(frame.crs, places_in(frame.crs), 300.0)
-    built = ZoneLayer.build(spec, frame, covered, (), 0.0)
-    empty = ZoneLayer.build(spec, frame[:0], covered, (), 0.0)
+    built = ZoneLayer.build(spec, frame, frame.crs, (), 0.0)
+    empty = ZoneLayer.build(spec, frame[:0], frame.crs, (), 0.0)
     centres = [square(at, 10, at + 2, 12).centroid for at in (5, 24, 40, 94, 60)]
     geometries = split_geometries(np.array(centres, object))
     table = built.locate(geometries, None, np.zeros(5, bool))

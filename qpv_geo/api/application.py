@@ -106,18 +106,10 @@ _READ: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
 def application(
     services: dict[str, Service], *, rate: float = 0.0, origins: Sequence[str] = (), addresses: bool = False
 ) -> Starlette:
-    """Return the application that serves territories, and their new releases as they come.
+    """Return the application that serves territories, by their ids, and their new releases as they come.
 
-    Parameters
-    ----------
-    services
-        By identifier of the territory.
-    rate
-        Requests that a client may make in a second; 0: as many as it likes.
-    origins
-        Sites whose pages may ask; none by default.
-    addresses
-        Whether requests may give an address, which is then sent to IGN's geocoding service.
+    A client may make `rate` requests in a second, as many as it likes if it is 0; pages of the sites
+    `origins` may ask. With `addresses`, a request may give one, which is sent to IGN's geocoding service.
     """
     app = Starlette(
         routes=_routes(),

@@ -1,7 +1,6 @@
 """pygeoapi's provider of features: a layer or table of a release's GeoPackage, which is only read."""
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -42,8 +41,7 @@ class ReleaseFeatures(BaseProvider):  # type: ignore[misc] # pygeoapi has no typ
     def get_fields(self) -> Values:
         """Return type, French title and description of each column."""
         if not self._fields:  # type: ignore[has-type]
-            with closing(connect(Path(self.data))) as database:
-                self._fields = dict(_fields(database, self.table, self.geometry))
+            self._fields = dict(self._described_fields())
         return self._fields
 
     def query(  # noqa: PLR0913 - as pygeoapi calls it
@@ -64,38 +62,35 @@ class ReleaseFeatures(BaseProvider):  # type: ignore[misc] # pygeoapi has no typ
 
         `bbox` is in the CRS of the file; a feature is in it if its geometry is.
         """
-        with closing(connect(Path(self.data))) as database:
-            where, values = self._where(database, list(properties), list(bbox))
-            counting = f"SELECT COUNT(*) FROM {_name(self.table)}{where}"  # noqa: S608 - names are quoted
-            (count,) = database.execute(counting, values).fetchone()
-            collection: dict[str, Any] = {"type": "FeatureCollection", "features": [], "numberMatched": count}
-            if resulttype == "hits":
-                return collection
-            order = [f"{_name(key['property'])} {'DESC' if key['order'] == '-' else 'ASC'}" for key in sortby]
-            order.append(FID_COLUMN)
-            tail = f"{where} ORDER BY {', '.join(order)} LIMIT ? OFFSET ?"
-            collection["features"] = self._features(
-                database,
-                tail,
-                (*values, limit, min(offset, _LARGEST)),
-                columns=set(select_properties) or None,
-                geometry=not skip_geometry,
-                transform=crs_transform_spec,
-            )
+        where, values = self._where(list(properties), list(bbox))
+        # Names are quoted, here and below.
+        ((count,),) = self._rows(f"SELECT COUNT(*) FROM {_name(self.table)}{where}", values)  # noqa: S608
+        collection: dict[str, Any] = {"type": "FeatureCollection", "features": [], "numberMatched": count}
+        if resulttype == "hits":
+            return collection
+        order = [f"{_name(key['property'])} {'DESC' if key['order'] == '-' else 'ASC'}" for key in sortby]
+        collection["features"] = self._features(
+            f"{where} ORDER BY {', '.join([*order, FID_COLUMN])} LIMIT ? OFFSET ?",
+            [*values, limit, min(offset, _LARGEST)],
+            columns=set(select_properties) or None,
+            geometry=not skip_geometry,
+            transform=crs_transform_spec,
+        )
         return {**collection, "numberReturned": len(collection["features"]), **self.credits}
 
     def get(self, identifier: str, *, crs_transform_spec: Any = None, **_: object) -> dict[str, Any]:  # noqa: ANN401
         """Return one feature; raises `ProviderItemNotFoundError` if there is none."""
-        with closing(connect(Path(self.data))) as database:
-            tail = f" WHERE {_name(self.id_field)} = ?"
-            found = self._features(database, tail, (identifier,), transform=crs_transform_spec)
+        where = f" WHERE {_name(self.id_field)} = ?"
+        found = self._features(where, [identifier], transform=crs_transform_spec)
         if not found:
             raise ProviderItemNotFoundError(f"item {identifier} not found")
         return {**found[0], **self.credits}
 
-    def _where(
-        self, database: sqlite3.Connection, properties: list[tuple[str, str]], bbox: list[float]
-    ) -> tuple[str, list[Any]]:
+    def _rows(self, query: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
+        with closing(connect(Path(self.data))) as database:
+            return database.execute(query, tuple(values)).fetchall()
+
+    def _where(self, properties: list[tuple[str, str]], bbox: list[float]) -> tuple[str, list[Any]]:
         """Return a clause and its values; `properties` are names of columns, which pygeoapi has checked."""
         clauses = [f"{_name(column)} = ?" for column, _ in properties]
         truths = {"true": 1, "false": 0}
@@ -105,15 +100,15 @@ class ReleaseFeatures(BaseProvider):  # type: ignore[misc] # pygeoapi has no typ
         ]
         if bbox:
             clauses.append("fid IN (SELECT value FROM json_each(?))")
-            values.append(json.dumps(self._within(database, bbox)))
+            values.append(json.dumps(self._within(bbox)))
         return f" WHERE {' AND '.join(clauses)}" if clauses else "", values
 
-    def _within(self, database: sqlite3.Connection, bbox: list[float]) -> list[int]:
+    def _within(self, bbox: list[float]) -> list[int]:
         """Return the rows whose geometry meets a rectangle: R-tree first, the geometry only where it must."""
         if not self.geometry:
             return []
         west, south, east, north = bbox[:2] + bbox[-2:]
-        rows = database.execute(
+        rows = self._rows(
             f"SELECT id, minx >= ?1 AND miny >= ?2 AND maxx <= ?3 AND maxy <= ?4, {_name(self.geometry)}"  # noqa: S608
             f" FROM {_name(f'rtree_{self.table}_{self.geometry}')} JOIN {_name(self.table)} ON id = fid"
             " WHERE maxx >= ?1 AND maxy >= ?2 AND minx <= ?3 AND miny <= ?4",
@@ -124,7 +119,6 @@ class ReleaseFeatures(BaseProvider):  # type: ignore[misc] # pygeoapi has no typ
 
     def _features(
         self,
-        database: sqlite3.Connection,
         tail: str,
         values: Iterable[Any],
         *,
@@ -134,10 +128,8 @@ class ReleaseFeatures(BaseProvider):  # type: ignore[misc] # pygeoapi has no typ
     ) -> list[dict[str, Any]]:
         fields = [name for name in self.fields if columns is None or name in columns]
         shown = geometry and self.geometry
-        selected = [self.id_field, *([self.geometry] if shown else []), *fields]
-        names = ", ".join(map(_name, selected))
-        query = f"SELECT {names} FROM {_name(self.table)}{tail}"  # noqa: S608 - names are quoted
-        rows = database.execute(query, tuple(values)).fetchall()
+        names = map(_name, [self.id_field, *([self.geometry] if shown else []), *fields])
+        rows = self._rows(f"SELECT {', '.join(names)} FROM {_name(self.table)}{tail}", values)  # noqa: S608
         shapes: list[Values | None] = [None] * len(rows)
         if shown:
             shapes = _as_geojson([_geometry(row[1]) for row in rows], self.epsg, transform)
@@ -155,30 +147,27 @@ class ReleaseFeatures(BaseProvider):  # type: ignore[misc] # pygeoapi has no typ
             for row, shape in zip(rows, shapes, strict=True)
         ]
 
+    def _described_fields(self) -> Iterable[tuple[str, dict[str, str]]]:
+        """Yield name and description of each column; titles and comments are those that QGIS shows."""
+        columns = self._rows(
+            "SELECT column.name, type, title, description FROM pragma_table_info(?1) AS column"
+            " LEFT JOIN gpkg_data_columns ON table_name = ?1 AND column_name = column.name",
+            [self.table],
+        )
+        for name, kind, title, description in columns:
+            if name not in {FID_COLUMN, self.geometry}:
+                described = {
+                    "type": _TYPES.get(kind.partition("(")[0], "string"),
+                    "format": _FORMATS.get(kind),
+                    "title": title or name,
+                    "description": description,
+                }
+                yield name, {key: value for key, value in described.items() if value}
+
 
 def _name(name: str) -> str:
     """Quote a name of SQLite."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def _fields(
-    database: sqlite3.Connection, table: str, geometry: str | None
-) -> Iterable[tuple[str, dict[str, str]]]:
-    """Yield name and description of each column; titles and comments are those that QGIS shows."""
-    columns = database.execute(
-        "SELECT column.name, type, title, description FROM pragma_table_info(?1) AS column"
-        " LEFT JOIN gpkg_data_columns ON table_name = ?1 AND column_name = column.name",
-        (table,),
-    )
-    for name, kind, title, description in columns:
-        if name not in {FID_COLUMN, geometry}:
-            described = {
-                "type": _TYPES.get(kind.partition("(")[0], "string"),
-                "format": _FORMATS.get(kind),
-                "title": title or name,
-                "description": description,
-            }
-            yield name, {key: value for key, value in described.items() if value}
 
 
 def _geometry(blob: bytes | None) -> shapely.Geometry | None:

@@ -73,12 +73,8 @@ class Execution(BaseModel):
 def answer(inputs: Inputs, locator: Locator, settings: Settings) -> dict[str, Any]:
     """Answer as the command does: the columns of one point or address, or ``answers``, one for each point.
 
-    Raises
-    ------
-    ContractError
-        If all points are outside France.
-    SourceUnavailableError, SourceContentError
-        If the geocoder cannot be asked.
+    Raises `ContractError` if all points are outside France, and `SourceUnavailableError` or
+    `SourceContentError` if the geocoder cannot be asked.
     """
     unasked = {FORMER}
     for name, spec in layer_specs().items():

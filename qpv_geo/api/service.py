@@ -45,8 +45,10 @@ class Service:
     territory: Territory
     settings: Settings
     release: Release
-    licence: Mapping[str, str]
-    """Title and address."""
+    credits: dict[str, str]
+    """What answers say of the release: id, date of its newest source, licence."""
+    headers: dict[str, str]
+    """The same as headers, for every answer."""
     server: str
     """Address of the server."""
     api: Any
@@ -56,24 +58,20 @@ class Service:
 
     @classmethod
     def of(cls, territory: Territory, settings: Settings, url: str) -> Self:
-        """Open the current release; `url` is the address of the server.
-
-        Raises
-        ------
-        QpvGeoError
-            If there is none, or it cannot be read.
-        """
+        """Open the current release, or raise a `QpvGeoError`; `url` is the address of the server."""
         release = find_release(territory.id, None, settings)
         try:
             descriptor = json.loads((release.path / DESCRIPTOR).read_text(encoding="utf-8"))
-            licence = {"title": descriptor["licenses"][0]["title"], "url": descriptor["licenses"][0]["path"]}
+            title, page = descriptor["licenses"][0]["title"], descriptor["licenses"][0]["path"]
         except (OSError, ValueError, LookupError) as error:
             raise PublicationError(f"{release.path / DESCRIPTOR}: cannot be read ({error})") from error
-        config = _config(release, territory, licence, f"{url}/{territory.id}")
+        named = {"release": release.id, "date": release.id[: len("2026-01-01")], "licence": title}
+        headers = {"QPV-Release": release.id, "Link": f'<{page}>; rel="license"'}
+        config = _config(release, territory, named, page, f"{url}/{territory.id}")
         openapi = get_oas(config)
         for path in ("/jobs/{jobId}", "/jobs/{jobId}/results"):
             openapi["paths"].pop(path, None)  # answers are given at once
-        service = cls(territory, settings, release, licence, url, API(config, openapi))
+        service = cls(territory, settings, release, named, headers, url, API(config, openapi))
         for epsg in service.crs:
             service.locator(epsg)
         return service
@@ -123,27 +121,15 @@ class Service:
         title: str = self.api.config["metadata"]["identification"]["title"]
         return title
 
-    @cached_property
-    def credits(self) -> dict[str, str]:
-        """What answers say of the release: id, date of its newest source, licence."""
-        return _credits(self.release, self.licence)
-
-    @cached_property
-    def headers(self) -> dict[str, str]:
-        """The same as headers, for every answer."""
-        return {"QPV-Release": self.release.id, "Link": f'<{self.licence["url"]}>; rel="license"'}
-
     def crs_of(self, collection: str) -> int | None:
         """Return the EPSG code of a collection, None if there is no such collection or it is a table."""
         resource = self.api.config["resources"].get(collection, {})
         return resource["providers"][0]["epsg"] if "providers" in resource else None
 
 
-def _credits(release: Release, licence: Mapping[str, str]) -> dict[str, str]:
-    return {"release": release.id, "date": release.id[: len("2026-01-01")], "licence": licence["title"]}
-
-
-def _config(release: Release, territory: Territory, licence: Mapping[str, str], url: str) -> dict[str, Any]:
+def _config(
+    release: Release, territory: Territory, credits_: Mapping[str, str], licence_page: str, url: str
+) -> dict[str, Any]:
     """Return pygeoapi's configuration."""
     known = territory.contact
     contact = {"name": known.organisation if known else territory.nom, "url": (known and known.site) or url}
@@ -157,24 +143,24 @@ def _config(release: Release, territory: Territory, licence: Mapping[str, str], 
             "encoding": "utf-8",
             "languages": ["fr-FR", "en-US"],
             "limits": {"default_items": PAGE, "max_items": MOST_ITEMS, "on_exceed": "throttle"},
-            "map": {"url": _NO_TILE, "attribution": licence["title"]},
+            "map": {"url": _NO_TILE, "attribution": credits_["licence"]},
         },
         "logging": {"level": "CRITICAL"},
         "metadata": {
             "identification": {
                 "title": f"Quartiers prioritaires : {territory.nom}",
-                "description": f"{release.origin} Publication {release.id}, {licence['title']}.",
+                "description": f"{release.origin} Publication {release.id}, {credits_['licence']}.",
                 "keywords": ["QPV", "politique de la ville", territory.nom],
                 "keywords_type": "theme",
-                "terms_of_service": licence["url"],
+                "terms_of_service": licence_page,
                 "url": url,
             },
-            "license": {"name": licence["title"], "url": licence["url"]},
+            "license": {"name": credits_["licence"], "url": licence_page},
             "provider": contact,
             "contact": contact,
         },
         "resources": {
-            **dict(_collections(release, _credits(release, licence))),
+            **dict(_collections(release, credits_)),
             PROCESS: {
                 "type": "process",
                 "processor": {"name": f"{LocateProcess.__module__}.{LocateProcess.__name__}"},
@@ -185,10 +171,7 @@ def _config(release: Release, territory: Territory, licence: Mapping[str, str], 
 
 def _collections(release: Release, credits_: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each layer and table of the release's GeoPackage as a collection of pygeoapi."""
-    paths = list(release.path.glob("*.gpkg"))
-    if len(paths) != 1:
-        raise PublicationError(f"{release.path}: expected one GeoPackage, found {len(paths)}; refresh it")
-    with closing(connect(paths[0])) as database:
+    with closing(connect(release.geopackage)) as database:
         rows = database.execute(
             "SELECT table_name, identifier, contents.description, column_name, organization_coordsys_id,"
             " min_x, min_y, max_x, max_y FROM gpkg_contents AS contents"
@@ -206,7 +189,7 @@ def _collections(release: Release, credits_: Mapping[str, str]) -> Iterator[tupl
         provider = {
             "type": "feature",
             "name": f"{ReleaseFeatures.__module__}.{ReleaseFeatures.__name__}",
-            "data": str(paths[0]),
+            "data": str(release.geopackage),
             "table": name,
             "geometry": geometry,
             "credits": credits_,

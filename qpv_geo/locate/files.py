@@ -3,9 +3,10 @@
 import datetime as dt
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,14 +32,15 @@ from qpv_geo.locate.paths import (
 from qpv_geo.locate.places import Survey
 from qpv_geo.locate.points import Points, geocoder_precision
 from qpv_geo.locate.tables import Chunk
-from qpv_geo.locate.tally import Tally, street_columns
 from qpv_geo.releases.release import find_release
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory
 
 if TYPE_CHECKING:
-    from qpv_geo.locate.geocoding import Geocoder
+    from qpv_geo.locate.report import Tally
 
+
+Geocode = Callable[[Sequence[str]], pa.Table]
 
 _SHOWN = 10
 _HIGHEST_SCORE = 1.1
@@ -78,31 +80,24 @@ class LocateSummary:
     """What was decided in the place of the user."""
 
 
+@dataclass
 class _ChunkLocator:
     """Answers for the chunks of files that belong together, and counts the answers."""
 
-    def __init__(
-        self,
-        locator: Locator,
-        points: Points,
-        summary: LocateSummary,
-        geocoder: "Geocoder | None",
-        tally: "Tally | None",
-    ) -> None:
-        self._locator = locator
-        self._points = points
-        self._summary = summary
-        self._geocoder = geocoder
-        self._tally = tally
-        self.survey = Survey(locator.points_crs, declared=not points.in_columns)
-        self.file = ""
+    locator: Locator
+    points: Points
+    summary: LocateSummary
+    geocode: Geocode | None
+    tally: "Tally | None"
+    survey: Survey
+    file: str = ""
 
     def answer(self, chunk: Chunk) -> pa.Table:
         """Return the columns to add to a chunk, and count the answers."""
-        points, radii = self._points, self._radii(chunk)
+        points, radii = self.points, self._radii(chunk)
         geocoded: list[pa.Array] = []
-        if self._geocoder:
-            found = self._geocoder(_addresses(chunk, points.addresses))
+        if self.geocode:
+            found = self.geocode(_addresses(chunk, points.addresses))
             x, y, score = (found[name].to_numpy() for name in ("longitude", "latitude", "result_score"))
             types = found["result_type"].combine_chunks()
             radii.append(geocoder_precision(types, score, chunk.rows, points.threshold))
@@ -116,21 +111,21 @@ class _ChunkLocator:
         else:
             geometries = chunk.geometries()
         precision = np.maximum.reduce(radii) if radii else None  # NaN, unknown, is the largest
-        located, table = self._locator.locate_geometries(
+        located, table = self.locator.locate_geometries(
             geometries, precision, shares=points.shapes, dates=self._dates(chunk)
         )
         self._count(located, table, geometries)
         self._note_unreadable(chunk, located)
-        if self._tally is not None:
-            self._tally.add(chunk.column, geometries, precision, (located, table))
+        if self.tally is not None:
+            self.tally.add(chunk.column, geometries, precision, (located, table))
         return pa.Table.from_arrays([*geocoded, *table.columns], schema=points.added)
 
     def _count(self, located: Located, table: pa.Table, geometries: Geometries) -> None:
-        summary, (x, y, _) = self._summary, geometries
+        summary, (x, y, _) = self.summary, geometries
         self.survey.note(x, y)
         summary.rows += len(x)
-        summary.outside_territory += self._locator.outside(x, y, located)
-        if self._points.dated:
+        summary.outside_territory += self.locator.outside(x, y, located)
+        if self.points.dated:
             for reason in table["motif_geographie"].drop_null().value_counts().to_pylist():
                 summary.reasons[reason["values"]] += reason["counts"]
         for counts, numbers in ((summary.answers, located.en_qpv), (summary.band, located.bande_tva)):
@@ -140,21 +135,21 @@ class _ChunkLocator:
 
     def _note_unreadable(self, chunk: Chunk, located: Located) -> None:
         """Keep the first rows that cannot be read, with what is wrong; refuse them if they must be read."""
-        room = _SHOWN - len(self._summary.unreadable)
+        room = _SHOWN - len(self.summary.unreadable)
         for place in np.flatnonzero(located.en_qpv == Answer.ILLISIBLE)[:room].tolist():
             fault = chunk.faults.get(place, "no coordinates that can be read")
             row = f"{self.file}: row {chunk.numbers[place]}: {fault}"
-            if self._points.strict:
+            if self.points.strict:
                 raise ContractError(f"{row}; correct it, or leave --strict out to have it flagged illisible")
-            self._summary.unreadable.append(row)
+            self.summary.unreadable.append(row)
 
     def _dates(self, chunk: Chunk) -> dt.date | DateArray | None:
-        column = self._points.date_column
-        return to_dates(chunk.column(column)) if column else self._points.date
+        column = self.points.date_column
+        return to_dates(chunk.column(column)) if column else self.points.date
 
     def _radii(self, chunk: Chunk) -> list[FloatArray]:
         """Return what the file itself says of the precision of its points."""
-        points, radii = self._points, []
+        points, radii = self.points, []
         if isinstance(points.precision, str):
             expected = "a precision in metres, 0 or more"
             radius = numbers_within(chunk, points.precision, self.file, expected, least=0.0)
@@ -168,12 +163,6 @@ class _ChunkLocator:
                 scores = numbers_within(chunk, points.score_column, self.file, expected, most=_HIGHEST_SCORE)
             radii.append(geocoder_precision(types, scores, chunk.rows, points.threshold))
         return radii
-
-    def close(self, name: str) -> None:
-        """Refuse files whose points are not in France, and count those outside."""
-        self.survey.check(name)
-        self._summary.outside_france = self.survey.points - self.survey.inside
-        self._summary.swapped = self.survey.swapped
 
 
 def locate_file(
@@ -189,9 +178,9 @@ def locate_file(
 ) -> LocateSummary:
     """Write a file again with, for each row, whether its point is in a QPV, in which, and how far it is.
 
-    The file is a CSV, a workbook, GeoParquet or plain Parquet, GeoPackage or another vector format of GDAL, or
-    a folder of Parquet files. It is read in chunks of rows, so it may exceed the memory. Rows, order and
-    format are kept. The result appears under its name only once it is complete.
+    The file is a CSV, a workbook, Parquet, GeoParquet, GeoPackage or another vector format of GDAL, or a
+    folder of Parquet files. It is read in chunks of rows, so it may exceed the memory. Rows, order and format
+    are kept. The result appears under its name only once it is complete.
 
     Parameters
     ----------
@@ -205,7 +194,7 @@ def locate_file(
     force
         Replace an existing output or report.
     report
-        Where to write a report, see `report.LocateReport`: its suffix is ``.xlsx`` or ``.html``.
+        Where to write a report, see `report.write_report`: its suffix is ``.xlsx`` or ``.html``.
 
     Raises
     ------
@@ -221,12 +210,14 @@ def locate_file(
     suffix = path.suffix if path.is_dir() else tables[0].suffix
     target = output or path.with_name(f"{stem_of(path, suffix)}_qpv{suffix}")
     check_target(path, target, force=force, suffix=suffix)
+    street: dict[str, str] = {}
     if report is not None:
         # imported lazily: most files need none
-        from qpv_geo.locate.report import check_report, report_of, write_report  # noqa: PLC0415
+        from qpv_geo.locate.report import Tally, check_report, street_columns, write_report  # noqa: PLC0415
 
         check_report(report, force=force)
-        points = replace(points, street=tuple(street_columns(tables[0].columns).values()))
+        street = street_columns(tables[0].columns)
+        points = replace(points, street=tuple(street.values()))
     notes = [note for table in tables for note in table.notes]
     points = settle(points, tables, notes)
     crs = points_crs(tables, points)
@@ -242,17 +233,16 @@ def locate_file(
     with ExitStack() as stack:
         geocoder = None
         if points.addresses:
-            from qpv_geo.locate.geocoding import Geocoder  # noqa: PLC0415 - httpx takes 0.2 s
+            from qpv_geo.locate.geocoding import geocode  # noqa: PLC0415 - httpx takes 0.2 s
             from qpv_geo.sources.catalogue import load_catalogue  # noqa: PLC0415
 
-            geocoder = stack.enter_context(Geocoder(load_catalogue()["geocodage"], settings))
+            geocoder = partial(geocode, settings=settings, source=load_catalogue()["geocodage"])
         aside = stack.enter_context(replacing(target))
-        tally = None if report is None else Tally(locator, street_columns(tables[0].columns))
+        tally = None if report is None else Tally(locator, street)
         written = [aside / part.relative_to(path) if path.is_dir() else aside for part in parts]
         summary = locate_with(locator, parts, written, points, name=path.name, geocoder=geocoder, tally=tally)
         if report is not None and tally is not None:
-            beside = stack.enter_context(replacing(report))
-            write_report(beside, report_of(summary, tally, path.name, territory.nom))
+            write_report(stack.enter_context(replacing(report)), summary, tally, path.name, territory.nom)
     summary.notes[:0] = notes
     if not path.name.lower().endswith(suffix.lower()):
         summary.notes.append(
@@ -268,8 +258,8 @@ def locate_with(
     points: Points,
     *,
     name: str = "",
-    geocoder: "Geocoder | None" = None,
-    tally: Tally | None = None,
+    geocoder: Geocode | None = None,
+    tally: "Tally | None" = None,
 ) -> LocateSummary:
     """Locate the points of files that belong together, each written to its target.
 
@@ -278,14 +268,17 @@ def locate_with(
     `locate_file`: targets may then be incomplete.
     """
     summary = LocateSummary(targets[0], locator.release, locator.known_around, locator.bands, points.dated)
-    chunks = _ChunkLocator(locator, points, summary, geocoder, tally)
+    survey = Survey(locator.points_crs, declared=not points.in_columns)
+    chunks = _ChunkLocator(locator, points, summary, geocoder, tally, survey)
     for part, target in zip(parts, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         table = open_table(part, points)
         chunks.file = part.name
         table.extend(target, points.added, chunks.answer)
         shutil.copymode(part, target)
-    chunks.close(name or parts[0].name)
+    survey.check(name or parts[0].name)
+    summary.outside_france = survey.points - survey.inside
+    summary.swapped = survey.swapped
     return summary
 
 

@@ -11,7 +11,7 @@ import csv
 import io
 import logging
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import closing
 
 import httpx
 import pyarrow as pa
@@ -23,6 +23,7 @@ from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.geocoder import SEARCH
 from qpv_geo.sources.http_client import (
+    BoundedClient,
     RetryableStatusError,
     official_client,
     raise_if_retryable,
@@ -40,95 +41,89 @@ _READ_TIMEOUT = 300.0  # the service answers when it has found all addresses of 
 _NEEDED = ("n", *GEOCODED.names)
 
 
-class Geocoder(AbstractContextManager["Geocoder"]):
-    """A client of the service, whose host its entry in the catalogue, ``geocodage``, must allow."""
+def geocode(addresses: Sequence[str], settings: Settings, source: Source) -> pa.Table:
+    """Return the columns `GEOCODED` for addresses, in their order; an empty address is not sent.
 
-    def __init__(self, source: Source, settings: Settings) -> None:
-        host = httpx.URL(SERVICE).host
-        if host not in source.hosts:
-            raise ConfigurationError(
-                f"the catalogue's entry {source.id!r} does not allow {host}: add it to 'hosts'"
-            )
-        self._source = source
-        self._settings = settings
-        self._client = official_client(settings)
-
-    def __exit__(self, *error: object) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def __call__(self, addresses: Sequence[str]) -> pa.Table:
-        """Return the columns `GEOCODED` for addresses, in their order; an empty address is not sent."""
-        distinct = list(dict.fromkeys(address for address in addresses if address))
-        answers: list[list[str]] = []
+    `source` is the entry ``geocodage`` of the catalogue, which must allow the host of the service.
+    """
+    host = httpx.URL(SERVICE).host
+    if host not in source.hosts:
+        raise ConfigurationError(
+            f"the catalogue's entry {source.id!r} does not allow {host}: add it to 'hosts'"
+        )
+    distinct = list(dict.fromkeys(address for address in addresses if address))
+    answers: list[list[str]] = []
+    with closing(official_client(settings)) as client:  # its own exit leaves sockets open
         for start in range(0, len(distinct), BATCH):
-            answers += self._answers(distinct[start : start + BATCH])
-        place = {address: number for number, address in enumerate(distinct)}
-        rows = pa.array([place.get(address) for address in addresses], pa.int64())
-        columns = []
-        for number, field in enumerate(GEOCODED):
-            column = pa.array([answer[number] or None for answer in answers], pa.string()).take(rows)
-            is_number = pa.types.is_floating(field.type)
-            columns.append(pa.array(to_floats(column, field.name), from_pandas=True) if is_number else column)
-        return pa.Table.from_arrays(columns, schema=GEOCODED)
+            answers += _answers(client, distinct[start : start + BATCH], settings, source)
+    place = {address: number for number, address in enumerate(distinct)}
+    rows = pa.array([place.get(address) for address in addresses], pa.int64())
+    columns = []
+    for number, field in enumerate(GEOCODED):
+        column = pa.array([answer[number] or None for answer in answers], pa.string()).take(rows)
+        is_number = pa.types.is_floating(field.type)
+        columns.append(pa.array(to_floats(column, field.name), from_pandas=True) if is_number else column)
+    return pa.Table.from_arrays(columns, schema=GEOCODED)
 
-    def _answers(self, addresses: Sequence[str]) -> list[list[str]]:
-        """Return the service's answer for each address, in their order."""
-        body = io.StringIO(newline="")
-        writer = csv.writer(body)
-        writer.writerow(["n", "adresse"])
-        writer.writerows(enumerate(addresses))
-        text = self._post(body.getvalue().encode())
-        reader = csv.reader(io.StringIO(text, newline=""))
-        names = next(reader, [])
-        if lacking := [name for name in _NEEDED if name not in names]:
-            raise SourceContentError(
-                f"{SERVICE}: its answer has no column {', '.join(lacking)}; look at {self._source.page}"
-            )
-        places = [names.index(name) for name in _NEEDED]
-        rows = [[cells[place] for place in places] for cells in reader if len(cells) == len(names)]
-        if [row[0] for row in rows] != [str(number) for number in range(len(addresses))]:
-            raise SourceContentError(
-                f"{SERVICE}: {len(addresses)} addresses were sent, {len(rows)} rows came back or in another"
-                f" order; run again later, and look at {self._source.page} if it stays so"
-            )
-        return [row[1:] for row in rows]
 
-    def _post(self, data: bytes) -> str:
-        try:
-            with self._client.ended_after(self._settings.download_deadline):
-                return retrying(self._settings, None)(self._should_retry, self._post_once, data)
-        except RetryableStatusError as error:
-            raise SourceUnavailableError(
-                f"{SERVICE} answered {error.status} to each attempt; run again later", transient=True
-            ) from error
-        except httpx.TransportError as error:
-            raise SourceUnavailableError(
-                f"{SERVICE} cannot be reached ({type(error).__name__}); check the connection, or give"
-                " coordinates",
-                transient=True,
-            ) from error
+def _answers(
+    client: BoundedClient, addresses: Sequence[str], settings: Settings, source: Source
+) -> list[list[str]]:
+    """Return the service's answer for each address, in their order."""
+    body = io.StringIO(newline="")
+    writer = csv.writer(body)
+    writer.writerow(["n", "adresse"])
+    writer.writerows(enumerate(addresses))
+    response = _post(client, body.getvalue().encode(), settings)
+    if response.status_code != httpx.codes.OK:
+        # The body is not shown: it may quote an address.
+        raise SourceContentError(
+            f"{SERVICE} answered {response.status_code}, 200 was expected; look at {source.page}"
+        )
+    reader = csv.reader(io.StringIO(response.content.decode("utf-8-sig", "replace"), newline=""))
+    names = next(reader, [])
+    if lacking := [name for name in _NEEDED if name not in names]:
+        raise SourceContentError(
+            f"{SERVICE}: its answer has no column {', '.join(lacking)}; look at {source.page}"
+        )
+    places = [names.index(name) for name in _NEEDED]
+    rows = [[cells[place] for place in places] for cells in reader if len(cells) == len(names)]
+    if [row[0] for row in rows] != [str(number) for number in range(len(addresses))]:
+        raise SourceContentError(
+            f"{SERVICE}: {len(addresses)} addresses were sent, {len(rows)} rows came back or in another"
+            f" order; run again later, and look at {source.page} if it stays so"
+        )
+    return [row[1:] for row in rows]
 
-    def _post_once(self, data: bytes) -> str:
-        settings = self._settings
-        response = self._client.post(
+
+def _post(client: BoundedClient, data: bytes, settings: Settings) -> httpx.Response:
+    def once() -> httpx.Response:
+        read = max(settings.read_timeout, _READ_TIMEOUT)
+        response = client.post(
             SERVICE,
             data={"columns": "adresse"},
             files={"data": ("adresses.csv", data, "text/csv")},
-            timeout=httpx.Timeout(
-                max(settings.read_timeout, _READ_TIMEOUT), connect=settings.connect_timeout
-            ),
+            timeout=httpx.Timeout(read, connect=settings.connect_timeout),
         )
         raise_if_retryable(response)
-        if response.status_code != httpx.codes.OK:
-            # The body is not shown: it may quote an address.
-            raise SourceContentError(
-                f"{SERVICE} answered {response.status_code}, 200 was expected; look at {self._source.page}"
-            )
-        return response.content.decode("utf-8-sig", "replace")
+        return response
 
-    def _should_retry(self, error: Exception) -> bool | float:
+    def try_again(error: Exception) -> bool | float:
         # The error itself may quote an address.
         reason = error if isinstance(error, RetryableStatusError) else type(error).__name__
         _LOGGER.info("geocoding: attempt failed: %s", reason)
-        return should_retry(error, self._settings)
+        return should_retry(error, settings)
+
+    try:
+        with client.ended_after(settings.download_deadline):
+            return retrying(settings, None)(try_again, once)
+    except RetryableStatusError as error:
+        raise SourceUnavailableError(
+            f"{SERVICE} answered {error.status} to each attempt; run again later", transient=True
+        ) from error
+    except httpx.TransportError as error:
+        raise SourceUnavailableError(
+            f"{SERVICE} cannot be reached ({type(error).__name__}); check the connection, or give"
+            " coordinates",
+            transient=True,
+        ) from error

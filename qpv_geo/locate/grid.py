@@ -144,12 +144,10 @@ class CellGrid:
         cell: float,
         to_polygons: Projection | None = None,
     ) -> Self:
-        """Build the raster.
+        """Build the raster over prepared polygons and multipolygons, which are in their own CRS.
 
         Parameters
         ----------
-        polygons
-            Prepared polygons and multipolygons, in their own CRS.
         along
             Polygon, edge, x and y of points along their edges, at most `PIECE` of a cell apart (see
             `Edges.points_along`). Coordinates are **in the space of the raster**.

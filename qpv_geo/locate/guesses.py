@@ -29,29 +29,31 @@ class _Pair(NamedTuple):
     x: str
     y: str
 
+    @property
+    def rank(self) -> tuple[int, int]:
+        """The surest first."""
+        return self.axes, len(self.beside)
+
 
 def guess_points(points: Points, table: PointTable) -> tuple[Points, str]:
     """Return the points of a file that has no geometry, and a sentence that says what was guessed.
 
-    Raises
-    ------
-    ConfigurationError
-        If no columns, or several, are the coordinates by their names, or several CRS fit their values.
+    Raises `ConfigurationError` if no columns, or several, are the coordinates by their names, or several CRS
+    fit their values.
     """
-    pairs = sorted(_pairs(table.columns), key=lambda pair: (pair.axes, len(pair.beside)))
+    pairs = list(_pairs(table.columns))
     if pairs:
-        best = [
-            pair for pair in pairs if (pair.axes, len(pair.beside)) == (pairs[0].axes, len(pairs[0].beside))
-        ]
+        best = [pair for pair in pairs if pair.rank == min(each.rank for each in pairs)]
         if len(best) > 1:
             raise ConfigurationError(
                 f"{table.path.name}: several columns may be the coordinates"
                 f" ({', '.join(f'{pair.x} and {pair.y}' for pair in best)}); name them with --lon and --lat,"
                 " or --x, --y and --crs"
             )
-        crs, why = _crs_of(best[0], points, table)
-        noted = f"{best[0].x!r} and {best[0].y!r} in {known_crs(crs).name}, {why}"
-        return replace(points, x=best[0].x, y=best[0].y, crs=crs), _sentence(table, noted)
+        (pair,) = best
+        crs, why = _crs_of(pair, points, table)
+        noted = f"{pair.x!r} and {pair.y!r} in {known_crs(crs).name}, {why}"
+        return replace(points, x=pair.x, y=pair.y, crs=crs), _sentence(table, noted)
     both = [name for name in table.columns if spelled(name) in _names()["both"]["names"]]
     if len(both) != 1:
         raise ConfigurationError(

@@ -7,7 +7,7 @@ that it cannot settle are projected: the answer is that of the projected point, 
 import warnings
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import geopandas as gpd
 import numpy as np
@@ -28,8 +28,6 @@ CELL = 32.0
 
 _MOST_CELLS = 1 << 24
 """Cells grow so that no more than this lie in polygons: 64 MB."""
-
-_FURTHEST = {"latitude": 90.0, "longitude": 360.0}
 
 
 class Measure(NamedTuple):
@@ -86,25 +84,16 @@ class LocateIndex:
         widths: float | FloatArray = BAND_WIDTH,
         cell: float = CELL,
     ) -> Self:
-        """Build the index.
+        """Index valid polygons and multipolygons in a projected CRS in metres.
 
-        Parameters
-        ----------
-        zones
-            Valid polygons and multipolygons in a projected CRS in metres.
-        points_crs
-            CRS of the points, anything that pyproj understands; by default that of the zones. x comes first:
-            longitude, then latitude.
-        reach, widths
-            See `LocateIndex`; one width serves all zones.
-        cell
-            Side of a cell in metres: answers do not depend on it.
+        `points_crs` is anything that pyproj understands, by default the CRS of the zones; one of `widths`
+        serves all zones. `cell` is the side of a cell in metres, on which answers do not depend.
 
         Raises
         ------
         ConfigurationError
-            If the CRS of the zones is not projected in metres, there is no accurate transformation from that
-            of the points, or `reach` or a width is out of range.
+            If zones are not in metres, no accurate transformation takes the points to them, or `reach` or a
+            width is out of range.
         ContractError
             If there is no zone, or zones are not valid polygons.
         """
@@ -134,13 +123,17 @@ class LocateIndex:
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Pickle the polygons only: prepared ones cannot be, and the rasters are many times larger."""
-        return _rebuild, (self.zones, self.points_crs.to_wkt(), self.reach, self.widths, self._cell)
+        options: dict[str, Any] = {
+            "points_crs": self.points_crs.to_wkt(),
+            "reach": self.reach,
+            "widths": self.widths,
+        }
+        return partial(type(self).build, **options, cell=self._cell), (self.zones,)
 
     def readable(self, x: FloatArray, y: FloatArray) -> BoolArray:
         """Tell which coordinates are finite and, if they are degrees, on Earth."""
         if self.points_crs.is_geographic:
-            # False for NaN as well.
-            readable: BoolArray = (np.abs(x) <= _FURTHEST["longitude"]) & (np.abs(y) <= _FURTHEST["latitude"])
+            readable: BoolArray = (np.abs(x) <= 360) & (np.abs(y) <= 90)  # noqa: PLR2004 - False for NaN as well
             return readable
         return np.isfinite(x) & np.isfinite(y)
 
@@ -262,12 +255,6 @@ def _around(polygons: GeometryArray, reach: float) -> FloatArray:
     """Return the rectangles within reach of polygons."""
     bounds: FloatArray = shapely.bounds(polygons) + reach * np.array([-1, -1, 1, 1])
     return bounds
-
-
-def _rebuild(
-    zones: gpd.GeoSeries, points_crs: str, reach: float, widths: FloatArray, cell: float
-) -> LocateIndex:
-    return LocateIndex.build(zones, points_crs=points_crs, reach=reach, widths=widths, cell=cell)
 
 
 def _check(zones: gpd.GeoSeries, reach: float, widths: FloatArray) -> None:

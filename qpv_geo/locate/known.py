@@ -14,6 +14,7 @@ from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.fields import GEOMETRY_COLUMN
 from qpv_geo.formats.provenance import is_generalised
 from qpv_geo.locate.layers import LayerSpec, layer_specs, projected
+from qpv_geo.releases.release import Release
 from qpv_geo.territory import BAND_WIDTH, Territory
 
 _NEIGHBOURS, _BANDS, _SOURCES = "qpv_voisins", "bande_300m", "sources"
@@ -49,49 +50,38 @@ class KnownQpv:
 
 
 def read_known_qpv(
-    folder: Path, territory: Territory, layers: Sequence[LayerSpec] = (), *, dated: bool = False
+    release: Release, territory: Territory, layers: Sequence[LayerSpec] = (), *, dated: bool = False
 ) -> KnownQpv:
     """Read the QPV that a release of a territory knows from its GeoPackage, and other layers of it.
 
-    With `dated`, table ``geographies`` is read as well, and the QPV of 2015 if the release has them.
-
-    Raises
-    ------
-    ConfigurationError
-        If it has no QPV, or not one of the layers; the message lists those that it has.
-    PublicationError
-        If it cannot be read.
+    With `dated`, table ``geographies`` is read as well, and the QPV of 2015 if the release has them. Raises
+    `ConfigurationError` if it has no QPV, or not one of the layers, and `PublicationError` if it cannot be
+    read.
     """
-    paths = list(folder.glob("*.gpkg"))
-    if len(paths) != 1:
-        raise PublicationError(
-            f"{folder}: expected one GeoPackage, found {len(paths)}; refresh the territory"
-        )
+    path = release.geopackage
     former = (_GEOGRAPHIES, _FORMER) if dated else ()
-    tables = _read(paths[0], {*_WANTED, *(spec.layer for spec in layers), _SOURCES, *former})
-    if dated and _GEOGRAPHIES not in tables:
-        raise PublicationError(f"{paths[0]}: lacks table {_GEOGRAPHIES}; refresh the territory")
+    needed = ("qpv", "communes", *former[:1])
+    tables = _read(path, needed, {*_WANTED, *(spec.layer for spec in layers), _SOURCES, *former})
     if lacking := [
         spec.name for spec in layers if spec.layer not in tables or tables[spec.layer].epsg is None
     ]:
-        held = read_geopackage(paths[0], [spec.layer for spec in layer_specs().values()])
+        held = read_geopackage(path, [spec.layer for spec in layer_specs().values()])
         there = [name for name, spec in layer_specs().items() if spec.layer in held and held[spec.layer].epsg]
         raise ConfigurationError(
             f"--with {', '.join(lacking)}: the release has no such layer; it has {', '.join(there)}"
         )
     if not len(tables["qpv"].rows):
-        raise ConfigurationError(f"{paths[0]} has no QPV: nothing to locate points in")
+        raise ConfigurationError(f"{path} has no QPV: nothing to locate points in")
     qpv = _frame(tables["qpv"], _WANTED["qpv"]).assign(largeur_bande_m=BAND_WIDTH)
     if bands := tables.get(_BANDS):
         qpv["largeur_bande_m"] = qpv["code_qp"].map(bands.rows.set_index("code_qp")["distance_m"])
     neighbours = tables.get(_NEIGHBOURS)
     if neighbours:
         qpv = pd.concat([qpv, _frame(neighbours, _WANTED[_NEIGHBOURS])], ignore_index=True)
-    communes = tables["communes"].shapes
     ground = whole = None
     around = 0.0
-    if territory.genre != "france" and len(communes):
-        shapes = projected(communes, territory.epsg).to_numpy()
+    if territory.genre != "france" and len(tables["communes"].rows):
+        shapes = projected(tables["communes"].shapes, territory.epsg).to_numpy()
         area, around = known_ground(shapes, neighbours=neighbours is not None)
         ground = gpd.GeoSeries([area], crs=territory.epsg)
         whole = gpd.GeoSeries([shapely.union_all(shapes)], crs=territory.epsg)
@@ -119,13 +109,13 @@ def _generalised(tables: Mapping[str, StoredTable]) -> bool:
     return any(map(is_generalised, *(read[name] for name in read)))
 
 
-def _read(path: Path, names: Collection[str]) -> dict[str, StoredTable]:
-    """Read the layers needed; optional ones only if they exist."""
+def _read(path: Path, needed: Collection[str], names: Collection[str]) -> dict[str, StoredTable]:
+    """Read the layers that exist, of which some are needed."""
     try:
         tables = read_geopackage(path, names)
     except PublicationError as error:
         raise PublicationError(f"{error}; refresh the territory") from error
-    missing = [name for name in ("qpv", "communes") if name not in tables]
+    missing = [name for name in needed if name not in tables]
     missing += [
         f"{name}.{field}"
         for name in _WANTED.keys() & tables.keys()

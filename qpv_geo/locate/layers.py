@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import geopandas as gpd
 import numpy as np
@@ -94,33 +94,27 @@ class Part:
         return np.append(self.position, -1).astype(np.int32)[zone]
 
 
-class Covered(NamedTuple):
-    """Where points may be."""
-
-    crs: pyproj.CRS
-    places: tuple[Place, ...]
-    """The parts of France that their CRS covers."""
-    reach: float
-    """Metres within which polygons are measured."""
-
-
 def parts_of(
-    shapes: gpd.GeoSeries, zones: Sequence[int], covered: Covered, widths: FloatArray | None = None
+    shapes: gpd.GeoSeries,
+    zones: Sequence[int],
+    points_crs: pyproj.CRS,
+    reach: float = BAND_WIDTH,
+    widths: FloatArray | None = None,
 ) -> list[Part]:
     """Index polygons, each in the projected CRS of its part of France; `zones` are their EPSG codes.
 
-    Parts that the CRS of the points does not cover are left out.
+    Parts that the CRS of the points does not cover are left out; `reach` and `widths` are those of the index.
     """
     epsg, parts = np.array(zones), []
     for zone in dict.fromkeys(zones):
-        here = tuple(place for place in covered.places if place.zone.epsg == zone)
+        here = tuple(place for place in places_in(points_crs) if place.zone.epsg == zone)
         if here:
             position = np.flatnonzero(epsg == zone)
             drawn = projected(shapes.iloc[position], zone)
             index = LocateIndex.build(
                 drawn,
-                points_crs=covered.crs,
-                reach=covered.reach,
+                points_crs=points_crs,
+                reach=reach,
                 cell=max(CELL, float(np.sqrt(drawn.area.sum() / _MOST_CELLS))),
                 widths=BAND_WIDTH if widths is None else widths[position],
             )
@@ -157,7 +151,7 @@ class ZoneLayer:
         cls,
         spec: LayerSpec,
         frame: gpd.GeoDataFrame,
-        covered: Covered,
+        points_crs: pyproj.CRS,
         territory: Sequence[Part],
         doubt: float,
     ) -> Self:
@@ -170,7 +164,7 @@ class ZoneLayer:
         groups = []
         for number in range(group.max(initial=0) + 1):
             rows = np.flatnonzero(group == number)
-            parts = parts_of(drawn.geometry.iloc[rows], zones[rows].tolist(), covered)
+            parts = parts_of(drawn.geometry.iloc[rows], zones[rows].tolist(), points_crs)
             groups.append(tuple(replace(part, position=rows[part.position]) for part in parts))
         texts = {column: drawn[field].tolist() for column, field in spec.columns.items()}
         return cls(spec, texts, tuple(groups), tuple(territory), doubt, len(drawn) < len(frame))
@@ -233,16 +227,15 @@ class ZoneLayer:
 
 def zone_layers(known: "KnownQpv", specs: Sequence[LayerSpec], crs: pyproj.CRS) -> tuple[ZoneLayer, ...]:
     """Index layers of a release for points in a CRS."""
-    covered = Covered(crs, places_in(crs), BAND_WIDTH)
     territory: list[Part] = []
     if known.communes is not None and any(spec.beyond == "territoire" for spec in specs):
-        territory = parts_of(known.communes, _zones_at(known.communes).tolist(), covered)
+        territory = parts_of(known.communes, _zones_at(known.communes).tolist(), crs)
     doubt = COMMUNES_PRECISION if known.generalised else 0.0
     return tuple(
         ZoneLayer.build(
             spec,
             known.layers[spec.layer],
-            covered,
+            crs,
             territory if spec.beyond == "territoire" else (),
             doubt if spec.generalised else 0.0,
         )

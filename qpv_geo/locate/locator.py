@@ -19,7 +19,6 @@ from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, IntArray
 from qpv_geo.locate.index import CELL, LocateIndex
 from qpv_geo.locate.known import read_known_qpv
 from qpv_geo.locate.layers import (
-    Covered,
     Part,
     ZoneLayer,
     answer_words,
@@ -107,18 +106,12 @@ class Locator:
         """Index the QPV that a release of a territory knows, each in the projected CRS of its own zone.
 
         The CRS of the points is anything that pyproj understands; x is the longitude or the easting. `layers`
-        names those of `layers.layer_specs` to answer about as well; `dated` points each have a date.
-
-        Raises
-        ------
-        ConfigurationError
-            If the CRS is unknown or does not cover the QPV, the release lacks a layer, or `max_distance` is
-            out of range.
-        PublicationError
-            If the release cannot be read.
+        names those of `layers.layer_specs` to answer about as well; `dated` points each have a date. Raises
+        `ConfigurationError` if the CRS is unknown or does not cover the QPV, the release lacks a layer, or
+        `max_distance` is out of range, and `PublicationError` if the release cannot be read.
         """
         specs = specs_of(layers)
-        known = read_known_qpv(release.path, territory, specs, dated=dated)
+        known = read_known_qpv(release, territory, specs, dated=dated)
         locator = cls.of_districts(
             known.qpv,
             release=release.id,
@@ -160,18 +153,11 @@ class Locator:
         max_distance: float = 1000.0,
         ground: gpd.GeoSeries | None = None,
     ) -> Self:
-        """Index QPV that are read already; raises `ConfigurationError` as `of_release` does.
+        """Index QPV that are read already, in any CRS; raises `ConfigurationError` as `of_release` does.
 
-        Parameters
-        ----------
-        qpv
-            ``code_qp``, ``lib_qp`` and geometries in any CRS; ``largeur_bande_m``, unless all bands are 300 m
-            wide.
-        epsg
-            Projected CRS of most of them.
-        ground
-            The area in which `qpv` holds every QPV, in a projected CRS; None: everywhere. Outside, no point
-            is ``NON``.
+        `qpv` has ``code_qp``, ``lib_qp`` and, unless all bands are 300 m wide, ``largeur_bande_m``; `epsg` is
+        the projected CRS of most of them. `ground`, in a projected CRS, is the area in which it holds every
+        QPV: outside, no point is ``NON``. None: everywhere.
         """
         crs = known_crs(points_crs)
         zones = np.array([zone_of(department_of(code)).epsg for code in qpv["code_qp"]])
@@ -179,8 +165,7 @@ class Locator:
         if "largeur_bande_m" in qpv:
             widths = qpv["largeur_bande_m"].to_numpy(np.float64)
         widest = float(widths.max())
-        covered = Covered(crs, places_in(crs), max(max_distance, widest))
-        parts = parts_of(qpv.geometry, zones.tolist(), covered, widths)
+        parts = parts_of(qpv.geometry, zones.tolist(), crs, max(max_distance, widest), widths)
         parts.sort(key=lambda part: part.places[0].zone.epsg != epsg)
         if not parts:
             raise ConfigurationError(
@@ -282,7 +267,7 @@ class Locator:
         history = self.history
         if history is None:
             raise ConfigurationError("points with dates need a locator made for them")
-        places = places_in(known_crs(self.points_crs))
+        places = places_in(self.points_crs)
         chosen = history.choose(places, geometries.x, geometries.y, dates)
         then = history.rows_of(chosen, "qpv_2015")
         unknown = history.rows_of(chosen, None)

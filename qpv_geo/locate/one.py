@@ -45,12 +45,8 @@ def locate_point(
 ) -> OneAnswer:
     """Locate a point in the CRS of the locator, at a date if it is `dated`.
 
-    With `options`, messages name those of the command.
-
-    Raises
-    ------
-    ContractError
-        If the point is not in France; the message says which CRS or order would fit.
+    Raises `ContractError` if the point is not in France; the message says which CRS or order would fit and,
+    with `options`, names those of the command.
     """
     x, y = np.array(point, np.float64).reshape(2, 1)
     name = "--point" if options else "point"
@@ -67,17 +63,13 @@ def locate_address(
 ) -> OneAnswer:
     """Send an address to IGN's geocoding service, and locate what it finds; ``illisible`` if nothing.
 
-    Raises
-    ------
-    SourceUnavailableError, SourceContentError
-        If the service cannot be reached, or answers otherwise than expected.
+    Raises `SourceUnavailableError` or `SourceContentError` if the service does not answer as expected.
     """
     # imported lazily: httpx takes 0.2 s
-    from qpv_geo.locate.geocoding import Geocoder  # noqa: PLC0415
+    from qpv_geo.locate.geocoding import geocode  # noqa: PLC0415
     from qpv_geo.sources.catalogue import load_catalogue  # noqa: PLC0415
 
-    with Geocoder(load_catalogue()["geocodage"], settings) as geocoder:
-        found = geocoder([address])
+    found = geocode([address], settings, load_catalogue()["geocodage"])
     x, y, score = (found[name].to_numpy() for name in ("longitude", "latitude", "result_score"))
     radius = geocoder_precision(found["result_type"].combine_chunks(), score, 1, threshold)
     answer = _answer(locator, Geometries(x, y), radius, date)

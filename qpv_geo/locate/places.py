@@ -1,6 +1,6 @@
 """The CRS of points, and whether they are in France: a wrong CRS and swapped axes are detected."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -34,11 +34,13 @@ class Place(NamedTuple):
         return inside
 
 
-def places_in(crs: pyproj.CRS, *, clip: bool = False) -> tuple[Place, ...]:
+@cache
+def places_in(given: object, *, clip: bool = False) -> tuple[Place, ...]:
     """Return the parts of France that a CRS covers, metropolitan France first.
 
     With `clip`, only what is in the area that the CRS is made for.
     """
+    crs = known_crs(given)
     if crs.is_geographic:
         return tuple(Place(zone, zone.bounds) for zone in ZONES)
     area = crs.area_of_use
@@ -94,7 +96,7 @@ def same_crs(one: pyproj.CRS, other: pyproj.CRS) -> bool:
 def share_in_france(x: FloatArray, y: FloatArray, crs: object) -> float:
     """Return the share of points that are in France and in the area of a CRS; 0 if there is none."""
     placed = np.isfinite(x) & np.isfinite(y)
-    places = places_in(known_crs(crs), clip=True)
+    places = places_in(crs, clip=True)
     if not placed.any() or not places:
         return 0.0
     return float(np.any([place.holds(x[placed], y[placed]) for place in places], axis=0).mean())
@@ -129,11 +131,6 @@ class Survey:
     swapped: int = 0
     """Those in France, and those that would be if x were y."""
     _sample: tuple[FloatArray, FloatArray] | None = None
-    _places: tuple[Place, ...] = field(default=(), repr=False)
-
-    def __post_init__(self) -> None:
-        """Locate France in the CRS."""
-        self._places = _places_in(self.crs)
 
     def note(self, x: FloatArray, y: FloatArray) -> None:
         """Count more points."""
@@ -167,7 +164,7 @@ class Survey:
         """Return the positions of points outside France, and how many have coordinates."""
         left = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
         points = len(left)
-        for place in self._places:
+        for place in places_in(self.crs):
             if not len(left):
                 break
             left = left[~place.holds(x[left], y[left])]
@@ -183,8 +180,3 @@ class Survey:
         if self.declared:
             return _CORRECT
         return "give the CRS of the file with --crs" if self.options else "give their CRS"
-
-
-@cache
-def _places_in(crs: str) -> tuple[Place, ...]:
-    return places_in(known_crs(crs))

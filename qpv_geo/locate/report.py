@@ -1,16 +1,23 @@
-"""The report of a file that was located, in French: counts and shares by QPV, at least and at most."""
+"""The report of a file that was located, in French: rows by QPV, at least and at most, and streets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import xlsxwriter
 from xlsxwriter.worksheet import Worksheet
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.xlsx_cells import CellFormats, finish_table, height_of, set_page
 from qpv_geo.french import counted, number, percentage
-from qpv_geo.locate.tally import Span, StreetCount, Tally
+from qpv_geo.locate.answers import Answer, Located
+from qpv_geo.locate.coordinates import Geometries
+from qpv_geo.locate.edges import FloatArray
+from qpv_geo.locate.guesses import names_of, spelled
+from qpv_geo.locate.locator import Locator
 from qpv_geo.templates import render, secured
 from qpv_geo.typography import typeset
 
@@ -42,17 +49,140 @@ _STREETS = {
 _NOTE_WIDTH = 110
 
 Row = Sequence[str | int | float]
+_Table = tuple[str, str, Mapping[str, int], Sequence[Row]]
+"""Its titles on a page and in a workbook, headings, rows."""
 
 
-class LocateReport(NamedTuple):
-    """What a report says."""
+_SURE = 2
 
-    title: str
-    lines: Sequence[tuple[str, str]]
-    """A word and what it is, one under the other."""
-    notes: Sequence[str]
-    qpv: Sequence[Row]
-    streets: Sequence[Row]
+STREET = ("commune", "street", "number", "suffix")
+"""The columns of an address, see ``columns.toml``."""
+
+
+class Span(NamedTuple):
+    """How many there are, at least and at most."""
+
+    least: int
+    most: int
+
+
+class QpvCount(NamedTuple):
+    """The rows of one QPV."""
+
+    code: str
+    name: str
+    sure: int
+    across: int
+    """Polygons and lines across its limit."""
+    possible: int
+    """Uncertain rows that may be in it."""
+
+    @property
+    def span(self) -> Span:
+        """How many rows are in it."""
+        return Span(self.sure, self.sure + self.across + self.possible)
+
+
+class StreetCount(NamedTuple):
+    """The numbers of one street."""
+
+    commune: str
+    name: str
+    span: Span
+    numbers: int
+
+
+def street_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Return the columns of a file that hold streets and their numbers; none unless both are there."""
+    known = {spelled(name): name for name in reversed(columns)}
+    found = {part: known[each] for part in STREET for each in reversed(names_of(part)) if each in known}
+    return found if {"street", "number"} <= set(found) else {}
+
+
+class Tally:
+    """Counts while a file is located."""
+
+    def __init__(self, locator: Locator, columns: Mapping[str, str]) -> None:
+        self._locator = locator
+        self._columns = columns
+        self._sure, self._across, self._possible = np.zeros((3, len(locator.codes)), np.int64)
+        self.unplaced = 0
+        """Uncertain rows of which nobody knows in which QPV they may be."""
+        self._numbers: list[pd.DataFrame] = []
+
+    def add(
+        self,
+        column: Callable[[str], pa.Array],
+        geometries: Geometries,
+        precision: FloatArray | None,
+        answers: tuple[Located, pa.Table],
+    ) -> None:
+        """Count the rows of a chunk, whose answers are those of `Locator.locate_geometries`."""
+        located, table = answers
+        for counts, answer in ((self._sure, Answer.OUI), (self._across, Answer.A_CHEVAL)):
+            qpv = located.qpv[(located.en_qpv == answer) & (located.qpv >= 0)]
+            np.add(counts, np.bincount(qpv, minlength=len(counts)), out=counts)
+        unsure = located.en_qpv == Answer.INCERTAIN
+        self.unplaced += int(unsure.sum())
+        radius = np.zeros(len(unsure)) if precision is None else precision
+        for locator, first, geography in self._locators():
+            rows = np.flatnonzero(unsure & np.isfinite(radius))
+            if "geographie_qpv" in table.column_names:
+                rows = rows[np.array(table["geographie_qpv"].to_pylist(), object)[rows] == geography]
+            row, qpv = locator.within_reach(geometries.take(rows), radius[rows])
+            counts = np.bincount(qpv, minlength=len(locator.codes))
+            self._possible[first : first + len(counts)] += counts
+            self.unplaced -= len(np.unique(row))
+        if self._columns:
+            self._numbers.append(_numbers(column, self._columns, located))
+
+    def _locators(self) -> Iterator[tuple[Locator, int, str]]:
+        """Yield the locator of each geography, and the position of its first QPV among all."""
+        yield self._locator, 0, "QPV 2024"
+        if (former := self._locator.former) is not None:
+            yield former, len(self._locator.codes) - len(former.codes), "QPV 2015"
+
+    @property
+    def qpv(self) -> list[QpvCount]:
+        """The QPV that have rows, or may have, by code."""
+        counts = zip(
+            self._locator.codes,
+            self._locator.labels,
+            *(values.tolist() for values in (self._sure, self._across, self._possible)),
+            strict=True,
+        )
+        return sorted(count for count in map(QpvCount._make, counts) if count.span.most)
+
+    @property
+    def streets(self) -> list[StreetCount]:
+        """The streets that have numbers in a QPV, or may have, by commune and name."""
+        if not self._numbers:
+            return []
+        # A number that stands in several chunks is one.
+        numbers = pd.concat(self._numbers).groupby(list(STREET), as_index=False)["state"].max()
+        states = numbers.assign(least=numbers["state"] == _SURE, most=numbers["state"] > 0, size=1)
+        found = states.groupby(["commune", "street"], as_index=False)[["least", "most", "size"]].sum()
+        rows = found[found["most"] > 0].itertuples(index=False)
+        return [StreetCount(row.commune, row.street, Span(row.least, row.most), row.size) for row in rows]
+
+
+def _numbers(column: Callable[[str], pa.Array], columns: Mapping[str, str], located: Located) -> pd.DataFrame:
+    """Return the numbers of streets in a chunk, and whether they are in a QPV: `_SURE`, perhaps (1), not."""
+    state = np.select(
+        [located.en_qpv == Answer.OUI, np.isin(located.en_qpv, (Answer.INCERTAIN, Answer.A_CHEVAL))],
+        [_SURE, 1],
+    )
+    texts = {
+        part: [(cell or "").strip() for cell in column(columns[part]).cast(pa.string()).to_pylist()]
+        if part in columns
+        else ""
+        for part in STREET
+    }
+    frame = pd.DataFrame({"state": state, **texts})
+    readable = located.en_qpv != Answer.ILLISIBLE
+    named = (frame["street"] != "") & (frame["number"] != "")
+    states: pd.DataFrame = frame[readable & named].groupby(list(STREET), as_index=False)["state"].max()
+    return states
 
 
 def check_report(path: Path, *, force: bool) -> None:
@@ -63,8 +193,8 @@ def check_report(path: Path, *, force: bool) -> None:
         raise ConfigurationError(f"{path} exists: give --force to replace it, or another --report")
 
 
-def report_of(summary: "LocateSummary", tally: Tally, name: str, territory: str) -> LocateReport:
-    """Return the report of a file."""
+def write_report(path: Path, summary: "LocateSummary", tally: Tally, name: str, territory: str) -> None:
+    """Write the report of a file as a workbook or as a page, by the suffix of its name."""
     answers = summary.answers
     readable = summary.rows - answers["illisible"]
     across = answers.get("à cheval", 0)
@@ -93,7 +223,16 @@ def report_of(summary: "LocateSummary", tally: Tally, name: str, territory: str)
     streets: list[Row] = [
         [each.commune, each.name, numbers(each), *each.span, each.numbers] for each in tally.streets
     ]
-    return LocateReport("Lignes en quartier prioritaire", lines, tuple(map(typeset, notes)), qpv, streets)
+    page: dict[str, Any] = {
+        "title": "Lignes en quartier prioritaire",
+        "lines": lines,
+        "notes": list(map(typeset, notes)),
+        "tables": [("Par QPV", "QPV", _QPV, qpv), ("Par rue", "Rues", _STREETS, streets)],
+    }
+    if path.suffix.lower() == ".html":
+        path.write_text(secured(render("qpv_geo.locate", "compte.html", **page)), encoding="utf-8")
+    else:
+        _write_workbook(path, **page)
 
 
 def span(of: Span) -> str:
@@ -113,28 +252,24 @@ def numbers(street: StreetCount) -> str:
     return f"{span(street.span)} {plural} sur {number(street.numbers)}"
 
 
-def write_report(path: Path, report: LocateReport) -> None:
-    """Write a report as a workbook or as a page, by the suffix of its name."""
-    if path.suffix.lower() == ".html":
-        tables = [("Par QPV", _QPV, report.qpv), ("Par rue", _STREETS, report.streets)]
-        page = render("qpv_geo.locate", "compte.html", report=report, tables=tables)
-        path.write_text(secured(page), encoding="utf-8")
-        return
+def _write_workbook(
+    path: Path, title: str, lines: Sequence[tuple[str, str]], notes: Sequence[str], tables: Sequence[_Table]
+) -> None:
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     with xlsxwriter.Workbook(path, options) as book:
         formats = CellFormats(book)
         sheet = book.add_worksheet("Synthèse")
-        sheet.write_string(0, 0, report.title, formats.title)
-        for row, (word, text) in enumerate(report.lines, 2):
+        sheet.write_string(0, 0, title, formats.title)
+        for row, (word, text) in enumerate(lines, 2):
             sheet.write_string(row, 0, word)
             sheet.write_string(row, 1, text, formats.plain(text))
-        for row, note in enumerate(report.notes, len(report.lines) + 3):
+        for row, note in enumerate(notes, len(lines) + 3):
             sheet.write_string(row, 1, note, formats.text)
             sheet.set_row(row, height_of([(note, _NOTE_WIDTH)]))
         sheet.set_column(0, 0, 14)
         sheet.set_column(1, 1, _NOTE_WIDTH)
         set_page(sheet)
-        for name, heading, rows in (("QPV", _QPV, report.qpv), ("Rues", _STREETS, report.streets)):
+        for _, name, heading, rows in tables:
             if rows or name == "QPV":
                 sheet = book.add_worksheet(name)
                 sheet.write_row(0, 0, heading, formats.heading)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qpv_geo.errors import ConfigurationError
+from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.descriptions import DESCRIPTOR, REPORT_JSON
 from qpv_geo.formats.report_schema import Changes
 from qpv_geo.releases.ledger import HELD, By, Ledger, read_ledger, seal_of, write_ledger
@@ -58,6 +58,16 @@ class Release:
     def compared_with(self) -> str | None:
         """Fingerprint of the release that it was compared with."""
         return self.differences.empreinte_precedente if self.differences else None
+
+    @property
+    def geopackage(self) -> Path:
+        """Its GeoPackage; a `PublicationError` if there is not exactly one."""
+        paths = list(self.path.glob("*.gpkg"))
+        if len(paths) != 1:
+            raise PublicationError(
+                f"{self.path}: expected one GeoPackage, found {len(paths)}; refresh the territory"
+            )
+        return paths[0]
 
 
 def command_options(territory_id: str, settings: Settings) -> str:

@@ -53,7 +53,7 @@ def test_the_truth_lies_between_least_and_most(seed: int, reach: float) -> None:
             radius[rows],
             locator.locate_geometries(chunk, radius[rows], shares=False),
         )
-    counts = {count.code: count.span for count in tally.qpv}
+    counts = {code: Span(least, most) for code, *_, least, most in tally.qpv}
     for code, shape in zip(SQUARES["code_qp"], SQUARES.geometry, strict=True):
         least, most = counts.get(code, Span(0, 0))
         assert least <= shapely.intersects_xy(shape, *real.T).sum() <= most

@@ -7,7 +7,7 @@ that it cannot settle are projected: the answer is that of the projected point, 
 import warnings
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import geopandas as gpd
 import numpy as np
@@ -26,8 +26,9 @@ from qpv_geo.territory import BAND_WIDTH, LARGEST_REACH
 CELL = 32.0
 """Side of a cell in metres: finer cells take more memory and leave fewer points to an exact test."""
 
-_MOST_CELLS = 1 << 24
-"""Cells grow so that no more than this lie in polygons: 64 MB."""
+_MOST_CELLS = 1 << 22
+"""Cells grow so that no more than this lie in polygons: those of all communes would take more memory and
+time to build than they save."""
 
 
 class Measure(NamedTuple):
@@ -123,12 +124,11 @@ class LocateIndex:
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Pickle the polygons only: prepared ones cannot be, and the rasters are many times larger."""
-        options: dict[str, Any] = {
-            "points_crs": self.points_crs.to_wkt(),
-            "reach": self.reach,
-            "widths": self.widths,
-        }
-        return partial(type(self).build, **options, cell=self._cell), (self.zones,)
+        crs = self.points_crs.to_wkt()
+        build = partial(
+            type(self).build, points_crs=crs, reach=self.reach, widths=self.widths, cell=self._cell
+        )
+        return build, (self.zones,)
 
     def readable(self, x: FloatArray, y: FloatArray) -> BoolArray:
         """Tell which coordinates are finite and, if they are degrees, on Earth."""

@@ -18,7 +18,7 @@ from qpv_geo.frozen import Frozen
 from qpv_geo.locate.answers import Answer, contains, near_edge
 from qpv_geo.locate.coordinates import Geometries
 from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, Int32Array, IntArray
-from qpv_geo.locate.index import CELL, LocateIndex
+from qpv_geo.locate.index import LocateIndex
 from qpv_geo.locate.places import Place, places_in
 from qpv_geo.locate.shapes import hold_shapes
 from qpv_geo.territory import BAND_WIDTH, COMMUNES_PRECISION
@@ -28,9 +28,7 @@ from qpv_geo.zones import ZONES
 if TYPE_CHECKING:
     from qpv_geo.locate.known import KnownQpv
 
-_MOST_CELLS = 1 << 22
-"""Cells in polygons: those of all communes would take more memory and time to build than they save."""
-
+_DEGREES = 4326
 _TEXTS = pa.dictionary(pa.int32(), pa.string())
 _ANSWERS = pa.dictionary(pa.int8(), pa.string())
 
@@ -110,12 +108,10 @@ def parts_of(
         here = tuple(place for place in places_in(points_crs) if place.zone.epsg == zone)
         if here:
             position = np.flatnonzero(epsg == zone)
-            drawn = projected(shapes.iloc[position], zone)
             index = LocateIndex.build(
-                drawn,
+                projected(shapes.iloc[position], zone),
                 points_crs=points_crs,
                 reach=reach,
-                cell=max(CELL, float(np.sqrt(drawn.area.sum() / _MOST_CELLS))),
                 widths=BAND_WIDTH if widths is None else widths[position],
             )
             parts.append(Part(index, position, here))
@@ -271,11 +267,10 @@ def _dictionary(texts: tuple[str, ...]) -> tuple[pa.Array, Int32Array | None]:
 
 def _zones_at(shapes: gpd.GeoSeries) -> IntArray:
     """Return the EPSG code of the part of France of each shape."""
-    points = shapes.representative_point().to_crs(4326)
+    points = shapes.representative_point().to_crs(_DEGREES)
     zones = np.full(len(points), ZONES[0].epsg)
-    for zone in ZONES:
-        west, south, east, north = zone.bounds
-        zones[points.x.between(west, east) & points.y.between(south, north)] = zone.epsg
+    for place in places_in(_DEGREES):
+        zones[place.holds(points.x, points.y)] = place.zone.epsg
     return zones
 
 

@@ -88,7 +88,9 @@ def _answer(
 
 def sentence(answer: OneAnswer) -> str:
     """Say an answer in English."""
-    parts = [_place(answer), _geography(answer), _qpv(answer), _band(answer), *_layers(answer)]
+    name = answer.get("geographie_qpv")
+    geography = f"{name}." if name else ""
+    parts = [_place(answer), geography, _qpv(answer), _band(answer), *_layers(answer)]
     return " ".join(part for part in parts if part)
 
 
@@ -96,11 +98,6 @@ def _place(answer: OneAnswer) -> str:
     if "address" not in answer or answer["en_qpv"] == "illisible":
         return ""
     return f"{answer['result_label']} ({answer['result_type']}, score {answer['result_score']:.2f})."
-
-
-def _geography(answer: OneAnswer) -> str:
-    name = answer.get("geographie_qpv")
-    return f"{name}." if name else ""
 
 
 def _qpv(answer: OneAnswer) -> str:

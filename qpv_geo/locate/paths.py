@@ -46,13 +46,14 @@ def files_of(path: Path) -> list[Path]:
 def open_table(path: Path, points: Points) -> PointTable:
     """Open a file that has the columns of `points`, and not those to be added."""
     suffix = suffix_of(path).lower()
-    if suffix not in _CSV | _PARQUET | _GEOPACKAGE | _VECTOR | _SHEET:
-        known = ", ".join(sorted(_CSV | _PARQUET | _GEOPACKAGE | _VECTOR | _SHEET))
-        raise ConfigurationError(
-            f"{path.name}: {suffix or 'no extension'} is not a format that is read; {known} are"
-        )
     table: PointTable
-    if suffix in _GEOPACKAGE:
+    if points.layer and suffix in _CSV | _PARQUET:
+        raise ConfigurationError("--layer is for a GeoPackage or another file with layers")
+    if suffix in _CSV:
+        table = CsvTable(path, points.dialect, points.columns)
+    elif suffix in _PARQUET:
+        table = ParquetTable(path)
+    elif suffix in _GEOPACKAGE:
         table = GeoPackageTable(path, points.layer, points.columns)
     elif suffix in _VECTOR:
         # imported lazily: GDAL takes half a second
@@ -64,12 +65,11 @@ def open_table(path: Path, points: Points) -> PointTable:
         from qpv_geo.locate.sheet_table import SheetTable  # noqa: PLC0415
 
         table = SheetTable(path, points.layer, points.dialect, points.columns)
-    elif points.layer:
-        raise ConfigurationError("--layer is for a GeoPackage or another file with layers")
-    elif suffix in _CSV:
-        table = CsvTable(path, points.dialect, points.columns)
     else:
-        table = ParquetTable(path)
+        known = ", ".join(sorted(_CSV | _PARQUET | _GEOPACKAGE | _VECTOR | _SHEET))
+        raise ConfigurationError(
+            f"{path.name}: {suffix or 'no extension'} is not a format that is read; {known} are"
+        )
     require_columns(table, points.columns)
     refuse_clashes(table, points.added.names)
     return table

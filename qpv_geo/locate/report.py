@@ -48,7 +48,8 @@ _STREETS = {
 """Headings of the tables and, in a workbook, the widths of their columns."""
 _NOTE_WIDTH = 110
 
-Row = Sequence[str | int | float]
+Row = Sequence[Any]
+"""Texts, counts, and shares as floats."""
 _Table = tuple[str, str, Mapping[str, int], Sequence[Row]]
 """Its titles on a page and in a workbook, headings, rows."""
 
@@ -66,32 +67,6 @@ class Span(NamedTuple):
     most: int
 
 
-class QpvCount(NamedTuple):
-    """The rows of one QPV."""
-
-    code: str
-    name: str
-    sure: int
-    across: int
-    """Polygons and lines across its limit."""
-    possible: int
-    """Uncertain rows that may be in it."""
-
-    @property
-    def span(self) -> Span:
-        """How many rows are in it."""
-        return Span(self.sure, self.sure + self.across + self.possible)
-
-
-class StreetCount(NamedTuple):
-    """The numbers of one street."""
-
-    commune: str
-    name: str
-    span: Span
-    numbers: int
-
-
 def street_columns(columns: Sequence[str]) -> dict[str, str]:
     """Return the columns of a file that hold streets and their numbers; none unless both are there."""
     known = {spelled(name): name for name in reversed(columns)}
@@ -105,7 +80,8 @@ class Tally:
     def __init__(self, locator: Locator, columns: Mapping[str, str]) -> None:
         self._locator = locator
         self._columns = columns
-        self._sure, self._across, self._possible = np.zeros((3, len(locator.codes)), np.int64)
+        self._counts = np.zeros((3, len(locator.codes)), np.int64)
+        self._sure, self._across, self._possible = self._counts
         self.unplaced = 0
         """Uncertain rows of which nobody knows in which QPV they may be."""
         self._numbers: list[pd.DataFrame] = []
@@ -143,27 +119,32 @@ class Tally:
             yield former, len(self._locator.codes) - len(former.codes), "QPV 2015"
 
     @property
-    def qpv(self) -> list[QpvCount]:
-        """The QPV that have rows, or may have, by code."""
-        counts = zip(
-            self._locator.codes,
-            self._locator.labels,
-            *(values.tolist() for values in (self._sure, self._across, self._possible)),
-            strict=True,
-        )
-        return sorted(count for count in map(QpvCount._make, counts) if count.span.most)
+    def qpv(self) -> list[list[Any]]:
+        """The QPV that have rows, or may have, by code.
+
+        Of each: code, name, the rows that are certain, across its limit, uncertain, at least and at most.
+        """
+        counts = [*self._counts, self._sure, self._counts.sum(axis=0)]
+        columns = self._locator.codes, self._locator.labels, *(column.tolist() for column in counts)
+        return sorted(list(row) for row in zip(*columns, strict=True) if row[-1])
 
     @property
-    def streets(self) -> list[StreetCount]:
-        """The streets that have numbers in a QPV, or may have, by commune and name."""
+    def streets(self) -> list[Row]:
+        """The streets that have numbers in a QPV, or may have, by commune and name.
+
+        Of each: commune, name, how many numbers of how many are in a QPV, at least and at most, of how many.
+        """
         if not self._numbers:
             return []
         # A number that stands in several chunks is one.
         numbers = pd.concat(self._numbers).groupby(list(STREET), as_index=False)["state"].max()
         states = numbers.assign(least=numbers["state"] == _SURE, most=numbers["state"] > 0, size=1)
         found = states.groupby(["commune", "street"], as_index=False)[["least", "most", "size"]].sum()
-        rows = found[found["most"] > 0].itertuples(index=False)
-        return [StreetCount(row.commune, row.street, Span(row.least, row.most), row.size) for row in rows]
+        found = found[found["most"] > 0]
+        spans = map(Span, found["least"], found["most"])
+        found.insert(2, "text", list(map(numbers_of, spans, found["size"])))
+        rows: list[Row] = found.to_numpy(object).tolist()
+        return rows
 
 
 def _numbers(column: Callable[[str], pa.Array], columns: Mapping[str, str], located: Located) -> pd.DataFrame:
@@ -219,15 +200,12 @@ def write_report(path: Path, summary: "LocateSummary", tally: Tally, name: str, 
             f"Dans le seul total : {counted(tally.unplaced, 'ligne incertaine')}, de précision inconnue, ou"
             " là où la publication ne connaît pas les QPV, à cet endroit ou à cette date."
         )
-    qpv: list[Row] = [[*each, *each.span, *_parts(each.span, readable)] for each in tally.qpv]
-    streets: list[Row] = [
-        [each.commune, each.name, numbers(each), *each.span, each.numbers] for each in tally.streets
-    ]
+    qpv = [[*row, *_parts(Span(*row[-2:]), readable)] for row in tally.qpv]
     page: dict[str, Any] = {
         "title": "Lignes en quartier prioritaire",
         "lines": lines,
         "notes": list(map(typeset, notes)),
-        "tables": [("Par QPV", "QPV", _QPV, qpv), ("Par rue", "Rues", _STREETS, streets)],
+        "tables": [("Par QPV", "QPV", _QPV, qpv), ("Par rue", "Rues", _STREETS, tally.streets)],
     }
     if path.suffix.lower() == ".html":
         path.write_text(secured(render("qpv_geo.locate", "compte.html", **page)), encoding="utf-8")
@@ -246,10 +224,9 @@ def shares(of: Span, rows: int) -> str:
     return low if low == high else f"{low} à {high}"
 
 
-def numbers(street: StreetCount) -> str:
+def numbers_of(in_qpv: Span, size: int) -> str:
     """Write how many numbers of a street are in a QPV: ``12 numéros sur 40``."""
-    plural = "numéro" if street.span.most <= 1 else "numéros"
-    return f"{span(street.span)} {plural} sur {number(street.numbers)}"
+    return f"{span(in_qpv)} {'numéro' if in_qpv.most <= 1 else 'numéros'} sur {number(size)}"
 
 
 def _write_workbook(

@@ -179,7 +179,9 @@ async def _renew(services: dict[str, Service]) -> None:
             if current == service.release.path or current in left_alone:
                 continue
             try:
-                services[name] = await run_in_threadpool(service.renewed)
+                services[name] = await run_in_threadpool(
+                    Service.of, service.territory, service.settings, service.server
+                )
                 _LOGGER.info("%s: release %s is served", name, services[name].release.id)
             except (QpvGeoError, OSError) as error:
                 left_alone.add(current)

@@ -106,10 +106,6 @@ class Service:
         """Return the folder of the release that is current now."""
         return (self.settings.out_dir / self.territory.id / LATEST).resolve()
 
-    def renewed(self) -> Self:
-        """Open the release that is current now; raises as `of` does."""
-        return self.of(self.territory, self.settings, self.server)
-
     @property
     def url(self) -> str:
         """Address of the territory."""

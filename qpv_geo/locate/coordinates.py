@@ -124,19 +124,13 @@ def split_geometries(geometries: GeometryArray) -> Geometries:
     single = (kinds == _MULTIPOINT) & (shapely.get_num_geometries(geometries) == 1)
     geometries[single] = shapely.get_geometry(geometries[single], 0)
     geometries[shapely.is_empty(geometries)] = None
-    x, y = first_vertices(geometries)
+    x, y = np.full((2, len(geometries)), np.nan)
+    coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
+    rows, first = np.unique(owner, return_index=True)
+    x[rows], y[rows] = coordinates[first].T
     others = ~single & (kinds != _POINT) & ~shapely.is_missing(geometries)
     geometries[~others] = None
     return Geometries(x, y, geometries if others.any() else None)
-
-
-def first_vertices(geometries: GeometryArray) -> tuple[FloatArray, FloatArray]:
-    """Return x and y of the first vertex of each geometry, NaN where there is none."""
-    points = np.full((len(geometries), 2), np.nan)
-    coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
-    rows, first = np.unique(owner, return_index=True)
-    points[rows] = coordinates[first]
-    return points[:, 0].copy(), points[:, 1].copy()
 
 
 def _plain_points(column: pa.Array) -> tuple[FloatArray, FloatArray] | None:

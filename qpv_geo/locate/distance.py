@@ -19,7 +19,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Self
 
 import numpy as np
@@ -194,7 +194,13 @@ class _Squares:
         nearest = self.edge[at_least[np.searchsorted(at_least, start)]]
         kept = np.sqrt(least) <= reach + self.half * 1.5
         steps = (-1, 1) if self.size == 1 else (-1, 0, 1)
-        ceilings = self._ceilings(edges, nearest, steps)
+        # The distance to the nearest edge at steps of half a side from the centre.
+        ceilings = np.empty((len(steps), len(steps), len(nearest)))
+        for (i, east), (j, north) in product(enumerate(steps), repeat=2):
+            place = self.x + east * self.half, self.y + north * self.half
+            np.sqrt(edges.squared_distances(nearest, *place)[0], out=ceilings[i, j])
+        ceilings *= 1 + _SLACK
+        ceilings += _SLACK
         ceilings[:, :, ~kept] = -1
         distance = np.sqrt(squared)
         slope = np.divide(self.half, distance, out=squared, where=distance > 0)
@@ -216,25 +222,13 @@ class _Squares:
             return done, self.where(np.zeros(len(start), bool))
         needed &= ~late
         quarters = []
-        for east in (0, 1):
-            for north in (0, 1):
-                here = below[east][north] | below[east][north + 1]
-                here |= below[east + 1][north] | below[east + 1][north + 1]
-                here &= needed
-                counts = np.add.reduceat(here, start, dtype=np.int64)
-                quarters.append(self._of(kept & ~few, counts, self.edge[here]).quarter(east, north))
+        for east, north in product((0, 1), repeat=2):
+            here = below[east][north] | below[east][north + 1]
+            here |= below[east + 1][north] | below[east + 1][north + 1]
+            here &= needed
+            counts = np.add.reduceat(here, start, dtype=np.int64)
+            quarters.append(self._of(kept & ~few, counts, self.edge[here]).quarter(east, north))
         return done, self._joined(quarters)
-
-    def _ceilings(self, edges: Edges, nearest: IntArray, steps: Sequence[int]) -> FloatArray:
-        """Return (k, k, n): the distance to the nearest edge at steps of half a side from the centre."""
-        ceilings = np.empty((len(steps), len(steps), len(nearest)))
-        for i, east in enumerate(steps):
-            for j, north in enumerate(steps):
-                place = self.x + east * self.half, self.y + north * self.half
-                np.sqrt(edges.squared_distances(nearest, *place)[0], out=ceilings[i, j])
-        ceilings *= 1 + _SLACK
-        ceilings += _SLACK
-        return ceilings
 
     def where(self, chosen: BoolArray) -> Self:
         """Return the chosen squares."""

@@ -1,10 +1,9 @@
 """`locate` on files: each row is kept, in its place, and gets the answer for its point."""
 
-import datetime as dt
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow.compute as pc
 from qpv_geo.errors import ContractError
 from qpv_geo.locate.answers import Answer, Located
 from qpv_geo.locate.coordinates import Geometries, split_text, to_floats
-from qpv_geo.locate.dates import DateArray, to_dates
+from qpv_geo.locate.dates import to_dates
 from qpv_geo.locate.edges import FloatArray
 from qpv_geo.locate.locator import Locator
 from qpv_geo.locate.paths import (
@@ -110,9 +109,11 @@ class _ChunkLocator:
             geometries = split_text(chunk.column(points.coordinates), x_first=points.x_first)
         else:
             geometries = chunk.geometries()
+        column = points.date_column
+        dates = to_dates(chunk.column(column)) if column else points.date
         precision = np.maximum.reduce(radii) if radii else None  # NaN, unknown, is the largest
         located, table = self.locator.locate_geometries(
-            geometries, precision, shares=points.shapes, dates=self._dates(chunk)
+            geometries, precision, shares=points.shapes, dates=dates
         )
         self._count(located, table, geometries)
         self._note_unreadable(chunk, located)
@@ -142,10 +143,6 @@ class _ChunkLocator:
             if self.points.strict:
                 raise ContractError(f"{row}; correct it, or leave --strict out to have it flagged illisible")
             self.summary.unreadable.append(row)
-
-    def _dates(self, chunk: Chunk) -> dt.date | DateArray | None:
-        column = self.points.date_column
-        return to_dates(chunk.column(column)) if column else self.points.date
 
     def _radii(self, chunk: Chunk) -> list[FloatArray]:
         """Return what the file itself says of the precision of its points."""
@@ -230,19 +227,18 @@ def locate_file(
         layers=points.layers,
         dated=points.dated,
     )
-    with ExitStack() as stack:
-        geocoder = None
-        if points.addresses:
-            from qpv_geo.locate.geocoding import geocode  # noqa: PLC0415 - httpx takes 0.2 s
-            from qpv_geo.sources.catalogue import load_catalogue  # noqa: PLC0415
+    geocoder = None
+    if points.addresses:
+        from qpv_geo.locate.geocoding import geocode  # noqa: PLC0415 - httpx takes 0.2 s
+        from qpv_geo.sources.catalogue import load_catalogue  # noqa: PLC0415
 
-            geocoder = partial(geocode, settings=settings, source=load_catalogue()["geocodage"])
-        aside = stack.enter_context(replacing(target))
-        tally = None if report is None else Tally(locator, street)
+        geocoder = partial(geocode, settings=settings, source=load_catalogue()["geocodage"])
+    tally = None if report is None else Tally(locator, street)
+    with replacing(target) as aside, replacing(report) if report else nullcontext() as beside:
         written = [aside / part.relative_to(path) if path.is_dir() else aside for part in parts]
         summary = locate_with(locator, parts, written, points, name=path.name, geocoder=geocoder, tally=tally)
-        if report is not None and tally is not None:
-            write_report(stack.enter_context(replacing(report)), summary, tally, path.name, territory.nom)
+        if tally is not None and beside is not None:
+            write_report(beside, summary, tally, path.name, territory.nom)
     summary.notes[:0] = notes
     if not path.name.lower().endswith(suffix.lower()):
         summary.notes.append(

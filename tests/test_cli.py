@@ -22,7 +22,19 @@ from tests.country import publish_country
 from tests.server import OfficialSites
 
 
-def test_refresh_offline_tells_what_it_did_and_releases_can_be_verified(tmp_path: Path) -> None:
+@pytest.fixture
+def no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Forget how Prefect is configured here; return the file of its profiles."""
+    for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    (tmp_path / "prefect").mkdir()
+    return tmp_path / "prefect" / "profiles.toml"
+
+
+def test_refresh_offline_tells_what_it_did_and_releases_can_be_verified(
+    tmp_path: Path, no_profile: Path
+) -> None:
     data = tmp_path / "données de l'agglo"
     done = qpv_geo("refresh", "--offline", "--data", data)
     assert done.returncode == 0, done.stderr
@@ -30,6 +42,7 @@ def test_refresh_offline_tells_what_it_did_and_releases_can_be_verified(tmp_path
         assert words in done.stdout
     assert "Traceback" not in done.stderr
     assert "\x1b" not in done.stdout
+    assert list(no_profile.parent.iterdir()) == [], "a trace of Prefect"
 
     verified = qpv_geo("releases", "verify", "--data", data)
     assert verified.returncode == 0, verified.stderr
@@ -44,10 +57,13 @@ def test_refresh_offline_tells_what_it_did_and_releases_can_be_verified(tmp_path
     assert "qpv_besancon.gpkg" in damaged.stderr
 
 
-def test_a_broken_contract_ends_with_code_4_and_one_explanation(tmp_path: Path, sites: OfficialSites) -> None:
+def test_a_broken_contract_ends_with_code_4_and_one_explanation(
+    tmp_path: Path, sites: OfficialSites, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish_country(sites)
+    monkeypatch.setenv("QPV_GEO_OFFICIAL_SITES", sites.url)
     sites.publish("insee_population", b"codeQPV;popMuniQPV\nQN02503M;-5\n")
-    done = qpv_geo("refresh", "--data", tmp_path, QPV_GEO_OFFICIAL_SITES=sites.url)
+    done = qpv_geo_here("refresh", "--data", tmp_path)
     assert done.returncode == 4
     assert "qpv-geo: " in done.stderr
     assert "-5" in done.stderr
@@ -55,15 +71,16 @@ def test_a_broken_contract_ends_with_code_4_and_one_explanation(tmp_path: Path, 
     assert not (tmp_path / "out" / "besancon" / "latest").exists()
 
 
-def test_a_required_source_out_of_reach_ends_with_code_3(tmp_path: Path) -> None:
-    done = qpv_geo("refresh", "--require-live", "--data", tmp_path)
+def test_a_required_source_out_of_reach_ends_with_code_3(tmp_path: Path, no_profile: Path) -> None:
+    done = qpv_geo("refresh", "--require-live", "--data", tmp_path / "data")
     assert done.returncode == 3
     assert "qpv-geo: source " in done.stderr
+    assert list(no_profile.parent.iterdir()) == [], "a trace of Prefect"
 
 
 def test_a_held_lock_ends_with_code_6(tmp_path: Path) -> None:
     with territory_lock(tmp_path / "out" / "besancon"):
-        done = qpv_geo("refresh", "--offline", "--data", tmp_path)
+        done = qpv_geo_here("refresh", "--offline", "--data", tmp_path)
     assert done.returncode == 6
     assert f"process {os.getpid()}" in done.stderr
 
@@ -84,7 +101,7 @@ def test_a_held_lock_ends_with_code_6(tmp_path: Path) -> None:
     ids=["territory", "contradiction", "mirror", "formats", "option", "release", "age", "name", "folder"],
 )
 def test_wrong_usage_ends_with_code_2(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    done = qpv_geo(*arguments, "--data", tmp_path)
+    done = qpv_geo_here(*arguments, "--data", tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -93,7 +110,7 @@ def test_wrong_usage_ends_with_code_2(tmp_path: Path, arguments: tuple[str, ...]
 def test_a_territory_nested_without_end_is_no_territory(tmp_path: Path) -> None:
     path = tmp_path / "profond.toml"
     path.write_text(f"a = {'[' * 100_000}", encoding="utf-8")
-    done = qpv_geo("refresh", "--territory", path, "--data", tmp_path)
+    done = qpv_geo_here("refresh", "--territory", path, "--data", tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"qpv-geo: {path}: not valid TOML: brackets nested without end\n"
 
@@ -184,7 +201,8 @@ def test_verbose_logs_every_step(offline: Release, settings: Settings) -> None:
     done = qpv_geo("refresh", "--offline", "-v", "--data", settings.data_dir)
     assert offline.id in done.stdout
     assert "source bpe is left out" in done.stderr
-    assert "source bpe is left out" not in qpv_geo("refresh", "--offline", "--data", settings.data_dir).stderr
+    usual = qpv_geo_here("refresh", "--offline", "--data", settings.data_dir)
+    assert "source bpe is left out" not in usual.stderr
 
 
 def test_tables_are_as_wide_as_the_terminal_says(offline: Release, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,14 +252,14 @@ def test_advice_is_about_the_territory_that_was_asked_for(tmp_path: Path) -> Non
     assert f"run `qpv-geo refresh {options}" in shown.stderr
 
 
-def test_sources_are_checked(tmp_path: Path, sites: OfficialSites) -> None:
+def test_sources_are_checked(tmp_path: Path, sites: OfficialSites, monkeypatch: pytest.MonkeyPatch) -> None:
     publish_country(sites)
+    monkeypatch.setenv("QPV_GEO_OFFICIAL_SITES", sites.url)
     sites.publish("insee_population", b"CODE_INCONNU;popMuniQPV\nQN02503M;5\n")
     apl = write_apl(tmp_path / "apl.xlsx", "dentistes", {2024: [("25056", "Besançon", 90.5, 117_000.0)]})
     sites.publish("drees_apl_dentistes", apl.read_bytes())
     sites.publish("drees_apl_infirmiers", apl.read_bytes())
-    command = ("sources", "check", "--json", "--data", tmp_path)
-    done = qpv_geo(*command, QPV_GEO_OFFICIAL_SITES=sites.url)
+    done = qpv_geo_here("sources", "check", "--json", "--data", tmp_path)
     assert done.returncode == 3
     found = {row["source_id"]: row["differences"] for row in json.loads(done.stdout)}
     assert "CODE_INCONNU" in found["insee_population"][0]
@@ -256,16 +274,6 @@ def test_the_summary_of_each_command_is_the_first_line_of_its_help() -> None:
         for command, lazy in get_group(group).lazy.items():
             summary = " ".join((lazy.load(command).help or "").split("\n\n")[0].split())
             assert lazy.summary == summary, f"{name} {command}"
-
-
-@pytest.fixture
-def no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Forget how Prefect is configured here; return the file of its profiles."""
-    for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
-    (tmp_path / "prefect").mkdir()
-    return tmp_path / "prefect" / "profiles.toml"
 
 
 PROFILES = """
@@ -322,25 +330,14 @@ def test_without_profiles_no_server_is_configured(no_profile: Path, monkeypatch:
 def test_prefect_is_insisted_on_in_vain_without_a_server(
     further: list[str], no_profile: Path, tmp_path: Path
 ) -> None:
-    done = qpv_geo("refresh", "--offline", "--prefect", *further, "--data", tmp_path / "data")
+    done = qpv_geo_here("refresh", "--offline", "--prefect", *further, "--data", tmp_path / "data")
     assert done.returncode == 2
     assert "`qpv-geo serve`" in done.stderr
     assert list(no_profile.parent.iterdir()) == []
 
 
-def test_a_refresh_without_a_server_leaves_no_trace_of_prefect_whatever_its_end(
-    no_profile: Path, tmp_path: Path
-) -> None:
-    ends = [
-        qpv_geo("refresh", "--offline", "--data", tmp_path / "data").returncode,
-        qpv_geo("refresh", "--require-live", "--data", tmp_path / "data").returncode,
-    ]
-    assert ends == [0, 3]
-    assert list(no_profile.parent.iterdir()) == []
-
-
 def test_the_log_says_which_sources_a_copy_stands_in_for(tmp_path: Path) -> None:
-    done = qpv_geo("refresh", "--data", tmp_path)
+    done = qpv_geo_here("refresh", "--data", tmp_path)
     assert done.returncode == 0
     log = "WARNING | qpv_geo.pipeline.fetching - "
     assert f"{log}source insee_population: https://www.insee.fr/fr/statistiques/" in done.stderr

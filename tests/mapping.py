@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -32,18 +33,24 @@ from tests.publishing import BESANCON, CATALOGUE, REGISTRY, spec_of, whole_snaps
 MISSING = {"QN02502M": "secret", "QN02505M": "non_disponible", "QN02515N": "non_significatif"}
 
 
-def snapshot_content(settings: Settings, territory: Territory = BESANCON) -> Content:
-    """Return what a refresh without network publishes."""
-    raws = whole_snapshot()
-    return _content(read_tables(raws, territory, CATALOGUE, REGISTRY, settings), territory)
+@cache
+def snapshot_content() -> Content:
+    """Return what a refresh without network publishes; nobody changes it."""
+    return content_about(BESANCON)
 
 
-def full_content(settings: Settings) -> Content:
-    """Return every layer that can be drawn, and a reason for each kind of missing rate.
+def content_about(territory: Territory) -> Content:
+    """Return the same of another territory."""
+    return _content(_read(territory), territory)
+
+
+@cache
+def full_content() -> Content:
+    """Return every layer that can be drawn, and a reason for each kind of missing rate; nobody changes it.
 
     Contours of 2015, of IRIS and of districts are made up: they are there to be drawn, never to be published.
     """
-    tables = read_tables(whole_snapshot(), BESANCON, CATALOGUE, REGISTRY, settings)
+    tables = _read(BESANCON)
     qpv = tables.contours.by_epsg[BESANCON.epsg]
     iris = _iris(tables.communes)
     assert BESANCON.contrat is not None
@@ -82,6 +89,10 @@ def write(folder: Path, content: Content) -> Path:
     write_geopackage(folder, content)
     write_qgis(folder, content)
     return folder / geopackage_name(content.spec.territory.id)
+
+
+def _read(territory: Territory) -> Tables:
+    return read_tables(whole_snapshot(), territory, CATALOGUE, REGISTRY, Settings())
 
 
 def _content(

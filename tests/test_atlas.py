@@ -18,7 +18,6 @@ from qpv_geo.french import number
 from qpv_geo.portraits.atlas import svg_of, write_atlas, write_pictures
 from qpv_geo.portraits.overview_map import coloured_classes, draw_overview, groups_of
 from qpv_geo.portraits.qpv_map import draw_qpv
-from qpv_geo.settings import Settings
 from tests.mapping import full_content, snapshot_content
 from tests.pictures import GUIDE, SHARE, SQUARE, differing_share, look_the_same
 
@@ -26,8 +25,8 @@ SIZE = 10 * 1024**2
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
-    return snapshot_content(Settings(data_dir=tmp_path_factory.mktemp("data")))
+def content() -> Content:
+    return snapshot_content()
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +127,7 @@ def test_the_same_content_gives_the_same_bytes(folder: Path, content: Content, t
 
 
 def test_a_territory_with_every_layer_and_missing_values_is_composed(tmp_path: Path) -> None:
-    content = full_content(Settings(data_dir=tmp_path / "data"))
-    write_atlas(tmp_path, content)
+    write_atlas(tmp_path, full_content())
     text = " ".join(words(page) for page in pypdf.PdfReader(next(tmp_path.glob("*.pdf"))).pages)
     assert "secret statistique" in text
     assert "Valeur absente" in text

@@ -13,7 +13,6 @@ from defusedxml import ElementTree
 
 from qpv_geo.formats.base import UNDECLARED, Content
 from qpv_geo.qgis.metadata import iso_record
-from qpv_geo.settings import Settings
 from qpv_geo.territory import Contact
 from tests.mapping import snapshot_content, write
 from tests.publishing import snapshot_raws
@@ -22,8 +21,8 @@ SPACES = {"gmd": "http://www.isotc211.org/2005/gmd", "gco": "http://www.isotc211
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
-    return snapshot_content(Settings(data_dir=tmp_path_factory.mktemp("data")))
+def content() -> Content:
+    return snapshot_content()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import pytest
 
 from qpv_geo.formats.base import Content
 from qpv_geo.qgis.metadata import iso_record
-from qpv_geo.settings import Settings
 from tests.mapping import full_content, snapshot_content, write
 
 # PDOK is Dutch: RQ22 allows reference systems of the Netherlands and of Europe, not Lambert-93. RQ8 compares
@@ -43,8 +42,8 @@ def standards() -> Path:
 
 
 @pytest.fixture(params=[snapshot_content, full_content], ids=["snapshot", "full"])
-def content(request: pytest.FixtureRequest, tmp_path: Path) -> Content:
-    made: Content = request.param(Settings(data_dir=tmp_path / "data"))
+def content(request: pytest.FixtureRequest) -> Content:
+    made: Content = request.param()
     return made
 
 
@@ -86,7 +85,7 @@ def test_pdok_finds_no_error(standards: Path, content: Content, tmp_path: Path) 
 
 def test_pdok_would_find_one(standards: Path, tmp_path: Path) -> None:
     """The check can fail: a layer without rows breaks RQ2."""
-    content = snapshot_content(Settings(data_dir=tmp_path / "data"))
+    content = snapshot_content()
     emptied = {**content.frames, "qpv_commune": content.frames["qpv_commune"].iloc[:0]}
     broken = replace(content, frames=emptied)
     code, answer = validated(standards / "geopackage-validator", write(tmp_path, broken))

@@ -806,9 +806,9 @@ def test_a_territory_without_contract_has_pages_all_the_same(frames: Frames, tmp
 
 
 def test_the_map_shows_facilities_by_domain_and_what_the_perimeter_gained_and_lost(
-    settings: Settings, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    frames = full_content(settings).frames
+    frames = full_content().frames
     drawing = draw_qpv("QN02503M", frames)
     assert {"entrant", "sortant", "ancien"} <= {shape.kind for shape in drawing.shapes}
     assert "ce qui est entré en 2024, ce qui est sorti en 2024" in drawing.alternative
@@ -824,9 +824,9 @@ def test_the_map_shows_facilities_by_domain_and_what_the_perimeter_gained_and_lo
         assert domain in page.text
 
 
-def test_the_map_has_streets_with_names_and_buildings_close_by(settings: Settings, tmp_path: Path) -> None:
+def test_the_map_has_streets_with_names_and_buildings_close_by(tmp_path: Path) -> None:
     """The base map of these frames is around Planoise."""
-    frames = full_content(settings).frames
+    frames = full_content().frames
     drawing = draw_qpv("QN02503M", frames)
     kinds = [shape.kind for shape in drawing.shapes]
     assert {"fond-batiments", "fond-principale", "fond-locale", "fond-chemin", "fond-tramway"} <= set(kinds)

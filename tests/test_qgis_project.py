@@ -19,15 +19,14 @@ from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.project import write_project
 from qpv_geo.qgis.styles import styled_layers
 from qpv_geo.qgis.templating import fill
-from qpv_geo.settings import Settings
 from qpv_geo.typography import typeset
 from tests.mapping import full_content, snapshot_content, write
 from tests.publishing import whole_snapshot
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
-    return full_content(Settings(data_dir=tmp_path_factory.mktemp("data")))
+def content() -> Content:
+    return full_content()
 
 
 @pytest.fixture(scope="module")
@@ -246,9 +245,9 @@ def test_the_health_layout_has_a_page_for_each_qpv_and_says_nothing_of_larger_te
         assert 0 <= y <= y + height <= 297, item.get("id")
 
 
-def test_a_layer_that_is_absent_or_empty_is_not_drawn(settings: Settings, tmp_path: Path) -> None:
+def test_a_layer_that_is_absent_or_empty_is_not_drawn(tmp_path: Path) -> None:
     """The snapshot has no IRIS, no contours of 2015; its fragile districts have no contour."""
-    content = snapshot_content(settings)
+    content = snapshot_content()
     root = parsed(write_project(tmp_path, content))
     drawn = [name for group, names in groups(root).items() if group != "Tables" for name in names]
     assert "IRIS" not in drawn

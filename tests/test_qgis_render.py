@@ -26,10 +26,9 @@ from qpv_geo.formats.health import care_of, health_of
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.forms import form_tabs, shown_fields
-from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES
 from qpv_geo.typography import typeset
-from tests.mapping import MISSING, full_content, snapshot_content, write
+from tests.mapping import MISSING, content_about, full_content, snapshot_content, write
 from tests.pictures import look_the_same
 from tests.publishing import BESANCON
 
@@ -91,20 +90,20 @@ def _qgis() -> None:
 
 
 @pytest.fixture(scope="session")
-def snapshot_seen(_qgis: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    yield from look_at(snapshot_content(Settings(data_dir=tmp_path_factory.mktemp("data"))))
+def snapshot_seen(_qgis: None) -> Iterator[Seen]:
+    yield from look_at(snapshot_content())
 
 
 @pytest.fixture(scope="session")
-def full_seen(_qgis: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    yield from look_at(full_content(Settings(data_dir=tmp_path_factory.mktemp("data"))))
+def full_seen(_qgis: None) -> Iterator[Seen]:
+    yield from look_at(full_content())
 
 
 @pytest.fixture(scope="session")
-def short_seen(_qgis: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+def short_seen(_qgis: None) -> Iterator[Seen]:
     """QGIS drops ids of ten characters or fewer, as four letters could give, and evaluates ``[% %]``."""
     territory = BESANCON.model_copy(update={"id": "lens", "nom": HOSTILE, "contrat": None})
-    content = snapshot_content(Settings(data_dir=tmp_path_factory.mktemp("data")), territory)
+    content = content_about(territory)
     qpv = content.frames["qpv"].copy()
     qpv.loc[qpv["code_qp"] == "QN02503M", "lib_qp"] = HOSTILE
     yield from look_at(replace(content, frames={**content.frames, "qpv": qpv}))

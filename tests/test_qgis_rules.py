@@ -9,7 +9,6 @@ import pytest
 
 from qpv_geo.audit.rules.base import Finding
 from qpv_geo.audit.verify import KINDS, verify_release
-from qpv_geo.settings import Settings
 from tests.mapping import snapshot_content, write
 from tests.publishing import edit
 
@@ -19,7 +18,7 @@ GPKG, QGZ = "qpv_besancon.gpkg", "qpv_besancon.qgz"
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("release")
-    write(folder, snapshot_content(Settings(data_dir=tmp_path_factory.mktemp("data"))))
+    write(folder, snapshot_content())
     return folder
 
 

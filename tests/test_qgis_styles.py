@@ -31,7 +31,6 @@ from qpv_geo.qgis.cartography import Cartography, LegendRule, load_cartography
 from qpv_geo.qgis.forms import form_fields
 from qpv_geo.qgis.styles import classify, labels_of, styled_layers
 from qpv_geo.qgis.templating import fill
-from qpv_geo.settings import Settings
 from qpv_geo.statuses import ABSENCES, STATUSES
 from qpv_geo.typography import typeset
 from tests.mapping import full_content, snapshot_content, write
@@ -46,8 +45,8 @@ DEFICIENCIES = [None, "deuteranomaly", "protanomaly", "tritanomaly"]
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
-    return full_content(Settings(data_dir=tmp_path_factory.mktemp("data")))
+def content() -> Content:
+    return full_content()
 
 
 @pytest.fixture(scope="module")
@@ -241,8 +240,8 @@ def test_the_legend_lists_every_class_and_the_reasons_that_occur(content: Conten
     ]
 
 
-def test_a_release_without_missing_rates_has_no_reason_in_its_legend(settings: Settings) -> None:
-    entries = legend(snapshot_content(settings), "qpv")
+def test_a_release_without_missing_rates_has_no_reason_in_its_legend() -> None:
+    entries = legend(snapshot_content(), "qpv")
     assert len(entries) == 1 + len(CHOROPLETH.colors)
 
 

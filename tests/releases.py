@@ -1,11 +1,21 @@
-"""Edits of published releases, as somebody who wants to hide them makes them."""
+"""The bytes of published releases, and edits of them as somebody who wants to hide them makes them."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from qpv_geo.formats.descriptions import checksum
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the checksum of each file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def edit_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import qpv_geo, qpv_geo_here
+from tests.command_line import qpv_geo_here
 
 DEEP = "[" * 100_000 + "]" * 100_000
 
@@ -76,7 +76,7 @@ def test_a_damaged_release_is_told_and_made_again(data: Path, damage: Callable[[
 def test_a_ledger_that_is_none_stops_with_one_sentence(data: Path, text: str) -> None:
     (data / "out" / "besancon" / "releases.json").write_text(text, encoding="utf-8")
     for command in (("releases", "list"), ("refresh", "--offline")):
-        done = qpv_geo(*command, "--data", data)
+        done = qpv_geo_here(*command, "--data", data)
         assert done.returncode == 5
         assert "releases.json: not a ledger of releases (" in done.stderr
         assert "move it away" in done.stderr

@@ -38,7 +38,6 @@ from tests.faults.processes import together
 from tests.faults.world import (
     SERVED,
     World,
-    digests,
     duplicate,
     new_edition,
     open_sites,
@@ -46,6 +45,7 @@ from tests.faults.world import (
     territory,
 )
 from tests.raw_files import set_property
+from tests.releases import digests
 from tests.server import MAINTENANCE
 
 pytestmark = pytest.mark.matrix

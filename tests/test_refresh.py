@@ -23,6 +23,7 @@ from qpv_geo.sources.catalogue import load_catalogue
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Territory
 from tests.country import publish_country
+from tests.releases import digests
 from tests.server import MAINTENANCE, OfficialSites
 
 POPULATIONS = {
@@ -38,14 +39,6 @@ OFFLINE = Policy(offline=True)
 
 def layer(outcome: Outcome, name: str) -> gpd.GeoDataFrame:
     return gpd.read_file(outcome.release.path / "qpv_besancon.gpkg", layer=name)
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Releases: one step to published, the same bytes from the same inputs, and never a broken one."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -21,17 +20,9 @@ from qpv_geo.releases.ledger import is_intact
 from qpv_geo.releases.release import Release, current_release, find_release, list_releases
 from qpv_geo.settings import Settings
 from tests.publishing import BESANCON, CATALOGUE, REGISTRY, Inputs, inputs, publish, snapshot_copy, spec_of
+from tests.releases import digests
 
 ROOT = Path(__file__).parents[1]
-
-
-def bytes_of(folder: Path) -> dict[str, str]:
-    """Return the checksum of each file of a release."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def folder_of(settings: Settings) -> Path:
@@ -71,7 +62,7 @@ def test_a_release_holds_what_it_should_and_latest_points_to_it(settings: Settin
     assert latest.is_symlink()
     assert latest.readlink() == Path(first.id), "relative, so that the folder can be moved"
     assert names(settings) == {"latest", first.id}
-    there = set(bytes_of(first.path))
+    there = set(digests(first.path))
     assert {
         "qpv_besancon.gpkg",
         "datapackage.json",
@@ -120,7 +111,7 @@ def test_the_same_inputs_give_the_same_bytes_in_another_folder_and_process(
     )
     second = Path(done.stdout.strip())
     assert second.name == first.id
-    assert bytes_of(second) == bytes_of(first.path)
+    assert digests(second) == digests(first.path)
 
 
 def test_nothing_is_published_when_nothing_changed(settings: Settings, first: Release) -> None:
@@ -166,7 +157,7 @@ def test_force_publishes_again_what_comes_out_otherwise(settings: Settings, firs
 @pytest.mark.parametrize("name", ["csv/qpv.csv", "qpv_besancon.gpkg", "datapackage.json"])
 def test_a_damaged_release_is_made_again(settings: Settings, name: str, first: Release) -> None:
     made = inputs()
-    before = bytes_of(first.path)
+    before = digests(first.path)
     if name == "datapackage.json":
         (first.path / name).unlink()
     else:
@@ -176,7 +167,7 @@ def test_a_damaged_release_is_made_again(settings: Settings, name: str, first: R
     again = publish(settings, made)
     assert again.published
     assert again.id == first.id
-    assert bytes_of(again.path) == before
+    assert digests(again.path) == before
     assert (folder_of(settings) / "latest").resolve() == again.path.resolve()
     assert names(settings) == {"latest", first.id}
 
@@ -249,7 +240,7 @@ def test_latest_must_be_a_link(settings: Settings, kind: str) -> None:
 
 
 def test_a_failure_leaves_the_last_release_as_it_was(settings: Settings, first: Release) -> None:
-    before = bytes_of(first.path)
+    before = digests(first.path)
     made = newer(inputs())
     made.layers["statistiques"].loc[0, "valeur"] += 1
     with pytest.raises(PublicationError, match="what was written is not what was read"):
@@ -258,7 +249,7 @@ def test_a_failure_leaves_the_last_release_as_it_was(settings: Settings, first: 
     made.layers["qpv"] = made.layers["qpv"].drop(columns="lib_qp")
     with pytest.raises(PublicationError, match="columns missing: lib_qp"):
         publish(settings, made)
-    assert bytes_of(first.path) == before
+    assert digests(first.path) == before
     assert names(settings) == {"latest", first.id}
     assert (folder_of(settings) / "latest").readlink() == Path(first.id)
 
@@ -290,7 +281,7 @@ def test_a_disk_that_is_full_is_explained_and_nothing_is_left_behind(
     settings: Settings, first: Release
 ) -> None:
     """The limit on the size of a file stands for the disk: the GeoPackage does not fit."""
-    before = bytes_of(first.path)
+    before = digests(first.path)
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(ROOT), str(settings.data_dir)],
         capture_output=True,
@@ -300,7 +291,7 @@ def test_a_disk_that_is_full_is_explained_and_nothing_is_left_behind(
     assert "cannot be written" in done.stdout
     assert "check the free space" in done.stdout
     assert names(settings) == {"latest", first.id}
-    assert bytes_of(first.path) == before
+    assert digests(first.path) == before
 
 
 def test_releases_are_listed_and_found(settings: Settings) -> None:

@@ -1,6 +1,5 @@
 """``territory show`` reads what a territory declares as a refresh does: the same files, the same errors."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from qpv_geo.pipeline.one import run
 from qpv_geo.settings import Settings, project_root
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import load_territory
-from tests.test_cli import qpv_geo
+from tests.command_line import Finished, qpv_geo_here
 from tests.test_local_contours import districts
 
 FRAGILE = ["Cité Viotte", "Cité des Vareilles"]
@@ -38,10 +37,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def show(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return qpv_geo(
-        "territory", "show", folder / "ville.toml", "--data", folder / "data", *options, COLUMNS="250"
-    )
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+def show(folder: Path) -> Finished:
+    return qpv_geo_here("territory", "show", folder / "ville.toml", "--data", folder / "data")
 
 
 def redraw(**changes: object) -> Callable[[Path], None]:

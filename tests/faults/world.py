@@ -1,6 +1,5 @@
 """A data folder with a good release, official sites, and what proves that a fault did no harm."""
 
-import hashlib
 import re
 import shutil
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ from qpv_geo.sources.fetch import Policy
 from qpv_geo.territory import Territory, load_territory
 from tests.country import ARCHIVE, country, zipped
 from tests.raw_files import shipped
+from tests.releases import digests
 from tests.server import OfficialSites
 
 _RELEASE = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{10}")
@@ -51,15 +51,6 @@ def quick(data: Path, sites: OfficialSites, **changes: float) -> Settings:
     """Return settings whose retries do not last."""
     settings = Settings(data_dir=data, attempts=2, backoff=0.001, official_sites=sites.url)
     return replace(settings, **changes)
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Return the checksum of each file below a folder."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def new_edition(sites: OfficialSites, people: int) -> None:

@@ -3,9 +3,10 @@
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,16 @@ from qpv_geo.french import counted, listing
 from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.cell_text import check_characters, report_reading
 from qpv_geo.ingest.codes import COMMUNE
-from qpv_geo.ingest.contracts import Problems, code_column, find_columns, refuse_doubled, shown, validate
+from qpv_geo.ingest.contracts import (
+    Names,
+    Problems,
+    code_column,
+    either,
+    find_columns,
+    refuse_doubled,
+    shown,
+    validate,
+)
 from qpv_geo.ingest.text_table import MARKS, parse_values
 from qpv_geo.ingest.workbook import Grid, cell_text, read_grids
 from qpv_geo.settings import Settings
@@ -147,16 +157,15 @@ def _read_workbooks(raw: RawFile, profession: Profession, settings: Settings) ->
     others: list[str] = []
     for member in read_tables_of(raw, settings):
         for name, grid in read_grids(raw, member).items():
-            sheet = _Sheet(raw, member, name, grid)
-            if sheet.is_documentation:
-                others.append(name)
+            if sheet := _read_sheet(raw, member, name, grid, profession):
+                sheets.append(sheet)
             else:
-                sheets.append(sheet.read(profession))
+                others.append(name)
     if not sheets:
         found = ", ".join(map(repr, others))
         raise SourceContentError(
-            f"{raw.label}: no sheet has a header with {' or '.join(raw.source.columns['insee_com'])} and "
-            f"communes below (sheets: {found})"
+            f"{raw.label}: no sheet has a header with {either(raw.source.columns['insee_com'])} and communes "
+            f"below (sheets: {found})"
         )
     problems = Problems(raw.label, raw.source)
     years = Counter(sheet.vintage for sheet in sheets)
@@ -167,107 +176,98 @@ def _read_workbooks(raw: RawFile, profession: Profession, settings: Settings) ->
     return sorted(sheets, key=lambda sheet: sheet.vintage)
 
 
-class _Sheet:
-    """One sheet of the workbook, and what is wrong with it."""
+def _read_sheet(
+    raw: RawFile, member: Member, name: str, grid: Grid, profession: Profession
+) -> AplSheet | None:
+    """Return the figures of a sheet; None for documentation.
 
-    def __init__(self, raw: RawFile, member: Member, name: str, grid: Grid) -> None:
-        self._name = name
-        self._grid = grid
-        self._file = f"{member.name}, feuille {name}"
-        self._source = raw.source
-        self._problems = Problems(f"{raw.label_of(member.name)}, sheet {name}", raw.source)
-        self._head = [[_heading(cell) for cell in row] for row in grid[:_TITLE_ROWS]]
-        codes = {spelling.casefold() for spelling in raw.source.columns["insee_com"]}
-        # Below everything if there is none.
-        self._header_row = next(
-            (n for n, row in enumerate(self._head) if _is_full(row) and codes & set(map(str.casefold, row))),
-            len(self._head),
-        )
+    Raises `ContractError` with everything that is wrong.
+    """
+    problems = Problems(f"{raw.label_of(member.name)}, sheet {name}", raw.source)
+    head = [[_heading(cell) for cell in row] for row in grid[:_TITLE_ROWS]]
+    # Titles fill one or two cells.
+    full = [row for row in head if _filled(row) > _FEW]
+    spellings = raw.source.columns["insee_com"]
+    codes = set(map(str.casefold, spellings))
+    header = next((row for row in full if codes & set(map(str.casefold, row))), None)
+    if header is None:
+        is_named = re.search(r"apl.*20\d\d", name, re.IGNORECASE)
+        if not is_named and not any(map(_CODE.fullmatch, chain.from_iterable(full))):
+            return None
+        found = ", ".join(repr(cell) for cell in full[0] if cell) if full else "none"
+        problems.add(f"a header with {either(spellings)} in the first {_TITLE_ROWS} rows", found)
+    place = len(head) if header is None else head.index(header)
+    vintage = _vintage(name, head[:place], problems)
+    places = _places(header, problems) if header else {}
+    problems.raise_if_any()
+    column = cell_text(grid[place][places["apl"]])
+    published = np.array(["the header", "the name of the sheet"], dtype=object)
+    check_characters([column, name], published, problems)
+    below = ((n, row) for n, row in enumerate(grid[place + 1 :], start=place + 2) if _filled(row))
+    table = _table(below, places, profession, problems)
+    problems.raise_if_any()
+    return AplSheet(profession, vintage, f"{member.name}, feuille {name}", column, table)
 
-    @property
-    def is_documentation(self) -> bool:
-        """Whether nothing in the sheet, nor its name, looks like figures of communes."""
-        if self._header_row < len(self._head) or re.search(r"apl.*20\d\d", self._name, re.IGNORECASE):
-            return False
-        return not any(_is_full(row) and any(map(_CODE.fullmatch, row)) for row in self._head)
 
-    def read(self, profession: Profession) -> AplSheet:
-        """Return the figures; raises `ContractError` with everything that is wrong."""
-        vintage = self._vintage()
-        places = self._places()
-        self._problems.raise_if_any()
-        column = cell_text(self._grid[self._header_row][places["apl"]])
-        published = np.array(["the header", "the name of the sheet"], dtype=object)
-        check_characters([column, self._name], published, self._problems)
-        table = self._table(places, profession)
-        self._problems.raise_if_any()
-        return AplSheet(profession, vintage, self._file, column, table)
+def _vintage(name: str, titles: Sequence[Sequence[str]], problems: Problems) -> str:
+    """Return the year that the name of the sheet holds, or its titles; they may not disagree."""
+    said = {year for cell in chain.from_iterable(titles) for year in _VINTAGE.findall(cell)}
+    years = set(_YEAR.findall(name)) or said
+    if len(years | said) != 1:
+        found = ", ".join(sorted(years | said)) or "none"
+        problems.add("one year in the name of the sheet and its titles (such as 'APL 2024')", found)
+    return max(years, default="")
 
-    def _vintage(self) -> str:
-        """Return the year that the name of the sheet holds, or its titles; they may not disagree."""
-        titles = [cell for row in self._head[: self._header_row] for cell in row]
-        said = {year for cell in titles for year in _VINTAGE.findall(cell)}
-        years = set(_YEAR.findall(self._name)) or said
-        if len(years | said) != 1:
-            found = ", ".join(sorted(years | said)) or "none"
-            self._problems.add("one year in the name of the sheet and its titles (such as 'APL 2024')", found)
-        return max(years, default="")
 
-    def _places(self) -> dict[str, int]:
-        """Return the position of each declared column."""
-        if self._header_row == len(self._head):
-            full = [row for row in self._head if _is_full(row)]
-            found = ", ".join(repr(cell) for cell in full[0] if cell) if full else "none"
-            wanted = " or ".join(map(repr, self._source.columns["insee_com"]))
-            self._problems.add(f"a header with {wanted} in the first {_TITLE_ROWS} rows", found)
-            return {}
-        names = [_FROM_YEAR_ON.sub("", cell) for cell in self._head[self._header_row]]
-        accepted = {s.casefold() for spellings in self._source.columns.values() for s in spellings}
-        refuse_doubled([name for name in names if name.casefold() in accepted], self._problems)
-        columns = find_columns([name for name in names if name], self._source.columns, self._problems)
-        return {name: names.index(column) for name, column in columns.items()}
+def _places(header: Sequence[str], problems: Problems) -> dict[str, int]:
+    """Return the position of each declared column."""
+    names = [_FROM_YEAR_ON.sub("", cell) for cell in header]
+    accepted = {s.casefold() for spellings in problems.source.columns.values() for s in spellings}
+    refuse_doubled([name for name in names if name.casefold() in accepted], problems)
+    columns = find_columns([name for name in names if name], problems.source.columns, problems)
+    return {name: names.index(column) for name, column in columns.items()}
 
-    def _table(self, places: dict[str, int], profession: Profession) -> pd.DataFrame:
-        """Return the rows of communes; the first row below the header holds the units."""
-        below = enumerate(self._grid[self._header_row + 1 :], start=self._header_row + 2)
-        filled = ((number, row) for number, row in below if _filled(row))
-        number, first = next(filled, (0, None))
-        units = _heading(first[places["apl"]]) if first else ""
-        if not re.search(profession.unite_reconnue, units):
-            expected = f"units below the header ({profession.unite}), which match {profession.unite_reconnue}"
-            self._problems.add(expected, shown(units), column="apl", where=f"row {number}" if number else "")
-        place = places["insee_com"]
-        # Notes below the table fill one cell.
-        rows = [(n, row) for n, row in filled if _filled(row) > 1 or _CODE.fullmatch(cell_text(row[place]))]
-        if not rows:
-            self._problems.add("at least one commune", "none")
-        where = np.array([f"row {n}" for n, _ in rows], dtype=object)
-        cells = {name: [row[place] for _, row in rows] for name, place in places.items()}
-        texts = {name: list(map(cell_text, cells[name])) for name in ("insee_com", "nom_com")}
-        table = pd.DataFrame(texts).astype({"insee_com": object})
-        validate(table, _CODES, self._problems, where)
-        check_characters(table["nom_com"], where, self._problems, "nom_com")
-        valeur, statut = self._numbers(cells["apl"], where, "apl")
-        population, _ = self._numbers(cells["population"], where, "population")
-        table = table.assign(statut=statut, valeur=valeur, population=population)
-        return table.set_index("insee_com").sort_index()
 
-    def _numbers(
-        self, cells: list[object], where: NDArray[np.object_], column: str
-    ) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
-        """Return values and their statuses; numbers may be written as text."""
-        is_number = np.array([type(cell) in {float, int} for cell in cells], dtype=bool)
-        values = np.array([cell if ok else np.nan for cell, ok in zip(cells, is_number, strict=True)], float)
-        statuses = np.full(len(cells), OK, dtype=object)
-        texts = np.flatnonzero(~is_number)
-        parsed = parse_values(np.array([cell_text(cells[row]) for row in texts], object), self._source.blank)
-        values[texts], statuses[texts] = parsed
-        wrong = (statuses == OK) & ~((values >= 0) & np.isfinite(values))
-        rows = np.flatnonzero(wrong | pd.isna(statuses))
-        self._problems.add_rows(
-            _NUMBER, where[rows], [shown(cell_text(cells[row])) for row in rows], column=column
-        )
-        return values, statuses
+def _table(
+    filled: Iterator[tuple[int, _Row]], places: dict[str, int], profession: Profession, problems: Problems
+) -> pd.DataFrame:
+    """Return the communes among the rows below the header, the first of which holds the units."""
+    number, first = next(filled, (0, None))
+    units = _heading(first[places["apl"]]) if first else ""
+    if not re.search(profession.unite_reconnue, units):
+        expected = f"units below the header ({profession.unite}), which match {profession.unite_reconnue}"
+        problems.add(expected, shown(units), column="apl", where=f"row {number}" if number else "")
+    place = places["insee_com"]
+    # Notes below the table fill one cell.
+    rows = [(n, row) for n, row in filled if _filled(row) > 1 or _CODE.fullmatch(cell_text(row[place]))]
+    if not rows:
+        problems.add("at least one commune", "none")
+    where = np.array([f"row {n}" for n, _ in rows], dtype=object)
+    cells = {name: [row[place] for _, row in rows] for name, place in places.items()}
+    texts = {name: list(map(cell_text, cells[name])) for name in ("insee_com", "nom_com")}
+    table = pd.DataFrame(texts).astype({"insee_com": object})
+    validate(table, _CODES, problems, where)
+    check_characters(table["nom_com"], where, problems, "nom_com")
+    valeur, statut = _numbers(cells["apl"], where, "apl", problems)
+    population, _ = _numbers(cells["population"], where, "population", problems)
+    table = table.assign(statut=statut, valeur=valeur, population=population)
+    return table.set_index("insee_com").sort_index()
+
+
+def _numbers(
+    cells: list[object], where: Names, column: str, problems: Problems
+) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+    """Return values and their statuses; numbers may be written as text."""
+    is_number = np.array([type(cell) in {float, int} for cell in cells], dtype=bool)
+    values = np.array([cell if ok else np.nan for cell, ok in zip(cells, is_number, strict=True)], float)
+    statuses = np.full(len(cells), OK, dtype=object)
+    texts = np.flatnonzero(~is_number)
+    parsed = parse_values(np.array([cell_text(cells[row]) for row in texts], object), problems.source.blank)
+    values[texts], statuses[texts] = parsed
+    wrong = (statuses == OK) & ~((values >= 0) & np.isfinite(values))
+    rows = np.flatnonzero(wrong | pd.isna(statuses))
+    problems.add_rows(_NUMBER, where[rows], [shown(cell_text(cells[row])) for row in rows], column=column)
+    return values, statuses
 
 
 def _heading(cell: object) -> str:
@@ -277,8 +277,3 @@ def _heading(cell: object) -> str:
 
 def _filled(row: _Row) -> int:
     return len(row) - row.count("")
-
-
-def _is_full(row: Sequence[str]) -> bool:
-    """Tell rows of a table from titles, which fill one or two cells."""
-    return _filled(row) > _FEW

@@ -78,9 +78,7 @@ def _check_2015_counts(departments: "pd.Series[str]", raw: RawFile, problems: Pr
         "france": len(departments),
     }
     checks = []
-    for scope, expected in raw.source.counts.items():
-        if not raw.national:
-            continue
+    for scope, expected in raw.source.counts.items() if raw.national else ():
         if found[scope] != expected:
             problems.add(f"{expected} QPV 2015 ({scope})", str(found[scope]))
             problems.advise(
@@ -226,28 +224,23 @@ def _check_counts(
     for code, subject, chosen, expected, declaration in counts:
         if expected is None:
             continue
-        found = int(chosen.sum())
         if code != "nombre_qpv_territoire" and not raw.national:
-            message = (
-                f"{subject} : le fichier se limite au territoire, son nombre de QPV n'est pas vérifiable."
-            )
+            limited = "le fichier se limite au territoire, son nombre de QPV n'est pas vérifiable"
+            message = f"{subject} : {limited}."
             checks.append(Check(code, subject, "non_verifiable", str(expected), "", message))
             continue
+        found = int(chosen.sum())
         message = f"{found} QPV : {subject}, comme attendu."
         checks.append(Check(code, subject, "conforme", str(expected), str(found), message))
         if found != expected:
-            problems.add(f"{expected} QPV in {subject}", f"{found}{_listed(table[chosen])}")
+            named = ", ".join(f"{row.code_qp} {row.lib_qp}" for row in table[chosen].itertuples())
+            listed = f": {named}" if 0 < found <= _NAMED_AT_MOST else ""
+            problems.add(f"{expected} QPV in {subject}", f"{found}{listed}")
             if readable.all():
                 problems.advise(
                     f"if the official list has changed, change {declaration}; if not, the file is not whole"
                 )
     return checks
-
-
-def _listed(table: pd.DataFrame) -> str:
-    if table.empty or len(table) > _NAMED_AT_MOST:
-        return ""
-    return ": " + ", ".join(f"{row.code_qp} {row.lib_qp}" for row in table.itertuples())
 
 
 def _empty_fields(table: pd.DataFrame, source_id: str) -> Check:

@@ -66,13 +66,8 @@ class Outside:
     """
 
     def __init__(self, territory: Territory | None) -> None:
-        self._territory = territory
+        self.territory = territory
         self.set_aside: list[SetAside] = []
-
-    def tolerates(self, features: pd.DataFrame, readable: pd.Series) -> NDArray[np.bool_]:
-        """Tell whose defects do not stop the reading."""
-        outside = readable.to_numpy(dtype=bool)
-        return outside & ~may_hold(self._territory, features) if self._territory else outside
 
     def checks(self) -> list[Check]:
         """Return a warning for each feature that was set aside."""
@@ -90,7 +85,10 @@ def raise_inside(
     """
     readable = features.iloc[:, 0].astype("str").str.fullmatch(kind.pattern)
     if outside:
-        problems.tolerate(where[outside.tolerates(features, readable)])
+        tolerated = readable.to_numpy(dtype=bool)
+        if outside.territory:
+            tolerated = tolerated & ~may_hold(outside.territory, features)
+        problems.tolerate(where[tolerated])
     yield readable
     problems.raise_if_any()
     if outside and problems.defects:

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -105,11 +105,7 @@ def read_finess(
     placed = _with_positions(rows, positions, str(communes.crs.to_epsg()), problems)
     problems.raise_if_any()
     found = f"{counted(lines.total, 'établissement')}, dont {len(rows)} dans le territoire"
-    checks = (
-        report_reading((), found, raw.source.id),
-        _report_repeated(repeated, raw.source.id),
-        _report_positions(placed, raw.source.id),
-    )
+    checks = report_reading((), found, raw.source.id), *_report(placed, repeated, raw.source.id)
     table = placed[[*_KEPT, "insee_com", "x", "y", "sourcecoordet"]]
     return FinessTable(table, lines.date or raw.source.vintage), checks
 
@@ -204,18 +200,15 @@ def _with_positions(
     return placed
 
 
-def _report_repeated(numbers: Collection[str], source_id: str) -> Check:
-    named = ", ".join(sorted(numbers)[:_NAMED])
-    message = f"Lignes identiques, dont une seule est reprise : {len(numbers)} ({named})."
+def _report(placed: pd.DataFrame, repeated: Collection[str], source_id: str) -> Iterator[Check]:
+    """Say which lines are repeated, and how many establishments have no position, and why."""
+    named = ", ".join(sorted(repeated)[:_NAMED])
+    message = f"Lignes identiques, dont une seule est reprise : {len(repeated)} ({named})."
     otherwise = "Chaque numéro FINESS du territoire n'est qu'une fois dans le fichier."
-    return check_none("finess_doublons", source_id, numbers, message, otherwise)
-
-
-def _report_positions(placed: pd.DataFrame, source_id: str) -> Check:
-    """Say how many establishments have no position, and why."""
+    yield check_none("finess_doublons", source_id, repeated, message, otherwise)
     reasons = placed.loc[placed["motif"] != "", "motif"].value_counts().sort_index()
     listed = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
     message = f"Établissements sans position retenue : {listed}."
     otherwise = "Tous les établissements du territoire ont une position."
     counts = len(placed), len(placed) - int(reasons.sum())
-    return check_none("finess_positions", source_id, reasons, message, otherwise, counts)
+    yield check_none("finess_positions", source_id, reasons, message, otherwise, counts)

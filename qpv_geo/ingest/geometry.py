@@ -54,16 +54,14 @@ def check_shapes(geometries: Geometries, where: Names, problems: Problems) -> Ma
     infinite = np.zeros(len(geometries), dtype=bool)
     infinite[owner[~np.isfinite(coordinates).all(axis=1)]] = True
     infinite &= ~other
-    count = np.count_nonzero
-    absent = ["no geometry, an empty or an unclosed one"] * count(missing)
-    types = [geometry.geom_type for geometry in geometries[other]]
-    nan = ["NaN or infinite ones"] * count(infinite)
+    absent, nan = "no geometry, an empty or an unclosed one", "NaN or infinite ones"
     for expected, mask, found, nature in (
         ("a polygon with closed rings", missing, absent, "contour absent, vide ou non fermé"),
-        ("a polygon", other, types, "géométrie qui n'est pas un polygone"),
+        ("a polygon", other, "", "géométrie qui n'est pas un polygone"),
         ("finite coordinates", infinite, nan, "coordonnées non finies"),
     ):
-        problems.add_rows(expected, where[mask], found, column="geometry", nature=nature)
+        words = [found or geometry.geom_type for geometry in geometries[mask]]
+        problems.add_rows(expected, where[mask], words, column="geometry", nature=nature)
     sound: Mask = ~(missing | other | infinite)
     _refuse_twins(geometries[sound], where[sound], problems)
     return sound
@@ -101,23 +99,24 @@ def check_position(
     degrees = _in_degrees(bounds, epsg)
     in_zone = _within(degrees, _limits(zones))
     in_place = _within(degrees, _limits(places))
-    away = np.flatnonzero(~in_zone)
-    swapped = _within(_in_degrees(bounds[away][:, [1, 0, 3, 2]], epsg), _limits(zones)[away])
-    wrong = []
-    for row, turned in zip(away.tolist(), swapped, strict=True):
-        cause = "geometry in another place"
-        if turned:
+    swapped = ~in_zone
+    swapped[~in_zone] = _within(
+        _in_degrees(bounds[~in_zone][:, [1, 0, 3, 2]], epsg), _limits(zones)[~in_zone]
+    )
+    for row in np.flatnonzero(~in_zone | ~in_place).tolist():
+        west, south, east, north = bounds[row]
+        found = f"x {west:.7g} to {east:.7g}, y {south:.7g} to {north:.7g}"
+        cause, place = "geometry in another place", zones[row]
+        if swapped[row]:
             cause = "axes swapped, latitude or northing comes first"
+        elif in_zone[row]:
+            place = places[row]
+            around = ", ".join(departments_at(*(degrees[row, :2] + degrees[row, 2:]) / 2)) or "of nobody"
+            found += f", in or near département {around}"
+            if declared:
+                found += f", far from commune {declared[row]} that it declares,"
         elif epsg in _IN_DEGREES and np.abs(bounds[row]).max() > _HALF_TURN:
             cause = "metres in place of degrees, the CRS is wrong or missing"
-        wrong.append((row, cause, zones[row], _extent(bounds[row])))
-    for row in np.flatnonzero(in_zone & ~in_place).tolist():
-        around = ", ".join(departments_at(*(degrees[row, :2] + degrees[row, 2:]) / 2)) or "of nobody"
-        found = f"{_extent(bounds[row])}, in or near département {around}"
-        if declared:
-            found += f", far from commune {declared[row]} that it declares,"
-        wrong.append((row, "geometry in another place", places[row], found))
-    for row, cause, place, found in wrong:
         west, south, east, north = place.bounds
         problems.add(
             f"longitude {west} to {east} and latitude {south} to {north} ({place.name}), from EPSG:{epsg}",
@@ -131,11 +130,6 @@ def check_position(
 
 def _limits(places: Sequence[FrenchZone]) -> NDArray[np.float64]:
     return np.array([place.bounds for place in places]).reshape(-1, 4)
-
-
-def _extent(bounds: NDArray[np.float64]) -> str:
-    west, south, east, north = bounds
-    return f"x {west:.7g} to {east:.7g}, y {south:.7g} to {north:.7g}"
 
 
 def _in_degrees(bounds: NDArray[np.float64], epsg: int) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """Statistics of any producer: tables of text to long rows of value, status, interval and provenance."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -99,19 +99,31 @@ def read_statistics(
     _require(parts, raw, registry)
     _merge_repeated_columns(parts, raw)
     checks = [check for part in parts for check in _report(part, source)]
-    missing: tuple[str, ...] = ()
+    missing: dict[Zone, tuple[str, ...]] = {}
     for zone in dict.fromkeys(part.table.zone for part in parts):
         group = [part for part in parts if part.table.zone == zone]
-        lacking = _missing(zone, group, source, registry)
-        missing = lacking if zone == source.zone else missing
-        checks.append(_recognised(group, lacking, _subject(source, zone)))
-    unknown = tuple(dict.fromkeys(pair for part in parts for pair in _unknown(part, dictionary.labels)))
+        known = {indicator.id for part in group for indicator in part.columns.known.values()}
+        missing[zone] = tuple(
+            indicator.id
+            for indicator in registry.of_source(source.family)
+            if indicator.is_awaited
+            and indicator.expected_of(source.family, zone)
+            and indicator.id not in known
+        )
+        checks.append(_recognised(group, len(known), missing[zone], _subject(source, zone)))
+    unread = ((m.column, part.table.text) for part in parts for m in part.measures if m.indicator is None)
+    unknown = tuple(
+        dict.fromkeys(
+            (column, dictionary.labels.get(column.upper()) or text.labels.get(column.upper(), ""))
+            for column, text in unread
+        )
+    )
     if nameless := [column for column, label in unknown if not label]:
         remarks.append(f"aucun dictionnaire ne dit ce que mesurent {first_of(nameless)}")
     checks.append(report_reading(remarks, counted(len(tables), "table"), source.id))
     rows = [_rows(part, source, registry, scope.qpv) for part in parts if part.measures]
     frame = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=_COLUMNS)
-    return Statistics(frame, unknown, missing, tuple(checks))
+    return Statistics(frame, unknown, missing.get(source.zone, ()), tuple(checks))
 
 
 def differences_from_declaration(raw: RawFile, registry: Registry, settings: Settings) -> list[str]:
@@ -268,16 +280,6 @@ def _name(measure: MeasureColumn, source: Source, registry: Registry) -> str:
     return f"{name}_{source.id}" if name in registry.by_id else name
 
 
-def _unknown(part: _Part, labels: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the columns that the registry does not know, with the producer's labels."""
-    own = part.table.text.labels
-    return [
-        (m.column, labels.get(m.column.upper()) or own.get(m.column.upper(), ""))
-        for m in part.measures
-        if m.indicator is None
-    ]
-
-
 def _subject(source: Source, zone: Zone) -> str:
     return source.id if zone == source.zone else f"{source.id} ({zone})"
 
@@ -305,17 +307,7 @@ def _absences(part: _Part, subject: str) -> Check:
     return Check("valeurs_absentes", subject, "conforme", "", f"{values} valeurs", message)
 
 
-def _missing(zone: Zone, parts: list[_Part], source: Source, registry: Registry) -> tuple[str, ...]:
-    """Return the indicators that the registry expects of tables of this kind and none of them has."""
-    found = {indicator.id for part in parts for indicator in part.columns.known.values()}
-    return tuple(
-        indicator.id
-        for indicator in registry.of_source(source.family)
-        if indicator.is_awaited and indicator.expected_of(source.family, zone) and indicator.id not in found
-    )
-
-
-def _recognised(parts: list[_Part], missing: tuple[str, ...], subject: str) -> Check:
+def _recognised(parts: list[_Part], known: int, missing: tuple[str, ...], subject: str) -> Check:
     """Say which indicators the tables lack, and which of their columns the registry does not know."""
     unread = [measure.column for part in parts for measure in part.measures if measure.indicator is None]
     texts = [column for part in parts for column in part.texts]
@@ -331,5 +323,4 @@ def _recognised(parts: list[_Part], missing: tuple[str, ...], subject: str) -> C
     if ignored > 0:
         sentences.append(f"{ignored} colonnes hors registre non reprises")
     message = sentence(sentences) or "Tous les indicateurs attendus, et aucun autre."
-    known = len({indicator.id for part in parts for indicator in part.columns.known.values()})
     return Check("indicateurs_reconnus", subject, outcome, str(known + len(missing)), str(known), message)

@@ -80,13 +80,14 @@ _DICTIONARY_COLUMNS = ("COD_VAR", "LIB_VAR", "COD_MOD", "LIB_MOD")
 def parse_values(
     cells: NDArray[np.object_], blank: str = NOT_AVAILABLE
 ) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
-    """Turn stripped text cells, of any shape, into values (NaN without) and statuses (None for a wrong cell).
+    """Turn stripped text cells into values (NaN without) and statuses (None for a wrong cell).
 
     A number has a decimal comma or point, its thousands may be grouped by spaces, and it has no exponent; the
     value is the double nearest to the decimal number that is written. `blank` is what an empty cell means in
     this source.
     """
-    codes, texts = _distinct(cells)
+    # Many rates are equal.
+    codes, texts = pd.factorize(cells)
     values = np.full(len(texts), np.nan)
     statuses = np.full(len(texts), None, dtype=object)
     marks = MARKS | {"": blank}
@@ -95,18 +96,18 @@ def parse_values(
             values[n], statuses[n] = float(text.translate(_SPACES)), OK
         else:
             statuses[n] = marks.get(text.lower())
-    return values[codes].reshape(cells.shape), statuses[codes].reshape(cells.shape)
+    return values[codes], statuses[codes]
 
 
 def parse_intervals(
     cells: NDArray[np.object_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Turn stripped cells ``[24,0/28,4]``, of any shape, into lower and upper bounds; tell which are wrong.
+    """Turn stripped cells ``[24,0/28,4]`` into lower and upper bounds; tell which are wrong.
 
     A bound is NaN where the cell gives none: it is empty, infinite, or says ``non estimé``. Wrong is what is
     not an interval, or has its bounds in the wrong order.
     """
-    codes, texts = _distinct(cells)
+    codes, texts = pd.factorize(cells)
     low, high = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
     wrong = np.zeros(len(texts), dtype=bool)
     for n, text in enumerate(texts):
@@ -115,11 +116,4 @@ def parse_intervals(
             wrong[n] = low[n] > high[n]
         else:
             wrong[n] = not _UNBOUNDED.fullmatch(text)
-    shape = cells.shape
-    return low[codes].reshape(shape), high[codes].reshape(shape), wrong[codes].reshape(shape)
-
-
-def _distinct(cells: NDArray[np.object_]) -> tuple[NDArray[np.intp], list[str]]:
-    """Return the distinct texts and the place of each cell among them: many rates are equal."""
-    codes, texts = pd.factorize(cells.ravel())
-    return codes, texts.tolist()
+    return low[codes], high[codes], wrong[codes]

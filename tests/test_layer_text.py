@@ -22,7 +22,7 @@ from qpv_geo.ingest.communes import read_communes
 from qpv_geo.ingest.contours import read_contours
 from qpv_geo.ingest.contracts import Problems
 from qpv_geo.ingest.delimited import read_delimited
-from qpv_geo.ingest.gdal_text import read_properties
+from qpv_geo.ingest.vector import read_properties
 from qpv_geo.ingest.workbook import read_sheets
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member

@@ -61,8 +61,7 @@ def read_territory_communes(
 ) -> TerritoryCommunes:
     """Read the communes of a territory from the file of its EPCI or from that of the country.
 
-    `outside` receives the defective communes of other territories. Raises as `read_communes`, and if communes
-    are missing or are not the territory's.
+    Raises as `read_communes`, and if communes are missing or are not the territory's.
     """
     if territory.genre == "france":
         by_epsg = read_communes(raw, settings, None, outside)
@@ -124,11 +123,9 @@ def read_communes(
     """Read communes, GeoJSON of geo.api.gouv.fr or of Etalab, and hold them to their contract.
 
     Returned are those that the projected CRS `epsg` serves; without it, those of each part of France in its
-    own. `outside` receives the defective communes outside the territory; without it, each stops the reading.
-
-    By CRS: ``insee_com``, ``nom_com``, ``siren_epci``, ``insee_dep``, ``insee_reg`` (text or None),
-    ``population`` (Int64), ``ecart_reparation_m2`` (NaN where the contour was valid), MultiPolygons, in the
-    file's order; ``attrs["remarques"]``, what was unusual in the file, in French.
+    own (`outside`: see `raise_inside`). By CRS: ``insee_com``, ``nom_com``, ``siren_epci``, ``insee_dep``,
+    ``insee_reg`` (text or None), ``population`` (Int64), and what `geometry.project` adds, in the file's
+    order; ``attrs["remarques"]``, what was unusual in the file, in French.
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)
@@ -201,8 +198,8 @@ def read_iris(
     """Read the IRIS of communes, from a file for each or one for the country; hold them to their contract.
 
     Returned are ``code_iris``, ``nom_iris``, ``type_iris`` (or None), ``insee_com``, ``nom_com``,
-    ``geographie`` (date of the geography, or None), ``ecart_reparation_m2``, MultiPolygons in `epsg`, sorted
-    by code. `outside` receives the defective IRIS outside the territory; without it, each stops the reading.
+    ``geographie`` (date of the geography, or None), and what `geometry.project` adds, sorted by code.
+    `outside`: see `raise_inside`.
     """
     frames, checks = [], []
     # Communes that have any, even without a usable contour.

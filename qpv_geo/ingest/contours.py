@@ -46,9 +46,8 @@ def read_qpv_2015(
     """Read the QPV of 2015, Shapefile or GeoJSON of the WFS, and hold them to their contract.
 
     The QPV of the parts of France that `epsg` serves are returned, in the file's order: ``code_qp``,
-    ``nom_qp``, ``commune_qp`` (text or None), ``ecart_reparation_m2`` (NaN where the contour was valid),
-    MultiPolygons. `outside` receives the defective QPV outside the territory, placed by the department of
-    their code; without it, each stops the reading.
+    ``nom_qp``, ``commune_qp`` (text or None), and what `geometry.project` adds. The department of their code
+    places them (`outside`: see `raise_inside`).
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)
@@ -96,8 +95,7 @@ class Contours:
 
     by_epsg: dict[int, gpd.GeoDataFrame]
     """By the projected CRS of their part of France (2154: metropolitan France), in the file's order. Official
-    columns as published, text or None; ``ecart_reparation_m2``, NaN where the official geometry is valid;
-    MultiPolygons."""
+    columns as published, text or None, and what `geometry.project` adds."""
     national: bool
     """Whether the file covers the country."""
     checks: tuple[Check, ...]
@@ -117,8 +115,8 @@ def read_contours(
 ) -> Contours:
     """Read the QPV contours, in any CRS of `geometry.ACCEPTED_CRS`, and hold them to their contract.
 
-    The numbers of QPV that `territory` expects are checked; without it, those of France alone. `outside`
-    receives the defective QPV outside the territory; without it, each stops the reading.
+    The numbers of QPV that `territory` expects are checked; without it, those of France alone (`outside`:
+    see `raise_inside`).
     """
     layer = read_layer(raw, settings)
     problems = Problems(layer.label, raw.source)

@@ -4,7 +4,6 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import compress, islice
@@ -133,7 +132,8 @@ def read_facilities(
             columns = selection.read(lines)
         whole = extract.whole
     else:
-        with _opened(raw, settings, problems) as stream:
+        with open_member(raw, raw.source.member, settings) as (name, stream):
+            problems.label = raw.label_of(name)
             columns = selection.read(stream)
         whole = Whole(rows=selection.rows, absent=tuple(sorted(selection.types - selection.seen)))
     points = selection.points()
@@ -145,14 +145,6 @@ def read_facilities(
     placed = _QPV_OF_INSEE in columns
     vintage, absent = raw.source.vintage, frozenset(whole.absent)
     return FacilityTable(points, types, vintage, placed, absent, raw.path.name, extract), checks
-
-
-@contextmanager
-def _opened(raw: RawFile, settings: Settings, problems: Problems) -> Iterator[io.BufferedReader]:
-    """Open the table as a stream; problems name its place in the archive."""
-    with open_member(raw, raw.source.member, settings) as (name, stream):
-        problems.label = raw.label_of(name)
-        yield stream
 
 
 def _extract(raw: RawFile, selection: "_Selection", settings: Settings) -> Extract:
@@ -168,7 +160,8 @@ def _extract(raw: RawFile, selection: "_Selection", settings: Settings) -> Extra
     if kept := extracts.kept():
         return kept
     line_filter = LineFilter(selection.departments, selection.types)
-    with _opened(raw, settings, selection.problems) as stream:
+    with open_member(raw, raw.source.member, settings) as (name, stream):
+        selection.problems.label = raw.label_of(name)
         columns = _columns(stream, selection.problems)
         header = stream.readline()
         lines = [header.rstrip(b"\r\n") + b"\n"]

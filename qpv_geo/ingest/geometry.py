@@ -181,8 +181,8 @@ def repair(
 def project(layer: gpd.GeoDataFrame, epsg: int, where: Names, problems: Problems) -> gpd.GeoDataFrame:
     """Return a layer of sound polygons in a projected CRS, repaired there.
 
-    The result is indexed from 0 and has ``ecart_reparation_m2`` (see `repair`); features with a defect that
-    `problems` tolerates are left out.
+    The result is indexed from 0 and has MultiPolygons and ``ecart_reparation_m2`` (NaN where the contour was
+    valid; see `repair`); features with a defect that `problems` tolerates are left out.
     """
     projected = layer.reset_index(drop=True).to_crs(epsg)
     geometries, projected["ecart_reparation_m2"] = repair(projected.geometry.to_numpy(), where, problems)

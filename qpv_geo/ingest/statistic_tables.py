@@ -12,7 +12,7 @@ from qpv_geo.ingest.recognition import ZoneTable, recognise, rows_of
 from qpv_geo.ingest.text_table import Dictionary, TextTable, read_dictionaries
 from qpv_geo.ingest.workbook import read_sheets
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import Member, read_tables_of
+from qpv_geo.sources.archive import read_tables_of
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.file_kinds import kind_of
 from qpv_geo.sources.raw import RawFile
@@ -97,27 +97,23 @@ def read_source_tables(raw: RawFile, settings: Settings, scope: Scope) -> tuple[
     """
     texts: list[TextTable] = []
     for member in read_tables_of(raw, settings):
-        texts += _read(raw, member, scope)
-    dictionary = read_dictionaries([text for text in texts if text.is_dictionary])
-    tables: list[ZoneTable] = []
-    for text in texts:
-        if text.is_dictionary or text.cells.empty:
+        # An XLSX workbook is a zip.
+        if kind_of(member.data).name == "zip":
+            texts += read_sheets(raw, member)
             continue
-        problems = Problems(text.label, raw.source)
-        tables += recognise(text, scope.epci, problems)
+        text = read_delimited(raw, member, scope.keeps)
+        is_long = {_ZONE, _KIND, _VALUE} <= set(map(str.upper, text.cells.columns))
+        texts += widen(text, raw.source) if is_long else [text]
+    dictionary = read_dictionaries([text for text in texts if text.is_dictionary])
+    tables = (
+        _in_scope(table, scope)
+        for text in texts
+        if not (text.is_dictionary or text.cells.empty)
+        for table in recognise(text, scope.epci, Problems(text.label, raw.source))
+    )
     if all(text.is_dictionary for text in texts):
         raise SourceContentError(f"{raw.label}: expected a table of statistics, found dictionaries alone")
-    kept = (_in_scope(table, scope) for table in tables)
-    return [table for table in kept if len(table.codes)], dictionary
-
-
-def _read(raw: RawFile, member: Member, scope: Scope) -> list[TextTable]:
-    # An XLSX workbook is a zip.
-    if kind_of(member.data).name == "zip":
-        return read_sheets(raw, member)
-    text = read_delimited(raw, member, scope.keeps)
-    long = {_ZONE, _KIND, _VALUE} <= set(map(str.upper, text.cells.columns))
-    return widen(text, raw.source) if long else [text]
+    return [table for table in tables if len(table.codes)], dictionary
 
 
 def _in_scope(table: ZoneTable, scope: Scope) -> ZoneTable:

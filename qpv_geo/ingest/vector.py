@@ -1,11 +1,18 @@
-"""Vector files as publishers ship them, GeoJSON, GeoPackage or Shapefile, read into one frame."""
+"""Vector files as publishers ship them, GeoJSON, GeoPackage or Shapefile, read into one frame.
 
+Text that GDAL hides or changes is read from the file itself. In GeoJSON, GDAL keeps one of two equal keys,
+cuts a text at a NUL, replaces half a surrogate pair, and makes text of a number that stands among texts. In a
+GeoPackage it cuts a text at a NUL. It believes what the ``.cpg`` of a Shapefile says of the encoding, and
+takes text without one for Latin-1.
+"""
+
+import json
 import re
 import sqlite3
 import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +29,14 @@ from qpv_geo.characters import printable
 from qpv_geo.errors import SourceContentError
 from qpv_geo.ingest.cell_text import check_characters, check_labels, clean_text, decode, refuse_page
 from qpv_geo.ingest.contracts import Names, Problems, find_columns
-from qpv_geo.ingest.gdal_text import check_encoding, cut_at_nul, encoding_of, read_properties
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_member, read_members
 from qpv_geo.sources.content import as_shipped
 from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy, unreadable
 
 _SIBLINGS = ("shp", "shx", "dbf", "prj", "cpg")
+_UTF_8 = {"UTF8", "65001"}
+_PROPERTIES = re.compile(r'"properties"\s*:\s*')
 _DECLARED_CRS = re.compile(r'"crs"\s*:\s*\{[^{}]*\{[^{}]*"name"\s*:\s*"([^"]+)"')
 
 
@@ -142,7 +150,7 @@ def _read_geopackage(raw: RawFile, member: Member, wanted: str | None) -> Vector
                 problems.advise(f"name the one to read in '{key}.couche' of the territory file")
             problems.raise_if_any()
         frame = _read(path, layer=chosen[0])
-        written = cut_at_nul(path, chosen[0], list(frame.columns))
+        written = _cut_at_nul(path, chosen[0], list(frame.columns))
     return replace(_layer(frame, Problems(label, raw.source), remarks), as_written=written)
 
 
@@ -162,9 +170,9 @@ def _read_shapefile(raw: RawFile, settings: Settings) -> VectorLayer:
     remarks: list[str] = []
     problems, dbf = Problems(label, raw.source), parts["dbf"].data
     # Without a .cpg nothing says how the .dbf is encoded, and GDAL takes it for Latin-1.
-    encoding = None if "cpg" in parts else encoding_of(dbf)
+    encoding = None if "cpg" in parts else _encoding_of(dbf)
     if "cpg" in parts:
-        check_encoding(dbf, parts["cpg"].data, problems)
+        _check_encoding(dbf, parts["cpg"].data, problems)
     problems.raise_if_any()
     with tempfile.TemporaryDirectory() as folder, _reraise_gdal_errors(raw, label, "Shapefile", remarks):
         for suffix, member in parts.items():
@@ -202,3 +210,119 @@ def _reraise_gdal_errors(raw: RawFile, label: str, kind: str, remarks: list[str]
                 f"format ({error})",
             ) from error
     remarks += dict.fromkeys(str(warning.message) for warning in caught)
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers which of its keys were written twice."""
+
+    doubled: tuple[str, ...] = ()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> _Object:
+    found = _Object(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        found.doubled = tuple(dict.fromkeys(name for name in names if names.count(name) > 1))
+    return found
+
+
+_NOTHING = _Object()
+# Control characters in a text are against the rules of JSON, and are to be found here.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, strict=False)
+
+
+def read_properties(text: str, count: int, problems: Problems) -> Sequence[dict[str, Any]]:
+    """Return the properties of each feature as they are written; keys that are there twice are problems.
+
+    Raises `SourceContentError` for what is not JSON, or does not hold the `count` features that GDAL found.
+    """
+    try:
+        properties = _scan(text, count, problems)
+    except (ValueError, RecursionError) as error:
+        raise SourceContentError(
+            f"{problems.label}: expected GeoJSON, found text that is not ({error})"
+        ) from error
+    if len(properties) != count:
+        raise SourceContentError(
+            f"{problems.label}: expected GeoJSON, found {len(properties)} features and could read {count}"
+        )
+    return properties
+
+
+def _scan(text: str, count: int, problems: Problems) -> list[_Object]:
+    """Read the properties alone, a tenth of the file; all of it if another object has one of their keys."""
+    start = max(0, text.find('"features"'))
+    places = [match.end() for match in _PROPERTIES.finditer(text, start)]
+    once = text.count('"features"') == 1 and text.count('"geometry"') == count == len(places)
+    if once and text.count('"coordinates"') <= count:
+        features: Sequence[_Object] = []
+        properties = [_DECODER.raw_decode(text, place)[0] for place in places]
+    else:
+        document = _as_object(_DECODER.decode(text))
+        listed = document.get("features", [document])
+        features = [_as_object(feature) for feature in listed] if isinstance(listed, list) else []
+        properties = [feature.get("properties") for feature in features]
+        for name in document.doubled:
+            problems.add("each key once", f"{name!r} twice")
+    found = [_as_object(one) for one in properties]
+    for objects in (found, features, [_as_object(feature.get("geometry")) for feature in features]):
+        for number, one in enumerate(objects, start=1):
+            for name in one.doubled:
+                place = f"feature {number}{_code(found[number - 1], problems.source.key)}"
+                problems.add("each column once", f"{name!r} twice", where=place)
+    return found
+
+
+def _as_object(value: object) -> _Object:
+    return value if isinstance(value, _Object) else _NOTHING
+
+
+def _code(properties: _Object, key: Sequence[str]) -> str:
+    """Return the code of a feature, in brackets, if the source declares where that is."""
+    code = next((str(properties[name]) for name in key if name in properties), "")
+    return f" ({code})" if code and code.isprintable() else ""
+
+
+def _cut_at_nul(path: Path, layer: str, columns: Sequence[str]) -> dict[str, list[object]]:
+    """Return, as the file has them, the columns of a layer in which GDAL cut a text at a NUL."""
+    found = {}
+    table = _quoted(layer)
+    with closing(sqlite3.connect(path)) as database:
+        there = {name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")}
+        for column in there & set(columns):
+            name = _quoted(column)
+            with_nul = f"typeof({name}) = 'text' AND instr(CAST({name} AS BLOB), x'00')"
+            if database.execute(f"SELECT 1 FROM {table} WHERE {with_nul}").fetchone():  # noqa: S608 - quoted
+                cells = database.execute(f"SELECT {name} FROM {table}")  # noqa: S608 - quoted
+                found[column] = [cell for (cell,) in cells]
+    return found
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _encoding_of(dbf: bytes) -> str:
+    """Tell the encoding of a ``.dbf`` by its records, which follow a header of stated length."""
+    records = dbf[int.from_bytes(dbf[8:10], "little") :]
+    if records.isascii():
+        return "ASCII"
+    try:
+        records.decode()
+    except UnicodeDecodeError:
+        return "CP1252"
+    return "UTF-8"
+
+
+def _check_encoding(dbf: bytes, cpg: bytes, problems: Problems) -> None:
+    """Add a problem if the ``.cpg`` contradicts the text: one of them is UTF-8 and the other is not."""
+    declared = cpg.decode("ascii", "replace").strip()
+    found = _encoding_of(dbf)
+    is_utf_8 = declared.upper().replace("-", "") in _UTF_8
+    if found == "ASCII" or not declared or is_utf_8 == (found == "UTF-8"):
+        return
+    actual = "UTF-8" if found == "UTF-8" else "not UTF-8, perhaps Windows-1252"
+    problems.add("the encoding of the text", f"{declared}; the text is {actual}", column=".cpg")
+    if problems.source.territory_key:
+        right = "UTF-8" if found == "UTF-8" else "1252"
+        problems.advise(f"write {right} into the .cpg file, a text of one line, or delete it")

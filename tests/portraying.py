@@ -20,6 +20,7 @@ from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import published_layers
 from qpv_geo.formats.frames import Frames, conform
 from qpv_geo.formats.provenance import Raws, checks_table, sources_table
+from qpv_geo.ingest.facilities import FacilityTable
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.ingest.tables import read_tables
 from qpv_geo.portraits.pages import FOLDER, INDEX, write_portraits
@@ -67,10 +68,10 @@ def full_frames(settings: Settings, territory: Territory = BESANCON) -> Frames:
     frames["statistiques"] = _statistics(frames)
     epci = frames["epci"].geometry.iloc[0]
     frames["bande_300m"] = qpv_bands(qpv, territory.bandes, epci)
-    evolution = compare_geographies(qpv, _of_2015(qpv), communes, territory)
-    of_qpv = evolution.of_qpv.set_index("code_qp").reindex(qpv["code_qp"])
+    layers, added, _ = compare_geographies(qpv, _of_2015(qpv), communes, territory)
+    of_qpv = added.set_index("code_qp").reindex(qpv["code_qp"])
     frames["qpv"] = qpv.assign(**{name: of_qpv[name].to_numpy() for name in of_qpv})
-    frames["qpv_2015"], frames["evolution_2015_2024"] = evolution.qpv_2015, evolution.pieces
+    frames |= layers
     frames["qpv_voisins"] = _neighbour(qpv)
     frames["iris"] = _iris(communes[communes["insee_com"] == "25056"])
     frames["equipements"] = _facilities(qpv, communes, territory)
@@ -207,7 +208,7 @@ def _facilities(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Te
     )
     besancon = communes.loc[communes["insee_com"] == "25056"].geometry.iloc[0]
     inside = shapely.contains_xy(besancon, points["x"], points["y"])
-    return count_facilities(points[inside], types, qpv, communes, territory, vintage="2024")[0]
+    return count_facilities(FacilityTable(points[inside], types, "2024"), qpv, communes, territory)[0]
 
 
 def _all_read(sources: pd.DataFrame) -> pd.DataFrame:

@@ -138,7 +138,7 @@ def test_every_type_of_care_is_counted_and_compared_with_insee_s_answer() -> Non
     care = {code for category in plan.categories.values() for code in category.types}
     assert care <= set(types["type_equipement"])
     # What INSEE says of each QPV is compared once, over all types.
-    compared = {one.code: one for one in compare_placements(PLACES.points, types, QPV)}
+    compared = {one.code: one for one in compare_placements(PLACES.points, QPV)}
     assert (compared[WEST].first.value, compared[WEST].second.value) == ("4", "5")
 
 

@@ -21,6 +21,7 @@ from qpv_geo.analysis.fragile_districts import fragile_districts
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.checks import Check, check_none
 from qpv_geo.french import first_of
+from qpv_geo.ingest.facilities import FacilityTable
 from qpv_geo.ingest.tables import Tables, read_tables
 from qpv_geo.settings import Settings
 from tests.publishing import BESANCON, CATALOGUE, REGISTRY, whole_snapshot
@@ -97,8 +98,8 @@ def test_contours_of_2015_that_did_not_change_conform() -> None:
     communes = gpd.GeoDataFrame({"insee_com": ["25056"]}, geometry=[shape.buffer(50)], crs=2154)
     table = pd.DataFrame({"code_qp": ["QN02504I"], "code_qp_2015": ["QP025005"]})
     agree = "La table de correspondance et la superposition des contours concordent."
-    evolution = compare_geographies(qpv, old, communes, BESANCON, correspondence=table)
-    assert sentences(evolution.checks) == {
+    _, _, checks = compare_geographies(qpv, old, communes, BESANCON, correspondence=table)
+    assert sentences(checks) == {
         ("qpv_2015_du_territoire", "besancon"): (
             " / 1 : QPV 2015 situés pour l'essentiel dans Grand Besançon Métropole : QP025005."
         ),
@@ -167,7 +168,7 @@ def test_facilities_that_are_all_located_conform() -> None:
     square = [box(0, 0, 1000, 1000)]
     qpv = gpd.GeoDataFrame({"code_qp": ["QN02503M"], "lib_qp": ["Planoise"]}, geometry=square, crs=2154)
     communes = gpd.GeoDataFrame({"insee_com": ["25056"]}, geometry=square, crs=2154)
-    _, checks = count_facilities(points, types, qpv, communes, BESANCON, vintage="2024")
+    _, checks = count_facilities(FacilityTable(points, types, "2024"), qpv, communes, BESANCON)
     assert sentences(checks) == {
         ("equipements_non_localises", "equipements"): (
             "0 / 0 : Tous les équipements des communes du territoire ont des coordonnées."

@@ -1,5 +1,7 @@
 """Evolution 2015-2024: areas conserved both ways, successions by overlay, letters and table checked."""
 
+from typing import NamedTuple
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.evolution import Evolution, compare_geographies, select_2015
+from qpv_geo.analysis.evolution import compare_geographies, select_2015
 from qpv_geo.analysis.overlay import as_multipolygon
 from qpv_geo.checks import Check
 from tests.essai import essai
@@ -51,16 +53,25 @@ ALL_2024 = current(PLANOISE, BATTANT, MONTRAPON, CLAIRS_SOLEIL)
 ALL_2015 = former(PLANOISE_2015, GRETTE_2015, MONTRAPON_2015, SMALL_2015, LARGE_2015, AWAY_2015)
 
 
+class Evolution(NamedTuple):
+    pieces: gpd.GeoDataFrame
+    qpv_2015: gpd.GeoDataFrame
+    of_qpv: pd.DataFrame
+    checks: list[Check]
+
+
 def compare(
     qpv: gpd.GeoDataFrame = ALL_2024,
     qpv_2015: gpd.GeoDataFrame = ALL_2015,
+    communes: gpd.GeoDataFrame = COMMUNES,
     *,
     others: gpd.GeoDataFrame | None = None,
     correspondence: pd.DataFrame | None = None,
 ) -> Evolution:
-    return compare_geographies(
-        qpv, qpv_2015, COMMUNES, TERRITORY, others=others, correspondence=correspondence
+    layers, of_qpv, checks = compare_geographies(
+        qpv, qpv_2015, communes, TERRITORY, others=others, correspondence=correspondence
     )
+    return Evolution(layers["evolution_2015_2024"], layers["qpv_2015"], of_qpv, checks)
 
 
 def checks_of(evolution: Evolution, code: str) -> dict[str, Check]:
@@ -250,7 +261,7 @@ def test_areas_are_conserved_both_ways(new: list[MultiPolygon], old: list[MultiP
     qpv = current(*((f"QN0250{index}M", shape) for index, shape in enumerate(new)))
     qpv_2015 = former(*((f"QP02500{index}", shape) for index, shape in enumerate(old)))
     communes = COMMUNES.set_geometry(COMMUNES.translate(*ORIGIN))
-    evolution = compare_geographies(qpv, qpv_2015, communes, TERRITORY)
+    evolution = compare(qpv, qpv_2015, communes)
     pieces = evolution.pieces
     assert pieces.geometry.is_valid.all()
     for frame, column in ((qpv, "code_qp"), (qpv_2015, "code_qp_2015")):
@@ -271,7 +282,7 @@ def test_the_same_contours_are_kept_whole_whatever_their_order(
     qpv = current(*((f"QN0250{index}I", shapes[index]) for index in order))
     qpv_2015 = former(*((f"QP02500{index}", shape) for index, shape in enumerate(shapes)))
     communes = COMMUNES.set_geometry(COMMUNES.translate(*ORIGIN))
-    evolution = compare_geographies(qpv, qpv_2015, communes, TERRITORY)
+    evolution = compare(qpv, qpv_2015, communes)
     np.testing.assert_allclose(evolution.of_qpv["part_conservee_2015"], 100, rtol=1e-6)
     kept = evolution.pieces[evolution.pieces["part_2024"] > 99]
     assert kept["code_qp"].str[6].tolist() == kept["code_qp_2015"].str[7].tolist()

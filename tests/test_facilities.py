@@ -15,6 +15,7 @@ from shapely.geometry import Point, Polygon, box
 from qpv_geo.analysis.facilities import compare_placements, count_facilities, locate_facilities
 from qpv_geo.checks import Check
 from qpv_geo.errors import ContractError
+from qpv_geo.ingest.facilities import FacilityTable
 from tests.essai import essai
 
 TERRITORY = essai(qpv=2, sliver_area=100)
@@ -54,7 +55,6 @@ POINTS = points(
     ("C108", "25056", *NOWHERE),
     ("C108", "25112", *NOWHERE),
     ("C108", "25112", *NOWHERE),
-    ("A101", "25056", 1200, 1200),  # not a type that was asked for
     ("D307", "25112", 3100, 1100),  # in the eastern QPV, in the second commune
 )
 
@@ -67,7 +67,7 @@ def count(frame: pd.DataFrame, code: str, perimeter: str, kind: str) -> tuple[ob
 
 
 def tabulate(facilities: pd.DataFrame = POINTS) -> tuple[pd.DataFrame, list[Check]]:
-    return count_facilities(facilities, TYPES, QPV, COMMUNES, TERRITORY, vintage="2024")
+    return count_facilities(FacilityTable(facilities, TYPES, "2024"), QPV, COMMUNES, TERRITORY)
 
 
 def test_facilities_are_counted_inside_and_within_500_m() -> None:
@@ -138,14 +138,14 @@ def placed(*rows: tuple[str, float, float, str | None]) -> pd.DataFrame:
         (placed(("D265", 1200, 1200, None), ("D307", 1500, 1200, WEST)), ("1", "1", 0, "diverge")),
         # Half a metre beyond the limit: coordinates are rounded.
         (placed(("D265", 1400.5, 1200, WEST)), ("1", "0", -1, "concorde")),
-        # Without a position, and of a type that is not counted.
-        (placed(("D265", math.nan, math.nan, WEST), ("A101", 1200, 1200, None)), ("0", "0", 0, "concorde")),
+        # Without a position.
+        (placed(("D265", math.nan, math.nan, WEST)), ("0", "0", 0, "concorde")),
     ],
 )
 def test_insee_places_facilities_as_the_contours_do(
     facilities: pd.DataFrame, expected: tuple[str, str, float, str]
 ) -> None:
-    rows = {row.code: row for row in compare_placements(facilities, TYPES, QPV)}
+    rows = {row.code: row for row in compare_placements(facilities, QPV)}
     found = rows[WEST]
     assert (found.first.value, found.second.value, found.gap, found.result) == expected
     assert (rows[EAST].first.value, rows[EAST].result) == ("0", "concorde")
@@ -168,14 +168,8 @@ def test_counts_are_those_of_distances_one_by_one(
     layer = gpd.GeoDataFrame({"code_qp": codes, "lib_qp": codes}, geometry=shapes, crs=2154)
     if layer.empty:
         return
-    table, _ = count_facilities(
-        points(*((kind, "25056", x, y) for kind, x, y in places)),
-        TYPES,
-        layer,
-        COMMUNES,
-        TERRITORY,
-        vintage="2024",
-    )
+    facilities = points(*((kind, "25056", x, y) for kind, x, y in places))
+    table, _ = count_facilities(FacilityTable(facilities, TYPES, "2024"), layer, COMMUNES, TERRITORY)
     for code, shape in zip(codes, shapes, strict=True):
         for perimeter, distance in (("qpv", 0), ("500m", 500)):
             for kind in TYPES["type_equipement"]:

@@ -1,7 +1,6 @@
 """QPV of 2015 and 2024: areas kept, entered and left, from the overlay of contours and never from names."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
@@ -22,20 +21,6 @@ _CONSERVED = 1e-6
 _SMALLEST_SHOWN = 0.1
 
 
-@dataclass(frozen=True)
-class Evolution:
-    """The two geographies of a territory compared: layers ``evolution_2015_2024`` and ``qpv_2015``.
-
-    Of `pieces`, ``code_qp`` is None for an area that left, ``code_qp_2015`` for one that entered. `of_qpv`
-    are columns to join to layer ``qpv`` by ``code_qp``: ``part_conservee_2015``, ``predecesseurs_2015``.
-    """
-
-    pieces: gpd.GeoDataFrame
-    qpv_2015: gpd.GeoDataFrame
-    of_qpv: pd.DataFrame
-    checks: tuple[Check, ...]
-
-
 def compare_geographies(
     qpv: gpd.GeoDataFrame,
     qpv_2015: gpd.GeoDataFrame,
@@ -44,19 +29,25 @@ def compare_geographies(
     *,
     others: gpd.GeoDataFrame | None = None,
     correspondence: pd.DataFrame | None = None,
-) -> Evolution:
+) -> tuple[dict[str, gpd.GeoDataFrame], pd.DataFrame, list[Check]]:
     """Overlay the QPV of 2024 and of 2015, all frames in one projected CRS, or `ValueError` is raised.
 
     An overlap makes one QPV the successor of the other if it exceeds the territory's sliver area and its
     sliver share of either QPV (a small QPV absorbed by a large one is its predecessor). A smaller overlap is
     published without that.
 
+    Returned are layers ``evolution_2015_2024`` (``code_qp`` is None for an area that left, ``code_qp_2015``
+    for one that entered) and ``qpv_2015``, and columns to join to layer ``qpv`` by ``code_qp``.
+
     `qpv` and `communes` are the territory's, `qpv_2015` those of the whole file. An area that `others` cover,
     QPV 2024 of other territories, has not left. `correspondence` is the official table.
     """
-    current = _with_others(qpv, others)
+    columns = ["code_qp", "lib_qp", "geometry"]
+    own = qpv[columns].sort_values("code_qp", ignore_index=True)
+    foreign = own.iloc[:0] if others is None else others[~others["code_qp"].isin(own["code_qp"])][columns]
+    current = pd.concat([own, foreign], ignore_index=True)
     old = select_2015(qpv_2015, communes)
-    pieces = _pieces(current.iloc[: len(qpv)], current, old, qpv_2015)
+    pieces = _pieces(own, current, old, qpv_2015)
     links = pieces[
         (pieces["nature"] == "conserve") & is_sizeable(pieces, territory, ("part_2024", "part_2015"))
     ]
@@ -68,25 +59,12 @@ def compare_geographies(
         *_check_letters(qpv, links, territory),
         *_check_correspondence(qpv["code_qp"], old["code_qp"], links, correspondence),
     ]
-    return Evolution(
+    layers = {
         # Streets are known where there is a base map (`base_map.streets_of`).
-        pieces.assign(rues=None),
-        _layer_2015(old, pieces, links),
-        _columns_of_qpv(qpv, pieces, links),
-        tuple(checks),
-    )
-
-
-def _with_others(qpv: gpd.GeoDataFrame, others: gpd.GeoDataFrame | None) -> gpd.GeoDataFrame:
-    """Return the territory's QPV first, then those of other territories."""
-    columns = ["code_qp", "lib_qp", "geometry"]
-    own = qpv[columns].sort_values("code_qp", ignore_index=True)
-    if others is None:
-        return own
-    if others.crs != qpv.crs:
-        raise ValueError(f"overlay needs one projected CRS, got {qpv.crs} and {others.crs}")
-    foreign = others[~others["code_qp"].isin(own["code_qp"])][columns]
-    return gpd.GeoDataFrame(pd.concat([own, foreign], ignore_index=True), crs=qpv.crs)
+        "evolution_2015_2024": pieces.assign(rues=None),
+        "qpv_2015": _layer_2015(old, pieces, links),
+    }
+    return layers, _columns_of_qpv(qpv, pieces, links), checks
 
 
 def select_2015(qpv_2015: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -21,6 +21,7 @@ from qpv_geo.analysis.overlay import Geometries, at, overlay
 from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ContractError
 from qpv_geo.french import counted, first_of
+from qpv_geo.ingest.facilities import FacilityTable
 from qpv_geo.statuses import OK
 from qpv_geo.territory import Territory
 
@@ -38,26 +39,17 @@ _MOSTLY_INSIDE = 0.5
 
 
 def count_facilities(
-    points: pd.DataFrame,
-    types: pd.DataFrame,
-    qpv: gpd.GeoDataFrame,
-    communes: gpd.GeoDataFrame,
-    territory: Territory,
-    *,
-    vintage: str,
+    facilities: FacilityTable, qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territory
 ) -> tuple[pd.DataFrame, list[Check]]:
     """Return table ``equipements``: how many facilities of each type in each QPV and within 500 m of it.
 
-    `points` has a row per facility: ``type_equipement``, ``insee_com``, ``x``, ``y`` in the CRS of `qpv` (NaN
-    if it was not located); `types` those to count, each once: ``type_equipement``, ``libelle``, ``domaine``.
-    `qpv` and `communes` are the territory's, in one projected CRS; the source covers all of France.
-
-    The table has a row per QPV, perimeter (``qpv``, or ``500m`` which includes it) and type, sorted.
-    ``non_localises`` counts the facilities without coordinates in the communes that the perimeter touches.
-    Checks name the communes with such facilities. Raises `ContractError` if most facilities of the
-    territory's communes lie outside them: the CRS is wrong.
+    `qpv` and `communes` are the territory's, in one projected CRS; the source covers all of France. The table
+    has a row per QPV, perimeter (``qpv``, or ``500m`` which includes it) and type, sorted. ``non_localises``
+    counts the facilities without coordinates in the communes that the perimeter touches. Checks name the
+    communes with such facilities. Raises `ContractError` if most facilities of the territory's communes lie
+    outside them: the CRS is wrong.
     """
-    points = points[points["type_equipement"].isin(types["type_equipement"])]
+    points = facilities.points
     located = is_located(points)
     _refuse_elsewhere(points[located], communes)
     lost = points[~located & points["insee_com"].isin(communes["insee_com"])]
@@ -68,8 +60,8 @@ def count_facilities(
             "nombre": pairs[pairs["metres"] <= distance],
             "non_localises": lost_within(lost, qpv, distance, communes, territory),
         }
-        parts.append(tabulate(qpv, types, counted_rows).assign(perimetre=name))
-    table = pd.concat(parts).assign(statut=OK, millesime=vintage)
+        parts.append(tabulate(qpv, facilities.types, counted_rows).assign(perimetre=name))
+    table = pd.concat(parts).assign(statut=OK, millesime=facilities.vintage)
     return table.sort_values(["code_qp", "perimetre", "type_equipement"], ignore_index=True), _report_lost(
         lost
     )
@@ -84,7 +76,7 @@ def locate_facilities(
 ) -> gpd.GeoDataFrame:
     """Return layer ``equipements_lieux``: the facilities within `reach` metres of a QPV, in the CRS of `qpv`.
 
-    Those of one type at one place are one row, with their number. Parameters as of `count_facilities`.
+    Those of one type at one place are one row, with their number.
     """
     known = points.dropna(subset=["x", "y"]).merge(types, on="type_equipement")
     key = ["type_equipement", "x", "y"]
@@ -101,13 +93,12 @@ def locate_facilities(
     return layer.iloc[np.unique(near)].sort_values(key, ignore_index=True)
 
 
-def compare_placements(points: pd.DataFrame, types: pd.DataFrame, qpv: gpd.GeoDataFrame) -> list[Concordance]:
+def compare_placements(points: pd.DataFrame, qpv: gpd.GeoDataFrame) -> list[Concordance]:
     """Compare the facilities that INSEE places in each QPV with those that lie in its contour.
 
     Only facilities with coordinates are compared, one by one: two errors that cancel out still disagree.
-    `points` and `types` are those of `count_facilities`, with ``code_qp_insee``.
     """
-    points = points[points["type_equipement"].isin(types["type_equipement"]) & points["x"].notna()]
+    points = points[points["x"].notna()]
     shapes = shapes_of(points)
     zone, point = shapely.STRtree(shapes).query(qpv.geometry.to_numpy(), predicate="intersects")
     rows = []

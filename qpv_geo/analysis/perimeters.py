@@ -109,7 +109,7 @@ def _add_neighbours(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, terri
 def _add_2015(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> None:
     if tables.qpv_2015 is None:
         return
-    evolution = compare_geographies(
+    layers, of_qpv, checks = compare_geographies(
         qpv,
         tables.qpv_2015,
         tables.communes,
@@ -117,10 +117,9 @@ def _add_2015(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, territory: 
         others=tables.contours.by_epsg[territory.epsg],
         correspondence=tables.correspondence,
     )
-    result.layers["qpv_2015"] = evolution.qpv_2015
-    result.layers["evolution_2015_2024"] = evolution.pieces
-    result.of_qpv.append(evolution.of_qpv)
-    result.checks_around += evolution.checks
+    result.layers |= layers
+    result.of_qpv.append(of_qpv)
+    result.checks_around += checks
 
 
 def _add_districts(
@@ -174,15 +173,13 @@ def _add_facilities(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, terri
     found = tables.facilities
     if found is None:
         return
-    result.layers["equipements"], checks = count_facilities(
-        found.points, found.types, qpv, tables.communes, territory, vintage=found.vintage
-    )
+    result.layers["equipements"], checks = count_facilities(found, qpv, tables.communes, territory)
     result.layers["equipements_lieux"] = locate_facilities(found.points, found.types, qpv, found.vintage)
     result.checks_around += checks
     buildings = None if tables.base_map is None else tables.base_map.buildings
     result.layers |= care_layers(found, buildings, qpv, tables.communes, territory)
     if found.placed_by_insee:
-        result.concordances += compare_placements(found.points, found.types, qpv)
+        result.concordances += compare_placements(found.points, qpv)
 
 
 def _report_misplaced(result: Joined, tables: Tables) -> None:

@@ -14,10 +14,9 @@ import pytest
 from shapely.geometry import box
 
 from qpv_geo.analysis.concordances import check_completeness, check_contract, report_concordances
-from qpv_geo.analysis.districts import local_districts, match_geographies
+from qpv_geo.analysis.districts import fragile_districts, local_districts, match_geographies
 from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.facilities import count_facilities
-from qpv_geo.analysis.fragile_districts import fragile_districts
 from qpv_geo.analysis.layers import build_layers
 from qpv_geo.checks import Check, check_none
 from qpv_geo.french import first_of

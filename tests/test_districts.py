@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, box
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.districts import comparable, district_statistics, local_districts
-from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
+from qpv_geo.analysis.districts import (
+    comparable,
+    district_statistics,
+    fragile_districts,
+    fragile_statistics,
+    local_districts,
+)
 from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.ingest.registry import Computation

@@ -19,6 +19,8 @@ from qpv_geo.analysis.concordances import Concordance
 from qpv_geo.analysis.districts import (
     cut_by_iris,
     district_statistics,
+    fragile_districts,
+    fragile_statistics,
     iris_layer,
     iris_statistics,
     local_districts,
@@ -31,7 +33,6 @@ from qpv_geo.analysis.facilities import (
     report_misplaced,
 )
 from qpv_geo.analysis.finess import finess_layer
-from qpv_geo.analysis.fragile_districts import fragile_districts, fragile_statistics
 from qpv_geo.analysis.neighbours import neighbours, undrawn_near
 from qpv_geo.checks import Check, check_none
 from qpv_geo.french import first_of

@@ -6,8 +6,7 @@ from typing import Annotated
 import geopandas as gpd
 import typer
 
-from qpv_geo.analysis.districts import local_districts
-from qpv_geo.analysis.fragile_districts import fragile_districts
+from qpv_geo.analysis.districts import fragile_districts, local_districts
 from qpv_geo.analysis.health_plan import objectives_table
 from qpv_geo.commands.options import DataDir, Mirror, settings_of
 from qpv_geo.commands.output import Json, print_entries

@@ -72,19 +72,14 @@ def _of_communes(sheet: AplSheet, codes: list[str]) -> pd.DataFrame:
     found["statut"] = found["statut"].fillna(NOT_AVAILABLE)
     for row, code in enumerate(codes):
         if code not in table.index and len(parts := _parts(sheet, code)):
-            mean = _mean(parts)
-            found.loc[row, "valeur"], found.loc[row, "statut"], found.loc[row, "population"] = mean
+            found.loc[row, ["valeur", "statut", "population"]] = _mean(parts)
     return found
 
 
 def _parts(sheet: AplSheet, code: str) -> pd.DataFrame:
     """Return the *arrondissements* of a commune; of most there are none."""
-    table = sheet.table
-    return (
-        table[table.index.str.fullmatch(MUNICIPAL_DISTRICTS[code])]
-        if code in MUNICIPAL_DISTRICTS
-        else table.iloc[:0]
-    )
+    pattern = MUNICIPAL_DISTRICTS.get(code)
+    return sheet.table[sheet.table.index.str.fullmatch(pattern)] if pattern else sheet.table.iloc[:0]
 
 
 def _mean(table: pd.DataFrame) -> tuple[float, str, float]:

@@ -15,6 +15,7 @@ from qpv_geo.analysis.statistics import newest_of_qpv
 from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.french import plain_number
+from qpv_geo.statuses import NOT_AVAILABLE
 from qpv_geo.territory import Territory
 
 Agreement = Literal["concorde", "diverge", "non_verifiable"]
@@ -65,36 +66,23 @@ def contract_figures(territory: Territory, qpv: pd.DataFrame, statistics: pd.Dat
             f"territory {territory.id!r}: 'contrat.qpv' names {', '.join(strangers)}, not among its QPV "
             f"({', '.join(sorted(names))})"
         )
-    columns = ["code", "indicateur", "valeur", "statut", "millesime"]
-    newest = newest_of_qpv(statistics)[columns].itertuples(index=False)
-    insee = {(code, indicator): figure for code, indicator, *figure in newest}
-    rows = []
-    for entry in sorted(contract.qpv, key=lambda entry: entry.code_qp):
-        for figure, (indicator, label, unit) in _FIGURES.items():
-            stated = getattr(entry, figure)
-            if stated is None:
-                continue
-            absent = (float("nan"), "non_disponible", None)
-            value, status, vintage = insee.get((entry.code_qp, indicator), absent)
-            # As decimal numbers: without the noise of binary fractions.
-            gap = value if math.isnan(value) else float(Decimal(str(value)) - Decimal(str(stated)))
-            rows.append(
-                {
-                    "code_qp": entry.code_qp,
-                    "lib_qp": names[entry.code_qp],
-                    "nom_contrat": entry.nom,
-                    "indicateur": indicator,
-                    "libelle": label,
-                    "unite": unit,
-                    "valeur_contrat": float(stated),
-                    "valeur_insee": value,
-                    "statut_insee": status,
-                    "millesime_insee": vintage,
-                    "ecart": gap,
-                    "source_contrat": contract.source,
-                }
-            )
-    return pd.DataFrame(rows)
+    stated = [
+        (entry.code_qp, names[entry.code_qp], entry.nom, indicator, label, unit, float(value))
+        for entry in sorted(contract.qpv, key=lambda entry: entry.code_qp)
+        for figure, (indicator, label, unit) in _FIGURES.items()
+        if (value := getattr(entry, figure)) is not None
+    ]
+    if not stated:
+        return pd.DataFrame()
+    columns = ["code_qp", "lib_qp", "nom_contrat", "indicateur", "libelle", "unite", "valeur_contrat"]
+    key, measures = ["code_qp", "indicateur"], ["valeur", "statut", "millesime"]
+    insee = newest_of_qpv(statistics).rename(columns={"code": "code_qp"}).set_index(key)[measures]
+    figures = pd.DataFrame(stated, columns=columns).join(insee.add_suffix("_insee"), on=key)
+    # As decimal numbers: without the noise of binary fractions.
+    pairs = zip(figures["valeur_insee"], figures["valeur_contrat"], strict=True)
+    figures["ecart"] = [float(Decimal(str(value)) - Decimal(str(figure))) for value, figure in pairs]
+    figures["statut_insee"] = figures["statut_insee"].fillna(NOT_AVAILABLE)
+    return figures.assign(source_contrat=contract.source)
 
 
 def check_contract(figures: pd.DataFrame, territory: Territory) -> list[Check]:
@@ -161,13 +149,12 @@ def _summary(group: Sequence[Concordance], territory: Territory) -> Concordance:
     one = group[0]
     counts = Counter(row.result for row in group)
     compared = counts["concorde"] + counts["diverge"]
-    result: Agreement = "diverge" if counts["diverge"] else "concorde"
     return one._replace(
         code=territory.code,
         name=territory.nom,
         first=one.first._replace(value=f"{compared} QPV comparés"),
         second=one.second._replace(value=f"{counts['concorde']} concordent"),
-        result=result if compared else "non_verifiable",
+        result=agreement(agrees=not counts["diverge"], known=compared > 0),
         message=f"{one.theme}, {one.first.source} et {one.second.source} : {compared} QPV comparés, "
         f"{counts['concorde']} concordent, {counts['diverge']} divergent, "
         f"{counts['non_verifiable']} non vérifiables.",
@@ -209,8 +196,8 @@ def compare_contract(
     )
     what, gap = ("Population", total.code, contract.titre), insee - total.population
     message = f"Population des {len(codes)} QPV du contrat {total.code} ensemble : {both}."
-    agreement = _agreement(insee, agrees=gap == 0)
-    return [*rows, Concordance(*what, *statements, _EXACT, agreement, message, gap)]
+    result = agreement(agrees=gap == 0, known=not math.isnan(insee))
+    return [*rows, Concordance(*what, *statements, _EXACT, result, message, gap)]
 
 
 def _compare_figure(row: Mapping[Any, Any], sources: Mapping[str, str]) -> Concordance:
@@ -232,7 +219,8 @@ def _compare_figure(row: Mapping[Any, Any], sources: Mapping[str, str]) -> Conco
     )
     what = row["libelle"], row["code_qp"], row["lib_qp"]
     message = f"{row['lib_qp']}, {row['libelle'].lower()} : {both}."
-    return Concordance(*what, *statements, tolerance, _agreement(insee, agrees=agrees), message, gap)
+    result = agreement(agrees=agrees, known=not math.isnan(insee))
+    return Concordance(*what, *statements, tolerance, result, message, gap)
 
 
 def compare_sets(
@@ -260,7 +248,7 @@ def compare_sets(
             Statement(_spell(computed), COMPUTED, "statistiques"),
         )
         what = f"QPV pris ensemble : {label} ({row['millesime']})", territory.code, territory.nom
-        verdict = f"{_spell(step)} : l'arrondi de l'INSEE", _agreement(published, agrees=abs(gap) <= step)
+        verdict = f"{_spell(step)} : l'arrondi de l'INSEE", agreement(agrees=abs(gap) <= step)
         message = (
             f"{label} des QPV de {territory.nom} ensemble : l'INSEE publie {_spell(published)}, le calcul "
             f"donne {_spell(computed)}."
@@ -275,8 +263,9 @@ def _last_place(value: float) -> float:
     return float(10.0 ** min(int(exponent), 0))
 
 
-def _agreement(value: float, *, agrees: bool) -> Agreement:
-    if math.isnan(value):
+def agreement(*, agrees: bool, known: bool = True) -> Agreement:
+    """Return the result of a comparison of two values, if both are `known`."""
+    if not known:
         return "non_verifiable"
     return "concorde" if agrees else "diverge"
 
@@ -301,12 +290,12 @@ def compare_statuses(qpv: pd.DataFrame, correspondence: pd.DataFrame) -> list[Co
     for code, name in zip(qpv["code_qp"], qpv["lib_qp"], strict=True):
         letter, status = code[-1], statuses.get(code)
         expected = _STATUSES.get(letter)
-        result: Agreement = "concorde" if status == expected else "diverge"
         comment = f"la table dit {status}, la lettre {letter} du code {expected}"
         if status is None:
-            result, comment = "non_verifiable", "la table lue ne donne pas son statut"
+            comment = "la table lue ne donne pas son statut"
         elif expected is None:
-            result, comment = "non_verifiable", f"la lettre {letter} n'a pas d'équivalent dans la table"
+            comment = f"la lettre {letter} n'a pas d'équivalent dans la table"
+        result = agreement(agrees=status == expected, known=None not in {status, expected})
         statements = Statement(status, ANCT, _CORRESPONDENCE), Statement(letter, ANCT, "qpv_2024")
         rows.append(Concordance(STATUSES, code, name, *statements, _EXACT, result, f"{name} : {comment}."))
     return rows

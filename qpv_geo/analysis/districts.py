@@ -1,6 +1,7 @@
 """IRIS beside the QPV, and districts (*quartiers*): the city's own, and the contract's fragile ones.
 
-A city's are sets of IRIS or have contours of their own. The contract's *quartiers fragiles* have no official contour and no INSEE table, at best local contours.
+A city's are sets of IRIS or have contours of their own; the contract's *quartiers fragiles* have no official
+contour and no INSEE table, at best local contours.
 """
 
 import difflib

@@ -9,14 +9,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from qpv_geo.analysis.concordances import (
-    COMPUTED,
-    FACILITIES,
-    INSEE,
-    Agreement,
-    Concordance,
-    Statement,
-)
+from qpv_geo.analysis.concordances import COMPUTED, FACILITIES, INSEE, Concordance, Statement, agreement
 from qpv_geo.analysis.overlay import Geometries, at, overlay
 from qpv_geo.checks import Check, check_none
 from qpv_geo.errors import ContractError
@@ -120,7 +113,7 @@ def compare_placements(points: pd.DataFrame, qpv: gpd.GeoDataFrame) -> list[Conc
             Statement(str(len(inside)), COMPUTED, "equipements"),
         )
         tolerance = f"{_ROUNDED:.0f} m autour de la limite : coordonnées arrondies"
-        result: Agreement = "diverge" if len(apart) else "concorde"
+        result = agreement(agrees=not len(apart))
         message, gap = f"{name} : {comment}.", float(len(inside) - len(of_insee))
         rows.append(Concordance(FACILITIES, code, name, *statements, tolerance, result, message, gap))
     return rows

@@ -9,7 +9,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from qpv_geo.analysis.concordances import INSEE, Agreement, Concordance, Statement
+from qpv_geo.analysis.concordances import INSEE, Concordance, Statement, agreement
 from qpv_geo.analysis.facilities import code_of_qpv, is_located, shapes_of, within_box
 from qpv_geo.french import counted
 from qpv_geo.ingest.facilities import FacilityTable
@@ -105,7 +105,7 @@ def _concordance(name: str, numbers: Sequence[int], territory: Territory) -> Con
     """Say how many the BPE and FINESS have, and how many of them are the same."""
     of_insee, of_finess, matched = numbers
     statements = Statement(str(of_insee), INSEE, "bpe"), Statement(str(of_finess), _REGISTER, "finess")
-    result: Agreement = "concorde" if of_insee == of_finess == matched else "diverge"
+    result = agreement(agrees=of_insee == of_finess == matched)
     message = (
         f"{name} : {counted(of_insee, 'équipement')} dans la BPE, "
         f"{counted(of_finess, 'établissement')} dans FINESS, dont {matched} au même endroit."

@@ -4,18 +4,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from qpv_geo.analysis import concordances
 from qpv_geo.analysis.aggregate import add_computed, aggregate
 from qpv_geo.analysis.apl import apl_table
-from qpv_geo.analysis.concordances import (
-    check_completeness,
-    check_contract,
-    compare_contract,
-    compare_sets,
-    compare_statuses,
-    concordances_table,
-    contract_figures,
-    report_concordances,
-)
 from qpv_geo.analysis.geographies import geographies_table
 from qpv_geo.analysis.health import health_table
 from qpv_geo.analysis.health_plan import objectives_table
@@ -65,8 +56,8 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
         add_computed(comparison_zones(tables.rows, communes, territory, epci), rules),
         *joined.statistics,
     ]
-    contract = contract_figures(territory, qpv, of_qpv)
-    checks += check_contract(contract, territory)
+    contract = concordances.contract_figures(territory, qpv, of_qpv)
+    checks += concordances.check_contract(contract, territory)
     layers: Layers = {
         **joined.layers,
         "qpv": add_indicators(qpv, of_qpv, registry),
@@ -75,23 +66,25 @@ def build_layers(tables: Tables, territory: Territory, registry: Registry) -> tu
         "indicateurs": dictionary(registry, tables.labels),
         "contrat_de_ville": contract,
     }
-    compared = joined.concordances + compare_contract(territory, contract, of_qpv)
+    compared = joined.concordances + concordances.compare_contract(territory, contract, of_qpv)
     labels = {indicator.id: indicator.label for indicator in registry.indicators}
-    compared += compare_sets(layers["statistiques"], labels, territory)
+    compared += concordances.compare_sets(layers["statistiques"], labels, territory)
     if tables.correspondence is not None:
         own = tables.correspondence[tables.correspondence["code_qp"].isin(qpv["code_qp"])]
         layers["correspondance_2015"] = own.sort_values(["code_qp", "code_qp_2015"], ignore_index=True)
-        compared += compare_statuses(qpv, tables.correspondence)
+        compared += concordances.compare_statuses(qpv, tables.correspondence)
         every = set(tables.contours.attributes["code_qp"])
-        checks.append(check_completeness(tables.correspondence, every, national=tables.contours.national))
+        checks.append(
+            concordances.check_completeness(tables.correspondence, every, national=tables.contours.national)
+        )
     if tables.apl:
         layers["apl"], merged = _apl(tables, joined.layers, territory)
         checks += merged
-    layers["concordances"] = concordances_table(compared, territory)
+    layers["concordances"] = concordances.concordances_table(compared, territory)
     layers["geographies"] = geographies_table(layers, territory)
     layers["objectifs_indicateurs"] = objectives_table(territory, registry)
     layers["sante"] = health_table(layers, registry)
-    return layers, [*checks, report_concordances(compared)]
+    return layers, [*checks, concordances.report_concordances(compared)]
 
 
 def _apl(

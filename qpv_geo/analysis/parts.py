@@ -6,19 +6,11 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
+from qpv_geo.analysis import selection
 from qpv_geo.analysis.declared_zones import compare_zones
 from qpv_geo.analysis.neighbours import undrawn_near
 from qpv_geo.analysis.overlay import as_multipolygon, dissolve
 from qpv_geo.analysis.perimeters import Joined, Layers, add_perimeters
-from qpv_geo.analysis.selection import (
-    compare_communes,
-    computed_lists,
-    count_by_epci,
-    cut_by_communes,
-    declares,
-    refuse_misplaced,
-    select,
-)
 from qpv_geo.checks import Check, check_expected, check_none
 from qpv_geo.errors import ContractError
 from qpv_geo.french import own_name
@@ -60,18 +52,18 @@ def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
     if tables.around is not None and len(tables.around):
         communes = pd.concat([communes, tables.around], ignore_index=True)
     near = _near(contours, communes, territory)
-    pieces = cut_by_communes(near, communes, territory)
+    pieces = selection.cut_by_communes(near, communes, territory)
     overlaps = _report_overlaps(pieces, near)
     mine = pieces[pieces["insee_com"].isin(tables.communes["insee_com"])]
     known = tables.contours.national and not undrawn_near(tables.contours, tables.communes, territory)
-    selected, checks = select(near, mine, territory, with_neighbours=known)
-    refuse_misplaced(selected, communes)
+    selected, checks = selection.select(near, mine, territory, with_neighbours=known)
+    selection.refuse_misplaced(selected, communes)
     of_epci = pd.Series({territory.epci: len(selected)})
     if territory.genre != "epci":
-        of_epci = count_by_epci(tables.contours.attributes, communes, pieces)
+        of_epci = selection.count_by_epci(tables.contours.attributes, communes, pieces)
     of_commune = pieces[pieces["membre"]].groupby("insee_com")["code_qp"].nunique()
     pieces = pieces[pieces["code_qp"].isin(selected["code_qp"])]
-    checks += [*compare_communes(selected, pieces, set(communes["insee_com"]), territory), overlaps]
+    checks += [*selection.compare_communes(selected, pieces, set(communes["insee_com"]), territory), overlaps]
     epci = _epci(communes, of_epci, tables, territory)
     joined = add_perimeters(tables, selected, epci, territory, registry)
     joined.checks = checks
@@ -155,7 +147,7 @@ def _report_overlaps(pieces: gpd.GeoDataFrame, near: gpd.GeoDataFrame) -> Check:
 
 def _near(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territory) -> gpd.GeoDataFrame:
     """Keep the QPV that declare the territory or touch its communes; no other needs an overlay."""
-    kept = declares(qpv, territory)
+    kept = selection.declares(qpv, territory)
     tree = shapely.STRtree(qpv.geometry.to_numpy())
     kept.iloc[tree.query(communes.geometry.to_numpy(), predicate="intersects")[1]] = True
     return qpv[kept].reset_index(drop=True)
@@ -165,7 +157,7 @@ def _qpv(
     selected: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, added: list[pd.DataFrame], territory: Territory
 ) -> gpd.GeoDataFrame:
     names = {entry.code_qp: entry.nom for entry in territory.contrat.qpv} if territory.contrat else {}
-    layer = selected.join(computed_lists(selected, pieces))
+    layer = selected.join(selection.computed_lists(selected, pieces))
     layer["nom_contrat"] = layer["code_qp"].map(names)
     layer["surface_m2"] = layer.area
     layer["perimetre_m"] = layer.length

@@ -10,28 +10,14 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from qpv_geo.analysis import districts, facilities
 from qpv_geo.analysis.accessibility import accessibility_table, compare_with_apl, demand_of
 from qpv_geo.analysis.aggregate import add_computed
 from qpv_geo.analysis.bands import qpv_bands
 from qpv_geo.analysis.base_map import base_map_layers, streets_of
 from qpv_geo.analysis.care import care_layers
 from qpv_geo.analysis.concordances import Concordance
-from qpv_geo.analysis.districts import (
-    cut_by_iris,
-    district_statistics,
-    fragile_districts,
-    fragile_statistics,
-    iris_layer,
-    iris_statistics,
-    local_districts,
-)
 from qpv_geo.analysis.evolution import compare_geographies
-from qpv_geo.analysis.facilities import (
-    compare_placements,
-    count_facilities,
-    locate_facilities,
-    report_misplaced,
-)
 from qpv_geo.analysis.finess import finess_layer
 from qpv_geo.analysis.neighbours import neighbours, undrawn_near
 from qpv_geo.checks import Check, check_none
@@ -128,34 +114,34 @@ def _add_districts(
 ) -> None:
     """Add the IRIS, and the districts, whose statistics come from the IRIS."""
     drawn, contours, iris = tables.fragile_contours, tables.district_contours, tables.iris
-    fragile, bands, checks = fragile_districts(territory, drawn, tables.communes, _file_of(drawn))
-    districts, shares, of_districts = local_districts(territory, iris, contours, _file_of(contours))
+    fragile, bands, checks = districts.fragile_districts(territory, drawn, tables.communes, _file_of(drawn))
+    quarters, shares, of_quarters = districts.local_districts(territory, iris, contours, _file_of(contours))
     result.layers["quartiers_fragiles"] = fragile
     if len(bands):
         result.layers["bande_quartiers_fragiles"] = bands
-    if len(districts):
-        result.layers["quartiers"] = districts
-    result.checks_around += [*checks, *of_districts]
+    if len(quarters):
+        result.layers["quartiers"] = quarters
+    result.checks_around += [*checks, *of_quarters]
     if iris is None:
         return
 
-    pieces = cut_by_iris(qpv, iris)
+    pieces = districts.cut_by_iris(qpv, iris)
     every = tables.contours.by_epsg[territory.epsg]
     met = every.iloc[np.unique(every.sindex.query(iris.geometry, predicate="intersects")[1])]
-    others = cut_by_iris(met[~met["code_qp"].isin(qpv["code_qp"])], iris)
-    result.layers["iris"] = iris_layer(iris, pd.concat([pieces, others]), territory)
+    others = districts.cut_by_iris(met[~met["code_qp"].isin(qpv["code_qp"])], iris)
+    result.layers["iris"] = districts.iris_layer(iris, pd.concat([pieces, others]), territory)
     result.layers["qpv_iris"] = pieces
     communes = set(tables.communes["insee_com"])
     values = tables.rows.of("iris", _iris_of(tables))
     if values.empty:
         return
-    rows, matched = iris_statistics(values, iris, tables.iris_geography, communes)
+    rows, matched = districts.iris_statistics(values, iris, tables.iris_geography, communes)
     joined = rows[rows["code"].isin(iris["code_iris"])]
     rules = registry.by_id
     result.statistics += [
         add_computed(rows, rules),
-        district_statistics(territory, shares, joined, rules),
-        fragile_statistics(fragile, joined, iris, rules, territory),
+        districts.district_statistics(territory, shares, joined, rules),
+        districts.fragile_statistics(fragile, joined, iris, rules, territory),
     ]
     result.checks_around += matched
 
@@ -174,24 +160,26 @@ def _add_facilities(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, terri
     found = tables.facilities
     if found is None:
         return
-    result.layers["equipements"], checks = count_facilities(found, qpv, tables.communes, territory)
-    result.layers["equipements_lieux"] = locate_facilities(found.points, found.types, qpv, found.vintage)
+    result.layers["equipements"], checks = facilities.count_facilities(found, qpv, tables.communes, territory)
+    result.layers["equipements_lieux"] = facilities.locate_facilities(
+        found.points, found.types, qpv, found.vintage
+    )
     result.checks_around += checks
     buildings = None if tables.base_map is None else tables.base_map.buildings
     result.layers |= care_layers(found, buildings, qpv, tables.communes, territory)
     if found.placed_by_insee:
-        result.concordances += compare_placements(found.points, qpv)
+        result.concordances += facilities.compare_placements(found.points, qpv)
 
 
 def _report_misplaced(result: Joined, tables: Tables) -> None:
     """Report the positions that are not in the commune that their source gives."""
     members = None if tables.epci_members is None else set(tables.epci_members["insee_com"])
     if (found := tables.facilities) is not None:
-        result.checks_around += report_misplaced(
+        result.checks_around += facilities.report_misplaced(
             found.points, "type_equipement", tables.communes, members, "bpe"
         )
     if tables.finess is not None:
-        result.checks_around += report_misplaced(
+        result.checks_around += facilities.report_misplaced(
             tables.finess.establishments, "libcategetab", tables.communes, members, "finess"
         )
 

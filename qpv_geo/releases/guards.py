@@ -5,69 +5,68 @@ do only if a source that both releases read has other bytes. Whatever is removed
 """
 
 from collections.abc import Callable, Iterator
-from typing import Literal
 
-from qpv_geo.formats.report_schema import Changes, Overrun, StatisticChange
+from qpv_geo.formats.report_schema import Changes, ContourChange, NamedQpv, Overrun, StatisticChange
 from qpv_geo.french import ZONE_WORDS, counted, number, percentage, short_number
 from qpv_geo.territory import Guard
 
 # Values are guarded by indicator, and fewer disagreements between producers are not a loss of data.
 _NOT_COUNTED = {"statistiques", "repartition", "indicateurs", "concordances", "geographies"}
 # Name of an amount, of none, and decimals: a Gini index has three or four.
-_AMOUNTS: tuple[tuple[Literal["total", "mediane"], str, str, int], ...] = (
-    ("total", "total", "aucun", 2),
-    ("mediane", "médiane", "aucune", 4),
-)
+_AMOUNTS = (("total", "total", "aucun", 2), ("mediane", "médiane", "aucune", 4))
 _ORDER = 10
+
+
+_Found = Iterator[tuple[str, str, str]]
+"""Which guard, about what, and a sentence."""
 
 
 def overruns(changes: Changes, guard: Guard) -> tuple[Overrun, ...]:
     """Return the changes beyond the bounds, in French, the gravest kinds first."""
-    return tuple(overrun for find in _GUARDS for overrun in find(changes, guard))
+    found = (each for find in _GUARDS for each in find(changes, guard))
+    return tuple(
+        Overrun.model_validate({"garde": kind, "objet": what, "message": message})
+        for kind, what, message in found
+    )
 
 
-def _qpv(changes: Changes, guard: Guard) -> Iterator[Overrun]:
-    if not guard.qpv_entre_ou_sorti:
-        return
-    for verb, quarters in (("entré", changes.qpv_entres), ("sorti", changes.qpv_sortis)):
-        for qpv in quarters:
-            name = f" ({qpv.lib_qp})" if qpv.lib_qp else ""
-            yield Overrun(garde="qpv", objet=qpv.code_qp, message=f"QPV {qpv.code_qp}{name} {verb}.")
+def _qpv(changes: Changes, guard: Guard) -> _Found:
+    if guard.qpv_entre_ou_sorti:
+        for verb, quarters in (("entré", changes.qpv_entres), ("sorti", changes.qpv_sortis)):
+            for qpv in quarters:
+                yield "qpv", qpv.code_qp, f"{_quarter(qpv)} {verb}."
 
 
-def _removed(changes: Changes, guard: Guard) -> Iterator[Overrun]:
+def _removed(changes: Changes, guard: Guard) -> _Found:
     if not guard.retrait:
         return
+    gone = "absent de cette publication."
     for layer in changes.couches_retirees:
-        yield Overrun(
-            garde="couche", objet=layer.couche, message=f"Couche {layer.couche} absente de cette publication."
-        )
+        yield "couche", layer.couche, f"Couche {layer.couche} absente de cette publication."
     for field in changes.champs_retires:
         where = f"{field.couche}.{field.champ}"
-        yield Overrun(garde="champ", objet=where, message=f"Champ {where} absent de cette publication.")
+        yield "champ", where, f"Champ {where} {gone}"
     for change in changes.statistiques:
         if not change.nombre_apres:
-            message = f"{_called(change)} : indicateur absent de cette publication."
-            yield Overrun(garde="indicateur", objet=_where(change), message=message)
+            yield "indicateur", _where(change), f"{_called(change)} : indicateur {gone}"
 
 
-def _contours(changes: Changes, guard: Guard) -> Iterator[Overrun]:
+def _contours(changes: Changes, guard: Guard) -> _Found:
     """Bound what a contour gained and what it lost apart: one that only moved keeps its area."""
     bound = guard.surface_qpv_pct
     for contour in changes.contours:
         gained = _percentage(contour.entrant_m2, contour.surface_avant_m2)
         lost = _percentage(contour.sortant_m2, contour.surface_avant_m2)
         if max(gained, lost) > bound:
-            name = f" ({contour.lib_qp})" if contour.lib_qp else ""
             message = (
-                f"Contour du QPV {contour.code_qp}{name} : {number(contour.entrant_m2)} m² "
+                f"Contour du {_quarter(contour)} : {number(contour.entrant_m2)} m² "
                 f"entrants ({percentage(gained)}), {number(contour.sortant_m2)} m² sortants "
                 f"({percentage(lost)}), au-delà de {percentage(bound)} de sa surface."
             )
-            yield Overrun(garde="surface_qpv", objet=contour.code_qp, message=message)
+            yield "surface_qpv", contour.code_qp, message
 
 
-def _counts(changes: Changes, guard: Guard) -> Iterator[Overrun]:
+def _counts(changes: Changes, guard: Guard) -> _Found:
     bound = guard.nombre_pct
     may_grow = not any(source.new_bytes for source in changes.sources)
     counts = [
@@ -84,11 +83,10 @@ def _counts(changes: Changes, guard: Guard) -> Iterator[Overrun]:
         moved = _percentage(abs(after - before), before)
         if moved > bound and not (may_grow and after > before):
             now = f"{number(after)} maintenant{_beyond(moved, bound)}"
-            message = f"{what} : {counted(before, noun)} avant, {now}."
-            yield Overrun(garde="nombre", objet=where, message=message)
+            yield "nombre", where, f"{what} : {counted(before, noun)} avant, {now}."
 
 
-def _amounts(changes: Changes, guard: Guard) -> Iterator[Overrun]:
+def _amounts(changes: Changes, guard: Guard) -> _Found:
     """Bound the totals, then the medians, of what each indicator counts or measures."""
     for kind, name, none, decimals in _AMOUNTS:
         bound = getattr(guard, f"{kind}_pct")
@@ -103,17 +101,11 @@ def _amounts(changes: Changes, guard: Guard) -> Iterator[Overrun]:
                     f"{_called(change)} : {name} de {short_number(before, decimals)} avant, {now} maintenant"
                     f"{_beyond(moved, bound)}."
                 )
-                yield Overrun(garde=kind, objet=_where(change), message=message)
+                yield kind, _where(change), message
 
 
 # One guard each, the gravest first.
-_GUARDS: tuple[Callable[[Changes, Guard], Iterator[Overrun]], ...] = (
-    _qpv,
-    _removed,
-    _contours,
-    _counts,
-    _amounts,
-)
+_GUARDS: tuple[Callable[[Changes, Guard], _Found], ...] = (_qpv, _removed, _contours, _counts, _amounts)
 
 
 def _is_rounding(before: float, after: float | None) -> bool:
@@ -122,6 +114,10 @@ def _is_rounding(before: float, after: float | None) -> bool:
         return False
     small, large = sorted((abs(before), abs(after)))
     return large < 1 and (small == 0 or large < _ORDER * small)
+
+
+def _quarter(qpv: NamedQpv | ContourChange) -> str:
+    return f"QPV {qpv.code_qp} ({qpv.lib_qp})" if qpv.lib_qp else f"QPV {qpv.code_qp}"
 
 
 def _where(change: StatisticChange) -> str:

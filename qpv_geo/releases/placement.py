@@ -80,12 +80,8 @@ def make_current(target: Path) -> bool:
 
 def leads_to(latest: Path, target: Path) -> bool:
     """Return whether a link leads to a release."""
-    return latest.is_symlink() and _end_of(latest) == _end_of(target)
-
-
-def _end_of(path: Path) -> str:
-    """Return where links lead; a link that leads to itself, which `Path.resolve` refuses, stays as it is."""
-    return os.path.realpath(path)
+    # `Path.resolve` refuses a link that leads to itself.
+    return latest.is_symlink() and os.path.realpath(latest) == os.path.realpath(target)
 
 
 def _point(latest: Path, target: Path) -> None:
@@ -125,11 +121,11 @@ def discard(path: Path, folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what dead runs left, except what ``latest`` points to."""
-    current = _end_of(folder / LATEST)
+    current = os.path.realpath(folder / LATEST)
     for path in folder.glob(f"{UNFINISHED}*"):
         if path.is_symlink() or path.is_file():
             path.unlink()
-        elif _end_of(path) != current:
+        elif os.path.realpath(path) != current:
             _remove(path)
 
 

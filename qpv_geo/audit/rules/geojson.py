@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from qpv_geo.audit.rules.base import CheckedFile, listed
-from qpv_geo.audit.shapes import RING_MINIMUM, parse_geojson, positions, shapes_of
+from qpv_geo.audit.shapes import RING_MINIMUM, Geometries, parse_geojson, positions, shapes_of
 from qpv_geo.formats.geojson import OFFICIAL_DECIMALS
 from qpv_geo.parallel import in_threads
 
@@ -56,6 +56,11 @@ class Collection(CheckedFile):
                 parts = coordinates if geometry["type"] == "MultiPolygon" else [coordinates]
                 polygons += [(number, part) for part in parts]
         return polygons
+
+    @cached_property
+    def shapes(self) -> Geometries:
+        """Shapely geometries by feature, None where there is none."""
+        return shapes_of([feature["geometry"] for feature in self.features])
 
     @cached_property
     def positions(self) -> np.ndarray:
@@ -128,17 +133,11 @@ def rings(collection: Collection) -> Iterator[str]:
 @Collection.rule("GEOJSON06")
 def right_hand(collection: Collection) -> Iterator[str]:
     """Exterior rings are counterclockwise and holes clockwise (section 3.1.6)."""
-    owners = [
-        (number, position == 0, len(ring))
-        for number, rings in collection.polygons
-        for position, ring in enumerate(rings)
-    ]
-    if not owners:
-        return
-    numbers, exterior, sizes = np.array(owners).T
-    rings = shapely.linearrings(collection.positions, indices=np.repeat(np.arange(len(sizes)), sizes))
-    bad = shapely.is_ccw(rings) != exterior.astype(bool)
-    yield from listed("features", numbers[bad])
+    parts, feature_of = shapely.get_parts(collection.shapes, return_index=True)
+    rings, part_of = shapely.get_rings(parts, return_index=True)
+    exterior = np.diff(part_of, prepend=-1) > 0
+    bad = shapely.is_ccw(rings) != exterior
+    yield from listed("features", feature_of[part_of[bad]] + 1)
 
 
 @Collection.rule("GEOJSON07")
@@ -155,8 +154,7 @@ def bounding_box(collection: Collection) -> Iterator[str]:
 @Collection.rule("GEOJSON08")
 def valid_polygons(collection: Collection) -> Iterator[str]:
     """Polygons are valid in the sense of OGC Simple Features, as in the GeoPackage."""
-    shapes = shapes_of([feature["geometry"] for feature in collection.features])
-    bad = ~(in_threads(shapely.is_valid, shapes) | shapely.is_missing(shapes))
+    bad = ~(in_threads(shapely.is_valid, collection.shapes) | shapely.is_missing(collection.shapes))
     yield from listed("features", np.flatnonzero(bad) + 1)
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from qpv_geo.analysis.apl import apl_table
 from qpv_geo.audit.apl_workbook import read_workbook
 from qpv_geo.audit.compare_tables import compare_apl
+from qpv_geo.audit.mismatches import WrittenLayer
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.errors import ContractError, PublicationError, QpvGeoError, SourceContentError
 from qpv_geo.ingest.apl import AplSheet, Profession, load_professions, read_apl
 from qpv_geo.settings import Settings
@@ -322,7 +322,7 @@ def published(tmp_path: Path) -> tuple[WrittenLayer, Originals]:
     sheets, _ = read_apl(raw, Settings())
     communes = pd.DataFrame({"insee_com": ["25056", "25999", "2A004"], "nom_com": ["Besançon", "x", "y"]})
     table, _ = apl_table(sheets, communes, {}, None)
-    return WrittenLayer(tmp_path / "apl.csv", table), Originals(
+    return WrittenLayer(tmp_path / "apl.csv", "apl", table), Originals(
         {SOURCE: raw}, set(communes["insee_com"]), Settings()
     )
 

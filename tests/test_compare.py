@@ -18,9 +18,9 @@ import shapely
 from qpv_geo.audit.compare import compare_release
 from qpv_geo.audit.compare_figures import compare_statistics
 from qpv_geo.audit.geopackage import parse_blob, read_geopackage
+from qpv_geo.audit.mismatches import WrittenLayer
 from qpv_geo.audit.original_cells import OriginalCells, RawTables, read_cells
 from qpv_geo.audit.originals import Features, Originals, read_features
-from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.releases.draft import build_content
@@ -583,8 +583,8 @@ def test_every_statistic_of_the_national_files_is_compared(mirror: Path, setting
     rows = national_rows(mirror)
     table = pd.DataFrame(rows)
     frame = conformed({"statistiques": table})["statistiques"]
-    reading = WrittenLayer(Path("statistiques.csv"), frame)
-    qpv = WrittenLayer(Path("qpv.csv"), pd.DataFrame({"code_qp": table["code"].unique()}))
+    reading = WrittenLayer(Path("statistiques.csv"), "statistiques", frame)
+    qpv = WrittenLayer(Path("qpv.csv"), "qpv", pd.DataFrame({"code_qp": table["code"].unique()}))
     readings = {"statistiques": reading, "qpv": qpv}
     assert len(rows) > 3000
     assert (table["statut"] == "secret").sum() > 10

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from qpv_geo.audit.compare_tables import compare_correspondence
+from qpv_geo.audit.mismatches import WrittenLayer
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.ingest.correspondence import read_correspondence
 from qpv_geo.settings import Settings
 from tests.raw_files import raw_file, shipped
@@ -25,8 +25,8 @@ def published(settings: Settings) -> pd.DataFrame:
 def mismatches(table: pd.DataFrame, qpv: set[str], settings: Settings) -> list[str]:
     originals = Originals({SOURCE: raw_file(SOURCE, shipped(FILE))}, qpv, settings)
     release = {
-        "correspondance_2015": WrittenLayer(Path("x.csv"), table),
-        "qpv": WrittenLayer(Path("y.csv"), pd.DataFrame({"code_qp": sorted(qpv)})),
+        "correspondance_2015": WrittenLayer(Path("x.csv"), "correspondance_2015", table),
+        "qpv": WrittenLayer(Path("y.csv"), "qpv", pd.DataFrame({"code_qp": sorted(qpv)})),
     }
     return [f"{mismatch.row} {mismatch.field}" for mismatch in compare_correspondence(release, originals)]
 

@@ -10,8 +10,8 @@ from shapely import box
 
 from qpv_geo.analysis.facilities import locate_facilities
 from qpv_geo.audit.compare_tables import compare_facilities
+from qpv_geo.audit.mismatches import WrittenLayer
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.errors import PublicationError
 from qpv_geo.ingest.facilities import read_facilities
 from qpv_geo.settings import Settings
@@ -52,9 +52,9 @@ def places(tmp_path: Path, settings: Settings) -> Places:
 def mismatches(table: pd.DataFrame, raw: RawFile, settings: Settings) -> list[str]:
     kinds = pd.DataFrame({"type_equipement": ["D265", "D281", "D307"]})
     release = {
-        "equipements_lieux": WrittenLayer(Path("x.gpkg"), table, epsg=2154),
-        "equipements": WrittenLayer(Path("x.gpkg"), kinds),
-        "qpv": WrittenLayer(Path("x.gpkg"), QPV[["code_qp"]], QPV.geometry.to_numpy(), 2154),
+        "equipements_lieux": WrittenLayer(Path("x.gpkg"), "equipements_lieux", table, epsg=2154),
+        "equipements": WrittenLayer(Path("x.gpkg"), "equipements", kinds),
+        "qpv": WrittenLayer(Path("x.gpkg"), "qpv", QPV[["code_qp"]], QPV.geometry.to_numpy(), 2154),
     }
     found = compare_facilities(release, Originals({"bpe": raw}, (), settings))
     return [f"{mismatch.row}: {mismatch.published}, not {mismatch.expected}" for mismatch in found]

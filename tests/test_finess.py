@@ -11,8 +11,8 @@ from shapely import box
 
 from qpv_geo.analysis.finess import finess_layer
 from qpv_geo.audit.compare_tables import compare_finess
+from qpv_geo.audit.mismatches import WrittenLayer
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.audit.shapes import shapes_of
 from qpv_geo.checks import Check
 from qpv_geo.errors import ConfigurationError, ContractError, SourceContentError
@@ -233,7 +233,9 @@ def test_each_wrong_cell_is_found(tmp_path: Path) -> None:
     layer, _ = finess_layer(table, None, QPV, COMMUNES, TERRITORY)
 
     def mismatches(layer: gpd.GeoDataFrame) -> list[str]:
-        written = WrittenLayer(tmp_path / "x.gpkg", pd.DataFrame(layer), layer.geometry.to_numpy(), 2154)
+        written = WrittenLayer(
+            tmp_path / "x.gpkg", "etablissements_finess", pd.DataFrame(layer), layer.geometry.to_numpy(), 2154
+        )
         originals = Originals({"finess": raw}, (), Settings(data_dir=tmp_path))
         found = compare_finess({"etablissements_finess": written}, originals)
         return [f"{mismatch.row} {mismatch.field}" for mismatch in found]

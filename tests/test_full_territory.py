@@ -18,8 +18,8 @@ import pyogrio
 import pytest
 
 from qpv_geo.audit.compare_figures import compare_statistics
+from qpv_geo.audit.mismatches import WrittenLayer
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.fields import published_layers
@@ -584,9 +584,9 @@ def test_each_published_cell_is_held_to_the_producer_s(
     table = full.statistics.copy()
     key = pd.MultiIndex.from_frame(table[["zone", "code", "indicateur", "millesime"]])
     (row,) = np.flatnonzero(key == place)
-    qpv = WrittenLayer(full.geopackage, full.layer("qpv"))
+    qpv = WrittenLayer(full.geopackage, "qpv", full.layer("qpv"))
     originals = Originals(raws, set(table["code"]), Settings())
-    published = {"statistiques": WrittenLayer(full.geopackage, table), "qpv": qpv}
+    published = {"statistiques": WrittenLayer(full.geopackage, "statistiques", table), "qpv": qpv}
     assert compare_statistics(published, originals, load_registry()) == []
     table.loc[row, field] = wrong
     (mismatch,) = compare_statistics(published, originals, load_registry())

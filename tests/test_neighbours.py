@@ -16,8 +16,9 @@ from qpv_geo.analysis.neighbours import neighbours, undrawn_near
 from qpv_geo.analysis.selection import cut_by_communes, select
 from qpv_geo.audit.compare_contours import compare_attributes, compare_shapes
 from qpv_geo.audit.geopackage import read_geopackage
+from qpv_geo.audit.mismatches import WrittenLayer
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import WrittenLayer, written_layer
+from qpv_geo.audit.readers import written_layer
 from qpv_geo.formats.fields import published_layers
 from qpv_geo.ingest.contours import Contours
 from qpv_geo.pipeline.job import Job

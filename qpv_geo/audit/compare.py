@@ -14,7 +14,6 @@ from qpv_geo.audit.compare_figures import (
     compare_indicator_columns,
     compare_sources,
     compare_statistics,
-    compare_statuses,
     newest_figures,
 )
 from qpv_geo.audit.compare_tables import (
@@ -24,9 +23,9 @@ from qpv_geo.audit.compare_tables import (
     compare_finess,
 )
 from qpv_geo.audit.geopackage import StoredTable
-from qpv_geo.audit.mismatches import Mismatch, compare_columns
+from qpv_geo.audit.mismatches import Mismatch, WrittenLayer
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import WrittenLayer, read_csv, read_geojson, written_layer
+from qpv_geo.audit.readers import read_csv, read_geojson, written_layer
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.fields import Layer
@@ -97,7 +96,6 @@ def _compare_raw(formats: list[dict[str, WrittenLayer]], content: Content, *, al
     for written in formats:
         unlike = compare_attributes(written, originals, spec.territory)
         unlike += compare_statistics(written, originals, spec.registry)
-        unlike += compare_statuses(written)
         unlike += compare_indicator_columns(written, figures, spec.registry)
         unlike += compare_contract(written, figures, spec.territory)
         unlike += compare_correspondence(written, originals)
@@ -110,20 +108,19 @@ def _compare_raw(formats: list[dict[str, WrittenLayer]], content: Content, *, al
 
 def _compare_written(written: WrittenLayer, meant: pd.DataFrame, layer: Layer) -> list[Mismatch]:
     """Compare one layer of one file with the frame that it was written from, exactly."""
-    file = written.path.name
     if len(written.attributes) != len(meant):
-        return [Mismatch(file, layer.name, "", _ROWS, len(written.attributes), len(meant))]
+        return [written.mismatch("", _ROWS, len(written.attributes), len(meant))]
     # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
     table = pd.DataFrame(meant)
     keys = table[list(layer.key)]
-    mismatches = compare_columns(written, layer.name, keys, {field: table[field] for field in layer.fields})
+    mismatches = written.compare_columns(keys, {field: table[field] for field in layer.fields})
     if isinstance(meant, gpd.GeoDataFrame) and written.geometry is not None:
         shapes, wanted = written.geometry, meant.geometry.to_numpy()
         missing = shapely.is_missing(shapes) & shapely.is_missing(wanted)
         rows = np.flatnonzero(~(shapely.equals_identical(shapes, wanted) | missing))
         texts = (shapely.to_wkt(found[rows], rounding_precision=7) for found in (shapes, wanted))
         mismatches += [
-            Mismatch(file, layer.name, name, _GEOMETRY, (one or "none")[:80], (other or "none")[:80])
+            written.mismatch(name, _GEOMETRY, (one or "none")[:80], (other or "none")[:80])
             for name, one, other in zip(row_names(keys.iloc[rows], layer.key), *texts, strict=True)
         ]
     return mismatches

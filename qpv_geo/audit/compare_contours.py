@@ -9,9 +9,9 @@ import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.audit.mismatches import Mismatch, compare_columns
+from qpv_geo.audit.mismatches import Mismatch, WrittenLayer
 from qpv_geo.audit.originals import Features, Originals, read_features
-from qpv_geo.audit.readers import WGS84, WrittenLayer
+from qpv_geo.audit.readers import WGS84
 from qpv_geo.audit.shapes import Geometries, Mask, same_vertices
 from qpv_geo.formats.frames import plain_values
 from qpv_geo.formats.geojson import OFFICIAL_DECIMALS
@@ -90,12 +90,12 @@ def compare_attributes(
 def _compare_attributes(
     written: WrittenLayer, layer: _OfficialLayer, features: Features, territory: Territory
 ) -> list[Mismatch]:
-    file, origin, codes = written.path.name, features.raw.label, written.attributes[layer.key]
+    origin, codes = features.raw.label, written.attributes[layer.key]
     places = features.places(codes.tolist())
     lost = sorted(layer.members(features.table, territory) - {*codes})
     mismatches = [
-        *(Mismatch(file, layer.name, code, layer.key, None, code, origin) for code in lost),
-        *(Mismatch(file, layer.name, code, layer.key, code, None, origin) for code in codes[places < 0]),
+        *(written.mismatch(code, layer.key, None, code, origin) for code in lost),
+        *(written.mismatch(code, layer.key, code, None, origin) for code in codes[places < 0]),
     ]
     known = written.attributes[places >= 0]
     texts = {
@@ -106,7 +106,7 @@ def _compare_attributes(
     official = features.table.iloc[places[places >= 0]].reset_index(drop=True)
     expected = {field: official[name] for field, name in layer.fields.items()}
     compared = replace(written, attributes=published)
-    return mismatches + compare_columns(compared, layer.name, published[[layer.key]], expected, origin)
+    return mismatches + compared.compare_columns(published[[layer.key]], expected, origin)
 
 
 def compare_shapes(formats: Sequence[Mapping[str, WrittenLayer]], originals: Originals) -> list[Mismatch]:
@@ -121,7 +121,7 @@ def compare_shapes(formats: Sequence[Mapping[str, WrittenLayer]], originals: Ori
                 if official is None or official.codes != codes:
                     features = originals.read(originals.filling(layer.table), read_features)
                     official = _official_shapes(codes, features, layer.place_of)
-                mismatches += _compare_shapes(written, written.geometry, layer.name, official)
+                mismatches += _compare_shapes(written, written.geometry, official)
     return mismatches
 
 
@@ -148,9 +148,7 @@ def _official_shapes(codes: list[str], features: Features, place_of: Callable[[s
     return _OfficialShapes(features.raw.label, codes, known, epsg, projected, degrees)
 
 
-def _compare_shapes(
-    written: WrittenLayer, shapes: Geometries, layer: str, official: _OfficialShapes
-) -> list[Mismatch]:
+def _compare_shapes(written: WrittenLayer, shapes: Geometries, official: _OfficialShapes) -> list[Mismatch]:
     """Compare all contours at once, vertex by vertex, and look at those that differ one by one."""
     changes = written.attributes["ecart_reparation_m2"]
     if written.epsg == WGS84:
@@ -158,9 +156,8 @@ def _compare_shapes(
     else:
         same = same_vertices(shapes, official.projected, _METRES)
     same &= changes.isna().to_numpy() & ~shapely.is_empty(official.projected)
-    file, expected = written.path.name, "the official contour"
     return [
-        Mismatch(file, layer, official.codes[row], "geometry", problem, expected, official.origin)
+        written.mismatch(official.codes[row], "geometry", problem, "the official contour", official.origin)
         for row in np.flatnonzero(official.known & ~same).tolist()
         if (problem := _shape_problem(shapes[row], row, official, changes[row], written.epsg))
     ]

@@ -8,10 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qpv_geo.analysis.aggregate import COMPUTED_ZONES
-from qpv_geo.audit.mismatches import Mismatch, compare_columns, differing_rows
+from qpv_geo.audit.mismatches import Mismatch, WrittenLayer, differing_rows
 from qpv_geo.audit.original_cells import NO_INTERVAL
 from qpv_geo.audit.originals import Originals
-from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.formats.frames import row_names
 from qpv_geo.formats.provenance import Raws, present
 from qpv_geo.ingest.registry import Registry
@@ -59,6 +58,7 @@ def compare_statistics(
 ) -> list[Mismatch]:
     """Compare each row of ``statistiques`` with its raw cell, and find cells that have no row.
 
+    A row has a value if and only if its status says so.
     A cell is found by source, file and the producer's column, on the row of the zone's code. For each file,
     every published code must have every published column, and every published QPV that the file holds must
     have its rows. What is computed here, for a zone or for a set of zones, stands in no file.
@@ -66,11 +66,16 @@ def compare_statistics(
     if _LAYER not in release:
         return []
     whole = release[_LAYER].attributes
+    wrong = whole[whole["valeur"].notna() != whole["statut"].isin(VALUED)]
     of_files = ~whole["zone"].isin(COMPUTED_ZONES) & ~is_computed(whole, registry)
     statistics = replace(release[_LAYER], attributes=whole[of_files].reset_index(drop=True))
     return [
         *_rows_unlike_their_cell(statistics, originals),
         *_cells_without_row(statistics, set(release["qpv"].attributes["code_qp"]), originals),
+        *(
+            statistics.mismatch(name, "statut", status, "a status that fits the value")
+            for name, status in zip(row_names(wrong, _KEY), wrong["statut"], strict=True)
+        ),
     ]
 
 
@@ -82,9 +87,9 @@ def is_computed(table: pd.DataFrame, registry: Registry) -> "pd.Series[bool]":
 
 
 def _rows_unlike_their_cell(statistics: WrittenLayer, originals: Originals) -> list[Mismatch]:
-    file, table = statistics.path.name, statistics.attributes
+    table = statistics.attributes
     mismatches = [
-        Mismatch(file, _LAYER, name, ", ".join(_CELL), None, "the place of a raw cell")
+        statistics.mismatch(name, ", ".join(_CELL), None, "the place of a raw cell")
         for name in row_names(table[table[_CELL].isna().any(axis=1)], _KEY)
     ]
     for field, wanted in _meaning_of_cells(table, originals).items():
@@ -95,7 +100,7 @@ def _rows_unlike_their_cell(statistics: WrittenLayer, originals: Originals) -> l
             published = f"{table[field].iloc[row]} ({table['statut'].iloc[row]})"
             expected = f"{wanted.iloc[row]} (cell {cells.cell(code, column)!r})"
             origin = f"{cells.raw.label}, {member}, column {column}"
-            mismatches.append(Mismatch(file, _LAYER, name, field, published, expected, origin))
+            mismatches.append(statistics.mismatch(name, field, published, expected, origin))
     return mismatches
 
 
@@ -132,27 +137,14 @@ def _cells_without_row(statistics: WrittenLayer, qpv: set[str], originals: Origi
         wanted = set(rows["code"]) | (cells.rows.keys() & qpv if zone == "qpv" else set())
         there = set(zip(rows["code"], rows["code_producteur"], strict=True))
         columns = rows["code_producteur"].unique().tolist()
-        file, origin = statistics.path.name, f"{cells.raw.label}, {member}"
+        origin = f"{cells.raw.label}, {member}"
         mismatches += [
-            Mismatch(file, _LAYER, f"{zone} / {code}", column, "no row", cells.cell(code, column), origin)
+            statistics.mismatch(f"{zone} / {code}", column, "no row", cells.cell(code, column), origin)
             for code in sorted(wanted)
             for column in columns
             if (code, column) not in there
         ]
     return mismatches
-
-
-def compare_statuses(release: Mapping[str, WrittenLayer]) -> list[Mismatch]:
-    """Check that each row of ``statistiques`` has a value if and only if its status says so."""
-    if _LAYER not in release:
-        return []
-    table = release[_LAYER].attributes
-    wrong = table[table["valeur"].notna() != table["statut"].isin(VALUED)]
-    file, expected = release[_LAYER].path.name, "a status that fits the value"
-    return [
-        Mismatch(file, _LAYER, name, "statut", status, expected)
-        for name, status in zip(row_names(wrong, _KEY), wrong["statut"], strict=True)
-    ]
 
 
 def newest_figures(statistics: pd.DataFrame) -> pd.DataFrame:
@@ -183,7 +175,7 @@ def compare_indicator_columns(
         rows = wanted.iloc[number * len(codes) : (number + 1) * len(codes)]
         columns = _REPEATED | (_BOUNDS if indicator.intervals else {})
         expected |= {f"{indicator.id}{suffix}": rows[name] for suffix, name in columns.items()}
-    return compare_columns(release["qpv"], "qpv", codes.to_frame(), expected)
+    return release["qpv"].compare_columns(codes.to_frame(), expected)
 
 
 def compare_contract(
@@ -201,6 +193,4 @@ def compare_contract(
     insee = _figures(figures, table["indicateur"], table["code_qp"])
     expected = {f"{name}_insee": insee[name] for name in ("valeur", "statut", "millesime")}
     expected["valeur_contrat"] = pd.Series(stated, dtype="float64")
-    return compare_columns(
-        release["contrat_de_ville"], "contrat_de_ville", table[["code_qp", "indicateur"]], expected
-    )
+    return release["contrat_de_ville"].compare_columns(table[["code_qp", "indicateur"]], expected)

@@ -10,10 +10,9 @@ import pandas as pd
 import shapely
 
 from qpv_geo.audit.apl_workbook import Meaning
-from qpv_geo.audit.mismatches import Mismatch, compare_rows
+from qpv_geo.audit.mismatches import Mismatch, WrittenLayer
 from qpv_geo.audit.original_cells import RawTables
 from qpv_geo.audit.originals import Originals, read_finess
-from qpv_geo.audit.readers import WrittenLayer
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.frames import plain_values
 from qpv_geo.ingest.cell_text import decode
@@ -48,7 +47,7 @@ def compare_correspondence(release: Mapping[str, WrittenLayer], originals: Origi
             old = {before: label for before, label in old.items() if before} or {None: None}
             expected |= {(code, before): (name, status, label) for before, label in old.items()}
     key, fields = ("code_qp", "code_qp_2015"), ("lib_qp", "statut", "lib_qp_2015")
-    return compare_rows(release[_PAIRS], _PAIRS, key, fields, expected, raw.label)
+    return release[_PAIRS].compare_rows(key, fields, expected, raw.label)
 
 
 def compare_apl(release: Mapping[str, WrittenLayer], originals: Originals) -> list[Mismatch]:
@@ -67,7 +66,7 @@ def compare_apl(release: Mapping[str, WrittenLayer], originals: Originals) -> li
         for member, cells in originals.apl(source).items():
             expected |= {(code, source, member): cells[code] for code in codes & cells.keys()}
     written = replace(release[_APL], attributes=rows)
-    return compare_rows(written, _APL, key, ("valeur", "statut", "population"), expected, "its cell")
+    return written.compare_rows(key, ("valeur", "statut", "population"), expected, "its cell")
 
 
 def compare_facilities(release: Mapping[str, WrittenLayer], originals: Originals) -> list[Mismatch]:
@@ -95,7 +94,7 @@ def compare_facilities(release: Mapping[str, WrittenLayer], originals: Originals
             for place in _near(list(places), release["qpv"], reach)
         }
         fields = [field for field in ("nombre", "precision") if field in layer.attributes]
-        mismatches += compare_rows(layer, name, (column, "x", "y"), fields, expected)
+        mismatches += layer.compare_rows((column, "x", "y"), fields, expected)
     return mismatches
 
 
@@ -157,8 +156,7 @@ def compare_finess(release: Mapping[str, WrittenLayer], originals: Originals) ->
     texts = {name: [_text(cell) for cell in plain_values(table[name])] for name in ("nofinesset", *fields)}
     texts["geometry"] = [drawn.get(number, "") for number in table["nofinesset"]]
     compared = replace(written, attributes=pd.DataFrame(texts, dtype=object))
-    key, named = ("nofinesset",), (*fields, "geometry")
-    return compare_rows(compared, _ESTABLISHMENTS, key, named, expected, raw.label)
+    return compared.compare_rows(("nofinesset",), (*fields, "geometry"), expected, raw.label)
 
 
 def _text(value: object) -> str:

@@ -1,14 +1,15 @@
-"""A mismatch: a value that was written and is not the one that was meant."""
+"""A layer as a file holds it, and its mismatches: values that are not those that were meant."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qpv_geo.audit.readers import WrittenLayer
+from qpv_geo.audit.shapes import Geometries
 from qpv_geo.formats.frames import plain_values, row_names
 
 
@@ -41,48 +42,62 @@ class Mismatch:
         return f"{where}: published {_shown(self.published)}, {meant}"
 
 
-def compare_columns(
-    written: WrittenLayer, layer: str, keys: pd.DataFrame, expected: Mapping[str, pd.Series], origin: str = ""
-) -> list[Mismatch]:
-    """Compare columns of a layer with what they should be, row by row; `keys` names the rows."""
-    mismatches = []
-    for field, wanted in expected.items():
-        published = written.attributes[field]
-        rows = differing_rows(published, wanted)
-        mismatches += [
-            Mismatch(written.path.name, layer, name, field, published.iloc[row], wanted.iloc[row], origin)
-            for row, name in zip(rows, row_names(keys.iloc[rows], keys.columns), strict=True)
-        ]
-    return mismatches
+@dataclass(frozen=True)
+class WrittenLayer:
+    """A layer as one file of a release holds it; attributes have the pandas types of `frames.conform`.
 
-
-def compare_rows(
-    written: WrittenLayer,
-    layer: str,
-    key: Sequence[str],
-    fields: Sequence[str],
-    expected: Mapping[tuple[Any, ...], tuple[object, ...]],
-    origin: str = "",
-) -> list[Mismatch]:
-    """Compare the rows of a layer, by key, with what they should be: the values of some fields.
-
-    A row that either side lacks is reported once, beside its first value.
+    `geometry` is None for a table or a CSV, and has None where a row has no geometry.
     """
-    columns = [plain_values(written.attributes[name]) for name in (*key, *fields)]
-    rows = zip(*columns, strict=True)
-    published = {row[: len(key)]: row[len(key) :] for row in rows}
-    keys = [at for at in published.keys() | expected.keys() if published.get(at) != expected.get(at)]
-    no_row = ("no row",)
-    mismatches = []
-    for at in sorted(keys, key=str):
-        name = " / ".join("aucun" if part is None else str(part) for part in at)
-        values = zip(fields, published.get(at, no_row), expected.get(at, no_row), strict=False)
-        mismatches += [
-            Mismatch(written.path.name, layer, name, field, one, other, origin)
-            for field, one, other in values
-            if one != other
-        ]
-    return mismatches
+
+    path: Path
+    layer: str
+    attributes: pd.DataFrame
+    geometry: Geometries | None = None
+    epsg: int | None = None
+
+    def mismatch(
+        self, row: str, field: str, published: object, expected: object, origin: str = ""
+    ) -> Mismatch:
+        """Return the mismatch of a value of this layer."""
+        return Mismatch(self.path.name, self.layer, row, field, published, expected, origin)
+
+    def compare_columns(
+        self, keys: pd.DataFrame, expected: Mapping[str, pd.Series], origin: str = ""
+    ) -> list[Mismatch]:
+        """Compare columns with what they should be, row by row; `keys` names the rows."""
+        mismatches = []
+        for field, wanted in expected.items():
+            published = self.attributes[field]
+            rows = differing_rows(published, wanted)
+            mismatches += [
+                self.mismatch(name, field, published.iloc[row], wanted.iloc[row], origin)
+                for row, name in zip(rows, row_names(keys.iloc[rows], keys.columns), strict=True)
+            ]
+        return mismatches
+
+    def compare_rows(
+        self,
+        key: Sequence[str],
+        fields: Sequence[str],
+        expected: Mapping[tuple[Any, ...], tuple[object, ...]],
+        origin: str = "",
+    ) -> list[Mismatch]:
+        """Compare the rows, by key, with what they should be: the values of some fields.
+
+        A row that either side lacks is reported once, beside its first value.
+        """
+        rows = zip(*(plain_values(self.attributes[name]) for name in (*key, *fields)), strict=True)
+        published = {row[: len(key)]: row[len(key) :] for row in rows}
+        unlike = [at for at in published.keys() | expected.keys() if published.get(at) != expected.get(at)]
+        no_row = ("no row",)
+        mismatches = []
+        for at in sorted(unlike, key=str):
+            name = " / ".join("aucun" if part is None else str(part) for part in at)
+            values = zip(fields, published.get(at, no_row), expected.get(at, no_row), strict=False)
+            mismatches += [
+                self.mismatch(name, field, one, other, origin) for field, one, other in values if one != other
+            ]
+        return mismatches
 
 
 def differing_rows(one: pd.Series, other: pd.Series) -> NDArray[np.intp]:

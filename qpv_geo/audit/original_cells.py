@@ -42,13 +42,8 @@ NO_INTERVAL = (math.nan, math.nan)
 _Grid = list[list[str]]
 
 
-@dataclass(frozen=True)
-class _RowsByCode:
-    """The rows of a table by code for each column of codes, and which of these repeat a code."""
-
-    header: list[str]
-    rows: dict[int, dict[str, list[str]]]
-    repeated: set[int]
+_ByCode = tuple[list[str], dict[int, dict[str, list[str]]], set[int]]
+"""The header of a table, its rows by code for each column of codes, and which of these repeat a code."""
 
 
 @contextmanager
@@ -68,7 +63,7 @@ class RawTables:
     def __init__(self, raw: RawFile, settings: Settings) -> None:
         self.raw = raw
         self._settings = settings
-        self._by_code: dict[str, _RowsByCode] = {}
+        self._by_code: dict[str, _ByCode] = {}
 
     @cached_property
     def _members(self) -> dict[str, Member]:
@@ -102,19 +97,20 @@ class RawTables:
         file, _, kind = name.rpartition(", ")
         return iter(_widened([_stripped(row) for row in self.rows(file)], kind, self.raw.source.vintage))
 
-    def by_code(self, name: str) -> "_RowsByCode":
+    def by_code(self, name: str) -> _ByCode:
         """Return the rows of a table by code, for each of its columns that may be the one of codes."""
         if name not in self._by_code:
             rows = self.rows(name)
             header = _stripped(next(rows))
-            table = _RowsByCode(header, {key: {} for key in _keys(header)}, set())
+            by_code: dict[int, dict[str, list[str]]] = {key: {} for key in _keys(header)}
+            repeated = set()
             for row in rows:
-                for key, rows_by_code in table.rows.items():
+                for key, rows_by_code in by_code.items():
                     code = _TOGETHER.sub("", row[key].strip())
                     if code in rows_by_code:
-                        table.repeated.add(key)
+                        repeated.add(key)
                     rows_by_code[code] = row
-            self._by_code[name] = table
+            self._by_code[name] = header, by_code, repeated
         return self._by_code[name]
 
     def only_table(self) -> list[dict[str, str]]:
@@ -221,14 +217,12 @@ def read_cells(tables: RawTables, member: str, codes: Collection[str]) -> Origin
     `PublicationError` if the file cannot be read any more, or none of its columns holds these codes.
     """
     with rereading(tables.raw):
-        table = tables.by_code(member)
-        kept = {key: [code for code in codes if code in rows] for key, rows in table.rows.items()}
+        header, by_code, repeated = tables.by_code(member)
+        kept = {key: [code for code in codes if code in rows] for key, rows in by_code.items()}
         # Other columns name zones as well: 03 is the region of some QPV and the department of others.
-        order, header = list(KEYS), table.header
-        best = min(
-            kept, key=lambda key: (key in table.repeated, not kept[key], order.index(header[key].lower()))
-        )
-    rows = {code: _stripped(table.rows[best][code]) for code in kept[best]}
+        order = list(KEYS)
+        best = min(kept, key=lambda key: (key in repeated, not kept[key], order.index(header[key].lower())))
+    rows = {code: _stripped(by_code[best][code]) for code in kept[best]}
     return OriginalCells(tables.raw, {name: place for place, name in enumerate(header)}, rows, tables.words)
 
 

@@ -7,7 +7,6 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ import shapely
 from numpy.typing import NDArray
 
 from qpv_geo.audit.geopackage import StoredTable
-from qpv_geo.audit.shapes import Geometries, shapes_of
+from qpv_geo.audit.mismatches import WrittenLayer
+from qpv_geo.audit.shapes import shapes_of
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.csv import DECIMAL, FALSE, SEPARATOR, TRUE, restored
 from qpv_geo.formats.fields import FieldType, Layer
@@ -41,26 +41,13 @@ _IN_JSON: Mapping[FieldType, set[type]] = {**_IN_SQLITE, "real": {int, float}, "
 _Array = NDArray[Any] | pd.api.extensions.ExtensionArray
 
 
-@dataclass(frozen=True)
-class WrittenLayer:
-    """A layer as one file of a release holds it; attributes have the pandas types of `frames.conform`.
-
-    `geometry` is None for a table or a CSV, and has None where a row has no geometry.
-    """
-
-    path: Path
-    attributes: pd.DataFrame
-    geometry: Geometries | None = None
-    epsg: int | None = None
-
-
 def written_layer(path: Path, tables: Mapping[str, StoredTable], layer: Layer) -> WrittenLayer:
     """Return a layer of a GeoPackage that was read; raises PublicationError if it is not as declared."""
     with _reraise_read_errors(path, layer):
         table = tables[layer.name]
         columns = {name: table.rows[name].tolist() for name in layer.fields}
         shapes = table.shapes.to_numpy() if layer.geometry else None
-        return WrittenLayer(path, _typed(columns, layer, _IN_SQLITE), shapes, table.epsg)
+        return WrittenLayer(path, layer.name, _typed(columns, layer, _IN_SQLITE), shapes, table.epsg)
 
 
 def read_geojson(path: Path, layer: Layer) -> WrittenLayer:
@@ -70,7 +57,7 @@ def read_geojson(path: Path, layer: Layer) -> WrittenLayer:
             features = json.loads(path.read_bytes())["features"]
         columns = {name: [feature["properties"][name] for feature in features] for name in layer.fields}
         shapes = shapes_of([feature["geometry"] for feature in features])
-        return WrittenLayer(path, _typed(columns, layer, _IN_JSON), shapes, WGS84)
+        return WrittenLayer(path, layer.name, _typed(columns, layer, _IN_JSON), shapes, WGS84)
 
 
 def read_csv(path: Path, layer: Layer) -> WrittenLayer:
@@ -84,7 +71,7 @@ def read_csv(path: Path, layer: Layer) -> WrittenLayer:
             texts, places = cells[name].cat.categories, cells[name].cat.codes
             # A missing cell is at place -1: the last one.
             columns[name] = _column([*converted(texts, field.type), None], field.type).take(places)
-        return WrittenLayer(path, _table(columns))
+        return WrittenLayer(path, layer.name, _table(columns))
 
 
 def read_cells(path: Path, first: int | None = None) -> pd.DataFrame:

@@ -7,6 +7,8 @@ import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from sys import intern
 
+from defusedxml import ElementTree
+
 from qpv_geo.audit.original_cells import MARKS, rereading
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import read_tables_of
@@ -52,20 +54,14 @@ def _part(parts: zipfile.ZipFile, path: str) -> str:
 
 def _sheets(parts: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
     """Yield the name of each sheet and its part of the archive."""
-    targets = {
-        _attribute(tag, "Id"): _attribute(tag, "Target")
-        for tag in re.findall(r"<(?:\w+:)?Relationship\b[^>]*>", _part(parts, "xl/_rels/workbook.xml.rels"))
-    }
-    for tag in re.findall(r"<(?:\w+:)?sheet\b[^>]*>", _part(parts, "xl/workbook.xml")):
-        target = targets[_attribute(tag, r"\w+:id")]
+    relationships = ElementTree.fromstring(parts.read("xl/_rels/workbook.xml.rels"))
+    targets = {each.get("Id"): each.get("Target", "") for each in relationships}
+    for sheet in ElementTree.fromstring(parts.read("xl/workbook.xml")).iterfind("{*}sheets/{*}sheet"):
+        # The namespace of the id is one of two: transitional or strict.
+        target = next(targets[value] for name, value in sheet.items() if name.endswith("}id"))
         path = target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
         if "worksheets" in path:
-            yield html.unescape(_attribute(tag, "name")), path
-
-
-def _attribute(tag: str, name: str) -> str:
-    found = re.search(rf'\b{name}="([^"]*)"', tag)
-    return found[1] if found else ""
+            yield sheet.get("name", ""), path
 
 
 def _joined(xml: str) -> str:

@@ -91,7 +91,7 @@ def _compare_attributes(
     written: WrittenLayer, layer: _OfficialLayer, features: Features, territory: Territory
 ) -> list[Mismatch]:
     origin, codes = features.raw.label, written.attributes[layer.key]
-    places = features.places(codes.tolist())
+    places = features.table.index.get_indexer(codes)
     lost = sorted(layer.members(features.table, territory) - {*codes})
     mismatches = [
         *(written.mismatch(code, layer.key, None, code, origin) for code in lost),
@@ -141,7 +141,7 @@ class _OfficialShapes:
 
 
 def _official_shapes(codes: list[str], features: Features, place_of: Callable[[str], str]) -> _OfficialShapes:
-    known = features.places(codes) >= 0
+    known = features.table.index.get_indexer(codes) >= 0
     pairs = zip(codes, known, strict=True)
     epsg = [zone_of(place_of(code)).epsg if there else WGS84 for code, there in pairs]
     projected, degrees = (features.geometries(codes, epsgs) for epsgs in (epsg, [WGS84] * len(codes)))

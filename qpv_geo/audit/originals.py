@@ -5,7 +5,7 @@ import gc
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
@@ -14,7 +14,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS
 
 from qpv_geo.audit.apl_workbook import Sheets, read_workbook
@@ -49,11 +48,6 @@ class Features:
     raw: RawFile
     table: gpd.GeoDataFrame
 
-    def places(self, codes: Sequence[str]) -> NDArray[np.intp]:
-        """Return the rows of features, -1 for an unknown code."""
-        places: NDArray[np.intp] = self.table.index.get_indexer(codes)
-        return places
-
     def geometries(self, codes: Sequence[str], epsgs: Sequence[int]) -> Geometries:
         """Return the official geometries of features, each in a CRS of its own; None for an unknown code."""
         shapes = self.table.geometry.reindex(codes)
@@ -84,7 +78,7 @@ def read_features(raw: RawFile, settings: Settings) -> Features:
         return Features(raw, table[table.index.notna() & ~table.index.duplicated("last")])
 
 
-_Contents = tuple[list[dict[str, Any]], Geometries, CRS]
+_Contents = tuple[list[dict[Hashable, Any]], Geometries, CRS]
 
 
 def _read_geojson(raw: RawFile, settings: Settings) -> _Contents:
@@ -105,9 +99,8 @@ def _read_geopackage(raw: RawFile, settings: Settings) -> _Contents:
         path = Path(folder) / "original.gpkg"
         path.write_bytes(member.data)
         (table,) = (table for table in read_geopackage(path).values() if table.epsg)
-    cells = table.rows[table.fields].itertuples(index=False, name=None)
-    rows = [dict(zip(table.fields, row, strict=True)) for row in cells]
-    return rows, table.shapes.to_numpy(), table.shapes.crs
+    records = table.rows[table.fields].to_dict("records")
+    return records, table.shapes.to_numpy(), table.shapes.crs
 
 
 def _read_shapefile(raw: RawFile, settings: Settings) -> _Contents:

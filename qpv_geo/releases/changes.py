@@ -182,7 +182,12 @@ def compare_states(before: HealthState | None, after: HealthState | None, source
         return True, "Même millésime : la valeur a été corrigée, ce n'est pas une évolution."
     if refusal := _too_near(before.millesime or "", after.millesime or "", source):
         return False, refusal
-    return True, _with_chance("Millésimes comparables.", before, after)
+    states = (before, after)
+    lows, highs = ([getattr(state, f"borne_{end}") for state in states] for end in ("basse", "haute"))
+    text = "Millésimes comparables."
+    if None not in lows + highs and max(lows) <= min(highs):
+        text += " Les intervalles se recouvrent : l'écart peut n'être dû qu'au hasard."
+    return True, text
 
 
 def _too_near(before: str, after: str, source: str) -> str:
@@ -197,16 +202,6 @@ def _too_near(before: str, after: str, source: str) -> str:
     if not earlier or not later or abs(int(later[0]) - int(earlier[0])) < needed:
         return f"Millésimes trop proches : il faut au moins {counted(needed, 'an')} d'écart pour comparer."
     return ""
-
-
-def _with_chance(text: str, before: HealthState, after: HealthState) -> str:
-    """Add to a text that the intervals of two values overlap, if they do."""
-    if None in {before.borne_basse, before.borne_haute, after.borne_basse, after.borne_haute}:
-        return text
-    low = max(before.borne_basse or 0.0, after.borne_basse or 0.0)
-    high = min(before.borne_haute or 0.0, after.borne_haute or 0.0)
-    chance = " Les intervalles se recouvrent : l'écart peut n'être dû qu'au hasard."
-    return text + chance if low <= high else text
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ Numbers are those of the standard's requirements.
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
-from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import shapely
 
 from qpv_geo.audit.geopackage import STYLES, Blob, connect, parse_blob
 from qpv_geo.audit.rules.base import CheckedFile, listed
+from qpv_geo.audit.shapes import Geometries
 from qpv_geo.formats.fields import load_layers
 from qpv_geo.parallel import in_threads
 from qpv_geo.sources.file_kinds import kind_of
@@ -80,23 +80,18 @@ class GeoPackage(CheckedFile):
         ]
 
     @cached_property
-    def geometries(self) -> dict[str, tuple[list[int], list[Blob]]]:
+    def geometries(self) -> dict[str, tuple[np.ndarray, list[Blob], Geometries]]:
         """Row ids and geometries by spatial table, where there is a geometry."""
         geometries = {}
         for row in self.spatial:
             table, column = row["table_name"], row["column_name"]
-            query = f'SELECT rowid, "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL ORDER BY rowid'  # noqa: S608 - a table of the file
-            pairs = self.rows(query)
-            geometries[table] = ([rowid for rowid, _ in pairs], [parse_blob(blob) for _, blob in pairs])
+            pairs = self.rows(
+                f'SELECT rowid, "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL ORDER BY rowid'  # noqa: S608 - a table of the file
+            )
+            blobs = [parse_blob(blob) for _, blob in pairs]
+            shapes = shapely.from_wkb(np.array([blob.wkb for blob in blobs], dtype=object))
+            geometries[table] = np.array([rowid for rowid, _ in pairs], dtype=int), blobs, shapes
         return geometries
-
-    @cached_property
-    def shapes(self) -> dict[str, np.ndarray]:
-        """Shapely geometries by spatial table, in the order of `geometries`."""
-        return {
-            table: shapely.from_wkb(np.array([blob.wkb for blob in blobs], dtype=object))
-            for table, (_, blobs) in self.geometries.items()
-        }
 
 
 @GeoPackage.rule("GPKG01")
@@ -252,21 +247,18 @@ def geometry_blobs(package: GeoPackage) -> Iterator[str]:
     """
     for row in package.spatial:
         table = row["table_name"]
-        rowids, blobs = package.geometries[table]
-        shapes = package.shapes[table]
+        rowids, blobs, shapes = package.geometries[table]
         wanted = _GEOMETRY_TYPES.get(row["geometry_type_name"])
-        empty = np.array([blob.empty for blob in blobs], dtype=bool)
-        wrong: dict[str, Sequence[bool] | np.ndarray] = {
+        wrong = {
             "header": [(blob.magic, blob.version) != (b"GP", 0) for blob in blobs],
             "srs_id": [blob.srs_id != row["srs_id"] for blob in blobs],
             "type": [wanted not in (None, kind) for kind in shapely.get_type_id(shapes)],
             "dimension": shapely.has_z(shapes),
             "envelope": [not _is_envelope(*pair) for pair in zip(blobs, shapely.bounds(shapes), strict=True)],
-            "empty flag": empty != shapely.is_empty(shapes),
+            "empty flag": [blob.empty for blob in blobs] != shapely.is_empty(shapes),
         }
         for what, mask in wrong.items():
-            rows = compress(rowids, np.asarray(mask, dtype=bool))
-            yield from listed(f"{table}: wrong {what} in rows", rows)
+            yield from listed(f"{table}: wrong {what} in rows", rowids[np.asarray(mask, dtype=bool)])
 
 
 def _is_envelope(blob: Blob, bounds: np.ndarray) -> bool:
@@ -282,10 +274,9 @@ def valid(package: GeoPackage) -> Iterator[str]:
     """
     for row in package.spatial:
         table = row["table_name"]
-        rowids, _ = package.geometries[table]
-        shapes = package.shapes[table]
+        rowids, _, shapes = package.geometries[table]
         bad = ~in_threads(shapely.is_valid, shapes) | shapely.is_empty(shapes)
-        yield from listed(f"{table}: not valid or empty in rows", compress(rowids, bad))
+        yield from listed(f"{table}: not valid or empty in rows", rowids[bad])
         (count,) = package.database.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # noqa: S608 - a table of the file
         declared = load_layers().get(table)
         if count != len(rowids) and not (declared and declared.geometry_optional):
@@ -299,13 +290,11 @@ def extent(package: GeoPackage) -> Iterator[str]:
     It is informative there; here it holds to the last digit.
     """
     for row in package.contents:
-        shapes = package.shapes.get(row["table_name"])
-        if shapes is None or not len(shapes):
-            continue
+        _, _, shapes = package.geometries.get(row["table_name"], (None, None, []))
         stated = [row[side] for side in ("min_x", "min_y", "max_x", "max_y")]
         actual = shapely.total_bounds(shapes).tolist()
         # GDAL writes it as a text: the last binary digit may differ.
-        if None in stated or not np.allclose(stated, actual, rtol=1e-14, atol=0):
+        if len(shapes) and (None in stated or not np.allclose(stated, actual, rtol=1e-14, atol=0)):
             yield f"{row['table_name']}: {stated} stated, {actual} found"
 
 
@@ -320,16 +309,16 @@ def spatial_index(package: GeoPackage) -> Iterator[str]:
         if (table, column) not in registered or index not in package.tables:
             yield f"{table}: no spatial index, or not registered"
             continue
-        rowids, _ = package.geometries[table]
+        rowids, _, shapes = package.geometries[table]
         query = f'SELECT id, minx, miny, maxx, maxy FROM "{index}" ORDER BY id'  # noqa: S608 - a table of the file
         entries = [tuple(entry) for entry in package.rows(query)]
-        if [entry[0] for entry in entries] != rowids:
+        if [entry[0] for entry in entries] != rowids.tolist():
             yield f"{table}: {len(entries)} entries of the index for {len(rowids)} geometries"
         elif entries:
-            bounds = shapely.bounds(package.shapes[table])
+            bounds = shapely.bounds(shapes)
             gaps = np.abs(np.array(entries)[:, 1:] - bounds)
             off = np.any(gaps > _SINGLE * np.abs(bounds) + _SINGLE, axis=1)
-            yield from listed(f"{table}: the index has another envelope for rows", compress(rowids, off))
+            yield from listed(f"{table}: the index has another envelope for rows", rowids[off])
 
 
 @GeoPackage.rule("GPKG18")

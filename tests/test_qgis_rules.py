@@ -89,7 +89,7 @@ CASES: list[tuple[str, Callable[[Path], None], str]] = [
         sql("UPDATE gpkg_metadata_reference SET table_name = 'autre' WHERE table_name = 'qpv'"),
         "not there: autre",
     ),
-    ("QGIS02", sql("DROP TABLE gpkg_metadata"), "no metadata tables"),
+    ("QGIS02", sql("DROP TABLE gpkg_metadata"), "no table gpkg_metadata: nothing describes the whole"),
     (
         "QGIS03",
         project(

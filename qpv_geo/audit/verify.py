@@ -13,7 +13,7 @@ KINDS: tuple[type[CheckedFile], ...] = (
     geopackage.GeoPackage,
     qgis.ProjectFile,
 )
-"""All kinds of files, with their rules: those of QGIS are about two kinds."""
+"""All kinds of files, with their rules."""
 
 
 def verify_release(path: Path, *, quick: bool = False) -> list[Finding]:

@@ -50,6 +50,7 @@ class Rule:
     """
 
     code: str
+    text: str
     problems: Callable[[Any], Iterator[str]]
     slow: bool
 
@@ -86,7 +87,7 @@ class CheckedFile:
         """Make a rule of the function that yields its problems."""
 
         def added(problems: Callable[[Any], Iterator[str]]) -> Rule:
-            cls.rules.append(Rule(code, problems, slow))
+            cls.rules.append(Rule(code, problems.__doc__ or "", problems, slow))
             return cls.rules[-1]
 
         return added

@@ -1,39 +1,29 @@
 """Rules of OGC GeoPackage 1.3 (OGC 12-128r17), and what QGIS on a network drive asks for.
 
-Numbers are those of the standard's requirements.
+Numbers are those of the standard's requirements. What one query can tell is declared in ``geopackage.toml``.
 """
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from xml.parsers import expat
 
 import numpy as np
 import shapely
 
-from qpv_geo.audit.geopackage import STYLES, Blob, connect, parse_blob
-from qpv_geo.audit.rules.base import CheckedFile, listed
+from qpv_geo.audit.geopackage import Blob, connect, parse_blob
+from qpv_geo.audit.rules.base import CheckedFile, Rule, listed
 from qpv_geo.audit.shapes import Geometries
 from qpv_geo.formats.fields import load_layers
+from qpv_geo.frozen import Frozen
 from qpv_geo.parallel import in_threads
 from qpv_geo.sources.file_kinds import kind_of
+from qpv_geo.toml_file import read_declarations
 
-_SNAKE = re.compile(r"[a-z][a-z0-9_]*")
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-_COLUMN_TYPES = re.compile(
-    r"BOOLEAN|TINYINT|SMALLINT|MEDIUMINT|INT|INTEGER|FLOAT|DOUBLE|REAL|TEXT(\(\d+\))?|BLOB(\(\d+\))?|DATE|DATETIME"
-)
-_EXTENSIONS = {"gpkg_rtree_index", "gpkg_schema", "gpkg_metadata", "gpkg_crs_wkt"}
-_GEOMETRY_TYPES: dict[str, int | None] = {"GEOMETRY": None} | {
-    kind.name: kind.value
-    for kind in shapely.GeometryType
-    if kind not in {shapely.GeometryType.MISSING, shapely.GeometryType.LINEARRING}
-}
 # Envelopes of the R-tree are single precision, rounded outwards: relative to the size of coordinates.
 _SINGLE = 2.0**-22
-# SQLite's and GeoPackage's own tables, the R-trees' shadows, and GDAL's count of features.
-_SYSTEM = re.compile(r"(gpkg_|sqlite_|rtree_|layer_styles$)")
 
 
 class GeoPackage(CheckedFile):
@@ -45,39 +35,29 @@ class GeoPackage(CheckedFile):
         super().__init__(path)
         self.database = connect(path)
         self.database.row_factory = sqlite3.Row
+        self.database.create_function("regexp", 2, _matches, deterministic=True)
+        self.database.create_function("is_xml", 1, _is_xml, deterministic=True)
 
     def close(self) -> None:
         """Close the database."""
         self.database.close()
 
-    def rows(self, query: str, *parameters: str) -> list[sqlite3.Row]:
+    def rows(self, query: str) -> list[sqlite3.Row]:
         """Return the rows of a query."""
-        return self.database.execute(query, parameters).fetchall()
-
-    def columns(self, table: str) -> dict[str, sqlite3.Row]:
-        """Return what SQLite knows of the columns of a table, by their names."""
-        return {row["name"]: row for row in self.rows("SELECT * FROM pragma_table_info(?)", table)}
+        return self.database.execute(query).fetchall()
 
     @cached_property
     def tables(self) -> set[str]:
-        """Names of tables and views."""
-        return {
-            name for (name,) in self.rows("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-        }
-
-    @cached_property
-    def contents(self) -> list[sqlite3.Row]:
-        """Rows of ``gpkg_contents``."""
-        return self.rows("SELECT * FROM gpkg_contents ORDER BY rowid")
+        """Names of tables, views and indexes."""
+        return {name for (name,) in self.rows("SELECT name FROM sqlite_master")}
 
     @cached_property
     def spatial(self) -> list[sqlite3.Row]:
         """Rows of ``gpkg_geometry_columns`` whose table and column exist."""
-        return [
-            row
-            for row in self.rows("SELECT * FROM gpkg_geometry_columns ORDER BY rowid")
-            if row["column_name"] in self.columns(row["table_name"])
-        ]
+        return self.rows(
+            "SELECT g.* FROM gpkg_geometry_columns AS g JOIN pragma_table_info(g.table_name) AS c "
+            "ON c.name = g.column_name ORDER BY g.rowid"
+        )
 
     @cached_property
     def geometries(self) -> dict[str, tuple[np.ndarray, list[Blob], Geometries]]:
@@ -94,6 +74,51 @@ class GeoPackage(CheckedFile):
         return geometries
 
 
+def _matches(pattern: str, text: object) -> bool:
+    return re.fullmatch(pattern, str(text)) is not None
+
+
+def _is_xml(text: object) -> bool:
+    """Tell whether a text is well-formed XML without entities of its own, which may grow without end."""
+    parser = expat.ParserCreate()
+    parser.EntityDeclHandler = _refuse_entity
+    try:
+        parser.Parse(str(text), True)  # noqa: FBT003 - it takes no name
+    except (expat.ExpatError, ValueError):
+        return False
+    return True
+
+
+def _refuse_entity(*declared: object) -> None:
+    raise ValueError(f"an entity is declared: {declared[0]}")
+
+
+class _Query(Frozen):
+    """A rule that a query tells."""
+
+    text: str
+    query: str
+    tables: Mapping[str, str] = {}
+
+    def problems(self, package: GeoPackage) -> Iterator[str]:
+        """Yield each problem that the query returns, with what has it."""
+        lacking = [table for table in self.tables if table not in package.tables]
+        if lacking:
+            yield from (f"no table {table}: {self.tables[table]}" for table in lacking)
+            return
+        found: dict[str, list[object]] = {}
+        for problem, what in package.rows(self.query):
+            found.setdefault(problem, []).append(what)
+        for problem, names in found.items():
+            yield from listed(problem, names)
+
+
+with read_declarations(Path(__file__).with_suffix(".toml"), "the rules are not valid") as _entries:
+    for _code, _entry in _entries.items():
+        _declared = _Query(**_entry)
+        GeoPackage.rules.append(Rule(_code, _declared.text, _declared.problems, slow=False))
+
+
 @GeoPackage.rule("GPKG01")
 def application_id(package: GeoPackage) -> Iterator[str]:
     """The file is a SQLite 3 database whose application_id is "GPKG" (requirements 1 and 2)."""
@@ -103,29 +128,6 @@ def application_id(package: GeoPackage) -> Iterator[str]:
         yield "it does not begin as a SQLite 3 database"
     elif header[68:72] != b"GPKG":
         yield f"its application_id is {header[68:72]!r}, not b'GPKG'"
-
-
-@GeoPackage.rule("GPKG02")
-def version(package: GeoPackage) -> Iterator[str]:
-    """The user_version is 10300: GeoPackage 1.3, the newest that QGIS 3.22 opens without a warning."""
-    (version,) = package.database.execute("PRAGMA user_version").fetchone()
-    if version != 10300:  # noqa: PLR2004 - the rule's own number
-        yield f"its user_version is {version}"
-
-
-@GeoPackage.rule("GPKG03")
-def integrity(package: GeoPackage) -> Iterator[str]:
-    """SQLite's integrity_check finds nothing (requirement 6)."""
-    for (message,) in package.database.execute("PRAGMA integrity_check"):
-        if message != "ok":
-            yield message
-
-
-@GeoPackage.rule("GPKG04")
-def foreign_keys(package: GeoPackage) -> Iterator[str]:
-    """SQLite's foreign_key_check finds nothing (requirement 7)."""
-    for table, rowid, parent, _ in package.database.execute("PRAGMA foreign_key_check"):
-        yield f"row {rowid} of {table} refers to a row of {parent} that is not there"
 
 
 @GeoPackage.rule("GPKG05")
@@ -143,101 +145,6 @@ def no_journal(package: GeoPackage) -> Iterator[str]:
             yield f"{package.path.name}{suffix} lies beside it"
 
 
-@GeoPackage.rule("GPKG06")
-def required_tables(package: GeoPackage) -> Iterator[str]:
-    """The tables that GeoPackage requires are there, and that of extensions."""
-    required = {"gpkg_spatial_ref_sys", "gpkg_contents", "gpkg_geometry_columns", "gpkg_extensions"}
-    yield from listed("missing:", sorted(required - package.tables))
-
-
-@GeoPackage.rule("GPKG07")
-def contents(package: GeoPackage) -> Iterator[str]:
-    """Each table of data is registered in gpkg_contents, and each registered one exists (requirement 14)."""
-    registered = {row["table_name"] for row in package.contents}
-    data = {table for table in package.tables if not _SYSTEM.match(table)}
-    yield from listed("tables not registered:", sorted(data - registered))
-    yield from listed("registered without a table:", sorted(registered - package.tables))
-
-
-@GeoPackage.rule("GPKG08")
-def described(package: GeoPackage) -> Iterator[str]:
-    """Each registered table is ``features`` or ``attributes``, with a title, a description and an instant.
-
-    Data types: requirement 17; last_change in ISO 8601 with milliseconds and Z: requirement 15.
-    """
-    for row in package.contents:
-        table = row["table_name"]
-        if row["data_type"] not in {"features", "attributes"}:
-            yield f"{table}: data_type {row['data_type']!r}"
-        if not row["identifier"] or not row["description"]:
-            yield f"{table}: no title or no description"
-        if not _INSTANT.fullmatch(str(row["last_change"])):
-            yield f"{table}: last_change {row['last_change']!r}"
-
-
-@GeoPackage.rule("GPKG09")
-def reference_systems(package: GeoPackage) -> Iterator[str]:
-    """The required reference systems (-1, 0, 4326) are defined, and the layers' (requirements 11, 12)."""
-    defined = {srs_id for (srs_id,) in package.rows("SELECT srs_id FROM gpkg_spatial_ref_sys")}
-    used = {srs_id for (srs_id,) in package.rows("SELECT srs_id FROM gpkg_geometry_columns")}
-    yield from listed("not defined, though required:", sorted({-1, 0, 4326} - defined))
-    yield from listed("not defined, though used:", sorted(used - defined))
-
-
-@GeoPackage.rule("GPKG10")
-def geometry_columns(package: GeoPackage) -> Iterator[str]:
-    """Each feature table has one geometry column, registered with the type and the CRS of its contents.
-
-    Requirements 22 to 28: the column exists, its type is one of GeoPackage's, it prohibits z and m.
-    """
-    features = {row["table_name"]: row for row in package.contents if row["data_type"] == "features"}
-    rows = package.rows("SELECT * FROM gpkg_geometry_columns")
-    registered = [row["table_name"] for row in rows]
-    if sorted(registered) != sorted(features):
-        yield f"geometries of {sorted(registered)}; feature tables {sorted(features)}"
-    for row in rows:
-        table = row["table_name"]
-        column = package.columns(table).get(row["column_name"])
-        if not column or column["type"] != row["geometry_type_name"]:
-            yield f"{table}: column {row['column_name']} is not of type {row['geometry_type_name']}"
-        if row["geometry_type_name"] not in _GEOMETRY_TYPES or row["z"] or row["m"]:
-            yield f"{table}: type {row['geometry_type_name']!r}, z {row['z']}, m {row['m']}"
-        if table in features and features[table]["srs_id"] != row["srs_id"]:
-            yield f"{table}: srs_id {row['srs_id']} here, {features[table]['srs_id']} in gpkg_contents"
-
-
-@GeoPackage.rule("GPKG11")
-def primary_keys(package: GeoPackage) -> Iterator[str]:
-    """Each table has an integer primary key (requirement 29, and for attributes)."""
-    for row in package.contents:
-        keys = [column for column in package.columns(row["table_name"]).values() if column["pk"]]
-        if [column["type"] for column in keys] != ["INTEGER"]:
-            yield f"{row['table_name']}: primary key {[column['name'] for column in keys]}"
-
-
-@GeoPackage.rule("GPKG12")
-def column_types(package: GeoPackage) -> Iterator[str]:
-    """Each column has a type that GeoPackage defines (requirement 5)."""
-    geometry = {(row["table_name"], row["column_name"]) for row in package.spatial}
-    for row in package.contents:
-        for name, column in package.columns(row["table_name"]).items():
-            known = _COLUMN_TYPES.fullmatch(column["type"])
-            if not known and (row["table_name"], name) not in geometry:
-                yield f"{row['table_name']}.{name}: type {column['type']!r}"
-
-
-@GeoPackage.rule("GPKG13")
-def names(package: GeoPackage) -> Iterator[str]:
-    """Tables and columns have names in lower snake case, which every system takes without quotes.
-
-    But those of QGIS's own table of styles.
-    """
-    for row in package.contents:
-        if row["table_name"] != STYLES:
-            names = [row["table_name"], *package.columns(row["table_name"])]
-            yield from listed(f"{row['table_name']}:", [name for name in names if not _SNAKE.fullmatch(name)])
-
-
 @GeoPackage.rule("GPKG14")
 def geometry_blobs(package: GeoPackage) -> Iterator[str]:
     """Each geometry is a GeoPackage binary with the CRS, type and envelope that it should have.
@@ -248,7 +155,7 @@ def geometry_blobs(package: GeoPackage) -> Iterator[str]:
     for row in package.spatial:
         table = row["table_name"]
         rowids, blobs, shapes = package.geometries[table]
-        wanted = _GEOMETRY_TYPES.get(row["geometry_type_name"])
+        wanted = getattr(shapely.GeometryType, row["geometry_type_name"], None)
         wrong = {
             "header": [(blob.magic, blob.version) != (b"GP", 0) for blob in blobs],
             "srs_id": [blob.srs_id != row["srs_id"] for blob in blobs],
@@ -289,13 +196,15 @@ def extent(package: GeoPackage) -> Iterator[str]:
 
     It is informative there; here it holds to the last digit.
     """
-    for row in package.contents:
-        _, _, shapes = package.geometries.get(row["table_name"], (None, None, []))
-        stated = [row[side] for side in ("min_x", "min_y", "max_x", "max_y")]
+    extents = {row["table_name"]: row for row in package.rows("SELECT * FROM gpkg_contents")}
+    for table, (_, _, shapes) in package.geometries.items():
+        if not len(shapes):
+            continue
+        stated = [extents[table][side] for side in ("min_x", "min_y", "max_x", "max_y")]
         actual = shapely.total_bounds(shapes).tolist()
         # GDAL writes it as a text: the last binary digit may differ.
-        if len(shapes) and (None in stated or not np.allclose(stated, actual, rtol=1e-14, atol=0)):
-            yield f"{row['table_name']}: {stated} stated, {actual} found"
+        if None in stated or not np.allclose(stated, actual, rtol=1e-14, atol=0):
+            yield f"{table}: {stated} stated, {actual} found"
 
 
 @GeoPackage.rule("GPKG17")
@@ -319,36 +228,3 @@ def spatial_index(package: GeoPackage) -> Iterator[str]:
             gaps = np.abs(np.array(entries)[:, 1:] - bounds)
             off = np.any(gaps > _SINGLE * np.abs(bounds) + _SINGLE, axis=1)
             yield from listed(f"{table}: the index has another envelope for rows", rowids[off])
-
-
-@GeoPackage.rule("GPKG18")
-def extensions(package: GeoPackage) -> Iterator[str]:
-    """Registered extensions are the standard's, on tables and columns that exist."""
-    for row in package.rows("SELECT * FROM gpkg_extensions"):
-        table, column = row["table_name"], row["column_name"]
-        if row["extension_name"] not in _EXTENSIONS:
-            yield f"extension {row['extension_name']!r} is not one of {', '.join(sorted(_EXTENSIONS))}"
-        if table is not None and table not in package.tables:
-            yield f"{row['extension_name']}: table {table} is not there"
-        elif column is not None and column not in package.columns(table):
-            yield f"{row['extension_name']}: column {table}.{column} is not there"
-
-
-@GeoPackage.rule("GPKG19")
-def data_columns(package: GeoPackage) -> Iterator[str]:
-    """Each field has an alias in gpkg_data_columns, and no other column has one (Schema extension)."""
-    if "gpkg_data_columns" not in package.tables:
-        yield "no table gpkg_data_columns: QGIS shows no alias"
-        return
-    geometry = {(row["table_name"], row["column_name"]) for row in package.spatial}
-    fields = {
-        (row["table_name"], name)
-        for row in package.contents
-        if row["table_name"] != STYLES
-        for name, column in package.columns(row["table_name"]).items()
-        if not column["pk"]
-    } - geometry
-    rows = package.rows("SELECT table_name, column_name, name FROM gpkg_data_columns")
-    described = {(table, column) for table, column, name in rows if name}
-    yield from listed("no alias for", map(".".join, sorted(fields - described)))
-    yield from listed("alias for what is not a field:", map(".".join, sorted(described - fields)))

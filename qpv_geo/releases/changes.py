@@ -44,6 +44,7 @@ _DECIMALS = 1
 
 _Names = Mapping[str, str | None]
 """Of QPV, by code."""
+_Tables = Mapping[str, StoredTable]
 
 # What a comparison cannot do without.
 _NEEDED = {
@@ -210,7 +211,7 @@ class PublishedRelease:
 
     id: str
     fingerprint: str
-    tables: Mapping[str, StoredTable]
+    tables: _Tables
 
 
 def read_published(path: Path) -> PublishedRelease:
@@ -231,7 +232,7 @@ def read_published(path: Path) -> PublishedRelease:
         ) from error
 
 
-def _require_what_is_compared(tables: Mapping[str, StoredTable]) -> None:
+def _require_what_is_compared(tables: _Tables) -> None:
     for name, columns in _NEEDED.items():
         if missing := columns - set(tables[name].rows.columns):
             raise KeyError(f"layer {name} lacks {', '.join(sorted(missing))}")
@@ -246,6 +247,8 @@ def compare_releases(before: PublishedRelease, after: PublishedRelease) -> Chang
     earlier, later = before.tables, after.tables
     qpv = (earlier[_QPV], later[_QPV])
     old, new = (dict(zip(table.rows["code_qp"], table.rows["lib_qp"], strict=True)) for table in qpv)
+    has_health = _HEALTH in earlier and _HEALTH in later
+    health = health_changes(earlier[_HEALTH].rows, later[_HEALTH].rows) if has_health else ()
     return Changes(
         precedente=before.id,
         empreinte_precedente=before.fingerprint,
@@ -262,9 +265,7 @@ def compare_releases(before: PublishedRelease, after: PublishedRelease) -> Chang
             later[_STATISTICS].rows,
             pd.concat([earlier[_DICTIONARY].rows, later[_DICTIONARY].rows]),
         ),
-        sante=health_changes(earlier[_HEALTH].rows, later[_HEALTH].rows)
-        if _HEALTH in earlier and _HEALTH in later
-        else (),
+        sante=health,
         couches_ajoutees=_layers_only_in(later, earlier),
         couches_retirees=_layers_only_in(earlier, later),
         champs_ajoutes=_fields_only_in(later, earlier),
@@ -312,17 +313,12 @@ def _contours(before: StoredTable, after: StoredTable, names: _Names) -> tuple[C
     return tuple(changes)
 
 
-def _layers_only_in(
-    here: Mapping[str, StoredTable], there: Mapping[str, StoredTable]
-) -> tuple[NamedLayer, ...]:
-    return tuple(
-        NamedLayer(couche=name, titre=table.title) for name, table in here.items() if name not in there
-    )
+def _layers_only_in(here: _Tables, there: _Tables) -> tuple[NamedLayer, ...]:
+    names = [name for name in here if name not in there]
+    return tuple(NamedLayer(couche=name, titre=here[name].title) for name in names)
 
 
-def _fields_only_in(
-    here: Mapping[str, StoredTable], there: Mapping[str, StoredTable]
-) -> tuple[NamedField, ...]:
+def _fields_only_in(here: _Tables, there: _Tables) -> tuple[NamedField, ...]:
     return tuple(
         NamedField(couche=name, champ=field)
         for name, table in here.items()
@@ -354,9 +350,8 @@ def _rows(name: str, before: StoredTable, after: StoredTable) -> RowsChange | No
 
 
 def _sources(before: pd.DataFrame, after: pd.DataFrame) -> tuple[SourceChange, ...]:
-    titles = dict(zip(before["source"], before["titre"], strict=True)) | dict(
-        zip(after["source"], after["titre"], strict=True)
-    )
+    both = pd.concat([before, after])
+    titles = dict(zip(both["source"], both["titre"], strict=True))
     earlier, later = _states(before), _states(after)
     return tuple(
         SourceChange(source=source, titre=title, avant=earlier.get(source), apres=later.get(source))
@@ -366,6 +361,5 @@ def _sources(before: pd.DataFrame, after: pd.DataFrame) -> tuple[SourceChange, .
 
 
 def _states(sources: pd.DataFrame) -> dict[str, SourceState]:
-    read = sources[sources["etat"] == "lue"]
-    columns = list(SourceState.model_fields)
-    return {row["source"]: SourceState(**row[columns]) for _, row in read.iterrows()}
+    read = sources[sources["etat"] == "lue"].set_index("source")[[*SourceState.model_fields]]
+    return {source: SourceState(**state) for source, state in read.to_dict("index").items()}

@@ -49,18 +49,15 @@ def existing_release(spec: ReleaseSpec) -> Release | None:
     """
     if unchanged := unchanged_release(spec):
         return unchanged
-    territory_id, settings = spec.territory.id, spec.settings
-    current, held = current_release(territory_id, settings), held_releases(territory_id, settings)
-    if current is None and not held:
-        return None
+    current = current_release(spec.territory.id, spec.settings)
     refusal = read_ledger(spec.folder).refusal(spec.id, spec.raw_files)
     if current and refusal and refusal.release == spec.id:
         return replace(current, refused=spec.id)
-    before = comparable_release(spec.folder, spec.id)
-    for release in held:
-        same = release.id == spec.id and before and release.compared_with == before.fingerprint
-        if same and is_intact(release.path):
-            return release
+    for release in held_releases(spec.territory.id, spec.settings):
+        if release.id == spec.id and is_intact(release.path):
+            before = comparable_release(spec.folder, spec.id)
+            if before and release.compared_with == before.fingerprint:
+                return release
     return None
 
 

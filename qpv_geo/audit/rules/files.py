@@ -82,11 +82,11 @@ def checksums(folder: Folder) -> Iterator[str]:
 @Folder.rule("FILE02")
 def nothing_else(folder: Folder) -> Iterator[str]:
     """There is no file, link or folder that the descriptor does not list."""
-    listed = {resource["path"] for resource in folder.resources()} | {DESCRIPTOR}
-    folders = {parent.as_posix() for path in listed for parent in PurePosixPath(path).parents}
+    known = {resource["path"] for resource in folder.resources()} | {DESCRIPTOR}
+    folders = {parent.as_posix() for path in known for parent in PurePosixPath(path).parents}
     there = (path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_dir())
     for path in (*folder.files, *sorted(set(there) - folders - {*folder.files})):
-        if path not in listed:
+        if path not in known:
             yield f"{path} is not part of the release"
 
 

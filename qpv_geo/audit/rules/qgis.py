@@ -29,20 +29,15 @@ class ProjectFile(CheckedFile):
             root: Element = ElementTree.fromstring(archive.read(name))
         return root
 
-    @cached_property
-    def sources(self) -> list[str]:
-        """Sources of its vector layers."""
-        layers = self.root.iter("maplayer")
-        return [layer.findtext("datasource", "") for layer in layers if layer.get("type") == "vector"]
-
 
 @ProjectFile.rule("QGIS03")
 def project_sources(project: ProjectFile) -> Iterator[str]:
     """Each vector layer of the project is one of a GeoPackage beside it, named by a relative path."""
-    if not project.sources:
+    layers = [layer for layer in project.root.iter("maplayer") if layer.get("type") == "vector"]
+    if not layers:
         yield "it has no layer"
     tables: dict[str, set[str]] = {}
-    for source in project.sources:
+    for source in (layer.findtext("datasource", "") for layer in layers):
         file, _, table = source.partition(_MARK)
         path = project.path.parent / file
         if not file.startswith("./") or not path.is_file():

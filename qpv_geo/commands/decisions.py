@@ -10,8 +10,7 @@ from qpv_geo.lock import territory_lock
 from qpv_geo.releases.decisions import drop_held, prunable, publish_held, roll_back
 from qpv_geo.releases.decisions import prune as remove_old
 from qpv_geo.releases.release import current_release
-from qpv_geo.territory import load_territory
-from qpv_geo.territory.tables import MOST_DAYS
+from qpv_geo.territory import MOST_DAYS, load_territory
 
 
 def publish(

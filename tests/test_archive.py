@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import check_archive, read_member, read_members, read_tables_of, stream_member
+from qpv_geo.sources.archive import check_archive, open_member, read_member, read_members, read_tables_of
 from qpv_geo.sources.catalogue import Catalogue
-from qpv_geo.sources.containers import DamagedError, SevenZip, open_container
+from qpv_geo.sources.containers import DamagedError, open_container
 from qpv_geo.sources.raw import RawFile, digest
 
 TABLE = r"(.*/)?.*_QP\.csv"
@@ -169,12 +169,12 @@ def test_a_member_can_be_read_piece_by_piece(tmp_path: Path, raw_of: RawOf, sett
     (folder / "sub" / "pop_QP.csv").write_bytes(long)
     paths = [zip_of(tmp_path / "a.zip", *members.items()), seven_zip_of(tmp_path / "a.7z", members), folder]
     for path in paths:
-        with stream_member(raw_of(path), TABLE, settings) as (name, chunks):
+        with open_member(raw_of(path), TABLE, settings) as (name, stream):
             assert name == "sub/pop_QP.csv"
-            assert b"".join(chunks) == long
+            assert stream.read() == long
     with (
         pytest.raises(SourceContentError, match=r"no member matches 'x\\.csv'"),
-        stream_member(raw_of(folder), r"x\.csv", settings),
+        open_member(raw_of(folder), r"x\.csv", settings),
     ):
         pass
 
@@ -186,15 +186,15 @@ def test_a_member_read_piece_by_piece_is_held_to_the_limits(
     path.write_bytes(path.read_bytes()[:-30])
     with (
         pytest.raises(SourceContentError, match="the file is damaged or truncated"),
-        stream_member(raw_of(path), TABLE, settings) as (_, chunks),
+        open_member(raw_of(path), TABLE, settings) as (_, stream),
     ):
-        list(chunks)
+        stream.read()
     big = zip_of(tmp_path / "b.zip", ("pop_QP.csv", ROWS * 1000))
     with (
         pytest.raises(SourceContentError, match="refused: it unpacks to"),
-        stream_member(raw_of(big), TABLE, replace(settings, max_unpacked_bytes=1000)) as (_, chunks),
+        open_member(raw_of(big), TABLE, replace(settings, max_unpacked_bytes=1000)) as (_, stream),
     ):
-        list(chunks)
+        stream.read()
 
 
 def test_a_bare_table_is_the_only_one(tmp_path: Path, raw_of: RawOf, settings: Settings) -> None:
@@ -325,12 +325,12 @@ def test_a_declared_size_that_lies_is_found_out(tmp_path: Path, raw_of: RawOf, s
 
 
 def test_a_7z_member_of_another_size_than_declared_is_damaged(tmp_path: Path) -> None:
-    container = SevenZip(seven_zip_of(tmp_path / "pop.7z", {"pop_QP.csv": ROWS}))
+    container = open_container(seven_zip_of(tmp_path / "pop.7z", {"pop_QP.csv": ROWS}))
     (entry,) = container.entries()
-    assert b"".join(container.chunks(entry)) == ROWS
+    assert container.open(entry).read() == ROWS
     for size in (len(ROWS) - 1, len(ROWS) + 1):
         with pytest.raises(DamagedError, match=f"{size} were declared"):
-            list(container.chunks(replace(entry, size=size)))
+            container.open(replace(entry, size=size))
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.99])
@@ -442,4 +442,4 @@ def test_a_member_with_a_unicode_path_is_read(tmp_path: Path) -> None:
         archive.writestr(info, b"a;b\n1;2\n")
     with closing(open_container(tmp_path / "x.zip")) as container:
         (entry,) = container.entries()
-        assert b"".join(container.chunks(entry)) == b"a;b\n1;2\n"
+        assert container.open(entry).read() == b"a;b\n1;2\n"

@@ -8,15 +8,16 @@ import io
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.containers import Container, DamagedError, Entry, open_container
+from qpv_geo.sources.containers import Container, DamagedError, Entry, Stream, open_container, reraise_damage
 from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy, to_add, unreadable
 
 if TYPE_CHECKING:
@@ -51,29 +52,17 @@ def read_member(raw: RawFile, pattern: str | None, settings: Settings) -> Member
 
 
 @contextmanager
-def stream_member(
-    raw: RawFile, pattern: str | None, settings: Settings
-) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Give the name of the member that `read_member` would return, and its bytes in chunks.
-
-    For members that are too large for the memory. Raises as `read_member`, also while the chunks are read.
-    """
-    with _opened(raw, settings) as opened:
-        entry = _only(opened, pattern)
-        with closing(opened.chunks(entry)) as chunks:
-            yield entry.name, chunks
-
-
-@contextmanager
 def open_member(
     raw: RawFile, pattern: str | None, settings: Settings
 ) -> Iterator[tuple[str, io.BufferedReader]]:
     """Give the name of the member that `read_member` would return, and its bytes as a file to be read once.
 
-    Raises as `read_member`, also while it is read.
+    For members that are too large for the memory. Raises as `read_member`, also while it is read.
     """
-    with stream_member(raw, pattern, settings) as (name, chunks):
-        yield name, io.BufferedReader(_Stream(chunks), _BUFFER)
+    with _opened(raw, settings) as opened:
+        entry = _only(opened, pattern)
+        with opened.bounded(opened.container.open(entry)) as stream:
+            yield entry.name, stream
 
 
 def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
@@ -124,29 +113,33 @@ def check_archive(raw: RawFile, settings: Settings) -> bool:
     """Return whether a file is an archive; if so, read it to its end, as `read_member` would."""
     with _opened(raw, settings) as opened:
         if opened.container.packed:
-            for _ in opened.within_limit(opened.container.unpacked(opened.entries)):
-                pass
+            for stream in opened.container.opened(opened.entries):
+                for _ in opened.chunks(stream):
+                    pass
         return opened.container.packed
 
 
-class _Stream(io.RawIOBase):
-    """Chunks of bytes as a file that can be read once."""
+class _Bounded(io.RawIOBase):
+    """A member that can be read once, as far as the limit of its archive: declared sizes may lie."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._left = memoryview(b"")
+    def __init__(self, stream: Stream, opened: "_Opened") -> None:
+        self._stream = stream
+        self._opened = opened
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        if not self._left:
-            self._left = memoryview(next(self._chunks, b""))
         target = memoryview(buffer)
-        size = min(len(target), len(self._left))
-        target[:size] = self._left[:size]
-        self._left = self._left[size:]
-        return size
+        with reraise_damage(*self._opened.container.damages):
+            data = self._stream.read(len(target))
+        target[: len(data)] = data
+        self._opened.count(len(data))
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 class _Opened:
@@ -167,29 +160,29 @@ class _Opened:
             return self.entries
         return [entry for entry in self.entries if re.fullmatch(pattern, entry.name)]
 
-    def chunks(self, entry: Entry) -> Generator[bytes]:
-        return self.within_limit(self.container.chunks(entry))
-
-    def within_limit(self, chunks: Iterable[bytes]) -> Generator[bytes]:
-        """Pass chunks on until the limit is reached: declared sizes may lie."""
-        for chunk in chunks:
-            self.left -= len(chunk)
-            if self.left < 0:
-                raise SourceContentError(f"{self.raw.label}: refused: {self.too_big(self.limit - self.left)}")
-            yield chunk
+    def bounded(self, stream: Stream) -> io.BufferedReader:
+        return io.BufferedReader(_Bounded(stream, self), _BUFFER)
 
     def read(self, entry: Entry) -> Member:
-        return Member(entry.name, b"".join(self.chunks(entry)))
+        return Member(entry.name, b"".join(self.chunks(self.container.open(entry))))
+
+    def chunks(self, stream: Stream) -> Iterator[bytes]:
+        with self.bounded(stream) as bounded:
+            yield from iter(partial(bounded.read, _BUFFER), b"")
+
+    def count(self, size: int, where: str = "") -> None:
+        """Count what was unpacked, until the limit is reached."""
+        self.left -= size
+        if self.left < 0:
+            too_big = self.too_big(self.limit - self.left)
+            raise SourceContentError(f"{self.raw.label}: {where}refused: {too_big}")
 
     def refuse_packed_bomb(self, member: Member) -> None:
         """Count what a workbook in the archive unpacks to, since its parts are packed once more."""
         if not zipfile.is_zipfile(BytesIO(member.data)):
             return
         with zipfile.ZipFile(BytesIO(member.data)) as workbook:
-            self.left -= sum(part.file_size for part in workbook.infolist())
-        if self.left < 0:
-            size = self.limit - self.left
-            raise SourceContentError(f"{self.raw.label}: {member.name}: refused: {self.too_big(size)}")
+            self.count(sum(part.file_size for part in workbook.infolist()), f"{member.name}: ")
 
     def too_big(self, size: int) -> str:
         return (

@@ -1,4 +1,4 @@
-"""The kinds of files that hold members: each lists what it declares and streams one member.
+"""The kinds of files that hold members: each lists what it declares and opens a member.
 
 They only read; `archive` judges what is found in them.
 """
@@ -13,14 +13,14 @@ import stat
 import struct
 import zipfile
 import zlib
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from qpv_geo.sources.file_kinds import kind_of
 from qpv_geo.sources.raw import parts_of
@@ -28,7 +28,7 @@ from qpv_geo.sources.raw import parts_of
 if TYPE_CHECKING:
     import py7zr
 
-_CHUNK = 1024**2
+Stream = IO[bytes] | gzip.GzipFile
 _START = 16
 _NOT_DATA = re.compile(r"(.*/)?(__MACOSX/.*|\.DS_Store|Thumbs\.db)")
 
@@ -38,7 +38,7 @@ class DamagedError(Exception):
 
 
 @contextmanager
-def _reraise_damage(*errors: type[Exception]) -> Iterator[None]:
+def reraise_damage(*errors: type[Exception]) -> Iterator[None]:
     """Raise `DamagedError` for whatever a library raises on a damaged archive."""
     try:
         yield
@@ -59,118 +59,91 @@ class Entry:
     encrypted: bool = False
 
 
-@dataclass(frozen=True)
-class Container(ABC):
-    """A file or a folder that holds members.
+class Container:
+    """A file that is its own member; the other kinds hold members, some of them packed.
 
     `single` kinds hold one member, whose name is not the publisher's choice; `packed` kinds store members
     smaller than they are.
     """
 
-    path: Path
-    single = False
-    packed = True
+    single = True
+    packed = False
+    damages: tuple[type[Exception], ...] = ()
+    """What a library raises where a damaged member is read (see `reraise_damage`)."""
 
-    @abstractmethod
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
     def entries(self) -> list[Entry]:
         """Return what is declared, without folders and without what operating systems leave behind."""
+        return [Entry(self.path.name, self.path.stat().st_size)]
 
-    @abstractmethod
-    def chunks(self, entry: Entry) -> Iterator[bytes]:
-        """Yield the bytes of a member."""
+    def open(self, entry: Entry) -> Stream:  # noqa: ARG002 - it has one member
+        """Open a member, to be read once."""
+        return self.path.open("rb")
 
-    def unpacked(self, entries: Sequence[Entry]) -> Iterator[bytes]:
-        """Yield the bytes of members in turn, as far as they must be read to find damage."""
-        for entry in entries:
-            yield from self.chunks(entry)
+    def opened(self, entries: Sequence[Entry]) -> Iterator[Stream]:
+        """Open members in turn, as far as they must be read to find damage."""
+        return map(self.open, entries)
 
-    def close(self) -> None:  # noqa: B027 - most kinds keep nothing open
+    def close(self) -> None:
         """Close what was opened."""
 
 
-class Bare(Container):
-    """A file that is its own member."""
-
-    single = True
-    packed = False
-
-    def entries(self) -> list[Entry]:
-        """Return the file's own name and size."""
-        return [Entry(self.path.name, self.path.stat().st_size)]
-
-    def chunks(self, entry: Entry) -> Iterator[bytes]:  # noqa: ARG002 - it has one member
-        """Yield the file."""
-        return _stream(self.path)
-
-
-class LooseFiles(Container):
+class _LooseFiles(Container):
     """Files that lie side by side: a Shapefile with its siblings, or an archive that was shipped unpacked."""
 
-    packed = False
+    single = False
 
     def entries(self) -> list[Entry]:
-        """Return the files that belong together."""
         return [
             Entry(name, file.stat().st_size, link=file.is_symlink())
             for name, file in sorted(parts_of(self.path).items())
             if not _NOT_DATA.fullmatch(name)
         ]
 
-    def chunks(self, entry: Entry) -> Iterator[bytes]:
-        """Yield one of them."""
-        return _stream(parts_of(self.path)[entry.name])
+    def open(self, entry: Entry) -> Stream:
+        return parts_of(self.path)[entry.name].open("rb")
 
 
-class OpenGeoPackage(Container):
+class _OpenGeoPackage(Container):
     """A GeoPackage that a program has open: SQLite keeps what was saved last in files beside it."""
 
-    single = True
-    packed = False
-
-    def entries(self) -> list[Entry]:
-        """Return the file's own name."""
-        return [Entry(self.path.name, None)]
-
-    def chunks(self, entry: Entry) -> Iterator[bytes]:
-        """Yield the database as the program that has it open sees it; SQLite works on a copy."""
-        with TemporaryDirectory() as folder, _reraise_damage(sqlite3.Error):
+    def open(self, entry: Entry) -> Stream:
+        """Open the database as the program that has it open sees it; SQLite works on a copy."""
+        with TemporaryDirectory() as folder, reraise_damage(sqlite3.Error):
             for name, file in parts_of(self.path).items():
                 shutil.copyfile(file, Path(folder) / name)
             copy = Path(folder) / entry.name
             with closing(sqlite3.connect(copy)) as database:
                 database.execute("PRAGMA journal_mode = DELETE")
-            yield from _stream(copy)
+            return BytesIO(copy.read_bytes())
 
 
-class Gzip(Container):
-    """One compressed file."""
+class _Gzip(Container):
+    """One compressed file, whose name is that of its content with ``.gz``."""
 
-    single = True
+    packed = True
+    damages = (gzip.BadGzipFile, zlib.error, EOFError, struct.error)
 
     def entries(self) -> list[Entry]:
-        """Return the content's name: the file's without ``.gz``."""
         return [Entry(self.path.name.removesuffix(".gz"), None)]
 
-    def chunks(self, entry: Entry) -> Iterator[bytes]:  # noqa: ARG002 - it has one member
-        """Unpack the content."""
-        with (
-            _reraise_damage(gzip.BadGzipFile, zlib.error, EOFError, struct.error),
-            gzip.open(self.path) as stream,
-        ):
-            while chunk := stream.read(_CHUNK):
-                yield chunk
+    def open(self, entry: Entry) -> Stream:  # noqa: ARG002 - it has one member
+        return gzip.open(self.path)
 
 
-class Zip(Container):
-    """A zip archive."""
+class _Zip(Container):
+    """A zip archive, whose table of contents is read once for all members."""
 
+    single = False
+    packed = True
     # A table of contents that points outside the file makes a seek raise OSError.
-    _DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError,
-                RuntimeError, OSError)  # fmt: skip
+    damages = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError,
+               RuntimeError, OSError)  # fmt: skip
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
-        """The archive, whose table of contents is read once for all members."""
         return zipfile.ZipFile(self.path)
 
     @cached_property
@@ -182,13 +155,11 @@ class Zip(Container):
         return {info.orig_filename: info for info in self._archive.infolist()}
 
     def close(self) -> None:
-        """Close the archive."""
         if "_archive" in vars(self):
             self._archive.close()
 
     def entries(self) -> list[Entry]:
-        """Return the archive's table of contents."""
-        with _reraise_damage(*self._DAMAGES):
+        with reraise_damage(*self.damages):
             return [
                 Entry(
                     info.orig_filename,
@@ -200,28 +171,28 @@ class Zip(Container):
                 if not info.is_dir() and not _NOT_DATA.fullmatch(info.filename)
             ]
 
-    def chunks(self, entry: Entry) -> Iterator[bytes]:
-        """Unpack one member."""
-        with _reraise_damage(*self._DAMAGES), self._archive.open(self._members[entry.name]) as stream:
-            while chunk := stream.read(_CHUNK):
-                yield chunk
+    def open(self, entry: Entry) -> Stream:
+        with reraise_damage(*self.damages):
+            return self._archive.open(self._members[entry.name])
 
 
-class SevenZip(Container):
+class _SevenZip(Container):
     """A 7z archive; its library costs a tenth of a second, so it is loaded when one is met."""
 
+    single = False
+    packed = True
+
     @contextmanager
-    def _open(self) -> Iterator["py7zr.SevenZipFile"]:
+    def _archive(self) -> Iterator["py7zr.SevenZipFile"]:
         import py7zr  # noqa: PLC0415
         from py7zr.exceptions import ArchiveError  # noqa: PLC0415
 
         damages = (ArchiveError, lzma.LZMAError, zlib.error, EOFError, struct.error, ValueError, TypeError)
-        with _reraise_damage(*damages), py7zr.SevenZipFile(self.path) as archive:
+        with reraise_damage(*damages), py7zr.SevenZipFile(self.path) as archive:
             yield archive
 
     def entries(self) -> list[Entry]:
-        """Return the archive's table of contents."""
-        with self._open() as archive:
+        with self._archive() as archive:
             encrypted = archive.needs_password()
             return [
                 Entry(info.filename, info.uncompressed, link=info.is_symlink, encrypted=encrypted)
@@ -229,46 +200,40 @@ class SevenZip(Container):
                 if not info.is_directory and not _NOT_DATA.fullmatch(info.filename)
             ]
 
-    def chunks(self, entry: Entry) -> Iterator[bytes]:
+    def open(self, entry: Entry) -> Stream:
         """Unpack one member at once: the library does not stream."""
         from py7zr.io import BytesIOFactory  # noqa: PLC0415
 
         # One byte more than declared is enough to tell that the declared size lies.
         factory = BytesIOFactory((entry.size or 0) + 1)
-        with self._open() as archive:
+        with self._archive() as archive:
             archive.extract(targets=[entry.name], factory=factory)
         data = factory.products[entry.name].read()
         if len(data) != entry.size:
             raise DamagedError(f"{entry.name} unpacks to {len(data)} bytes, {entry.size} were declared")
-        yield data
+        return BytesIO(data)
 
-    def unpacked(self, entries: Sequence[Entry]) -> Iterator[bytes]:  # noqa: ARG002 - the library reads them all
-        """Yield nothing: the library checks all members in one pass, no further than the sizes declared."""
-        with self._open() as archive:
+    def opened(self, entries: Sequence[Entry]) -> Iterator[Stream]:  # noqa: ARG002 - the library reads them all
+        """Open nothing: the library checks all members in one pass, no further than the sizes declared."""
+        with self._archive() as archive:
             if damaged := archive.testzip():
                 raise DamagedError(f"{damaged}: its checksum is not the one declared")
         return iter(())
 
 
-_PACKED: dict[str, type[Container]] = {"zip": Zip, "gzip": Gzip, "7z": SevenZip}
+_PACKED: dict[str, type[Container]] = {"zip": _Zip, "gzip": _Gzip, "7z": _SevenZip}
 
 
 def open_container(path: Path) -> Container:
     """Open a file or a folder; its kind is that of its first bytes."""
     if path.is_dir():
-        return LooseFiles(path)
+        return _LooseFiles(path)
     with path.open("rb") as stream:
         kind = kind_of(stream.read(_START)).name
     if kind in _PACKED:
         return _PACKED[kind](path)
     if kind == "shp" and path.suffix.lower() == ".shp":
-        return LooseFiles(path)
+        return _LooseFiles(path)
     if kind == "sqlite" and len(parts_of(path)) > 1:
-        return OpenGeoPackage(path)
-    return Bare(path)
-
-
-def _stream(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            yield chunk
+        return _OpenGeoPackage(path)
+    return Container(path)

@@ -8,13 +8,7 @@ from dataclasses import replace
 
 from qpv_geo.errors import SourceContentError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import (
-    check_archive,
-    list_members,
-    read_member,
-    read_tables_of,
-    stream_member,
-)
+from qpv_geo.sources.archive import check_archive, list_members, open_member, read_member, read_tables_of
 from qpv_geo.sources.catalogue import Format
 from qpv_geo.sources.file_kinds import excerpt, kind_of
 from qpv_geo.sources.raw import RawFile, catalogue_entry, remedy, unreadable
@@ -69,8 +63,8 @@ def check_content(raw: RawFile, settings: Settings) -> None:
                 raise _unexpected(raw, member.name, found)
         return
     pattern = raw.source.member
-    with stream_member(raw, pattern, settings) as (name, chunks):
-        kind, found = kind_of(next(chunks, b""))
+    with open_member(raw, pattern, settings) as (name, stream):
+        kind, found = kind_of(stream.peek())
     if kind not in _EXPECTED[raw.source.format][1]:
         raise _unexpected(raw, name, found)
     if kind == "json" and not _is_complete(data := read_member(raw, pattern, settings).data):

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -13,7 +13,7 @@ import pyogrio
 
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.archive import Member, read_member, read_members, stream_member
+from qpv_geo.sources.archive import Member, open_member, read_member, read_members
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.fetch import Policy, fetch_primary
 from qpv_geo.sources.raw import RawFile, catalogue_entry, unreadable
@@ -89,22 +89,16 @@ def columns_of(raw: RawFile, settings: Settings) -> list[str]:
     """Return the names of the columns (of the properties, for GeoJSON) in the order of the file."""
     pattern = raw.source.member
     if raw.source.format == "csv":
-        with stream_member(raw, pattern, settings) as (_, chunks):
-            return _csv_header(raw, chunks)
+        with open_member(raw, pattern, settings) as (_, stream):
+            return _csv_header(raw, stream.readline())
     member = read_member(raw, pattern, settings)
     if raw.source.format in {"geojson", "json"}:
         return _json_keys(raw, member)
     return _vector_fields(raw, member, settings)
 
 
-def _csv_header(raw: RawFile, chunks: Iterable[bytes]) -> list[str]:
-    """Return the first line's names; a national file is not read any further."""
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if b"\n" in chunk:
-            break
-    line = head.partition(b"\n")[0]
+def _csv_header(raw: RawFile, line: bytes) -> list[str]:
+    """Return the names in the first line."""
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError:

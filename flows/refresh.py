@@ -31,6 +31,7 @@ from qpv_geo.pipeline import steps
 from qpv_geo.pipeline.one import conclude, find_existing, locked_folder
 from qpv_geo.pipeline.summary import summarise
 from qpv_geo.releases.decisions import held_error
+from qpv_geo.releases.draft import publish_draft, verify_draft
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -45,8 +46,8 @@ fetch = _step("fetch", fetch_as_tasks)
 read = _step("read", steps.read)
 join = _step("join", steps.join)
 write = _step("write", steps.write)
-verify = _step("verify", steps.verify)
-publish = _step("publish", steps.publish)
+verify = _step("verify", verify_draft)
+publish = _step("publish", publish_draft)
 
 
 @flow(
@@ -87,7 +88,7 @@ def refresh(
                 joined = join(tables, spec)
                 draft = write(joined)
                 verify(draft)
-                release = publish(draft, lock)
+                release = publish(draft, lock.confirm)
         outcome = conclude(job, raws, release)
     if not offline:
         notify_fallbacks(job.territory, outcome.raws)

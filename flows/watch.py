@@ -10,7 +10,7 @@ from flows.logs import set_up_log
 from flows.names import run_name
 from flows.parameters import DataFolder, Formats, MirrorAddress, TerritoryName, job_of_form
 from flows.refresh import refresh
-from qpv_geo.pipeline.watching import ask_sources
+from qpv_geo.pipeline.fetching import ask_sources
 
 _STATES = {"unchanged": "inchangée", "changed": "changée", "unreachable": "injoignable"}
 

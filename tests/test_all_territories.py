@@ -26,6 +26,7 @@ from qpv_geo.cli import app
 from qpv_geo.errors import ConfigurationError, TerritoriesError
 from qpv_geo.formats.provenance import Raws
 from qpv_geo.ingest.tables import Tables
+from qpv_geo.pipeline.country import country_of, read_national
 from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.many import (
@@ -35,7 +36,7 @@ from qpv_geo.pipeline.many import (
     raise_if_any_failed,
     write_territory_files,
 )
-from qpv_geo.pipeline.national import qpv_left_out, read_national, territories_of
+from qpv_geo.pipeline.new_territory import qpv_without_territory, territories_with_qpv
 from qpv_geo.pipeline.one import run
 from qpv_geo.pipeline.workers import (
     DASK,
@@ -79,7 +80,7 @@ def national(job: Job, raws: Raws) -> Tables:
 
 @pytest.fixture(scope="module")
 def all_of_them(national: Tables) -> list[Territory]:
-    return territories_of(national)
+    return territories_with_qpv(country_of(national))
 
 
 @pytest.fixture(scope="module")
@@ -134,14 +135,14 @@ def test_each_epci_with_a_qpv_is_a_territory_with_what_it_holds(
 
 
 def test_qpv_of_no_epci_are_told(all_of_them: list[Territory], national: Tables) -> None:
-    left = qpv_left_out(national, all_of_them)
+    left = qpv_without_territory(country_of(national), all_of_them)
     # Polynésie française and Saint-Martin have no EPCI; Pierrefitte is in Saint-Denis since 2025.
     assert Counter(department_of(code) for code in left) == {"987": 88, "978": 3, "93": 1}
     told = left_out_message(left)
     assert told.startswith("92 QPV declare no EPCI")
     assert "QN09336I, QN978" in told
     assert told.endswith("88 in 987")
-    assert qpv_left_out(national, all_of_them[1:]) != left
+    assert qpv_without_territory(country_of(national), all_of_them[1:]) != left
 
 
 def test_the_workers_say_what_the_national_files_hold(
@@ -149,7 +150,7 @@ def test_the_workers_say_what_the_national_files_hold(
 ) -> None:
     found = survey(*workers)
     assert found.territories == all_of_them
-    assert found.left_out == qpv_left_out(national, all_of_them)
+    assert found.left_out == qpv_without_territory(country_of(national), all_of_them)
     assert found.defects == national.defects
 
 

@@ -21,7 +21,8 @@ from qpv_geo.ingest.outside import Outside
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.statistic_rows import StatisticRows
 from qpv_geo.ingest.tables import Tables
-from qpv_geo.pipeline.national import tables_of, territories_of
+from qpv_geo.pipeline.country import country_of, tables_of
+from qpv_geo.pipeline.new_territory import territories_with_qpv
 from qpv_geo.settings import Settings
 from qpv_geo.territory import Territory, load_territory
 from tests.raw_files import raw_file
@@ -79,7 +80,7 @@ def france(whole: Tables) -> Joined:
 
 
 def by_code(tables: Tables) -> dict[str, Territory]:
-    return {territory.code: territory for territory in territories_of(tables)}
+    return {territory.code: territory for territory in territories_with_qpv(country_of(tables))}
 
 
 def test_an_epci_and_france_count_the_same_qpv(whole: Tables, france: Joined) -> None:
@@ -141,7 +142,7 @@ def move(longitude: float, latitude: float) -> Change:
 
 def refused(tables: Tables, expected: int = 344) -> dict[str, str]:
     """Return what each territory that is stopped is stopped by."""
-    territories = territories_of(tables)
+    territories = territories_with_qpv(country_of(tables))
     assert len(territories) == expected
     errors = {}
     for territory in territories:

@@ -27,6 +27,7 @@ from qpv_geo.ingest.registry import load_registry
 from qpv_geo.pipeline import steps
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import Outcome, run
+from qpv_geo.releases.draft import verify_draft
 from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import load_catalogue
@@ -144,7 +145,7 @@ def test_what_was_joined_wrongly_is_not_published(full: Published, tmp_path: Pat
         frame.loc[frame.index[0], field] = value
     draft = steps.write(joined)
     with pytest.raises(PublicationError) as caught:
-        steps.verify(draft)
+        verify_draft(draft)
     for layer, field in wrong:
         assert re.search(rf"layer {layer}, row [^\n]*, field {field}: published", str(caught.value)), layer
 

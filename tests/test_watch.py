@@ -8,9 +8,8 @@ from threading import Thread
 import pytest
 
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
-from qpv_geo.pipeline.fetching import fetch
+from qpv_geo.pipeline.fetching import ask_sources, fetch
 from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.watching import ask_sources
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue
 from qpv_geo.sources.fetch import Policy, accept, fetch_primary, has_changed

@@ -1,22 +1,25 @@
-"""The communes, EPCI and QPV of the whole country: what descriptions of territories are made from."""
+"""The whole country: what territories are described from, and national files read once for many of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from qpv_geo.analysis.selection import declares, refuse_misplaced
 from qpv_geo.errors import SourceUnavailableError
+from qpv_geo.formats.provenance import Raws
 from qpv_geo.ingest.additions import declarations
 from qpv_geo.ingest.cog import read_epci_members
-from qpv_geo.ingest.communes import read_communes
+from qpv_geo.ingest.communes import choose_communes, read_communes
 from qpv_geo.ingest.contours import read_contours
-from qpv_geo.ingest.outside import Outside
+from qpv_geo.ingest.outside import Outside, may_hold
+from qpv_geo.ingest.tables import Tables, read_tables
+from qpv_geo.pipeline.job import Job
 from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy, accept, fetch
-from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import Territory, codes_of, load_territory
 from qpv_geo.zones import department_of
 
@@ -43,6 +46,16 @@ class Country:
             for code in (department_of(qp), *codes_of(communes), *codes_of(epci)):
                 rows.setdefault(code, []).append(row)
         return rows
+
+    @cached_property
+    def epci_of(self) -> dict[str, str]:
+        """The SIREN of the EPCI of each commune."""
+        return dict(zip(self.members["insee_com"], self.members["siren_epci"], strict=True))
+
+    @cached_property
+    def epci_names(self) -> dict[str, str]:
+        """The name of each EPCI by its SIREN."""
+        return dict(zip(self.members["siren_epci"], self.members["nom_epci"], strict=True))
 
     @cached_property
     def _places(self) -> dict[tuple[str, str], dict[Any, Any]]:
@@ -77,11 +90,9 @@ class Country:
         return len(self._rows_by_code.get(code or "", []))
 
 
-def attributes_of(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Return the rows of several frames as one table without contours."""
+def _country(frames: Iterable[pd.DataFrame], members: pd.DataFrame, qpv: pd.DataFrame) -> Country:
     bare = [frame.drop(columns="geometry", errors="ignore") for frame in frames]
-    together: pd.DataFrame = pd.concat(bare, ignore_index=True)
-    return together
+    return Country(pd.concat(bare, ignore_index=True), members, qpv)
 
 
 def read_country(settings: Settings, policy: Policy) -> Country:
@@ -90,25 +101,59 @@ def read_country(settings: Settings, policy: Policy) -> Country:
     Raises `SourceUnavailableError` if one of them can be had from nowhere, and `SourceContentError` or
     `ContractError` if one is not what it should be.
     """
-    contours, communes, members = _fetch_all(load_territory("france"), settings, policy)
-    # Nothing is drawn here: the territory that has a defective contour is described, and then not published.
-    named = Outside(None)
-    drawn = read_communes(communes, settings, outside=named).values()
-    country = Country(
-        communes=attributes_of([*drawn, *(aside.features for aside in named.set_aside)]),
-        members=read_epci_members(members, settings),
-        qpv=read_contours(contours, None, settings, Outside(None)).attributes,
-    )
-    accept((contours, communes, members), settings)
-    return country
-
-
-def _fetch_all(france: Territory, settings: Settings, policy: Policy) -> list[RawFile]:
     catalogue, _ = declarations(settings)
+    france = load_territory("france")
     raws = {name: fetch(catalogue[name], france, settings, policy) for name in _SOURCES}
     if missing := [name for name, raw in raws.items() if raw is None]:
         raise SourceUnavailableError(
             f"source {', '.join(missing)} could not be had, and no territory is described without it: run "
             "again when the site answers, or give --mirror"
         )
-    return [raw for raw in raws.values() if raw]
+    contours, communes, members = [raw for raw in raws.values() if raw]
+    # Nothing is drawn here: the territory that has a defective contour is described, and then not published.
+    named = Outside(None)
+    drawn = read_communes(communes, settings, outside=named).values()
+    country = _country(
+        [*drawn, *(aside.features for aside in named.set_aside)],
+        read_epci_members(members, settings),
+        read_contours(contours, None, settings, Outside(None)).attributes,
+    )
+    accept((contours, communes, members), settings)
+    return country
+
+
+def read_national(job: Job, raws: Raws) -> Tables:
+    """Read the national files into the tables of the territory France."""
+    france = load_territory("france")
+    return read_tables(raws, france, job.catalogue, job.registry, job.settings, several=True)
+
+
+def country_of(national: Tables) -> Country:
+    """Return what the national files hold; raises if the composition of the EPCI was not read."""
+    if national.epci_members is None:
+        raise SourceUnavailableError("source cog_epci is absent, and it alone says which EPCI there are")
+    named = [aside.features for aside in national.set_aside if "communes" in aside.source.fills]
+    communes = [national.communes, *national.overseas.values(), *named]
+    return _country(communes, national.epci_members, national.contours.attributes)
+
+
+def tables_of(territory: Territory, national: Tables) -> Tables:
+    """Return the tables of an EPCI: what is drawn in Lambert-93 is of metropolitan France only.
+
+    Raises `ContractError` if something is wrong with a feature that may be the territory's, or if a QPV that
+    declares it lies elsewhere; the other territories have their releases all the same.
+    """
+    for aside in national.set_aside:
+        aside.refuse(may_hold(territory, aside.features))
+    metropolitan = territory.epsg == load_territory("france").epsg
+    communes = national.communes if metropolitan else national.overseas[territory.epsg]
+    found = choose_communes(communes, territory)
+    if (qpv := national.contours.by_epsg.get(territory.epsg)) is not None:
+        refuse_misplaced(qpv[declares(qpv, territory)], communes)
+    tables = replace(national, communes=found.of_territory, around=None, overseas={})
+    if not metropolitan:
+        return tables.without_metropole()
+    if national.iris is None:
+        return tables
+    iris = national.iris[national.iris["insee_com"].isin(found.codes)]
+    return replace(tables, iris=iris.reset_index(drop=True) if len(iris) else None)

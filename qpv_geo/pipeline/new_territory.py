@@ -1,7 +1,9 @@
 """Write a territory file from the official geographic code (COG) and the contours."""
 
 import difflib
+import json
 import re
+import textwrap
 import tomllib
 import unicodedata
 from collections import Counter
@@ -53,18 +55,17 @@ def code_of(name: str, country: Country) -> tuple[str, str]:
     The name of a commune stands for its EPCI. Case, accents and hyphens do not matter. Raises
     `ConfigurationError` if there is no such name, or several places have it; similar ones are named.
     """
-    members, communes, qpv = country.members, country.communes, country.qpv.dropna(subset="lib_dep")
-    epci = dict(zip(members["siren_epci"], members["nom_epci"], strict=True))
-    of_commune = dict(zip(members["insee_com"], members["siren_epci"], strict=True))
-    names: dict[str, str] = epci | dict(zip(qpv["insee_dep"], qpv["lib_dep"], strict=True))
+    communes, qpv = country.communes, country.qpv.dropna(subset="lib_dep")
+    names = country.epci_names | dict(zip(qpv["insee_dep"], qpv["lib_dep"], strict=True))
     places = names | dict(zip(communes["insee_com"], communes["nom_com"], strict=True))
     wanted = slug(name)
     for some in (names, places):
         found = [code for code, own in some.items() if wanted in {slug(own), slug(own_name(own))}]
         if len(found) == 1:
             (code,) = found
-            siren = of_commune.get(code, code)
-            what = f"{places[code]} is a commune of {epci.get(siren)} ({siren}), whose file this is; the code"
+            siren = country.epci_of.get(code, code)
+            of = f"{country.epci_names.get(siren)} ({siren})"
+            what = f"{places[code]} is a commune of {of}, whose file this is; the code"
             return siren, "" if siren == code else f"{what} {code} gives that of the commune alone"
         if found:
             listed = ", ".join(f"{code} ({places[code]})" for code in found)
@@ -91,16 +92,16 @@ def describe_territory(code: str, country: Country) -> NewTerritory:
         expected = Expected(qpv=len(qpv), communes=len(communes))
         whole = Territory(id=_FRANCE, nom="France", genre="france", expected=expected)
         return NewTerritory(whole, tuple(_differences(set(country.members["insee_com"]), communes, whole)))
-    draft = _draft(code, kind, communes, country)
+    draft = _draft(code, kind, country)
     columns = {"epci": "siren_epci", "commune": "insee_com", "departement": "insee_dep"}
-    mine = country.communes_with(columns[draft.genre], [draft.code])
+    mine = country.communes_with(columns[kind], [code])
     if mine.empty:
         raise ConfigurationError(
             f"{draft.nom} ({code}): the national file holds no contour of its communes (it has none of the "
             "overseas collectivities), so no release can be made of it"
         )
-    codes = tuple(sorted(mine["insee_com"]))
-    draft = draft.model_copy(update={"communes": codes})
+    codes = sorted(mine["insee_com"])
+    draft = draft.model_copy(update={"communes": tuple(codes)})
     near = country.qpv_near(draft)
     inside = near[declares(near, draft)]
     if inside.empty:
@@ -108,21 +109,24 @@ def describe_territory(code: str, country: Country) -> NewTerritory:
             f"{draft.nom} ({code}) has no QPV among the {len(qpv)} of the national file: there is nothing to "
             "publish for it"
         )
+    named = {code for listed in inside["insee_com"] for code in codes_of(listed)}
+    in_department = country.qpv_in_department(draft.departement)
+    content = draft.model_dump() | {
+        "communes_principales": tuple(sorted(named.intersection(codes))),
+        "epsg": zone_of(str(mine["insee_com"].iloc[0])).epsg,
+        "expected": Expected(qpv=len(inside), qpv_departement=in_department, communes=len(mine)),
+    }
     official = set(country.members_of(code)["insee_com"]) if kind == "epci" else set()
-    remarks = tuple(_differences(official, mine, draft))
-    return NewTerritory(_complete(draft, mine, inside, country), remarks)
+    return NewTerritory(Territory.model_validate(content), tuple(_differences(official, mine, draft)))
 
 
 def territories_with_qpv(country: Country) -> list[Territory]:
     """Return a territory for each EPCI of the COG that has a QPV, by SIREN."""
     qpv = country.qpv
-    of_commune = dict(zip(country.members["insee_com"], country.members["siren_epci"], strict=True))
-    known = set(of_commune.values())
-    declared = {siren for codes in qpv["siren_epci"] for siren in codes_of(codes)} & known
+    declared = {siren for codes in qpv["siren_epci"] for siren in codes_of(codes)}
     # Around Paris and in Mayotte, only the declared communes give the EPCI.
-    declared |= {
-        of_commune[code] for codes in qpv["insee_com"] for code in codes_of(codes) if code in of_commune
-    }
+    declared |= {country.epci_of.get(code, "") for codes in qpv["insee_com"] for code in codes_of(codes)}
+    declared &= country.epci_names.keys()
     territories = [describe_territory(siren, country).territory for siren in sorted(declared)]
     names = Counter(territory.id for territory in territories)
     return [
@@ -142,76 +146,44 @@ def qpv_without_territory(country: Country, territories: Iterable[Territory]) ->
     return sorted(left)
 
 
-def _draft(code: str, kind: Kind, communes: pd.DataFrame, country: Country) -> Territory:
+def _draft(code: str, kind: Kind, country: Country) -> Territory:
     """Return the territory with its codes and name, before anything is counted."""
-    nothing = Expected(qpv=0)
+    communes, qpv = country.communes, country.qpv
+    declared: dict[str, str | None]
     if kind == "epci":
         rows = country.members_of(code)
         if rows.empty:
             raise ConfigurationError(_unknown_epci(code, country))
-        name = str(rows["nom_epci"].iloc[0])
+        name = country.epci_names[code]
         parts = country.communes_with("insee_com", rows["insee_com"])
-        department = _most(parts["insee_dep"], rows["insee_com"])
-        region = _most(parts["insee_reg"], ["00"])
-        return Territory(
-            id=slug(name),
-            nom=own_name(name),
-            epci=code,
-            departement=department,
-            region=region,
-            expected=nothing,
-        )
-    if kind == "commune":
-        rows = communes[communes["insee_com"] == code]
+        declared = {
+            "id": slug(name),
+            "nom": own_name(name),
+            "departement": _most(parts["insee_dep"], rows["insee_com"]),
+            "region": _most(parts["insee_reg"], ["00"]),
+        }
+    elif kind == "commune":
+        rows = country.communes_with("insee_com", [code])
         if rows.empty:
             raise ConfigurationError(_unknown_commune(code, communes))
         row = rows.iloc[0].to_dict()
-        return Territory(
-            id=slug(f"{row['nom_com']}-{code}"),
-            nom=row["nom_com"],
-            genre="commune",
-            commune=code,
-            epci=row["siren_epci"],
-            departement=row["insee_dep"],
-            region=row["insee_reg"],
-            expected=nothing,
-        )
-    return _draft_department(code, communes, country)
-
-
-def _draft_department(code: str, communes: pd.DataFrame, country: Country) -> Territory:
-    qpv = country.qpv
-    names = qpv.loc[qpv["insee_dep"] == code, "lib_dep"].dropna()
-    name = str(names.iloc[0]) if len(names) else f"Département {code}"
-    if not (communes["insee_dep"] == code).any() and not len(names):
-        known = ", ".join(sorted(set(communes["insee_dep"])))
-        raise ConfigurationError(f"no department {code!r}; the national file knows {known}")
-    region = communes.loc[communes["insee_dep"] == code, "insee_reg"].dropna()
-    return Territory(
-        id=slug(name),
-        nom=name,
-        genre="departement",
-        departement=code,
-        region=str(region.iloc[0]) if len(region) else None,
-        expected=Expected(qpv=0),
-    )
-
-
-def _complete(draft: Territory, communes: pd.DataFrame, inside: pd.DataFrame, country: Country) -> Territory:
-    """Add the CRS, the communes with a QPV, and the numbers to expect."""
-    there = set(communes["insee_com"])
-    named = {code for codes in inside["insee_com"] for code in codes_of(codes)}
-    expected = Expected(
-        qpv=len(inside),
-        qpv_departement=country.qpv_in_department(draft.departement),
-        communes=len(communes),
-    )
-    content = draft.model_dump() | {
-        "communes_principales": tuple(sorted(named & there)),
-        "epsg": zone_of(str(communes["insee_com"].iloc[0])).epsg,
-        "expected": expected,
-    }
-    return Territory.model_validate(content)
+        declared = {
+            "id": slug(f"{row['nom_com']}-{code}"),
+            "nom": row["nom_com"],
+            "epci": row["siren_epci"],
+            "departement": row["insee_dep"],
+            "region": row["insee_reg"],
+        }
+    else:
+        names = qpv.loc[qpv["insee_dep"] == code, "lib_dep"].dropna()
+        name = str(names.iloc[0]) if len(names) else f"Département {code}"
+        rows = country.communes_with("insee_dep", [code])
+        if rows.empty and not len(names):
+            known = ", ".join(sorted(set(communes["insee_dep"])))
+            raise ConfigurationError(f"no department {code!r}; the national file knows {known}")
+        region = next(iter(rows["insee_reg"].dropna()), None)
+        declared = {"id": slug(name), "nom": name, "region": region}
+    return Territory(genre=kind, expected=Expected(qpv=0), **(declared | {kind: code}))
 
 
 def _most(values: pd.Series, others: Iterable[str]) -> str:
@@ -230,33 +202,34 @@ def _differences(official: set[str], communes: pd.DataFrame, territory: Territor
 
 
 def _unknown_epci(code: str, country: Country) -> str:
-    names = dict(zip(country.members["siren_epci"], country.members["nom_epci"], strict=True))
-    qpv = country.qpv
+    names, qpv = country.epci_names, country.qpv
     declaring = qpv[[code in codes_of(codes) for codes in qpv["siren_epci"]]]
     if len(declaring):
-        of_commune = dict(zip(country.members["insee_com"], country.members["siren_epci"], strict=True))
-        owners = {of_commune.get(c) for codes in declaring["insee_com"] for c in codes_of(codes)} - {None}
-        listed = ", ".join(f"{siren} ({names[siren]})" for siren in sorted(filter(None, owners)))
+        communes = {commune for codes in declaring["insee_com"] for commune in codes_of(codes)}
+        owners = {country.epci_of[commune] for commune in communes & country.epci_of.keys()}
+        listed = ", ".join(f"{siren} ({names[siren]})" for siren in sorted(owners))
         return (
             f"{code} is declared by {len(declaring)} QPV but is not an EPCI of the COG (an établissement "
             f"public territorial, or a city); give its EPCI: {listed}, or one of its communes"
         )
     # The SIREN of an EPCI often begins with 24 and its department, that of a newer one with 2000.
-    beside = [siren for siren in names if siren[:4] == code[:4]] or names
-    near = difflib.get_close_matches(code, beside, n=_NEAR, cutoff=0.7)
-    listed = ", ".join(f"{siren} ({names[siren]})" for siren in near) or "none"
-    return f"no EPCI {code} among the {len(names)} of the COG; codes that resemble it: {listed}"
+    beside = {siren: name for siren, name in names.items() if siren[:4] == code[:4]} or names
+    return f"no EPCI {code} among the {len(names)} of the COG; {_resembling(code, beside, 0.7)}"
 
 
 def _unknown_commune(code: str, communes: pd.DataFrame) -> str:
     names = dict(zip(communes["insee_com"], communes["nom_com"], strict=True))
     beside = {other: name for other, name in names.items() if other[:2] == code[:2]}
-    near = difflib.get_close_matches(code, beside, n=_NEAR, cutoff=0.6)
-    listed = ", ".join(f"{other} ({names[other]})" for other in near) or "none"
     return (
         f"no commune {code} among the {len(names)} current ones with a contour (a delegated commune or a "
-        f"municipal district is not one); codes that resemble it: {listed}"
+        f"municipal district is not one); {_resembling(code, beside, 0.6)}"
     )
+
+
+def _resembling(code: str, names: dict[str, str], cutoff: float) -> str:
+    near = difflib.get_close_matches(code, names, n=_NEAR, cutoff=cutoff)
+    listed = ", ".join(f"{other} ({names[other]})" for other in near) or "none"
+    return f"codes that resemble it: {listed}"
 
 
 def slug(name: str) -> str:
@@ -292,22 +265,10 @@ def to_toml(territory: Territory) -> str:
 
 
 def _value(value: object) -> str:
-    if isinstance(value, tuple):
-        return _array([_value(item) for item in value])
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return str(value)
-
-
-def _array(items: list[str]) -> str:
-    """Return an array on one line, or on several if it is too wide."""
-    if sum(map(len, items)) + 2 * len(items) < _WIDTH:
-        return f"[{', '.join(items)}]"
-    lines, line = [], "   "
-    for item in items:
-        if len(line) + len(item) + 2 > _WIDTH:
-            lines.append(line)
-            line = "   "
-        line += f" {item},"
-    return "\n".join(["[", *lines, line, "]"])
+    """Return a text, a number or an array as TOML writes it; a wide array takes several lines."""
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) < _WIDTH or not isinstance(value, tuple):
+        return text
+    indent = "    "
+    lines = textwrap.wrap(f"{text[1:-1]},", _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return "\n".join(["[", *lines, "]"])

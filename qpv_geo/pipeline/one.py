@@ -68,10 +68,11 @@ def make_release(
             return existing
         # imported lazily: unchanged runs skip it
         from qpv_geo.pipeline import steps  # noqa: PLC0415
+        from qpv_geo.releases.draft import publish_draft, verify_draft  # noqa: PLC0415
 
         draft = steps.write(steps.join((read or steps.read)(spec), spec))
-        steps.verify(draft)
-        return steps.publish(draft, lock)
+        verify_draft(draft)
+        return publish_draft(draft, lock.confirm)
 
 
 def find_existing(job: Job, spec: ReleaseSpec, lock: Hold) -> Release | None:

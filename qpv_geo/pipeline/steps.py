@@ -1,4 +1,4 @@
-"""The steps that make a release of raw files: read, join, write, verify, publish."""
+"""The steps that make a release of raw files: read, join, write, then `verify_draft` and `publish_draft`."""
 
 from dataclasses import dataclass, replace
 
@@ -8,9 +8,7 @@ from qpv_geo.analysis.layers import build_layers
 from qpv_geo.checks import Check
 from qpv_geo.formats.base import ReleaseSpec
 from qpv_geo.ingest.tables import Tables, read_tables
-from qpv_geo.lock import Hold
-from qpv_geo.releases.draft import Draft, publish_draft, verify_draft, write_draft
-from qpv_geo.releases.release import Release
+from qpv_geo.releases.draft import Draft, write_draft
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,3 @@ def join(tables: Tables, spec: ReleaseSpec) -> JoinedLayers:
 def write(joined: JoinedLayers) -> Draft:
     """Write a release aside."""
     return write_draft(joined.layers, joined.checks, joined.spec)
-
-
-def verify(draft: Draft) -> None:
-    """Compare what was written with what was read, and apply the rules of every file."""
-    verify_draft(draft)
-
-
-def publish(draft: Draft, lock: Hold) -> Release:
-    """Make a verified draft current, or hold it."""
-    return publish_draft(draft, lock.confirm)

@@ -18,8 +18,9 @@ from qpv_geo.audit.originals import keep_originals
 from qpv_geo.errors import ConfigurationError, QpvGeoError
 from qpv_geo.formats.provenance import Raws
 from qpv_geo.ingest.tables import Tables
+from qpv_geo.pipeline.country import country_of, read_national, tables_of
 from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.national import qpv_left_out, read_national, tables_of, territories_of
+from qpv_geo.pipeline.new_territory import qpv_without_territory, territories_with_qpv
 from qpv_geo.pipeline.one import locked_folder, make_release, prune_if_published
 from qpv_geo.releases.decisions import held_error
 from qpv_geo.territory import Territory
@@ -176,12 +177,10 @@ def publish_all(client: Client, files: str, territories: Iterable[Territory]) ->
 def _result(future: "Future[Result]", territory: Territory) -> Result:
     try:
         return future.result()
-    except QpvGeoError as error:
-        return failed(territory, error.exit_code, str(error))
     except KilledWorker:
         raise
     except Exception as error:  # noqa: BLE001 - a scheduler that is gone fails what is left, not what is done
-        return failed(territory, 1, f"its task failed: {type(error).__name__}: {error}")
+        return _failed_by(error, territory, cause="its task failed: ")
 
 
 def _files(name: str) -> NationalFiles:
@@ -195,8 +194,10 @@ def _read(files: str) -> Tables:
 
 def _survey(files: str) -> NationalSurvey:
     national = _read(files)
-    territories = territories_of(national)
-    return NationalSurvey(territories, qpv_left_out(national, territories), dict(national.defects))
+    country = country_of(national)
+    territories = territories_with_qpv(country)
+    left_out = qpv_without_territory(country, territories)
+    return NationalSurvey(territories, left_out, dict(national.defects))
 
 
 def _publish(files: str, territory: Territory) -> Result:
@@ -213,10 +214,8 @@ def publish_one(job: Job, raws: Raws, national: Tables) -> Result:
         with locked_folder(job) as lock:
             release = make_release(job, raws, lock, lambda _: tables_of(territory, national))
             prune_if_published(job, release)
-    except QpvGeoError as error:
-        return failed(territory, error.exit_code, str(error), time.monotonic() - start)
     except Exception as error:  # noqa: BLE001 - one territory's surprise must not stop four hundred others
-        return failed(territory, 1, f"{type(error).__name__}: {error}", time.monotonic() - start)
+        return replace(_failed_by(error, territory), seconds=time.monotonic() - start)
     state: State = "published" if release.published else "unchanged"
     result = replace(_about(territory), state=state, release=release.id, seconds=time.monotonic() - start)
     if release.held:
@@ -225,9 +224,15 @@ def publish_one(job: Job, raws: Raws, national: Tables) -> Result:
     return result
 
 
-def failed(territory: Territory, exit_code: int, message: str, seconds: float = 0.0) -> Result:
+def failed(territory: Territory, exit_code: int, message: str) -> Result:
     """Return the result of a territory that has no new release because something went wrong."""
-    return replace(_about(territory), exit_code=exit_code, message=message, seconds=seconds)
+    return replace(_about(territory), exit_code=exit_code, message=message)
+
+
+def _failed_by(error: Exception, territory: Territory, cause: str = "") -> Result:
+    if isinstance(error, QpvGeoError):
+        return failed(territory, error.exit_code, str(error))
+    return failed(territory, 1, f"{cause}{type(error).__name__}: {error}")
 
 
 def _about(territory: Territory) -> Result:

@@ -1,5 +1,7 @@
 """The artifacts of a run in Prefect: report, differences, checks and sources."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -14,22 +16,24 @@ _STATES = {
 }
 
 
-def create_artifacts(summary: dict[str, Any]) -> None:
-    """Create the artifacts of a run: report and differences in Markdown, tables of the checks and sources.
-
-    The release holds the same: a server that is gone by now does not make the run fail.
-    """
+@contextmanager
+def server_may_be_gone() -> Iterator[None]:
+    """Go on without artifacts if the server is gone by now: they show what is in the release or the log."""
     try:
-        create_markdown_artifact(_markdown(summary), key="rapport", description="Rapport de publication")
-        create_markdown_artifact(
-            f"{_title(summary)}\n\n{summary['differences']}",
-            key="differences",
-            description="Différences avec la publication précédente",
-        )
-        create_table_artifact(summary["checks"], key="controles", description="Contrôles")
-        create_table_artifact(summary["sources"], key="sources", description="Sources")
+        yield
     except httpx.TransportError as error:
         get_run_logger().warning("no artifacts, the Prefect server does not answer: %s", error)
+
+
+def create_artifacts(summary: dict[str, Any]) -> None:
+    """Create the artifacts of a run: report and differences in Markdown, tables of the checks and sources."""
+    differences = f"{_title(summary)}\n\n{summary['differences']}"
+    about = "Différences avec la publication précédente"
+    with server_may_be_gone():
+        create_markdown_artifact(_markdown(summary), key="rapport", description="Rapport de publication")
+        create_markdown_artifact(differences, key="differences", description=about)
+        create_table_artifact(summary["checks"], key="controles", description="Contrôles")
+        create_table_artifact(summary["sources"], key="sources", description="Sources")
 
 
 def _title(summary: dict[str, Any]) -> str:

@@ -10,13 +10,14 @@ from typing import Annotated, Any, NamedTuple
 
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import Flow
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from flows.all_territories import refresh_all
 from flows.digest import digest
 from flows.refresh import refresh
 from flows.watch import watch
 from qpv_geo.errors import QpvGeoError
+from qpv_geo.frozen import Frozen
 from qpv_geo.territory import load_territory
 from qpv_geo.toml_file import read_declarations
 
@@ -36,20 +37,16 @@ deployments:"""
 _WEEKLY, _DAILY = "0 5 * * 1", "0 6 * * *"
 
 
-class Planned(BaseModel):
+class Planned(Frozen):
     """A territory, and when it is refreshed and watched (cron; empty for never)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     nom: str
     refresh: str = _WEEKLY
     veille: str = _DAILY
 
 
-class Plan(BaseModel):
+class Plan(Frozen):
     """What a file of the administrator lists; ``toutes`` and ``bilan`` have no schedule by default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     territoires: Annotated[tuple[Planned, ...], Field(min_length=1)]
     fuseau: str = "Europe/Paris"
@@ -82,10 +79,7 @@ class Declared(NamedTuple):
 def declared(territory: str, file: Path | None) -> list[Declared]:
     """Return the deployments of a territory, or of those that a file lists.
 
-    Raises
-    ------
-    ConfigurationError
-        If the file, a schedule or the time zone is not valid, or there is no such territory.
+    Raises `ConfigurationError` if the file, a schedule or the time zone is not valid, or a territory unknown.
     """
     if file is None:
         return _planned(Plan(territoires=(Planned(nom=territory),)), Path(), "hebdomadaire", "quotidienne")

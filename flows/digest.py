@@ -8,8 +8,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterEndTime
 from prefect.client.schemas.objects import FlowRun
 
-from flows.names import run_name
 from flows.notifications import notify
+from flows.runs import run_name
 
 _DAYS = 7
 _STATES = {"Completed": "bien finies", "Failed": "échecs", "Crashed": "interrompues", "Cancelled": "annulées"}

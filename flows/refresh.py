@@ -8,24 +8,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
+from flows import parameters as form
 from flows.artifacts import create_artifacts
 from flows.fetching import fetch_as_tasks
-from flows.hooks import notify_crash, notify_failure, sweep_leftovers
-from flows.logs import set_up_log
-from flows.names import run_name
 from flows.notifications import notify_fallbacks
-from flows.parameters import (
-    WAIT,
-    DataFolder,
-    Force,
-    Formats,
-    Mirror,
-    Offline,
-    RequireLive,
-    TerritoryName,
-    Wait,
-    job_of_form,
-)
+from flows.runs import notify_crash, notify_failure, run_name, set_up_log, sweep_leftovers
 from qpv_geo.parallel import collector_held_off
 from qpv_geo.pipeline import steps
 from qpv_geo.pipeline.one import conclude, find_existing, locked_folder
@@ -61,14 +48,14 @@ publish = _step("publish", publish_draft)
 )
 def refresh(
     *,
-    territory: TerritoryName = "besancon",
-    offline: Offline = False,
-    mirror: Mirror = None,
-    require_live: RequireLive = False,
-    data: DataFolder = None,
-    formats: Formats = (),
-    force: Force = False,
-    wait: Wait = WAIT,
+    territory: form.TerritoryName = "besancon",
+    offline: form.Offline = False,
+    mirror: form.Mirror = None,
+    require_live: form.RequireLive = False,
+    data: form.DataFolder = None,
+    formats: form.Formats = (),
+    force: form.Force = False,
+    wait: form.Wait = form.WAIT,
 ) -> dict[str, Any]:
     """Refresh the release of a territory, and return a summary: release, sources, checks, layers.
 
@@ -77,7 +64,7 @@ def refresh(
     """
     set_up_log()
     policy: dict[str, Any] = {"offline": offline, "mirror": mirror, "require_live": require_live}
-    job = job_of_form(territory, data, formats, force=force, wait=wait, **policy)
+    job = form.job_of_form(territory, data, formats, force=force, wait=wait, **policy)
     with locked_folder(job) as lock:
         raws = fetch(job)
         spec = job.spec(raws)

@@ -39,14 +39,8 @@ _CONTENT = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-
 def deployments(territory: str, data: Path, file: Path | None = None) -> list[RunnerDeployment]:
     """Return the deployments that ``prefect.yaml`` declares for a worker.
 
-    Parameters
-    ----------
-    territory
-        Name of a shipped territory, or path of a TOML file.
-    data
-        Folder that holds ``raw/`` and ``out/``.
-    file
-        TOML file that lists territories, in the place of that one.
+    They are of a territory, by its name or its TOML file, or of those that the TOML file `file` lists. `data`
+    holds ``raw/`` and ``out/``.
     """
     served = (
         one.flow.to_deployment(
@@ -63,22 +57,11 @@ def deployments(territory: str, data: Path, file: Path | None = None) -> list[Ru
 
 
 def serve_deployments(territory: str, data: Path, port: int, file: Path | None = None) -> None:
-    """Serve the deployments until SIGTERM or Ctrl+C.
+    """Serve the deployments (see `deployments`) until SIGTERM or Ctrl+C.
 
     Uses the server that ``PREFECT_API_URL`` names; without it, starts one on this machine for as long as this
-    runs.
-
-    Parameters
-    ----------
-    territory, data, file
-        As `deployments`.
-    port
-        Where the server listens if it is started here.
-
-    Raises
-    ------
-    ConfigurationError
-        If the server does not answer or cannot be started, or the file is not valid.
+    runs, which listens on `port`. Raises `ConfigurationError` if the server does not answer or cannot be
+    started, or the file is not valid.
     """
     served = deployments(territory, data, file)
     if configured_server():

@@ -18,15 +18,8 @@ _LINE = re.compile(r"[!-9;-~]+:[!-~]{20,}")
 def server_password(home: Path) -> str:
     """Return ``user:password``, as Prefect's settings and its pages take it.
 
-    Parameters
-    ----------
-    home
-        ``PREFECT_HOME``. The server's database lies there too, with the secrets of notifications.
-
-    Raises
-    ------
-    ConfigurationError
-        If another account could read or replace either of them.
+    It is kept in `home`, ``PREFECT_HOME``, beside the server's database with the secrets of notifications.
+    Raises `ConfigurationError` if another account could read or replace either of them.
     """
     path = home / FILE_NAME
     try:

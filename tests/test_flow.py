@@ -141,7 +141,7 @@ def test_a_held_release_fails_the_run_and_leaves_its_differences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[str, str]] = []
-    monkeypatch.setattr("flows.hooks.notify", lambda *message: told.append(message))
+    monkeypatch.setattr("flows.runs.notify", lambda *message: told.append(message))
     snapshot = snapshot_copy(tmp_path / "raw" / "snapshot")
     refresh(offline=True, data=str(tmp_path))
     change(snapshot / "insee" / "pop_QPV24.csv", "15603", "20000")

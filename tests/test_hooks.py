@@ -14,9 +14,9 @@ from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 from prefect.variables import Variable
 
-from flows.hooks import notify_failure, sweep_leftovers
 from flows.notifications import VARIABLE, Courriel, notify, notify_fallbacks
 from flows.refresh import refresh
+from flows.runs import notify_failure, sweep_leftovers
 from qpv_geo.errors import SourceUnavailableError
 from qpv_geo.lock import territory_lock
 from qpv_geo.settings import Settings

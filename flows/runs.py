@@ -1,11 +1,15 @@
-"""What happens when a run does not end well: people are notified, and leftovers are removed."""
+"""What every run has: its name, its log, and what follows when it does not end well."""
 
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
+from prefect.runtime import deployment
+from prefect.runtime import flow_run as this_run
 from prefect.utilities.urls import url_for
 
 from flows.notifications import notify
@@ -16,6 +20,34 @@ from qpv_geo.settings import Settings, default_data_dir
 from qpv_geo.territory import load_territory
 
 _LOGGER = logging.getLogger(__name__)
+_LOGGERS = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
+_PARIS = ZoneInfo("Europe/Paris")
+
+
+def run_name() -> str:
+    """Return the name of the run that begins: ``besancon · hebdomadaire · 2026-11-30``.
+
+    Without a territory it is of all; without a deployment, of somebody who called the flow.
+    """
+    given = this_run.parameters or {}
+    territory = Path(str(given["territory"])).stem if "territory" in given else "toutes"
+    # Names of deployments end with what starts them, or the territory: refresh-hebdomadaire, veille-nord.
+    trigger = (deployment.name or "direct").removesuffix(f"-{territory}").rpartition("-")[2]
+    start = this_run.scheduled_start_time or datetime.now(_PARIS)
+    return f"{territory} · {trigger} · {start.astimezone(_PARIS):%Y-%m-%d}"
+
+
+def set_up_log() -> None:
+    """Log what the pipeline does, and a failure that the project explains without its traceback."""
+    logging.getLogger("qpv_geo.pipeline").setLevel(logging.INFO)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], QpvGeoError):
+        record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
+    return True
 
 
 def notify_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

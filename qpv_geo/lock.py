@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from qpv_geo.errors import LockedError, PublicationError
+from qpv_geo.files import unfinished
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -36,8 +37,6 @@ LEASE = 90.0
 _BEATS_IN_A_LEASE = 6
 
 _LOCK, _HOLDER = ".lock", ".lock-holder.json"
-# A refresh removes leftovers with this prefix.
-_UNFINISHED = ".tmp-"
 
 
 @dataclass(frozen=True)
@@ -124,25 +123,21 @@ def territory_lock(folder: Path, *, wait: float = 0.0, lease: float = LEASE) -> 
     """
     deadline = time.monotonic() + wait
     lock = FileLock(folder / _LOCK, timeout=wait, fallback_to_soft=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise _locked(folder, _look(folder / _HOLDER)) from None
-    except OSError as error:
-        raise _unusable(folder, error) from error
-    try:
+    with ExitStack() as stack:
         try:
-            run = _claim(folder, deadline, lease)
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            stack.callback(lock.release)
+            hold = Hold(folder / _HOLDER, _claim(folder, deadline, lease), lease)
+        except Timeout:
+            raise _locked(folder, _look(folder / _HOLDER)) from None
         except OSError as error:
-            raise _unusable(folder, error) from error
-        hold = Hold(folder / _HOLDER, run, lease)
-        try:
-            yield hold
-        finally:
-            hold.release()
-    finally:
-        lock.release()
+            raise PublicationError(
+                f"{error.filename or folder}: cannot be written or locked ({error.strerror or error}). Check "
+                "the rights and the free space; a network share must be mounted with file locks"
+            ) from error
+        stack.callback(hold.release)
+        yield hold
 
 
 def _claim(folder: Path, deadline: float, lease: float) -> _Run:
@@ -154,11 +149,9 @@ def _claim(folder: Path, deadline: float, lease: float) -> _Run:
     while True:
         seen = _look(holder)
         if seen is None:
-            try:
-                _create(holder, run)
-            except FileExistsError:
-                continue
-            return run
+            with suppress(FileExistsError):
+                return _create(holder, run)
+            continue
         # We hold this machine's lock, so a run of this machine named there is dead.
         if seen.run is not None and seen.run.kernel == run.kernel:
             return _replace(holder, run)
@@ -183,7 +176,7 @@ def _look(holder: Path) -> _Seen | None:
         return None
 
 
-def _create(holder: Path, run: _Run) -> None:
+def _create(holder: Path, run: _Run) -> _Run:
     """Create the holder's file, which only one of two machines that start at once can do."""
     with holder.open("x", encoding="utf-8") as stream:
         try:
@@ -193,11 +186,12 @@ def _create(holder: Path, run: _Run) -> None:
         except OSError:
             holder.unlink()
             raise
+    return run
 
 
 def _replace(holder: Path, run: _Run) -> _Run:
     """Replace a dead holder by this run; if two runs do so at once, the last one holds the lock."""
-    aside = holder.with_name(f"{_UNFINISHED}{run.token}")
+    aside = unfinished(holder.parent)
     aside.write_text(json.dumps(asdict(run)), encoding="utf-8")
     aside.replace(holder)
     return run
@@ -216,11 +210,4 @@ def _locked(folder: Path, seen: _Seen | None) -> LockedError:
     return LockedError(
         f"{folder}: another run holds the lock ({run}). Try again when it is over, or wait for it with "
         "`--wait SECONDS`"
-    )
-
-
-def _unusable(folder: Path, error: OSError) -> PublicationError:
-    return PublicationError(
-        f"{error.filename or folder}: cannot be written or locked ({error.strerror or error}). Check the "
-        "rights and the free space; a network share must be mounted with file locks"
     )

@@ -6,11 +6,12 @@ CRS: decree 2019-165 of 5 March 2019 (metropolitan France and overseas), IGN for
 """
 
 import re
-import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+
+from qpv_geo.toml_file import read_toml
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,6 @@ def place_of(departments: Collection[str]) -> FrenchZone:
     return replace(zone, name=name, bounds=(min(west), min(south), max(east), max(north)))
 
 
-def departments_at(longitude: float, latitude: float) -> list[str]:
-    """Return the departments of metropolitan France whose bounding box holds a point."""
-    return [
-        code
-        for code, (west, south, east, north) in _departments().items()
-        if west <= longitude <= east and south <= latitude <= north
-    ]
-
-
 @cache
 def commune_of(code: str) -> str:
     """Return the commune of an *arrondissement municipal* of Paris, Lyon or Marseille; any other as it is."""
@@ -93,27 +85,25 @@ def commune_of(code: str) -> str:
     return next(matches, code)
 
 
-def departments_meeting(bounds: tuple[float, float, float, float]) -> set[str]:
+def departments_meeting(west: float, south: float, east: float, north: float) -> list[str]:
     """Return the departments of metropolitan France whose bounding box meets a rectangle in degrees."""
-    west, south, east, north = bounds
-    return {
+    return [
         code
         for code, (left, bottom, right, top) in _departments().items()
         if left <= east and west <= right and bottom <= north and south <= top
-    }
+    ]
 
 
 @cache
 def region_of(department: str) -> str | None:
     """Return the INSEE region of a department; None overseas where there is no region."""
-    regions = tomllib.loads(Path(__file__).with_name("regions.toml").read_text(encoding="utf-8"))
+    regions = read_toml(Path(__file__).with_name("regions.toml"))
     return next((region for region, departments in regions.items() if department in departments), None)
 
 
 @cache
 def _departments() -> dict[str, tuple[float, float, float, float]]:
-    boxes = tomllib.loads(Path(__file__).with_name("departments.toml").read_text(encoding="utf-8"))
-    return {code: (west, south, east, north) for code, (west, south, east, north) in boxes.items()}
+    return read_toml(Path(__file__).with_name("departments.toml"))
 
 
 def department_of(code_qp: str) -> str:

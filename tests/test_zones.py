@@ -6,7 +6,7 @@ import pytest
 
 from qpv_geo.ingest.communes import read_communes
 from qpv_geo.settings import Settings
-from qpv_geo.zones import METROPOLE, department_of_commune, departments_at, place_of, zone_of
+from qpv_geo.zones import METROPOLE, department_of_commune, departments_meeting, place_of, zone_of
 from tests.raw_files import raw_file
 
 _MARGIN, _ROUNDED = 0.03, 0.01
@@ -56,5 +56,5 @@ def test_departments_of_codes_and_of_points() -> None:
         "972",
         "987",
     ]
-    assert departments_at(4.85, 45.75) == ["01", "38", "69"]
-    assert departments_at(7.75, 46.2) == []
+    assert departments_meeting(4.85, 45.75, 4.85, 45.75) == ["01", "38", "69"]
+    assert departments_meeting(7.75, 46.2, 7.75, 46.2) == []

@@ -240,7 +240,7 @@ class _Selection:
         self.epsg = str(communes.crs.to_epsg())
         to_degrees = Transformer.from_crs(communes.crs, 4326, always_xy=True).transform_bounds
         own = {code[:2] for code in self.communes}
-        self.departments = sorted(own | departments_meeting(to_degrees(*self.bounds)))
+        self.departments = sorted(own.union(departments_meeting(*to_degrees(*self.bounds))))
         self.types = frozenset(types["type_equipement"])
         self.problems = problems
         self._counted = pa.array(types["type_equipement"])

@@ -15,7 +15,7 @@ from pyproj import CRS, Transformer
 from qpv_geo.checks import Check
 from qpv_geo.french import number
 from qpv_geo.ingest.contracts import Names, Problems
-from qpv_geo.zones import FrenchZone, departments_at, zone_of
+from qpv_geo.zones import FrenchZone, departments_meeting, zone_of
 
 Geometries = NDArray[np.object_]
 Mask = NDArray[np.bool_]
@@ -111,7 +111,8 @@ def check_position(
             cause = "axes swapped, latitude or northing comes first"
         elif in_zone[row]:
             place = places[row]
-            around = ", ".join(departments_at(*(degrees[row, :2] + degrees[row, 2:]) / 2)) or "of nobody"
+            centre = (degrees[row, :2] + degrees[row, 2:]) / 2
+            around = ", ".join(departments_meeting(*centre, *centre)) or "of nobody"
             found += f", in or near département {around}"
             if declared:
                 found += f", far from commune {declared[row]} that it declares,"

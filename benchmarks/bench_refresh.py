@@ -35,7 +35,8 @@ def stages(watch: Stopwatch, *, mirror: Path | None) -> None:
     from qpv_geo.pipeline.fetching import fetch
     from qpv_geo.pipeline.job import Job
     from qpv_geo.pipeline.one import locked_folder
-    from qpv_geo.pipeline.steps import join, publish, read, verify, write
+    from qpv_geo.pipeline.steps import join, read, write
+    from qpv_geo.releases.draft import publish_draft, verify_draft
     from qpv_geo.settings import Settings
     from qpv_geo.sources.fetch import Policy
     from qpv_geo.territory import load_territory
@@ -53,9 +54,9 @@ def stages(watch: Stopwatch, *, mirror: Path | None) -> None:
             with watch.timed("write"):
                 draft = write(joined)
             with watch.timed("verify"):
-                verify(draft)
+                verify_draft(draft)
             with watch.timed("publish"):
-                publish(draft, lock)
+                publish_draft(draft, lock.confirm)
 
 
 def national(watch: Stopwatch) -> None:
@@ -109,7 +110,7 @@ def workbook(watch: Stopwatch) -> None:
 
     path = MIRROR / "insee" / "estimations-demographiques_2020_QPV2024.xlsx"
     source = load_catalogue()["insee_demographie_2020"]
-    raw = RawFile(source, path, *digest(path), None, None, None, None, None, "mirror", "mirror")
+    raw = RawFile(source, path, *digest(path), "mirror", "mirror")
     with watch.timed("in all"):
         read_statistics(raw, load_registry(), Settings())
 

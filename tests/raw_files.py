@@ -25,7 +25,7 @@ def raw_file(
     entry = load_catalogue()[source] if isinstance(source, str) else source
     sha256, size = digest(path)
     entry = entry.model_copy(update=changes)
-    return RawFile(entry, path, sha256, size, None, None, None, None, None, provenance, provenance)
+    return RawFile(entry, path, sha256, size, provenance, provenance)
 
 
 def shipped(name: str) -> Path:

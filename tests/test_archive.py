@@ -35,7 +35,7 @@ def raw_of(catalogue: Catalogue) -> RawOf:
     def make(path: Path) -> RawFile:
         sha256, size = digest(path)
         source = catalogue["insee_filosofi"]
-        return RawFile(source, path, sha256, size, None, None, None, None, None, "mirror", "mirror")
+        return RawFile(source, path, sha256, size, "mirror", "mirror")
 
     return make
 

@@ -107,9 +107,7 @@ def test_every_file_of_the_mirror_is_as_declared(
         for path in mirror_paths(source, besancon):
             if (mirror / path).exists():
                 sha256, size = digest(mirror / path)
-                raw = RawFile(
-                    source, mirror / path, sha256, size, None, None, None, None, None, "mirror", "mirror"
-                )
+                raw = RawFile(source, mirror / path, sha256, size, "mirror", "mirror")
                 check_content(raw, settings)
                 checked.add(path)
     there = {path.relative_to(mirror).as_posix() for path in mirror.rglob("*") if path.is_file()}

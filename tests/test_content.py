@@ -29,7 +29,7 @@ def check(tmp_path: Path, catalogue: Catalogue, settings: Settings) -> Check:
         path.write_bytes(data)
         source = catalogue["listeqp_2024"].model_copy(update={"format": form, "member": member})
         sha256, size = digest(path)
-        raw = RawFile(source, path, sha256, size, "u", "https://x/f", None, None, None, "live", "live")
+        raw = RawFile(source, path, sha256, size, "live", "live", "u", "https://x/f")
         check_content(raw, settings)
 
     return checked

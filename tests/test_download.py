@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import httpx
 import pytest
 import stamina
 from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
@@ -19,7 +20,7 @@ from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavail
 from qpv_geo.settings import Settings
 from qpv_geo.sources import http_client
 from qpv_geo.sources.catalogue import Catalogue, Source
-from qpv_geo.sources.download import Downloader, MissingError, Received, Validators
+from qpv_geo.sources.download import Downloader, MissingError, Received, _conditions
 from tests.server import OfficialSites
 
 URL = "https://www.insee.fr/fr/statistiques/fichier/8210600/pop_QPV24.csv"
@@ -77,11 +78,10 @@ def test_a_stable_address_redirects_to_the_current_edition(
 
 def test_an_unchanged_file_costs_headers_only(source: Source, live: Settings, sites: OfficialSites) -> None:
     _, received = get(source, live)
-    known = Validators(received.resolved_url, received.etag, received.last_modified)
-    for validators in (known, replace(known, etag=None), replace(known, last_modified=None)):
+    for known in (received, replace(received, etag=None), replace(received, last_modified=None)):
         body = io.BytesIO()
         with Downloader(source, live) as downloader:
-            assert downloader.get(URL, body, LIMIT, validators) is None
+            assert downloader.get(URL, body, LIMIT, known) is None
         assert body.getvalue() == b""
         assert (sites.requests[-1].status, sites.requests[-1].body) == (304, 0)
 
@@ -91,15 +91,14 @@ def test_a_changed_file_is_sent_again(source: Source, live: Settings, sites: Off
     sites.publish("insee_population", b"codeQPV;popMuniQPV\n")
     body = io.BytesIO()
     with Downloader(source, live) as downloader:
-        known = Validators(received.resolved_url, received.etag, received.last_modified)
-        assert downloader.get(URL, body, LIMIT, known) is not None
+        assert downloader.get(URL, body, LIMIT, received) is not None
     assert body.getvalue() == b"codeQPV;popMuniQPV\n"
 
 
 def test_validators_go_to_no_other_address(
     catalogue: Catalogue, live: Settings, sites: OfficialSites
 ) -> None:
-    known = Validators("https://static.data.gouv.fr/resources/qpv_2024/old/qpv.geojson", '"x"', None)
+    known = Received("https://static.data.gouv.fr/resources/qpv_2024/old/qpv.geojson", '"x"', None, "", 0)
     with Downloader(catalogue["qpv_2024"], live) as downloader:
         assert downloader.get(QPV, io.BytesIO(), LIMIT, known) is not None
     assert not [request for request in sites.requests if "if-none-match" in request.headers]
@@ -264,8 +263,10 @@ def test_a_handshake_that_trickles_does_not_either(source: Source, live: Setting
 
 @pytest.mark.parametrize("etag", ['"é"', "sans guillemets", '"a"b"', 'W/"x', '"a\nb"'])
 def test_an_etag_that_is_none_is_not_sent_back(etag: str) -> None:
-    assert Validators("https://www.insee.fr/a", etag, None).headers() == {}
-    assert Validators("https://www.insee.fr/a", 'W/"a-1"', None).headers() == {"If-None-Match": 'W/"a-1"'}
+    known = Received("https://www.insee.fr/a", etag, None, "", 0)
+    assert _conditions(known, httpx.URL(known.resolved_url)) == {}
+    sent = _conditions(replace(known, etag='W/"a-1"'), httpx.URL(known.resolved_url))
+    assert sent == {"If-None-Match": 'W/"a-1"'}
 
 
 def test_nothing_is_asked_once_the_deadline_has_passed(

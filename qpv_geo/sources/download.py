@@ -17,7 +17,7 @@ from datetime import datetime
 from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Self, TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -36,6 +36,7 @@ from qpv_geo.sources.http_client import (
     should_retry,
 )
 from qpv_geo.sources.raw import Progress, RawFile, catalogue_entry, to_add
+from qpv_geo.sources.store import Lookup
 
 _LOGGER = logging.getLogger(__name__)
 _REDIRECTS = 5
@@ -58,30 +59,6 @@ class _DeadlineError(Exception):
 
 
 @dataclass(frozen=True)
-class Validators:
-    """What lets a server say that a file did not change: sent to the address that gave them, to no other."""
-
-    url: str
-    etag: str | None
-    last_modified: datetime | None
-
-    @classmethod
-    def of(cls, copy: RawFile, url: str) -> Self:
-        """Return those of a copy that came from an address."""
-        return cls(copy.resolved_url or url, copy.etag, copy.last_modified)
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers of a conditional request."""
-        headers = {}
-        # Others sent back would be refused by the server, or cannot be sent.
-        if self.etag and _ETAG.fullmatch(self.etag):
-            headers["If-None-Match"] = self.etag
-        if self.last_modified:
-            headers["If-Modified-Since"] = format_datetime(self.last_modified, usegmt=True)
-        return headers
-
-
-@dataclass(frozen=True)
 class Received:
     """What a complete download was."""
 
@@ -90,6 +67,10 @@ class Received:
     last_modified: datetime | None
     sha256: str
     size: int
+
+
+Known = Received | RawFile | Lookup
+"""What a server said before of a file that it may still have."""
 
 
 class Downloader(AbstractContextManager["Downloader"]):
@@ -119,9 +100,7 @@ class Downloader(AbstractContextManager["Downloader"]):
         """Close the connections."""
         self._client.close()
 
-    def get(
-        self, url: str, sink: BinaryIO, max_bytes: int, known: Validators | None = None
-    ) -> Received | None:
+    def get(self, url: str, sink: BinaryIO, max_bytes: int, known: Known | None = None) -> Received | None:
         """Download a file into `sink`, or return None if it is still the one that `known` describes.
 
         Raises `SourceUnavailableError` if it could not be had: no connection, no answer in time, a status of
@@ -155,10 +134,10 @@ class Downloader(AbstractContextManager["Downloader"]):
             with Path(os.devnull).open("wb") as nowhere:
                 return self._receive(response, nowhere, max_bytes, deadline).sha256 != copy.sha256
 
-        return bool(self._ask(url, Validators.of(copy, url) if copy else None, take))
+        return bool(self._ask(url, copy, take))
 
     def _ask(
-        self, url: str, known: Validators | None, take: Callable[[httpx.Response, float], _Taken]
+        self, url: str, known: Known | None, take: Callable[[httpx.Response, float], _Taken]
     ) -> _Taken | None:
         """Ask until an answer is good, within bounds; return what was taken from it, None if unchanged."""
         limit = self._settings.download_deadline
@@ -175,17 +154,13 @@ class Downloader(AbstractContextManager["Downloader"]):
         return isinstance(error, _TruncatedError) or should_retry(error, self._settings)
 
     def _follow(
-        self,
-        url: str,
-        known: Validators | None,
-        deadline: float,
-        take: Callable[[httpx.Response, float], _Taken],
+        self, url: str, known: Known | None, deadline: float, take: Callable[[httpx.Response, float], _Taken]
     ) -> _Taken | None:
         target = httpx.URL(url)
         for _ in range(_REDIRECTS + 1):
             self._refuse_elsewhere(target, url)
             self._refuse_unreachable(target)
-            conditions = known.headers() if known and httpx.URL(known.url) == target else {}
+            conditions = _conditions(known, target) if known else {}
             timeouts = self._timeouts(deadline)
             with self._client.stream("GET", target, headers=conditions, timeout=timeouts) as response:
                 if response.next_request is not None:
@@ -326,6 +301,19 @@ class Downloader(AbstractContextManager["Downloader"]):
         if no_connection:
             self._unreachable[host] = reason
         return SourceUnavailableError(message, reason=reason, transient=not no_connection)
+
+
+def _conditions(known: Known, target: httpx.URL) -> dict[str, str]:
+    """Return the headers that let a server say that a file did not change, for the address that gave them."""
+    headers: dict[str, str] = {}
+    if httpx.URL(known.resolved_url or "") != target:
+        return headers
+    # Others sent back would be refused by the server, or cannot be sent.
+    if known.etag and _ETAG.fullmatch(known.etag):
+        headers["If-None-Match"] = known.etag
+    if known.last_modified:
+        headers["If-Modified-Since"] = format_datetime(known.last_modified, usegmt=True)
+    return headers
 
 
 def _in_time(attempt: Callable[[], _Taken], deadline: float) -> _Taken:

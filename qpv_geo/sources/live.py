@@ -11,7 +11,7 @@ from urllib.parse import quote
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source, WfsAddress
 from qpv_geo.sources.content import check_content
-from qpv_geo.sources.download import Downloader, MissingError, Received, Validators
+from qpv_geo.sources.download import Downloader, MissingError, Received
 from qpv_geo.sources.fetch import Policy, absent_from_mirror
 from qpv_geo.sources.http_client import origin_of
 from qpv_geo.sources.raw import Progress, RawFile
@@ -40,7 +40,8 @@ class LiveSource:
 
     def has_another(self) -> bool:
         """Tell whether its file is another than the last accepted copy."""
-        return self._ask(self._is_another)
+        current = next(self.copies.accepted(), None)
+        return self._ask(lambda _, url: self.downloader.is_another(url, self.source.max_bytes, current))
 
     def _ask(self, attempt: Callable[[str, str], _Taken]) -> _Taken:
         """Try the file's addresses; `attempt` is given the address that was known, and the file's own."""
@@ -57,16 +58,11 @@ class LiveSource:
                 continue
         raise absent_from_mirror(self.source, self.mirror, paths)
 
-    def _is_another(self, _asked: str, url: str) -> bool:
-        current = next(self.copies.accepted(), None)
-        return self.downloader.is_another(url, self.source.max_bytes, current)
-
     def _linked(self, page: str) -> str:
         """Return the address that a page links; the page is sent again only if it changed."""
         body = BytesIO()
         remembered = self.copies.lookup(page)
-        known = Validators(page, remembered.etag, remembered.last_modified) if remembered else None
-        received = self.downloader.get(page, body, _PAGE_BYTES, known)
+        received = self.downloader.get(page, body, _PAGE_BYTES, remembered)
         if received is None:
             return choose(self.source, cast("Lookup", remembered).links).url
         links = links_of(self.source, body.getvalue())
@@ -106,8 +102,7 @@ class LiveSource:
             from qpv_geo.sources.wfs import download_features  # noqa: PLC0415
 
             return download_features(self.source, address, self.territory.epsg, self.downloader, sink)
-        known = Validators.of(current, url) if current else None
-        return self.downloader.get(url, sink, self.source.max_bytes, known)
+        return self.downloader.get(url, sink, self.source.max_bytes, current)
 
 
 @contextmanager

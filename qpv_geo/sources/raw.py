@@ -52,19 +52,19 @@ class RawFile:
     sha256: str
     size: int
     """Hexadecimal checksum and bytes; of several files, see `digest`."""
-    url: str | None
-    resolved_url: str | None
-    """Address that was asked (None for a file of the snapshot or of a mirror on disk), and the one that
-    answered, after look-up and redirects."""
-    etag: str | None
-    last_modified: datetime | None
-    """The server's, verbatim, and in UTC."""
-    retrieved_at: datetime | None
-    """When these bytes were first downloaded, in UTC; None for a file that was not downloaded."""
     origin: Origin
     provenance: Provenance
     """Where this run took it from, and where the bytes first came from: a copy from the store remembers
     it."""
+    url: str | None = None
+    resolved_url: str | None = None
+    """Address that was asked (None for a file of the snapshot or of a mirror on disk), and the one that
+    answered, after look-up and redirects."""
+    etag: str | None = None
+    last_modified: datetime | None = None
+    """The server's, verbatim, and in UTC."""
+    retrieved_at: datetime | None = None
+    """When these bytes were first downloaded, in UTC; None for a file that was not downloaded."""
     reason: str = ""
     """French sentence that says why this is not the first choice, else empty."""
     defect: str = ""
@@ -98,12 +98,12 @@ def raw_at(
 ) -> RawFile:
     """Return a file that lies on this disk, and was not downloaded."""
     sha256, size = digest(path)
-    return RawFile(source, path, sha256, size, None, None, None, None, None, origin, origin, reason)
+    return RawFile(source, path, sha256, size, origin, origin, reason=reason)
 
 
 def unusable(source: Source, defect: str) -> RawFile:
     """Return a stand-in for an optional source whose download is not the declared file."""
-    return RawFile(source, Path(), "", 0, None, None, None, None, None, "live", "live", defect=defect)
+    return RawFile(source, Path(), "", 0, "live", "live", defect=defect)
 
 
 def usable(raw: RawFile | None) -> bool:
@@ -160,15 +160,12 @@ def digest(path: Path) -> tuple[str, int]:
     The checksum of several files (see `parts_of`) is that of the lines ``<relative path> <sha256 of the
     file>\n`` of each, sorted by path; their size is the sum of theirs.
     """
-    parts = parts_of(path)
-    if parts == {path.name: path}:
-        return _digest_of_file(path), path.stat().st_size
-    digests = {name: _digest_of_file(file) for name, file in parts.items()}
-    lines = "".join(f"{name} {digests[name]}\n" for name in sorted(parts))
+    parts, digests = parts_of(path), {}
+    for name, file in sorted(parts.items()):
+        with file.open("rb") as stream:
+            digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
     size = sum(file.stat().st_size for file in parts.values())
+    if parts == {path.name: path}:
+        return digests[path.name], size
+    lines = "".join(f"{name} {sha256}\n" for name, sha256 in digests.items())
     return hashlib.sha256(lines.encode()).hexdigest(), size
-
-
-def _digest_of_file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

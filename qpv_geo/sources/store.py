@@ -71,6 +71,11 @@ class Lookup(Frozen):
     last_modified: AwareDatetime | None
     links: tuple[Link, ...]
 
+    @property
+    def resolved_url(self) -> str:
+        """The page's own address: such pages do not redirect."""
+        return self.url
+
 
 class Copies:
     """The copies of one raw file, in a folder named by its key; the shelf is where they come from."""

@@ -7,12 +7,9 @@ import typer
 
 from qpv_geo.commands.options import DataDir, TerritoryName, settings_of
 from qpv_geo.commands.output import Json, on_terminal, print_rows
-from qpv_geo.errors import ContractError, SourceContentError
 from qpv_geo.ingest.additions import declarations
-from qpv_geo.settings import Settings
 from qpv_geo.sources.fetch import Policy
 from qpv_geo.sources.plan import Wanted, one_of_each_host_first
-from qpv_geo.sources.raw import RawFile
 from qpv_geo.territory import load_territory
 
 
@@ -39,18 +36,7 @@ def check(*, territory: TerritoryName = "besancon", data: DataDir = None, as_jso
     # imported lazily: a list needs neither tables nor the network
     from rich.progress import track  # noqa: PLC0415
 
-    from qpv_geo.ingest.apl import read_apl  # noqa: PLC0415
-    from qpv_geo.ingest.statistics import differences_from_declaration  # noqa: PLC0415
-    from qpv_geo.sources.probe import probe  # noqa: PLC0415
-
-    def inspect(raw: RawFile, settings: Settings) -> list[str]:
-        if "apl" not in raw.source.fills:
-            return differences_from_declaration(raw, registry, settings)
-        try:
-            read_apl(raw, settings)
-        except (ContractError, SourceContentError) as error:
-            return [str(error)]
-        return []
+    from qpv_geo.pipeline.probe import probe  # noqa: PLC0415
 
     about, policy = load_territory(territory), Policy()
     # Somebody waits: a site that takes no connection is given less time than by a refresh.
@@ -60,7 +46,7 @@ def check(*, territory: TerritoryName = "besancon", data: DataDir = None, as_jso
     asked = [Wanted(source.id, source, about) for source in catalogue.sources if source.hosts]
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = {
-            one.key: pool.submit(probe, one.source, about, settings, policy, inspect)
+            one.key: pool.submit(probe, one.source, about, settings, policy, registry)
             for one in one_of_each_host_first(asked)
         }
         for _ in track(

@@ -361,10 +361,12 @@ def test_a_copy_that_serves_again_stays_as_it_was_accepted(again: Fetch, live: S
     assert {path: path.read_bytes() for path in shelf.rglob("*") if path.is_file()} == state
 
 
-def test_the_state_of_a_source_is_on_the_disk(source: Source, again: Fetch, live: Settings) -> None:
+def test_the_state_of_a_source_is_on_the_disk(
+    source: Source, besancon: Territory, again: Fetch, live: Settings
+) -> None:
     raw = again()
     accept([raw], live)
-    copies = Copies(source, "insee_population", "live", live)
+    copies = Copies(source, besancon, "live", live)
     assert list(copies.accepted()) == [raw]
     assert copies.damaged() == []
 

@@ -17,8 +17,8 @@ from qpv_geo.sources.archive import list_members
 from qpv_geo.sources.catalogue import Format, NoAddress, Source, TerritoryFileAddress, WfsAddress
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.raw import Progress, RawFile, raw_at
-from qpv_geo.sources.resolve import known_url, mirror_paths, raw_key
-from qpv_geo.sources.store import Copies, mark_accepted
+from qpv_geo.sources.resolve import known_url, mirror_paths
+from qpv_geo.sources.store import Copies, Shelf, mark_accepted
 from qpv_geo.territory import Territory
 from qpv_geo.toml_file import read_toml
 
@@ -129,6 +129,11 @@ class Policy:
             raise ConfigurationError("; ".join(problems))
 
     @property
+    def shelf(self) -> Shelf:
+        """Where the store keeps what comes from there."""
+        return "mirror" if self.mirror else "live"
+
+    @property
     def mirror_url(self) -> str | None:
         """The mirror's address without its last slash, None if it is a folder or there is none."""
         is_url = self.mirror is not None and self.mirror.lower().startswith(("http://", "https://"))
@@ -140,19 +145,13 @@ class Policy:
         return None if self.mirror is None or self.mirror_url else Path(self.mirror)
 
 
-def fetch(
-    source: Source,
-    territory: Territory,
-    settings: Settings,
-    policy: Policy,
-    progress: Progress | None = None,
-) -> RawFile | None:
+def fetch(source: Source, territory: Territory, settings: Settings, policy: Policy) -> RawFile | None:
     """Get a source at first hand, else from what was kept of it; None if it is optional and not to be had.
 
     Raises as `fetch_primary` and `fall_back`.
     """
     try:
-        return fetch_primary(source, territory, settings, policy, progress)
+        return fetch_primary(source, territory, settings, policy)
     except SourceUnavailableError as error:
         _LOGGER.log(logging.INFO if policy.offline else logging.WARNING, "%s", error)
         return fall_back(source, territory, settings, policy, error)
@@ -202,7 +201,7 @@ def _young_copy(source: Source, territory: Territory, settings: Settings, policy
     if not isinstance(address, WfsAddress) or policy.mirror or policy.require_live:
         return None
     oldest = datetime.now(UTC) - timedelta(days=address.days)
-    for raw in Copies(source, raw_key(source, territory), "live", settings).accepted():
+    for raw in Copies(source, territory, "live", settings).accepted():
         if raw.url == known_url(source, territory) and raw.retrieved_at and raw.retrieved_at > oldest:
             return replace(raw, origin="store", reason=f"copie de moins de {address.days} jours")
     return None
@@ -246,26 +245,22 @@ def fall_back(
     if policy.require_live:
         _LOGGER.warning("source %s is left out: --require-live forbids to use a copy of it", source.id)
         return None
-    copies = Copies(source, raw_key(source, territory), "mirror" if policy.mirror else "live", settings)
+    copies = Copies(source, territory, policy.shelf, settings)
     if not policy.mirror_folder:
         for raw in copies.accepted():
             # A copy from another mirror is not a copy of this one.
             if policy.mirror_url is None or f"{raw.url}".startswith(f"{policy.mirror_url}/"):
                 return replace(raw, origin="store", reason=reason)
         reason = " ; ".join([reason, *copies.damaged()])
-    own = snapshot_epci(settings)
+    own, folder, paths = snapshot_epci(settings), settings.snapshot_dir, mirror_paths(source, territory)
     is_of_it = territory.genre == "epci" and territory.epci == own
-    for path in mirror_paths(source, territory):
-        shipped = settings.snapshot_dir / path
-        if is_of_it and shipped.exists():
-            return raw_at(source, shipped, "snapshot", reason)
+    if is_of_it and (shipped := _first_of(folder, paths)):
+        return raw_at(source, shipped, "snapshot", reason)
     if source.required:
-        shipped_one = f"none of {', '.join(mirror_paths(source, territory))} in {settings.snapshot_dir}"
+        shipped_one = f"none of {', '.join(paths)} in {folder}"
         if own and not is_of_it:
-            shipped_one = (
-                f"the shipped snapshot ({settings.snapshot_dir}) holds the EPCI {own} alone, not "
-                f"{territory.nom} ({territory.code})"
-            )
+            shipped_one = f"the shipped snapshot ({folder}) holds the EPCI {own} alone, not {territory.nom} "
+            shipped_one += f"({territory.code})"
         raise SourceUnavailableError(
             f"{cause}; it is required, no copy of it is in {copies.folder}, and {shipped_one}. "
             f"Run again when {source.page} answers, or give --mirror",
@@ -301,7 +296,7 @@ def accept(raws: Iterable[RawFile], settings: Settings) -> None:
 
 def _from_mirror_folder(source: Source, territory: Territory, settings: Settings, folder: Path) -> RawFile:
     paths = mirror_paths(source, territory)
-    found = next((folder / path for path in paths if (folder / path).exists()), None)
+    found = _first_of(folder, paths)
     if found is None:
         raise absent_from_mirror(source, folder, paths)
     try:
@@ -312,6 +307,10 @@ def _from_mirror_folder(source: Source, territory: Territory, settings: Settings
             f"source {source.id}: {found} cannot be read: {error}", reason="fichier illisible dans le miroir"
         ) from error
     return raw
+
+
+def _first_of(folder: Path, paths: Iterable[str]) -> Path | None:
+    return next((folder / path for path in paths if (folder / path).exists()), None)
 
 
 def absent_from_mirror(source: Source, mirror: str | Path, paths: list[str]) -> SourceUnavailableError:

@@ -15,7 +15,7 @@ from qpv_geo.sources.download import Downloader, MissingError, Received
 from qpv_geo.sources.fetch import Policy, absent_from_mirror
 from qpv_geo.sources.http_client import origin_of
 from qpv_geo.sources.raw import Progress, RawFile
-from qpv_geo.sources.resolve import choose, known_url, links_of, lookup_url, mirror_paths, raw_key
+from qpv_geo.sources.resolve import choose, known_url, links_of, lookup_url, mirror_paths
 from qpv_geo.sources.store import Copies, Lookup, file_name
 from qpv_geo.territory import Territory
 
@@ -115,7 +115,7 @@ def live_source(
 ) -> Iterator[LiveSource]:
     """Lock the copies of a source and open a connection."""
     mirror = policy.mirror_url
-    copies = Copies(source, raw_key(source, territory), "mirror" if mirror else "live", settings)
+    copies = Copies(source, territory, policy.shelf, settings)
     origins = frozenset({origin_of(mirror)}) if mirror else None
     downloads = Downloader(source, settings, origins, progress, policy.unreachable)
     with copies.locked(), downloads as downloader:

@@ -30,7 +30,8 @@ from qpv_geo.frozen import Frozen
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.raw import RawFile, digest
-from qpv_geo.sources.resolve import Link
+from qpv_geo.sources.resolve import Link, raw_key
+from qpv_geo.territory import Territory
 
 _LOGGER = logging.getLogger(__name__)
 _METADATA = "_raw.json"
@@ -80,11 +81,11 @@ class Lookup(Frozen):
 class Copies:
     """The copies of one raw file, in a folder named by its key; the shelf is where they come from."""
 
-    def __init__(self, source: Source, key: str, shelf: Shelf, settings: Settings) -> None:
+    def __init__(self, source: Source, territory: Territory, shelf: Shelf, settings: Settings) -> None:
         self._source = source
         self.shelf: Shelf = shelf
         self._patience = 2 * settings.download_deadline
-        self.folder = settings.store_dir / shelf / key
+        self.folder = settings.store_dir / shelf / raw_key(source, territory)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

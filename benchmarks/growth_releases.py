@@ -36,7 +36,7 @@ def release(watch: Stopwatch, code: str) -> None:
         territory = (
             load_territory(code)
             if code == "france"
-            else describe_territory(code, read_country(settings, policy)).territory
+            else describe_territory(code, read_country(settings, policy))[0]
         )
         with watch.timed(f"{territory.expected.qpv} QPV, {territory.expected.communes:,} communes"):
             run(Job(territory, settings, policy))

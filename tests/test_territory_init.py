@@ -43,7 +43,7 @@ def country(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Country:
 
 @pytest.mark.parametrize("code", DESCRIBED)
 def test_a_territory_is_written_and_reads_back(country: Country, tmp_path: Path, code: str) -> None:
-    territory = describe_territory(code, country).territory
+    territory = describe_territory(code, country)[0]
     found = (territory.genre, territory.expected.qpv, territory.expected.communes, territory.epsg)
     assert found == DESCRIBED[code]
     path = tmp_path / "t.toml"
@@ -89,7 +89,7 @@ def test_a_territory_publishes_and_verifies(
     country: Country, mirror: Path, settings: Settings, tmp_path: Path, code: str
 ) -> None:
     path = tmp_path / "t.toml"
-    path.write_text(to_toml(describe_territory(code, country).territory), encoding="utf-8")
+    path.write_text(to_toml(describe_territory(code, country)[0]), encoding="utf-8")
     territory = load_territory(str(path))
     release = run(Job(territory, settings, Policy(mirror=str(mirror)))).release
     assert verify_release(release.path) == []
@@ -112,7 +112,7 @@ def test_a_qpv_across_several_communes_is_cut_by_them(
     country: Country, mirror: Path, settings: Settings
 ) -> None:
     """QN00306M spans Domérat and Montluçon."""
-    territory = describe_territory("200071082", country).territory
+    territory = describe_territory("200071082", country)[0]
     release = run(Job(territory, settings, Policy(mirror=str(mirror)))).release
     assert verify_release(release.path) == []
     path = next(release.path.glob("*.gpkg"))
@@ -125,7 +125,7 @@ def test_points_in_a_qpv_that_overhangs_the_territory_are_in_it(
     country: Country, mirror: Path, settings: Settings
 ) -> None:
     """QN97654C declares Bandraboua alone, and half of it lies in Bouéni, of CC du Sud."""
-    territory = describe_territory("200060473", country).territory
+    territory = describe_territory("200060473", country)[0]
     release = run(Job(territory, settings, Policy(mirror=str(mirror)))).release
     assert verify_release(release.path) == []
     layers = {
@@ -201,11 +201,9 @@ def test_communes_that_only_one_of_the_files_holds_are_named(country: Country) -
     siren = "242500338"
     mine = sorted(country.members_of(siren)["insee_com"])
     drawn = country.communes[country.communes["insee_com"] != mine[1]]
-    described = describe_territory(siren, replace(country, communes=drawn))
-    (remark,) = described.remarks
+    _, (remark,) = describe_territory(siren, replace(country, communes=drawn))
     assert remark.endswith(f": in the COG without contour: {mine[1]}")
     members = country.members[country.members["insee_com"] != mine[2]]
-    described = describe_territory(siren, replace(country, members=members))
-    (remark,) = described.remarks
+    _, (remark,) = describe_territory(siren, replace(country, members=members))
     assert remark.endswith(f": with a contour that declares it, not in the COG: {mine[2]}")
-    assert describe_territory(siren, country).remarks == ()
+    assert describe_territory(siren, country)[1] == []

@@ -122,21 +122,21 @@ def init(
     country, remark = read_country(settings, policy), ""
     if named:
         code, remark = code_of(code, country)
-    new = describe_territory(code.lower() if code.lower() == "france" else code, country)
-    path = output or Path(f"{new.territory.id}.toml")
+    new, remarks = describe_territory(code.lower() if code.lower() == "france" else code, country)
+    path = output or Path(f"{new.id}.toml")
     _refuse_existing(path, force=force)
     try:
-        path.write_text(to_toml(new.territory), encoding="utf-8")
+        path.write_text(to_toml(new), encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(
             f"{path}: cannot be written ({error}); choose another with --output"
         ) from error
-    for note in filter(None, (remark, *new.remarks)):
+    for note in filter(None, (remark, *remarks)):
         typer.echo(f"note: {note}", err=True)
-    expected = new.territory.expected
+    expected = new.expected
     typer.echo(
-        f"{path}: {new.territory.nom}, {expected.qpv} QPV, {expected.communes} communes, "
-        f"EPSG:{new.territory.epsg}. Next: qpv-geo refresh --territory {path}"
+        f"{path}: {new.nom}, {expected.qpv} QPV, {expected.communes} communes, "
+        f"EPSG:{new.epsg}. Next: qpv-geo refresh --territory {path}"
     )
 
 

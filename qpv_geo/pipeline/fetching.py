@@ -31,13 +31,11 @@ progress_listener: ContextVar[Progress | None] = ContextVar("progress_listener",
 
 
 def fetch(job: Job) -> Raws:
-    """Fetch every source that the pipeline reads, in plain threads.
+    """Fetch every source that the pipeline reads, in plain threads; by key (see `plan.Wanted`).
 
-    By key (see `plan.Wanted`); None for an optional source that could not be had, or is ignored.
-
-    Raises `SourceUnavailableError` if a required source can be had from nowhere, `SourceContentError` if one
-    was reached and sent something else than what is declared, and `ConfigurationError` if the territory
-    ignores a source that is required, or declares a file that is not there.
+    An optional source that could not be had, or is ignored, is None. Raises `SourceUnavailableError` if a
+    required one can be had from nowhere, `SourceContentError` if it was reached and is not the declared file,
+    and `ConfigurationError` if the territory ignores it, or declares a file that is not there.
     """
     return fetch_all(job, in_threads)
 
@@ -96,34 +94,25 @@ def settle(wanted: Wanted, job: Job, result: Callable[[], RawFile]) -> RawFile |
 
 @dataclass(frozen=True)
 class SourceNews:
-    """Whether a source has changed since its last accepted copy.
-
-    `reason` says why it could not be asked, or why it needs a look.
-    """
+    """Whether a source has changed since its last accepted copy; `reason` says why it needs a look."""
 
     key: str
     state: Literal["unchanged", "changed", "unreachable"]
     reason: str = ""
 
-    @property
-    def reached(self) -> bool:
-        """Whether the source answered at all."""
-        return self.state != "unreachable"
-
 
 def ask_sources(job: Job) -> list[SourceNews]:
     """Ask every source that a refresh reads, concurrently; second choices where the first cannot be reached.
 
-    Raises `SourceUnavailableError` if none of them could be: then it is rather this machine's network that is
-    down.
+    Raises `SourceUnavailableError` if none of them could be: it is rather this machine's network that is down.
     """
     # The territory's own files have no site to ask.
     choices = first_choices(job.catalogue, job.territory)
     wanted = one_of_each_host_first([one for one in choices if one.source.hosts])
     answers = _news_of(wanted, job)
-    out_of_reach = {one.key for one, answer in zip(wanted, answers, strict=True) if not answer.reached}
-    answers += _news_of(second_choices(job.catalogue, job.territory, dict.fromkeys(out_of_reach)), job)
-    if answers and not any(answer.reached for answer in answers):
+    lost = {answer.key: None for answer in answers if answer.state == "unreachable"}
+    answers += _news_of(second_choices(job.catalogue, job.territory, lost), job)
+    if answers and all(answer.state == "unreachable" for answer in answers):
         reasons = "; ".join(sorted({answer.reason for answer in answers}))
         raise SourceUnavailableError(
             f"none of the {len(answers)} sources could be reached, check network and proxy: {reasons}"

@@ -40,11 +40,11 @@ def refresh_all(job: Job, *, only: Iterable[str] = (), workers: int = 0) -> list
     codes = checked_codes(only)
     raws = fetch(job)
     with dask_client(workers) as client, national_files(client, job, raws) as files:
-        national = survey(client, files)
-        accept((raw for key, raw in raws.items() if raw and key not in national.defects), job.settings)
-        if national.left_out and not codes:
-            _LOGGER.warning(left_out_message(national.left_out))
-        territories = chosen_territories(national.territories, codes)
+        every, left_out, defects = survey(client, files)
+        accept((raw for key, raw in raws.items() if raw and key not in defects), job.settings)
+        if left_out and not codes:
+            _LOGGER.warning(left_out_message(left_out))
+        territories = chosen_territories(every, codes)
         write_territory_files(territories, job.settings)
         results = _reported(publish_all(client, files, territories), len(territories))
         return sorted(results, key=lambda result: result.territory)

@@ -8,7 +8,6 @@ import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import pandas as pd
 
@@ -25,17 +24,8 @@ CODE_FORMS: dict[Kind, str] = {
     "commune": r"\d[\dAB]\d{3}",
     "departement": r"\d{2}|2[AB]|9[78]\d",
 }
-_FRANCE = "france"
 _NEAR = 5
 _WIDTH = 100
-
-
-@dataclass(frozen=True)
-class NewTerritory:
-    """A territory, and remarks in English on where the COG and the contours differ."""
-
-    territory: Territory
-    remarks: tuple[str, ...]
 
 
 def kind_of(code: str) -> Kind:
@@ -79,19 +69,18 @@ def code_of(name: str, country: Country) -> tuple[str, str]:
     )
 
 
-def describe_territory(code: str, country: Country) -> NewTerritory:
-    """Describe a territory: its communes, its QPV, its CRS and the zones that it is compared with.
+def describe_territory(code: str, country: Country) -> tuple[Territory, list[str]]:
+    """Return a territory by its code, and remarks in English on where the COG and the contours differ.
 
-    `code` is the SIREN of an EPCI, the INSEE code of a commune or of a department, or ``france``. Raises
-    `ConfigurationError` if it is unknown (similar ones are named), or has no contour of its communes, or no
-    QPV.
+    Raises `ConfigurationError` if it is unknown (similar ones are named), or has no contour of its communes,
+    or no QPV.
     """
     kind = kind_of(code)
     communes, qpv = country.communes, country.qpv
     if kind == "france":
         expected = Expected(qpv=len(qpv), communes=len(communes))
-        whole = Territory(id=_FRANCE, nom="France", genre="france", expected=expected)
-        return NewTerritory(whole, tuple(_differences(set(country.members["insee_com"]), communes, whole)))
+        whole = Territory(id="france", nom="France", genre="france", expected=expected)
+        return whole, list(_differences(set(country.members["insee_com"]), communes, whole))
     draft = _draft(code, kind, country)
     columns = {"epci": "siren_epci", "commune": "insee_com", "departement": "insee_dep"}
     mine = country.communes_with(columns[kind], [code])
@@ -117,7 +106,7 @@ def describe_territory(code: str, country: Country) -> NewTerritory:
         "expected": Expected(qpv=len(inside), qpv_departement=in_department, communes=len(mine)),
     }
     official = set(country.members_of(code)["insee_com"]) if kind == "epci" else set()
-    return NewTerritory(Territory.model_validate(content), tuple(_differences(official, mine, draft)))
+    return Territory.model_validate(content), list(_differences(official, mine, draft))
 
 
 def territories_with_qpv(country: Country) -> list[Territory]:
@@ -127,7 +116,7 @@ def territories_with_qpv(country: Country) -> list[Territory]:
     # Around Paris and in Mayotte, only the declared communes give the EPCI.
     declared |= {country.epci_of.get(code, "") for codes in qpv["insee_com"] for code in codes_of(codes)}
     declared &= country.epci_names.keys()
-    territories = [describe_territory(siren, country).territory for siren in sorted(declared)]
+    territories = [describe_territory(siren, country)[0] for siren in sorted(declared)]
     names = Counter(territory.id for territory in territories)
     return [
         territory.model_copy(update={"id": f"{territory.id}-{territory.epci}"})

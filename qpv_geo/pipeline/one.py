@@ -59,8 +59,7 @@ def make_release(
 ) -> Release:
     """Return the existing release of some raw files, or make it and publish or hold it.
 
-    `lock` is that of the territory; `read` gives the tables in place of the raw files. Whatever goes wrong,
-    the last published release is untouched.
+    `lock` is that of the territory; `read` gives the tables in place of the raw files.
     """
     spec = job.spec(raws)
     with collector_held_off():

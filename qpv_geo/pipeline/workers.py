@@ -4,7 +4,7 @@ import gc
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -117,16 +117,8 @@ class NationalFiles(WorkerPlugin):
         return national
 
 
-@dataclass(frozen=True)
-class NationalSurvey:
-    """What the national files hold: a territory for each EPCI that has a QPV, and the QPV that are in none.
-
-    `defects` are those of raw files, by key.
-    """
-
-    territories: list[Territory]
-    left_out: list[str]
-    defects: Mapping[str, str]
+Survey = tuple[list[Territory], list[str], dict[str, str]]
+"""A territory for each EPCI that has a QPV, the QPV that are in none, and the defects of raw files by key."""
 
 
 @contextmanager
@@ -140,13 +132,13 @@ def national_files(client: Client, job: Job, raws: Raws) -> Iterator[str]:
         client.unregister_worker_plugin(name)
 
 
-def survey(client: Client, files: str) -> NationalSurvey:
+def survey(client: Client, files: str) -> Survey:
     """Read the national files on every worker and say what they hold; raises as `read_tables`."""
     answer = client.submit(_survey, files, pure=False)
     # The other workers read them meanwhile: those are lost if nobody holds their futures.
     reading = [client.submit(_read, files, pure=False) for _ in client.nthreads()][1:]
     try:
-        result: NationalSurvey = answer.result()
+        result: Survey = answer.result()
     except KilledWorker as error:
         raise QpvGeoError(f"the national files cannot be read: {_DEAD}") from error
     finally:
@@ -192,12 +184,11 @@ def _read(files: str) -> Tables:
         return _files(files).national
 
 
-def _survey(files: str) -> NationalSurvey:
+def _survey(files: str) -> Survey:
     national = _read(files)
     country = country_of(national)
     territories = territories_with_qpv(country)
-    left_out = qpv_without_territory(country, territories)
-    return NationalSurvey(territories, left_out, dict(national.defects))
+    return territories, qpv_without_territory(country, territories), dict(national.defects)
 
 
 def _publish(files: str, territory: Territory) -> Result:

@@ -84,17 +84,13 @@ class Copies:
     def __init__(self, source: Source, territory: Territory, shelf: Shelf, settings: Settings) -> None:
         self._source = source
         self.shelf: Shelf = shelf
-        self._patience = 2 * settings.download_deadline
+        self._settings = settings
         self.folder = settings.store_dir / shelf / raw_key(source, territory)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the key's lock, and remove what a dead run left.
-
-        Raises `LockedError` if another run does not let go of it, and `ConfigurationError` if the store
-        cannot be written.
-        """
-        with writable_folder(self.folder), _lock(self.folder, self._patience):
+        """Hold the key's lock, and remove what a dead run left; raises as `_locked`."""
+        with _locked(self.folder, self._settings):
             shutil.rmtree(self.folder / _UNFINISHED, ignore_errors=True)
             yield
 
@@ -192,7 +188,7 @@ def mark_accepted(raw: RawFile, settings: Settings) -> None:
     """Make a file of the store its key's current copy, and drop the copies that are no longer kept."""
     folder = raw.path.parent
     copies = folder.parent
-    with writable_folder(copies), _lock(copies, 2 * settings.download_deadline):
+    with _locked(copies, settings):
         complete = list(_complete_copies(copies))
         current = next((metadata for _, metadata in complete if metadata.accepted_at), None)
         if current and current.sha256 == raw.sha256:
@@ -200,28 +196,21 @@ def mark_accepted(raw: RawFile, settings: Settings) -> None:
         metadata = read_metadata(folder / _METADATA, CopyMetadata)
         if metadata is None or metadata.sha256 != raw.sha256:
             raise SourceContentError(f"{raw.label}: {folder} changed during the run; run again")
-        accepted = metadata.model_copy(update={"accepted_at": _later(current)})
+        now = datetime.now(UTC)
+        if current and current.accepted_at:
+            # The clock may have been set back since.
+            now = max(now, current.accepted_at + timedelta(microseconds=1))
+        accepted = metadata.model_copy(update={"accepted_at": now})
         replace_file(folder / _METADATA, accepted.model_dump_json(indent=2) + "\n")
         _prune(copies)
-
-
-def _later(current: CopyMetadata | None) -> datetime:
-    """Return the time, or one after that of the current copy where the clock was set back since."""
-    now = datetime.now(UTC)
-    if current is None or current.accepted_at is None:
-        return now
-    return max(now, current.accepted_at + timedelta(microseconds=1))
 
 
 def _prune(copies: Path) -> None:
     complete = list(_complete_copies(copies))
     kept = [folder for folder, metadata in complete if metadata.accepted_at][:_KEPT]
     horizon = datetime.now(UTC) - _CANDIDATE_LIFE
-    kept += [
-        folder
-        for folder, metadata in complete
-        if not metadata.accepted_at and metadata.retrieved_at > horizon
-    ]
+    candidates = ((folder, metadata) for folder, metadata in complete if not metadata.accepted_at)
+    kept += [folder for folder, metadata in candidates if metadata.retrieved_at > horizon]
     for folder in _folders(copies):
         if folder not in kept:
             _discard(folder)
@@ -262,9 +251,14 @@ def read_metadata(path: Path, model: type[_Model]) -> _Model | None:
 
 
 @contextmanager
-def _lock(folder: Path, patience: float) -> Iterator[None]:
+def _locked(folder: Path, settings: Settings) -> Iterator[None]:
+    """Create the folder of a key and hold its lock.
+
+    Raises `LockedError` if another run does not let go of it, `ConfigurationError` if it cannot be written.
+    """
+    patience = 2 * settings.download_deadline
     try:
-        with FileLock(folder / ".lock", timeout=patience):
+        with writable_folder(folder), FileLock(folder / ".lock", timeout=patience):
             yield
     except Timeout as error:
         raise LockedError(f"another run has held {folder} for more than {patience:g} s; try again") from error

@@ -10,7 +10,7 @@ from flows import parameters as form
 from flows.artifacts import server_may_be_gone
 from flows.runs import notify_crash, notify_failure, run_name, set_up_log
 from qpv_geo.pipeline import many
-from qpv_geo.pipeline.workers import Result
+from qpv_geo.pipeline.many import Result
 
 _STATES = {"published": "publiée", "unchanged": "inchangée", "held": "retenue", "failed": "échec"}
 

@@ -15,8 +15,7 @@ from flows.notifications import notify_fallbacks
 from flows.runs import notify_crash, notify_failure, run_name, set_up_log, sweep_leftovers
 from qpv_geo.parallel import collector_held_off
 from qpv_geo.pipeline import steps
-from qpv_geo.pipeline.one import conclude, find_existing, locked_folder
-from qpv_geo.pipeline.summary import summarise
+from qpv_geo.pipeline.one import conclude, find_existing, locked_folder, summarise
 from qpv_geo.releases.decisions import held_error
 from qpv_geo.releases.draft import publish_draft, verify_draft
 

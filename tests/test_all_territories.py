@@ -30,24 +30,22 @@ from qpv_geo.pipeline.country import country_of, read_national
 from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.many import (
+    DASK,
+    Result,
     checked_codes,
     chosen_territories,
+    dask_client,
+    failed,
     left_out_message,
+    national_files,
+    publish_all,
+    publish_one,
     raise_if_any_failed,
+    survey,
     write_territory_files,
 )
 from qpv_geo.pipeline.new_territory import qpv_without_territory, territories_with_qpv
 from qpv_geo.pipeline.one import run
-from qpv_geo.pipeline.workers import (
-    DASK,
-    Result,
-    dask_client,
-    failed,
-    national_files,
-    publish_all,
-    publish_one,
-    survey,
-)
 from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.releases.release import current_release
 from qpv_geo.settings import Settings
@@ -279,7 +277,7 @@ def test_a_territory_whose_workers_died_twice_is_tried_once_more_alone(
 def test_where_no_worker_is_left_territories_fail_in_place_of_waiting(
     job: Job, raws: Raws, chosen: list[Territory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qpv_geo.pipeline.workers._WITHOUT_WORKERS", "1s")
+    monkeypatch.setattr("qpv_geo.pipeline.many._WITHOUT_WORKERS", "1s")
     with dask_client(1) as client, national_files(client, job, raws) as files:
         client.retire_workers(close_workers=True, remove=True)
         results = list(publish_all(client, files, renamed(chosen, "nobody")))
@@ -354,7 +352,7 @@ def test_a_scheduler_elsewhere_is_used_and_said_to_be_away(
     with dask_client() as client:
         assert client.scheduler_info()["address"] == scheduler
     monkeypatch.setenv(DASK, "tcp://127.0.0.1:9")
-    monkeypatch.setattr("qpv_geo.pipeline.workers._CONNECT", "0.5s")
+    monkeypatch.setattr("qpv_geo.pipeline.many._CONNECT", "0.5s")
     with pytest.raises(ConfigurationError, match="no scheduler answers there"), dask_client():
         pass
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qpv_geo.errors import SourceContentError, SourceUnavailableError
+from qpv_geo.pipeline.fetching import _boxes
 from qpv_geo.pipeline.fetching import fetch as fetch_all
 from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.surroundings import _boxes
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Catalogue, Source, WfsAddress
 from qpv_geo.sources.fetch import Policy, accept, fall_back, fetch_primary

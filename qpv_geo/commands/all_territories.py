@@ -9,8 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from qpv_geo.commands.output import Rows, on_terminal, print_json, print_rows
 from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.many import checked_codes, raise_if_any_failed, refresh_all, results_listener
-from qpv_geo.pipeline.workers import Result
+from qpv_geo.pipeline.many import Result, checked_codes, raise_if_any_failed, refresh_all, results_listener
 
 
 def publish_all_territories(

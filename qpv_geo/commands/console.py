@@ -11,8 +11,7 @@ from rich.table import Table
 from qpv_geo.commands.output import console, on_terminal, print_json, table
 from qpv_geo.pipeline.fetching import progress_listener
 from qpv_geo.pipeline.job import Job
-from qpv_geo.pipeline.one import run
-from qpv_geo.pipeline.summary import summarise
+from qpv_geo.pipeline.one import run, summarise
 from qpv_geo.releases.decisions import held_error
 
 # Absent sources are named once, below the table of sources.

@@ -38,8 +38,8 @@ from qpv_geo.ingest.workbook import Grid, cell_text, read_grids
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import Member, read_tables_of
 from qpv_geo.sources.catalogue import Pattern
-from qpv_geo.sources.extracts import Extracts
 from qpv_geo.sources.raw import Extract, RawFile, Whole
+from qpv_geo.sources.store import Extracts
 from qpv_geo.statuses import OK
 from qpv_geo.toml_file import read_declarations
 

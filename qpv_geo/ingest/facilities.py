@@ -28,8 +28,8 @@ from qpv_geo.ingest.contracts import Problems, find_columns, refuse_doubled
 from qpv_geo.ingest.line_filter import LineFilter
 from qpv_geo.settings import Settings
 from qpv_geo.sources.archive import open_member
-from qpv_geo.sources.extracts import Extracts, Needs
 from qpv_geo.sources.raw import Extract, RawFile, Whole
+from qpv_geo.sources.store import Extracts, Needs
 from qpv_geo.toml_file import read_declarations
 from qpv_geo.zones import commune_of, departments_meeting
 

@@ -1,9 +1,11 @@
-"""The release of one territory: official files in, a verified release out."""
+"""The release of one territory: official files in, a verified release out, and what there is to say of it."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from qpv_geo.formats.base import ReleaseSpec
 from qpv_geo.formats.provenance import Raws
@@ -11,14 +13,21 @@ from qpv_geo.lock import Hold, territory_lock
 from qpv_geo.parallel import collector_held_off
 from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
+from qpv_geo.releases.changes_text import changes_markdown
 from qpv_geo.releases.decisions import prune
 from qpv_geo.releases.existing import existing_release, restored_release
 from qpv_geo.releases.placement import reraise_move_errors, sweep
 from qpv_geo.releases.release import Release
 from qpv_geo.sources.fetch import accept
+from qpv_geo.sources.raw import RawFile
 
 if TYPE_CHECKING:
     from qpv_geo.ingest.tables import Tables
+
+State = Literal["published", "unchanged", "held", "refused"]
+ABSENT = "absente"
+# What to open first in a release; that of France has no portraits.
+_PAGES = ("portraits/index.html", "rapport.html")
 
 
 @dataclass(frozen=True)
@@ -92,3 +101,51 @@ def prune_if_published(job: Job, release: Release) -> None:
     """Remove releases that the territory no longer keeps, now that it has a new one."""
     if release.published:
         prune(job.territory.id, job.territory.conservation, job.settings)
+
+
+def summarise(outcome: Outcome) -> dict[str, Any]:
+    """Return what a run has to say, as plain data; rows of sources and checks as the report has them."""
+    release = outcome.release
+    report = json.loads((release.path / "rapport.json").read_text(encoding="utf-8"))
+    return {
+        "release": release.id,
+        "path": str(release.path),
+        "open": str(next(filter(Path.is_file, (release.path / name for name in _PAGES)), release.path)),
+        "state": _state(release),
+        "refused": release.refused,
+        "differences": _differences(release),
+        "origin": release.origin,
+        "layers": dict(release.layers),
+        "checks": report["controles"],
+        "sources": [_source_row(key, raw) for key, raw in outcome.raws.items()],
+    }
+
+
+def _state(release: Release) -> State:
+    if release.held:
+        return "held"
+    if release.refused:
+        return "refused"
+    return "published" if release.published else "unchanged"
+
+
+def _differences(release: Release) -> str:
+    """Say what this run changes, or would change, in French Markdown."""
+    if release.published or release.held:
+        first = "Première publication : il n'y en a pas d'autre à laquelle la comparer."
+        return changes_markdown(release.differences) if release.differences else first
+    return "Aucune différence : la publication en cours reste la même."
+
+
+def _source_row(key: str, raw: RawFile | None) -> dict[str, str]:
+    if raw is None:
+        return {"source": key, "origine": ABSENT}
+    return {
+        "source": key,
+        "origine": raw.origin,
+        "millesime": raw.source.vintage,
+        "date": raw.date.isoformat(),
+        "fichier": raw.path.name,
+        "sha256": raw.sha256,
+        "motif": raw.reason,
+    }

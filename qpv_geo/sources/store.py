@@ -8,15 +8,22 @@ A copy is a *candidate* until `accept` says that it passed every contract. Only 
 a fallback or asked about in a conditional request; the last two of them are kept.
 
 Under the lock of a key, an unfinished folder is what a dead run left.
+
+``store/extracts/<source>/<needs>-<original>/`` holds the lines of a national table that a territory needs, as
+the publisher wrote them, header first, and ``_extract.json``. Both parts of the name are the first 16 hex
+digits of a sha256: of what the lines were chosen for, and of the raw file, which a release is made from.
 """
 
+import json
 import logging
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -25,27 +32,31 @@ from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, Field, ValidationError
 
 from qpv_geo.errors import ConfigurationError, LockedError, SourceContentError
-from qpv_geo.files import replace_file, synchronise
+from qpv_geo.files import replace_file, synchronise, unfinished
 from qpv_geo.frozen import Frozen
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
-from qpv_geo.sources.raw import RawFile, digest
+from qpv_geo.sources.raw import Extract, RawFile, Whole, digest
 from qpv_geo.sources.resolve import Link, raw_key
 from qpv_geo.territory import Territory
 
 _LOGGER = logging.getLogger(__name__)
 _METADATA = "_raw.json"
 _LOOKUP = "_lookup.json"
+_EXTRACT = "_extract.json"
 _UNFINISHED = ".unfinished"
 _KEPT = 2
-# A candidate may be in use by a run that is still checking it; after a day nobody is.
-_CANDIDATE_LIFE = timedelta(days=1)
+# A candidate, or the extract of another original, may be in use by a run; after a day nobody reads it.
+_LIFE = timedelta(days=1)
 
 # What a copy remembers of the raw file that it is.
 _REMEMBERED = {"sha256", "size", "url", "resolved_url", "etag", "last_modified", "retrieved_at"}
 
 Shelf = Literal["live", "mirror"]
 _Model = TypeVar("_Model", bound=Frozen)
+
+Needs = Mapping[str, object]
+"""What lines are chosen for, as JSON can hold it."""
 
 
 class CopyMetadata(Frozen):
@@ -189,7 +200,7 @@ def mark_accepted(raw: RawFile, settings: Settings) -> None:
     folder = raw.path.parent
     copies = folder.parent
     with _locked(copies, settings):
-        complete = list(_complete_copies(copies))
+        complete = _complete_copies(copies)
         current = next((metadata for _, metadata in complete if metadata.accepted_at), None)
         if current and current.sha256 == raw.sha256:
             return
@@ -206,9 +217,9 @@ def mark_accepted(raw: RawFile, settings: Settings) -> None:
 
 
 def _prune(copies: Path) -> None:
-    complete = list(_complete_copies(copies))
+    complete = _complete_copies(copies)
     kept = [folder for folder, metadata in complete if metadata.accepted_at][:_KEPT]
-    horizon = datetime.now(UTC) - _CANDIDATE_LIFE
+    horizon = datetime.now(UTC) - _LIFE
     candidates = ((folder, metadata) for folder, metadata in complete if not metadata.accepted_at)
     kept += [folder for folder, metadata in candidates if metadata.retrieved_at > horizon]
     for folder in _folders(copies):
@@ -224,15 +235,15 @@ def _discard(folder: Path) -> None:
     shutil.rmtree(aside)
 
 
-def _complete_copies(copies: Path) -> Iterator[tuple[Path, CopyMetadata]]:
-    """Yield the copies whose metadata can be read: accepted ones first, the newest of them first."""
+def _complete_copies(copies: Path) -> list[tuple[Path, CopyMetadata]]:
+    """Return the copies whose metadata can be read: accepted ones first, the newest of them first."""
     found = [
         (folder, metadata)
         for folder in _folders(copies)
         if (metadata := read_metadata(folder / _METADATA, CopyMetadata))
     ]
     oldest = datetime.min.replace(tzinfo=UTC)
-    yield from sorted(found, key=lambda pair: pair[1].accepted_at or oldest, reverse=True)
+    return sorted(found, key=lambda pair: pair[1].accepted_at or oldest, reverse=True)
 
 
 def _folders(copies: Path) -> list[Path]:
@@ -277,3 +288,81 @@ def writable_folder(folder: Path) -> Iterator[None]:
             f"the store cannot be written: {error}; check the space left and the rights on {folder}, or give "
             "another folder with --data or QPV_GEO_DATA"
         ) from error
+
+
+class ExtractMetadata(Frozen):
+    """What ``_extract.json`` says: checksums of the raw file and of the lines, and what these are for."""
+
+    source: str
+    original: str = Field(pattern=r"^[0-9a-f]{64}$")
+    needs: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int
+    whole: Whole
+
+
+class Extracts:
+    """The extract of one raw file for one purpose."""
+
+    def __init__(self, raw: RawFile, needs: Needs, settings: Settings) -> None:
+        self._raw = raw
+        self._settings = settings
+        self._needs = json.dumps(needs, sort_keys=True)
+        name = f"{sha256(self._needs.encode()).hexdigest()[:16]}-{raw.sha256[:16]}"
+        self.folder = settings.store_dir / "extracts" / raw.source.id / name
+
+    def kept(self) -> Extract | None:
+        """Return the extract of an earlier run; None if there is none, or it is damaged."""
+        path = self._path(self.folder)
+        metadata = read_metadata(self.folder / _EXTRACT, ExtractMetadata)
+        if metadata is None:
+            return None
+        with suppress(OSError):
+            same = (metadata.original, metadata.needs) == (self._raw.sha256, self._needs)
+            if same and digest(path) == (metadata.sha256, metadata.size):
+                return Extract(metadata.source, path, metadata.sha256, metadata.whole)
+        _LOGGER.warning("%s is damaged: it is made again from %s", path, self._raw.path)
+        return None
+
+    def keep(self, lines: Iterable[bytes], whole: Whole) -> Extract:
+        """Keep lines, header first, and what is known of the whole table; raises as `_locked`."""
+        with writable_folder(self.folder.parent):
+            self._prune()
+            aside = unfinished(self.folder.parent)
+            aside.mkdir()
+            try:
+                path = self._path(aside)
+                with path.open("wb") as stream:
+                    stream.writelines(lines)
+                checksum, size = digest(path)
+                source = self._raw.source.id
+                metadata = ExtractMetadata(
+                    source=source,
+                    original=self._raw.sha256,
+                    needs=self._needs,
+                    sha256=checksum,
+                    size=size,
+                    whole=whole,
+                )
+                replace_file(aside / _EXTRACT, metadata.model_dump_json(indent=2) + "\n")
+                synchronise(path)
+                with _locked(self.folder.parent, self._settings):
+                    # Another run may have kept the same meanwhile, and reads it.
+                    if self.kept() is None:
+                        shutil.rmtree(self.folder, ignore_errors=True)
+                        aside.rename(self.folder)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+            synchronise(self.folder.parent)
+        return Extract(source, self._path(self.folder), checksum, whole)
+
+    def _path(self, folder: Path) -> Path:
+        return folder / f"{self._raw.source.id}.csv"
+
+    def _prune(self) -> None:
+        """Remove what dead runs left, and the extracts of originals that were replaced."""
+        horizon = time.time() - _LIFE.total_seconds()
+        for other in self.folder.parent.iterdir():
+            old = not other.name.endswith(self.folder.name[-17:]) and other.stat().st_mtime < horizon
+            if old:
+                shutil.rmtree(other, ignore_errors=True)

@@ -3,6 +3,7 @@
 import errno
 import re
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,16 +12,20 @@ from qpv_geo.characters import visible
 from qpv_geo.commands.lazy import Lazy, lazy_group
 from qpv_geo.errors import QpvGeoError
 from qpv_geo.files import swept_temporary_files
+from qpv_geo.toml_file import read_toml
 
+_COMMANDS = read_toml(Path(__file__).with_name("cli.toml"))
 _OF_MEMORY = re.compile("map segment|allocate memory|start new thread")
 # Exit code of a command that was called wrongly.
 _USAGE = 2
 _LONGEST_NAME = 100
 
 
-def _group(purpose: str, **commands: tuple[str, str]) -> typer.Typer:
-    """Return a group of commands, each by its ``module:function`` in this package and its summary."""
-    lazy = {name: Lazy(f"qpv_geo.{target}", summary) for name, (target, summary) in commands.items()}
+def _group(name: str, **groups: typer.Typer) -> typer.Typer:
+    """Return a group with the commands that ``cli.toml`` lists, and groups of this module."""
+    purpose, commands = _COMMANDS[name].values()
+    lazy = {key: Lazy(f"qpv_geo.commands.{target}", summary) for key, (target, summary) in commands.items()}
+    lazy |= {key: Lazy(f"qpv_geo.cli:{key}", str(group.info.help)) for key, group in groups.items()}
     return typer.Typer(
         name="qpv-geo",
         cls=lazy_group(lazy),
@@ -31,72 +36,8 @@ def _group(purpose: str, **commands: tuple[str, str]) -> typer.Typer:
     )
 
 
-sources = _group(
-    "The official sources.",
-    list=("commands.sources:list_", "List every declared source."),
-    check=("commands.sources:check", "Ask each live address whether it is reachable and still as declared."),
-    distribution=(
-        "commands.distribution:distribution",
-        "Count the values of the national files again that the program ships, for the files of the snapshot.",
-    ),
-)
-releases = _group(
-    "The releases: published, held, earlier ones.",
-    list=(
-        "commands.releases:list_all",
-        "List the releases of a territory: the current one, the one before, those that are held or refused.",
-    ),
-    show=(
-        "commands.releases:show",
-        "Show a release: what it is, its layers, what changed since the one before.",
-    ),
-    diff=(
-        "commands.releases:diff",
-        "Tell what changed from one release to another, held ones included.",
-    ),
-    verify=(
-        "commands.releases:verify",
-        "Check a release again: ledger, checksums, GeoPackage rules, RFC 7946, Data Package.",
-    ),
-    publish=("commands.decisions:publish", "Publish a held release, or make an earlier one current again."),
-    drop=("commands.decisions:drop", "Remove a held release; the same sources are not published again."),
-    rollback=(
-        "commands.decisions:rollback",
-        "Make an earlier release the current one; what it replaces is not published again by itself.",
-    ),
-    prune=("commands.decisions:prune", "Remove old releases, never the current one nor the one before."),
-)
-territories = _group(
-    "The territories that releases are about.",
-    list=("commands.territory:list_territories", "List the shipped territories."),
-    show=(
-        "commands.territory_files:show",
-        "Check a territory file and the files that it declares, and say what it is about.",
-    ),
-    init=(
-        "commands.territory_files:init",
-        "Write the file of a territory from the official geographic code and the contours.",
-    ),
-)
-app = _group(
-    "Official QPV contours and INSEE statistics, joined with a territory, as GeoPackage and GeoJSON.",
-    refresh=("commands.refresh:refresh", "Fetch, check, join, verify and publish."),
-    locate=(
-        "commands.locate:locate",
-        "Tell which points of a file, or one point or address, are in a QPV, and how far the nearest is.",
-    ),
-    api=(
-        "commands.api:api",
-        "Serve current releases and locate by HTTP (OGC API), until SIGTERM; needs the extra api.",
-    ),
-    serve=(
-        "commands.prefect_server:serve",
-        "Refresh every week, watch every day, and refresh when asked to; until SIGTERM.",
-    ),
-    sources=("cli:sources", str(sources.info.help)),
-    releases=("cli:releases", str(releases.info.help)),
-    territory=("cli:territories", str(territories.info.help)),
-)
+sources, releases, territory = map(_group, ("sources", "releases", "territory"))
+app = _group("qpv-geo", sources=sources, releases=releases, territory=territory)
 
 
 def main() -> None:

@@ -31,19 +31,8 @@ class FrenchZone:
 METROPOLE = FrenchZone("", "France métropolitaine", 2154, (-5.5, 41.2, 9.8, 51.3))
 
 _OVERSEAS = {
-    zone.prefix: zone
-    for zone in (
-        FrenchZone("971", "Guadeloupe", 5490, (-61.9, 15.7, -60.9, 16.6)),
-        FrenchZone("972", "Martinique", 5490, (-61.3, 14.3, -60.7, 15.0)),
-        FrenchZone("973", "Guyane", 2972, (-54.7, 2.0, -51.5, 5.9)),
-        FrenchZone("974", "La Réunion", 2975, (55.1, -21.5, 55.9, -20.8)),
-        FrenchZone("975", "Saint-Pierre-et-Miquelon", 4467, (-56.6, 46.6, -56.0, 47.2)),
-        FrenchZone("976", "Mayotte", 4471, (44.9, -13.1, 45.4, -12.5)),
-        FrenchZone("977", "Saint-Barthélemy", 5490, (-63.0, 17.8, -62.7, 18.0)),
-        FrenchZone("978", "Saint-Martin", 5490, (-63.2, 18.0, -62.9, 18.2)),
-        FrenchZone("987", "Polynésie française", 3297, (-155.0, -28.0, -134.0, -7.5)),
-        FrenchZone("988", "Nouvelle-Calédonie", 3163, (163.0, -23.0, 168.5, -19.0)),
-    )
+    prefix: FrenchZone(prefix, name, epsg, tuple(bounds))
+    for prefix, (name, epsg, bounds) in read_toml(Path(__file__).with_name("overseas.toml")).items()
 }
 
 MUNICIPAL_DISTRICTS = {"75056": r"751\d\d", "69123": r"6938\d", "13055": r"132\d\d"}

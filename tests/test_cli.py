@@ -269,7 +269,7 @@ def test_sources_are_checked(tmp_path: Path, sites: OfficialSites, monkeypatch: 
 
 
 def test_the_summary_of_each_command_is_the_first_line_of_its_help() -> None:
-    groups = {"qpv-geo": app} | {name: getattr(cli, name) for name in ("sources", "releases", "territories")}
+    groups = {"qpv-geo": app} | {name: getattr(cli, name) for name in ("sources", "releases", "territory")}
     for name, group in groups.items():
         for command, lazy in get_group(group).lazy.items():
             summary = " ".join((lazy.load(command).help or "").split("\n\n")[0].split())

@@ -64,10 +64,7 @@ Box = tuple[float, float, float, float]
 
 
 class DataGouvAddress(Frozen):
-    """A resource of a data.gouv.fr dataset, named by its id, and then the stable redirect is the address.
-
-    Or it is found by a pattern on the titles and addresses of the dataset's description.
-    """
+    """A resource of a data.gouv.fr dataset: by its id, behind a redirect, or by a pattern on titles."""
 
     kind: Literal["data_gouv"]
     dataset: str

@@ -1,7 +1,7 @@
 """HTTP clients of the official sites: TLS, the server that may play the sites, and when to ask again.
 
 What is retried, with exponential backoff: failures of the network, and the statuses 408, 425, 429 (after the
-pause that the server asks for, within a bound) and 5xx. What is not: all that asking again cannot mend.
+pause that the server asks for, within a bound) and 5xx.
 """
 
 import logging
@@ -66,11 +66,7 @@ def should_retry(error: Exception, settings: Settings) -> bool | float:
 
 
 class BoundedClient(httpx.Client):
-    """A client whose connections can be ended at a deadline.
-
-    A timeout of a read begins again with each byte: headers that come byte by byte, or interim answers
-    without end, never meet it.
-    """
+    """A client whose connections end at a deadline: a timeout of a read begins again with each byte."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of `httpx.Client`
         super().__init__(**options)
@@ -175,9 +171,8 @@ def _retry_after(response: httpx.Response) -> float | None:
     value = response.headers.get("Retry-After", "")
     if value.isdecimal():
         return float(value)
-    if (date := http_date(value)) is None:
-        return None
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    date = http_date(value)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds()) if date else None
 
 
 def http_date(value: str | None) -> datetime | None:

@@ -77,10 +77,7 @@ class Declared(NamedTuple):
 
 
 def declared(territory: str, file: Path | None) -> list[Declared]:
-    """Return the deployments of a territory, or of those that a file lists.
-
-    Raises `ConfigurationError` if the file, a schedule or the time zone is not valid, or a territory unknown.
-    """
+    """Return the deployments of a territory, or of those that a file lists, once all of it is checked."""
     if file is None:
         return _planned(Plan(territoires=(Planned(nom=territory),)), Path(), "hebdomadaire", "quotidienne")
     with read_declarations(file, "the deployments are not valid") as entries:

@@ -59,7 +59,6 @@ def refresh(
     """Refresh the release of a territory, and return a summary: release, sources, checks, layers.
 
     Raises `HeldError` if the release is held: its artifacts are there, and somebody has to decide.
-    `parameters` says what each parameter means.
     """
     set_up_log()
     policy: dict[str, Any] = {"offline": offline, "mirror": mirror, "require_live": require_live}

@@ -18,10 +18,7 @@ _LINE = re.compile(r"\(at line ([0-9]+)")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file in UTF-8.
-
-    A `ConfigurationError` names the file and the line, and explains Windows paths if it holds a backslash.
-    """
+    """Read a TOML file; a `ConfigurationError` names the file and the line, and explains Windows paths."""
     try:
         # Notepad and PowerShell write a byte order mark, which TOML does not allow.
         text = path.read_text(encoding="utf-8-sig")

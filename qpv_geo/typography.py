@@ -1,8 +1,4 @@
-"""French typography, in one place: punctuation stays with its word, apostrophes are curved.
-
-Declared titles, aliases and descriptions are set when they are read, pages when they are written. The
-values of tables stay as they are.
-"""
+"""French typography: declared texts are set when they are read, pages when they are written, values never."""
 
 import re
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What one run is asked to do."""
+"""The job of one run, and how it is put together."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,11 +18,7 @@ from qpv_geo.territory import Territory, load_territory
 
 @dataclass(frozen=True)
 class Job:
-    """Territory, folders, where bytes may come from, formats; declared sources and indicators.
-
-    `force` makes the release again even if nothing changed; `wait` is how many seconds to wait for another
-    run to finish.
-    """
+    """What a run is asked to do: `force` remakes an unchanged release, `wait` is seconds for another run."""
 
     territory: Territory
     settings: Settings = field(default_factory=Settings)

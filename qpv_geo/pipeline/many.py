@@ -1,7 +1,4 @@
-"""A release for each EPCI that has a QPV: sources fetched once, territories published by Dask workers.
-
-Workers are here or elsewhere, and each reads the national files once.
-"""
+"""A release for each EPCI that has a QPV: sources fetched once, and read once by each Dask worker."""
 
 import gc
 import logging

@@ -1,7 +1,6 @@
 """Members of a raw file: found by pattern in a zip, a 7z, a gzip, a folder, or the bare file itself.
 
-Nothing is unpacked to the disk: members are read into memory, under limits, once their names, declared sizes
-and kinds are checked.
+Nothing is unpacked to the disk: members are read under limits, once names, sizes and kinds are checked.
 """
 
 import io
@@ -66,10 +65,7 @@ def open_member(
 
 
 def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
-    """Return every CSV file and XLSX workbook, sorted by path; a bare workbook is one, though it is a zip.
-
-    Raises as `read_member`, and if there is none.
-    """
+    """Return all CSV files and XLSX workbooks, sorted by path; raises as `read_member`, and without any."""
     with _opened(raw, settings) as opened:
         names = [entry.name for entry in opened.entries]
         # An XLSX workbook is a zip archive.
@@ -90,10 +86,7 @@ def read_tables_of(raw: RawFile, settings: Settings) -> list[Member]:
 
 
 def read_members(raw: RawFile, pattern: str, settings: Settings) -> list[Member]:
-    """Return every member whose path matches, sorted by path: a Shapefile comes with its siblings.
-
-    Raises as `read_member`, and if there is none; the limits apply to all of them together.
-    """
+    """Return all members whose path matches, under one limit; raises as `read_member`, and without any."""
     with _opened(raw, settings) as opened:
         found = opened.matching(pattern)
         if not found:

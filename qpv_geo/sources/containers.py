@@ -1,7 +1,4 @@
-"""The kinds of files that hold members: each lists what it declares and opens a member.
-
-They only read; `archive` judges what is found in them.
-"""
+"""The kinds of files that hold members: each lists and opens its members, and `archive` judges them."""
 
 import errno
 import gzip

@@ -1,7 +1,4 @@
-"""What a source sent, checked before it replaces anything: the kind of file that the catalogue declares.
-
-Tables, codes and geometries are checked later, by the contracts of `ingest`.
-"""
+"""What a source sent, before it replaces anything: is it the kind of file that the catalogue declares."""
 
 import re
 from dataclasses import replace

@@ -146,10 +146,7 @@ class Policy:
 
 
 def fetch(source: Source, territory: Territory, settings: Settings, policy: Policy) -> RawFile | None:
-    """Get a source at first hand, else from what was kept of it; None if it is optional and not to be had.
-
-    Raises as `fetch_primary` and `fall_back`.
-    """
+    """Get a source at first hand, else what was kept of it; raises as `fetch_primary` and `fall_back`."""
     try:
         return fetch_primary(source, territory, settings, policy)
     except SourceUnavailableError as error:
@@ -193,10 +190,7 @@ def fetch_primary(
 
 
 def _young_copy(source: Source, territory: Territory, settings: Settings, policy: Policy) -> RawFile | None:
-    """Return the accepted copy of what a WFS was asked for, if it is too young to be asked for again.
-
-    Such a server says of nothing whether it changed, and all pages would have to be sent.
-    """
+    """Return the accepted copy of what a WFS was asked for, if it is young: none says whether it changed."""
     address = source.address
     if not isinstance(address, WfsAddress) or policy.mirror or policy.require_live:
         return None

@@ -20,11 +20,7 @@ Boxes = Callable[[float], tuple[Box, ...]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """One raw file to get: the source's, or one for each main commune if it is a source by commune.
-
-    `key` is the source's id, followed by the commune's code (``iris-25056``), and `territory` is narrowed to
-    that commune.
-    """
+    """One raw file to get: of a source, or of one main commune (``iris-25056``), the narrowed territory."""
 
     key: str
     source: Source
@@ -37,10 +33,7 @@ def source_id_of(key: str) -> str:
 
 
 def ignored(catalogue: Catalogue, territory: Territory) -> tuple[str, ...]:
-    """Return the sources that the territory does without.
-
-    Raises `ConfigurationError` if one of them does not exist, or there is no release without it.
-    """
+    """Return the sources that the territory does without; refuse one that is unknown, or required."""
     for source_id in territory.sources_ignorees:
         if catalogue[source_id].required:
             raise ConfigurationError(
@@ -62,10 +55,7 @@ def first_choices(catalogue: Catalogue, territory: Territory) -> list[Wanted]:
 def second_choices(
     catalogue: Catalogue, territory: Territory, raws: Mapping[str, RawFile | None]
 ) -> list[Wanted]:
-    """Return the second choices of the sources of which a raw file is bad or could not be had.
-
-    `raws` are what the first choices gave, by key; None for one that could not be had or is ignored.
-    """
+    """Return the second choices of the sources of which a raw file is bad, or could not be had (None)."""
     missing = {source_id_of(key) for key, raw in raws.items() if not usable(raw)}
     missing |= {source.id for source in catalogue.used() if _is_in_parts(source, territory)}
     return _wanted(catalogue, territory, lambda source: source.alternative_to in missing)

@@ -138,10 +138,7 @@ def to_add(table: str, line: str) -> str:
 
 
 def parts_of(path: Path) -> dict[str, Path]:
-    """Return the files of a raw file by relative name: a folder's, a Shapefile's, or the file itself.
-
-    A GeoPackage that a program has open comes with what SQLite keeps beside it.
-    """
+    """Return the files of a raw file by relative name: those of a folder, a Shapefile, an open GeoPackage."""
     if path.is_dir():
         return {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
     if path.suffix.lower() == ".shp":

@@ -53,9 +53,7 @@ class Link:
 
 
 def expand(template: str, territory: Territory) -> str:
-    """Fill ``{epci}``, ``{departement}``, ``{commune}`` and ``{code}`` with the territory's codes.
-
-    ``{code}`` is the one that names it, whatever its kind.
+    """Fill ``{epci}``, ``{departement}``, ``{commune}`` and ``{code}``, the one that names the territory.
 
     A source by commune is one raw file for each commune (see `variants`). Raises `ConfigurationError` for
     another field, or for *the* commune of a territory that has not exactly one.
@@ -138,10 +136,7 @@ def known_url(source: Source, territory: Territory) -> str:
 
 
 def wfs_url(address: WfsAddress, epsg: int) -> str:
-    """Return the address that stands for the whole download: the service, and in its fragment what is asked.
-
-    The rectangles (west, south, east, north) are in metres of the CRS.
-    """
+    """Return the address that stands for a whole download: the service; its fragment says what is asked."""
     boxes = "/".join(",".join(f"{side:.0f}" for side in box) for box in address.boxes)
     what = urlencode({"TYPENAMES": ",".join(address.types), "SRSNAME": f"EPSG:{epsg}", "BBOX": boxes})
     return f"{address.url}?SERVICE=WFS&VERSION=2.0.0&REQUEST=GetFeature#{what}"

@@ -1,7 +1,7 @@
 """Features of a WFS 2.0 around the QPV: page after page, rectangle after rectangle, into one GeoJSON file.
 
-The envelope of an answer holds the time of the request. What is kept are the features as they were sent,
-those of each type by their key, so that the same features give the same bytes.
+They are kept as they were sent, those of each type by their key, without the envelope, which holds the time:
+the same features give the same bytes.
 
 A server may send fewer features than were asked for. If their number changes between two pages, or a page
 repeats features of another, features are missing: the rectangle is asked for again from its first page.
@@ -43,10 +43,9 @@ def download_features(
 ) -> Received:
     """Download the features of every type in every rectangle into `sink`, as one GeoJSON in the CRS `epsg`.
 
-    Without rectangles, one feature of each type from anywhere: enough to see what they look like. Raises
-    `SourceUnavailableError` as `Downloader.get`, and `SourceContentError` if an answer is not a page of
-    features, pages do not fit together at each attempt, or everything is larger than the source's
-    `max_bytes`.
+    Without rectangles, one feature of each type from anywhere: enough to see what they look like. Raises as
+    `Downloader.get`, and `SourceContentError` if an answer is not a page of features, or pages do not fit
+    together at each attempt.
     """
     pages = _Pages(source, address, epsg, downloader)
     features: list[Feature] = []

@@ -60,19 +60,16 @@ class _ProgressArtifact:
         try:
             # The download waits meanwhile: do not ask a server twice that is gone.
             with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
-                self._send(percent, description)
+                if self._artifact:
+                    update_progress_artifact(self._artifact, percent, description=description)
+                    return
+                key = f"telechargement-{self._key.replace('_', '-').lower()}"
+                # Declared as a coroutine as well, it only is one where it is called from one.
+                artifact = create_progress_artifact(percent, key=key, description=description)
+                self._artifact = cast("UUID", artifact)
         except Exception as error:  # noqa: BLE001 - a download does not need the server that shows it
             self._lost = True
             get_run_logger().warning("%s: progress is no longer shown: %s", self._key, type(error).__name__)
-
-    def _send(self, percent: float, description: str) -> None:
-        if self._artifact is None:
-            key = f"telechargement-{self._key.replace('_', '-').lower()}"
-            # Declared as a coroutine as well, it only is one where it is called from one.
-            artifact = create_progress_artifact(percent, key=key, description=description)
-            self._artifact = cast("UUID", artifact)
-        else:
-            update_progress_artifact(self._artifact, percent, description=description)
 
 
 class _BusyError(Exception):

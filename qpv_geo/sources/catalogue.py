@@ -222,6 +222,11 @@ class Source(Frozen):
         return bool(self.fills)
 
     @property
+    def is_around(self) -> bool:
+        """Whether it is asked for around the QPV, once their contours are there."""
+        return isinstance(self.address, WfsAddress)
+
+    @property
     def family(self) -> str:
         """Id of the source whose indicators it holds: its own, or that of which it is an edition."""
         return self.edition_of or self.id

@@ -31,13 +31,10 @@ def as_shipped(raw: RawFile, settings: Settings) -> RawFile:
         return raw
     declared = [(source.format, source.member), *source.forms.items()]
     names = list_members(raw, settings)
-    found = [
-        (form, member) for form, member in declared if any(re.fullmatch(member or ".*", n) for n in names)
-    ]
-    if not found:
-        return raw
-    form, member = found[0]
-    return replace(raw, source=source.model_copy(update={"format": form, "member": member}))
+    for form, member in declared:
+        if any(re.fullmatch(member or ".*", name) for name in names):
+            return replace(raw, source=source.model_copy(update={"format": form, "member": member}))
+    return raw
 
 
 def check_content(raw: RawFile, settings: Settings) -> None:

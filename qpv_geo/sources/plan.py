@@ -1,10 +1,10 @@
 """What a run asks for: which sources, for which part of the territory, and second choices only if needed."""
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from operator import itemgetter
+from itertools import zip_longest
+from typing import cast
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.sources.catalogue import Box, Catalogue, PlainAddress, Source, WfsAddress
@@ -45,11 +45,7 @@ def ignored(catalogue: Catalogue, territory: Territory) -> tuple[str, ...]:
 
 def first_choices(catalogue: Catalogue, territory: Territory) -> list[Wanted]:
     """Return the raw files that a run asks for first: neither second choices, nor what is around the QPV."""
-    return _wanted(
-        catalogue,
-        territory,
-        lambda source: source.alternative_to is None and not isinstance(source.address, WfsAddress),
-    )
+    return _wanted(catalogue, territory, lambda source: not (source.alternative_to or source.is_around))
 
 
 def second_choices(
@@ -67,39 +63,28 @@ def around_qpv(catalogue: Catalogue, territory: Territory, boxes: Boxes | None) 
     `boxes` gives the rectangles to ask for within some metres of them; without it, addresses are not filled
     in: no site will be asked. A source is left out where they have more square kilometres than it allows.
     """
-    found = _wanted(catalogue, territory, lambda source: isinstance(source.address, WfsAddress))
+    found = _wanted(catalogue, territory, lambda source: source.is_around)
     if boxes is None:
         return found
     filled = []
     for wanted in found:
-        address = wanted.source.address
-        assert isinstance(address, WfsAddress)  # noqa: S101 - chosen above
-        around = boxes(address.metres)
+        address = cast("WfsAddress", wanted.source.address)
+        around, most = boxes(address.metres), address.square_kilometres
         area = sum((east - west) * (north - south) for west, south, east, north in around) / 1e6
-        if around and area <= address.square_kilometres:
-            source = wanted.source.model_copy(
-                update={"address": address.model_copy(update={"boxes": around})}
-            )
-            filled.append(replace(wanted, source=source))
+        if around and area <= most:
+            known = address.model_copy(update={"boxes": around})
+            filled.append(replace(wanted, source=wanted.source.model_copy(update={"address": known})))
         else:
-            _LOGGER.info(
-                "%s is left out: %.0f km² around the QPV, %g at most",
-                wanted.key,
-                area,
-                address.square_kilometres,
-            )
+            _LOGGER.info("%s is left out: %.0f km² around the QPV, %g at most", wanted.key, area, most)
     return filled
 
 
 def one_of_each_host_first(choices: list[Wanted]) -> list[Wanted]:
     """Return the choices in an order that tells soon which hosts cannot be reached."""
-    asked: Counter[str] = Counter()
-    turns = []
+    by_host: dict[str, list[Wanted]] = {}
     for wanted in choices:
-        host = next(iter(wanted.source.hosts), "")
-        turns.append(asked[host])
-        asked[host] += 1
-    return [wanted for _, wanted in sorted(zip(turns, choices, strict=True), key=itemgetter(0))]
+        by_host.setdefault(next(iter(wanted.source.hosts), ""), []).append(wanted)
+    return [wanted for turn in zip_longest(*by_host.values()) for wanted in turn if wanted]
 
 
 def _is_in_parts(source: Source, territory: Territory) -> bool:

@@ -155,11 +155,7 @@ def fetch(source: Source, territory: Territory, settings: Settings, policy: Poli
 
 
 def fetch_primary(
-    source: Source,
-    territory: Territory,
-    settings: Settings,
-    policy: Policy,
-    progress: Progress | None = None,
+    source: Source, territory: Territory, settings: Settings, policy: Policy, progress: Progress | None = None
 ) -> RawFile:
     """Get a source at first hand: its official address, or the mirror that replaces it.
 

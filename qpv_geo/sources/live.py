@@ -107,11 +107,7 @@ class LiveSource:
 
 @contextmanager
 def live_source(
-    source: Source,
-    territory: Territory,
-    settings: Settings,
-    policy: Policy,
-    progress: Progress | None = None,
+    source: Source, territory: Territory, settings: Settings, policy: Policy, progress: Progress | None = None
 ) -> Iterator[LiveSource]:
     """Lock the copies of a source and open a connection."""
     mirror = policy.mirror_url

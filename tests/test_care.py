@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely.geometry import Point, box
 
-from qpv_geo.analysis.care import care_layers
-from qpv_geo.analysis.facilities import compare_placements
+from qpv_geo.analysis.facilities import care_layers, compare_placements
 from qpv_geo.analysis.health_plan import load_health_plan
 from qpv_geo.ingest.facilities import FacilityTable, load_facility_types
 from tests.essai import essai

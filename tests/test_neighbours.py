@@ -11,8 +11,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qpv_geo.analysis.bands import qpv_bands
-from qpv_geo.analysis.neighbours import neighbours, undrawn_near
+from qpv_geo.analysis.bands import neighbours, qpv_bands, undrawn_near
 from qpv_geo.analysis.selection import cut_by_communes, select
 from qpv_geo.audit.compare_contours import compare_attributes, compare_shapes
 from qpv_geo.audit.geopackage import read_geopackage

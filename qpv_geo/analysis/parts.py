@@ -7,8 +7,8 @@ import pandas as pd
 import shapely
 
 from qpv_geo.analysis import selection
+from qpv_geo.analysis.bands import undrawn_near
 from qpv_geo.analysis.declared_zones import compare_zones
-from qpv_geo.analysis.neighbours import undrawn_near
 from qpv_geo.analysis.overlay import as_multipolygon, dissolve
 from qpv_geo.analysis.perimeters import Joined, Layers, add_perimeters
 from qpv_geo.checks import Check, check_expected, check_none

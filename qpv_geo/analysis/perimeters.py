@@ -13,13 +13,11 @@ import shapely
 from qpv_geo.analysis import districts, facilities
 from qpv_geo.analysis.accessibility import accessibility_table, compare_with_apl, demand_of
 from qpv_geo.analysis.aggregate import add_computed
-from qpv_geo.analysis.bands import qpv_bands
+from qpv_geo.analysis.bands import neighbours, qpv_bands, undrawn_near
 from qpv_geo.analysis.base_map import base_map_layers, streets_of
-from qpv_geo.analysis.care import care_layers
 from qpv_geo.analysis.concordances import Concordance
 from qpv_geo.analysis.evolution import compare_geographies
 from qpv_geo.analysis.finess import finess_layer
-from qpv_geo.analysis.neighbours import neighbours, undrawn_near
 from qpv_geo.checks import Check, check_none
 from qpv_geo.french import first_of
 from qpv_geo.ingest.registry import Registry
@@ -166,7 +164,7 @@ def _add_facilities(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, terri
     )
     result.checks_around += checks
     buildings = None if tables.base_map is None else tables.base_map.buildings
-    result.layers |= care_layers(found, buildings, qpv, tables.communes, territory)
+    result.layers |= facilities.care_layers(found, buildings, qpv, tables.communes, territory)
     if found.placed_by_insee:
         result.concordances += facilities.compare_placements(found.points, qpv)
 

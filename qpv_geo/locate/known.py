@@ -8,7 +8,7 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
-from qpv_geo.analysis.neighbours import known_ground
+from qpv_geo.analysis.bands import known_ground
 from qpv_geo.audit.geopackage import StoredTable, read_geopackage
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats.fields import GEOMETRY_COLUMN

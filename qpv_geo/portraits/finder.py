@@ -7,7 +7,7 @@ import pyproj
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from qpv_geo.analysis.neighbours import known_ground
+from qpv_geo.analysis.bands import known_ground
 from qpv_geo.formats.base import Bounds, Content
 from qpv_geo.sources.geocoder import RADIUS, SCORE_THRESHOLD, SEARCH
 from qpv_geo.territory import BAND_WIDTH

@@ -33,22 +33,27 @@ def apl_table(
     those that it has and that exist no more.
     """
     newest = {sheet.profession.id: sheet for sheet in sorted(sheets, key=lambda sheet: sheet.vintage)}
-    own = communes[["insee_com", "nom_com"]].astype(object).sort_values("insee_com", ignore_index=True)
-    codes = own["insee_com"].tolist()
+    names = {"insee_com": "code", "nom_com": "nom"}
+    own = communes[list(names)].astype(object).rename(columns=names).assign(zone="commune")
+    own = own.sort_values("code", ignore_index=True)
+    codes = own["code"].tolist()
     around = sorted(set(map(department_of_commune, codes)))
+    wider = pd.DataFrame(
+        {
+            "zone": ["departement"] * len(around) + ["france"],
+            "code": [*around, "FR"],
+            "nom": [*(departments.get(code) or f"Département {code}" for code in around), "France"],
+        },
+        index=[*around, ""],
+    )
     frames, checks = [], []
     for sheet in sheets:
-        of_communes = own.rename(columns={"insee_com": "code", "nom_com": "nom"}).assign(zone="commune")
-        of_communes = pd.concat([of_communes, _of_communes(sheet, codes)], axis=1)
+        of_communes = own.join(_of_communes(sheet, codes))
         if sheet is newest[sheet.profession.id]:
-            ranks = _ranks(sheet).reindex(codes).set_index(of_communes.index)
-            of_communes = pd.concat([of_communes, ranks], axis=1)
+            of_communes = of_communes.join(_ranks(sheet), on="code")
             checks.append(_check_communes(sheet, codes, around, members))
-        means = _means(sheet).reindex([*around, ""])
+        means = wider.join(_means(sheet))
         means["statut"] = means["statut"].fillna(NOT_AVAILABLE)
-        means["zone"] = ["departement"] * len(around) + ["france"]
-        means["code"] = [*around, "FR"]
-        means["nom"] = [*(departments.get(code) or f"Département {code}" for code in around), "France"]
         frames.append(
             pd.concat([of_communes, means], ignore_index=True).assign(
                 profession=sheet.profession.id,
@@ -60,9 +65,7 @@ def apl_table(
                 code_producteur=sheet.column,
             )
         )
-    table = pd.concat(frames, ignore_index=True)
-    ranks = table.reindex(columns=["rang", "rang_sur"]).astype("Int64")
-    return table.assign(**ranks).sort_values(_KEY, ignore_index=True), checks
+    return pd.concat(frames).sort_values(_KEY, ignore_index=True), checks
 
 
 def _of_communes(sheet: AplSheet, codes: list[str]) -> pd.DataFrame:

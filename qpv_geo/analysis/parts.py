@@ -65,10 +65,10 @@ def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
     pieces = pieces[pieces["code_qp"].isin(selected["code_qp"])]
     checks += [*selection.compare_communes(selected, pieces, set(communes["insee_com"]), territory), overlaps]
     epci = _epci(communes, of_epci, tables, territory)
-    joined = add_perimeters(tables, selected, epci, territory, registry)
+    joined, of_qpv = add_perimeters(tables, selected, epci, territory, registry)
     joined.checks = checks
     joined.layers |= {
-        "qpv": _qpv(selected, pieces, joined.of_qpv, territory),
+        "qpv": _qpv(selected, pieces, of_qpv, territory),
         "communes": _communes(tables.communes, of_commune),
         "epci": epci,
         "qpv_commune": pieces.drop(columns="siren_epci").sort_values(
@@ -98,7 +98,7 @@ _KEYS = {
 def _together(parts: list[Joined], territory: Territory) -> Joined:
     """Combine the parts of France in the CRS in which they are published."""
     layers = _published([part.layers for part in parts], territory)
-    lists = ("statistics", "of_qpv", "checks", "checks_around", "concordances")
+    lists = ("statistics", "checks", "checks_around", "concordances")
     whole = Joined(layers, *([one for part in parts for one in getattr(part, name)] for name in lists))
     whole.checks = [check for check in whole.checks if check.code != "qpv_du_territoire"]
     qpv = len(layers["qpv"])
@@ -154,18 +154,14 @@ def _near(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, territory: Territor
 
 
 def _qpv(
-    selected: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, added: list[pd.DataFrame], territory: Territory
+    selected: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, added: pd.DataFrame, territory: Territory
 ) -> gpd.GeoDataFrame:
     names = {entry.code_qp: entry.nom for entry in territory.contrat.qpv} if territory.contrat else {}
     layer = selected.join(selection.computed_lists(selected, pieces))
     layer["nom_contrat"] = layer["code_qp"].map(names)
     layer["surface_m2"] = layer.area
     layer["perimetre_m"] = layer.length
-    layer[["part_conservee_2015", "predecesseurs_2015"]] = None
-    for columns in added:
-        values = columns.set_index("code_qp").reindex(layer["code_qp"])
-        layer[values.columns] = values.to_numpy()
-    return layer
+    return layer.join(added.set_index("code_qp"), on="code_qp")
 
 
 def _communes(communes: gpd.GeoDataFrame, qpv: "pd.Series[int]") -> gpd.GeoDataFrame:

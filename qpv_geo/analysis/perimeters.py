@@ -35,13 +35,12 @@ _COMMUNE_DIGITS = 5
 class Joined:
     """The layers made from contours, each sorted by its key, and what comes with them.
 
-    `statistics` are rows of ``statistiques`` for zones other than QPV, `of_qpv` columns to join to layer
-    ``qpv`` by ``code_qp``. `checks` are about the contours, `checks_around` about what is around the QPV.
+    `statistics` are rows of ``statistiques`` for zones other than QPV. `checks` are about the contours,
+    `checks_around` about what is around the QPV.
     """
 
     layers: Layers = field(default_factory=dict)
     statistics: list[pd.DataFrame] = field(default_factory=list)
-    of_qpv: list[pd.DataFrame] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     checks_around: list[Check] = field(default_factory=list)
     concordances: list[Concordance] = field(default_factory=list)
@@ -49,14 +48,28 @@ class Joined:
 
 def add_perimeters(
     tables: Tables, qpv: gpd.GeoDataFrame, epci: gpd.GeoDataFrame, territory: Territory, registry: Registry
-) -> Joined:
-    """Build every layer around the QPV whose tables were read (not None)."""
+) -> tuple[Joined, pd.DataFrame]:
+    """Build every layer around the QPV whose tables were read (not None).
+
+    The second result are columns to join to layer ``qpv`` by ``code_qp``.
+    """
     result = Joined()
+    of_qpv = pd.DataFrame(columns=["code_qp", "part_conservee_2015", "predecesseurs_2015"])
     around = _add_neighbours(result, tables, qpv, territory)
     if territory.bandes.publiees:
         limit = epci.geometry.union_all() if territory.bandes.decoupe_epci else shapely.MultiPolygon()
         result.layers["bande_300m"] = qpv_bands(qpv, territory.bandes, limit, around)
-    _add_2015(result, tables, qpv, territory)
+    if tables.qpv_2015 is not None:
+        layers, of_qpv, checks = compare_geographies(
+            qpv,
+            tables.qpv_2015,
+            tables.communes,
+            territory,
+            others=tables.contours.by_epsg[territory.epsg],
+            correspondence=tables.correspondence,
+        )
+        result.layers |= layers
+        result.checks_around += checks
     _add_districts(result, tables, qpv, territory, registry)
     _add_facilities(result, tables, qpv, territory)
     if tables.finess is not None:
@@ -67,12 +80,12 @@ def add_perimeters(
     _report_misplaced(result, tables)
     _add_accessibility(result, tables, qpv, epci, territory)
     if tables.base_map is not None:
-        layers, checks = base_map_layers(tables.base_map, qpv)
-        result.layers |= layers
+        drawn, checks = base_map_layers(tables.base_map, qpv)
+        result.layers |= drawn
         result.checks_around += checks
         if (pieces := result.layers.get("evolution_2015_2024")) is not None:
-            pieces["rues"] = pd.Series(streets_of(pieces, layers["fond_routes"]), pieces.index, dtype=object)
-    return result
+            pieces["rues"] = pd.Series(streets_of(pieces, drawn["fond_routes"]), pieces.index, dtype=object)
+    return result, of_qpv
 
 
 def _add_neighbours(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> list[str]:
@@ -89,22 +102,6 @@ def _add_neighbours(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, terri
     layer = neighbours(contours.by_epsg[territory.epsg], qpv, tables.communes, territory.bandes)
     result.layers["qpv_voisins"] = layer
     return list(layer["code_qp"])
-
-
-def _add_2015(result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, territory: Territory) -> None:
-    if tables.qpv_2015 is None:
-        return
-    layers, of_qpv, checks = compare_geographies(
-        qpv,
-        tables.qpv_2015,
-        tables.communes,
-        territory,
-        others=tables.contours.by_epsg[territory.epsg],
-        correspondence=tables.correspondence,
-    )
-    result.layers |= layers
-    result.of_qpv.append(of_qpv)
-    result.checks_around += checks
 
 
 def _add_districts(

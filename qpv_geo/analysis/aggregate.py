@@ -47,11 +47,10 @@ def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Computation]) -> 
     An indicator is computed for a zone and vintage if all its terms have a row there, in the same geography,
     and it has none itself: a producer's value, or reason for a missing one, is never replaced.
 
-    Of the rows added, if all terms are ``ok``, ``valeur`` is scale times numerator over denominator, or the
-    decimal sum of the shares. Otherwise it is missing, and ``statut`` is the first of the terms' in the order
-    of `ABSENCES`, or ``non_disponible`` for a denominator of 0. There is no interval: it does not follow from
-    those of the terms. ``code_producteur`` is ``numerator / denominator``, as for sets of zones, or ``share +
-    share``.
+    If all terms are ``ok``, ``valeur`` is scale times numerator over denominator, or the sum of the shares.
+    Otherwise it is missing, and ``statut`` is the first of the terms' in the order of `ABSENCES`, or
+    ``non_disponible`` for a denominator of 0. No interval follows from those of the terms.
+    ``code_producteur`` is ``numerator / denominator``, or ``share + share``.
     """
     involved = {name for indicator, rule in rules.items() if rule.terms for name in (indicator, *rule.terms)}
     table = statistics[statistics["indicateur"].isin(involved)].reset_index(drop=True)
@@ -148,10 +147,10 @@ def aggregate(
     unavailable; `members` are the codes of the zones of each set, each once. An indicator without a rule is
     left empty.
 
-    Returned is a row of layer ``statistiques`` per set, indicator and vintage, sorted. ``valeur`` is the
-    exact sum, or the ratio of two, and ``statut`` is ``ok`` if every part's is. Otherwise the value is
-    missing and ``statut`` is that of the parts, or ``non_calculable``. Raises `ContractError` if a zone has
-    two values of one indicator and vintage, or zones come from several geographies.
+    Rows are sorted by set, indicator and vintage. ``valeur`` is the exact sum, or the ratio of two, if every
+    part is ``ok``. Otherwise it is missing, and ``statut`` that of the parts, or ``non_calculable``. Raises
+    `ContractError` if a zone has two values of one indicator and vintage, or zones come from several
+    geographies.
     """
     parts = {code: [_Part(member) for member in codes] for code, codes in members.items()}
     return _compute(values, parts, rules, zone)

@@ -26,11 +26,9 @@ def apl_table(
 ) -> tuple[pd.DataFrame, list[Check]]:
     """Return the rows of communes, of their departments and of France, for every profession and year.
 
-    `communes` have ``insee_com`` and ``nom_com``; `departments` are names by code, those that are known;
-    `members` the communes of France that are in an EPCI, None if unknown. A mean is that of the communes of
-    the file that have a value, weighted by their standardised population; ranks are among the communes of the
-    region, in the newest year of each profession. Checks name the communes that the newest year lacks, and
-    those that it has and that exist no more.
+    `departments` are names by code, those that are known, `members` the communes of France that are in an
+    EPCI, None if unknown. A mean is weighted by standardised population; ranks are among the communes of the
+    region, in the newest year. Checks name communes that the newest year lacks, and that exist no more.
     """
     newest = {sheet.profession.id: sheet for sheet in sorted(sheets, key=lambda sheet: sheet.vintage)}
     names = {"insee_com": "code", "nom_com": "nom"}

@@ -54,9 +54,8 @@ def qpv_bands(
     """Return layer ``bande_300m``: the band around each QPV, wider where the QPV is in the NPNRU.
 
     Bands may overlap one another, and one may cover another QPV. `epci` is the EPCI's contour in the CRS of
-    `qpv`, and `neighbours` the codes of the QPV around the territory, which `bands` may also name. Raises
-    `ConfigurationError` if `bands.npnru` names a QPV that is neither in the territory nor around it, and
-    `ContractError` if bands stop at the EPCI's limit and one lies wholly outside.
+    `qpv`, `neighbours` are the QPV around the territory. Raises `ConfigurationError` if `bands.npnru` names a
+    QPV that is in neither, and `ContractError` as `draw_bands` does.
     """
     known = set(qpv["code_qp"])
     if strangers := sorted(set(bands.npnru) - known - set(neighbours)):

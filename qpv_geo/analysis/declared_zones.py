@@ -54,9 +54,8 @@ def compare_zones(
     A declared zone agrees if the QPV lies in it, or within the precision of the contours of communes. An
     undeclared zone disagrees if the QPV reaches farther than that into it.
 
-    `qpv` are the territory's, in a projected CRS, with the codes that ANCT declares; `pieces` are these cut
-    by `communes` (`selection.cut_by_communes`), `declared` the codes that other tables declare
-    (`read_declared_zones`), `members` the communes of every EPCI.
+    `qpv` are the territory's, in a projected CRS, `pieces` these cut by `communes`, `declared` the codes that
+    other tables than the contours declare, `members` the communes of every EPCI.
     """
     columns = ["source", "code_qp", *_THEMES]
     declarations = pd.DataFrame(qpv.assign(source=_CONTOURS)[columns])

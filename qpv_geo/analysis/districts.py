@@ -80,8 +80,7 @@ def match_geographies(
     """Return the IRIS codes that a table and the contours share, and checks on their differences.
 
     IRIS are redrawn and renumbered from one year to the next. If the dates of the geographies differ, or one
-    is unknown (None), a code on one side may be an IRIS that has changed, and a code on both sides may name
-    two contours: codes are still matched, and a check says so.
+    is unknown, a code on both sides may name two contours: codes are still matched, and a check says so.
     """
     stats, contours = set(codes_stats), set(codes_contours)
     return frozenset(stats & contours), [
@@ -148,13 +147,12 @@ def local_districts(
 ) -> tuple[gpd.GeoDataFrame, pd.DataFrame, list[Check]]:
     """Draw the city's districts, declared as sets of IRIS or given by a contour file: layer ``quartiers``.
 
-    In the layer, ``mode`` is ``iris`` or ``contour``; ``nb_iris`` counts the IRIS of the set, or those that
-    the contour overlaps by more than a sliver. The second result are the `shares_of_iris` of contours, empty
-    without IRIS contours.
+    ``nb_iris`` counts the IRIS of the set, or those that the contour overlaps by more than a sliver. The
+    second result are the `shares_of_iris` of contours, empty without IRIS.
 
-    `iris` and `contours` are in the territory's CRS, None if there are none; `label` is the contour file's,
-    for errors. Raises `ConfigurationError` if sets name IRIS that have no contour, and `ContractError` if
-    names of the contour file are missing or repeated; the message names them all.
+    `iris` and `contours` are in the territory's CRS; `label` is the contour file's, for errors. Raises
+    `ConfigurationError` if sets name IRIS that have no contour, and `ContractError` if names of the contour
+    file are missing or repeated; the message names them all.
     """
     frames = []
     checks = []
@@ -297,7 +295,12 @@ def fragile_districts(
     checks: list[Check] = []
     if contours is not None:
         shapes, problems = _match_names(declared, contours)
-        inside = {d.nom: _inside(d, shapes[d.nom], drawn) for d in declared if d.nom in shapes}
+        # Percent of a contour that lies in the commune that the contract names.
+        inside = {
+            d.nom: 100 * part_of(shape, drawn[d.insee_com], inside=True).area / shape.area
+            for d in declared
+            if (shape := shapes.get(d.nom))
+        }
         problems += [
             f"{d.nom!r} does not touch {d.lib_com} ({d.insee_com})"
             for d in declared
@@ -337,11 +340,6 @@ def _match_names(
         listed = ", ".join(official.values())
         problems.append(f"{', '.join(unknown)}: none of the contract's fragile districts, which are {listed}")
     return shapes, problems
-
-
-def _inside(district: FragileDistrict, shape: shapely.MultiPolygon, communes: gpd.GeoSeries) -> float:
-    """Return the percentage of a contour in the commune that the contract names."""
-    return 100 * float(part_of(shape, communes[district.insee_com], inside=True).area) / float(shape.area)
 
 
 def _report_contours(declared: list[FragileDistrict], inside: Mapping[str, float]) -> list[Check]:

@@ -17,6 +17,12 @@ _MOSTLY_INSIDE = 50.0
 # Tolerance on areas, relative to that of a QPV.
 _CONSERVED = 1e-6
 
+_LETTERS: dict[Outcome, str] = {
+    "conforme": "la lettre du code et la superposition des contours concordent",
+    "avertissement": "la lettre du code et la superposition des contours ne concordent pas",
+    "non_verifiable": "la lettre du code n'a pas de sens documenté",
+}
+
 # Percent: smaller shares would round to 0,0 %.
 _SMALLEST_SHOWN = 0.1
 
@@ -33,11 +39,9 @@ def compare_geographies(
     """Overlay the QPV of 2024 and of 2015, all frames in one projected CRS, or `ValueError` is raised.
 
     An overlap makes one QPV the successor of the other if it exceeds the territory's sliver area and its
-    sliver share of either QPV (a small QPV absorbed by a large one is its predecessor). A smaller overlap is
-    published without that.
-
-    Returned are layers ``evolution_2015_2024`` (``code_qp`` is None for an area that left, ``code_qp_2015``
-    for one that entered) and ``qpv_2015``, and columns to join to layer ``qpv`` by ``code_qp``.
+    sliver share of either QPV (a small QPV absorbed by a large one is its predecessor). Returned are layers
+    ``evolution_2015_2024`` (``code_qp`` is None for an area that left, ``code_qp_2015`` for one that entered)
+    and ``qpv_2015``, and columns to join to layer ``qpv`` by ``code_qp``.
 
     `qpv` and `communes` are the territory's, `qpv_2015` those of the whole file. An area that `others` cover,
     QPV 2024 of other territories, has not left. `correspondence` is the official table.
@@ -183,20 +187,12 @@ def _check_letters(qpv: pd.DataFrame, links: pd.DataFrame, territory: Territory)
         if letter not in meaning:
             outcome = "non_verifiable"
         expected = f"{letter} : {meaning.get(letter, 'sens non documenté')}"
-        message = f"{name} : {_explain(outcome, unchanged=unchanged)}"
+        same = " (le contour est celui de 2015)" if unchanged and outcome == "avertissement" else ""
+        message = f"{name} : {_LETTERS[outcome]}{same}."
         checks.append(
             Check("lettre_du_code", code, outcome, expected, f"prédécesseurs : {predecessors}", message)
         )
     return checks
-
-
-def _explain(outcome: Outcome, *, unchanged: bool) -> str:
-    if outcome == "non_verifiable":
-        return "la lettre du code n'a pas de sens documenté."
-    if outcome == "conforme":
-        return "la lettre du code et la superposition des contours concordent."
-    same = " (le contour est celui de 2015)" if unchanged else ""
-    return f"la lettre du code et la superposition des contours ne concordent pas{same}."
 
 
 def _check_correspondence(

@@ -46,10 +46,9 @@ def count_facilities(
 ) -> tuple[pd.DataFrame, list[Check]]:
     """Return table ``equipements``: how many facilities of each type in each QPV and within 500 m of it.
 
-    `qpv` and `communes` are the territory's, in one projected CRS; the source covers all of France. The table
-    has a row per QPV, perimeter (``qpv``, or ``500m`` which includes it) and type, sorted. ``non_localises``
-    counts the facilities without coordinates in the communes that the perimeter touches. Checks name the
-    communes with such facilities. Raises `ContractError` if most facilities of the territory's communes lie
+    `qpv` and `communes` are the territory's, in one projected CRS. Perimeter ``500m`` includes the QPV.
+    ``non_localises`` counts the facilities without coordinates in the communes that the perimeter touches;
+    checks name these communes. Raises `ContractError` if most facilities of the territory's communes lie
     outside them: the CRS is wrong.
     """
     points = facilities.points
@@ -325,10 +324,9 @@ def report_misplaced(
 ) -> list[Check]:
     """Name the located points that lie outside the commune they declare, and those of other communes inside.
 
-    `points` have ``insee_com``, ``x``, ``y`` in the CRS of `communes` and, in column `kind`, what they are;
-    `communes` are the territory's, `members` the communes of France that exist, None if unknown. What lies in
-    the territory and declares a commune that is not its own is of one that has merged, or has a wrong
-    position.
+    `points` are in the CRS of `communes`, those of the territory; column `kind` says what they are. `members`
+    are the communes of France that exist, None if unknown. What lies in the territory and declares another's
+    commune is of one that has merged, or has a wrong position.
     """
     near = within_box(points, communes.total_bounds)
     located = points["insee_com"].isin(communes["insee_com"]) & is_located(points)

@@ -47,7 +47,10 @@ def finess_layer(
     metres = np.full(len(rows), np.nan)
     concordances = []
     if facilities is not None:
-        points = _within(facilities.points, communes)
+        # Those around the communes may be an establishment's too.
+        near = within_box(facilities.points, communes.total_bounds, _REACH)
+        near |= facilities.points["insee_com"].isin(communes["insee_com"])
+        points = facilities.points[near].reset_index(drop=True)
         own, theirs, metres_apart = _match(rows, kinds, points)
         outcome[own], metres[own] = _MATCHED, metres_apart
         counted_points = points["insee_com"].isin(communes["insee_com"]) & is_located(points)
@@ -73,12 +76,6 @@ def finess_layer(
         millesime=table.vintage,
     )
     return gpd.GeoDataFrame(frame, geometry=shapes, crs=qpv.crs), concordances
-
-
-def _within(points: pd.DataFrame, communes: gpd.GeoDataFrame) -> pd.DataFrame:
-    """Return the points of the communes, and those around them that may be an establishment's."""
-    near = within_box(points, communes.total_bounds, _REACH)
-    return points[near | points["insee_com"].isin(communes["insee_com"])].reset_index(drop=True)
 
 
 def _match(

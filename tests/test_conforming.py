@@ -225,10 +225,10 @@ def test_twenty_codes_are_named_and_the_others_counted(count: int, end: str) -> 
 SEED = """
 import geopandas as gpd
 from shapely.geometry import box
-from qpv_geo.analysis.declared_zones import compare_zones
+from qpv_geo.analysis.declared_zones import compare_communes, compare_zones
 from qpv_geo.analysis.selection import refuse_misplaced
 from qpv_geo.analysis.ranks import peers_of
-from qpv_geo.analysis.selection import compare_communes, computed_lists, count_by_epci, cut_by_communes
+from qpv_geo.analysis.selection import computed_lists, count_by_epci, cut_by_communes
 from qpv_geo.errors import ContractError
 from qpv_geo.territory import load_territory
 

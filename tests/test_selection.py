@@ -4,8 +4,8 @@ import geopandas as gpd
 import pytest
 from shapely.geometry import MultiPolygon, box
 
+from qpv_geo.analysis.declared_zones import compare_communes
 from qpv_geo.analysis.selection import (
-    compare_communes,
     computed_lists,
     count_by_epci,
     cut_by_communes,

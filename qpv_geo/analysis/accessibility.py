@@ -194,12 +194,17 @@ def accessibility_table(
     points = pd.concat([located, demand.points], ignore_index=True)
     places = gpd.GeoSeries(shapes_of(points), crs=communes.crs)
     beyond = places.distance(around.boundary) < radius
+    # Where the inhabitants of a commune stand at one point.
+    whole = communes[~communes["insee_com"].isin(demand.by_iris)]
+    coarse = np.isin(
+        range(len(qpv) + len(communes)), whole.sindex.query(places[: len(qpv)], predicate="within")[0]
+    )
     zones = pd.DataFrame(
         {
             "zone": ["qpv"] * len(qpv) + ["commune"] * len(communes),
             "code": [*qpv["code_qp"], *communes["insee_com"]],
             "nom": [*qpv["lib_qp"], *communes["nom_com"]],
-            "coarse": [*_in_one_point(places[: len(qpv)], communes, demand), *([False] * len(communes))],
+            "coarse": coarse,
             "beyond": [*beyond[: len(qpv)], *communes["insee_com"].isin(points.loc[beyond, "insee_com"])],
         }
     )
@@ -232,14 +237,6 @@ def accessibility_table(
     table["statut"] = np.where(table["valeur"].isna(), NOT_COMPUTABLE, ESTIMATE)
     table = table.assign(rayon_m=radius, population=demand.sources, millesime=facilities.vintage)
     return table.sort_values(_KEY, ignore_index=True)
-
-
-def _in_one_point(places: gpd.GeoSeries, communes: gpd.GeoDataFrame, demand: Demand) -> NDArray[np.bool_]:
-    """Tell of each place whether the inhabitants of its commune stand at one point."""
-    whole = communes[~communes["insee_com"].isin(demand.by_iris)]
-    coarse = np.zeros(len(places), dtype=bool)
-    coarse[whole.sindex.query(places, predicate="within")[0]] = True
-    return coarse
 
 
 def _by_zone(

@@ -1,5 +1,6 @@
 """The communes and EPCI that producers declare for a QPV, compared with those that its contour lies in."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,9 +20,11 @@ from qpv_geo.analysis.concordances import (
     Concordance,
     Statement,
 )
-from qpv_geo.french import number
+from qpv_geo.analysis.overlay import is_sizeable
+from qpv_geo.checks import Check, Outcome
+from qpv_geo.french import number, significant
 from qpv_geo.territory import COMMUNES_PRECISION, Territory, codes_of
-from qpv_geo.zones import department_of
+from qpv_geo.zones import department_of, department_of_commune
 
 # The only commune wrongly declared is 16 km away.
 _TOLERANCE = f"{COMMUNES_PRECISION:.0f} m : précision des contours de communes"
@@ -85,13 +88,79 @@ def compare_zones(
     return rows
 
 
+def compare_communes(
+    qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, drawn: Collection[str], territory: Territory
+) -> list[Check]:
+    """Compare the communes that the ANCT declares with those that the contours give, QPV by QPV.
+
+    A difference cannot be verified if a declared commune was not among those `drawn` (whose contour was read)
+    and the QPV partly lies in none of them. If it lies in none, the declared commune no longer exists or is
+    elsewhere; so it does not exist if the whole country was read with other communes of its department.
+    """
+    outside = pieces[pieces["insee_com"].isna()]
+    in_none = set(outside.loc[is_sizeable(outside, territory), "code_qp"])
+    whole = {department_of_commune(code) for code in drawn if territory.genre == "france"}
+    overlaps = _overlaps(pieces, "insee_com")
+    checks = []
+    for code, name, insee_com in zip(qpv["code_qp"], qpv["lib_qp"], qpv["insee_com"], strict=True):
+        declared = set(codes_of(insee_com))
+        met = overlaps.get(code, {})
+        computed = {commune for commune, overlap in met.items() if commune and overlap.is_member}
+        outcome: Outcome = "conforme"
+        if declared != computed:
+            missing = declared - computed
+            known = computed - declared or missing & set(drawn) or code not in in_none
+            lapsed = {commune for commune in missing if department_of_commune(commune) in whole}
+            outcome = "avertissement" if known or lapsed else "non_verifiable"
+        expected, found = (", ".join(sorted(codes)) or "aucune" for codes in (declared, computed))
+        message = f"{name} : {_explain(declared, computed, met, drawn)}"
+        checks.append(Check("commune_declaree_ou_calculee", code, outcome, expected, found, message))
+    return checks
+
+
+def _explain(
+    declared: set[str], computed: set[str], met: Mapping[str | None, "_Overlap"], drawn: Collection[str]
+) -> str:
+    """Explain how the declared communes of a QPV differ from those that it overlaps."""
+    if declared == computed:
+        return "les communes déclarées sont celles que donnent les contours."
+    slivers = {commune: met[commune] for commune in sorted(declared - computed) if commune in met}
+    thin = [
+        f"{commune} ({significant(sliver.share, 2)} % du QPV, {significant(sliver.area, 3)} m²)"
+        for commune, sliver in slivers.items()
+    ]
+    missing = declared - computed - slivers.keys()
+    reasons = {
+        "déclarée sans recouvrement": sorted(missing & set(drawn)),
+        "déclarée, dont aucun contour n'a été lu": sorted(missing - set(drawn)),
+        "déclarée mais recouverte en deçà de la tolérance": thin,
+        "recouverte sans être déclarée": sorted(computed - declared),
+    }
+    return " ; ".join(f"{reason} : {', '.join(found)}" for reason, found in reasons.items() if found) + "."
+
+
 @dataclass
 class _Overlap:
-    """Overlap of a QPV and a zone: percent of the QPV, whether it is more than a sliver, pieces."""
+    """Overlap of a QPV and a zone: percent of the QPV, m², whether it is more than a sliver, pieces."""
 
     share: float = 0.0
+    area: float = 0.0
     is_member: bool = False
     pieces: list[BaseGeometry] = field(default_factory=list)
+
+
+def _overlaps(pieces: gpd.GeoDataFrame, column: str) -> dict[str, dict[str | None, _Overlap]]:
+    """Return the overlap of each QPV with each zone; None stands for outside all zones."""
+    overlaps: dict[str, dict[str | None, _Overlap]] = {}
+    columns = (pieces[name] for name in ("code_qp", column, "part_qpv", "surface_m2", "membre"))
+    for code, zone, share, area, member, shape in zip(*columns, pieces.geometry, strict=True):
+        named = zone if isinstance(zone, str) else None
+        overlap = overlaps.setdefault(code, {}).setdefault(named, _Overlap())
+        overlap.share += share
+        overlap.area += area
+        overlap.is_member |= bool(member)
+        overlap.pieces.append(shape)
+    return overlaps
 
 
 @dataclass(frozen=True)
@@ -118,16 +187,7 @@ class _Zones:
 
     @cached_property
     def overlaps(self) -> dict[str, dict[str | None, _Overlap]]:
-        """Overlap of each QPV with each zone; None stands for outside all zones."""
-        overlaps: dict[str, dict[str | None, _Overlap]] = {}
-        columns = (self.pieces[name] for name in ("code_qp", self.column, "part_qpv", "membre"))
-        for code, zone, share, member, shape in zip(*columns, self.pieces.geometry, strict=True):
-            named = zone if isinstance(zone, str) else None
-            overlap = overlaps.setdefault(code, {}).setdefault(named, _Overlap())
-            overlap.share += share
-            overlap.is_member |= bool(member)
-            overlap.pieces.append(shape)
-        return overlaps
+        return _overlaps(self.pieces, self.column)
 
     @cached_property
     def _names(self) -> dict[str, str]:

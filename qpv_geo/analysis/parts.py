@@ -8,7 +8,7 @@ import shapely
 
 from qpv_geo.analysis import selection
 from qpv_geo.analysis.bands import undrawn_near
-from qpv_geo.analysis.declared_zones import compare_zones
+from qpv_geo.analysis.declared_zones import compare_communes, compare_zones
 from qpv_geo.analysis.overlay import as_multipolygon, dissolve
 from qpv_geo.analysis.perimeters import Joined, Layers, add_perimeters
 from qpv_geo.checks import Check, check_expected, check_none
@@ -63,7 +63,7 @@ def _join(tables: Tables, territory: Territory, registry: Registry) -> Joined:
         of_epci = selection.count_by_epci(tables.contours.attributes, communes, pieces)
     of_commune = pieces[pieces["membre"]].groupby("insee_com")["code_qp"].nunique()
     pieces = pieces[pieces["code_qp"].isin(selected["code_qp"])]
-    checks += [*selection.compare_communes(selected, pieces, set(communes["insee_com"]), territory), overlaps]
+    checks += [*compare_communes(selected, pieces, set(communes["insee_com"]), territory), overlaps]
     epci = _epci(communes, of_epci, tables, territory)
     joined, of_qpv = add_perimeters(tables, selected, epci, territory, registry)
     joined.checks = checks

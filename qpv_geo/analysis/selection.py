@@ -1,8 +1,7 @@
 """Select the QPV of a territory, and compare where they say that they are with where they are drawn."""
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable
 
 import geopandas as gpd
 import numpy as np
@@ -10,9 +9,9 @@ import pandas as pd
 import shapely
 
 from qpv_geo.analysis.overlay import GRIDS, cut_by_zones, is_sizeable
-from qpv_geo.checks import Check, Outcome, check_expected
+from qpv_geo.checks import Check, check_expected
 from qpv_geo.errors import ContractError
-from qpv_geo.french import number, significant
+from qpv_geo.french import number
 from qpv_geo.territory import Territory, codes_of
 from qpv_geo.zones import department_of, department_of_commune
 
@@ -122,68 +121,6 @@ def refuse_misplaced(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame) -> None:
             + "\n  - ".join(problems)
             + "\n  What to do: compare the contours with those of the publisher, and tell the publisher"
         )
-
-
-def compare_communes(
-    qpv: gpd.GeoDataFrame, pieces: gpd.GeoDataFrame, drawn: Collection[str], territory: Territory
-) -> list[Check]:
-    """Compare the communes that the ANCT declares with those that the contours give, QPV by QPV.
-
-    A difference cannot be verified if a declared commune was not among those `drawn` (whose contour was read)
-    and the QPV partly lies in none of them. If it lies in none, the declared commune no longer exists or is
-    elsewhere; so it does not exist if the whole country was read with other communes of its department.
-    """
-    outside = pieces[pieces["insee_com"].isna()]
-    in_none = set(outside.loc[is_sizeable(outside, territory), "code_qp"])
-    whole = {department_of_commune(code) for code in drawn if territory.genre == "france"}
-    columns = ("insee_com", "membre", "part_qpv", "surface_m2")
-    overlaps: dict[str, list[_Overlap]] = defaultdict(list)
-    inside = pieces[pieces["insee_com"].notna()]
-    for code, *row in zip(inside["code_qp"], *(inside[name] for name in columns), strict=True):
-        overlaps[code].append(_Overlap(*row))
-    checks = []
-    for code, name, insee_com in zip(qpv["code_qp"], qpv["lib_qp"], qpv["insee_com"], strict=True):
-        declared = set(codes_of(insee_com))
-        computed = {overlap.commune for overlap in overlaps[code] if overlap.is_member}
-        outcome: Outcome = "conforme"
-        if declared != computed:
-            missing = declared - computed
-            known = computed - declared or missing & set(drawn) or code not in in_none
-            lapsed = {commune for commune in missing if department_of_commune(commune) in whole}
-            outcome = "avertissement" if known or lapsed else "non_verifiable"
-        expected, found = (", ".join(sorted(codes)) or "aucune" for codes in (declared, computed))
-        message = f"{name} : {_explain(declared, overlaps[code], drawn)}"
-        checks.append(Check("commune_declaree_ou_calculee", code, outcome, expected, found, message))
-    return checks
-
-
-class _Overlap(NamedTuple):
-    """A piece of a QPV: the commune that it lies in, its share of the QPV (%) and its area (m²)."""
-
-    commune: str
-    is_member: bool
-    share: float
-    area: float
-
-
-def _explain(declared: set[str], overlaps: list[_Overlap], drawn: Collection[str]) -> str:
-    """Explain how the declared communes of a QPV differ from those that it overlaps."""
-    computed = {overlap.commune for overlap in overlaps if overlap.is_member}
-    if declared == computed:
-        return "les communes déclarées sont celles que donnent les contours."
-    slivers = sorted(overlap for overlap in overlaps if overlap.commune in declared - computed)
-    thin = [
-        f"{sliver.commune} ({significant(sliver.share, 2)} % du QPV, {significant(sliver.area, 3)} m²)"
-        for sliver in slivers
-    ]
-    missing = declared - computed - {sliver.commune for sliver in slivers}
-    reasons = {
-        "déclarée sans recouvrement": sorted(missing & set(drawn)),
-        "déclarée, dont aucun contour n'a été lu": sorted(missing - set(drawn)),
-        "déclarée mais recouverte en deçà de la tolérance": thin,
-        "recouverte sans être déclarée": sorted(computed - declared),
-    }
-    return " ; ".join(f"{reason} : {', '.join(found)}" for reason, found in reasons.items() if found) + "."
 
 
 def count_by_epci(qpv: pd.DataFrame, communes: pd.DataFrame, pieces: pd.DataFrame) -> "pd.Series[int]":

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from itertools import chain
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 
 from qpv_geo.analysis.aggregate import unavailable
@@ -104,10 +103,7 @@ def newest_of_qpv(statistics: pd.DataFrame) -> pd.DataFrame:
     It is the same for all QPV: an older value never replaces a missing one.
     """
     of_qpv = statistics[statistics["zone"] == "qpv"]
-    vintages = list(zip(of_qpv["indicateur"].tolist(), of_qpv["millesime"].tolist(), strict=True))
-    newest = dict(sorted({*vintages}))
-    is_newest = [newest[indicator] == vintage for indicator, vintage in vintages]
-    return of_qpv[np.array(is_newest, dtype=bool)]
+    return of_qpv[of_qpv["millesime"] == of_qpv.groupby("indicateur")["millesime"].transform("max")]
 
 
 def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Registry) -> gpd.GeoDataFrame:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as schema
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv as arrow_csv
@@ -23,16 +22,7 @@ from qpv_geo.french import counted, listing
 from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.cell_text import check_characters, report_reading
 from qpv_geo.ingest.codes import COMMUNE
-from qpv_geo.ingest.contracts import (
-    Names,
-    Problems,
-    code_column,
-    either,
-    find_columns,
-    refuse_doubled,
-    shown,
-    validate,
-)
+from qpv_geo.ingest.contracts import Names, Problems, either, find_columns, refuse_doubled, shown
 from qpv_geo.ingest.text_table import MARKS, parse_values
 from qpv_geo.ingest.workbook import Grid, cell_text, read_grids
 from qpv_geo.settings import Settings
@@ -51,7 +41,6 @@ _SPACES = re.compile(r"\s+")
 # Headers hold years that change: "Population standardisée 2021 pour la médecine générale".
 _FROM_YEAR_ON = re.compile(r" 20\d\d\b.*")
 _CODE = re.compile(COMMUNE.pattern)
-_CODES = schema.DataFrameSchema({"insee_com": code_column(COMMUNE, key=True)})
 _FEW = 2
 _PROFESSIONS = Path(__file__).with_name("professions.toml")
 # Counted up when what an extract holds changes, or how a sheet is read.
@@ -203,8 +192,7 @@ def _read_sheet(
     column = cell_text(grid[place][places["apl"]])
     published = np.array(["the header", "the name of the sheet"], dtype=object)
     check_characters([column, name], published, problems)
-    below = ((n, row) for n, row in enumerate(grid[place + 1 :], start=place + 2) if _filled(row))
-    table = _table(below, places, profession, problems)
+    table = _table(enumerate(grid[place + 1 :], start=place + 2), places, profession, problems)
     problems.raise_if_any()
     return AplSheet(profession, vintage, f"{member.name}, feuille {name}", column, table)
 
@@ -229,25 +217,33 @@ def _places(header: Sequence[str], problems: Problems) -> dict[str, int]:
 
 
 def _table(
-    filled: Iterator[tuple[int, _Row]], places: dict[str, int], profession: Profession, problems: Problems
+    below: Iterator[tuple[int, _Row]], places: dict[str, int], profession: Profession, problems: Problems
 ) -> pd.DataFrame:
     """Return the communes among the rows below the header, the first of which holds the units."""
-    number, first = next(filled, (0, None))
+    number, first = next((pair for pair in below if _filled(pair[1])), (0, None))
     units = _heading(first[places["apl"]]) if first else ""
     if not re.search(profession.unite_reconnue, units):
         expected = f"units below the header ({profession.unite}), which match {profession.unite_reconnue}"
         problems.add(expected, shown(units), column="apl", where=f"row {number}" if number else "")
     place = places["insee_com"]
-    # Notes below the table fill one cell.
-    rows = [(n, row) for n, row in filled if _filled(row) > 1 or _CODE.fullmatch(cell_text(row[place]))]
+    rows = []
+    for n, row in below:
+        if _CODE.fullmatch(code := cell_text(row[place])):
+            rows.append((n, code, row))
+        # Notes below the table fill one cell.
+        elif _filled(row) > 1:
+            problems.add(COMMUNE.expected, shown(code, COMMUNE), column="insee_com", where=f"row {n}")
     if not rows:
         problems.add("at least one commune", "none")
-    where = np.array([f"row {n}" for n, _ in rows], dtype=object)
-    cells = {name: [row[place] for _, row in rows] for name, place in places.items()}
-    texts = {name: list(map(cell_text, cells[name])) for name in ("insee_com", "nom_com")}
-    table = pd.DataFrame(texts).astype({"insee_com": object})
-    validate(table, _CODES, problems, where)
-    check_characters(table["nom_com"], where, problems, "nom_com")
+    where = np.array([f"row {n}" for n, _, _ in rows], dtype=object)
+    cells = {name: [row[place] for _, _, row in rows] for name, place in places.items()}
+    names = list(map(cell_text, cells["nom_com"]))
+    check_characters(names, where, problems, "nom_com")
+    codes = pd.Series([code for _, code, _ in rows], dtype=object)
+    table = pd.DataFrame({"insee_com": codes, "nom_com": names})
+    twice = codes.duplicated(keep=False)
+    expected = "a code that appears once in the sheet"
+    problems.add_rows(expected, where[twice], map(shown, codes[twice]), column="insee_com")
     valeur, statut = _numbers(cells["apl"], where, "apl", problems)
     population, _ = _numbers(cells["population"], where, "population", problems)
     table = table.assign(statut=statut, valeur=valeur, population=population)

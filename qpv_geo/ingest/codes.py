@@ -63,10 +63,7 @@ _SHORT_QPV = re.compile(r"(QN|QP)([0-9]{1,3}|0?2[AB])[0-9]{1,3}[A-Z]?")
 def explain(value: str, kind: CodeKind) -> str:
     """Say in a few words why a value that is not a code of `kind` looks as it does; empty if nobody knows."""
     parts = [part.strip() for part in value.split(",")] if kind.several else [value]
-    for part in parts:
-        if reason := _explain_one(part, kind):
-            return reason
-    return ""
+    return next(filter(None, (_explain_one(part, kind) for part in parts)), "")
 
 
 def _explain_one(part: str, kind: CodeKind) -> str:

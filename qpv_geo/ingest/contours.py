@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
 from qpv_geo.checks import Check, check_none
 from qpv_geo.ingest.cell_text import clean_text, report_reading
 from qpv_geo.ingest.codes import COMMUNE, COMMUNES, DEPARTEMENT, EPCIS, QPV_2015, QPV_2024, REGION, CodeKind
-from qpv_geo.ingest.contracts import Names, Problems, code_column, shown, validate
+from qpv_geo.ingest.contracts import Problems, code_column, shown, validate
 from qpv_geo.ingest.geometry import draw, report_repairs
 from qpv_geo.ingest.outside import Outside, raise_inside
 from qpv_geo.ingest.vector import read_layer
@@ -129,16 +128,22 @@ def read_contours(
     placed = table.assign(insee_dep=departments)
     with raise_inside(outside, problems, placed, where, QPV_2024) as readable:
         validate(table, _SCHEMA, problems, where)
-        _check_departments(table, departments, problems, where)
+        for place, declared, own in zip(where, table["insee_dep"], departments, strict=True):
+            if declared and own and declared != own:
+                found = f"{shown(declared)} in place of {shown(own)}"
+                problems.add("the department of its code_qp", found, column="insee_dep", where=place)
         zones = list(map(_place, departments, table["insee_com"]))
-        declared = table["insee_com"].fillna("unknown").tolist()
-        by_epsg = draw(table, layer.frame.geometry, zones, where, problems, declared=declared)
+        communes = table["insee_com"].fillna("unknown").tolist()
+        by_epsg = draw(table, layer.frame.geometry, zones, where, problems, declared=communes)
         counts = _check_counts(table, readable, raw, territory, problems)
+    missing = table.isna().sum()
+    empty = [f"{column} ({count})" for column, count in missing[missing > 0].items()]
+    fields = f"Champs vides à la source : {', '.join(empty)}.", "Aucun champ vide.", (0, int(missing.sum()))
     checks = (
         report_reading(layer.remarks, f"{len(table)} entités", raw.source.id),
         *counts,
         report_repairs(list(by_epsg.values()), "code_qp", raw.source.id),
-        _empty_fields(table, raw.source.id),
+        check_none("champs_vides", raw.source.id, empty, *fields),
     )
     return Contours(by_epsg, raw.national, checks, table[~problems.without_defect(where)])
 
@@ -167,18 +172,6 @@ def _departments(table: pd.DataFrame, kind: CodeKind) -> "pd.Series[str]":
     """Return the departments of codes; one that cannot be read is in none, and not counted."""
     readable = table["code_qp"].astype("str").str.fullmatch(kind.pattern)
     return table["code_qp"].where(readable, "").map(department_of)
-
-
-def _check_departments(table: pd.DataFrame, departments: pd.Series, problems: Problems, where: Names) -> None:
-    """Add a problem for each QPV whose declared department is not that of its code."""
-    declared = table["insee_dep"]
-    rows = np.flatnonzero((departments != "") & declared.notna() & (declared != departments))
-    problems.add_rows(
-        "the department of its code_qp",
-        where[rows],
-        [f"{shown(declared.iloc[row])} in place of {shown(departments.iloc[row])}" for row in rows],
-        column="insee_dep",
-    )
 
 
 def _place(department: str, insee_com: object) -> FrenchZone | None:
@@ -239,11 +232,3 @@ def _check_counts(
                     f"if the official list has changed, change {declaration}; if not, the file is not whole"
                 )
     return checks
-
-
-def _empty_fields(table: pd.DataFrame, source_id: str) -> Check:
-    """Say which official fields the publisher left empty."""
-    missing = table.isna().sum()
-    parts = [f"{column} ({count})" for column, count in missing[missing > 0].items()]
-    message, counts = f"Champs vides à la source : {', '.join(parts)}.", (0, int(missing.sum()))
-    return check_none("champs_vides", source_id, parts, message, "Aucun champ vide.", counts)

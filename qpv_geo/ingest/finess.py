@@ -26,7 +26,7 @@ from qpv_geo.toml_file import read_declarations
 from qpv_geo.zones import commune_of
 
 # The file has two sections and no header: first the establishments, then their positions.
-_ESTABLISHMENT, _POSITION = b"structureet", b"geolocalisation"
+_ESTABLISHMENT, _POSITION = b"structureet;", b"geolocalisation;"
 _COLUMNS = [
     *("nofinesset", "nofinessej", "rs", "rslongue", "complrs", "compldistrib", "numvoie", "typvoie", "voie"),
     *("compvoie", "lieuditbp", "commune", "departement", "libdepartement", "ligneacheminement", "telephone"),
@@ -35,8 +35,6 @@ _COLUMNS = [
 ]
 _POSITION_COLUMNS = ["nofinesset", "coordxet", "coordyet", "sourcecoordet", "datemaj"]
 _KEPT = ["nofinesset", "nofinessej", "rs", "categetab", "libcategetab", "siret", "datemaj"]
-# A commune's three characters and its department, wherever they stand in a line: no other is parsed.
-_PLACE = re.compile(rb"(?=;(\w{3};\w{2});)")
 # Departments overseas, whatever they are elsewhere.
 _OVERSEAS = re.compile("9[A-F]")
 _EPSG = re.compile(r"EPSG:(\d+)")
@@ -92,10 +90,10 @@ def read_finess(
         problems = Problems(raw.label_of(name), raw.source)
         lines = _read_lines(stream, codes, problems.label)
     if not lines.total:
-        problems.add(f"lines that begin with '{_ESTABLISHMENT.decode()};'", "none")
+        problems.add(f"lines that begin with '{_ESTABLISHMENT.decode()}'", "none")
     every = _table(lines.establishments, _COLUMNS, problems)
     places = map("{};{}".format, every["commune"], every["departement"])
-    every["insee_com"] = list(map(_commune, places))
+    every["insee_com"] = [_commune(place.encode()) for place in places]
     repeated: list[str] = []
     rows = _once(every[every["insee_com"].isin(codes)], repeated, problems)
     positions = _once(_table(lines.positions, _POSITION_COLUMNS, problems), repeated, problems)
@@ -122,20 +120,22 @@ class _Lines:
     """The file's own, empty if it gives none."""
 
 
-def _read_lines(stream: BinaryIO, codes: Collection[str], label: str) -> _Lines:
+def _read_lines(stream: BinaryIO, codes: frozenset[str], label: str) -> _Lines:
     lines = _Lines()
     numbers: set[bytes] = set()
+    departments = {_OVERSEAS.pattern if code.startswith("97") else code[:2] for code in codes}
+    # A commune's three characters and its department, wherever they stand in a line: no other is parsed.
+    places = re.compile(rf"(?=;(\w{{3}};(?:{'|'.join(departments)}));)".encode())
     for number, line in enumerate(stream, 1):
         if number == 1:
             refuse_page(line, label)
             lines.date = next(iter(_DATE.findall(line.decode("latin-1"))), "")
-        section, _, rest = line.partition(b";")
-        if section == _ESTABLISHMENT:
+        if line.startswith(_ESTABLISHMENT):
             lines.total += 1
-            if any(_commune(place.decode()) in codes for place in _PLACE.findall(line)):
+            if not codes.isdisjoint(map(_commune, places.findall(line))):
                 lines.establishments.append((number, line))
-                numbers.add(rest.partition(b";")[0])
-        elif section == _POSITION and rest.partition(b";")[0] in numbers:
+                numbers.add(line.split(b";", 2)[1])
+        elif line.startswith(_POSITION) and line.split(b";", 2)[1] in numbers:
             lines.positions.append((number, line))
     return lines
 
@@ -165,9 +165,9 @@ def _once(rows: pd.DataFrame, repeated: list[str], problems: Problems) -> pd.Dat
 
 
 @cache
-def _commune(place: str) -> str:
+def _commune(place: bytes) -> str:
     """Return the INSEE code of a commune, which FINESS writes in two parts: ``056;25``, ``411;9D``."""
-    commune, _, department = place.partition(";")
+    commune, _, department = place.decode().partition(";")
     return commune_of(f"{'97' if _OVERSEAS.fullmatch(department) else department}{commune}")
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -108,18 +108,13 @@ class MeasureColumn:
     """The cells, stripped."""
     value: NDArray[np.float64]
     status: NDArray[np.object_]
-    remark: NDArray[np.object_] = field(init=False)
+    remark: NDArray[np.object_]
     """What the producer says of the cell, or None."""
-    low: NDArray[np.float64] = field(init=False)
-    high: NDArray[np.float64] = field(init=False)
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
     """Bounds of the confidence interval, NaN where there is none."""
     interval_file: str | None = None
     """Where the intervals stand, as layer ``statistiques`` names it."""
-
-    def __post_init__(self) -> None:
-        """Begin without remarks and intervals."""
-        self.remark = np.full(len(self.texts), None, dtype=object)
-        self.low, self.high = np.full((2, len(self.texts)), np.nan)
 
     @property
     def name(self) -> str:
@@ -151,7 +146,8 @@ def read_measure(
     for expected, broken in rules.items():
         if broken.any():
             problems.add_rows(expected, table.where[broken], map(shown, texts[broken]), column=column)
-    return MeasureColumn(column, indicator, texts, values, statuses)
+    remarks, bounds = np.full(len(texts), None, dtype=object), np.full((2, len(texts)), np.nan)
+    return MeasureColumn(column, indicator, texts, values, statuses, remarks, *bounds)
 
 
 def explain_blanks(

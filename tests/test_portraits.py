@@ -25,7 +25,7 @@ from qpv_geo.errors import ConfigurationError
 from qpv_geo.formats.frames import Frames
 from qpv_geo.french import number
 from qpv_geo.ingest.registry import Registry
-from qpv_geo.portraits.charts import Bar, Range, Reference, bar_chart, range_chart
+from qpv_geo.portraits.charts import Bar, Range, bar_chart, range_chart
 from qpv_geo.portraits.drawing import Labels, View
 from qpv_geo.portraits.evolution import evolution_of
 from qpv_geo.portraits.qpv_map import draw_qpv
@@ -226,7 +226,7 @@ def test_a_long_name_leaves_room_for_its_bar_and_is_said_in_full() -> None:
 
 def test_a_chart_has_whiskers_a_line_for_the_town_and_another_zone_behind() -> None:
     bars = [Bar("A", 50.0, "50 %", strong=True, interval=(40.0, 60.0)), Bar("B", 80.0, "80 %", behind=100.0)]
-    svg = bar_chart("Taux", bars, Reference(25.0, "Besançon 25 %"))
+    svg = bar_chart("Taux", bars, (25.0, "Besançon 25 %"))
     assert 'aria-label="Taux. A 50 % ; B 80 % ; Besançon 25 %."' in svg
     widths = [float(width) for width in re.findall(r'<rect[^>]* width="([0-9.]+)"', svg)]
     left = float(re.search(r'<rect[^>]* x="([0-9.]+)"', svg)[1])  # type: ignore[index]
@@ -239,7 +239,7 @@ def test_a_chart_has_whiskers_a_line_for_the_town_and_another_zone_behind() -> N
 
 def test_a_value_is_written_clear_of_the_line_where_there_is_room() -> None:
     bars = [Bar("A", 50.0, "50 %"), Bar("B", 100.0, "100 %"), Bar("C", None, "précision insuffisante")]
-    svg = bar_chart("Taux", bars, Reference(55.0, "Besançon 55 %"))
+    svg = bar_chart("Taux", bars, (55.0, "Besançon 55 %"))
     line = float(re.search(r'class="ville" d="M([0-9.]+) ', svg)[1])  # type: ignore[index]
     crossed, beyond, absent = [float(x) for x in re.findall(r'class="valeur" x="([0-9.]+)"', svg)]
     assert line < crossed < beyond

@@ -2,9 +2,9 @@
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -36,9 +36,14 @@ def write_csv(folder: Path, content: Content) -> None:
         fields, table = content.layers[name].fields, pd.DataFrame(frame)
         columns = [format_cells(table[column], field.type) for column, field in fields.items()]
         with (folder / f"{name}.csv").open("w", encoding="utf-8-sig", newline="") as stream:
-            writer = csv.writer(stream, delimiter=SEPARATOR, lineterminator=LINE_END)
-            writer.writerow(fields)
-            writer.writerows(zip(*columns, strict=True))
+            write_rows(stream, fields, zip(*columns, strict=True))
+
+
+def write_rows(stream: TextIO, heading: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Write rows of texts below their heading."""
+    writer = csv.writer(stream, delimiter=SEPARATOR, lineterminator=LINE_END)
+    writer.writerow(heading)
+    writer.writerows(rows)
 
 
 def format_cells(column: pd.Series, kind: FieldType) -> list[str]:

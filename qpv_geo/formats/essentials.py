@@ -56,23 +56,25 @@ class Comparison:
     """None if nobody publishes it."""
 
     @property
+    def _value(self) -> float:
+        return self.other.value if self.other else math.nan
+
+    @property
     def known(self) -> bool:
         """Whether both have a value."""
-        return self.own.present and self.other is not None and self.other.present
+        return self.own.present and not math.isnan(self._value)
 
     @property
     def gap(self) -> float:
         """Points between two rates, the other's subtracted; NaN for counts, or if a value is missing."""
-        if self.other is None or not self.known or self.own.indicator.kind == "count":
-            return math.nan
-        return round(self.own.value - self.other.value, self.decimals)
+        is_count = self.own.indicator.kind == "count"
+        return math.nan if is_count else round(self.own.value - self._value, self.decimals)
 
     @property
     def share(self) -> float:
         """Percentage of a zone's count that a part of it holds; NaN for rates, or if a value is missing."""
-        if self.other is None or not self.known or self.own.indicator.kind != "count" or not self.other.value:
-            return math.nan
-        return 100 * self.own.value / self.other.value
+        is_count = self.own.indicator.kind == "count"
+        return 100 * self.own.value / self._value if is_count and self._value else math.nan
 
     @property
     def decimals(self) -> int:
@@ -82,7 +84,7 @@ class Comparison:
     @property
     def within_interval(self) -> bool:
         """Whether the other value lies within the confidence interval: the gap may be due to chance."""
-        return self.other is not None and self.own.low <= self.other.value <= self.own.high
+        return self.own.low <= self._value <= self.own.high
 
     @property
     def text(self) -> str:
@@ -168,3 +170,15 @@ class TerritorySummary:
         if not people.present or not self.inhabitants:
             return math.nan
         return 100 * people.value / self.inhabitants
+
+    @property
+    def compared(self) -> dict[Zone, list[Figure | None]]:
+        """What the QPV taken together are compared with, and the figure that each has of the five."""
+        zones = dict.fromkeys(beside.zone for one in self.essentials for beside in one.comparisons)
+        return {
+            zone: [
+                next((beside.other for beside in one.comparisons if beside.zone == zone), None)
+                for one in self.essentials
+            ]
+            for zone in zones
+        }

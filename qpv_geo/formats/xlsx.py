@@ -11,8 +11,8 @@ from xlsxwriter.worksheet import Worksheet
 
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.essentials import Essential, TerritorySummary
-from qpv_geo.formats.fields import FieldType, Layer, LayerField
+from qpv_geo.formats.essentials import TerritorySummary
+from qpv_geo.formats.fields import Layer, LayerField
 from qpv_geo.formats.figures import Figure
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.health import TABLE
@@ -69,9 +69,9 @@ def write_synthesis(sheet: Worksheet, formats: CellFormats, content: Content) ->
     sheet.write_string(row, 0, "Ensemble des QPV du territoire", formats.total)
     sheet.write_blank(row, 1, None, formats.total)
     _write_figures(sheet, formats, row, (each.figure for each in territory.essentials), total=True)
-    for name, figures in _comparisons(territory.essentials):
+    for zone, figures in territory.compared.items():
         row += 1
-        sheet.write_string(row, 0, name, formats.plain(name))
+        sheet.write_string(row, 0, zone.name, formats.plain(zone.name))
         _write_figures(sheet, formats, row, figures)
     finish_table(sheet, top, rows, [_ZONE, _CODE, *[_VALUE, _RANK] * len(territory.essentials)])
 
@@ -98,14 +98,6 @@ def _write_figures(
         write_figure(sheet, formats, (row, column), figure, total=total)
         if figure.present and figure.ranked:
             sheet.write_number(row, column + 1, figure.rank, formats.number(0))
-
-
-def _comparisons(essentials: Iterable[Essential]) -> Iterable[tuple[str, list[Figure | None]]]:
-    """Return the zones that the QPV taken together are compared with, and the figures that each has."""
-    zones = {beside.zone.code: beside.zone for essential in essentials for beside in essential.comparisons}
-    for code, zone in zones.items():
-        sides = [[b.other for b in essential.comparisons if b.zone.code == code] for essential in essentials]
-        yield zone.name, [next(iter(others), None) for others in sides]
 
 
 def write_xlsx(folder: Path, content: Content) -> None:
@@ -136,10 +128,6 @@ def write_xlsx(folder: Path, content: Content) -> None:
             _write_layer(workbook.add_worksheet(name), formats, frame, layers[name])
         _write_fields(workbook.add_worksheet(FIELDS), formats, [layers[name] for name in frames])
     path.write_bytes(data.getbuffer())
-
-
-# What a cell of a conformed layer may hold.
-_Value = str | float | bool | pd.Timestamp
 
 
 def _refuse_what_does_not_fit(frames: Frames, layers: Mapping[str, Layer]) -> None:
@@ -182,28 +170,17 @@ def _write_column(
     present = values[values.notna()]
     decimals = decimals_shown(present.tolist()) if field.type == "real" and field.unit else None
     for row, value in zip((values.notna().to_numpy().nonzero()[0] + 1).tolist(), present, strict=True):
-        _write_cell(sheet, formats, (row, column), value, (field.type, decimals))
+        if field.type == "text":
+            sheet.write_string(row, column, value, formats.plain(value))
+        elif field.type == "boolean":
+            sheet.write_boolean(row, column, bool(value))
+        elif moment := formats.moment.get(field.type):
+            sheet.write_datetime(row, column, value.to_pydatetime().replace(tzinfo=None), moment)
+        else:
+            form = formats.number(decimals_shown([value]) if decimals is None else decimals)
+            sheet.write_number(row, column, value, form)
         shown.append(f"{value:.{_MOST}g}" if field.type == "real" else str(value))
     return shown
-
-
-def _write_cell(
-    sheet: Worksheet,
-    formats: CellFormats,
-    cell: tuple[int, int],
-    value: _Value,
-    form: tuple[FieldType, int | None],
-) -> None:
-    kind, decimals = form
-    if isinstance(value, str):
-        sheet.write_string(*cell, value, formats.plain(value))
-    elif kind == "boolean":
-        sheet.write_boolean(*cell, bool(value))
-    elif isinstance(value, pd.Timestamp):
-        sheet.write_datetime(*cell, value.to_pydatetime().replace(tzinfo=None), formats.moment[kind])
-    else:
-        shown = decimals_shown([value]) if decimals is None else decimals
-        sheet.write_number(*cell, value, formats.number(shown))
 
 
 def _write_read_me(

@@ -1,6 +1,6 @@
 """The sheet *Santé* of the workbook, to be read: QPV side by side, larger territories apart below."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from xlsxwriter.worksheet import Worksheet
 
@@ -23,6 +23,7 @@ _OF_IRIS = "IRIS qui couvrent les quartiers : ces chiffres ne sont pas exactemen
 _OF_OTHERS = "Communes, EPCI, département, France : ces chiffres ne sont pas ceux des quartiers"
 
 _Key = tuple[str, str, str, str, str]
+_Line = tuple[_Key, Sequence[str | HealthFigure | None]]
 
 
 def write_health(sheet: Worksheet, formats: CellFormats, content: Content) -> None:
@@ -34,61 +35,44 @@ def write_health(sheet: Worksheet, formats: CellFormats, content: Content) -> No
     for row, note in enumerate(map(typeset, _NOTES), 1):
         sheet.write_string(row, 0, note)
     top = len(_NOTES) + 2
-    rows = _write_side_by_side(sheet, formats, top, names, [one for one in every if one.own])
-    row = top + rows + 2
-    of_iris = [one for one in every if one.zone.kind == IRIS]
-    if of_iris:
+    own = _side_by_side(names, (one for one in every if one.own))
+    _write_lines(sheet, formats, top, names.values(), own)
+    row = top + len(own) + 2
+    if of_iris := _side_by_side(names, (one for one in every if one.zone.kind == IRIS)):
         sheet.write_string(row, 0, typeset(_OF_IRIS), formats.total)
-        headed = {code: f"IRIS : {name}" for code, name in names.items()}
-        row += _write_side_by_side(sheet, formats, row + 1, headed, of_iris) + 3
+        _write_lines(sheet, formats, row + 1, (f"IRIS : {name}" for name in names.values()), of_iris)
+        row += len(of_iris) + 3
     others = dict.fromkeys(one for one in every if one.zone.kind not in {OWN, IRIS})
     if others:
         sheet.write_string(row, 0, typeset(_OF_OTHERS), formats.total)
-        _write_by_zone(sheet, formats, row + 1, list(others))
-    finish_table(sheet, top, rows, [*_WIDTHS, *[_WIDTH] * max(len(names), 2)])
+        lines: list[_Line] = [(_key_of(one), [one.zone.name, one]) for one in others]
+        _write_lines(sheet, formats, row + 1, ("Territoire", "Valeur"), lines)
+    finish_table(sheet, top, len(own), [*_WIDTHS, *[_WIDTH] * max(len(names), 2)])
 
 
-def _write_side_by_side(
-    sheet: Worksheet,
-    formats: CellFormats,
-    top: int,
-    names: Mapping[str, str],
-    figures: Iterable[HealthFigure],
-) -> int:
-    """Write a line for each measure, a column for each QPV; return how many lines there are."""
+def _side_by_side(codes: Collection[str], figures: Iterable[HealthFigure]) -> list[_Line]:
+    """Return a line for each measure, with a column for each QPV."""
     lines: dict[_Key, dict[str, HealthFigure]] = {}
     for figure in figures:
         lines.setdefault(_key_of(figure), {})[figure.zone.code] = figure
-    _write_headings(sheet, formats, top, [*_HEADINGS, *names.values()])
-    for row, (key, by_code) in enumerate(lines.items(), top + 1):
-        _write_key(sheet, formats, row, key)
-        for column, code in enumerate(names, len(_HEADINGS)):
-            if code in by_code:
-                write_figure(sheet, formats, (row, column), by_code[code])
-    return len(lines)
-
-
-def _write_by_zone(sheet: Worksheet, formats: CellFormats, top: int, figures: Sequence[HealthFigure]) -> None:
-    """Write a line for each measure and zone, which is named."""
-    _write_headings(sheet, formats, top, [*_HEADINGS, "Territoire", "Valeur"])
-    for row, figure in enumerate(figures, top + 1):
-        _write_key(sheet, formats, row, _key_of(figure))
-        sheet.write_string(row, len(_HEADINGS), figure.zone.name, formats.plain(figure.zone.name))
-        write_figure(sheet, formats, (row, len(_HEADINGS) + 1), figure)
+    return [(key, [by_code.get(code) for code in codes]) for key, by_code in lines.items()]
 
 
 def _key_of(figure: HealthFigure) -> _Key:
     return figure.label, figure.heading, figure.mesh_title, figure.unit, figure.vintage
 
 
-def _write_headings(sheet: Worksheet, formats: CellFormats, top: int, headings: Iterable[str]) -> None:
-    for column, heading in enumerate(map(typeset, headings)):
+def _write_lines(
+    sheet: Worksheet, formats: CellFormats, top: int, headings: Iterable[str], lines: Iterable[_Line]
+) -> None:
+    for column, heading in enumerate(map(typeset, (*_HEADINGS, *headings))):
         # Some are names of QPV.
         form = formats.quoted_heading if formats.plain(heading) else formats.heading
         sheet.write_string(top, column, heading, form)
     sheet.set_row(top, _HEADING_HEIGHT)
-
-
-def _write_key(sheet: Worksheet, formats: CellFormats, row: int, key: _Key) -> None:
-    for column, text in enumerate(key):
-        sheet.write_string(row, column, text, formats.plain(text))
+    for row, (key, cells) in enumerate(lines, top + 1):
+        for column, cell in enumerate((*key, *cells)):
+            if isinstance(cell, HealthFigure):
+                write_figure(sheet, formats, (row, column), cell)
+            elif cell is not None:
+                sheet.write_string(row, column, cell, formats.plain(cell))

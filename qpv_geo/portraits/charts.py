@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from qpv_geo.formats.essentials import Comparison, Essential
+from qpv_geo.formats.essentials import Essential
 from qpv_geo.french import amount, number
 from qpv_geo.ingest.distribution import Distribution
 from qpv_geo.templates import render
@@ -29,6 +29,10 @@ _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 _LINES_HEIGHT, _LINES_LEFT, _LINES_BOTTOM = 120.0, 34.0, 18.0
 # Width of a column, in powers of ten.
 _POWER = 0.07
+
+
+Reference = tuple[float, str]
+"""A line across a chart: its value, and its name and value in words."""
 
 
 def svg(template: str, **values: Any) -> Markup:  # noqa: ANN401 - templates take what they name
@@ -98,40 +102,32 @@ def strip(essential: Essential, name: str) -> Markup:
     if spread is None or not figure.present:
         raise ValueError(f"{essential.plan.id} of {name}: nothing to draw")
     powers = figure.indicator.kind == "count"
-    town = None if powers else essential.town
     interval = [] if math.isnan(figure.low) else [figure.low, figure.high]
     least, most = float(spread.levels[0]), float(spread.levels[-1])
-    values = [figure.value, least, most, *interval, *([town.other.value] if town and town.other else [])]
+    town: Reference | None = None
+    if (beside := essential.town) and beside.other and not powers:
+        town = beside.other.value, f"{beside.zone.name} {beside.other.short}"
+    values = [figure.value, least, most, *interval, *(town[:1] if town else ())]
     axis = _Axis(min(values), max(values), powers=powers)
+    first, middle, last = (
+        amount(value, figure.unit, figure.decimals) for value in (least, float(spread.median), most)
+    )
+    words = [
+        f"{essential.plan.title} : {name} {figure.short} {figure.interval}".rstrip(),
+        f"{number(spread.size)} QPV de métropole de {first} à {last}, dont la moitié à {middle} ou moins",
+        *(town[1:] if town else ()),
+    ]
     return svg(
         "strip.svg",
-        alternative=_in_words(essential, name, spread, town),
+        alternative=" ; ".join(words),
         width=_STRIP_WIDTH,
         columns=axis.columns(spread),
         own=axis.place(figure.value),
         interval=[axis.place(bound) for bound in interval],
         median=axis.place(spread.median),
-        town=(axis.place(town.other.value), _of_town(town)) if town and town.other else None,
-        ticks=[(axis.place(value), amount(value, figure.indicator.unit, 0)) for value in axis.ticks],
+        town=(axis.place(town[0]), town[1]) if town else None,
+        ticks=[(axis.place(value), amount(value, figure.unit, 0)) for value in axis.ticks],
     )
-
-
-def _of_town(town: Comparison) -> str:
-    return f"{town.zone.name} {town.other.short if town.other else ''}"
-
-
-def _in_words(essential: Essential, name: str, spread: Distribution, town: Comparison | None) -> str:
-    figure = essential.figure
-    least, middle, most = (
-        amount(float(value), figure.indicator.unit, figure.decimals)
-        for value in (spread.levels[0], spread.median, spread.levels[-1])
-    )
-    parts = [
-        f"{essential.plan.title} : {name} {figure.short} {figure.interval}".rstrip(),
-        f"{number(spread.size)} QPV de métropole de {least} à {most}, dont la moitié à {middle} ou moins",
-        *([_of_town(town)] if town else []),
-    ]
-    return " ; ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -161,20 +157,12 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A line across all bars: its value, and its name and value in words."""
-
-    value: float
-    text: str
-
-
-@dataclass(frozen=True)
 class Range:
     """A zone's low, middle and high value, and each in words."""
 
     label: str
-    values: tuple[float, float, float]
-    texts: tuple[str, str, str]
+    values: Sequence[float]
+    texts: Sequence[str]
     strong: bool = False
 
 
@@ -187,14 +175,15 @@ def bar_chart(title: str, bars: Sequence[Bar], reference: Reference | None = Non
     left = 2 * _MARGIN + _LETTER * max(len(bar.short_label) for bar in bars)
     beside = _GAP + _LETTER * max((len(bar.text) for bar in bars if bar.value is not None), default=0)
     room = max(_WIDTH - left - beside - _MARGIN, _SHORTEST)
-    longest = max(*(bar.end for bar in bars), reference.value if reference else 0.0) or 1.0
-    words = [f"{bar.label} {bar.text}" for bar in bars] + ([reference.text] if reference else [])
+    value, text = reference or (0.0, "")
+    longest = max(*(bar.end for bar in bars), value) or 1.0
+    words = [*(f"{bar.label} {bar.text}" for bar in bars), *([text] if reference else [])]
     top = _MARGIN + (_ROW - 6 if reference else 0)
-    line = left + reference.value * room / longest if reference else None
-    return svg(
+    line = left + value * room / longest if reference else None
+    return _chart(
         "chart.svg",
-        alternative=f"{title}. {' ; '.join(words)}.",
-        width=_WIDTH,
+        title,
+        words,
         height=len(bars) * _ROW + top + _MARGIN,
         row=_ROW,
         top=top,
@@ -203,8 +192,13 @@ def bar_chart(title: str, bars: Sequence[Bar], reference: Reference | None = Non
         unit=room / longest,
         bars=[(bar, _beside(left + bar.end * room / longest, bar.text, line)) for bar in bars],
         line=line,
-        reference=reference,
+        reference=text,
     )
+
+
+def _chart(template: str, title: str, words: Sequence[str], **values: Any) -> Markup:  # noqa: ANN401 - as `svg`
+    """Return a chart whose text alternative is its title and what it draws, in words."""
+    return svg(template, alternative=f"{title}. {' ; '.join(words)}.", width=_WIDTH, **values)
 
 
 def _beside(end: float, text: str, line: float | None) -> float:
@@ -221,10 +215,10 @@ def range_chart(title: str, ranges: Sequence[Range]) -> Markup:
     room = _WIDTH - 4 * _MARGIN
     unit = room / ((max(one.values[2] for one in ranges) - least) or 1.0)
     words = [f"{one.label} {', '.join(one.texts)}" for one in ranges]
-    return svg(
+    return _chart(
         "range.svg",
-        alternative=f"{title}. {' ; '.join(words)}.",
-        width=_WIDTH,
+        title,
+        words,
         height=len(ranges) * _RANGE_ROW,
         row=_RANGE_ROW,
         ranges=[(one, [2 * _MARGIN + unit * (value - least) for value in one.values]) for one in ranges],
@@ -252,10 +246,10 @@ def line_chart(
         f"{label} {', '.join(f'{number(value, decimals)} en {year}' for year, value in values)}"
         for label, _, values in lines
     ]
-    return svg(
+    return _chart(
         "lines.svg",
-        alternative=f"{title}. {' ; '.join(words)}.",
-        width=_WIDTH,
+        title,
+        words,
         height=_LINES_HEIGHT,
         lines=[(kind, [place(*point) for point in values]) for _, kind, values in lines],
         levels=[(place(years[0], value)[1], number(value, decimals)) for value in (0.0, most)],

@@ -1,6 +1,5 @@
 """What the index shows: five figures and all figures of its QPV, maps, downloads; and each QPV's CSV file."""
 
-import csv
 import io
 import re
 from base64 import b64encode
@@ -15,9 +14,9 @@ from typing import Any
 from markupsafe import Markup
 
 from qpv_geo.formats.base import Content
-from qpv_geo.formats.csv import LINE_END, SEPARATOR, format_cells
+from qpv_geo.formats.csv import format_cells, write_rows
 from qpv_geo.formats.descriptions import CATALOGUE, DESCRIPTOR
-from qpv_geo.formats.essentials import TOWN, Comparison, Essential
+from qpv_geo.formats.essentials import TOWN, Comparison, TerritorySummary
 from qpv_geo.formats.figures import Figure, Figures, qpv_zones
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.french import counted, file_size, number
@@ -128,7 +127,7 @@ def synthesis_of(content: Content, summaries: Summaries) -> dict[str, Any]:
         }
         for of in summary.qpv
     ]
-    sets = list(_sets(summary.essentials, len(rows)))
+    sets = list(_sets(summary))
     shown = [figure for row in (*rows, *sets) for figure, _ in row["cells"] if figure]
     statuses = sorted({figure.status for figure in shown if not figure.present})
     return {
@@ -144,21 +143,15 @@ def synthesis_of(content: Content, summaries: Summaries) -> dict[str, Any]:
     }
 
 
-def _sets(essentials: Sequence[Essential], count: int) -> Iterator[dict[str, Any]]:
+def _sets(summary: TerritorySummary) -> Iterator[dict[str, Any]]:
     """Yield the QPV taken together, then what they are compared with and has a figure."""
-    if count > 1:
-        yield {
-            "name": f"Les {number(count)} QPV ensemble",
-            "cells": [(one.figure, None) for one in essentials],
-        }
-    compared = [beside for one in essentials for beside in one.comparisons if beside.other]
+    if (count := len(summary.qpv)) > 1:
+        cells = [(one.figure, None) for one in summary.essentials]
+        yield {"name": f"Les {number(count)} QPV ensemble", "cells": cells}
     # Sets of QPV before towns.
-    for zone in sorted({beside.zone for beside in compared}, key=lambda zone: zone.kind == TOWN):
-        others = [
-            next((beside.other for beside in one.comparisons if beside.zone == zone), None)
-            for one in essentials
-        ]
-        yield {"name": zone.name, "cells": [(other, None) for other in others]}
+    for zone, others in sorted(summary.compared.items(), key=lambda item: item[0].kind == TOWN):
+        if any(others):
+            yield {"name": zone.name, "cells": [(other, None) for other in others]}
 
 
 def _facts(content: Content, summaries: Summaries) -> Iterator[str]:
@@ -246,7 +239,5 @@ def extracts_of(content: Content) -> dict[str, str]:
 
 def _address(lines: list[tuple[str, ...]]) -> str:
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, delimiter=SEPARATOR, lineterminator=LINE_END)
-    writer.writerow((*_INDICATOR, *_FIGURE))
-    writer.writerows(lines)
+    write_rows(stream, (*_INDICATOR, *_FIGURE), lines)
     return f"data:text/csv;charset=utf-8;base64,{b64encode(stream.getvalue().encode('utf-8-sig')).decode()}"

@@ -86,8 +86,8 @@ class ThemeCharts:
         ranges = [
             Range(
                 other.name,
-                (figures[0].value, figures[1].value, figures[2].value),
-                (figures[0].short, figures[1].short, figures[2].short),
+                [figure.value for figure in figures],
+                [figure.short for figure in figures],
                 strong=other == zone,
             )
             for other, figures in candidates
@@ -170,7 +170,7 @@ def around(own: int, count: int, most: int) -> list[int]:
 
 
 def _reference(town: Zone, figure: Figure | None) -> Reference | None:
-    return Reference(figure.value, f"{town.name} {figure.short}") if figure and figure.present else None
+    return (figure.value, f"{town.name} {figure.short}") if figure and figure.present else None
 
 
 def _bar(label: str, figure: Figure, *, strong: bool, behind: float | None = None) -> Bar:

@@ -16,8 +16,8 @@ from qpv_geo.formats.figures import Figures
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.french import number
 from qpv_geo.portraits.atlas import svg_of, write_atlas, write_pictures
-from qpv_geo.portraits.overview_map import coloured_classes, draw_overview, groups_of
 from qpv_geo.portraits.qpv_map import draw_qpv
+from qpv_geo.portraits.territory_map import coloured_classes, draw_overview, groups_of
 from tests.mapping import full_content, snapshot_content
 from tests.pictures import GUIDE, SHARE, SQUARE, differing_share, look_the_same
 

@@ -29,8 +29,7 @@ from qpv_geo.formats.fields import as_held, published_layers
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.geoparquet import write_geoparquet
 from qpv_geo.formats.summaries import Summaries
-from qpv_geo.formats.xlsx import FIELDS, READ_ME, SYNTHESIS
-from qpv_geo.formats.xlsx_health import HEALTH
+from qpv_geo.formats.xlsx import FIELDS, HEALTH, READ_ME, SYNTHESIS
 from qpv_geo.releases.existing import unchanged_release
 from qpv_geo.releases.formats import FORMATS, ON_REQUEST, chosen_formats
 from qpv_geo.settings import Settings

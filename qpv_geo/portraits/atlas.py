@@ -23,9 +23,9 @@ from qpv_geo.formats.essentials import Essential, QpvSummary, TerritorySummary
 from qpv_geo.formats.figures import Figure
 from qpv_geo.formats.summaries import summaries_of
 from qpv_geo.french import french_date, number
-from qpv_geo.portraits.overview_map import WITHOUT, coloured_classes, draw_territory, groups_of, overviews_of
 from qpv_geo.portraits.pages import colours_of, pictograms_of
 from qpv_geo.portraits.qpv_map import LEGEND, Drawing, maps_of
+from qpv_geo.portraits.territory_map import WITHOUT, coloured_classes, draw_territory, groups_of, overviews_of
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.statuses import STATUSES
 from qpv_geo.templates import render

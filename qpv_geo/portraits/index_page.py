@@ -23,9 +23,15 @@ from qpv_geo.french import counted, file_size, number
 from qpv_geo.portraits.charts import svg
 from qpv_geo.portraits.evolution import changes_since_2015
 from qpv_geo.portraits.finder import finder_data
-from qpv_geo.portraits.overview_map import coloured_classes, overviews_of
 from qpv_geo.portraits.sections import section_plans
-from qpv_geo.portraits.territory_map import map_choices, map_data, map_origin, outlines
+from qpv_geo.portraits.territory_map import (
+    coloured_classes,
+    map_choices,
+    map_data,
+    map_origin,
+    outlines,
+    overviews_of,
+)
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.statuses import STATUSES
 

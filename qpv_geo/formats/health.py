@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -113,15 +115,12 @@ class HealthColumns(Frozen):
 @lru_cache(maxsize=1)
 def health_of(content: Content) -> Mapping[str, tuple[HealthFigure, ...]]:
     """Return the rows of ``sante`` by QPV, in their order; none if the release has not the table."""
-    if TABLE not in content.frames:
-        return {}
-    rows = records(content.frames[TABLE])
-    values = values_by(rows, "ligne", "unite")
+    by_qpv = rows_by_qpv(TABLE, content)
     # Those of all zones are written alike.
+    values = values_by(chain.from_iterable(by_qpv.values()), "ligne", "unite")
     decimals = {key: decimals_shown(values, key[1] or "") for key, values in values.items()}
-    figures: dict[str, list[HealthFigure]] = {code: [] for code in content.frames["qpv"]["code_qp"]}
-    for row in sorted(rows, key=lambda row: (row["code_qp"], row["ordre"])):
-        figures[row["code_qp"]].append(
+    return {
+        code: tuple(
             HealthFigure(
                 **fields_of(row),
                 heading=row["rubrique"],
@@ -133,8 +132,20 @@ def health_of(content: Content) -> Mapping[str, tuple[HealthFigure, ...]]:
                 among_which=row["rang_parmi"] or "",
                 decimals=decimals.get((row["ligne"], row["unite"]), 0),
             )
+            for row in sorted(rows, key=itemgetter("ordre"))
         )
-    return {code: tuple(listed) for code, listed in figures.items()}
+        for code, rows in by_qpv.items()
+    }
+
+
+def rows_by_qpv(name: str, content: Content) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a table by QPV, an empty list for one without any; none without the table."""
+    if name not in content.frames:
+        return {}
+    rows: dict[str, list[dict[str, Any]]] = {code: [] for code in content.frames["qpv"]["code_qp"]}
+    for row in records(content.frames[name]):
+        rows[row["code_qp"]].append(row)
+    return rows
 
 
 def decimals_shown(values: Sequence[float], unit: str) -> int:
@@ -147,12 +158,7 @@ def decimals_shown(values: Sequence[float], unit: str) -> int:
 @lru_cache(maxsize=1)
 def care_of(content: Content) -> Mapping[str, tuple[CareRow, ...]]:
     """Return the rows of ``offre_soins`` by QPV, in their order; none if the release has not the table."""
-    if SUPPLY not in content.frames:
-        return {}
-    care: dict[str, list[CareRow]] = {code: [] for code in content.frames["qpv"]["code_qp"]}
-    for row in records(content.frames[SUPPLY]):
-        care[row["code_qp"]].append(_care(row))
-    return {code: tuple(rows) for code, rows in care.items()}
+    return {code: tuple(map(_care, rows)) for code, rows in rows_by_qpv(SUPPLY, content).items()}
 
 
 def _care(row: Mapping[str, Any]) -> CareRow:

@@ -98,13 +98,11 @@ def sources_table(raws: Raws, catalogue: Catalogue, checks: Iterable[Check] = ()
     for source in catalogue.sources:
         keys = [key for key in raws if source_id_of(key) == source.id]
         for key in keys:
-            raw = raws[key]
-            if raw is not None:
+            if raw := raws[key]:
                 state = _read(raw) if usable(raw) else _left_out(raw)
-                rows.append(_declaration(raw.source) | {"source": key} | state)
             else:
                 state = {"etat": "absente", "motif": reasons.get(key, _ABSENT)}
-                rows.append(_declaration(source) | {"source": key} | state)
+            rows.append(_declaration(raw.source if raw else source) | {"source": key} | state)
         if source.used and not keys:
             rows.append(_declaration(source) | {"etat": "sans objet"})
     columns = [*_declaration(catalogue.sources[0]), *_READ_COLUMNS]

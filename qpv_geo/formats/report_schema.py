@@ -7,7 +7,7 @@ from qpv_geo.frozen import Frozen
 
 
 class NamedQpv(Frozen):
-    """A QPV that entered or left."""
+    """A QPV, such as one that entered or left."""
 
     code_qp: str
     lib_qp: str | None
@@ -21,11 +21,9 @@ class RenamedQpv(Frozen):
     apres: str | None
 
 
-class ContourChange(Frozen):
+class ContourChange(NamedQpv):
     """A QPV whose contour changed: its area, what it gained and what it lost, in square metres."""
 
-    code_qp: str
-    lib_qp: str | None
     surface_avant_m2: float
     surface_apres_m2: float
     entrant_m2: float
@@ -75,14 +73,12 @@ class HealthState(Frozen):
     borne_haute: float | None
 
 
-class HealthChange(Frozen):
+class HealthChange(NamedQpv):
     """A line of table ``sante`` whose value, status or vintage changed; None where a release lacks the line.
 
     ``raison`` says in French whether the two values may be compared, and why.
     """
 
-    code_qp: str
-    lib_qp: str | None
     ligne: str
     libelle: str
     maille: str
@@ -97,7 +93,7 @@ class HealthChange(Frozen):
 
 
 class NamedLayer(Frozen):
-    """A layer that one release has and the other has not."""
+    """A layer, such as one that one release has and the other has not."""
 
     couche: str
     titre: str
@@ -110,11 +106,9 @@ class NamedField(Frozen):
     champ: str
 
 
-class RowsChange(Frozen):
+class RowsChange(NamedLayer):
     """A layer of both releases whose rows changed, geometry included; rows are told apart by their key."""
 
-    couche: str
-    titre: str
     avant: int
     apres: int
     ajoutees: int

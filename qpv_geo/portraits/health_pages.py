@@ -29,6 +29,7 @@ from qpv_geo.formats.health import (
     compared_figures,
     decimals_shown,
     health_of,
+    rows_by_qpv,
 )
 from qpv_geo.formats.report_schema import HealthChange, HealthState
 from qpv_geo.formats.summaries import Summaries
@@ -236,7 +237,7 @@ def _care_notes(
     """Say how the counts are to be read: vintage, uncertain positions, from where distances are measured."""
     if not care:
         return
-    rows = [row for row in records(content.frames[SUPPLY]) if row["code_qp"] == code]
+    rows = rows_by_qpv(SUPPLY, content)[code]
     vintages = listing(sorted({row["millesime"] for row in rows if row["millesime"]}))
     yield (
         f"Base permanente des équipements, millésime {vintages} ; chaque rayon comprend le quartier et "

@@ -116,10 +116,10 @@ def synthesis_of(content: Content, summaries: Summaries) -> dict[str, Any]:
     cell is a figure, None where nobody publishes one, and its gauge.
     """
     summary, qpv = summaries.territory, content.frames["qpv"]
-    gauges = [
-        _Gauge([of.essentials[place].figure for of in summary.qpv], together.town)
-        for place, together in enumerate(summary.essentials)
-    ]
+    columns = []
+    for place, together in enumerate(summary.essentials):
+        figures = [of.essentials[place].figure for of in summary.qpv]
+        columns.append(list(zip(figures, _gauges(figures, together.town), strict=True)))
     communes = qpv["lib_com_calcule"].fillna("")
     places = dict(zip(qpv["code_qp"], communes if communes.nunique() > 1 else [""] * len(qpv), strict=True))
     rows = [
@@ -127,11 +127,9 @@ def synthesis_of(content: Content, summaries: Summaries) -> dict[str, Any]:
             "name": of.zone.name,
             "code": of.zone.code,
             "place": places[of.zone.code],
-            "cells": [
-                (one.figure, gauge.draw(one.figure)) for one, gauge in zip(of.essentials, gauges, strict=True)
-            ],
+            "cells": cells,
         }
-        for of in summary.qpv
+        for of, cells in zip(summary.qpv, zip(*columns, strict=True), strict=True)
     ]
     sets = list(_sets(summary))
     shown = [figure for row in (*rows, *sets) for figure, _ in row["cells"] if figure]
@@ -171,25 +169,26 @@ def _facts(content: Content, summaries: Summaries) -> Iterator[str]:
     yield from changes_since_2015(content.frames)
 
 
-class _Gauge:
-    """A column's scale, from zero to the highest value, and the line of its town."""
+def _gauges(figures: Sequence[Figure], town: Comparison | None) -> list[Markup | None]:
+    """Return the gauges of a column, from zero to the highest value, with the line of its town.
 
-    def __init__(self, figures: Sequence[Figure], town: Comparison | None) -> None:
-        is_rate = figures[0].indicator.kind != "count"
-        self._town = town.other.value if town and town.other and is_rate else None
-        ends = [one.high if one.interval else one.value for one in figures if one.present]
-        self._unit = _WIDTH / (max([*ends, self._town or 0.0], default=0.0) or 1.0)
-
-    def draw(self, figure: Figure) -> Markup | None:
-        """Return the gauge of a figure; it says nothing that the cell does not say in words."""
-        if not figure.present:
-            return None
-        return svg(
+    They say nothing that the cells do not say in words.
+    """
+    is_rate = figures[0].indicator.kind != "count"
+    line = town.other.value if town and town.other and is_rate else None
+    ends = [one.high if one.interval else one.value for one in figures if one.present]
+    unit = _WIDTH / (max([*ends, line or 0.0], default=0.0) or 1.0)
+    return [
+        svg(
             "gauge.svg",
-            length=self._unit * max(figure.value, 0.0),
-            interval=[self._unit * bound for bound in (figure.low, figure.high)] if figure.interval else [],
-            town=None if self._town is None else self._unit * self._town,
+            length=unit * max(figure.value, 0.0),
+            interval=[unit * bound for bound in (figure.low, figure.high)] if figure.interval else [],
+            town=None if line is None else unit * line,
         )
+        if figure.present
+        else None
+        for figure in figures
+    ]
 
 
 @cache

@@ -58,59 +58,6 @@ _STEEP = 80.0
 _KINDS = {"fond_eau": "fond-eau", "fond_vegetation": "fond-vegetation", "fond_batiments": "fond-batiments"}
 
 
-def background(own: BaseGeometry, frames: Frames, view: View) -> Iterator[tuple[str, str]]:
-    """Yield kind and path of everything of a kind around a QPV, from below to above."""
-    for layer, kind in _KINDS.items():
-        if layer in frames:
-            frame = frames[layer]
-            is_close = layer == "fond_batiments"
-            within = view.box.intersection(shapely.buffer(own, AROUND)) if is_close else view.box
-            seen = frame.geometry.to_numpy()[sorted(frame.sindex.query(within, predicate="intersects"))]
-            large = seen[shapely.area(seen) * view.scale**2 >= _LEAST_LABEL**2]
-            yield kind, "".join(map(view.path, view.clipped(large)))
-    for layer in ("fond_routes", "fond_voies_ferrees"):
-        if layer in frames:
-            lines = _in_view(frames[layer], view)
-            for group in ("chemin", "locale", "principale", "train", "tramway"):
-                shapes = lines.geometry.to_numpy()[lines["classe"] == group]
-                yield f"fond-{group}", "".join(map(view.strokes, view.clipped(shapes)))
-
-
-def street_names(frames: Frames, view: View, room: Labels) -> Iterator[tuple[str, float, float, float]]:
-    """Yield names of main streets, their middle in units and angle in degrees, where there is room."""
-    if "fond_routes" not in frames:
-        return
-    lines = _in_view(frames["fond_routes"], view)
-    main = lines[(lines["classe"] == "principale") & lines["nom"].notna()]
-    parts = map(_longest, view.clipped(main.geometry.to_numpy()))
-    longest_first = sorted(zip(main["nom"], parts, strict=True), key=lambda row: (-row[1].length, row[0]))
-    count = 0
-    for name, part in longest_first:
-        if count == _NAMES_AT_MOST or part.length * view.scale < room.width_of(name, _LABEL_FONT):
-            return
-        middle, angle = _direction(part, view)
-        if room.place_turned(name, middle, angle, _LABEL_FONT):
-            count += 1
-            yield name, *middle, angle
-
-
-def _direction(line: shapely.LineString, view: View) -> tuple[tuple[float, float], float]:
-    """Return the middle of a line in units, and its angle in degrees there, clockwise, read from the left."""
-    one, other = (view.point(line.interpolate(where, normalized=True)) for where in (0.45, 0.55))
-    (x, y), (x2, y2) = sorted([one, other])
-    angle = float(np.degrees(np.arctan2(y2 - y, x2 - x)))
-    return ((x + x2) / 2, (y + y2) / 2), angle - 180 if angle > _STEEP else angle
-
-
-def _in_view(frame: gpd.GeoDataFrame, view: View) -> gpd.GeoDataFrame:
-    return frame.iloc[sorted(frame.sindex.query(view.box, predicate="intersects"))]
-
-
-def _longest(lines: BaseGeometry) -> shapely.LineString:
-    parts = [part for part in shapely.get_parts(lines) if isinstance(part, shapely.LineString)]
-    return max(parts, key=shapely.length, default=shapely.LineString())
-
-
 @dataclass(frozen=True)
 class Shape:
     """One outline: its class in the style sheet, its path, what it is."""
@@ -171,6 +118,59 @@ class Drawing:
     def with_streets(self) -> bool:
         """Whether there is a base map below."""
         return any(shape.kind.startswith("fond-") for shape in self.shapes)
+
+
+def background(own: BaseGeometry, frames: Frames, view: View) -> Iterator[Shape]:
+    """Yield everything of a kind around a QPV as one shape, from below to above."""
+    for layer, kind in _KINDS.items():
+        if layer in frames:
+            frame = frames[layer]
+            is_close = layer == "fond_batiments"
+            within = view.box.intersection(shapely.buffer(own, AROUND)) if is_close else view.box
+            seen = frame.geometry.to_numpy()[sorted(frame.sindex.query(within, predicate="intersects"))]
+            large = seen[shapely.area(seen) * view.scale**2 >= _LEAST_LABEL**2]
+            yield Shape(kind, "".join(map(view.path, view.clipped(large))), "")
+    for layer in ("fond_routes", "fond_voies_ferrees"):
+        if layer in frames:
+            lines = _in_view(frames[layer], view)
+            for group in ("chemin", "locale", "principale", "train", "tramway"):
+                shapes = lines.geometry.to_numpy()[lines["classe"] == group]
+                yield Shape(f"fond-{group}", "".join(map(view.strokes, view.clipped(shapes))), "")
+
+
+def street_names(frames: Frames, view: View, room: Labels) -> Iterator[MapLabel]:
+    """Yield the names of main streets, along them, where there is room."""
+    if "fond_routes" not in frames:
+        return
+    lines = _in_view(frames["fond_routes"], view)
+    main = lines[(lines["classe"] == "principale") & lines["nom"].notna()]
+    parts = map(_longest, view.clipped(main.geometry.to_numpy()))
+    longest_first = sorted(zip(main["nom"], parts, strict=True), key=lambda row: (-row[1].length, row[0]))
+    count = 0
+    for name, part in longest_first:
+        if count == _NAMES_AT_MOST or part.length * view.scale < room.width_of(name, _LABEL_FONT):
+            return
+        middle, angle = _direction(part, view)
+        if room.place_turned(name, middle, angle, _LABEL_FONT):
+            count += 1
+            yield MapLabel("rue", name, *middle, angle)
+
+
+def _direction(line: shapely.LineString, view: View) -> tuple[tuple[float, float], float]:
+    """Return the middle of a line in units, and its angle in degrees there, clockwise, read from the left."""
+    one, other = (view.point(line.interpolate(where, normalized=True)) for where in (0.45, 0.55))
+    (x, y), (x2, y2) = sorted([one, other])
+    angle = float(np.degrees(np.arctan2(y2 - y, x2 - x)))
+    return ((x + x2) / 2, (y + y2) / 2), angle - 180 if angle > _STEEP else angle
+
+
+def _in_view(frame: gpd.GeoDataFrame, view: View) -> gpd.GeoDataFrame:
+    return frame.iloc[sorted(frame.sindex.query(view.box, predicate="intersects"))]
+
+
+def _longest(lines: BaseGeometry) -> shapely.LineString:
+    parts = [part for part in shapely.get_parts(lines) if isinstance(part, shapely.LineString)]
+    return max(parts, key=shapely.length, default=shapely.LineString())
 
 
 @lru_cache(maxsize=1)
@@ -251,9 +251,7 @@ def _shapes(code: str, frames: Frames, view: View, *, generalised: bool) -> Iter
     qpv, bands, old = frames["qpv"], frames.get("bande_300m"), frames.get("qpv_2015")
     own = qpv[qpv["code_qp"] == code]
     yield from outline_shapes(frames["communes"], "nom_com", "limite" if generalised else "commune", view)
-    for kind, path in background(own.geometry.iloc[0], frames, view):
-        if path:
-            yield Shape(kind, path, "")
+    yield from (shape for shape in background(own.geometry.iloc[0], frames, view) if shape.path)
     if "qpv_voisins" in frames:
         yield from outline_shapes(frames["qpv_voisins"], "lib_qp", "dehors", view)
     if bands is not None:
@@ -313,8 +311,7 @@ def labels_of(code: str, frames: Frames, view: View) -> Iterator[MapLabel]:
             place = room.place(text or "", view.in_units(geometry), _FONT)
             if place:
                 yield MapLabel(kind, text, *place)
-    for text, x, y, angle in street_names(frames, view, room):
-        yield MapLabel("rue", text, x, y, angle)
+    yield from street_names(frames, view, room)
 
 
 def band_of(code: str, frames: Frames) -> str:

@@ -24,8 +24,7 @@ from qpv_geo.formats.essentials import (
 from qpv_geo.formats.fields import published_layers
 from qpv_geo.formats.figures import Figure, Zone
 from qpv_geo.formats.frames import Frames
-from qpv_geo.formats.sentences import qpv_sentences, territory_sentences
-from qpv_geo.formats.summaries import Summaries
+from qpv_geo.formats.summaries import Summaries, qpv_sentences, territory_sentences
 from qpv_geo.ingest.distribution import CountedFile, Distribution
 from qpv_geo.portraits.charts import strip
 from qpv_geo.settings import Settings

@@ -18,8 +18,7 @@ from qpv_geo.audit.readers import written_layer
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.fields import Layer
 from qpv_geo.formats.frames import Frames, conform
-from qpv_geo.formats.geopackage import geopackage_name, write_geopackage
-from qpv_geo.formats.ogr import gdal_options
+from qpv_geo.formats.geopackage import gdal_options, geopackage_name, write_geopackage
 from tests.publishing import BESANCON, content_of, declared, frames_of, inputs
 
 ORIGIN = content_of({}).spec.origin

@@ -29,9 +29,8 @@ from qpv_geo.portraits.charts import Bar, Range, bar_chart, range_chart
 from qpv_geo.portraits.drawing import Labels, View
 from qpv_geo.portraits.evolution import evolution_of
 from qpv_geo.portraits.qpv_map import draw_qpv
-from qpv_geo.portraits.sections import plans_for, section_plans
+from qpv_geo.portraits.sections import around, plans_for, section_plans
 from qpv_geo.portraits.territory_map import classes_of, quintiles
-from qpv_geo.portraits.theme_charts import around
 from qpv_geo.settings import Settings
 from qpv_geo.typography import typeset_markup
 from tests.mapping import full_content

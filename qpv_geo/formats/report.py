@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from qpv_geo.checks import CHECKS
+from qpv_geo.formats import report_schema as schema
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.datapackage import SOFTWARE
 from qpv_geo.formats.descriptions import REPORT_HTML, REPORT_JSON
@@ -17,20 +18,6 @@ from qpv_geo.formats.fields import GEOMETRY_COLUMN, Layer
 from qpv_geo.formats.fingerprint import environment
 from qpv_geo.formats.frames import Frames, records
 from qpv_geo.formats.provenance import Raws, attribution, present
-from qpv_geo.formats.report_schema import (
-    Agreement,
-    Changes,
-    Control,
-    LayerAbsent,
-    LayerHeld,
-    MissingIndicator,
-    Publication,
-    Repair,
-    Report,
-    SourceAbsent,
-    SourceRead,
-    UnknownIndicator,
-)
 from qpv_geo.french import ZONE_WORDS, capitalised, counted, listing
 from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.registry import Registry
@@ -47,12 +34,12 @@ _TOLD_BELOW = "indicateurs_reconnus"
 _MESSAGES_AT_MOST, _LONG = 3, 120
 
 
-def headlines(report: Report) -> tuple[str, str, str]:
+def headlines(report: schema.Report) -> tuple[str, str, str]:
     """Return the three sentences: how sure the release is, what changed, what is missing."""
     return _certainty(report), _changes(report.differences), _missing_figures(report)
 
 
-def _certainty(report: Report) -> str:
+def _certainty(report: schema.Report) -> str:
     if report.retenue:
         reasons = counted(len(report.retenue), "raison")
         return f"Cette publication est retenue pour {reasons} : quelqu'un doit décider avant qu'elle serve."
@@ -65,7 +52,7 @@ def _certainty(report: Report) -> str:
     return f"Chaque valeur a été relue et comparée aux fichiers d'origine : {listing(parts)}."
 
 
-def _changes(changes: Changes | None) -> str:
+def _changes(changes: schema.Changes | None) -> str:
     if changes is None:
         return "C'est la première publication : il n'y en a pas de précédente à laquelle la comparer."
     if changes.none:
@@ -89,7 +76,7 @@ def _changes(changes: Changes | None) -> str:
     return f"Depuis la publication {changes.precedente} : {listing(parts)}."
 
 
-def _missing_figures(report: Report) -> str:
+def _missing_figures(report: schema.Report) -> str:
     sources = sum(len(titles) for titles in absences(report).values())
     if sources:
         read = "n'a pas pu être lue" if sources == 1 else "n'ont pas pu être lues"
@@ -102,7 +89,7 @@ def _missing_figures(report: Report) -> str:
     return "Rien ne manque : toutes les sources ont été lues, avec tous leurs indicateurs."
 
 
-def absences(report: Report) -> dict[str, list[str]]:
+def absences(report: schema.Report) -> dict[str, list[str]]:
     """Return by reason the titles of the sources that were wanted and not read."""
     found: dict[str, list[str]] = {}
     for source in report.sources_absentes:
@@ -122,7 +109,7 @@ class Remark:
     details: tuple[str, ...]
 
 
-def to_look_at(controls: Iterable[Control]) -> list[Remark]:
+def to_look_at(controls: Iterable[schema.Control]) -> list[Remark]:
     """Return the warnings, except those that another part lists: each message once, however many say it.
 
     Of a check that warns of much, the sentence is that of the check, and its messages are folded.
@@ -148,15 +135,15 @@ def _finding(message: str, subjects: tuple[str, ...]) -> Remark:
     return Remark(message, subjects, ())
 
 
-def build_report(content: Content) -> Report:
+def build_report(content: Content) -> schema.Report:
     """Gather what the report says from what is published."""
     spec, frames, layers = content.spec, content.frames, content.layers
     raws, territory, sources = spec.raws, spec.territory, frames["sources"]
     wanted = sources[sources["etat"] == "lue"]
     wanted = wanted.assign(url=wanted["url_resolue"].fillna(wanted["url"]))
-    read = {source.source: source for source in _rows(SourceRead, wanted)}
-    return Report(
-        publication=Publication(
+    read = {source.source: source for source in _rows(schema.SourceRead, wanted)}
+    return schema.Report(
+        publication=schema.Publication(
             id=spec.id,
             empreinte=spec.fingerprint,
             territoire=territory.id,
@@ -171,11 +158,11 @@ def build_report(content: Content) -> Report:
         date_des_donnees=spec.newest,
         mentions=tuple(attribution(raw) for raw in present(raws)),
         sources=tuple(read[key] for key, raw in raws.items() if raw and usable(raw)),
-        sources_absentes=_rows(SourceAbsent, sources[sources["etat"] != "lue"]),
-        controles=_rows(Control, frames["controles"]),
-        concordances=_rows(Agreement, frames["concordances"]),
+        sources_absentes=_rows(schema.SourceAbsent, sources[sources["etat"] != "lue"]),
+        controles=_rows(schema.Control, frames["controles"]),
+        concordances=_rows(schema.Agreement, frames["concordances"]),
         couches=tuple(
-            LayerHeld(
+            schema.LayerHeld(
                 nom=name,
                 titre=layers[name].title,
                 lignes=len(frame),
@@ -185,7 +172,9 @@ def build_report(content: Content) -> Report:
             for name, frame in frames.items()
         ),
         couches_absentes=tuple(
-            LayerAbsent(nom=name, titre=layer.title) for name, layer in layers.items() if name not in frames
+            schema.LayerAbsent(nom=name, titre=layer.title)
+            for name, layer in layers.items()
+            if name not in frames
         ),
         indicateurs_inconnus=_unknown(frames, spec.registry),
         indicateurs_manquants=_missing(frames, raws, spec.registry),
@@ -200,29 +189,29 @@ def _rows(model: type[_Row], table: pd.DataFrame) -> tuple[_Row, ...]:
     return tuple(model(**row) for row in records(table, model.model_fields))
 
 
-def _unknown(frames: Frames, registry: Registry) -> tuple[UnknownIndicator, ...]:
+def _unknown(frames: Frames, registry: Registry) -> tuple[schema.UnknownIndicator, ...]:
     published = frames["statistiques"].drop_duplicates("indicateur").sort_values("indicateur")
     unknown = published[~published["indicateur"].isin(registry.by_id)]
     labels = frames["indicateurs"].set_index("indicateur")["libelle"]
-    return _rows(UnknownIndicator, unknown.assign(libelle=unknown["indicateur"].map(labels)))
+    return _rows(schema.UnknownIndicator, unknown.assign(libelle=unknown["indicateur"].map(labels)))
 
 
-def _missing(frames: Frames, raws: Raws, registry: Registry) -> tuple[MissingIndicator, ...]:
+def _missing(frames: Frames, raws: Raws, registry: Registry) -> tuple[schema.MissingIndicator, ...]:
     published = set(frames["statistiques"]["indicateur"])
     read = {raw.source.id for raw in present(raws)}
     return tuple(
-        MissingIndicator(indicateur=indicator.id, libelle=indicator.label, source=indicator.source)
+        schema.MissingIndicator(indicateur=indicator.id, libelle=indicator.label, source=indicator.source)
         for indicator in registry.indicators
         if indicator.codes and indicator.source in read and indicator.id not in published
     )
 
 
-def _repairs(frames: Frames, layers: Mapping[str, Layer]) -> Iterator[Repair]:
+def _repairs(frames: Frames, layers: Mapping[str, Layer]) -> Iterator[schema.Repair]:
     for name, frame in frames.items():
         if layers[name].is_official:
             repaired = frame[frame["ecart_reparation_m2"].notna()]
             for code, change in _pairs(repaired, layers[name].key[0], "ecart_reparation_m2"):
-                yield Repair(couche=name, code=code, ecart_m2=change)
+                yield schema.Repair(couche=name, code=code, ecart_m2=change)
 
 
 def _pairs(frame: pd.DataFrame, key: str, value: str) -> Iterator[tuple[Any, Any]]:

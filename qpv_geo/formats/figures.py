@@ -12,6 +12,7 @@ from qpv_geo.formats.frames import Frames, records
 from qpv_geo.french import ZONE_WORDS, amount, capitalised, decimals_of, interval, measure, number, ordinal
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.statuses import NOT_AVAILABLE, OK, STATUSES
+from qpv_geo.territory import codes_of
 from qpv_geo.zones import department_of
 
 _QPV = "qpv"
@@ -227,9 +228,8 @@ def comparison_zones(row: pd.Series, content: Content) -> list[Zone]:
     """
     frames, territory = content.frames, content.spec.territory
     names = dict(zip(frames["communes"]["insee_com"], frames["communes"]["nom_com"], strict=True))
-    communes = [code.strip() for code in (row["insee_com_calcule"] or "").split(",") if code.strip()]
     names_of_epci = dict(zip(frames["epci"]["siren_epci"], frames["epci"]["nom_epci"], strict=True))
-    epci = territory.epci or (row["siren_epci_calcule"] or "").partition(",")[0]
+    epci = territory.epci or next(iter(codes_of(row["siren_epci_calcule"])), "")
     department = department_of(row["code_qp"])
     together = {
         "ensemble_qpv_epci": epci,
@@ -238,7 +238,7 @@ def comparison_zones(row: pd.Series, content: Content) -> list[Zone]:
         EVERY_QPV: EVERY_QPV_CODE,
     }
     return [
-        *(Zone("commune", code, names.get(code, code)) for code in communes),
+        *(Zone("commune", code, names.get(code, code)) for code in codes_of(row["insee_com_calcule"])),
         *([Zone("epci", epci, names_of_epci.get(epci) or territory.nom)] if epci else []),
         Zone("departement", department, row["lib_dep"] or f"Département {department}"),
         *(Zone(kind, code, capitalised(ZONE_WORDS[kind])) for kind, code in together.items() if code),

@@ -18,10 +18,6 @@ Raws = Mapping[str, RawFile | None]
 _COMMUNES = "communes_epci"
 # In the name of the file of the communes of France that is generalised to a kilometre.
 _COARSE = "1000m"
-_READ_COLUMNS = (
-    *("etat", "origine", "motif", "date_source", "telecharge_le", "fichier"),
-    *("url", "url_resolue", "sha256", "taille_octets", "mention"),
-)
 _ABSENT = (
     "Source facultative qui n'a pas pu être lue : ni sur le site officiel, ni dans une copie gardée, ni dans "
     "l'extrait fourni avec le programme."
@@ -105,8 +101,7 @@ def sources_table(raws: Raws, catalogue: Catalogue, checks: Iterable[Check] = ()
             rows.append(_declaration(raw.source if raw else source) | {"source": key} | state)
         if source.used and not keys:
             rows.append(_declaration(source) | {"etat": "sans objet"})
-    columns = [*_declaration(catalogue.sources[0]), *_READ_COLUMNS]
-    return pd.DataFrame(rows, columns=columns).astype({"taille_octets": "Int64"})
+    return pd.DataFrame(rows).astype({"taille_octets": "Int64"})
 
 
 def _declaration(source: Source) -> dict[str, object]:

@@ -18,6 +18,8 @@ _DECIMALS = 1
 # Average width of a letter and height of a line, as shares of the font size, to keep labels apart.
 _LETTER, _LINE = 0.56, 1.15
 _ROUND_LENGTHS = (1, 2, 5)
+OUTWARDS = np.array([-1, -1, 1, 1])
+"""Directions in which west, south, east and north move if bounds grow."""
 
 
 @dataclass(frozen=True)

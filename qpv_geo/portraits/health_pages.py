@@ -91,8 +91,7 @@ def _of_qpv(row: pd.Series, content: Content, summaries: Summaries) -> dict[str,
     access = [figure for figure in own if figure.heading == _ACCESS and figure.present]
     zones = [other for other in comparison_zones(row, content) if other.kind in _COMPARED]
     trends = trends_of(content, codes_of(row["insee_com_calcule"]), department_of(zone.code))
-    context = _context(figures, trends)
-    areas = sorted({one.zone for one in context}, key=lambda area: (_AREAS.index(area.kind), area.code))
+    areas, context = _context(figures, trends)
     drawing = draw_care(zone.code, content)
     drawn = {mark.domain for mark in drawing.places}
     return {
@@ -105,7 +104,7 @@ def _of_qpv(row: pd.Series, content: Content, summaries: Summaries) -> dict[str,
         "iris": iris,
         "iris_remarks": remarks_of(iris),
         "areas": areas,
-        "context": _context_rows(context, areas),
+        "context": context,
         "trends": trends,
         "map": drawing,
         "categories": {row.category: row.label for row in care if row.category in drawn},
@@ -160,23 +159,22 @@ def _section(
     return {"id": anchor, "title": title, "zones": list(columns), "rows": rows}
 
 
-def _context(figures: Iterable[HealthFigure], trends: Iterable[dict[str, Any]]) -> list[HealthFigure]:
-    """Return the figures of zones larger than the QPV, except the APL of those that charts show."""
+def _context(
+    figures: Iterable[HealthFigure], trends: Iterable[dict[str, Any]]
+) -> tuple[list[Zone], list[tuple[HealthFigure, list[HealthFigure | None]]]]:
+    """Return the zones larger than the QPV, without the APL of those that charts show.
+
+    A row is a figure that names measure and vintage, and the figure of each zone (None: no row).
+    """
     drawn = {(last["zone"].kind, last["zone"].code) for trend in trends for last in trend["newest"]}
-    larger = [one for one in figures if one.zone.kind in _AREAS and one.present]
-    return [
-        one for one in larger if not (one.line.startswith(_APL) and (one.zone.kind, one.zone.code) in drawn)
-    ]
-
-
-def _context_rows(
-    figures: Iterable[HealthFigure], areas: Sequence[Zone]
-) -> list[tuple[HealthFigure, list[HealthFigure | None]]]:
-    """Return, for each measure and vintage, a figure that names it and those of the areas (None: no row)."""
     cells: dict[tuple[str, str], dict[Zone, HealthFigure]] = {}
     for figure in figures:
-        cells.setdefault((figure.line, figure.vintage), {})[figure.zone] = figure
-    return [(next(iter(of.values())), [of.get(area) for area in areas]) for of in cells.values()]
+        is_drawn = figure.line.startswith(_APL) and (figure.zone.kind, figure.zone.code) in drawn
+        if figure.zone.kind in _AREAS and figure.present and not is_drawn:
+            cells.setdefault((figure.line, figure.vintage), {})[figure.zone] = figure
+    zones = {zone for of in cells.values() for zone in of}
+    areas = sorted(zones, key=lambda area: (_AREAS.index(area.kind), area.code))
+    return areas, [(next(iter(of.values())), [of.get(area) for area in areas]) for of in cells.values()]
 
 
 @lru_cache(maxsize=8)

@@ -14,7 +14,7 @@ from qpv_geo.formats.fields import GEOMETRY_COLUMN
 from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.health import PLACES, REACHES
 from qpv_geo.french import band_name, length_name
-from qpv_geo.portraits.drawing import Labels, View
+from qpv_geo.portraits.drawing import OUTWARDS, Labels, View
 
 LEGEND = {
     "qpv": "Le quartier (QPV 2024)",
@@ -194,15 +194,14 @@ def draw_qpv(code: str, frames: Frames, *, generalised: bool = False) -> Drawing
     """
     qpv = frames["qpv"]
     own = qpv[qpv["code_qp"] == code]
-    shown = own.geometry.iloc[0]
-    bands = frames.get("bande_300m")
-    if bands is not None:
-        shown = shapely.union_all([shown, *bands.loc[bands["code_qp"] == code].geometry])
-    view = View.around(
-        shapely.buffer(shown, _AROUND if bands is None else _AROUND / 4).bounds, _WIDTH, _HEIGHT, least=_LEAST
-    )
+    shown, around, band = own.geometry.iloc[0], _AROUND, ""
+    if "bande_300m" in frames:
+        bands = frames["bande_300m"]
+        bands = bands[bands["code_qp"] == code]
+        shown, around = shapely.union_all([shown, *bands.geometry]), _AROUND / 4
+        band = band_name(bands["distance_m"])
+    view = View.around(shapely.buffer(shown, around).bounds, _WIDTH, _HEIGHT, least=_LEAST)
     shapes = tuple(_shapes(code, frames, view, generalised=generalised))
-    band = band_of(code, frames)
     return Drawing(
         view,
         shapes,
@@ -219,9 +218,7 @@ def draw_care(code: str, content: Content) -> Drawing:
     qpv = frames["qpv"]
     own = qpv[qpv["code_qp"] == code]
     shape, name = own.geometry.iloc[0], own["lib_qp"].iloc[0] or code
-    west, south, east, north = shape.bounds
-    bounds = west - _CARE_AROUND, south - _CARE_AROUND, east + _CARE_AROUND, north + _CARE_AROUND
-    view = View.around(bounds, _WIDTH, _CARE_HEIGHT)
+    view = View.around(shape.bounds + _CARE_AROUND * OUTWARDS, _WIDTH, _CARE_HEIGHT)
     # Less than the drawing shows, and many times faster.
     light = shapely.simplify(shape, 0.5 / view.scale)
     circles = [
@@ -312,12 +309,6 @@ def labels_of(code: str, frames: Frames, view: View) -> Iterator[MapLabel]:
             if place:
                 yield MapLabel(kind, text, *place)
     yield from street_names(frames, view, room)
-
-
-def band_of(code: str, frames: Frames) -> str:
-    """Name the band around a QPV, empty if the release has none."""
-    bands = frames.get("bande_300m")
-    return "" if bands is None else band_name(bands.loc[bands["code_qp"] == code, "distance_m"])
 
 
 def _alternative(name: str, shapes: tuple[Shape, ...], band: str) -> str:

@@ -12,7 +12,6 @@ from pydantic import Field
 from qpv_geo.formats.base import Content
 from qpv_geo.formats.essentials import TOWN, essential_plans
 from qpv_geo.formats.figures import Figure, Figures, Zone, qpv_zones
-from qpv_geo.formats.frames import Frames
 from qpv_geo.frozen import Frozen
 from qpv_geo.ingest.registry import Indicator, Registry
 from qpv_geo.portraits.charts import Bar, Range, Reference, bar_chart, range_chart
@@ -140,14 +139,14 @@ class Section:
 
 
 class Sections:
-    """Builds the sections of each portrait of a release."""
+    """Builds the sections of each portrait of a release, and draws their charts."""
 
     def __init__(self, content: Content, figures: Figures) -> None:
         self._figures = figures
         self._indicators = content.spec.registry.indicators
         self._plans = plans_for(content.spec.registry)
         self._catalogue = content.spec.catalogue
-        self._charts = ThemeCharts(content.frames, figures)
+        self._every_qpv = qpv_zones(content.frames)
         sources = content.frames["sources"]
         # The sentence that says why begins with the source's title, which stands beside it here.
         self._states: dict[str, tuple[str, str]] = {
@@ -179,65 +178,12 @@ class Sections:
         self, plan: SectionPlan, table: FigureTable, zone: Zone, others: Sequence[Zone]
     ) -> Iterator[Chart]:
         if plan.structure:
-            yield from self._charts.structure(plan.structure, zone, others)
+            yield from self._structure(plan.structure, zone, others)
         if plan.range:
-            yield from self._charts.range(plan.range, zone, others)
-        yield from self._charts.of(table.rows, zone, table.zones, others)
+            yield from self._range(plan.range, zone, others)
+        yield from self._beside_zones(table.rows, zone, table.zones, others)
 
-    def _is_held(self, indicator: Indicator) -> bool:
-        """Tell whether the release holds at least a status of an indicator."""
-        return indicator.id in self._figures.indicators
-
-    def _was_read(self, source: str) -> bool:
-        return self._states.get(source, ("", ""))[0] == _READ
-
-    def _row(self, indicator: Indicator, zone: Zone, others: Sequence[Zone]) -> Row:
-        figure = self._figures.newest(zone, indicator.id)
-        compared = tuple(self._figures.same_vintage(o, indicator.id, figure.vintage) for o in others)
-        return Row(figure, compared)
-
-    def _absences(self, themes: Iterable[str]) -> Iterator[Absence]:
-        """Yield the sources that were not read, except those of another geography: they are never joined."""
-        geography = self._catalogue[_CONTOURS].geography
-        for source in self._catalogue.sources:
-            if source.theme in themes and source.geography == geography and not self._was_read(source.id):
-                yield Absence(source.title, self._why_absent(source))
-
-    def why_empty(self, table: TableName) -> str:
-        """Return why no source of a table was read, as a clause in French."""
-        return self._why_absent(*self._catalogue.filling(table))
-
-    def _why_absent(self, *sources: Source) -> str:
-        ids = {source.id for source in sources}
-        reasons = (why for name, (_, why) in self._states.items() if name.partition("-")[0] in ids)
-        return next(filter(None, reasons), _NOT_READ)
-
-
-def leading_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that a section shows at first: those of the indicators of layer ``qpv``.
-
-    A section without any of these shows its first ones, one of few rows shows all.
-    """
-    if len(rows) <= _LEADING:
-        return list(rows)
-    return [row for row in rows if row.figure.indicator.qpv_layer] or list(rows[:_LEADING])
-
-
-def _table(rows: Sequence[Row], others: Sequence[Zone]) -> FigureTable:
-    """Return rows without the compared zones of which none has a figure."""
-    used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
-    kept = (replace(row, others=tuple(row.others[column] for column in used)) for row in rows)
-    return FigureTable(tuple(others[column] for column in used), tuple(kept))
-
-
-class ThemeCharts:
-    """Draws the charts of each theme."""
-
-    def __init__(self, frames: Frames, figures: Figures) -> None:
-        self._figures = figures
-        self._every_qpv = qpv_zones(frames)
-
-    def structure(self, plan: StructurePlan, zone: Zone, others: Sequence[Zone]) -> Iterator[Chart]:
+    def _structure(self, plan: StructurePlan, zone: Zone, others: Sequence[Zone]) -> Iterator[Chart]:
         """Draw shares of one whole, with those of the first other zone that has all of them behind."""
         if not all(name in self._figures.indicators for name in plan.parts):
             return
@@ -257,7 +203,7 @@ class ThemeCharts:
         detail = ", ".join(filter(None, (own[0].vintage, f"en clair : {name}" if name else "")))
         yield Chart(plan.title, detail, (), bar_chart(f"{plan.title} ({detail})", bars))
 
-    def range(self, plan: RangePlan, zone: Zone, others: Sequence[Zone]) -> Iterator[Chart]:
+    def _range(self, plan: RangePlan, zone: Zone, others: Sequence[Zone]) -> Iterator[Chart]:
         """Draw what a zone's values range over, where all three are known, above the same of other zones."""
         if not all(name in self._figures.indicators for name in plan.indicators):
             return
@@ -282,7 +228,7 @@ class ThemeCharts:
         figures = [figure for figure in found if figure]
         return figures if len(figures) == len(own) else []
 
-    def of(
+    def _beside_zones(
         self, rows: Sequence[Row], zone: Zone, zones: Sequence[Zone], others: Sequence[Zone]
     ) -> Iterator[Chart]:
         """Draw rates and amounts beside other zones; if there are none, the first beside the other QPV.
@@ -336,6 +282,51 @@ class ThemeCharts:
             detail = f"{len(figures)} des {count} quartiers du territoire, par rang"
         strong = [other.code for other, _ in figures].index(zone.code)
         return _chart(row, detail, [(names[other.code], figure) for other, figure in figures], strong, line)
+
+    def _is_held(self, indicator: Indicator) -> bool:
+        """Tell whether the release holds at least a status of an indicator."""
+        return indicator.id in self._figures.indicators
+
+    def _was_read(self, source: str) -> bool:
+        return self._states.get(source, ("", ""))[0] == _READ
+
+    def _row(self, indicator: Indicator, zone: Zone, others: Sequence[Zone]) -> Row:
+        figure = self._figures.newest(zone, indicator.id)
+        compared = tuple(self._figures.same_vintage(o, indicator.id, figure.vintage) for o in others)
+        return Row(figure, compared)
+
+    def _absences(self, themes: Iterable[str]) -> Iterator[Absence]:
+        """Yield the sources that were not read, except those of another geography: they are never joined."""
+        geography = self._catalogue[_CONTOURS].geography
+        for source in self._catalogue.sources:
+            if source.theme in themes and source.geography == geography and not self._was_read(source.id):
+                yield Absence(source.title, self._why_absent(source))
+
+    def why_empty(self, table: TableName) -> str:
+        """Return why no source of a table was read, as a clause in French."""
+        return self._why_absent(*self._catalogue.filling(table))
+
+    def _why_absent(self, *sources: Source) -> str:
+        ids = {source.id for source in sources}
+        reasons = (why for name, (_, why) in self._states.items() if name.partition("-")[0] in ids)
+        return next(filter(None, reasons), _NOT_READ)
+
+
+def leading_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that a section shows at first: those of the indicators of layer ``qpv``.
+
+    A section without any of these shows its first ones, one of few rows shows all.
+    """
+    if len(rows) <= _LEADING:
+        return list(rows)
+    return [row for row in rows if row.figure.indicator.qpv_layer] or list(rows[:_LEADING])
+
+
+def _table(rows: Sequence[Row], others: Sequence[Zone]) -> FigureTable:
+    """Return rows without the compared zones of which none has a figure."""
+    used = [column for column in range(len(others)) if any(row.others[column] for row in rows)]
+    kept = (replace(row, others=tuple(row.others[column] for column in used)) for row in rows)
+    return FigureTable(tuple(others[column] for column in used), tuple(kept))
 
 
 def around(own: int, count: int, most: int) -> list[int]:

@@ -21,7 +21,7 @@ from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.summaries import summaries_of
 from qpv_geo.french import band_name, class_labels, decimals_of, measure
 from qpv_geo.ingest.registry import Indicator
-from qpv_geo.portraits.drawing import Labels, View
+from qpv_geo.portraits.drawing import OUTWARDS, Labels, View
 from qpv_geo.portraits.qpv_map import Drawing, MapLabel, Shape, outline_shapes
 from qpv_geo.portraits.sections import plans_for
 from qpv_geo.qgis.cartography import load_cartography
@@ -297,8 +297,7 @@ def draw_overview(content: Content, codes: list[str], kinds: dict[str, str]) -> 
     qpv = qpv[qpv["code_qp"].isin(codes)]
     west, south, east, north = qpv.total_bounds
     around = _MARGIN * max(east - west, north - south)
-    bounds = west - around, south - around, east + around, north + around
-    view = View.around(bounds, _WIDTH, _HEIGHT, least=_LEAST)
+    view = View.around(qpv.total_bounds + around * OUTWARDS, _WIDTH, _HEIGHT, least=_LEAST)
     shapes = [*outline_shapes(communes, "nom_com", "commune", view)]
     for code in codes:
         shapes += outline_shapes(qpv[qpv["code_qp"] == code], "lib_qp", f"qpv {kinds[code]}".strip(), view)

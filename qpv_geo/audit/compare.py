@@ -49,20 +49,18 @@ def compare_release(folder: Path, content: Content, tables: Mapping[str, StoredT
     `tables` are those of the GeoPackage. Raises `PublicationError` with file, layer, row, field, published
     and expected value of each mismatch.
     """
-    mismatches: dict[object, Mismatch] = {}
+    mismatches: list[Mismatch] = []
     formats = []
     for written, meant in _formats(folder, content, tables):
         formats.append(written)
         for name, layer in written.items():
-            unlike = _compare_written(layer, meant[name], content.layers[name])
-            mismatches |= {mismatch.place: mismatch for mismatch in unlike}
-    if all(mismatch.field != _ROWS for mismatch in mismatches.values()):
+            mismatches += _compare_written(layer, meant[name], content.layers[name])
+    if all(mismatch.field != _ROWS for mismatch in mismatches):
         # What holds the very values of the layers in memory need not be compared with the raw files thrice.
-        alike = all(mismatch.field == _GEOMETRY for mismatch in mismatches.values())
-        unlike = _compare_raw(formats, content, alike=alike)
-        mismatches |= {mismatch.place: mismatch for mismatch in unlike}
-    if mismatches:
-        raise PublicationError(_message(folder, list(mismatches.values())))
+        alike = all(mismatch.field == _GEOMETRY for mismatch in mismatches)
+        mismatches += _compare_raw(formats, content, alike=alike)
+    if places := {mismatch.place: mismatch for mismatch in mismatches}:
+        raise PublicationError(_message(folder, list(places.values())))
 
 
 def _formats(

@@ -111,12 +111,11 @@ def _read_shapefile(raw: RawFile, settings: Settings) -> _Contents:
 
 def _declared_names(raw: RawFile, columns: list[str]) -> dict[str, str]:
     """Return the file's spelling of each declared column."""
-    there = {column.strip(): column for column in columns}
-    folded = {spelling.casefold(): column for spelling, column in there.items()}
+    there = {column.strip().casefold(): column for column in columns}
+    there |= {column.strip(): column for column in columns}
     names = {}
     for name, spellings in raw.source.columns.items():
-        known = [there[spelling] for spelling in spellings if spelling in there]
-        known += [folded[spelling.casefold()] for spelling in spellings if spelling.casefold() in folded]
+        known = [there[each] for each in (*spellings, *map(str.casefold, spellings)) if each in there]
         if not known:
             raise KeyError(f"no column {' or '.join(spellings)} in {', '.join(columns)}")
         names[name] = known[0]

@@ -126,12 +126,9 @@ def _typed(
 
 
 def _table(arrays: Mapping[str, _Array]) -> pd.DataFrame:
-    index = pd.RangeIndex(max(map(len, arrays.values()), default=0))
     # Given as an array, a column of texts would become pandas' own type of text.
-    columns = {
-        name: pd.Series(array, index=index, dtype=array.dtype, copy=False) for name, array in arrays.items()
-    }
-    return pd.DataFrame(columns, index=index, copy=False)
+    columns = {name: pd.Series(array, dtype=array.dtype, copy=False) for name, array in arrays.items()}
+    return pd.DataFrame(columns, copy=False)
 
 
 def _column(values: list[Any], kind: FieldType) -> _Array:

@@ -46,16 +46,16 @@ class Collection(CheckedFile):
         return features
 
     @cached_property
-    def polygons(self) -> list[tuple[int, list[list[list[float]]]]]:
-        """Polygons (lists of rings), each with the number of its feature, from 1."""
-        polygons = []
+    def rings(self) -> list[tuple[int, list[list[float]]]]:
+        """Rings of polygons, each with the number of its feature, from 1."""
+        rings = []
         for number, feature in enumerate(self.features, start=1):
             geometry = feature["geometry"]
             if geometry is not None and geometry["type"] in _POLYGONS:
                 coordinates = geometry["coordinates"]
-                parts = coordinates if geometry["type"] == "MultiPolygon" else [coordinates]
-                polygons += [(number, part) for part in parts]
-        return polygons
+                polygons = coordinates if geometry["type"] == "MultiPolygon" else [coordinates]
+                rings += [(number, ring) for ring in chain.from_iterable(polygons)]
+        return rings
 
     @cached_property
     def shapes(self) -> Geometries:
@@ -67,8 +67,7 @@ class Collection(CheckedFile):
         """All positions, (n, 2); (n, 3) if they have heights."""
         geometries = (feature["geometry"] for feature in self.features)
         points = [one["coordinates"] for one in geometries if one is not None and one["type"] == "Point"]
-        rings = (ring for _, rings in self.polygons for ring in rings)
-        return positions([*points, *chain.from_iterable(rings)])
+        return positions([*points, *chain.from_iterable(ring for _, ring in self.rings)])
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -121,12 +120,7 @@ def longitudes_and_latitudes(collection: Collection) -> Iterator[str]:
 @Collection.rule("GEOJSON05")
 def rings(collection: Collection) -> Iterator[str]:
     """Each ring is closed and has four positions or more (section 3.1.6)."""
-    bad = [
-        number
-        for number, rings in collection.polygons
-        for ring in rings
-        if len(ring) < RING_MINIMUM or ring[0] != ring[-1]
-    ]
+    bad = (number for number, ring in collection.rings if len(ring) < RING_MINIMUM or ring[0] != ring[-1])
     yield from listed("features", bad)
 
 

@@ -20,8 +20,8 @@ from qpv_geo.formats.frames import Frames, conform
 from qpv_geo.formats.provenance import checks_table, sources_table
 from qpv_geo.ingest.registry import load_registry
 from qpv_geo.ingest.tables import read_tables
+from qpv_geo.releases.decisions import restored_release
 from qpv_geo.releases.draft import publish_draft, verify_draft, write_draft
-from qpv_geo.releases.existing import restored_release
 from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.releases.placement import sweep
 from qpv_geo.releases.release import Release

@@ -30,7 +30,7 @@ from qpv_geo.formats.frames import Frames
 from qpv_geo.formats.geoparquet import write_geoparquet
 from qpv_geo.formats.summaries import Summaries
 from qpv_geo.formats.xlsx import FIELDS, HEALTH, READ_ME, SYNTHESIS
-from qpv_geo.releases.existing import unchanged_release
+from qpv_geo.releases.decisions import unchanged_release
 from qpv_geo.releases.formats import FORMATS, ON_REQUEST, chosen_formats
 from qpv_geo.settings import Settings
 from qpv_geo.statuses import STATUSES

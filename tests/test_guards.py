@@ -24,8 +24,7 @@ from qpv_geo.formats.report_schema import (
     SourceState,
     StatisticChange,
 )
-from qpv_geo.releases.decisions import drop_held, held_error, publish_held, roll_back
-from qpv_geo.releases.existing import existing_release
+from qpv_geo.releases.decisions import drop_held, existing_release, held_error, publish_held, roll_back
 from qpv_geo.releases.guards import overruns
 from qpv_geo.releases.ledger import is_intact, read_ledger
 from qpv_geo.releases.release import (

@@ -21,8 +21,8 @@ from qpv_geo.pipeline.job import Job
 from qpv_geo.pipeline.one import Outcome, run
 from qpv_geo.releases import draft as drafting
 from qpv_geo.releases import release as releasing
+from qpv_geo.releases.decisions import existing_release
 from qpv_geo.releases.draft import publish_draft, verify_draft, write_draft
-from qpv_geo.releases.existing import existing_release
 from qpv_geo.releases.formats import chosen_formats
 from qpv_geo.releases.ledger import is_intact
 from qpv_geo.releases.placement import make_current, make_read_only, place

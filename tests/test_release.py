@@ -15,7 +15,7 @@ from qpv_geo.audit.verify import verify_release
 from qpv_geo.errors import ConfigurationError, PublicationError
 from qpv_geo.formats import fingerprint as fingerprints
 from qpv_geo.formats.fingerprint import fingerprint
-from qpv_geo.releases.existing import unchanged_release
+from qpv_geo.releases.decisions import unchanged_release
 from qpv_geo.releases.ledger import is_intact
 from qpv_geo.releases.release import Release, current_release, find_release, list_releases
 from qpv_geo.settings import Settings

@@ -39,17 +39,13 @@ def read_workbook(raw: RawFile, settings: Settings, codes: Collection[str] | Non
             with zipfile.ZipFile(io.BytesIO(member.data)) as parts:
                 shared: list[str] = []
                 if "xl/sharedStrings.xml" in parts.namelist():
-                    texts = _SHARED.findall(_part(parts, "xl/sharedStrings.xml"))
+                    texts = _SHARED.findall(parts.read("xl/sharedStrings.xml").decode())
                     shared = [_joined(text) for text in texts]
                 for name, path in _sheets(parts):
-                    cells = _communes(_part(parts, path), shared, raw.source.columns, codes)
+                    cells = _communes(parts.read(path).decode(), shared, raw.source.columns, codes)
                     if cells is not None:
                         sheets[f"{member.name}, feuille {name}"] = cells
     return sheets
-
-
-def _part(parts: zipfile.ZipFile, path: str) -> str:
-    return parts.read(path).decode("utf-8")
 
 
 def _sheets(parts: zipfile.ZipFile) -> Iterator[tuple[str, str]]:

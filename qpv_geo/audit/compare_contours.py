@@ -80,33 +80,25 @@ def compare_attributes(
 ) -> list[Mismatch]:
     """Compare official fields with their files; each QPV and commune of the territory must be there."""
     mismatches = []
-    for layer in _LAYERS:
-        if layer.name in release:
-            features = originals.read(originals.filling(layer.table), read_features)
-            mismatches += _compare_attributes(release[layer.name], layer, features, territory)
+    for layer in (each for each in _LAYERS if each.name in release):
+        written, features = release[layer.name], originals.read(originals.filling(layer.table), read_features)
+        codes, origin = written.attributes[layer.key], features.raw.label
+        places = features.table.index.get_indexer(codes)
+        lost = sorted(layer.members(features.table, territory) - {*codes})
+        mismatches += [written.mismatch(code, layer.key, None, code, origin) for code in lost]
+        unknown = codes[places < 0]
+        mismatches += [written.mismatch(code, layer.key, code, None, origin) for code in unknown]
+        known = written.attributes[places >= 0]
+        texts = {
+            field: [None if cell is None else str(cell) for cell in plain_values(known[field])]
+            for field in layer.fields
+        }
+        published = pd.DataFrame(texts, dtype=object)
+        official = features.table.iloc[places[places >= 0]].reset_index(drop=True)
+        expected = {field: official[name] for field, name in layer.fields.items()}
+        compared = replace(written, attributes=published)
+        mismatches += compared.compare_columns(published[[layer.key]], expected, origin)
     return mismatches
-
-
-def _compare_attributes(
-    written: WrittenLayer, layer: _OfficialLayer, features: Features, territory: Territory
-) -> list[Mismatch]:
-    origin, codes = features.raw.label, written.attributes[layer.key]
-    places = features.table.index.get_indexer(codes)
-    lost = sorted(layer.members(features.table, territory) - {*codes})
-    mismatches = [
-        *(written.mismatch(code, layer.key, None, code, origin) for code in lost),
-        *(written.mismatch(code, layer.key, code, None, origin) for code in codes[places < 0]),
-    ]
-    known = written.attributes[places >= 0]
-    texts = {
-        field: [None if cell is None else str(cell) for cell in plain_values(known[field])]
-        for field in layer.fields
-    }
-    published = pd.DataFrame(texts, dtype=object)
-    official = features.table.iloc[places[places >= 0]].reset_index(drop=True)
-    expected = {field: official[name] for field, name in layer.fields.items()}
-    compared = replace(written, attributes=published)
-    return mismatches + compared.compare_columns(published[[layer.key]], expected, origin)
 
 
 def compare_shapes(formats: Sequence[Mapping[str, WrittenLayer]], originals: Originals) -> list[Mismatch]:

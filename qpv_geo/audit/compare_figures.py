@@ -57,10 +57,10 @@ def compare_statistics(
 ) -> list[Mismatch]:
     """Compare each row of ``statistiques`` with its raw cell, and find cells that have no row.
 
-    A row has a value if and only if its status says so.
-    A cell is found by source, file and the producer's column, on the row of the zone's code. For each file,
-    every published code must have every published column, and every published QPV that the file holds must
-    have its rows. What is computed here, for a zone or for a set of zones, stands in no file.
+    A row has a value if and only if its status says so. A cell is found by source, file and the producer's
+    column, on the row of the zone's code. For each file, every published code must have every published
+    column, and every published QPV that the file holds must have its rows. What is computed here, for a zone
+    or for a set of zones, stands in no file.
     """
     if _LAYER not in release:
         return []

@@ -14,8 +14,7 @@ from qpv_geo.parallel import collector_held_off
 from qpv_geo.pipeline.fetching import fetch
 from qpv_geo.pipeline.job import Job
 from qpv_geo.releases.changes_text import changes_markdown
-from qpv_geo.releases.decisions import prune
-from qpv_geo.releases.existing import existing_release, restored_release
+from qpv_geo.releases.decisions import existing_release, prune, restored_release
 from qpv_geo.releases.placement import reraise_move_errors, sweep
 from qpv_geo.releases.release import Release
 from qpv_geo.sources.fetch import accept

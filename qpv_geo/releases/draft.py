@@ -25,7 +25,7 @@ from qpv_geo.formats.report import write_report
 from qpv_geo.formats.report_schema import Changes
 from qpv_geo.french import french_date
 from qpv_geo.releases.changes import PublishedRelease, compare_releases
-from qpv_geo.releases.existing import comparable_release
+from qpv_geo.releases.decisions import comparable_release
 from qpv_geo.releases.guards import overruns
 from qpv_geo.releases.ledger import read_ledger, seal_of, write_ledger
 from qpv_geo.releases.placement import (

@@ -59,7 +59,9 @@ def compare_release(folder: Path, content: Content, tables: Mapping[str, StoredT
         # What holds the very values of the layers in memory need not be compared with the raw files thrice.
         alike = all(mismatch.field == _GEOMETRY for mismatch in mismatches)
         mismatches += _compare_raw(formats, content, alike=alike)
-    if places := {mismatch.place: mismatch for mismatch in mismatches}:
+    # A value is reported once, whatever it was compared with.
+    places = {(each.file, each.layer, each.row, each.field): each for each in mismatches}
+    if places:
         raise PublicationError(_message(folder, list(places.values())))
 
 
@@ -70,20 +72,16 @@ def _formats(
     layers, frames, rounded = content.layers, content.frames, content.rounded
     package = folder / geopackage_name(content.spec.territory.id)
     yield {name: written_layer(package, tables, layers[name]) for name in frames}, frames
-    yield (
-        {name: read_geojson(folder / "geojson" / f"{name}.geojson", layers[name]) for name in rounded},
-        rounded,
-    )
+    drawn = {name: read_geojson(folder / "geojson" / f"{name}.geojson", layers[name]) for name in rounded}
+    yield drawn, rounded
     shared = content.shared
     yield {name: read_csv(folder / "csv" / f"{name}.csv", layers[name]) for name in shared}, shared
 
 
 def _compare_raw(formats: list[dict[str, WrittenLayer]], content: Content, *, alike: bool) -> list[Mismatch]:
     """Compare with the raw files; of formats with attributes alike, others only if the first differs."""
-    spec = content.spec
-    frames = content.frames
-    codes = set(frames["statistiques"]["code"]) | set(frames["qpv"]["code_qp"])
-    codes |= set(frames["communes"]["insee_com"])
+    spec, frames = content.spec, content.frames
+    codes = {*frames["statistiques"]["code"], *frames["qpv"]["code_qp"], *frames["communes"]["insee_com"]}
     originals = Originals(spec.raws, codes, spec.settings)
     figures = newest_figures(formats[0]["statistiques"].attributes)
     mismatches = compare_sources(spec.raws) + compare_shapes(formats, originals)

@@ -23,14 +23,8 @@ _CELL = ["source", "fichier", "code_producteur"]
 # What a row says of its raw cell and of the cell of its interval.
 _MEANING = {"valeur": float, "statut": object, "remarque": object, "borne_basse": float, "borne_haute": float}
 # What layer `qpv` repeats of the newest rows of `statistiques`: suffix of the field, and column.
-_REPEATED = {
-    "": "valeur",
-    "_statut": "statut",
-    "_millesime": "millesime",
-    "_rang": "rang",
-    "_rang_sur": "rang_sur",
-}
-_BOUNDS = {"_borne_basse": "borne_basse", "_borne_haute": "borne_haute"}
+_REPEATED = {"": "valeur"} | {f"_{name}": name for name in ("statut", "millesime", "rang", "rang_sur")}
+_BOUNDS = {f"_{name}": name for name in ("borne_basse", "borne_haute")}
 # Between the producer's codes of what an indicator is computed from; no column's name holds them.
 _OPERATORS = r" [/+] "
 _CONTRACT_FIGURES = {

@@ -16,7 +16,7 @@ from qpv_geo.audit.originals import Originals, read_finess
 from qpv_geo.errors import PublicationError
 from qpv_geo.formats.frames import plain_values
 from qpv_geo.ingest.cell_text import decode
-from qpv_geo.sources.raw import RawFile, digest
+from qpv_geo.sources.raw import Extract, RawFile, digest
 
 _PAIRS, _APL, _ESTABLISHMENTS = "correspondance_2015", "apl", "etablissements_finess"
 # The predecessors stand side by side in a row of the file.
@@ -79,7 +79,7 @@ def compare_facilities(release: Mapping[str, WrittenLayer], originals: Originals
     raw = originals.filling("facilities") if written else None
     if raw is None or raw.extract is None:
         return []
-    facilities = list(_facilities(raw))
+    facilities = list(_facilities(raw, raw.extract))
     mismatches = []
     for name, layer in written.items():
         column, reach = _PLACES[name]
@@ -98,10 +98,9 @@ def compare_facilities(release: Mapping[str, WrittenLayer], originals: Originals
     return mismatches
 
 
-def _facilities(raw: RawFile) -> Iterator[tuple[str, ...]]:
+def _facilities(raw: RawFile, extract: Extract) -> Iterator[tuple[str, ...]]:
     """Yield type, EPSG code, position and its quality of each facility, as the extract writes them."""
-    extract = raw.extract
-    if extract is None or digest(extract.path)[0] != extract.sha256:
+    if digest(extract.path)[0] != extract.sha256:
         raise PublicationError(f"{raw.label}: its extract in the store changed during the run; run again")
     text, _ = decode(extract.path.read_bytes(), raw.label)
     rows = csv.reader(text.splitlines(), delimiter=";")

@@ -28,11 +28,6 @@ class Mismatch:
     expected: object
     origin: str = ""
 
-    @property
-    def place(self) -> tuple[str, str, str, str]:
-        """Where it is: a value is reported once, whatever it was compared with."""
-        return self.file, self.layer, self.row, self.field
-
     def __str__(self) -> str:
         """Say it in one line."""
         row = f", row {self.row}" if self.row else ""

@@ -55,7 +55,6 @@ _NEEDED = {
 }
 _GROUP = ["zone", "indicateur"]
 _VALUES = ["valeur", "statut", "millesime"]
-_MEDIAN_OF = "qpv"
 _LINE = ["code_qp", "ligne", "zone", "code"]
 _NAMES = ["lib_qp", "libelle", "maille", "nom_zone", "unite", "source"]
 # A country is not steered line by line, and its report would be as large as its tables.
@@ -124,7 +123,7 @@ def _summary(cells: pd.DataFrame, zone: str, *, additive: bool) -> dict[str, flo
     found: dict[str, float | None] = {"total_avant": None, "total_apres": None}
     for moment in ("avant", "apres"):
         values = cells[f"valeur_{moment}"].dropna()
-        if len(values) and (additive or zone == _MEDIAN_OF):
+        if len(values) and (additive or zone == _QPV):
             found[f"{name}_{moment}"] = round(float(values.sum() if additive else values.median()), _DIGITS)
     return found
 

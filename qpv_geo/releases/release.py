@@ -135,9 +135,8 @@ def previous_release(territory_id: str, settings: Settings) -> Release | None:
     """Return the release that was current before the current one, if it is still there."""
     folder = settings.out_dir / territory_id
     current = current_release(territory_id, settings)
-    if current is None:
-        return None
-    return next(map(load_release, earlier_folders(folder, current.id)), None)
+    earlier = earlier_folders(folder, current.id) if current else []
+    return next(map(load_release, earlier), None)
 
 
 def earlier_folders(folder: Path, release_id: str) -> list[Path]:

@@ -35,8 +35,10 @@ class GeoPackage(CheckedFile):
         super().__init__(path)
         self.database = connect(path)
         self.database.row_factory = sqlite3.Row
-        self.database.create_function("regexp", 2, _matches, deterministic=True)
-        self.database.create_function("is_xml", 1, _is_xml, deterministic=True)
+        self.database.create_function(
+            "regexp", 2, lambda pattern, text: bool(re.fullmatch(pattern, str(text)))
+        )
+        self.database.create_function("is_xml", 1, _is_xml)
 
     def close(self) -> None:
         """Close the database."""
@@ -72,10 +74,6 @@ class GeoPackage(CheckedFile):
             shapes = shapely.from_wkb(np.array([blob.wkb for blob in blobs], dtype=object))
             geometries[table] = np.array([rowid for rowid, _ in pairs], dtype=int), blobs, shapes
         return geometries
-
-
-def _matches(pattern: str, text: object) -> bool:
-    return re.fullmatch(pattern, str(text)) is not None
 
 
 def _is_xml(text: object) -> bool:

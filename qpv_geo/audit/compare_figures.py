@@ -1,10 +1,11 @@
 """Published figures against the raw cells they come from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from qpv_geo.analysis.aggregate import COMPUTED_ZONES
 from qpv_geo.audit.mismatches import Mismatch, WrittenLayer, differing_rows
@@ -101,7 +102,7 @@ def _meaning_of_cells(table: pd.DataFrame, originals: Originals) -> dict[str, pd
     """Read the raw cells again, column by column of the files; rows without an origin stay as they are."""
     meant = {field: table[field].to_numpy(dtype=kind).copy() for field, kind in _MEANING.items()}
     codes, intervals = (table[name].to_numpy(dtype=object) for name in ("code", "fichier_intervalle"))
-    for (source, member, column), rows in table.groupby(_CELL, sort=False).indices.items():
+    for (source, member, column), rows in _groups(table, _CELL):
         cells = originals.cells(source, member)
         # Where the intervals of the column stand: also for the rows that have none.
         file = next((name for name in intervals[rows] if isinstance(name, str)), None)
@@ -115,10 +116,17 @@ def _meaning_of_cells(table: pd.DataFrame, originals: Originals) -> dict[str, pd
     return {field: pd.Series(values, index=table.index) for field, values in meant.items()}
 
 
+def _groups(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], NDArray[np.intp]]]:
+    """Yield the positions of the rows that share texts; rows without one of the texts are left out."""
+    for texts, rows in table.groupby(columns, sort=False).indices.items():
+        yield tuple(map(str, np.array(texts, dtype=object))), np.asarray(rows)
+
+
 def _cells_without_row(statistics: WrittenLayer, qpv: set[str], originals: Originals) -> list[Mismatch]:
     table = statistics.attributes
     mismatches = []
-    for (zone, source, member), rows in table.groupby(["zone", "source", "fichier"], sort=False):
+    for (zone, source, member), positions in _groups(table, ["zone", "source", "fichier"]):
+        rows = table.iloc[positions]
         cells = originals.cells(source, member)
         wanted = set(rows["code"]) | (cells.rows.keys() & qpv if zone == "qpv" else set())
         there = set(zip(rows["code"], rows["code_producteur"], strict=True))

@@ -247,7 +247,9 @@ def _widened(grid: _Grid, kind: str, vintage: str) -> _Grid:
     """Turn the rows of a kind of zone of a table in long form into a header and a row per zone."""
     header, *rows = grid
     table = pd.DataFrame(rows, columns=[column.upper() for column in header])
-    (measure,) = (name for name in table if name.endswith("_MEASURE") and not name.startswith("UNIT_"))
+    (measure,) = (
+        name for name in map(str, table) if name.endswith("_MEASURE") and not name.startswith("UNIT_")
+    )
     table = table[table["GEO_OBJECT"] == kind]
     if "TIME_PERIOD" in table:
         table = table[table["TIME_PERIOD"] == vintage]

@@ -71,7 +71,7 @@ def read_features(raw: RawFile, settings: Settings) -> Features:
         raise PublicationError(f"{raw.label}: format {raw.source.format!r} holds no contours")
     with rereading(raw):
         properties, shapes, crs = read(raw, settings)
-        names = _declared_names(raw, list(properties[0]))
+        names = _declared_names(raw, list(map(str, properties[0])))
         columns = {name: [_as_text(row[column]) for row in properties] for name, column in names.items()}
         cells = pd.DataFrame(columns, dtype=object).set_index(raw.source.key[0], drop=False)
         table = gpd.GeoDataFrame(cells, geometry=shapely.force_2d(shapes), crs=crs)

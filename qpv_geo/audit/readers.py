@@ -68,7 +68,7 @@ def read_csv(path: Path, layer: Layer) -> WrittenLayer:
             raise ValueError(f"its header is {list(cells)}")
         columns = {}
         for name, field in layer.fields.items():
-            texts, places = cells[name].cat.categories, cells[name].cat.codes
+            texts, places = cells[name].cat.categories, cells[name].cat.codes.to_numpy()
             # A missing cell is at place -1: the last one.
             columns[name] = _column([*converted(texts, field.type), None], field.type).take(places)
         return WrittenLayer(path, layer.name, _table(columns))

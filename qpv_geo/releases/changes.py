@@ -361,4 +361,4 @@ def _sources(before: pd.DataFrame, after: pd.DataFrame) -> tuple[SourceChange, .
 
 def _states(sources: pd.DataFrame) -> dict[str, SourceState]:
     read = sources[sources["etat"] == "lue"].set_index("source")[[*SourceState.model_fields]]
-    return {source: SourceState(**state) for source, state in read.to_dict("index").items()}
+    return {str(code): SourceState.model_validate(row) for code, row in read.to_dict("index").items()}

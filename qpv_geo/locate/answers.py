@@ -198,7 +198,7 @@ def _too_near(
     for zones, width, distance in limits:
         # The index reports an infinite distance beyond its reach; these points need a longer one.
         rough = np.flatnonzero(~near & np.isinf(distance) & (margin > 0) & (radius + width > zones.reach))
-        near[rough] = zones.any_within(x[rough], y[rough], radius[rough] + width)
+        near[rough] = zones.any_nearer(x[rough], y[rough], radius[rough] + width)
     return near
 
 

@@ -19,7 +19,7 @@ from pyproj.transformer import TransformerGroup
 from qpv_geo.errors import ConfigurationError, ContractError
 from qpv_geo.locate.distance import EdgeGrid
 from qpv_geo.locate.edges import BoolArray, Edges, FloatArray, GeometryArray, Int32Array, IntArray
-from qpv_geo.locate.grid import PIECE, CellGrid, Projection
+from qpv_geo.locate.grid import PIECE, CellGrid, Cells, Projection
 from qpv_geo.parallel import in_threads
 from qpv_geo.territory import BAND_WIDTH, LARGEST_REACH
 
@@ -146,14 +146,7 @@ class LocateIndex:
         """Measure how far each point is from the polygons."""
         inside = np.full(len(x), -1, np.int32)
         measure = Measure(inside, inside.copy(), np.full(len(x), np.inf))
-        if self._points_grid:
-            near = np.flatnonzero(self._points_grid.cells(x, y).number)
-            x, y = self.projected(x[near], y[near])
-            cells = self._grid.cells(x, y)
-        else:
-            cells = self._grid.cells(x, y)
-            near = np.flatnonzero(cells.number)
-            cells, x, y = cells.take(near), x[near], y[near]
+        near, cells, x, y = self._within_reach(x, y)
         inside = self._grid.find(cells, x, y, self._hold)
         distance, nearest = self.edge_grid.nearest(cells, x, y)
         held = inside >= 0
@@ -167,6 +160,16 @@ class LocateIndex:
         measure.nearest[near] = np.where(held, inside, np.where(within, nearest, -1))
         measure.distance[near] = np.where(held, 0.0 - distance, np.where(within, distance, np.inf))
         return measure
+
+    def _within_reach(self, x: FloatArray, y: FloatArray) -> tuple[IntArray, Cells, FloatArray, FloatArray]:
+        """Return which points may be within reach, their cells, and their projected coordinates."""
+        if self._points_grid:
+            near = np.flatnonzero(self._points_grid.cells(x, y).number)
+            x, y = self.projected(x[near], y[near])
+            return near, self._grid.cells(x, y), x, y
+        cells = self._grid.cells(x, y)
+        near = np.flatnonzero(cells.number)
+        return near, cells.take(near), x[near], y[near]
 
     def band_limits(self, x: FloatArray, y: FloatArray, measure: Measure) -> list[Limit]:
         """Measure how far points are from the limits of the bands, one limit for each width.
@@ -183,31 +186,27 @@ class LocateIndex:
         for index in (self, *(index for _, index in self._wider)):
             _ = index.edge_grid
 
-    def any_within(self, x: FloatArray, y: FloatArray, distance: FloatArray) -> BoolArray:
-        """Tell which points have a polygon within a distance that may exceed the reach.
+    def any_nearer(self, x: FloatArray, y: FloatArray, distance: FloatArray) -> BoolArray:
+        """Tell which points are nearer to an edge of any polygon than a distance that may exceed the reach.
 
         Slower than `measure`: meant for the few points that are very imprecise.
         """
         x, y = self.projected(x, y)
         placed = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
         points = shapely.points(x[placed], y[placed])
-        hits, _ = self.tree.query(points, predicate="dwithin", distance=distance[placed])
-        within = np.zeros(len(x), bool)
-        within[placed[hits]] = True
-        return within
+        (row, _), nearest = self._outlines.query_nearest(points, all_matches=False, return_distance=True)
+        nearer = np.zeros(len(x), bool)
+        nearer[placed[row]] = nearest < distance[placed[row]]
+        return nearer
 
     def near_edge(self, x: FloatArray, y: FloatArray, radius: FloatArray) -> BoolArray:
         """Tell which points are nearer to an edge of any polygon than so many metres."""
-        x, y = self.projected(x, y)
-        cells = self._grid.cells(x, y)
         near = np.isinf(radius)
-        rows = np.flatnonzero(cells.number)
-        distance, _ = self.edge_grid.nearest(cells.take(rows), x[rows], y[rows])
+        rows, cells, *at = self._within_reach(x, y)
+        distance, _ = self.edge_grid.nearest(cells, *at)
         near[rows] |= distance < radius[rows]
-        rough = np.flatnonzero(~near & (radius > self.reach) & np.isfinite(x) & np.isfinite(y))
-        points = shapely.points(x[rough], y[rough])
-        (row, _), distance = self._outlines.query_nearest(points, all_matches=False, return_distance=True)
-        near[rough[row]] = distance < radius[rough[row]]
+        rough = np.flatnonzero(~near & (radius > self.reach))
+        near[rough] = self.any_nearer(x[rough], y[rough], radius[rough])
         return near
 
     @cached_property

@@ -12,7 +12,7 @@ import pyarrow as pa
 import shapely
 
 from qpv_geo.errors import ConfigurationError
-from qpv_geo.locate.answers import Answer, Located, contains, locate
+from qpv_geo.locate.answers import Answer, Located, contains, locate, near_edge
 from qpv_geo.locate.coordinates import Geometries
 from qpv_geo.locate.dates import DateArray, History
 from qpv_geo.locate.edges import BoolArray, FloatArray, GeometryArray, IntArray
@@ -56,8 +56,6 @@ SHARE = pa.field("part_en_qpv", pa.float64())
 """The column added for polygons and lines: the share that is in a QPV, in percent."""
 
 _CENTIMETRES = 2
-_BEYOND = 50.0
-"""Width in metres of the ring that stands for everything beyond the ground that a release knows."""
 _GROUND_CELL = 8 * CELL
 """Few points lie near the limit of the ground: coarse cells are built in a tenth of the time."""
 
@@ -75,7 +73,6 @@ class Locator:
     labels: tuple[str, ...]
     _parts: tuple[Part, ...]
     _ground: LocateIndex | None
-    _around: LocateIndex | None
     known_around: float = 0.0
     """Metres around the territory's communes within which the release knows every QPV."""
     bands: bool = True
@@ -172,11 +169,10 @@ class Locator:
                 f"{crs.name} is not made for where the QPV are (EPSG:{zones[0]}): give the CRS of the points"
                 " with --crs, or longitude and latitude with --lon and --lat"
             )
-        ground_index = limit_index = None
+        ground_index = None
         if ground is not None:
-            ground_index = LocateIndex.build(ground, points_crs=crs, reach=0.0, cell=_GROUND_CELL)
-            limit_index = LocateIndex.build(
-                _around(ground), points_crs=crs, reach=2 * widest, widths=widest, cell=_GROUND_CELL
+            ground_index = LocateIndex.build(
+                ground, points_crs=crs, reach=2 * widest, widths=widest, cell=_GROUND_CELL
             )
         return cls(
             release,
@@ -186,7 +182,6 @@ class Locator:
             tuple(qpv["lib_qp"]),
             tuple(parts),
             ground_index,
-            limit_index,
         )
 
     def locate(self, x: FloatArray, y: FloatArray, precision: float | FloatArray | None = None) -> Located:
@@ -199,11 +194,13 @@ class Locator:
         """
         radius = np.full(len(x), precision) if isinstance(precision, float) else precision
         located = self._in_parts(Geometries(x, y), radius)
-        if self._around is not None:
+        if self._ground is not None:
             beyond = self._beyond(x, y)
-            limit = locate(self._around, x, y, precision=radius, max_distance=0.0)
-            for answer, near in ((located.en_qpv, limit.en_qpv), (located.bande_tva, limit.bande_tva)):
-                answer[(beyond | (near != Answer.NON)) & (answer == Answer.NON)] = Answer.INCERTAIN
+            wrong = np.zeros(len(x)) if radius is None else np.where(np.isnan(radius), np.inf, radius)
+            widest = self._ground.widths.max()
+            for answer, within in ((located.en_qpv, wrong), (located.bande_tva, wrong + widest)):
+                near = within.any() and near_edge(self._ground, x, y, within)
+                answer[(beyond | near) & (answer == Answer.NON)] = Answer.INCERTAIN
         return located
 
     def locate_geometries(
@@ -255,7 +252,7 @@ class Locator:
         rows = np.flatnonzero(~shapely.is_missing(geometries.shapes))
         there = geometries.take(rows)
         answers = self._in_parts(there, None if precision is None else precision[rows])
-        if self._around is not None:
+        if self._ground is not None:
             self._doubt_beyond(answers, geometries.shapes[rows])
         located.put(answers, rows)
         return located
@@ -352,9 +349,3 @@ class Locator:
             band,
         ]
         return pa.Table.from_arrays(arrays, schema=COLUMNS)
-
-
-def _around(ground: gpd.GeoSeries) -> gpd.GeoSeries:
-    """Return a ring around a ground; only its inner edge, the ground's limit, matters."""
-    whole = ground.union_all()
-    return gpd.GeoSeries([whole.buffer(_BEYOND).difference(whole)], crs=ground.crs)

@@ -26,7 +26,7 @@ from qpv_geo.locate.csv_dialect import Dialect
 from qpv_geo.locate.csv_table import CsvTable
 from qpv_geo.locate.geopackage_table import GeoPackageTable
 from qpv_geo.locate.parquet_table import ParquetTable
-from qpv_geo.locate.paths import check_target, files_of, open_table, points_crs, replacing
+from qpv_geo.locate.paths import check_target, files_of, open_table, points_crs, replacing, settle
 from qpv_geo.locate.places import known_crs, same_crs
 from qpv_geo.locate.points import Points
 from qpv_geo.locate.tables import Chunk, PointTable
@@ -437,9 +437,8 @@ def test_the_crs_is_that_of_the_coordinates_or_of_the_geometry(tmp_path: Path) -
         points_crs([one, one], Points(crs=4326))
     with refused(ContractError, "not all in the same CRS"):
         points_crs([one, other], Points())
-    bare = csv(tmp_path, "a;b\n")
     with refused(ConfigurationError, r"p\.csv has no geometry", "it has: a, b"):
-        points_crs([CsvTable(bare)], Points(crs=2154))
+        settle(Points(crs=2154), [CsvTable(csv(tmp_path, "a;b\n"))], [])
     path = geopackage(tmp_path / "p.gpkg", un=layer(a=[1.0]))
     execute(path, "UPDATE gpkg_spatial_ref_sys SET definition = 'undefined' WHERE srs_id = 2154")
     assert points_crs([GeoPackageTable(path)], Points(crs=2154)) == 2154

@@ -95,35 +95,23 @@ def settle(points: Points, tables: Sequence[PointTable], notes: list[str]) -> Po
 
 
 def points_crs(tables: Sequence[PointTable], points: Points) -> object:
-    """Return the CRS of the points, which must be the same in all files."""
+    """Return the CRS of points that are settled: that of all files, or the given one if they declare none."""
     if points.addresses:
         return _LONGITUDE_LATITUDE
-    if points.in_columns and points.crs is not None:
+    if points.in_columns:
         return points.crs
-    table = tables[0]
-    if not all(each.has_geometry for each in tables):
-        raise ConfigurationError(
-            f"{table.path.name} has no geometry: give the columns of the coordinates with --lon and --lat, or"
-            f" --x, --y and --crs; it has: {', '.join(table.columns)}"
-        )
+    table, given = tables[0], points.crs
     if len({str(each.geometry_crs) for each in tables}) > 1:
         raise ContractError(f"{table.path.parent}: its files are not all in the same CRS; project them first")
-    return _geometry_crs(table, points.crs)
-
-
-def _geometry_crs(table: PointTable, given: object | None) -> object:
-    """Return the CRS of the geometries of a file: its own, or the given one if it declares none."""
     declared = declared_crs(table.geometry_crs)
     if declared is None and given is None:
         raise ConfigurationError(f"{table.path.name} does not say its CRS: give it with --crs")
-    if declared is None:
-        return given
-    if given is not None and not same_crs(declared, known_crs(given)):
+    if declared is not None and given is not None and not same_crs(declared, known_crs(given)):
         raise ConfigurationError(
             f"{table.path.name} declares {declared.name}, --crs says {known_crs(given).name}: leave --crs"
             " out, or correct the CRS in the file"
         )
-    return declared
+    return declared or given
 
 
 def stem_of(path: Path, suffix: str) -> str:

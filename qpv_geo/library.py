@@ -46,7 +46,10 @@ def open_release(
     data
         Folder that holds ``out/``; None: ``QPV_GEO_DATA``, else ``data`` of the project.
 
-    Raises `ConfigurationError` if there is no such territory or release.
+    Raises
+    ------
+    ConfigurationError
+        If there is no such territory or release.
     """
     settings = Settings(data_dir=Path(data) if data else default_data_dir())
     place = load_territory(territory)
@@ -73,8 +76,11 @@ def refresh(
     force
         Publish even if nothing changed.
 
-    Raises `QpvGeoError` if it fails; the current release then stays. It is a `HeldError` if the release
-    changed beyond the bounds of its territory and waits for a decision.
+    Raises
+    ------
+    QpvGeoError
+        If it fails; the current release then stays. `HeldError` if the release changed beyond the bounds of
+        its territory and waits for a decision.
     """
     # imported lazily: who reads a release needs none of it
     from qpv_geo.pipeline.job import job_for  # noqa: PLC0415
@@ -140,7 +146,10 @@ class OpenRelease:
         indicator
             Identifiers of table ``indicateurs``; None: all.
 
-        Raises `ConfigurationError` if the release has none; the message names zones or indicators most alike.
+        Raises
+        ------
+        ConfigurationError
+            If the release has none; the message names the zones or indicators most alike.
         """
         table = self.table("statistiques")
         for column, wanted in (("zone", zone), ("indicateur", indicator)):

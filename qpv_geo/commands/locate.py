@@ -12,6 +12,7 @@ from qpv_geo.commands.options import DataDir, TerritoryName, settings_of
 from qpv_geo.commands.output import console, print_json
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.settings import Settings
+from qpv_geo.sources.geocoder import SCORE_THRESHOLD
 from qpv_geo.territory import Territory, load_territory
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def locate(  # noqa: PLR0913, PLR0917 - a command is a form
         precision=_precision(precision),
         type_column=type_col,
         score_column=score_col,
-        score_threshold=score_threshold,
+        score_threshold=SCORE_THRESHOLD if score_threshold is None else score_threshold,
         addresses=_names(geocode),
         layer=layer,
         dialect=Dialect("\t" if separator in {"tab", "\\t"} else separator, encoding, decimal, skip_rows),
@@ -184,7 +185,7 @@ def _answer_one(
         metres = points.precision if isinstance(points.precision, float) else None
         answer = locate_point(locator, parse_point(point), metres, points.date)
     else:
-        answer = locate_address(locator, str(address), settings, points.threshold, points.date)
+        answer = locate_address(locator, str(address), settings, points.score_threshold, points.date)
     if as_json:
         print_json({"release": release.id, **answer})
     else:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 Geocode = Callable[[Sequence[str]], pa.Table]
 
 _SHOWN = 10
+_SPACES = r"[\s\p{Z}]+"
 _HIGHEST_SCORE = 1.1
 """Scores go from 0 to 1, but some geocoders add a little for important places; more is another scale."""
 _SCALE = "divide the column by its scale (100 for a percentage), or leave --score-col out"
@@ -99,7 +100,7 @@ class _ChunkLocator:
             found = self.geocode(_addresses(chunk, points.addresses))
             x, y, score = (found[name].to_numpy() for name in ("longitude", "latitude", "result_score"))
             types = found["result_type"].combine_chunks()
-            radii.append(geocoder_precision(types, score, chunk.rows, points.threshold))
+            radii.append(geocoder_precision(types, score, chunk.rows, points.score_threshold))
             geometries, geocoded = Geometries(x, y), found.columns
         elif points.x is not None and points.y is not None:
             decimal = points.dialect.decimal
@@ -158,7 +159,7 @@ class _ChunkLocator:
             scores, expected = None, f"a score from 0 to 1; {_SCALE}"
             if points.score_column:
                 scores = numbers_within(chunk, points.score_column, self.file, expected, most=_HIGHEST_SCORE)
-            radii.append(geocoder_precision(types, scores, chunk.rows, points.threshold))
+            radii.append(geocoder_precision(types, scores, chunk.rows, points.score_threshold))
         return radii
 
 
@@ -292,13 +293,11 @@ def numbers_within(
 
 def _addresses(chunk: Chunk, columns: Sequence[str]) -> list[str]:
     """Return one line of text for each row, empty if it has no address."""
-    texts = [_texts(chunk.column(name)) for name in columns]
-    return [" ".join(" ".join(cell for cell in cells if cell).split()) for cells in zip(*texts, strict=True)]
-
-
-def _texts(column: pa.Array) -> list[str | None]:
-    """Return cells as texts; NaN is no part of an address."""
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)
-    texts: list[str | None] = column.cast(pa.string()).to_pylist()
-    return texts
+    texts = []
+    for column in map(chunk.column, columns):
+        is_number = pa.types.is_floating(column.type)  # NaN is no part of an address
+        known = pc.if_else(pc.is_nan(column), None, column) if is_number else column
+        texts.append(known.cast(pa.string()))
+    joined = pc.binary_join_element_wise(*texts, " ", null_handling="replace")
+    lines: list[str] = pc.utf8_trim_whitespace(pc.replace_substring_regex(joined, _SPACES, " ")).to_pylist()
+    return lines

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from qpv_geo.errors import ConfigurationError
 from qpv_geo.locate.csv_dialect import Dialect
@@ -44,8 +45,8 @@ class Points:
     type_column: str | None = None
     score_column: str | None = None
     """Columns of a geocoder's type and score, see `geocoder_precision`."""
-    score_threshold: float | None = None
-    """Score below which a geocoder's answer is uncertain; None: `geocoder.SCORE_THRESHOLD`."""
+    score_threshold: float = SCORE_THRESHOLD
+    """Score below which a geocoder's answer is uncertain."""
     addresses: tuple[str, ...] = ()
     """Columns of the address, sent to IGN's geocoding service in place of coordinates."""
     layer: str | None = None
@@ -83,7 +84,7 @@ class Points:
             )
         if self.date is not None and self.date_column is not None:
             raise ConfigurationError("--date and --date-column: give one or the other")
-        if self.score_threshold is not None and not 0 <= self.score_threshold <= 1:
+        if not 0 <= self.score_threshold <= 1:
             raise ConfigurationError(
                 f"--score-threshold {self.score_threshold:g}: expected a score from 0 to 1"
             )
@@ -99,11 +100,6 @@ class Points:
     def dated(self) -> bool:
         """Whether points have dates."""
         return self.date is not None or self.date_column is not None
-
-    @property
-    def threshold(self) -> float:
-        """Score below which a geocoder's answer is uncertain."""
-        return SCORE_THRESHOLD if self.score_threshold is None else self.score_threshold
 
     @property
     def columns(self) -> list[str]:
@@ -134,12 +130,9 @@ def geocoder_precision(
     """
     radius = np.zeros(rows)
     if types is not None:
-        encoded = types if pa.types.is_dictionary(types.type) else types.dictionary_encode()
-        metres = np.array(
-            [RADIUS.get(str(name).strip().lower(), np.nan) for name in encoded.dictionary.to_pylist()]
-        )
-        places = encoded.indices.cast(pa.int64()).fill_null(len(metres)).to_numpy(zero_copy_only=False)
-        radius = np.append(metres, np.nan)[places]
+        names = pc.utf8_lower(pc.utf8_trim_whitespace(types.cast(pa.string())))
+        place = pc.index_in(names, pa.array(list(RADIUS))).fill_null(len(RADIUS))
+        radius = np.array([*RADIUS.values(), np.nan])[place]
     if scores is not None:
         radius = np.where(scores >= threshold, radius, np.nan)
     return radius

@@ -74,18 +74,15 @@ class CsvTable(PointTable):
             blocks = iter(lambda: list(islice(records, _ROWS)), [])
             first = next(blocks, [])
             style = self._style([record for record in first if record.cells])
-            self._write_lines(sink, [header.line], [style.header(added.names)])
+            self._write_lines(sink, [(header.line, style.header(added.names))])
             number = self.titles + 2
             for block in chain([first], blocks):
                 rows = [record for record in block if record.cells]
                 numbers = [place for place, record in enumerate(block, number) if record.cells]
-                following = iter(style.cells(answer(self._chunk(rows, numbers))))
+                ends = iter(style.cells(answer(self._chunk(rows, numbers))))
                 # A blank line is not a row: it stays blank.
-                self._write_lines(
-                    sink,
-                    [record.line for record in block],
-                    [next(following) if record.cells else "" for record in block],
-                )
+                lines = [(record.line, next(ends) if record.cells else "") for record in block]
+                self._write_lines(sink, lines)
                 number += len(block)
 
     def _style(self, rows: "Sequence[_Record]") -> "_Style":
@@ -113,9 +110,10 @@ class CsvTable(PointTable):
     def _decode(self, text: str) -> str:
         return text if text.isascii() else text.encode(self._letters).decode(self._encoding)
 
-    def _write_lines(self, sink: BinaryIO, lines: Sequence[str], ends: Sequence[str]) -> None:
+    def _write_lines(self, sink: BinaryIO, lines: Sequence[tuple[str, str]]) -> None:
+        """Write lines, each with what is added before its end."""
         texts = []
-        for line, end in zip(lines, ends, strict=True):
+        for line, end in lines:
             body = line.rstrip("\r\n")
             added = end if end.isascii() else end.encode(self._encoding, "replace").decode(self._letters)
             texts.append(f"{body}{added}{line[len(body) :]}")

@@ -48,21 +48,20 @@ class ParquetTable(PointTable):
         schema = pa.schema([*self._schema, *added], self._schema.metadata)
         with (
             pq.ParquetWriter(target, schema, **self._writing(added)) as writer,
-            ThreadPoolExecutor(1) as reading,
-            ThreadPoolExecutor(1) as writing,
+            ThreadPoolExecutor(2) as pool,
         ):
             batches = self._file.iter_batches(_ROWS)
-            ahead: Future[pa.RecordBatch | None] = reading.submit(next, batches, None)
+            ahead: Future[pa.RecordBatch | None] = pool.submit(next, batches, None)
             behind: Future[None] | None = None
             first_row = 1
             while (batch := ahead.result()) is not None:
-                ahead = reading.submit(next, batches, None)
+                ahead = pool.submit(next, batches, None)
                 table = answer(self._chunk(batch, first_row))
                 first_row += len(batch)
                 columns = [*batch.columns, *table.columns]
                 if behind:
                     behind.result()
-                behind = writing.submit(writer.write_table, pa.Table.from_arrays(columns, schema=schema))
+                behind = pool.submit(writer.write_table, pa.Table.from_arrays(columns, schema=schema))
             if behind:
                 behind.result()
 

@@ -24,6 +24,7 @@ from qpv_geo.locate.csv_dialect import (
     recognise_layout,
 )
 from qpv_geo.locate.tables import HEAD_ROWS, Chunk, ChunkAnswer, PointTable, suffix_of
+from qpv_geo.parallel import collector_held_off
 
 _ROWS = 1 << 14
 _QUOTE = '"'
@@ -71,18 +72,18 @@ class CsvTable(PointTable):
             *titles, header = islice(self._plain_records(stream), self.titles + 1)
             sink.write("".join(record.line for record in titles).encode(self._letters))
             records = self._records(stream)
-            blocks = iter(lambda: list(islice(records, _ROWS)), [])
+            blocks = iter(partial(_next_block, records), [])
             first = next(blocks, [])
             style = self._style([record for record in first if record.cells])
-            self._write_lines(sink, [(header.line, style.header(added.names))])
+            self._write_lines(sink, [header.line], [style.header(added.names)])
             number = self.titles + 2
             for block in chain([first], blocks):
                 rows = [record for record in block if record.cells]
                 numbers = [place for place, record in enumerate(block, number) if record.cells]
                 ends = iter(style.cells(answer(self._chunk(rows, numbers))))
                 # A blank line is not a row: it stays blank.
-                lines = [(record.line, next(ends) if record.cells else "") for record in block]
-                self._write_lines(sink, lines)
+                added_ends = [next(ends) if record.cells else "" for record in block]
+                self._write_lines(sink, [record.line for record in block], added_ends)
                 number += len(block)
 
     def _style(self, rows: "Sequence[_Record]") -> "_Style":
@@ -110,10 +111,10 @@ class CsvTable(PointTable):
     def _decode(self, text: str) -> str:
         return text if text.isascii() else text.encode(self._letters).decode(self._encoding)
 
-    def _write_lines(self, sink: BinaryIO, lines: Sequence[tuple[str, str]]) -> None:
+    def _write_lines(self, sink: BinaryIO, lines: Sequence[str], ends: Sequence[str]) -> None:
         """Write lines, each with what is added before its end."""
         texts = []
-        for line, end in lines:
+        for line, end in zip(lines, ends, strict=True):
             body = line.rstrip("\r\n")
             added = end if end.isascii() else end.encode(self._encoding, "replace").decode(self._letters)
             texts.append(f"{body}{added}{line[len(body) :]}")
@@ -216,6 +217,11 @@ class _Style(NamedTuple):
         if self.quoted or any(sign in text for sign in (self.separator, _QUOTE, "\n", "\r")):
             return _QUOTE + text.replace(_QUOTE, _QUOTE * 2) + _QUOTE
         return text
+
+
+def _next_block(records: Iterator[_Record]) -> list[_Record]:
+    with collector_held_off():  # it would find nothing, and take as long as the reading
+        return list(islice(records, _ROWS))
 
 
 def _decimal(separator: str, columns: Sequence[pa.Array]) -> str:

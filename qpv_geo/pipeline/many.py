@@ -113,9 +113,8 @@ def checked_codes(only: Iterable[str]) -> frozenset[str]:
     return codes
 
 
-def chosen_territories(territories: Iterable[Territory], codes: frozenset[str]) -> list[Territory]:
+def chosen_territories(territories: list[Territory], codes: frozenset[str]) -> list[Territory]:
     """Return the territories that have one of some SIREN or departments; all of them without codes."""
-    territories = list(territories)
     known = {code for territory in territories for code in (territory.code, territory.departement)}
     if unknown := sorted(codes - known):
         raise ConfigurationError(

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from qpv_geo.errors import ConfigurationError, SourceContentError, SourceUnavailableError
 from qpv_geo.settings import Settings, split_address
 from qpv_geo.sources.archive import list_members
-from qpv_geo.sources.catalogue import Format, NoAddress, Source, TerritoryFileAddress, WfsAddress
+from qpv_geo.sources.catalogue import Format, Source, TerritoryFileAddress, WfsAddress
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.raw import Progress, RawFile, raw_at
 from qpv_geo.sources.resolve import known_url, mirror_paths
@@ -175,7 +175,6 @@ def fetch_primary(
         raise SourceUnavailableError(
             f"source {source.id}: the network is forbidden (--offline)", reason="exécution hors ligne"
         )
-    _refuse_without_address(source, policy)
     if copy := _young_copy(source, territory, settings, policy):
         return copy
     # imported lazily: offline runs ask nobody
@@ -203,21 +202,10 @@ def has_changed(source: Source, territory: Territory, settings: Settings, policy
     Nothing is kept of the file. It costs headers, but for sites that give nothing else to go by. Without an
     accepted copy, any file counts as changed. Raises as `fetch_primary`.
     """
-    _refuse_without_address(source, policy)
     from qpv_geo.sources.live import live_source  # noqa: PLC0415 - imported lazily, as above
 
     with live_source(source, territory, settings, policy) as live:
         return live.has_another()
-
-
-def _refuse_without_address(source: Source, policy: Policy) -> None:
-    """Say that a source cannot be asked for, before anything is; a mirror may hold it all the same."""
-    if isinstance(source.address, NoAddress) and not policy.mirror_url:
-        raise SourceUnavailableError(
-            f"source {source.id}: no official address of it is known; if you know one, declare it in the "
-            "file of QPV_GEO_SOURCES",
-            reason="aucune adresse officielle de ce fichier n'est connue",
-        )
 
 
 def fall_back(

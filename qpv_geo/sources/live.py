@@ -8,8 +8,9 @@ from io import BytesIO
 from typing import BinaryIO, TypeVar, cast
 from urllib.parse import quote
 
+from qpv_geo.errors import SourceUnavailableError
 from qpv_geo.settings import Settings
-from qpv_geo.sources.catalogue import Source, WfsAddress
+from qpv_geo.sources.catalogue import NoAddress, Source, WfsAddress
 from qpv_geo.sources.content import check_content
 from qpv_geo.sources.download import Downloader, MissingError, Received
 from qpv_geo.sources.fetch import Policy, absent_from_mirror
@@ -109,8 +110,14 @@ class LiveSource:
 def live_source(
     source: Source, territory: Territory, settings: Settings, policy: Policy, progress: Progress | None = None
 ) -> Iterator[LiveSource]:
-    """Lock the copies of a source and open a connection."""
+    """Lock the copies of a source and open a connection, if it has an address or a mirror."""
     mirror = policy.mirror_url
+    if isinstance(source.address, NoAddress) and not mirror:
+        raise SourceUnavailableError(
+            f"source {source.id}: no official address of it is known; if you know one, declare it in the "
+            "file of QPV_GEO_SOURCES",
+            reason="aucune adresse officielle de ce fichier n'est connue",
+        )
     copies = Copies(source, territory, policy.shelf, settings)
     origins = frozenset({origin_of(mirror)}) if mirror else None
     downloads = Downloader(source, settings, origins, progress, policy.unreachable)

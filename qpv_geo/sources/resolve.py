@@ -159,30 +159,26 @@ def _insee_links(page: str, base: str) -> list[Link]:
         # A link that is no address ("http://[") leads to no file.
         with suppress(ValueError):
             url = urljoin(base, href)
-            path = urlsplit(url).path
-            if _INSEE_FILE.fullmatch(path):
-                name = unquote(path.rpartition("/")[2])
-                links.append(Link(name, name, url))
+            if _INSEE_FILE.fullmatch(urlsplit(url).path):
+                links.append(Link(name_in(url), name_in(url), url))
     return links
 
 
 def _data_gouv_links(source: Source, page: bytes) -> list[Link]:
     try:
         resources = json.loads(page)["resources"]
-        return [
-            Link(
-                unquote(urlsplit(entry["url"]).path.rpartition("/")[2]),
-                str(entry["title"] or ""),
-                entry["url"],
-            )
-            for entry in resources
-        ]
+        return [Link(name_in(entry["url"]), str(entry["title"] or ""), entry["url"]) for entry in resources]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceContentError(
             f"source {source.id}: {lookup_url(source)} was expected to describe a dataset in JSON, with a "
             f"list 'resources' of objects with 'title' and 'url' ({type(error).__name__}: {error}); "
             f"look at {source.page}, then correct 'address' in {catalogue_entry(source)}"
         ) from error
+
+
+def name_in(url: str) -> str:
+    """Return the name of the file that an address ends with."""
+    return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
 def choose(source: Source, links: Iterable[Link]) -> Link:

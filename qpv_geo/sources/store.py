@@ -26,7 +26,6 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, Field, ValidationError
@@ -37,7 +36,7 @@ from qpv_geo.frozen import Frozen
 from qpv_geo.settings import Settings
 from qpv_geo.sources.catalogue import Source
 from qpv_geo.sources.raw import Extract, RawFile, Whole, digest
-from qpv_geo.sources.resolve import Link, raw_key
+from qpv_geo.sources.resolve import Link, name_in, raw_key
 from qpv_geo.territory import Territory
 
 _LOGGER = logging.getLogger(__name__)
@@ -191,7 +190,7 @@ class Copies:
 
 def file_name(source: Source, url: str) -> str:
     """Return a plain file name for what an address serves: its own if it has one, else the source's id."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(urlsplit(url).path.rpartition("/")[2])).lstrip("._")
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", name_in(url)).lstrip("._")
     return name[-120:] if "." in name else f"{source.id}.{source.format}"
 
 

@@ -11,6 +11,7 @@ import hashlib
 import re
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from threading import Lock
@@ -47,7 +48,7 @@ def download_features(
     `Downloader.get`, and `SourceContentError` if an answer is not a page of features, or pages do not fit
     together at each attempt.
     """
-    pages = _Pages(source, address, epsg, downloader)
+    pages = _Pages(source, address, epsg, downloader, source.max_bytes)
     features: list[Feature] = []
     for type_name in address.types:
         found: dict[str, Feature] = {}
@@ -72,15 +73,15 @@ def _moment(text: object) -> datetime | None:
     return None
 
 
+@dataclass
 class _Pages:
-    """The requests of one download, within its limit of bytes."""
+    """The requests of one download, and the bytes that are left of its limit."""
 
-    def __init__(self, source: Source, address: WfsAddress, epsg: int, downloader: Downloader) -> None:
-        self._source = source
-        self._address = address
-        self._epsg = epsg
-        self._downloader = downloader
-        self._left = source.max_bytes
+    source: Source
+    address: WfsAddress
+    epsg: int
+    downloader: Downloader
+    left: int
 
     def features_in(self, type_name: str, box: Box | None) -> dict[str, Feature]:
         """Return the features of a type that meet a rectangle, by key."""
@@ -90,7 +91,7 @@ class _Pages:
             except _ChangedError as error:
                 reason = error
         raise SourceContentError(
-            f"source {self._source.id}: {self._url(type_name, box, 0)}: pages did not fit together at any "
+            f"source {self.source.id}: {self._url(type_name, box, 0)}: pages did not fit together at any "
             f"of {_ATTEMPTS} attempts ({reason}): its features are being changed, run again later"
         )
 
@@ -115,9 +116,9 @@ class _Pages:
         """Return the features of a page by key, and how many there are in all; None if unsaid."""
         url, body = self._url(type_name, box, start), BytesIO()
         with _TURN:
-            received = self._downloader.get(url, body, self._left)
-            time.sleep(self._address.pause)
-        self._left -= received.size if received else 0
+            received = self.downloader.get(url, body, self.left)
+            time.sleep(self.address.pause)
+        self.left -= received.size if received else 0
         data = body.getvalue()
         try:
             answer = orjson.loads(data)
@@ -130,10 +131,10 @@ class _Pages:
     def _key(self, type_name: str, feature: Feature) -> str:
         if not feature["id"].startswith(f"{type_name.rpartition(':')[2]}."):
             raise ValueError(f"feature {feature['id']!r} is not a {type_name}")
-        return str(feature["properties"][self._address.key])
+        return str(feature["properties"][self.address.key])
 
     def _url(self, type_name: str, box: Box | None, start: int) -> str:
-        crs = f"EPSG:{self._epsg}"
+        crs = f"EPSG:{self.epsg}"
         query = {
             "SERVICE": "WFS",
             "VERSION": "2.0.0",
@@ -141,13 +142,13 @@ class _Pages:
             "TYPENAMES": type_name,
             "OUTPUTFORMAT": "application/json",
             "SRSNAME": crs,
-            "SORTBY": self._address.key,
-            "COUNT": self._address.page if box else 1,
+            "SORTBY": self.address.key,
+            "COUNT": self.address.page if box else 1,
             "STARTINDEX": start,
         }
         if box:
             query["BBOX"] = ",".join([*(f"{side:.0f}" for side in box), crs])
-        return f"{self._address.url}?{urlencode(query, safe=':,/')}"
+        return f"{self.address.url}?{urlencode(query, safe=':,/')}"
 
     def _unexpected(self, url: str, data: bytes, error: Exception) -> SourceContentError:
         """Return the error of an answer that is not a page: what the server says, or what it is."""
@@ -158,6 +159,6 @@ class _Pages:
         else:
             found = kind.description
         return SourceContentError(
-            f"source {self._source.id}: {url}: a page of GeoJSON features was expected, found {found}; run "
-            f"again later, and look at {self._source.page} if it stays so"
+            f"source {self.source.id}: {url}: a page of GeoJSON features was expected, found {found}; run "
+            f"again later, and look at {self.source.page} if it stays so"
         )

@@ -7,8 +7,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from flows import parameters as form
-from flows.artifacts import server_may_be_gone
-from flows.runs import notify_crash, notify_failure, run_name, set_up_log
+from flows.runs import notify_crash, notify_failure, run_name, server_may_be_gone, set_up_log
 from qpv_geo.pipeline import many
 from qpv_geo.pipeline.many import Result
 

@@ -9,10 +9,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from flows import parameters as form
-from flows.artifacts import create_artifacts
 from flows.fetching import fetch_as_tasks
 from flows.notifications import notify_fallbacks
-from flows.runs import notify_crash, notify_failure, run_name, set_up_log, sweep_leftovers
+from flows.runs import create_artifacts, notify_crash, notify_failure, run_name, set_up_log, sweep_leftovers
 from qpv_geo.parallel import collector_held_off
 from qpv_geo.pipeline import steps
 from qpv_geo.pipeline.one import conclude, find_existing, locked_folder, summarise

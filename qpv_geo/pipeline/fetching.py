@@ -179,15 +179,17 @@ def _boxes(bounds: NDArray[np.float64], metres: float) -> tuple[Box, ...]:
     boxes: list[Box] = sorted(
         {(w, s, e, n) for (w, s), (e, n) in zip(low.tolist(), high.tolist(), strict=True)}
     )
-    while pair := next(
-        (pair for pair in combinations(boxes, 2) if _area(_together(*pair)) <= sum(map(_area, pair))), None
-    ):
+    while pair := next(filter(_fit, combinations(boxes, 2)), None):
         boxes = sorted(set(boxes) - set(pair) | {_together(*pair)})
     return tuple(boxes)
 
 
 def _together(one: Box, other: Box) -> Box:
     return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+
+
+def _fit(pair: tuple[Box, Box]) -> bool:
+    return _area(_together(*pair)) <= sum(map(_area, pair))
 
 
 def _area(box: Box) -> float:

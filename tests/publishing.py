@@ -34,8 +34,9 @@ from qpv_geo.territory import Territory, load_territory
 CATALOGUE = load_catalogue()
 REGISTRY = load_registry()
 BESANCON = load_territory("besancon")
-# The atlas and the pictures have tests of their own: other releases need not compose them.
-USUAL = tuple(each for each in chosen_formats() if each.name not in {"pdf", "pictures"})
+# Pages, the atlas and the pictures have tests of their own: other releases need not compose them.
+USUAL = chosen_formats(pages=False)
+WITH_PAGES = tuple(each for each in chosen_formats() if each.name not in {"pdf", "pictures"})
 SNAPSHOT = Path(__file__).parents[1] / "data" / "raw" / "snapshot"
 
 FILES = {

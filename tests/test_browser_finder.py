@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, Route
 
 from qpv_geo.locate.answers import Answer
 from qpv_geo.locate.locator import Locator
+from qpv_geo.pipeline.one import Outcome
 from qpv_geo.portraits.finder import fit_projection
 from qpv_geo.releases.release import Release
 from qpv_geo.sources.geocoder import SEARCH
@@ -24,6 +25,11 @@ from tests.browsing import DESKTOP, Tab
 POINTS = 6000
 ANSWERS = [answer.name.lower() for answer in Answer]
 PLANOISE = (925_023.0, 6_684_345.0)
+
+
+@pytest.fixture(scope="module")
+def release(refreshed: Outcome) -> Release:
+    return refreshed.release
 
 
 @pytest.fixture

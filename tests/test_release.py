@@ -19,7 +19,17 @@ from qpv_geo.releases.decisions import unchanged_release
 from qpv_geo.releases.ledger import is_intact
 from qpv_geo.releases.release import Release, current_release, find_release, list_releases
 from qpv_geo.settings import Settings
-from tests.publishing import BESANCON, CATALOGUE, REGISTRY, Inputs, inputs, publish, snapshot_copy, spec_of
+from tests.publishing import (
+    BESANCON,
+    CATALOGUE,
+    REGISTRY,
+    WITH_PAGES,
+    Inputs,
+    inputs,
+    publish,
+    snapshot_copy,
+    spec_of,
+)
 from tests.releases import digests
 
 ROOT = Path(__file__).parents[1]
@@ -78,29 +88,30 @@ def test_a_release_holds_what_it_should_and_latest_points_to_it(settings: Settin
     assert current_release(BESANCON.id, settings) == replace(first, published=False)
 
 
-def test_published_files_are_read_only_and_can_be_removed(first: Release) -> None:
-    for path in first.path.rglob("*"):
+def test_published_files_are_read_only_and_can_be_removed(offline: Release) -> None:
+    for path in offline.path.rglob("*"):
         if path.is_file():
             assert path.stat().st_mode & 0o777 == 0o444, path.name
         else:
             assert path.stat().st_mode & 0o700 == 0o700
-    shutil.rmtree(first.path)
-    assert not first.path.exists()
+    shutil.rmtree(offline.path)
+    assert not offline.path.exists()
 
 
 CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from tests.publishing import inputs, publish
+from tests.publishing import WITH_PAGES, inputs, publish
 from qpv_geo.settings import Settings
-print(publish(Settings(data_dir=Path(sys.argv[2])), inputs()).path)
+print(publish(Settings(data_dir=Path(sys.argv[2])), inputs(), formats=WITH_PAGES).path)
 """
 
 
 def test_the_same_inputs_give_the_same_bytes_in_another_folder_and_process(
-    tmp_path: Path, first: Release
+    settings: Settings, tmp_path: Path
 ) -> None:
+    first = publish(settings, inputs(), formats=WITH_PAGES)
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(ROOT), str(tmp_path / "ailleurs" / "très loin")],
         capture_output=True,

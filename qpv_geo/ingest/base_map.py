@@ -18,7 +18,7 @@ from qpv_geo.sources.raw import RawFile, unreadable
 
 Feature = dict[str, Any]
 
-# The types that are drawn, the geometries that each may have, and its columns.
+# The types that are drawn, in the order of `BackgroundFeatures`, their geometries, and their columns.
 _AREAS = {shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON}
 _LINES = {shapely.GeometryType.LINESTRING, shapely.GeometryType.MULTILINESTRING}
 _TYPES: Mapping[str, tuple[set[shapely.GeometryType], tuple[str, ...]]] = {

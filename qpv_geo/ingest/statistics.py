@@ -111,13 +111,10 @@ def read_statistics(
             and indicator.id not in known
         )
         checks.append(_recognised(group, len(known), missing[zone], _subject(source, zone)))
-    unread = ((m.column, part.table.text) for part in parts for m in part.measures if m.indicator is None)
-    unknown = tuple(
-        dict.fromkeys(
-            (column, dictionary.labels.get(column.upper()) or text.labels.get(column.upper(), ""))
-            for column, text in unread
-        )
-    )
+    labels = {code: label for part in parts for code, label in part.table.text.labels.items()}
+    labels |= {code: label for code, label in dictionary.labels.items() if label}
+    unread = [measure.column for part in parts for measure in part.measures if measure.indicator is None]
+    unknown = tuple((column, labels.get(column.upper(), "")) for column in dict.fromkeys(unread))
     if nameless := [column for column, label in unknown if not label]:
         remarks.append(f"aucun dictionnaire ne dit ce que mesurent {first_of(nameless)}")
     checks.append(report_reading(remarks, counted(len(tables), "table"), source.id))
@@ -288,23 +285,18 @@ def _report(part: _Part, source: Source) -> list[Check]:
     """Return what there is to say of one table: how it was read, what is absent, what was left out."""
     text = part.table.text
     subject = f"{_subject(source, part.table.zone)}, {text.name}"
+    reasons = Counter(status for measure in part.measures for status in measure.status.tolist())
+    values = reasons.pop(OK, 0)
+    counts = [f"{STATUSES[reason].words} ({count})" for reason, count in sorted(reasons.items())]
+    message = f"Valeurs absentes : {', '.join(counts)}." if counts else "Aucune valeur absente."
     checks = [
         report_reading(text.remarks, counted(len(text.cells), "ligne"), subject),
-        _absences(part, subject),
+        Check("valeurs_absentes", subject, "conforme", "", f"{values} valeurs", message),
     ]
     for name, fault in part.faults.items():
         message = f"Colonne {name} écartée, le reste du fichier est repris : {fault}"
         checks.append(Check("colonne_ecartee", f"{subject}, {name}", "avertissement", "", "", message))
     return checks
-
-
-def _absences(part: _Part, subject: str) -> Check:
-    """Count the values that are absent, by reason."""
-    reasons = Counter(status for measure in part.measures for status in measure.status.tolist())
-    values = reasons.pop(OK, 0)
-    counts = [f"{STATUSES[reason].words} ({count})" for reason, count in sorted(reasons.items())]
-    message = f"Valeurs absentes : {', '.join(counts)}." if counts else "Aucune valeur absente."
-    return Check("valeurs_absentes", subject, "conforme", "", f"{values} valeurs", message)
 
 
 def _recognised(parts: list[_Part], known: int, missing: tuple[str, ...], subject: str) -> Check:

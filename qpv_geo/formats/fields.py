@@ -116,10 +116,8 @@ def published_layers(registry: Registry) -> dict[str, Layer]:
     """
     layers = {}
     for name, layer in load_layers().items():
-        added: dict[str, LayerField] = {}
-        if layer.indicators:
-            for indicator in registry.shown:
-                added |= _indicator_fields(indicator)
+        shown = registry.shown if layer.indicators else ()
+        added = {key: field for one in shown for key, field in _indicator_fields(one).items()}
         if clash := sorted(added.keys() & layer.fields.keys()):
             raise ConfigurationError(
                 f"layer {name} declares {', '.join(clash)}, an indicator does too: rename one"

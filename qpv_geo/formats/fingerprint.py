@@ -60,10 +60,7 @@ def fingerprint(
 
 @cache
 def code_digest() -> str:
-    """Return the SHA-256 of the project's code as it was when this process first asked.
-
-    Of every file of the packages, templates and declarations included: a change of any may change a release.
-    """
+    """Return the SHA-256 of the code, with templates and declarations, as it was when first asked."""
     lines = [
         f"{path.relative_to(package.parent).as_posix()} {digest(path)[0]}\n"
         for package in _CODE

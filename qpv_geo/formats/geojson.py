@@ -107,7 +107,6 @@ def _lines(frame: pd.DataFrame, layer: Layer, origin: str) -> Iterator[bytes]:
     if there.any():
         head["bbox"] = shapely.total_bounds(shapes).tolist()
     yield orjson.dumps(head)[:-1] + b',"features":[\n'
-    # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
     table = pd.DataFrame(frame)
     columns = [
         format_cells(table[name], field.type)

@@ -143,7 +143,6 @@ def write_layer(
     """
     spatial = isinstance(frame, gpd.GeoDataFrame)
     instants = [name for name, field in layer.fields.items() if field.type == "datetime"]
-    # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
     table = pd.DataFrame(frame)
     columns = {name: _as_array(table[name], layer.fields[name].type) for name in layer.fields}
     with warnings.catch_warnings():

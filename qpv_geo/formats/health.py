@@ -205,19 +205,16 @@ def compared_figures(
 
 
 def health_sources(content: Content, lines: Collection[str] | None = None) -> pd.DataFrame:
-    """Return the rows of ``sources`` that stand for what pages show: of values, contours and base map.
-
-    With `lines`, those of these lines of ``sante`` and of the supply of care alone.
-    """
-    frames, drawn = content.frames, ["contours", "communes", "base_map"]
+    """Return the rows of ``sources`` behind what pages show, or behind these lines of ``sante`` and care."""
+    frames, drawn = content.frames, {"contours", "communes", "base_map"}
     table = frames[TABLE]
-    tables = [table if lines is None else table[table["ligne"].isin(lines)]]
-    tables += [frames[name] for name in (SUPPLY,) if name in frames]
+    tables = [table if lines is None else table[table["ligne"].isin(lines)], frames.get(SUPPLY)]
     if lines is None:
-        drawn.append("iris")
-        tables += [frames[name] for name in (COMMUNES_APL,) if name in frames]
-    named = {name for table in tables for listed in table["source"].dropna() for name in listed.split(", ")}
-    named |= {source.id for source in content.spec.catalogue.sources if set(drawn) & set(source.fills)}
+        drawn.add("iris")
+        tables.append(frames.get(COMMUNES_APL))
+    sources = pd.concat([table["source"].dropna() for table in tables if table is not None])
+    named = set(chain.from_iterable(sources.str.split(", ")))
+    named |= {source.id for source in content.spec.catalogue.sources if drawn & set(source.fills)}
     read = content.sources_read
     # A source of several files has a row for each.
     return read[read["source"].str.partition("-")[0].isin(named)]

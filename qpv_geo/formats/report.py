@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 
@@ -209,13 +209,9 @@ def _missing(frames: Frames, raws: Raws, registry: Registry) -> tuple[schema.Mis
 def _repairs(frames: Frames, layers: Mapping[str, Layer]) -> Iterator[schema.Repair]:
     for name, frame in frames.items():
         if layers[name].is_official:
-            repaired = frame[frame["ecart_reparation_m2"].notna()]
-            for code, change in _pairs(repaired, layers[name].key[0], "ecart_reparation_m2"):
+            repaired = frame.dropna(subset="ecart_reparation_m2")
+            for code, change in repaired[[layers[name].key[0], "ecart_reparation_m2"]].to_numpy():
                 yield schema.Repair(couche=name, code=code, ecart_m2=change)
-
-
-def _pairs(frame: pd.DataFrame, key: str, value: str) -> Iterator[tuple[Any, Any]]:
-    return zip(frame[key].tolist(), frame[value].tolist(), strict=True)
 
 
 def write_report(folder: Path, content: Content) -> None:
@@ -245,10 +241,10 @@ class _Names:
     def __init__(self, content: Content) -> None:
         frames, spec = content.frames, content.spec
         self._names = ZONE_WORDS | {name: layer.title for name, layer in content.layers.items()}
-        self._names |= dict(_pairs(frames["sources"], "source", "titre"))
+        self._names |= dict(frames["sources"][["source", "titre"]].to_numpy())
         self._names |= {indicator.id: indicator.label for indicator in spec.registry.indicators}
-        self._names |= {code: name for code, name in _pairs(frames["qpv"], "code_qp", "lib_qp") if name}
-        self._names |= dict(_pairs(frames["communes"], "insee_com", "nom_com"))
+        self._names |= dict(frames["qpv"][["code_qp", "lib_qp"]].dropna().to_numpy())
+        self._names |= dict(frames["communes"][["insee_com", "nom_com"]].to_numpy())
         self._names[spec.territory.id] = spec.territory.nom
 
     def __call__(self, text: str) -> str:

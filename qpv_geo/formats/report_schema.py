@@ -1,5 +1,6 @@
 """The schema of ``rapport.json``, differences included, in the French words of the tables of the release."""
 
+from collections import Counter
 from datetime import date
 from typing import Literal
 
@@ -173,12 +174,9 @@ class Changes(Frozen):
     @property
     def health_by_qpv(self) -> dict[tuple[str, str], tuple[int, int]]:
         """By code and name of a QPV, how many lines of ``sante`` changed, and how many can be compared."""
-        counts: dict[tuple[str, str], tuple[int, int]] = {}
-        for change in self.sante:
-            key = change.code_qp, change.lib_qp or change.code_qp
-            changed, comparable = counts.get(key, (0, 0))
-            counts[key] = changed + 1, comparable + change.comparable
-        return counts
+        changed = Counter((one.code_qp, one.lib_qp or one.code_qp) for one in self.sante)
+        comparable = Counter(one.code_qp for one in self.sante if one.comparable)
+        return {(code, name): (count, comparable[code]) for (code, name), count in changed.items()}
 
     @property
     def named(self) -> bool:

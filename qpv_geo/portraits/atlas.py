@@ -41,10 +41,7 @@ _DECLARATION = re.compile(r"--([\w-]+):\s*([^;}]+)")
 
 
 def write_atlas(folder: Path, content: Content) -> None:
-    """Write ``<folder>/atlas_<territory>.pdf``.
-
-    A release in degrees, that of France, has none, as it has no pages.
-    """
+    """Write ``<folder>/atlas_<territory>.pdf``; that of France, in degrees, has none, as it has no pages."""
     if not content.crs.is_projected:
         return
     with _laid_out("atlas.typ", content) as source:

@@ -36,7 +36,7 @@ Reference = tuple[float, str]
 
 
 def svg(template: str, **values: Any) -> Markup:  # noqa: ANN401 - templates take what they name
-    """Return a drawing that stands in a page: its template has escaped every text."""
+    """Return a drawing in the colours of a page's style sheet: its template has escaped every text."""
     return Markup(render("qpv_geo.portraits", template, **values))  # noqa: S704
 
 
@@ -95,8 +95,7 @@ class _Axis:
 def strip(essential: Essential, name: str) -> Markup:
     """Draw how a figure spreads over the QPV, with the named QPV, its interval, the median and its town.
 
-    The text alternative says the same in words. The ``<svg>`` has the colours of the page's style sheet.
-    A `ValueError` is raised for a figure without value or spread.
+    The text alternative says the same in words. Raises `ValueError` for a figure without value or spread.
     """
     spread, figure = essential.spread, essential.figure
     if spread is None or not figure.present:
@@ -169,8 +168,7 @@ class Range:
 def bar_chart(title: str, bars: Sequence[Bar], reference: Reference | None = None) -> Markup:
     """Draw horizontal bars from zero, the first on top, each with its value in words.
 
-    Title and bars in words are the text alternative. There is one bar at least; one without value keeps its
-    line and says why. The ``<svg>`` has the colours of the page's style sheet.
+    There is one bar at least; one without value keeps its line and says why.
     """
     left = 2 * _MARGIN + _LETTER * max(len(bar.short_label) for bar in bars)
     beside = _GAP + _LETTER * max((len(bar.text) for bar in bars if bar.value is not None), default=0)

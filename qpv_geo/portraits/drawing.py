@@ -37,10 +37,7 @@ class View:
 
     @classmethod
     def around(cls, bounds: Iterable[float], width: float, height: float, *, least: float = 0.0) -> "View":
-        """Return the view that shows bounds (west, south, east, north in metres), centred, in so many units.
-
-        It is `least` metres across at least.
-        """
+        """Return the view that centres bounds in metres (west, south, east, north), `least` wide at least."""
         west, south, east, north = bounds
         metres = max(east - west, (north - south) * width / height, least)
         scale = width / metres

@@ -1,7 +1,4 @@
-"""The health pages: what they say of each QPV and of the territory, and their method and limits.
-
-Of a QPV: where it stands, what is near, what is missing or not known, what changed.
-"""
+"""The health pages: what they say of each QPV and of the territory, and their method and limits."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -170,10 +170,7 @@ def _facts(content: Content, summaries: Summaries) -> Iterator[str]:
 
 
 def _gauges(figures: Sequence[Figure], town: Comparison | None) -> list[Markup | None]:
-    """Return the gauges of a column, from zero to the highest value, with the line of its town.
-
-    They say nothing that the cells do not say in words.
-    """
+    """Return the gauges of a column, with its town as a line; they say nothing that its cells do not say."""
     is_rate = figures[0].indicator.kind != "count"
     line = town.other.value if town and town.other and is_rate else None
     ends = [one.high if one.interval else one.value for one in figures if one.present]

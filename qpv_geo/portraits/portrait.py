@@ -30,10 +30,7 @@ def build_portrait(
     sections: Sections,
     absences: Mapping[str, Absence],
 ) -> dict[str, Any]:
-    """Return what the portrait of a QPV, a row of layer ``qpv``, shows.
-
-    `absences` says by layer why the release lacks it.
-    """
+    """Return what the portrait of a QPV, a row of layer ``qpv``, shows; `absences` says why layers lack."""
     frames, territory = content.frames, content.spec.territory
     summary = summaries.qpv[row["code_qp"]]
     zone, zones = summary.zone, comparison_zones(row, content)

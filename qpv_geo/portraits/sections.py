@@ -191,11 +191,10 @@ class Sections:
         if not any(figure.present for figure in own):
             return
         ranked = sorted((o for o in others if o.kind in _BEHIND), key=lambda o: _BEHIND.index(o.kind))
-        sets = ((other.name, self._all_of(other, own)) for other in ranked)
-        known = (
-            (name, figures) for name, figures in sets if figures and all(figure.present for figure in figures)
-        )
-        name, behind = next(known, ("", []))
+        sets = {other.name: self._all_of(other, own) for other in ranked}
+        known = (name for name, of in sets.items() if of and all(figure.present for figure in of))
+        name = next(known, "")
+        behind = sets.get(name, [])
         bars = [
             _bar(label, figure, strong=True, behind=behind[place].value if behind else None)
             for place, (label, figure) in enumerate(zip(plan.parts.values(), own, strict=True))
@@ -330,10 +329,7 @@ def _table(rows: Sequence[Row], others: Sequence[Zone]) -> FigureTable:
 
 
 def around(own: int, count: int, most: int) -> list[int]:
-    """Return which ranks are shown, from zero: the first, the last, one's own and those nearest to it.
-
-    `most` is three at least.
-    """
+    """Return the ranks shown, from zero, three at least: first, last, one's own and those nearest to it."""
     if count <= most:
         return list(range(count))
     near = sorted(range(1, count - 1), key=lambda rank: (abs(rank - own), rank))[: most - 2]

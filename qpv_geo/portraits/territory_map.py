@@ -1,8 +1,4 @@
-"""The maps of a territory's QPV: what the index's script draws, and those on paper.
-
-The script draws outlines in metres, indicators as classes or circles, and layers to show. On paper QPV are
-coloured by poverty, numbered, and named where there is room.
-"""
+"""The maps of a territory's QPV: what the script of the index draws, and those on paper."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +18,7 @@ from qpv_geo.formats.summaries import summaries_of
 from qpv_geo.french import band_name, class_labels, decimals_of, measure
 from qpv_geo.ingest.registry import Indicator
 from qpv_geo.portraits.drawing import OUTWARDS, Labels, View
-from qpv_geo.portraits.qpv_map import Drawing, MapLabel, Shape, outline_shapes
+from qpv_geo.portraits.qpv_map import Drawing, MapLabel, outline_shapes
 from qpv_geo.portraits.sections import plans_for
 from qpv_geo.qgis.cartography import load_cartography
 from qpv_geo.qgis.styles import labels_of
@@ -311,10 +307,10 @@ def draw_territory(content: Content) -> Drawing:
     """Draw the communes of the territory, and the QPV among them."""
     communes = content.frames["communes"]
     view = View.around(communes.total_bounds, _WIDTH, _HEIGHT)
-    shapes: list[Shape] = [*outline_shapes(communes, "nom_com", "commune", view)]
-    shapes += outline_shapes(content.frames["qpv"], "lib_qp", "qpv classe-5", view)
+    own = outline_shapes(content.frames["qpv"], "lib_qp", "qpv classe-5", view)
+    shapes = (*outline_shapes(communes, "nom_com", "commune", view), *own)
     words = f"Carte du territoire {content.spec.territory.nom} : ses communes et ses quartiers prioritaires."
-    return Drawing(view, tuple(shapes), words, scaled=False)
+    return Drawing(view, shapes, words, scaled=False)
 
 
 def _labels(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, view: View) -> list[MapLabel]:

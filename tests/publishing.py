@@ -124,11 +124,16 @@ def _joined(folder: Path, _sha256: tuple[str, ...]) -> tuple[dict[str, pd.DataFr
 
 def inhabitants(originals: Path, figure: int) -> Inputs:
     """Return inputs in which Planoise has so many inhabitants."""
+    set_inhabitants(originals, figure)
+    return inputs(originals)
+
+
+def set_inhabitants(originals: Path, figure: int) -> None:
+    """Give Planoise so many inhabitants."""
     path = originals / "insee" / "pop_QPV24.csv"
     text = path.read_text(encoding="utf-8")
     path.write_text(re.sub(r"(?m)^(QN02503M.*;)\d+", rf"\g<1>{figure}", text), encoding="utf-8")
     assert str(figure) in path.read_text(encoding="utf-8")
-    return inputs(originals)
 
 
 def spec_of(

@@ -14,7 +14,7 @@ from qpv_geo.lock import territory_lock
 from qpv_geo.releases.release import Release, current_release, held_releases
 from qpv_geo.settings import Settings
 from tests.command_line import qpv_geo_here as qpv_geo
-from tests.publishing import BESANCON, inhabitants, inputs, publish, snapshot_copy
+from tests.publishing import BESANCON, inhabitants, inputs, publish, set_inhabitants, snapshot_copy
 
 
 def succeeds(*arguments: str | Path) -> str:
@@ -192,15 +192,11 @@ from qpv_geo.releases.decisions import drop_held, publish_held, roll_back
 from qpv_geo.settings import Settings
 settings, held = Settings(data_dir=Path(sys.argv[1])), sys.argv[2]
 resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))
-for decide in (publish_held, drop_held):
+for decide, release in ((publish_held, held), (drop_held, held), (roll_back, None)):
     try:
-        decide("besancon", held, settings)
+        decide("besancon", release, settings)
     except PublicationError as error:
         print(error)
-try:
-    roll_back("besancon", None, settings)
-except PublicationError as error:
-    print(error)
 """
 
 
@@ -244,12 +240,6 @@ def test_a_link_that_leads_nowhere_is_told_and_repaired(
     assert current.id == first
 
 
-def edit_population(snapshot: Path, figure: int) -> None:
-    path = snapshot / "insee" / "pop_QPV24.csv"
-    text = path.read_text(encoding="utf-8")
-    path.write_text(re.sub(r"(?m)^(QN02503M.*;)\d+", rf"\g<1>{figure}", text), encoding="utf-8")
-
-
 def test_a_refresh_that_is_held_from_the_first_run_to_the_last(tmp_path: Path) -> None:
     """The whole story, by commands alone; the originals are a snapshot of the data folder's own."""
     data = tmp_path / "data"
@@ -258,7 +248,7 @@ def test_a_refresh_that_is_held_from_the_first_run_to_the_last(tmp_path: Path) -
     succeeds(*refresh)
     good = (data / "out" / "besancon" / "latest").readlink()
 
-    edit_population(snapshot, 20_000)
+    set_inhabitants(snapshot, 20_000)
     told = fails(5, *refresh)
     (release,) = set(re.findall(r"`qpv-geo releases publish (\S+) --data", told))
     assert f"release {release} is held" in told
@@ -276,7 +266,7 @@ def test_a_refresh_that_is_held_from_the_first_run_to_the_last(tmp_path: Path) -
     assert f"the sources make {release}, which was refused" in succeeds(*refresh)
     assert (data / "out" / "besancon" / "latest").readlink() == good
 
-    edit_population(snapshot, 15_700)
+    set_inhabitants(snapshot, 15_700)
     assert "(published)" in succeeds(*refresh)
     report = json.loads((data / "out" / "besancon" / "latest" / "rapport.json").read_text(encoding="utf-8"))
     assert report["differences"]["precedente"] == str(good)

@@ -160,23 +160,16 @@ def statistics(*rows: tuple[str, str, float, dt.date]) -> pd.DataFrame:
     )
 
 
-VALUES = pd.concat(
-    [
-        statistics(
-            ("250560101", "iris_population", 2000, IN_2024),
-            ("250560102", "iris_population", 1500, IN_2024),
-            ("250560199", "iris_population", 900, IN_2024),  # no contour
-            ("254290000", "iris_population", 1600, IN_2024),  # Novillars: no contour was asked for
-            ("750010101", "iris_population", 800, IN_2024),  # another territory
-        ),
-        statistics(("250560101", "iris_population", 5, IN_2024)).assign(zone="qpv"),
-    ],
-    ignore_index=True,
+VALUES = statistics(
+    ("250560101", "iris_population", 2000, IN_2024),
+    ("250560102", "iris_population", 1500, IN_2024),
+    ("250560199", "iris_population", 900, IN_2024),  # no contour
+    ("254290000", "iris_population", 1600, IN_2024),  # Novillars: no contour was asked for
 )
 
 
 def test_statistics_of_the_territory_are_kept_and_completed() -> None:
-    found, checks = iris_statistics(VALUES, IRIS, IN_2024, {"25056", "25429"})
+    found, checks = iris_statistics(VALUES, IRIS, IN_2024)
     rows = found.set_index("code")
     assert rows.index.tolist() == ["250560101", "250560102", "250560103", "250560199", "254290000"]
     assert rows.loc["250560101", "valeur"] == 2000
@@ -191,7 +184,7 @@ def test_statistics_of_the_territory_are_kept_and_completed() -> None:
 
 def test_each_source_is_matched_by_its_own_geography() -> None:
     filosofi = statistics(("250560101", "iris_filosofi", 18_000, IN_2022)).assign(indicateur="mediane")
-    found, checks = iris_statistics(pd.concat([VALUES, filosofi]), IRIS, IN_2024, {"25056"})
+    found, checks = iris_statistics(pd.concat([VALUES, filosofi]), IRIS, IN_2024)
     dates = {c.subject: c.outcome for c in checks if c.code == "geographie_des_iris"}
     assert dates == {"iris_filosofi": "avertissement", "iris_population": "conforme"}
     joined = found[found["source"] == "iris_filosofi"]
@@ -202,11 +195,11 @@ def test_each_source_is_matched_by_its_own_geography() -> None:
 def test_mixed_dates_within_a_source_count_as_unknown() -> None:
     mixed = VALUES.copy()
     mixed.loc[0, "geographie"] = IN_2022
-    _, checks = iris_statistics(mixed, IRIS, IN_2024, {"25056"})
+    _, checks = iris_statistics(mixed, IRIS, IN_2024)
     assert outcomes(checks)["geographie_des_iris"] == "non_verifiable"
 
 
 def test_without_statistics_nothing_is_made_up() -> None:
-    rows, checks = iris_statistics(VALUES.iloc[:0], IRIS, IN_2024, {"25056"})
+    rows, checks = iris_statistics(VALUES.iloc[:0], IRIS, IN_2024)
     assert len(rows) == len(checks) == 0
     assert np.array_equal(rows.columns, VALUES.columns)

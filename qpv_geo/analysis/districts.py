@@ -6,7 +6,7 @@ contour and no INSEE table, at best local contours.
 
 import difflib
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 import geopandas as gpd
@@ -114,15 +114,14 @@ def _orphans(code: str, source: str, codes: set[str], what: str) -> Check:
 
 
 def iris_statistics(
-    values: pd.DataFrame, iris: gpd.GeoDataFrame, geography: date | None, communes: Collection[str]
+    values: pd.DataFrame, iris: gpd.GeoDataFrame, geography: date | None
 ) -> tuple[pd.DataFrame, list[Check]]:
-    """Keep the statistics of the IRIS of a territory's communes, and match them with the contours.
+    """Match the statistics of the IRIS of a territory's communes with the contours.
 
     `geography` is the date of the contours' geography, None if unknown. Communes without IRIS contours keep
     their statistics; an IRIS with a contour that a source lacks gets rows with status ``non_disponible``.
     """
-    wanted = (values["zone"] == "iris") & values["code"].str[:_COMMUNE_DIGITS].isin(communes)
-    of_iris = values[wanted].reset_index(drop=True)
+    of_iris = values.reset_index(drop=True)
     contours = set(iris["code_iris"])
     drawn = of_iris["code"].str[:_COMMUNE_DIGITS].isin(iris["insee_com"])
     completed: list[pd.DataFrame] = [of_iris]

@@ -167,9 +167,7 @@ def _qpv(
 def _communes(communes: gpd.GeoDataFrame, qpv: "pd.Series[int]") -> gpd.GeoDataFrame:
     """Return layer ``communes``; `qpv` is the number of QPV that overlap each, the territory's or not."""
     layer = communes.sort_values("insee_com", ignore_index=True)
-    layer["surface_m2"] = layer.area
-    layer["nb_qpv"] = layer["insee_com"].map(qpv).fillna(0).astype("Int64")
-    return layer
+    return layer.assign(surface_m2=layer.area, nb_qpv=layer["insee_com"].map(qpv).fillna(0).astype(int))
 
 
 def _epci(

@@ -126,11 +126,10 @@ def _add_districts(
     others = districts.cut_by_iris(met[~met["code_qp"].isin(qpv["code_qp"])], iris)
     result.layers["iris"] = districts.iris_layer(iris, pd.concat([pieces, others]), territory)
     result.layers["qpv_iris"] = pieces
-    communes = set(tables.communes["insee_com"])
     values = tables.rows.of("iris", _iris_of(tables))
     if values.empty:
         return
-    rows, matched = districts.iris_statistics(values, iris, tables.iris_geography, communes)
+    rows, matched = districts.iris_statistics(values, iris, tables.iris_geography)
     joined = rows[rows["code"].isin(iris["code_iris"])]
     rules = registry.by_id
     result.statistics += [

@@ -78,7 +78,13 @@ def add_perimeters(
         )
         result.concordances += compared
     _report_misplaced(result, tables)
-    _add_accessibility(result, tables, qpv, epci, territory)
+    reason = _add_accessibility(result, tables, qpv, epci, territory)
+    # Of France it is said once, not for each part.
+    if reason and (territory.genre != "france" or territory.epsg == METROPOLE.epsg):
+        message = f"Indice d'accessibilité aux soins absent : {reason}."
+        result.checks_around.append(
+            Check("accessibilite_calculee", territory.id, "non_verifiable", "", "", message)
+        )
     if tables.base_map is not None:
         drawn, checks = base_map_layers(tables.base_map, qpv)
         result.layers |= drawn
@@ -180,36 +186,23 @@ def _report_misplaced(result: Joined, tables: Tables) -> None:
 
 def _add_accessibility(
     result: Joined, tables: Tables, qpv: gpd.GeoDataFrame, epci: gpd.GeoDataFrame, territory: Territory
-) -> None:
-    """Add the index of the care within reach, or say why there is none."""
+) -> str:
+    """Add the index of the care within reach, or return why there is none."""
     if territory.genre == "france":
-        # Said once, not for each part of France.
-        if territory.epsg == METROPOLE.epsg:
-            _report_no_index(
-                result, territory, "il se calcule pour un territoire, non pour la France entière"
-            )
-        return
+        return "il se calcule pour un territoire, non pour la France entière"
     if tables.facilities is None:
-        _report_no_index(result, territory, "la base permanente des équipements n'a pas été lue")
-        return
+        return "la base permanente des équipements n'a pas été lue"
     communes = tables.communes
     populations = tables.rows.of("iris", [] if tables.iris is None else _iris_of(tables))
     populations = populations[populations["indicateur"] == _POPULATION]
     every = communes if tables.around is None else pd.concat([communes, tables.around], ignore_index=True)
     demand = demand_of(every, tables.iris, populations)
     if not demand.points["population"].sum():
-        _report_no_index(result, territory, "aucune population de commune ni d'IRIS n'est connue")
-        return
+        return "aucune population de commune ni d'IRIS n'est connue"
     table = accessibility_table(tables.facilities, demand, qpv, communes, epci.geometry.union_all())
     result.layers["accessibilite"] = table
     lacking = f" Sans population, laissées de côté : {first_of(demand.unknown)}." if demand.unknown else ""
     message = f"Population utilisée : {demand.sources}.{lacking}"
     result.checks_around.append(check_none("accessibilite_calculee", territory.id, demand.unknown, message))
     result.checks_around += compare_with_apl(table, tables.apl)
-
-
-def _report_no_index(result: Joined, territory: Territory, reason: str) -> None:
-    message = f"Indice d'accessibilité aux soins absent : {reason}."
-    result.checks_around.append(
-        Check("accessibilite_calculee", territory.id, "non_verifiable", "", "", message)
-    )
+    return ""

@@ -238,11 +238,8 @@ def _standing(essentials: Sequence[Essential]) -> str:
 def _people(summary: TerritorySummary, genre: str) -> str:
     figure = figure_of(POPULATION, summary.essentials)
     count = len(summary.qpv)
-    where = (
-        f"le seul QPV {_OF_TERRITORY[genre]}"
-        if count == 1
-        else f"les {number(count)} QPV {_OF_TERRITORY[genre]}"
-    )
+    which = "le seul QPV" if count == 1 else f"les {number(count)} QPV"
+    where = f"{which} {_OF_TERRITORY[genre]}"
     if not figure.present:
         return f"La population qui vit dans {where} n'est pas publiée ({STATUSES[figure.status].words})."
     people = int(figure.value)

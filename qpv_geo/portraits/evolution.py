@@ -56,11 +56,8 @@ def changes_since_2015(frames: Frames) -> Iterator[str]:
     kept = old[old["nature"] == "conserve"]
     gone = old[~old["code_qp_2015"].isin(kept["code_qp_2015"])]
     if left := sorted(gone["nom_qp_2015"].fillna(gone["code_qp_2015"]).unique()):
-        begin = (
-            "Un quartier de 2015 n'est plus"
-            if len(left) == 1
-            else f"{number(len(left))} quartiers de 2015 ne sont plus"
-        )
+        several = f"{number(len(left))} quartiers de 2015 ne sont plus"
+        begin = "Un quartier de 2015 n'est plus" if len(left) == 1 else several
         yield f"{begin} dans la géographie prioritaire : {listing(left)}."
     if area := old["surface_m2"].sum():
         share = measure(100 * kept["surface_m2"].sum() / area, "%")

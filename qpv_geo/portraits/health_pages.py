@@ -39,10 +39,8 @@ from qpv_geo.zones import department_of
 
 HEALTH, METHOD = "sante.html", "sante_methode.html"
 # Headings of table ``sante``.
-_DETERMINANTS, _RIGHTS, _CARE, _ACCESS = (
-    *("Déterminants de santé", "Accès aux droits"),
-    *("Offre de soins", "Accessibilité aux soins"),
-)
+_DETERMINANTS, _RIGHTS = "Déterminants de santé", "Accès aux droits"
+_CARE, _ACCESS = "Offre de soins", "Accessibilité aux soins"
 # Sections that compare the QPV: anchor, title.
 _SECTIONS = {_DETERMINANTS: ("determinants", "Où se situe le quartier"), _RIGHTS: ("droits", "Les droits")}
 # What a QPV is compared with.

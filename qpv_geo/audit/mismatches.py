@@ -63,11 +63,11 @@ class WrittenLayer:
         mismatches = []
         for field, wanted in expected.items():
             published = self.attributes[field]
-            rows = differing_rows(published, wanted)
-            mismatches += [
-                self.mismatch(name, field, published.iloc[row], wanted.iloc[row], origin)
-                for row, name in zip(rows, row_names(keys.iloc[rows], keys.columns), strict=True)
-            ]
+            if len(rows := differing_rows(published, wanted)):
+                mismatches += [
+                    self.mismatch(name, field, published.iloc[row], wanted.iloc[row], origin)
+                    for row, name in zip(rows, row_names(keys.iloc[rows], keys.columns), strict=True)
+                ]
         return mismatches
 
     def compare_rows(

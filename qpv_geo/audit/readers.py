@@ -68,20 +68,20 @@ def read_csv(path: Path, layer: Layer) -> WrittenLayer:
             raise ValueError(f"its header is {list(cells)}")
         columns = {}
         for name, field in layer.fields.items():
-            texts, places = cells[name].cat.categories, cells[name].cat.codes.to_numpy()
+            values = [*converted(cells[name].dictionary.to_pylist(), field.type), None]
             # A missing cell is at place -1: the last one.
-            columns[name] = _column([*converted(texts, field.type), None], field.type).take(places)
+            columns[name] = _column(values, field.type).take(cells[name].indices.fill_null(-1).to_numpy())
         return WrittenLayer(path, layer.name, _table(columns))
 
 
-def read_cells(path: Path, first: int | None = None) -> pd.DataFrame:
-    """Return the texts of a CSV file of a release as categories, of all columns or of the first ones.
+def read_cells(path: Path, first: int | None = None) -> dict[str, pa.DictionaryArray]:
+    """Return the texts of a CSV file of a release, of all columns or of the first ones.
 
     Raises `ValueError` if a row has more or fewer cells than the header, or the file is not UTF-8.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         header = next(csv.reader(stream, delimiter=SEPARATOR, strict=True), [])
-    table: pd.DataFrame = pyarrow.csv.read_csv(
+    table = pyarrow.csv.read_csv(
         path,
         # Threads take longer to start than most files to be read.
         read_options=pyarrow.csv.ReadOptions(use_threads=False),
@@ -92,8 +92,9 @@ def read_cells(path: Path, first: int | None = None) -> pd.DataFrame:
             null_values=[""],
             strings_can_be_null=True,
         ),
-    ).to_pandas()
-    return table
+    ).unify_dictionaries()
+    columns = zip(table.column_names, table.columns, strict=True)
+    return {name: chunks.combine_chunks() for name, chunks in columns}
 
 
 def converted(texts: Iterable[str], kind: FieldType) -> list[Any]:

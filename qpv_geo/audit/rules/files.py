@@ -107,8 +107,9 @@ def same_rows(folder: Folder) -> Iterator[str]:
     report = Report.model_validate(folder.document(REPORT_JSON))
     counted = {layer.nom: layer.lignes for layer in report.couches if not layer.geopackage_seul}
     there = {
-        resource["name"]: len(read_cells(folder.path / resource["path"], 1))
+        resource["name"]: len(key)
         for resource in folder.resources("csv")
+        for key in read_cells(folder.path / resource["path"], 1).values()
     }
     for name in sorted(counted.keys() | there.keys()):
         if counted.get(name) != there.get(name):
@@ -148,7 +149,9 @@ def data_package(folder: Folder) -> Iterator[str]:
     if DESCRIPTOR in {resource["path"] for resource in resources}:
         yield "the descriptor lists itself"
     for resource in folder.resources("csv"):
-        for problem in _schema_problems(resource["schema"], read_cells(folder.path / resource["path"])):
+        cells = read_cells(folder.path / resource["path"])
+        table = pd.DataFrame({name: column.to_pandas() for name, column in cells.items()})
+        for problem in _schema_problems(resource["schema"], table):
             yield f"{resource['path']}: {problem}"
 
 

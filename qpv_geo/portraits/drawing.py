@@ -18,6 +18,8 @@ _DECIMALS = 1
 # Average width of a letter and height of a line, as shares of the font size, to keep labels apart.
 _LETTER, _LINE = 0.56, 1.15
 _ROUND_LENGTHS = (1, 2, 5)
+# Units that a scale bar and its words take from the lower edge.
+_SCALE_HEIGHT = 34
 OUTWARDS = np.array([-1, -1, 1, 1])
 """Directions in which west, south, east and north move if bounds grow."""
 
@@ -100,6 +102,13 @@ class Labels:
     height: float
     """The map, in units."""
     _taken: list[Bounds] = field(default_factory=list)
+
+    @classmethod
+    def beside_scale(cls, view: View) -> "Labels":
+        """Return those of a map that has a scale bar in its lower left corner."""
+        labels = cls(view.width, view.height)
+        labels.reserve((0.0, view.height - _SCALE_HEIGHT, view.width / 3, view.height))
+        return labels
 
     def reserve(self, box: Bounds) -> None:
         """Keep labels out of a rectangle (left, top, right, bottom)."""

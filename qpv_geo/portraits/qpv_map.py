@@ -45,8 +45,6 @@ _CARE_AROUND = 1060.0
 _NOT_BESIDE_CARE = {"bande_300m", "qpv_2015", "iris", "fond_batiments"}
 # What a perimeter gained and lost from 2015 to 2024.
 _CHANGES = {"entrant": "entré en 2024", "sortant": "sorti en 2024"}
-# Right and bottom corner, kept for the scale bar.
-_SCALE_ROOM = (0.0, _HEIGHT - 34, _WIDTH / 3, _HEIGHT)
 # Metres around the QPV within which there are buildings: they are most of what a page weighs.
 AROUND = 250.0
 # Units: sides of what can be seen at all, size of the names of streets.
@@ -289,8 +287,7 @@ def outline_shapes(frame: gpd.GeoDataFrame, name: str, kind: str, view: View) ->
 
 def labels_of(code: str, frames: Frames, view: View) -> Iterator[MapLabel]:
     """Yield the names of QPV, of communes where two or more meet, of streets, wherever there is room."""
-    room = Labels(view.width, view.height)
-    room.reserve(_SCALE_ROOM)
+    room = Labels.beside_scale(view)
     qpv, communes = frames["qpv"], frames["communes"]
     own = qpv["code_qp"] == code
     seen = communes[shapely.intersects(communes.geometry.to_numpy(), view.box)]

@@ -315,8 +315,7 @@ def draw_territory(content: Content) -> Drawing:
 
 def _labels(qpv: gpd.GeoDataFrame, communes: gpd.GeoDataFrame, view: View) -> list[MapLabel]:
     """Write the number of each QPV, with its name where there is room, then the names of large communes."""
-    room, labels = Labels(view.width, view.height), []
-    room.reserve((0.0, view.height - 34, view.width / 3, view.height))
+    room, labels = Labels.beside_scale(view), []
     for rank, name, geometry in zip(qpv["rank"], qpv["lib_qp"], qpv.geometry, strict=True):
         shape = view.in_units(geometry)
         for text in (f"{rank} {name}", f"{rank}"):

@@ -135,6 +135,12 @@ def test_a_cell_in_error_is_not_a_blank(tmp_path: Path, settings: Settings) -> N
         read(tmp_path, settings, [*CODES, ["QN02503M", "Planoise", None, 1]])
 
 
+def test_of_many_cells_in_error_five_are_named(tmp_path: Path, settings: Settings) -> None:
+    rows = [["QN02503M", "Planoise", None, 1]] * 7
+    with pytest.raises(SourceContentError, match=r"C2 of .*, C6 of xl/worksheets/sheet2\.xml and 2 more$"):
+        read(tmp_path, settings, [*CODES, *rows])
+
+
 def test_no_sheet_has_a_row_of_codes(tmp_path: Path, settings: Settings) -> None:
     with pytest.raises(
         SourceContentError, match=r"no sheet holds a row of codes.*'Lisez-moi', 'Données QPV'"

@@ -122,6 +122,7 @@ CASES: list[tuple[str, Callable[[Path], None], str]] = [
         "the atlas names qpv_geo_besancon_qpw",
     ),
     ("QGIS05", project("qpv_geo_besancon_qpv<", "france_qpv<"), "10 characters or fewer: france_qpv"),
+    ("QGIS05", project("qpv_geo_besancon_qpv<", "qpv<"), "10 characters or fewer: qpv"),
 ]
 
 

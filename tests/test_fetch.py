@@ -216,6 +216,16 @@ def test_an_optional_source_is_left_out(
     assert "source cog_epci is left out: no copy of it was kept" in caplog.text
 
 
+def test_a_snapshot_that_lacks_a_required_source_is_said_to_hold_none_of_it(
+    catalogue: Catalogue, besancon: Territory, settings: Settings
+) -> None:
+    shipped = settings.data_dir / "raw" / "snapshot"
+    shipped.mkdir(parents=True)
+    (shipped / "territoire.toml").write_text('epci = "242500361"')
+    with pytest.raises(SourceUnavailableError, match=r"and none of anct/qpv-2024.* in .*snapshot\. Run"):
+        fetch(catalogue["qpv_2024"], besancon, settings, Policy())
+
+
 def test_a_required_source_of_which_nothing_was_kept_is_an_error(
     catalogue: Catalogue, besancon: Territory, settings: Settings
 ) -> None:

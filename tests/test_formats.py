@@ -269,7 +269,10 @@ def test_the_synthesis_shows_the_essential_figures_of_each_qpv(
     assert [cell.value for cell in planoise[2:6]] == [15603, 38, 55, 108]
     assert planoise[2].number_format == "#,##0"
     assert planoise[4].number_format in {'#,##0"\u202f%"', '#,##0.0"\u202f%"'}
-    assert rows["Ensemble des QPV du territoire"][2].value == summaries.territory.essentials[0].figure.value
+    total = rows["Ensemble des QPV du territoire"]
+    assert total[2].value == summaries.territory.essentials[0].figure.value
+    assert all(rank.font.bold and rank.value is None for rank in total[3 : len(headings) : 2])
+    assert not any(cell.font.bold for cell in planoise[2:])
 
 
 def test_the_health_sheet_keeps_larger_territories_out_of_the_columns_of_qpv(

@@ -1,5 +1,6 @@
 """``qpv-geo locate`` as users run it: a process, its output, its exit code."""
 
+import re
 from pathlib import Path
 
 import geopandas as gpd
@@ -29,6 +30,7 @@ def test_a_file_is_located_and_counted(tmp_path: Path, bandless: Settings) -> No
     assert done.returncode == 0, done.stderr
     assert "3 rows" in done.stdout
     assert "illisible" in done.stdout
+    assert re.search(r"answer\W+en_qpv\W+bande_tva", done.stdout)
     assert str(tmp_path / "adresses_qpv.csv") in done.stdout
     assert "in no commune of the territory: its release does not know the QPV there: 1\n" in done.stderr
     assert "no layer bande_300m: each band is taken to be 300 m wide" in done.stderr

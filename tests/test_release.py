@@ -231,6 +231,23 @@ def test_a_replacement_that_died_half_way_is_finished(settings: Settings, first:
     assert names(settings) == {"latest", first.id}
 
 
+def test_latest_leads_somewhere_at_each_step_of_making_its_release_again(
+    settings: Settings, first: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(first, "csv/qpv.csv")
+    latest, rename, led = folder_of(settings) / "latest", Path.rename, []
+
+    def watched(path: Path, target: Path) -> Path:
+        moved = rename(path, target)
+        led.append(latest.is_dir())
+        return moved
+
+    monkeypatch.setattr(Path, "rename", watched)
+    assert publish(settings, inputs()).published
+    assert len(led) > 1
+    assert all(led)
+
+
 def test_a_link_that_leads_nowhere_is_repaired(settings: Settings, first: Release) -> None:
     shutil.rmtree(first.path)
     assert current_release(BESANCON.id, settings) is None

@@ -89,7 +89,7 @@ _common = hypothesis.settings(
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
 )
-hypothesis.settings.register_profile("default", _common, max_examples=60)
+hypothesis.settings.register_profile("default", _common, max_examples=50)
 hypothesis.settings.register_profile("long", _common, max_examples=3_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

@@ -44,7 +44,7 @@ def rows(artifact: Artifact) -> list[dict[str, Any]]:
 
 
 def task_runs(state: State[Any]) -> dict[str, TaskRun]:
-    """Return the tasks of a run by name, in the order in which they began; a failure cancels others before."""
+    """Return the tasks of a run by name, in the order in which they began; some never do."""
     with get_client(sync_client=True) as client:
         runs = client.read_task_runs()
     mine = [run for run in runs if run.flow_run_id == state.state_details.flow_run_id and run.start_time]

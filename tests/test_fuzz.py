@@ -49,7 +49,7 @@ from tests.raw_files import raw_file, shipped, six_qpv, some_communes, write_wor
 
 MEMORY = 1024**3
 SECONDS = 20
-EXAMPLES = 250
+EXAMPLES = 150
 PARTS = ("xl/workbook.xml", "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml")
 DOCTORS = "medecins_generalistes"
 APL_ROWS: list[Row] = [("25056", "Besançon", 5.1, 117_000.5), ("25245", "Fontain", "nd", 1000.0)]

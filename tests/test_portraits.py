@@ -2,13 +2,9 @@
 
 import json
 import math
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -768,23 +764,6 @@ def test_every_drawing_has_an_alternative_and_every_id_is_unique(
     assert len(ids) == len(set(ids))
     targets = page.attributes("section", "aria-labelledby") + page.attributes("div", "aria-labelledby")
     assert set(targets) <= set(ids)
-
-
-def test_same_release_same_bytes_whatever_the_process_and_the_day(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from qpv_geo.settings import Settings; "
-        "from tests.portraying import full_frames, portray; folder = Path(sys.argv[1]); "
-        "portray(folder, full_frames(Settings(data_dir=folder)))"
-    )
-    contents = []
-    for seed in ("1", "2"):
-        folder = tmp_path / seed
-        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        subprocess.run([sys.executable, "-c", code, str(folder)], check=True, env=environment, cwd=ROOT)
-        contents.append({path.name: path.read_bytes() for path in (folder / "portraits").iterdir()})
-    assert contents[0] == contents[1]
-    today = datetime.now(tz=UTC).date().isoformat()
-    assert not [name for name, page in contents[0].items() if today.encode() in page]
 
 
 def test_sections_that_are_not_valid_are_named(tmp_path: Path) -> None:

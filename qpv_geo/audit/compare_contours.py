@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from qpv_geo.audit.mismatches import Mismatch, WrittenLayer
-from qpv_geo.audit.originals import Features, Originals, read_features
+from qpv_geo.audit.originals import Features, Originals, projector, read_features
 from qpv_geo.audit.readers import WGS84
 from qpv_geo.audit.shapes import Geometries, Mask, same_vertices
 from qpv_geo.formats.frames import plain_values
@@ -170,7 +169,7 @@ def _shape_problem(
             shapely.transform(degrees, lambda points: np.round(points, OFFICIAL_DECIMALS))
         ):
             return _vertex_problem(published, degrees, "degrees")
-        flat = gpd.GeoSeries([published], crs=WGS84).to_crs(official.epsg[row]).item()
+        flat = shapely.transform(published, projector(WGS84, official.epsg[row]))
         slack = shapely.length(flat) * _OFF_LINE_ROUNDED
         return _line_problem(flat, projected, 0.0 if valid else change, _OFF_LINE_ROUNDED, slack)
     if valid:

@@ -79,13 +79,16 @@ class WrittenLayer:
     ) -> list[Mismatch]:
         """Compare the rows, by key, with what they should be: the values of some fields.
 
-        A row that either side lacks is reported once, beside its first value.
+        A row that either side lacks is reported once, beside its first value; so are rows of one key.
         """
         rows = zip(*(plain_values(self.attributes[name]) for name in (*key, *fields)), strict=True)
         published = {row[: len(key)]: row[len(key) :] for row in rows}
+        mismatches = []
+        if len(published) < len(self.attributes):
+            repeated = self.mismatch("", ", ".join(key), len(self.attributes), len(published), origin)
+            mismatches.append(repeated)
         unlike = [at for at in published.keys() | expected.keys() if published.get(at) != expected.get(at)]
         no_row = ("no row",)
-        mismatches = []
         for at in sorted(unlike, key=str):
             name = " / ".join("aucun" if part is None else str(part) for part in at)
             values = zip(fields, published.get(at, no_row), expected.get(at, no_row), strict=False)

@@ -7,6 +7,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -14,7 +15,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 from qpv_geo.audit.apl_workbook import Sheets, read_workbook
 from qpv_geo.audit.geopackage import read_geopackage
@@ -50,12 +51,19 @@ class Features:
 
     def geometries(self, codes: Sequence[str], epsgs: Sequence[int]) -> Geometries:
         """Return the official geometries of features, each in a CRS of its own; None for an unknown code."""
-        shapes = self.table.geometry.reindex(codes)
-        targets = np.array(epsgs)
-        official: Geometries = shapes.to_numpy().copy()
-        for epsg in set(epsgs):
-            official[targets == epsg] = shapes[targets == epsg].to_crs(epsg).to_numpy()
-        return official
+        shapes: Geometries = self.table.geometry.reindex(codes).to_numpy().copy()
+        targets, crs = np.array(epsgs), self.table.crs
+        for epsg in set(epsgs) - {crs.to_epsg()}:
+            rows = targets == epsg
+            shapes[rows] = shapely.transform(shapes[rows], projector(crs.to_wkt(), epsg))
+        return shapes
+
+
+@cache
+def projector(crs: str | int, epsg: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what reprojects an array of points (n, 2), x first, without geopandas, which ingestion uses."""
+    project = Transformer.from_crs(crs, epsg, always_xy=True).transform
+    return lambda points: np.column_stack(project(points[:, 0], points[:, 1]))
 
 
 def read_features(raw: RawFile, settings: Settings) -> Features:

@@ -6,6 +6,7 @@ wrong in the file's own terms: row or feature, column, value found, value expect
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,8 +55,9 @@ class Problems:
     def __init__(self, label: str, source: Source) -> None:
         self.label = label
         self.source = source
-        # By column and what was expected of it: what was found in each row.
+        # By column and what was expected of it: what was found in the first rows, and in how many.
         self._findings: dict[tuple[str, str], list[str]] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
         self._advice: list[str] = []
         self._tolerated: set[str] = set()
         self.defects: list[Defect] = []
@@ -97,18 +99,23 @@ class Problems:
                 self.defects.append(Defect(place, column, expected, value, words))
                 continue
             rows = self._findings.setdefault((column, expected), [])
-            rows.append(f"{value} at {place}" if place else value)
+            self._counts[column, expected] += 1
+            # A file may have millions of them.
+            if len(rows) < _SHOWN_ROWS:
+                rows.append(f"{value} at {place}" if place else value)
 
     def merge(self, other: "Problems") -> None:
         """Add what was found elsewhere in the same file."""
         self._findings |= other._findings  # noqa: SLF001 - another of the same class
+        self._counts |= other._counts  # noqa: SLF001 - as above
 
     def _lines(self) -> list[str]:
         lines = []
         for (column, expected), rows in self._findings.items():
             subject = f"{column}: " if column else ""
-            more = f"; and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
-            lines.append(f"{subject}expected {expected}; found {'; '.join(rows[:_SHOWN_ROWS])}{more}")
+            hidden = self._counts[column, expected] - len(rows)
+            more = f"; and {hidden} more" if hidden else ""
+            lines.append(f"{subject}expected {expected}; found {'; '.join(rows)}{more}")
         return lines
 
     def __str__(self) -> str:
@@ -124,7 +131,7 @@ class Problems:
         """Raise everything that was collected as one `ContractError`."""
         if not self._findings:
             return
-        count = sum(map(len, self._findings.values()))
+        count = self._counts.total()
         general = remedy(
             self.source,
             f"compare the file with {self.source.page}; if the publisher changed it for good, change "

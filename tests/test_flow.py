@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.all_territories import refresh_all
 from flows.refresh import refresh
+from flows.runs import run_name
 from qpv_geo.errors import TerritoriesError
 from qpv_geo.settings import Settings
 from tests.country import publish_country
@@ -121,8 +123,26 @@ def test_a_run_that_does_without_a_source_is_green_and_says_why(
     assert (bpe.message or "").startswith("Source facultative : ")
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     with get_client(sync_client=True) as client:
-        name = client.read_flow_run(state.state_details.flow_run_id).name
-    assert name == f"besancon · direct · {datetime.now(ZoneInfo('Europe/Paris')):%Y-%m-%d}"
+        run = client.read_flow_run(state.state_details.flow_run_id)
+    assert run.expected_start_time
+    day = run.expected_start_time.astimezone(ZoneInfo("Europe/Paris"))
+    assert run.name == f"besancon · direct · {day:%Y-%m-%d}"
+
+
+@pytest.mark.parametrize(
+    ("start", "day"),
+    [
+        ("2026-11-30T22:59:59+00:00", "2026-11-30"),
+        ("2026-11-30T23:00:00+00:00", "2026-12-01"),
+        ("2026-07-01T22:00:00+00:00", "2026-07-02"),
+    ],
+)
+def test_the_name_of_a_run_has_the_day_of_paris(
+    start: str, day: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = SimpleNamespace(parameters=None, scheduled_start_time=datetime.fromisoformat(start))
+    monkeypatch.setattr("flows.runs.this_run", begun)
+    assert run_name() == f"toutes · direct · {day}"
 
 
 def test_a_required_source_out_of_reach_fails_its_task_and_the_run(

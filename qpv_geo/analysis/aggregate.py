@@ -29,6 +29,7 @@ _LIKE = "row"
 _ZONE = ["zone", "code", "millesime"]
 # Of the statuses of several terms, the first of these is that of what is computed from them.
 _WORST_FIRST = np.array([*ABSENCES, ESTIMATE, OK], dtype=object)
+_PLACE_OF_STATUS = {status: place for place, status in enumerate(_WORST_FIRST)}
 DECIMALS = 2
 """Of what is computed here from several values: producers give rates and indices with one or two."""
 
@@ -56,6 +57,9 @@ def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Computation]) -> 
     table = statistics[statistics["indicateur"].isin(involved)].reset_index(drop=True)
     places = _places(table)
     dates = pd.factorize(table["geographie"])[0]
+    cells = {name: table[name].to_numpy() for name in ("code_producteur", "source", "fichier")}
+    cells["valeur"] = table["valeur"].to_numpy(dtype=np.float64)
+    cells["statut"] = table["statut"].map(_PLACE_OF_STATUS).to_numpy(dtype=np.intp)
     computed = []
     for indicator, rule in rules.items():
         if not rule.terms or not places.keys() >= set(rule.terms):
@@ -67,7 +71,7 @@ def add_computed(statistics: pd.DataFrame, rules: Mapping[str, Computation]) -> 
         terms = terms[:, wanted]
         terms = terms[:, (dates[terms] == dates[terms[0]]).all(axis=0)]
         if terms.size:
-            computed.append(_compute_ratios(table, indicator, rule, terms))
+            computed.append(_compute_ratios(cells, indicator, rule, terms))
     if not computed:
         return statistics
     columns = {name: np.concatenate([part[name] for part in computed]) for name in computed[0]}
@@ -87,12 +91,14 @@ def _places(table: pd.DataFrame) -> dict[str, NDArray[np.intp]]:
 
 
 def _compute_ratios(
-    table: pd.DataFrame, indicator: str, rule: Computation, terms: NDArray[np.intp]
+    table: Mapping[str, NDArray[Any]], indicator: str, rule: Computation, terms: NDArray[np.intp]
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns of a ratio or of a sum; `terms` are the rows of its terms, one column for each."""
-    order = {status: place for place, status in enumerate(_WORST_FIRST)}
-    statuses = _WORST_FIRST[table["statut"].map(order).to_numpy(dtype=np.intp)[terms].min(axis=0)]
-    values = table["valeur"].to_numpy(dtype=np.float64)[terms]
+    """Return the columns of a ratio or of a sum; `terms` are the rows of its terms, one column for each.
+
+    In the `table` of all rows, a status is its place in `_WORST_FIRST`.
+    """
+    statuses = _WORST_FIRST[table["statut"][terms].min(axis=0)]
+    values = table["valeur"][terms]
     if rule.sum_of:
         found = values.sum(axis=0)
     else:
@@ -101,7 +107,7 @@ def _compute_ratios(
             found = rule.scale * values[0] / values[1]
 
     def joined(column: str, join: Callable[[Iterable[str]], str]) -> NDArray[np.object_]:
-        cells = zip(*(table[column].to_numpy()[rows] for rows in terms), strict=True)
+        cells = zip(*(table[column][rows] for rows in terms), strict=True)
         return np.array([join(texts) for texts in cells], dtype=object)
 
     return {

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -106,16 +107,16 @@ def add_ranks(statistics: pd.DataFrame, peers: Peers, registry: Registry) -> pd.
 
 
 def _in_metropole(ranked: pd.DataFrame, distributions: Distributions) -> pd.DataFrame:
-    found = pd.DataFrame(np.nan, index=ranked.index, columns=["rang", "rang_sur", "decile"])
-    inside = ranked[ranked["code"].map(is_metropolitan).astype(bool)]
-    for (indicator, vintage), rows in inside.groupby(_KEY, sort=False):
-        distribution = distributions.get((str(indicator), str(vintage)))
+    found = np.full((len(ranked), 3), np.nan)
+    values = ranked["valeur"].to_numpy(dtype=np.float64)
+    inside = ranked["code"].map(is_metropolitan).to_numpy(dtype=bool)
+    for key, places in ranked.groupby(_KEY, sort=False).indices.items():
+        distribution = distributions.get(cast("tuple[str, str]", key))
         if distribution is not None:
-            ranks = distribution.ranks(rows["valeur"].to_numpy(dtype=np.float64))
-            found.loc[rows.index, "rang"] = ranks
-            found.loc[rows.index, "rang_sur"] = distribution.size
-            found.loc[rows.index, "decile"] = 10 - 10 * (ranks - 1) // distribution.size
-    return found
+            rows = places[inside[places]]
+            ranks, size = distribution.ranks(values[rows]), distribution.size
+            found[rows] = np.column_stack([ranks, np.full_like(ranks, size), 10 - 10 * (ranks - 1) // size])
+    return pd.DataFrame(found, index=ranked.index, columns=["rang", "rang_sur", "decile"])
 
 
 def _in_epci(ranked: pd.DataFrame, peers: Peers) -> pd.DataFrame:

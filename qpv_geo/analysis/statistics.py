@@ -113,9 +113,9 @@ def add_indicators(qpv: gpd.GeoDataFrame, statistics: pd.DataFrame, registry: Re
     ``<id>_statut``, ``<id>_millesime``, ``<id>_rang`` and ``<id>_rang_sur``; ``<id>_borne_basse`` and
     ``<id>_borne_haute`` if its producer gives confidence intervals.
     """
-    of_qpv = statistics[statistics["indicateur"].isin([indicator.id for indicator in registry.shown])]
-    names = ["indicateur", "code", *_FIGURE.values()]
-    rows = zip(*(newest_of_qpv(of_qpv)[name].tolist() for name in names), strict=True)
+    shown = statistics["indicateur"].isin([indicator.id for indicator in registry.shown])
+    newest = newest_of_qpv(statistics[shown])
+    rows = zip(*(newest[name].tolist() for name in ("indicateur", "code", *_FIGURE.values())), strict=True)
     figures = {(indicator, code): figure for indicator, code, *figure in rows}
     codes, columns = qpv["code_qp"].tolist(), {}
     for indicator in registry.shown:

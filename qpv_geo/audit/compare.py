@@ -108,8 +108,7 @@ def _compare_written(written: WrittenLayer, meant: pd.DataFrame, layer: Layer) -
         return [written.mismatch("", _ROWS, len(written.attributes), len(meant))]
     # A plain table: a GeoDataFrame looks for geometries at each column that it gives.
     table = pd.DataFrame(meant)
-    keys = table[list(layer.key)]
-    mismatches = written.compare_columns(keys, {field: table[field] for field in layer.fields})
+    mismatches = written.compare_columns(layer.key, {field: table[field] for field in layer.fields})
     if isinstance(meant, gpd.GeoDataFrame) and written.geometry is not None:
         shapes, wanted = written.geometry, meant.geometry.to_numpy()
         missing = shapely.is_missing(shapes) & shapely.is_missing(wanted)
@@ -117,7 +116,7 @@ def _compare_written(written: WrittenLayer, meant: pd.DataFrame, layer: Layer) -
         texts = (shapely.to_wkt(found[rows], rounding_precision=7) for found in (shapes, wanted))
         mismatches += [
             written.mismatch(name, _GEOMETRY, (one or "none")[:80], (other or "none")[:80])
-            for name, one, other in zip(row_names(keys.iloc[rows], layer.key), *texts, strict=True)
+            for name, one, other in zip(row_names(table.iloc[rows], layer.key), *texts, strict=True)
         ]
     return mismatches
 

@@ -96,7 +96,7 @@ def compare_attributes(
         official = features.table.iloc[places[places >= 0]].reset_index(drop=True)
         expected = {field: official[name] for field, name in layer.fields.items()}
         compared = replace(written, attributes=published)
-        mismatches += compared.compare_columns(published[[layer.key]], expected, origin)
+        mismatches += compared.compare_columns([layer.key], expected, origin)
     return mismatches
 
 

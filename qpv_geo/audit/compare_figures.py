@@ -169,7 +169,7 @@ def compare_indicator_columns(
         rows = wanted.iloc[number * len(codes) : (number + 1) * len(codes)]
         columns = _REPEATED | (_BOUNDS if indicator.intervals else {})
         expected |= {f"{indicator.id}{suffix}": rows[name] for suffix, name in columns.items()}
-    return release["qpv"].compare_columns(codes.to_frame(), expected)
+    return release["qpv"].compare_columns(["code_qp"], expected)
 
 
 def compare_contract(
@@ -187,4 +187,4 @@ def compare_contract(
     insee = _figures(figures, table["indicateur"], table["code_qp"])
     expected = {f"{name}_insee": insee[name] for name in ("valeur", "statut", "millesime")}
     expected["valeur_contrat"] = pd.Series(stated, dtype="float64")
-    return release["contrat_de_ville"].compare_columns(table[["code_qp", "indicateur"]], expected)
+    return release["contrat_de_ville"].compare_columns(["code_qp", "indicateur"], expected)

@@ -57,16 +57,16 @@ class WrittenLayer:
         return Mismatch(self.path.name, self.layer, row, field, published, expected, origin)
 
     def compare_columns(
-        self, keys: pd.DataFrame, expected: Mapping[str, pd.Series], origin: str = ""
+        self, key: Sequence[str], expected: Mapping[str, pd.Series], origin: str = ""
     ) -> list[Mismatch]:
-        """Compare columns with what they should be, row by row; `keys` names the rows."""
+        """Compare columns with what they should be, row by row; the columns `key` name the rows."""
         mismatches = []
         for field, wanted in expected.items():
             published = self.attributes[field]
             if len(rows := differing_rows(published, wanted)):
                 mismatches += [
                     self.mismatch(name, field, published.iloc[row], wanted.iloc[row], origin)
-                    for row, name in zip(rows, row_names(keys.iloc[rows], keys.columns), strict=True)
+                    for row, name in zip(rows, row_names(self.attributes.iloc[rows], key), strict=True)
                 ]
         return mismatches
 

@@ -7,7 +7,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -52,11 +52,17 @@ class Features:
     def geometries(self, codes: Sequence[str], epsgs: Sequence[int]) -> Geometries:
         """Return the official geometries of features, each in a CRS of its own; None for an unknown code."""
         shapes: Geometries = self.table.geometry.reindex(codes).to_numpy().copy()
-        targets, crs = np.array(epsgs), self.table.crs
-        for epsg in set(epsgs) - {crs.to_epsg()}:
+        targets = np.array(epsgs)
+        for epsg in set(epsgs) - {self._epsg}:
             rows = targets == epsg
-            shapes[rows] = shapely.transform(shapes[rows], projector(crs.to_wkt(), epsg))
+            shapes[rows] = shapely.transform(shapes[rows], projector(self.table.crs.to_wkt(), epsg))
         return shapes
+
+    @cached_property
+    def _epsg(self) -> int | None:
+        # PROJ searches its database for it: too long for each release.
+        code: int | None = self.table.crs.to_epsg()
+        return code
 
 
 @cache

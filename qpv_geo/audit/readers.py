@@ -127,9 +127,11 @@ def _typed(
 
 
 def _table(arrays: Mapping[str, _Array]) -> pd.DataFrame:
-    # Given as an array, a column of texts would become pandas' own type of text.
-    columns = {name: pd.Series(array, dtype=array.dtype, copy=False) for name, array in arrays.items()}
-    return pd.DataFrame(columns, copy=False)
+    # Given as an array, a column of texts would become pandas' own type of text. With one index for all,
+    # pandas need not align them.
+    index = pd.RangeIndex(len(next(iter(arrays.values()), ())))
+    columns = {name: pd.Series(array, index, array.dtype, copy=False) for name, array in arrays.items()}
+    return pd.DataFrame(columns, index, copy=False)
 
 
 def _column(values: list[Any], kind: FieldType) -> _Array:

@@ -376,6 +376,7 @@ def test_the_command_publishes_some_and_closes_with_one_table(mirror: Path, tmp_
     assert [path.name for path in (tmp_path / "territories").iterdir()] == ["cc-du-grand-pontarlier.toml"]
 
 
+@pytest.mark.matrix
 def test_a_killed_command_leaves_no_process_behind(mirror: Path, tmp_path: Path) -> None:
     process = started(mirror, tmp_path, "--all-territories")
     deadline = time.monotonic() + 120

@@ -471,6 +471,7 @@ def test_partitions_in_another_process(bandless: Settings, besancon: Territory, 
     assert empty.dtypes.equals(whole.dtypes)
 
 
+@pytest.mark.matrix
 def test_partitions_on_dask_workers_of_which_one_is_killed(
     tmp_path: Path, bandless: Settings, besancon: Territory, truth: pd.DataFrame
 ) -> None:

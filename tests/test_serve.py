@@ -77,6 +77,7 @@ def test_one_command_serves_runs_and_stops(tmp_path: Path, prefect: PrefectServe
     assert "Traceback" not in text
 
 
+@pytest.mark.matrix
 def test_what_serve_starts_ends_with_it_even_if_it_is_killed() -> None:
     code = (
         "import subprocess, sys, time\n"

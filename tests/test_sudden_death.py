@@ -13,6 +13,9 @@ from qpv_geo.releases.release import held_releases
 from qpv_geo.settings import Settings
 from tests.publishing import BESANCON, inhabitants, inputs, publish, snapshot_copy
 
+# As the matrix of faults, `.ci/run` runs them by themselves.
+pytestmark = pytest.mark.matrix
+
 ROOT = Path(__file__).parents[1]
 
 CHILD = """

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parents[1]
 
-# Releases hold many lasting objects: Python would look through them so often that it takes a tenth of the
-# time.
+# By default Python looks for garbage among the many lasting objects of releases so often that it takes a
+# tenth of the time.
 gc.set_threshold(20_000, 20, 20)
 
 # What the quick tier leaves out: servers, browsers, QGIS, kills, faults, all of France, whole runs.

@@ -105,7 +105,7 @@ class Problems:
                 rows.append(f"{value} at {place}" if place else value)
 
     def merge(self, other: "Problems") -> None:
-        """Add what was found elsewhere in the same file."""
+        """Add what was found in other columns of the same file."""
         self._findings |= other._findings  # noqa: SLF001 - another of the same class
         self._counts |= other._counts  # noqa: SLF001 - as above
 

@@ -26,6 +26,27 @@ DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 CODES = ("QN02502M", "QN02503M", "QN02504M", "QN02505M", "QN02515N", "QN02517N")
 FILES = ("qpv_besancon.gpkg", "csv/qpv.csv", "geojson/qpv.geojson", "rapport.html")
 
+# What was pressed begins with the next frames; a map that is drawn alike for longer than it moves is still.
+_STILL = """async () => {
+    const frame = () => new Promise(requestAnimationFrame);
+    const pause = () => new Promise(done => setTimeout(done, 400));
+    const drawn = () => JSON.stringify(
+        [...document.querySelectorAll('#carte-territoire path')].map(path => path.getBoundingClientRect()));
+    await frame();
+    await frame();
+    let before;
+    do {
+        before = drawn();
+        await pause();
+        await frame();
+    } while (drawn() !== before);
+}"""
+
+
+def wait_for_map(page: Page) -> None:
+    """Wait until the map of the index has finished to zoom or to pan, however slow the machine."""
+    page.evaluate(_STILL)
+
 
 @dataclass
 class Tab:

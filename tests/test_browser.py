@@ -14,7 +14,7 @@ from pypdf import PdfReader
 
 from qpv_geo.ingest.registry import Registry
 from qpv_geo.settings import Settings
-from tests.browsing import CODES, DESKTOP, FILES, PHONE, Tab, write
+from tests.browsing import CODES, DESKTOP, FILES, PHONE, Tab, wait_for_map, write
 from tests.pictures import look_the_same
 from tests.portraying import full_frames
 from tests.publishing import REGISTRY
@@ -97,7 +97,7 @@ def test_no_name_covers_another(tab: Tab) -> None:
     page = tab.open("index")
     for button in ("#voir-tout", "#voir-qpv"):
         page.click(button)
-        page.wait_for_timeout(400)
+        wait_for_map(page)
         boxes = page.locator(".nom-qpv, .nom-commune").evaluate_all(
             """names => names.filter(name => name.style.visibility !== 'hidden').map(name => {
                 const box = name.getBoundingClientRect();
@@ -206,7 +206,7 @@ def test_the_map_works_with_the_keyboard_alone(tab: Tab) -> None:
     page.focus("#carte-territoire")
     before = page.locator("#carte-territoire path.qpv").first.bounding_box()
     page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(500)
+    wait_for_map(page)
     assert page.locator("#carte-territoire path.qpv").first.bounding_box() != before
     for _ in range(12):
         page.keyboard.press("Tab")
@@ -225,7 +225,7 @@ def test_zoom_pan_and_extents(tab: Tab) -> None:
     shape = page.locator("#carte-territoire path.qpv").nth(1)
 
     def box() -> dict[str, float]:
-        page.wait_for_timeout(500)
+        wait_for_map(page)
         found = shape.bounding_box()
         assert found is not None
         return dict(found)
@@ -255,7 +255,7 @@ def test_small_qpv_are_shown_as_points(tab: Tab) -> None:
     points = page.locator("#carte-territoire path.point")
     assert points.count() == 0
     page.click("#voir-tout")
-    page.wait_for_timeout(500)
+    wait_for_map(page)
     assert 4 <= points.count() <= 6
     drawn = points.evaluate_all("points => points.map(point => getComputedStyle(point).fill)")
     assert set(drawn) <= set(fills(page))

@@ -9,7 +9,7 @@ import shapely
 from playwright.sync_api import Browser, Page
 
 from qpv_geo.settings import Settings
-from tests.browsing import CODES, Tab, write
+from tests.browsing import CODES, Tab, wait_for_map, write
 from tests.portraying import full_frames
 
 WIDTHS = (320, 390, 768, 1280, 1920)
@@ -94,11 +94,11 @@ def test_each_name_of_the_index_is_seen_to_be_of_its_district(
     }  # fmt: skip
     for number in range(3):
         page.get_by_role("button", name="Zoom avant").click()
-        page.wait_for_timeout(400)
+        wait_for_map(page)
         if number == 1:
             page.focus("#carte-territoire")
             page.keyboard.press("ArrowLeft")
-            page.wait_for_timeout(400)
+            wait_for_map(page)
         check(page, *selectors)
     page.close()
 
